@@ -1,0 +1,142 @@
+"""Clips to batches on the device: the order, the worker processes, the copy.
+
+The order of a training run is a pure function of its seed, so that it resumes where it stopped, and rank r of n takes
+its part of every global batch, so that n processes see what one would.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from slowfast_cli.data.clips import Clips, Key
+from slowfast_cli.types import Batch, Clip, DataError, SlowFastError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Share:
+    """Which part of the work this process does.
+
+    Attributes:
+        rank: From 0.
+        world: How many share it.
+    """
+
+    rank: int = 0
+    world: int = 1
+
+
+def training_keys(
+    clips: int, *, batch: int, parts: int, epochs: int, first_step: int, seed: int, share: Share
+) -> Iterator[list[Key]]:
+    """Batches of a whole training run, shuffled anew each epoch; what does not fill a last batch is left out.
+
+    Args:
+        clips: In an epoch.
+        batch: Of one optimiser step, over all processes.
+        parts: That a step is worked off in.
+        epochs: In all.
+        first_step: Where a resumed run goes on.
+        seed: Of the order.
+        share: The part of each batch that is this process's.
+    """
+    steps = clips // batch
+    size = batch // parts // share.world
+    for step in range(first_step, epochs * steps):
+        epoch, number = divmod(step, steps)
+        if step == first_step or number == 0:
+            order = np.random.default_rng((seed, epoch)).permutation(clips)
+        whole = order[number * batch : (number + 1) * batch]
+        mine = whole.reshape(parts, share.world, size)[:, share.rank]
+        yield from ([Key(epoch, int(index), -1) for index in part] for part in mine)
+
+
+def test_keys(clips: int, views: int, *, batch: int, share: Share) -> list[list[Key]]:
+    """Batches that hold every view of every segment once, over all processes."""
+    mine = [Key(0, index, view) for index in range(share.rank, clips, share.world) for view in range(views)]
+    return [mine[first : first + batch] for first in range(0, len(mine), batch)]
+
+
+def collate(clips: Sequence[Clip]) -> Batch:
+    """Stack clips, on the CPU."""
+    return Batch(
+        signals={name: torch.from_numpy(np.stack([clip.signals[name] for clip in clips])) for name in clips[0].signals},
+        targets={labels: torch.tensor([clip.targets[labels] for clip in clips]) for labels in clips[0].targets},
+        ids=tuple(clip.id for clip in clips),
+    )
+
+
+def _collate_or_error(clips: Sequence[Clip] | SlowFastError) -> Batch | SlowFastError:
+    return clips if isinstance(clips, SlowFastError) else collate(clips)
+
+
+class _Told:
+    """Reads a batch of clips at a time; an error of the data comes back whole, not as a worker's traceback."""
+
+    def __init__(self, clips: Clips) -> None:
+        self._clips = clips
+
+    def __len__(self) -> int:
+        return len(self._clips)
+
+    def __getitem__(self, keys: list[Key]) -> list[Clip] | SlowFastError:
+        try:
+            return [self._clips[key] for key in keys]
+        except SlowFastError as error:
+            return type(error)(str(error))
+
+
+def batches(clips: Clips, keys: Iterator[list[Key]] | list[list[Key]], *, workers: int, device: torch.device) -> Iterator[Batch]:
+    """Read batches in the background and move them to the device.
+
+    Args:
+        clips: What to read from.
+        keys: The batches, in order.
+        workers: Processes that read; 0 reads in this one.
+        device: Where the batches go.
+
+    Raises:
+        DataError: A clip that cannot be read.
+    """
+    loader: DataLoader[Batch] = DataLoader(
+        _Told(clips),  # type: ignore[arg-type]
+        sampler=keys,  # type: ignore[arg-type]
+        batch_size=None,
+        collate_fn=_collate_or_error,
+        num_workers=workers,
+        pin_memory=device.type == "cuda",
+        prefetch_factor=4 if workers else None,
+        worker_init_fn=_one_thread if workers else None,
+    )
+    for batch in loader:
+        if isinstance(batch, SlowFastError):
+            raise batch
+        yield to(batch, device)
+
+
+def to(batch: Batch, device: torch.device) -> Batch:
+    """The same batch on a device."""
+
+    def move(values: dict[str, Tensor]) -> dict[str, Tensor]:
+        return {name: value.to(device, non_blocking=True) for name, value in values.items()}
+
+    return Batch(signals=move(batch.signals), targets=move(dict(batch.targets)), ids=batch.ids)
+
+
+def _one_thread(worker: int) -> None:
+    torch.set_num_threads(1)
+
+
+def require_clips(clips: int, batch: int, split: str) -> None:
+    """Refuse a training split that does not fill one batch.
+
+    Raises:
+        DataError: It does not.
+    """
+    if clips < batch:
+        raise DataError(f"split {split}: {clips} segments do not fill a batch of {batch}: set optim.batch to at most {clips}")

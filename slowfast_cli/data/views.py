@@ -1,0 +1,71 @@
+"""Where the clips of a segment start: pure arithmetic, in samples (ASF Sec. 4.2 and its reference code)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from slowfast_cli.types import Seconds
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cut:
+    """A run of samples of a recording.
+
+    Attributes:
+        first: The first sample.
+        count: How many.
+    """
+
+    first: int
+    count: int
+
+
+def clip_samples(seconds: Seconds, rate: int) -> int:
+    """Samples of a clip, rounded as the reference rounds.
+
+    >>> clip_samples(5.119, 16000), clip_samples(1.999, 24000)
+    (81904, 47976)
+    """
+    return round(seconds * rate)
+
+
+def spread(size: int, clip: int, views: int) -> list[float]:
+    """Starts of test clips, evenly spaced, both ends included.
+
+    >>> spread(160000, 81904, 2)
+    [0.0, 78096.0]
+    >>> spread(1000, 81904, 2)
+    [0.0, 0.0]
+    """
+    return [float(start) for start in np.linspace(0, max(size - clip, 0), views)]
+
+
+def cut(first: int, size: int, clip: int, start: float) -> Cut:
+    """The samples of a clip that starts at ``start`` in a segment: one fewer than the clip's size, as in the reference.
+
+    Args:
+        first: First sample of the segment in its recording.
+        size: Samples of the segment.
+        clip: Samples of a clip.
+        start: Of the clip, counted from the start of the segment.
+
+    >>> cut(0, 160000, 81904, 8677.33)
+    Cut(first=8677, count=81903)
+    >>> cut(77040, 19440, 47976, 0.0)
+    Cut(first=77040, count=19440)
+    """
+    begin = int(start)
+    return Cut(first=first + begin, count=min(clip - 1, size - begin))
+
+
+def windows(size: int, window: int, hop: int) -> list[int]:
+    """Starts of sliding windows over a recording; the last one may reach past its end, none starts where nothing is new.
+
+    >>> windows(100, 40, 20)
+    [0, 20, 40, 60]
+    >>> windows(30, 40, 20)
+    [0]
+    """
+    return list(range(0, max(size - window + hop, 1), hop))

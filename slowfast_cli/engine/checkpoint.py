@@ -1,0 +1,48 @@
+"""A run's state on disk: written whole or not at all, read without running any code."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from slowfast_cli.types import SlowFastError
+
+
+def write_whole(path: Path, write: Callable[[Path], None]) -> None:
+    """Call ``write`` with a temporary name beside ``path``, then rename: readers see the old file or the new one.
+
+    Args:
+        path: The file; its folder exists.
+        write: Writes the file it is given.
+    """
+    part = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        write(part)
+        with part.open("rb+") as file:
+            os.fsync(file.fileno())
+        part.replace(path)
+    except OSError as error:
+        raise SlowFastError(f"{path}: cannot be written: {error.strerror or error}; what was there before is untouched") from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def save_state(path: Path, state: dict[str, Any]) -> None:
+    """Write a training state: tensors and plain values only."""
+    write_whole(path, lambda part: torch.save(state, part))
+
+
+def load_state(path: Path) -> dict[str, Any]:
+    """Read what `save_state` wrote.
+
+    Raises:
+        SlowFastError: It is broken.
+    """
+    try:
+        return dict(torch.load(path, map_location="cpu", weights_only=True))
+    except Exception as error:
+        raise SlowFastError(f"{path}: not a training state ({str(error).splitlines()[0]}); start over with --fresh") from error

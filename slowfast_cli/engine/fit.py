@@ -1,0 +1,150 @@
+"""The training loop: the only place that calls backward."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from math import inf, isfinite
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from slowfast_cli.engine.schedule import Schedule
+from slowfast_cli.types import Batch, SlowFastError, Seconds
+
+Loss = Callable[[nn.Module, Batch], dict[str, Tensor]]
+
+
+class LossNotFiniteError(SlowFastError):
+    """The loss became NaN or infinite."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """One optimiser step, done.
+
+    Attributes:
+        number: Steps done since the start of the run, this one included.
+        losses: Mean loss over the batch by label set; their sum was minimised.
+        lr: Learning rate it was taken with.
+        grad_norm: Of all gradients before clipping.
+        seconds: Wall time of the step, waiting included.
+        waited: Wall time of it that was spent on waiting for data.
+        clips: Examples of this process in it.
+    """
+
+    number: int
+    losses: dict[str, float]
+    lr: float
+    grad_norm: float
+    seconds: Seconds
+    waited: Seconds
+    clips: int
+
+    @property
+    def loss(self) -> float:
+        """Sum over the label sets."""
+        return sum(self.losses.values())
+
+
+@dataclass(frozen=True, kw_only=True)
+class How:
+    """How a step is taken.
+
+    Attributes:
+        parts: Batches whose gradients make one step.
+        clip_norm: Largest norm of the gradient.
+        dtype: Of the forward pass; parameters stay float32.
+        seed: All randomness of a step follows from it and the step's number, so that a resumed run repeats it.
+        rank: Of this process: its dropout differs from the others'.
+    """
+
+    parts: int = 1
+    clip_norm: float = inf
+    dtype: torch.dtype = torch.float32
+    seed: int = 0
+    rank: int = 0
+
+
+def fit(
+    model: nn.Module,
+    loss: Loss,
+    batches: Iterator[Batch],
+    optimizer: torch.optim.Optimizer,
+    schedule: Schedule,
+    steps: range,
+    *,
+    epoch_steps: int,
+    how: How,
+    scaler: torch.amp.GradScaler | None = None,
+) -> Iterator[Step]:
+    """Train ``model`` in place and yield after each step; the caller logs, saves, evaluates or stops.
+
+    Args:
+        model: On its device; put in training mode before each step.
+        loss: Losses by label set, each a mean over the batch.
+        batches: ``how.parts`` of them make a step.
+        optimizer: Its groups' ``lr`` is overwritten.
+        schedule: Factor of the optimiser's ``initial_lr`` by epochs done.
+        steps: Numbers of the steps to take, from 0.
+        epoch_steps: Steps in an epoch.
+        how: How a step is taken.
+        scaler: Of the gradients, for float16.
+
+    Raises:
+        LossNotFiniteError: Before the step is applied, so the model is as the last good step left it.
+    """
+    for group in optimizer.param_groups:
+        group.setdefault("initial_lr", group["lr"])
+    scaler = scaler or torch.amp.GradScaler(enabled=False)
+    device = next(model.parameters()).device
+    for number in steps:
+        began, waited = time.perf_counter(), 0.0
+        torch.manual_seed((how.seed * 1_000_003 + number) * 4096 + how.rank)
+        for group in optimizer.param_groups:
+            group["lr"] = group["initial_lr"] * schedule(number / epoch_steps)
+        model.train()
+        optimizer.zero_grad(set_to_none=True)
+        totals: dict[str, Tensor] = {}
+        clips = 0
+        for part in range(how.parts):
+            asked = time.perf_counter()
+            batch = next(batches)
+            waited += time.perf_counter() - asked
+            clips += len(batch)
+            with _last_part_syncs(model, part == how.parts - 1):
+                with torch.autocast(device.type, how.dtype, enabled=how.dtype != torch.float32):
+                    losses = loss(model, batch)
+                scaler.scale(torch.stack(list(losses.values())).sum() / how.parts).backward()
+            for labels, value in losses.items():
+                totals[labels] = totals.get(labels, torch.zeros_like(value)) + value.detach() / how.parts
+        scaler.unscale_(optimizer)
+        norm = nn.utils.clip_grad_norm_(_learning(optimizer), how.clip_norm)
+        losses_now = {labels: float(value) for labels, value in totals.items()}
+        if not all(isfinite(value) for value in losses_now.values()):
+            raise LossNotFiniteError(f"step {number + 1}: the loss is {losses_now}")
+        scaler.step(optimizer)
+        scaler.update()
+        yield Step(
+            number=number + 1,
+            losses=losses_now,
+            lr=optimizer.param_groups[0]["lr"],
+            grad_norm=float(norm),
+            seconds=time.perf_counter() - began,
+            waited=waited,
+            clips=clips,
+        )
+
+
+def _learning(optimizer: torch.optim.Optimizer) -> list[Tensor]:
+    return list(itertools.chain.from_iterable(group["params"] for group in optimizer.param_groups))
+
+
+def _last_part_syncs(model: nn.Module, last: bool) -> contextlib.AbstractContextManager[None]:
+    """Gradients of a batch in parts go round the processes once."""
+    waits = isinstance(model, DistributedDataParallel) and not last
+    return model.no_sync() if waits else contextlib.nullcontext()  # type: ignore[union-attr,operator]

@@ -1,0 +1,106 @@
+"""Augmentation of log-mel batches on the device, drawn for each clip.
+
+SpecAugment (Park et al. 2019) with the sizes of ASF Sec. 4.2. The code that the paper used drew a mask's width twice and
+took the warped position from the spectrogram's values; this follows the SpecAugment paper.
+
+Shapes: B batch, T frames, F mel bands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as f
+
+from slowfast_cli.features.torchaudio_import import functional as audio
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpecAugment:
+    """How clips are blanked out, warped in time and made louder; fields as in a recipe's ``augment`` section."""
+
+    freq_masks: int = 0
+    freq_width: int = 27
+    time_masks: int = 0
+    time_width: int = 25
+    warp: int = 0
+    gain_db: float = 0.0
+
+    def __call__(self, logmel_B1TF: Tensor) -> Tensor:
+        """Augment a batch.
+
+        Masks take the clip's own mean.
+
+        Shape:
+            (B, 1, T, F) -> (B, 1, T, F)
+        """
+        if self.warp:
+            logmel_B1TF = time_warp(logmel_B1TF, self.warp)
+        mean_B111 = logmel_B1TF.mean(dim=(1, 2, 3), keepdim=True)
+        x_B1TF = logmel_B1TF - mean_B111
+        for _ in range(self.freq_masks):
+            x_B1TF = audio.mask_along_axis_iid(x_B1TF, self.freq_width + 1, 0.0, axis=3)
+        for _ in range(self.time_masks):
+            x_B1TF = audio.mask_along_axis_iid(x_B1TF, self.time_width + 1, 0.0, axis=2)
+        if self.gain_db:
+            # 20 dB are a factor of 10 in magnitude, so ln 10 in the log-mel.
+            gain_B111 = torch.empty_like(mean_B111).uniform_(-self.gain_db, self.gain_db) * (torch.log(torch.tensor(10.0)) / 20)
+            mean_B111 = mean_B111 + gain_B111
+        return x_B1TF + mean_B111
+
+
+def time_warp(logmel_B1TF: Tensor, width: int) -> Tensor:
+    """Move one point in time of each clip by up to ``width`` frames, stretching what is on either side.
+
+    The point is drawn from [width, T - width), the way from [-width, width] (SpecAugment, Sec. 2).
+
+    Shape:
+        (B, 1, T, F) -> (B, 1, T, F)
+    """
+    B, _, T, F = logmel_B1TF.shape
+    if 2 * width >= T:
+        return logmel_B1TF
+    draw_2B = torch.rand(2, B, 1, device=logmel_B1TF.device)
+    point_B1 = width + draw_2B[0] * (T - 2 * width - 1)
+    moved_B1 = (point_B1 + (2 * draw_2B[1] - 1) * width).clamp(1, T - 2)
+    to_T = torch.arange(T, device=logmel_B1TF.device, dtype=torch.float32)
+    before_BT = to_T * point_B1 / moved_B1
+    after_BT = point_B1 + (to_T - moved_B1) * (T - 1 - point_B1) / (T - 1 - moved_B1)
+    from_BT = torch.where(to_T < moved_B1, before_BT, after_BT)
+    grid_BTF2 = torch.stack(
+        [
+            torch.linspace(-1, 1, F, device=logmel_B1TF.device).expand(B, T, F),
+            (2 * from_BT / (T - 1) - 1)[:, :, None].expand(B, T, F),
+        ],
+        dim=-1,
+    )
+    return f.grid_sample(logmel_B1TF, grid_BTF2.to(logmel_B1TF), mode="bilinear", padding_mode="border", align_corners=True)
+
+
+def mix(logmel_B1TF: Tensor, targets: Mapping[str, Tensor], classes: Mapping[str, int], alpha: float) -> tuple[Tensor, dict[str, Tensor]]:
+    """Mix each clip with another of the batch, magnitudes and targets in the same share (mixup, Zhang et al. 2018).
+
+    Args:
+        logmel_B1TF: The clips.
+        targets: Class indices (B,) by label set.
+        classes: Number of classes by label set.
+        alpha: The share of the first clip is drawn from Beta(alpha, alpha), folded to at least one half.
+
+    Returns:
+        The mixed clips, and probabilities (B, classes) by label set.
+    """
+    B = len(logmel_B1TF)
+    # Drawn on the CPU's generator: the same shares whatever the device.
+    share_B = torch.distributions.Beta(torch.tensor(alpha), torch.tensor(alpha)).sample((B,)).to(logmel_B1TF)
+    share_B = torch.maximum(share_B, 1 - share_B)
+    other = torch.randperm(B).to(logmel_B1TF.device)
+    share_B111 = share_B[:, None, None, None]
+    mixed_B1TF = torch.logaddexp(logmel_B1TF + share_B111.log(), logmel_B1TF[other] + (1 - share_B111).clamp(min=1e-6).log())
+    soft = {}
+    for labels, target_B in targets.items():
+        one_hot_BC = f.one_hot(target_B, classes[labels]).to(logmel_B1TF)
+        soft[labels] = share_B[:, None] * one_hot_BC + (1 - share_B[:, None]) * one_hot_BC[other]
+    return mixed_B1TF, soft

@@ -1,0 +1,57 @@
+"""What every decoder of sound gives, and what the decoders share."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from slowfast_cli.types import DataError, Seconds
+
+BLOCK = 1 << 14  # native samples decoded at a time
+PREROLL_SECONDS = 0.5  # decoded and dropped after a seek: lossy codecs need their past
+
+
+class NoSoundError(DataError):
+    """A media file that opens, but has no audio stream."""
+
+
+class Source(Protocol):
+    """An open recording.
+
+    Attributes:
+        rate: Native samples a second, Hz.
+        channels: Before the mono mix.
+        promised: Length its header states, in seconds; None where headers of that kind are no reliable witness.
+        backend: What decodes it.
+    """
+
+    rate: int
+    channels: int
+    promised: Seconds | None
+    backend: str
+
+    def blocks(self, first: int) -> Iterator[np.ndarray]:
+        """Consecutive mono float32 samples from native sample ``first`` to the end."""
+        ...
+
+    def close(self) -> None:
+        """Close the file."""
+        ...
+
+
+def shown(path: Path) -> str:
+    """A path as text that can always be printed, whatever bytes its name has."""
+    return os.fsencode(path).decode("utf-8", "replace")
+
+
+def scaled(values: np.ndarray) -> np.ndarray:
+    """Samples of any type as float32 with full scale 1."""
+    if values.dtype.kind == "f":
+        return values.astype(np.float32, copy=False)
+    half = float(1 << (8 * values.dtype.itemsize - 1))
+    centre = half if values.dtype.kind == "u" else 0.0
+    return ((values.astype(np.float64) - centre) / half).astype(np.float32)

@@ -1,0 +1,32 @@
+"""Batch norms that training must not touch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm as BatchNorm
+
+FREEZE = ("none", "all-but-first", "all")
+
+
+def norms(model: nn.Module) -> Iterator[tuple[str, BatchNorm]]:
+    """Every batch norm of a model, by name."""
+    return ((name, module) for name, module in model.named_modules() if isinstance(module, BatchNorm))
+
+
+def freeze(model: nn.Module, which: str) -> list[BatchNorm]:
+    """Stop the affine parameters of some batch norms from learning, and say which they are.
+
+    Their running statistics stop when the caller keeps them in eval mode.
+
+    Args:
+        model: A network whose stems are named ``..._stem``.
+        which: ``none``, ``all``, or ``all-but-first``: each pathway's first one goes on learning (ASF Sec. 4.2).
+    """
+    if which == "none":
+        return []
+    frozen = [norm for name, norm in norms(model) if which == "all" or "_stem." not in name]
+    for norm in frozen:
+        norm.requires_grad_(False)
+    return frozen

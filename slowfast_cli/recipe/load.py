@@ -1,0 +1,202 @@
+"""Reads recipes: a name or a file, overrides on top, every mistake reported at once."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from slowfast_cli.recipe.schema import Recipe
+from slowfast_cli.types import UsageError
+
+
+def folder() -> Path:
+    """Where the recipes that come with the toolkit lie: in the wheel, or beside the package in a checkout."""
+    package = Path(__file__).parents[1]
+    return next((path for path in (package / "recipes", package.parent / "recipes") if path.is_dir()), package / "recipes")
+
+
+def bundled() -> dict[str, Path]:
+    """The recipes that come with the toolkit, by name (``vggsound``)."""
+    root = folder()
+    return {path.relative_to(root).with_suffix("").as_posix(): path for path in sorted(root.rglob("*.yaml"))}
+
+
+def find(name: str) -> Path:
+    """The file of a recipe.
+
+    Args:
+        name: A path, a bundled recipe's name, or ``recipes/NAME.yaml`` where there is no such file.
+
+    Raises:
+        UsageError: There is none; the text names the nearest.
+    """
+    path = Path(name)
+    if path.is_file():
+        return path
+    known = bundled()
+    short = name.removesuffix(".yaml").removesuffix(".yml").removeprefix("recipes/")
+    if short in known:
+        return known[short]
+    raise UsageError(f"{name}: no such recipe{did_you_mean(short, known)}; `slowfast recipes ls` lists them all")
+
+
+def did_you_mean(word: str, known: Mapping[str, object] | Sequence[str]) -> str:
+    """A question naming the nearest known word, or nothing."""
+    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
+    return f"; did you mean '{near[0]}'?" if near else ""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A recipe as written: its values, its file, and where in the file each field stands."""
+
+    path: Path
+    values: dict[str, Any]
+    lines: Mapping[str, int]
+
+    @property
+    def name(self) -> str:
+        """The recipe's name: its path below the bundled recipes, or its file name."""
+        return next((name for name, path in bundled().items() if path == self.path), self.path.stem)
+
+
+def load(name: str, overrides: Sequence[str] = ()) -> Recipe:
+    """Read a recipe and check it.
+
+    Args:
+        name: A file or a bundled recipe's name.
+        overrides: ``optim.lr=0.02`` sets a field (the value is YAML), ``~augment.warp`` takes it back to its default.
+
+    Raises:
+        UsageError: All that is wrong with it, a line each.
+    """
+    source = read(name)
+    return check(override(source, overrides))
+
+
+def read(name: str) -> Source:
+    """Parse a recipe's YAML without checking its fields.
+
+    Raises:
+        UsageError: Not found, not YAML or not a mapping.
+    """
+    path = find(name)
+    try:
+        text = path.read_text(encoding="utf-8")
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        values = yaml.safe_load(text)
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: cannot be read: {error}") from error
+    except yaml.YAMLError as error:
+        raise UsageError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(values, dict):
+        raise UsageError(f"{path}: a recipe is a mapping of sections (data, model, optim, ...), not {type(values).__name__}")
+    return Source(path, values, dict(_lines(node, ())))
+
+
+def override(source: Source, overrides: Sequence[str]) -> Source:
+    """Apply ``key=value`` and ``~key`` in the order given.
+
+    Raises:
+        UsageError: A word of neither form.
+    """
+    values = yaml.safe_load(yaml.safe_dump(source.values))
+    lines = dict(source.lines)
+    for word in overrides:
+        key, equals, text = word.partition("=")
+        if key.startswith("~") and not equals:
+            _parent(values, key[1:], word).pop(key.rpartition(".")[2].lstrip("~"), None)
+        elif equals and key:
+            try:
+                _parent(values, key, word)[key.rpartition(".")[2]] = yaml.safe_load(text)
+            except yaml.YAMLError as error:
+                raise UsageError(f"{word}: {text!r} is not a YAML value: {' '.join(str(error).split())}") from error
+        else:
+            raise UsageError(f"{word}: an override is key=value (optim.lr=0.02) or ~key (~augment.warp)")
+        lines.pop(key.lstrip("~"), None)
+    return Source(source.path, values, lines)
+
+
+def changed(source: Source, fields: Mapping[str, Any]) -> Source:
+    """Set fields by dotted name: a table row's ``set:``."""
+    values = yaml.safe_load(yaml.safe_dump(source.values))
+    for key, value in fields.items():
+        _parent(values, key, key)[key.rpartition(".")[2]] = value
+    return Source(source.path, values, source.lines)
+
+
+def _parent(values: dict[str, Any], key: str, word: str) -> dict[str, Any]:
+    for part in key.lstrip("~").split(".")[:-1]:
+        step = values.setdefault(part, {})
+        if not isinstance(step, dict):
+            raise UsageError(f"{word}: {part} is a value, not a section")
+        values = step
+    return values
+
+
+def check(source: Source) -> Recipe:
+    """Turn parsed values into a recipe.
+
+    Raises:
+        UsageError: All that is wrong, a line each: where, what, and what is right.
+    """
+    try:
+        return Recipe.model_validate(source.values)
+    except ValidationError as error:
+        raise UsageError("\n".join(dict.fromkeys(_complaints(error, source)))) from error
+
+
+def _complaints(error: ValidationError, source: Source) -> Iterator[str]:
+    for problem in error.errors():
+        where = ".".join(str(part) for part in problem["loc"])
+        line = f":{source.lines[where]}" if where in source.lines else ""
+        place = f"{source.path.name}{line}: {where}: " if where else f"{source.path.name}: "
+        match problem["type"]:
+            case "extra_forbidden":
+                *parents, last = (str(part) for part in problem["loc"])
+                known = fields_at(parents)
+                near = did_you_mean(last, known)
+                yield f"{place}no such field{near or '; there are ' + ', '.join(known)}"
+            case "missing":
+                yield f"{place}is needed and not given: {_meaning(problem['loc'])}"
+            case "value_error":
+                yield place + problem["msg"].removeprefix("Value error, ")
+            case _:
+                message = problem["msg"].removeprefix("Input ").replace("valid ", "")
+                yield f"{place}{problem['input']!r} {message[0].lower() + message[1:]}"
+
+
+def fields_at(parents: Sequence[str]) -> list[str]:
+    """The fields that a section, named by its path, may hold."""
+    section: Any = Recipe
+    for part in parents:
+        field = section.model_fields.get(part) if isinstance(section, type) and issubclass(section, BaseModel) else None
+        section = field.annotation if field else None
+    return list(section.model_fields) if isinstance(section, type) and issubclass(section, BaseModel) else []
+
+
+def _meaning(where: tuple[int | str, ...]) -> str:
+    section: Any = Recipe
+    for part in where[:-1]:
+        section = section.model_fields[str(part)].annotation
+    field = section.model_fields[str(where[-1])]
+    return " ".join((field.description or field.annotation.__doc__ or "").split())
+
+
+def _lines(node: yaml.Node | None, path: tuple[str, ...]) -> Iterator[tuple[str, int]]:
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            here = (*path, str(key.value))
+            yield ".".join(here), key.start_mark.line + 1
+            yield from _lines(value, here)
+
+
+def to_yaml(recipe: Recipe) -> str:
+    """The resolved recipe, every field spelled out, as YAML."""
+    return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=120)

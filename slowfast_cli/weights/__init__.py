@@ -1,0 +1,1 @@
+"""Weights: the official files, their download, and their safe reading."""

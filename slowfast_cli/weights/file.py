@@ -1,0 +1,198 @@
+"""Our weight file: safetensors whose header says all that is needed to use it.
+
+The tensors are the model's; the header entry ``slowfast`` is the JSON of a `Card`. Nothing in such a file can run.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from slowfast_cli.models.slowfast import Recogniser
+from slowfast_cli.models.spec import Net, from_plain, to_plain
+from slowfast_cli.types import Seconds, Settings, WeightsError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+FORMAT = 1
+KEY = "slowfast"
+DEFAULT = Path(__file__).parent / "default.safetensors"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Card:
+    """What a weight file says of itself.
+
+    Attributes:
+        net: The network.
+        classes: Class names by label set, in the order of the outputs.
+        front_end: Settings of the log-mel it reads.
+        clip_seconds: Length of the clips it was trained on.
+        views: Clips over which a segment's prediction is averaged.
+        recipe: What it was trained by.
+        source: Where the weights come from.
+        licence: Of the weights.
+        scores: What it scored, by metric.
+        notes: What a user should know.
+    """
+
+    net: Net
+    classes: Mapping[str, tuple[str, ...]]
+    front_end: Settings
+    clip_seconds: Seconds
+    views: int = 1
+    recipe: str = ""
+    source: str = ""
+    licence: str = ""
+    scores: Mapping[str, float] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    def model(self, *, dropout: float = 0.0, freeze_norms: str = "none") -> Recogniser:
+        """A network of this kind, freshly initialised."""
+        sizes = {labels: len(names) for labels, names in self.classes.items()}
+        return Recogniser(self.net, sizes, dropout=dropout, freeze_norms=freeze_norms)
+
+
+def save(path: Path, state: Mapping[str, Tensor], card: Card, *, dtype: torch.dtype = torch.float32) -> None:
+    """Write a weight file.
+
+    Args:
+        path: Its folder exists.
+        state: The model's state dict.
+        card: What it is.
+        dtype: Of the stored floats.
+    """
+    tensors = {
+        name: (value.to(dtype) if value.is_floating_point() else value).detach().cpu().contiguous()
+        for name, value in state.items()
+        if not name.endswith("num_batches_tracked")
+    }
+    plain = {**asdict(card), "net": to_plain(card.net), "format": FORMAT}
+    save_file(tensors, path, {KEY: json.dumps(plain, ensure_ascii=False)})
+
+
+def read_card(path: Path) -> Card:
+    """The header of a weight file.
+
+    Raises:
+        WeightsError: Not such a file.
+    """
+    return _opened(path, lambda file: _card(path, file.metadata() or {}))
+
+
+def read(path: Path) -> tuple[Card, dict[str, Tensor]]:
+    """Header and tensors of a weight file.
+
+    Raises:
+        WeightsError: Not such a file.
+    """
+    return _opened(
+        path, lambda file: (_card(path, file.metadata() or {}), {name: file.get_tensor(name) for name in file.keys()})
+    )  # noqa: SIM118
+
+
+def _opened(path: Path, use: Callable[[safe_open], object]):  # type: ignore[no-untyped-def]  # noqa: ANN202
+    if not path.is_file():
+        raise WeightsError(f"{path}: no such weight file; `slowfast weights ls` lists those that can be had by name")
+    try:
+        with safe_open(path, framework="pt") as file:
+            return use(file)
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(
+            f"{path}: not a safetensors file ({error}); convert foreign checkpoints with "
+            f"`slowfast weights convert {path.name} OUT.safetensors`"
+        ) from error
+
+
+def _card(path: Path, header: Mapping[str, str]) -> Card:
+    try:
+        plain = json.loads(header[KEY])
+        if plain.pop("format") != FORMAT:
+            raise WeightsError(f"{path}: made by a newer slowfast; upgrade to use it")
+        classes = {labels: tuple(names) for labels, names in plain.pop("classes").items()}
+        return Card(net=from_plain(plain.pop("net")), classes=classes, notes=tuple(plain.pop("notes")), **plain)
+    except (KeyError, TypeError, ValueError) as error:
+        raise WeightsError(f"{path}: its header does not describe a slowfast model ({error!r})") from error
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loaded:
+    """What came over when weights were put into a model.
+
+    Attributes:
+        loaded: Names of tensors that were.
+        fresh: The model's, kept as initialised: not in the file, or of another shape there.
+        unused: The file's, without a place in the model.
+    """
+
+    loaded: tuple[str, ...]
+    fresh: tuple[str, ...]
+    unused: tuple[str, ...]
+
+
+def put(model: torch.nn.Module, state: Mapping[str, Tensor]) -> Loaded:
+    """Copy every tensor whose name and shape fit; say which did."""
+    own = {name: value for name, value in model.state_dict().items() if not name.endswith("num_batches_tracked")}
+    fits = {name: state[name] for name, value in own.items() if name in state and state[name].shape == value.shape}
+    model.load_state_dict(fits, strict=False)
+    return Loaded(
+        loaded=tuple(fits),
+        fresh=tuple(name for name in own if name not in fits),
+        unused=tuple(name for name in state if name not in fits),
+    )
+
+
+def build(path: Path) -> tuple[Card, Recogniser]:
+    """The model of a weight file, in eval mode.
+
+    Raises:
+        WeightsError: Not such a file, or tensors that do not fit its own header.
+    """
+    card, state = read(path)
+    model = card.model()
+    told = put(model, state)
+    if told.fresh or told.unused:
+        raise WeightsError(
+            f"{path}: its tensors do not fit its header: missing {told.fresh[:3]}, unexpected {told.unused[:3]}"
+        )
+    return card, model.eval()
+
+
+def load_model(path: str | Path) -> Recogniser:
+    """A trained model, in eval mode, on the CPU.
+
+    Args:
+        path: A ``.safetensors`` file written by slowfast, or a run folder.
+
+    Returns:
+        ``model({"logmel": (B, 1, T, F)})`` gives logits by label set, ``{"label": (B, classes)}`` or
+        ``{"verb": ..., "noun": ...}``; ``model.card`` says classes and front end.
+
+    Raises:
+        WeightsError: Not such a file.
+    """
+    found = Path(path)
+    card, model = build(newest(found) if found.is_dir() else found)
+    model.card = card  # type: ignore[assignment]
+    return model
+
+
+def newest(run: Path) -> Path:
+    """The best weights of a run folder, or its last ones.
+
+    Raises:
+        WeightsError: It holds none.
+    """
+    for name in ("best.safetensors", "last.safetensors"):
+        if (run / name).is_file():
+            return run / name
+    raise WeightsError(f"{run}: a folder without best.safetensors or last.safetensors: not a finished run")

@@ -1,0 +1,76 @@
+"""Top-k accuracy against the reference's numbers, a slow twin and the laws it obeys."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from slowfast_cli.metrics.topk import ranks, topk_accuracy
+from slowfast_cli.types import DataError
+
+
+def slow_topk(scores, targets, k):
+    hits = 0
+    for row, target in zip(scores.tolist(), targets.tolist(), strict=True):
+        best = sorted(range(len(row)), key=lambda c: (-row[c], c))[:k]
+        hits += target in best
+    return 100.0 * hits / len(targets)
+
+
+@st.composite
+def problems(draw):
+    n, c = draw(st.integers(1, 12)), draw(st.integers(1, 9))
+    few = st.sampled_from([0.0, 0.125, 0.25, 0.5, 1.0])  # many ties
+    scores = draw(hnp.arrays(np.float32, (n, c), elements=few))
+    targets = draw(hnp.arrays(np.int64, n, elements=st.integers(0, c - 1)))
+    return scores, targets
+
+
+def test_equals_the_reference(golden, results):
+    got = topk_accuracy(golden["topk/preds"], golden["topk/labels"], results["topk"]["ks"])
+    assert list(got.values()) == results["topk"]["accuracy"]
+
+
+@settings(max_examples=60, deadline=None)
+@given(problems(), st.integers(1, 10))
+def test_equals_the_slow_twin(problem, k):
+    assert topk_accuracy(*problem, ks=[k]) == {f"top{k}": slow_topk(*problem, k)}
+
+
+@settings(max_examples=40, deadline=None)
+@given(problems())
+def test_ranks_of_all_classes_are_a_permutation(problem):
+    scores, _ = problem
+    classes = scores.shape[1]
+    places = np.stack([ranks(scores, np.full(len(scores), c)) for c in range(classes)], axis=1)
+    np.testing.assert_array_equal(np.sort(places, axis=1), np.tile(np.arange(classes), (len(scores), 1)))
+    np.testing.assert_array_equal(places.argmin(axis=1), scores.argmax(axis=1))
+
+
+def test_equal_scores_are_no_hits_for_every_class():
+    scores = np.zeros((10, 10), dtype=np.float32)
+    assert topk_accuracy(scores, np.arange(10), ks=[1, 5, 10, 99]) == {
+        "top1": 10.0,
+        "top5": 50.0,
+        "top10": 100.0,
+        "top99": 100.0,
+    }
+
+
+@pytest.mark.parametrize(
+    ("scores", "targets", "words"),
+    [
+        (np.array([[0.1, np.nan]]), np.array([0]), "NaN"),
+        (np.array([[0.1, np.inf]]), np.array([0]), "infinity"),
+        (np.ones((2, 3)), np.array([0, 3]), "3 classes"),
+        (np.ones((2, 3)), np.array([-1, 0]), "from -1"),
+        (np.ones((2, 3)), np.array([0]), "shapes"),
+        (np.ones((0, 3)), np.array([], dtype=int), "at least one"),
+        (np.ones(3), np.array([0, 1, 2]), "shapes"),
+        (np.ones((2, 3)), np.array([0.0, 1.0]), "whole numbers"),
+    ],
+)
+def test_refuses(scores, targets, words):
+    with pytest.raises(DataError, match=words):
+        topk_accuracy(scores, targets)

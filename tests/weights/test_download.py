@@ -1,0 +1,281 @@
+"""Downloads from a server on this machine that behaves well and badly."""
+
+import hashlib
+import json
+import re
+import socket
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import numpy as np
+import pytest
+
+from slowfast_cli.types import WeightsError
+from slowfast_cli.weights.catalogue import find
+from slowfast_cli.weights.download import default_cache, download, target
+
+BODY = np.random.default_rng(0).bytes(700_001)
+PAGE = b"  <!DOCTYPE html><html><body>Please log in</body></html>"
+
+
+class Handler(BaseHTTPRequestHandler):
+    body, etag, seen = BODY, '"v1"', []
+
+    def log_message(self, *_):
+        pass
+
+    def do_GET(self):
+        asked = self.headers.get("Range")
+        self.seen.append((self.path, asked, self.headers.get("If-Range")))
+        name = self.path.split("?")[0].rsplit("/", 1)[-1]
+        getattr(self, f"send_{name.split('.')[0]}")(asked)
+
+    def answer(self, status, body, headers=(), length=None):
+        self.send_response(status)
+        for key, value in headers:
+            self.send_header(key, value)
+        self.send_header("Content-Length", str(len(body) if length is None else length))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def send_good(self, asked):
+        same = self.headers.get("If-Range") in (None, self.etag)
+        if not asked or not same:
+            return self.answer(200, self.body, [("ETag", self.etag), ("Content-Type", "application/octet-stream")])
+        start = int(re.match(r"bytes=(\d+)-$", asked)[1])
+        total = len(self.body)
+        if start >= total:
+            return self.answer(416, b"", [("Content-Range", f"bytes */{total}")])
+        span = f"bytes {start}-{total - 1}/{total}"
+        return self.answer(206, self.body[start:], [("Content-Range", span), ("ETag", self.etag)])
+
+    def send_norange(self, asked):
+        self.answer(200, self.body)
+
+    def send_cut(self, asked):
+        self.answer(200, self.body[:300_000], [("ETag", self.etag)], length=len(self.body))
+
+    def send_wrongrange(self, asked):
+        if asked:
+            return self.answer(
+                206, self.body[5:], [("Content-Range", f"bytes 5-{len(self.body) - 1}/{len(self.body)}")]
+            )
+        return self.send_cut(asked)
+
+    def send_page(self, asked):
+        self.answer(200, PAGE, [("Content-Type", "text/html; charset=utf-8")])
+
+    def send_sneaky(self, asked):
+        self.answer(200, PAGE, [("Content-Type", "application/octet-stream")])
+
+    def send_chunked(self, asked):
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(self.body)
+
+    def send_missing(self, asked):
+        self.send_error(404)
+
+    def send_forbidden(self, asked):
+        self.send_error(403)
+
+    def send_never(self, asked):
+        self.send_error(416)
+
+
+@pytest.fixture
+def server():
+    handler = type("Fresh", (Handler,), {"seen": []})
+    running = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread.start()
+    handler.url = f"http://127.0.0.1:{running.server_port}"
+    yield handler
+    running.shutdown()
+    running.server_close()
+
+
+@pytest.fixture(autouse=True)
+def _no_proxy(monkeypatch):
+    monkeypatch.setenv("no_proxy", "*")
+
+
+def leftovers(cache):
+    return sorted(p.name for p in cache.iterdir() if p.suffix != ".lock")
+
+
+def test_a_file_comes_whole_with_its_digest(server, tmp_path):
+    cache, calls = tmp_path / "new" / "cache", []
+    path = download(f"{server.url}/good.pyth?dl=1", cache, progress=lambda *call: calls.append(call))
+    assert path.read_bytes() == BODY
+    assert path.parent == cache
+    assert path.name.endswith("-good.pyth")  # without ?dl=1
+    assert (cache / f"{path.name}.sha256").read_text() == f"{hashlib.sha256(BODY).hexdigest()}  {path.name}\n"
+    assert leftovers(cache) == [path.name, f"{path.name}.sha256"]
+    assert calls[0] == (0, len(BODY))
+    assert calls[-1] == (len(BODY), len(BODY))
+    assert [here for here, _ in calls] == sorted(here for here, _ in calls)
+
+
+def test_the_second_time_nothing_is_fetched(server, tmp_path):
+    first = download(f"{server.url}/good.pyth", tmp_path)
+    assert download(f"{server.url}/good.pyth", tmp_path) == first
+    assert download(f"{server.url}/good.pyth", tmp_path, offline=True) == first
+    assert len(server.seen) == 1
+
+
+def test_an_interrupted_download_goes_on(server, tmp_path):
+    url = f"{server.url}/good.pyth"
+    goal = target(url, tmp_path)
+    goal.part.write_bytes(BODY[:123_456])
+    goal.tag.write_text(json.dumps({"version": '"v1"'}))
+    calls = []
+    assert download(url, tmp_path, progress=lambda *call: calls.append(call)).read_bytes() == BODY
+    assert server.seen == [("/good.pyth", "bytes=123456-", '"v1"')]
+    assert calls[0] == (123_456, len(BODY))
+
+
+def test_a_truncated_download_says_so_then_goes_on(server, tmp_path):
+    server.send_good, whole = server.send_cut, server.send_good
+    with pytest.raises(WeightsError, match=r"300000 of 700001 bytes|no connection"):
+        download(f"{server.url}/good.pyth", tmp_path)
+    assert not target(f"{server.url}/good.pyth", tmp_path).path.exists()
+    server.send_good = whole
+    assert download(f"{server.url}/good.pyth", tmp_path).read_bytes() == BODY
+    assert server.seen[-1][1] == "bytes=300000-"
+
+
+def test_a_file_that_changed_meanwhile_is_fetched_anew(server, tmp_path):
+    goal = target(f"{server.url}/good.pyth", tmp_path)
+    goal.part.write_bytes(b"old" * 1000)
+    goal.tag.write_text(json.dumps({"version": '"v0"'}))
+    assert download(goal.url, tmp_path).read_bytes() == BODY
+
+
+def test_a_server_without_ranges_sends_all_again(server, tmp_path):
+    goal = target(f"{server.url}/norange.pyth", tmp_path)
+    goal.part.write_bytes(BODY[:1000])
+    assert download(goal.url, tmp_path).read_bytes() == BODY
+
+
+def test_a_part_that_is_already_whole(server, tmp_path):
+    goal = target(f"{server.url}/good.pyth", tmp_path)
+    goal.part.write_bytes(BODY)
+    assert download(goal.url, tmp_path).read_bytes() == BODY
+
+
+def test_a_part_longer_than_the_file_is_dropped(server, tmp_path):
+    goal = target(f"{server.url}/good.pyth", tmp_path)
+    goal.part.write_bytes(BODY + b"more")
+    assert download(goal.url, tmp_path).read_bytes() == BODY
+
+
+def test_another_range_than_asked_for(server, tmp_path):
+    goal = target(f"{server.url}/wrongrange.pyth", tmp_path)
+    goal.part.write_bytes(BODY[:1000])
+    with pytest.raises(WeightsError, match="another range"):
+        download(goal.url, tmp_path)
+
+
+def test_no_length_is_no_harm(server, tmp_path):
+    calls = []
+    path = download(f"{server.url}/chunked.pyth", tmp_path, progress=lambda *call: calls.append(call))
+    assert path.read_bytes() == BODY
+    assert calls[-1] == (len(BODY), None)
+
+
+@pytest.mark.parametrize("name", ["page", "sneaky"])
+def test_a_web_page_is_no_file(server, tmp_path, name):
+    with pytest.raises(WeightsError, match="web page instead of the file"):
+        download(f"{server.url}/{name}.pyth", tmp_path)
+    assert leftovers(tmp_path) == []
+
+
+def test_a_web_page_does_not_cost_what_is_already_here(server, tmp_path):
+    goal = target(f"{server.url}/page.pyth", tmp_path)
+    goal.part.write_bytes(BODY[:1000])
+    with pytest.raises(WeightsError, match="web page"):
+        download(goal.url, tmp_path)
+    assert goal.part.read_bytes() == BODY[:1000]
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("missing", "is not there .HTTP 404"), ("forbidden", "is forbidden .HTTP 403"), ("never", "416")],
+)
+def test_refusals_say_what_to_do(server, tmp_path, name, words):
+    with pytest.raises(WeightsError, match=words) as caught:
+        download(f"{server.url}/{name}.pyth", tmp_path)
+    assert f"save it as {target(f'{server.url}/{name}.pyth', tmp_path).path}" in str(caught.value)
+
+
+def test_offline(tmp_path):
+    with pytest.raises(WeightsError, match="--offline forbids the network") as caught:
+        download(find("asf-vggsound"), tmp_path, offline=True)
+    assert str(tmp_path / "SLOWFAST_VGG.pyth") in str(caught.value)
+    assert "dl=1" in str(caught.value)
+    (tmp_path / "SLOWFAST_VGG.pyth").write_bytes(b"by hand")
+    assert download(find("asf-vggsound"), tmp_path, offline=True) == tmp_path / "SLOWFAST_VGG.pyth"
+
+
+def test_no_network(tmp_path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with pytest.raises(WeightsError, match="no connection") as caught:
+        download(f"http://127.0.0.1:{port}/x.pyth", tmp_path)
+    assert len(str(caught.value)) < 400
+    with pytest.raises(WeightsError, match="no connection"):
+        download("http://name.invalid/x.pyth", tmp_path)
+
+
+def test_a_changed_file_is_noticed(server, tmp_path):
+    path = download(f"{server.url}/good.pyth", tmp_path)
+    path.write_bytes(BODY[:-1] + b"?")
+    with pytest.raises(WeightsError, match="does not match the SHA-256"):
+        download(f"{server.url}/good.pyth", tmp_path)
+
+
+def test_two_at_once_get_one_file(server, tmp_path):
+    got = []
+    threads = [
+        threading.Thread(target=lambda: got.append(download(f"{server.url}/good.pyth", tmp_path).read_bytes()))
+        for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert got == [BODY] * 4
+    assert len(server.seen) == 1
+
+
+def test_a_cache_that_cannot_be_written(server, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(WeightsError, match="cannot be written"):
+        download(f"{server.url}/good.pyth", tmp_path / "file" / "cache")
+
+
+@pytest.mark.parametrize(
+    "source", ["ftp://x/y.pth", "file:///etc/passwd", "nonsense", "https://host/", "https:///x.pth"]
+)
+def test_only_addresses_of_files(source, tmp_path):
+    with pytest.raises(WeightsError, match="no address of a file"):
+        download(source, tmp_path)
+
+
+def test_names_stay_in_the_cache(tmp_path):
+    goal = target("https://host/a/..%2f..%2fevil name.pth?x=1", tmp_path)
+    assert goal.path.parent == tmp_path
+    assert target("https://a/m.pth", tmp_path).path != target("https://b/m.pth", tmp_path).path
+
+
+def test_where_the_cache_is(monkeypatch, tmp_path):
+    monkeypatch.setenv("SLOWFAST_CACHE", str(tmp_path / "own"))
+    assert default_cache() == tmp_path / "own"
+    monkeypatch.delenv("SLOWFAST_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    assert default_cache() == tmp_path / "xdg" / "slowfast"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert default_cache() == tmp_path / ".cache" / "slowfast"

@@ -91,7 +91,9 @@ class _Told:
             return type(error)(str(error))
 
 
-def batches(clips: Clips, keys: Iterator[list[Key]] | list[list[Key]], *, workers: int, device: torch.device) -> Iterator[Batch]:
+def batches(
+    clips: Clips, keys: Iterator[list[Key]] | list[list[Key]], *, workers: int, device: torch.device
+) -> Iterator[Batch]:
     """Read batches in the background and move them to the device.
 
     Args:
@@ -139,4 +141,6 @@ def require_clips(clips: int, batch: int, split: str) -> None:
         DataError: It does not.
     """
     if clips < batch:
-        raise DataError(f"split {split}: {clips} segments do not fill a batch of {batch}: set optim.batch to at most {clips}")
+        raise DataError(
+            f"split {split}: {clips} segments do not fill a batch of {batch}: set optim.batch to at most {clips}"
+        )

@@ -27,6 +27,7 @@ class SpecAugment:
     time_masks: int = 0
     time_width: int = 25
     warp: int = 0
+    roll: bool = False
     gain_db: float = 0.0
 
     def __call__(self, logmel_B1TF: Tensor) -> Tensor:
@@ -37,6 +38,8 @@ class SpecAugment:
         Shape:
             (B, 1, T, F) -> (B, 1, T, F)
         """
+        if self.roll:
+            logmel_B1TF = rolled(logmel_B1TF)
         if self.warp:
             logmel_B1TF = time_warp(logmel_B1TF, self.warp)
         mean_B111 = logmel_B1TF.mean(dim=(1, 2, 3), keepdim=True)
@@ -50,6 +53,18 @@ class SpecAugment:
             gain_B111 = torch.empty_like(mean_B111).uniform_(-self.gain_db, self.gain_db) * (torch.log(torch.tensor(10.0)) / 20)
             mean_B111 = mean_B111 + gain_B111
         return x_B1TF + mean_B111
+
+
+def rolled(logmel_B1TF: Tensor) -> Tensor:
+    """Turn each clip in time by a length of its own, its end joined to its start.
+
+    Shape:
+        (B, 1, T, F) -> (B, 1, T, F)
+    """
+    B, _, T, _ = logmel_B1TF.shape
+    by_B1 = torch.randint(T, (B, 1), device=logmel_B1TF.device)
+    from_BT = (torch.arange(T, device=logmel_B1TF.device) + by_B1) % T
+    return torch.take_along_dim(logmel_B1TF, from_BT[:, None, :, None], dim=2)
 
 
 def time_warp(logmel_B1TF: Tensor, width: int) -> Tensor:

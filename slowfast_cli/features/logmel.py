@@ -15,7 +15,6 @@ from torch.nn import functional as f
 
 from slowfast_cli.types import Settings
 
-FLOOR = 1e-6  # added to the mel magnitudes before the logarithm
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +27,7 @@ class FrontEnd:
         hop_ms: Time from one frame to the next.
         mels: Number of HTK mel bands from 0 to half the rate, without area normalisation.
         fft: Points of the Fourier transform; the window stands in its middle.
+        floor: Added to the mel magnitudes before the logarithm, where full scale is 1.
     """
 
     rate: int = 16000
@@ -35,6 +35,7 @@ class FrontEnd:
     hop_ms: float = 10
     mels: int = 128
     fft: int = 2048
+    floor: float = 1e-6
 
     def __post_init__(self) -> None:
         if self.hop < 1 or not 0 < self.window <= self.fft:
@@ -80,7 +81,7 @@ def mel_filters(front_end: FrontEnd) -> np.ndarray:
 class LogMel(nn.Module):
     """Samples to log-mel spectrograms, batched, on any device.
 
-    The same float32 result whatever the autocast: ``ln(mel(|STFT|) + 1e-6)``, zeros beyond both ends.
+    The same float32 result whatever the autocast: ``ln(mel(|STFT|) + floor)``, zeros beyond both ends.
     """
 
     window: Tensor
@@ -155,4 +156,4 @@ class LogMel(nn.Module):
             magnitude_BTK[..., first:last] @ self.get_buffer(f"filters{number}_KF")
             for number, (first, last) in enumerate(self.bands)
         ]
-        return torch.cat(mel_BTF, dim=-1).add_(FLOOR).log_()
+        return torch.cat(mel_BTF, dim=-1).add_(self.front_end.floor).log_()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from math import ceil, gcd
 
 import av
@@ -26,7 +27,7 @@ class Probe:
     """What is known of a recording before its sound is used.
 
     Attributes:
-        seconds: Its length: as its header states, or counted where headers of its kind are not reliable.
+        seconds: Its length: as its header states, or counted by decoding where headers of its kind do not tell.
         rate: Native samples a second, Hz.
         channels: Before the mono mix.
         backend: ``soundfile``, ``pyav`` or ``h5py``.
@@ -45,10 +46,14 @@ def probe(recording: Recording) -> Probe:
         DataError: It cannot be opened, or has no sound.
     """
     with opened(recording) as source:
-        seconds = source.promised
-        if seconds is None:
-            seconds = sum(len(block) for block in source.blocks(0)) / source.rate
+        seconds = _counted(recording) if source.length is None else source.length
         return Probe(seconds=seconds, rate=source.rate, channels=source.channels, backend=source.backend)
+
+
+@lru_cache(maxsize=1 << 16)
+def _counted(recording: Recording) -> Seconds:
+    with opened(recording) as source:
+        return sum(len(block) for block in source.blocks(0)) / source.rate
 
 
 def read(recording: Recording, *, rate: int, first: int = 0, count: int | None = None) -> np.ndarray:

@@ -37,7 +37,8 @@ class AvSource:
             raise
         duration, tick = self.stream.duration, self.stream.time_base
         trusted = "mov" in self._formats() and duration
-        self.promised: Seconds | None = float(duration * tick) if trusted else None
+        self.length: Seconds | None = float(duration * tick) if trusted else None
+        self.promised = self.length
 
     def _open(self) -> None:
         name = str(self.path.absolute())

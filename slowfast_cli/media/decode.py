@@ -70,7 +70,8 @@ class Hdf5Source:
         if not isinstance(self.samples, h5py.Dataset) or self.samples.ndim != 1 or self.samples.dtype.kind not in "iuf":
             self.file.close()
             raise DataError(f"{shown(path)}: dataset '{dataset}' is not there or is not a 1-d array of samples")
-        self.promised: Seconds | None = len(self.samples) / rate
+        self.length: Seconds | None = len(self.samples) / rate
+        self.promised: Seconds | None = self.length
 
     def blocks(self, first: int) -> Iterator[np.ndarray]:
         """See `Source`."""
@@ -100,19 +101,20 @@ class SoundFileSource:
             raise
         self.rate = int(self.file.samplerate)
         self.channels = int(self.file.channels)
+        known = self.file.frames < 1 << 40
+        self.length: Seconds | None = self.file.frames / self.rate if known else None
         self.promised = self._promised(path)
 
     def _promised(self, path: Path) -> Seconds | None:
-        frames, form = self.file.frames, self.file.format
-        if form == "FLAC" and frames < 1 << 40:
-            return float(frames / self.rate)
-        if form in ("WAV", "WAVEX"):
+        if self.file.format == "FLAC":
+            return self.length
+        if self.file.format in ("WAV", "WAVEX") and self.length is not None:
             # libsndfile shortens a truncated file silently; the RIFF header still knows the size it had.
             with path.open("rb") as file:
                 stated = int.from_bytes(file.read(8)[4:], "little") + 8
             size = path.stat().st_size
-            longer = stated / size if size < stated < UNKNOWN_SIZE else 1
-            return float(frames / self.rate * longer)
+            longer = stated / size if size < stated < UNKNOWN_SIZE else 1.0
+            return self.length * longer
         return None
 
     def blocks(self, first: int) -> Iterator[np.ndarray]:

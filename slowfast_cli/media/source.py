@@ -25,12 +25,15 @@ class Source(Protocol):
     Attributes:
         rate: Native samples a second, Hz.
         channels: Before the mono mix.
-        promised: Length its header states, in seconds; None where headers of that kind are no reliable witness.
+        length: In seconds, as far as opening it tells; None when only decoding does.
+        promised: Length its header says it was written with, in seconds: a truncated file has less. None where headers
+            of that kind are no reliable witness.
         backend: What decodes it.
     """
 
     rate: int
     channels: int
+    length: Seconds | None
     promised: Seconds | None
     backend: str
 

@@ -7,7 +7,7 @@ class runs them all (`slowfast_cli.models.slowfast`).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeAlias, get_args
 
 Stage: TypeAlias = Literal["stem", "res2", "res3", "res4", "res5"]
@@ -111,13 +111,8 @@ def narrowed(net: Net, width: int) -> Net:
     return replace(net, pathways=paths)
 
 
-def to_plain(net: Net) -> dict[str, Any]:
-    """The tree as plain values, for JSON."""
-    return asdict(net)
-
-
 def from_plain(plain: Mapping[str, Any]) -> Net:
-    """The tree that `to_plain` wrote down.
+    """The tree that `dataclasses.asdict` wrote down.
 
     Raises:
         TypeError: A field this version does not know.

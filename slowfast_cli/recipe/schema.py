@@ -62,6 +62,8 @@ class FrontEnd(Section):
     """HTK mel bands."""
     fft: Positive = 2048
     """Points of the Fourier transform."""
+    floor: Rate = 1e-6
+    """Added to the mel magnitudes before the logarithm: what lies below counts as silence."""
 
 
 class Augment(Section):
@@ -77,6 +79,8 @@ class Augment(Section):
     """The longest such stretch, in frames: T of SpecAugment."""
     warp: Count = 0
     """How far a point in time may be moved, in frames: W of SpecAugment."""
+    roll: bool = False
+    """Turn each clip in time by a random length, its end joined to its start."""
     gain_db: Annotated[float, Field(ge=0)] = 0
     """Loudness moved by up to this much either way."""
     mix: Annotated[float, Field(ge=0)] = 0

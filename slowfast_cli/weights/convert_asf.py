@@ -33,6 +33,7 @@ RULES = (
     (r"^head\.projection\.", "heads.linears.label.0."),
 )
 PUBLISHED_ALPHA = 4
+FIXED: Settings = {"fft": 2048, "floor": 1e-6}  # of the reference's front end
 LONGER_HOP = 4  # of the Slow stream alone (see `slowfast_cli.models.zoo`)
 
 
@@ -179,7 +180,7 @@ def _front_end(
             "window_ms": float(told["WINDOW_LENGTH"]),
             "hop_ms": float(told["HOP_LENGTH"]),
             "mels": int(told.get("NUM_FREQUENCIES", 128)),
-            "fft": 2048,
+            **FIXED,
         }
         return front_end, float(told["CLIP_SECS"])
     published = {("verb", "noun"): (24000, 10.0, 5.0, 1.999), ("label",): (16000, 20.0, 10.0, 5.119)}
@@ -190,4 +191,4 @@ def _front_end(
     notes.append(
         f"the front end is not in the file: {rate} Hz, {window_ms:g} ms window, {hop_ms:g} ms hop, as published"
     )
-    return {"rate": rate, "window_ms": window_ms, "hop_ms": hop_ms, "mels": 128, "fft": 2048}, seconds
+    return {"rate": rate, "window_ms": window_ms, "hop_ms": hop_ms, "mels": 128, **FIXED}, seconds

@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from slowfast_cli.models.slowfast import Recogniser
-from slowfast_cli.models.spec import Net, from_plain, to_plain
+from slowfast_cli.models.spec import Net, from_plain
 from slowfast_cli.types import Seconds, Settings, WeightsError
 
 if TYPE_CHECKING:
@@ -76,8 +76,12 @@ def save(path: Path, state: Mapping[str, Tensor], card: Card, *, dtype: torch.dt
         for name, value in state.items()
         if not name.endswith("num_batches_tracked")
     }
-    plain = {**asdict(card), "net": to_plain(card.net), "format": FORMAT}
-    save_file(tensors, path, {KEY: json.dumps(plain, ensure_ascii=False)})
+    save_file(tensors, path, {KEY: json.dumps(describe(card), ensure_ascii=False)})
+
+
+def describe(card: Card) -> dict[str, Any]:
+    """A card as plain values, for JSON."""
+    return {**asdict(card), "format": FORMAT}
 
 
 def read_card(path: Path) -> Card:

@@ -96,8 +96,8 @@ def _why(path: Path, message: str) -> str:
     found = re.search(r"GLOBAL ([\w.<>]+)", message) or re.search(r"(?:function|class|type) <?([\w.' -]+)>?", message)
     if found and re.search(r"GLOBAL|unrecognized function|build for type|Trying to", message):
         return (
-            f"{path}: would run code when loaded ({found[1].strip()}), so it was not; right is a checkpoint of tensors and "
-            "plain values: save its state_dict with torch.save where you trust it, then use that file"
+            f"{path}: would run code when loaded ({found[1].strip()}), so it was not; right is a checkpoint of tensors "
+            "and plain values: save its state_dict with torch.save where you trust it, then use that file"
         )
     return f"{path}: is no PyTorch checkpoint; give a file saved by torch.save"
 

@@ -1,5 +1,6 @@
 """Foreign checkpoints: those of public projects load, and nothing that a pickle asks for is run."""
 
+import contextlib
 import os
 import pickle
 import zipfile
@@ -158,7 +159,5 @@ def test_damage_gives_our_error_or_tensors(save, zipped):
         damaged = bytearray(whole)
         damaged[rng.integers(len(whole))] = rng.integers(256)
         path.write_bytes(damaged)
-        try:
+        with contextlib.suppress(WeightsError):
             load_tensors(path)
-        except WeightsError:
-            pass

@@ -1,0 +1,26 @@
+"""``slowfast doctor``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from slowfast_cli.cli import options
+
+EPILOG = "Examples:  slowfast doctor  |  slowfast doctor --json"
+
+
+def doctor(
+    folder: Annotated[Path, typer.Option(help="Where to test writing.")] = Path(),
+    as_json: options.Json = False,
+) -> None:
+    """Say what this machine has: versions, decoders, GPU, disk, and a verdict; ready to paste."""
+    from slowfast_cli.stages.doctor import as_dict, as_text, examine
+
+    report = examine(folder)
+    typer.echo(json.dumps(as_dict(report)) if as_json else as_text(report))
+    if not report.ok:
+        raise typer.Exit(1)

@@ -1,0 +1,121 @@
+"""``slowfast evaluate``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Optional
+
+import typer
+
+from slowfast_cli.cli import options
+from slowfast_cli.types import UsageError
+
+if TYPE_CHECKING:
+    from slowfast_cli.recipe.schema import Recipe
+    from slowfast_cli.stages.evaluate import Evaluated
+
+EPILOG = (
+    "Examples:  slowfast evaluate vggsound  |  slowfast evaluate epic --weights runs/epic/default --split val  |  "
+    "slowfast evaluate vggsound --weights runs/slow --compare runs/fast --above 20"
+)
+
+
+def evaluate(  # noqa: PLR0913
+    recipe: options.RecipeName,
+    overrides: options.Overrides = None,
+    weights: options.Weights = None,
+    split: Annotated[str, typer.Option(help="train, val or test: the recipe says which split of the corpus that is.")] = "test",
+    compare: Annotated[Optional[Path], typer.Option(help="A folder of predictions of another run, from its own evaluate.", show_default=False)] = None,  # noqa: UP045
+    above: Annotated[float, typer.Option(help="Points by which a class is done better, for --compare.")] = 10.0,
+    submission: Annotated[Optional[Path], typer.Option(help="Write the EPIC-KITCHENS-100 challenge's JSON here.", show_default=False)] = None,  # noqa: UP045
+    plots: Annotated[bool, typer.Option(help="Draw confusion matrix, classes and feature maps.")] = True,
+    out: Annotated[Optional[Path], typer.Option(help="Where files go.", show_default="evaluation, in the weights' folder")] = None,  # noqa: UP045
+    device: options.Device = "auto",
+    gpus: options.Gpus = 1,
+    as_json: options.Json = False,
+    offline: options.Offline = False,
+) -> None:
+    """Score trained weights by the recipe's protocol, beside the paper's numbers."""
+    import os
+
+    if split not in ("train", "val", "test"):
+        raise UsageError(f"--split {split}: train, val or test")
+    if gpus > 1 and "WORLD_SIZE" not in os.environ:
+        from slowfast_cli.cli.train import torchrun
+
+        torchrun(gpus)
+    from slowfast_cli.cli import show
+    from slowfast_cli.engine import distributed
+    from slowfast_cli.recipe.load import check, override, read
+    from slowfast_cli.stages import evaluate as stage
+    from slowfast_cli.stages.obtain import weight_file
+    from slowfast_cli.stages.run import name
+
+    words = list(overrides or [])
+    source = override(read(recipe), words)
+    checked = check(source)
+    path = weight_file(weights or str(name(source.name, words)), offline=offline)
+    bar: show.Bar | None = None
+
+    def tick(done: int, total: int) -> None:
+        nonlocal bar
+        bar = bar or show.Bar(total, "view", "evaluate")
+        bar.to(done)
+
+    try:
+        found = stage.evaluate(checked, path, part=split, device=device, tick=tick)  # type: ignore[arg-type]
+    finally:
+        if bar:
+            bar.close()
+        rank = distributed.join().rank
+        distributed.leave()
+    if rank:
+        return
+    folder = out or path.parent / "evaluation" / split
+    folder.mkdir(parents=True, exist_ok=True)
+    stage.save_predictions(found, folder / "predictions.npz")
+    _print(found, f"{source.name}: {path}", as_json)
+    if submission:
+        show.say(f"submission: {stage.write_submission(found, submission).absolute()}")
+    _files(found, checked, path, folder, compare, above, plots, device)
+    show.say(f"done: {folder.absolute()}")
+
+
+def _print(found: Evaluated, title: str, as_json: bool) -> None:
+    from slowfast_cli.cli import show
+
+    if found.scores is None:
+        show.say(f"{show.coverage(found.corpus)}: no labels, so no scores")
+    elif as_json:
+        scores = found.scores
+        plain = {"scores": dict(scores.values), "published": dict(found.published), "found": scores.found, "listed": scores.listed}
+        typer.echo(json.dumps(plain))
+    else:
+        show.scores(found.scores, found.published, title)
+    for failure in found.corpus.missing[:3]:
+        show.say(f"not scored: {failure.id}: {failure.reason}")
+    if len(found.corpus.missing) > 3:
+        show.say(f"not scored: {len(found.corpus.missing) - 3} more")
+
+
+def _files(  # noqa: PLR0913
+    found: Evaluated, recipe: Recipe, weights: Path, folder: Path, compare: Path | None, above: float, plots: bool, device: str
+) -> None:
+    from slowfast_cli.cli import show
+    from slowfast_cli.stages import figures
+
+    other = None
+    if compare:
+        from slowfast_cli.stages.evaluate import load_tables
+
+        theirs = compare / "predictions.npz" if (compare / "predictions.npz").is_file() else compare / "evaluation" / folder.name / "predictions.npz"
+        other = load_tables(theirs, found.corpus)
+        for labels, (ours, others) in figures.compared(found, other, above).items():
+            rows = [[gain.name, f"{gain.better:.1f}", f"{gain.worse:.1f}", f"{sign}{gain.points:.1f}"] for sign, gains in (("+", ours), ("-", others)) for gain in gains]
+            show.table(f"{labels}: classes that one does better by more than {above:g} points", ["class", "better", "worse", "points"], rows)
+    for path in figures.write(found, folder, other=other, above=above, draw=plots):
+        show.say(f"wrote {path}")
+    if plots:
+        path = figures.feature_maps(recipe, weights, found.corpus, folder / "feature-maps.png", device)
+        show.say(f"wrote {path}")

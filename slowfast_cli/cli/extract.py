@@ -1,0 +1,100 @@
+"""``slowfast extract``."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Optional
+
+import typer
+
+from slowfast_cli.cli import options
+from slowfast_cli.types import UsageError
+
+if TYPE_CHECKING:
+    from slowfast_cli.recipe.schema import Recipe
+    from slowfast_cli.stages.extract import Summary
+
+EPILOG = (
+    "Examples:  slowfast extract --dataset epic  |  slowfast extract --dataset vggsound --root /data/vggsound -j 8  |  "
+    "slowfast extract --recipe vggsound frontend.hop_ms=40"
+)
+
+
+def extract(  # noqa: PLR0913
+    overrides: options.Overrides = None,
+    dataset: Annotated[Optional[str], typer.Option(help="The data set; its bundled recipe gives the front end.", show_default=False)] = None,  # noqa: UP045
+    recipe: Annotated[Optional[str], typer.Option(help="A recipe that gives data set and front end.", show_default=False)] = None,  # noqa: UP045
+    root: Annotated[Optional[Path], typer.Option(help="Where the data set lies.", show_default="$SLOWFAST_DATA/<dataset>, or data/<dataset>")] = None,  # noqa: UP045
+    out: Annotated[Optional[Path], typer.Option(help="Where the shards go.", show_default="shards, beside the root")] = None,  # noqa: UP045
+    jobs: Annotated[int, typer.Option("-j", "--jobs", min=1, help="Worker processes.", show_default="one a core")] = 0 or (os.cpu_count() or 1),
+    dtype: Annotated[str, typer.Option(help="Of the stored rows: float16 or float32.")] = "float16",
+    device: Annotated[str, typer.Option(help="Where the log-mel is computed: cpu or cuda.")] = "cpu",
+    max_missing: Annotated[float, typer.Option(min=0, max=1, help="Share of the list that may be missing or broken.")] = 0.25,
+    retry: Annotated[bool, typer.Option("--retry", help="Try again what failed in earlier runs.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Remove the shards that are there and start over.")] = False,
+) -> None:
+    """Store the log-mel of every recording in HDF5 shards. The same command again goes on where it stopped."""
+    if dtype not in ("float16", "float32"):
+        raise UsageError(f"--dtype {dtype}: float16 or float32")
+    from slowfast_cli.cli import show
+    from slowfast_cli.stages import assemble
+    from slowfast_cli.stages.extract import Progress
+    from slowfast_cli.stages.extract import extract as stage
+
+    chosen = _recipe(dataset, recipe, root, out, overrides or [])
+    corpora, skipped = assemble.everything(chosen)
+    for reason in skipped:
+        show.say(f"skipped: {reason}")
+    for corpus in corpora:
+        show.say(show.coverage(corpus))
+    where = assemble.shards_folder(chosen)
+    show.say(f"shards: {where}")
+    bar: show.Bar | None = None
+    events = stage(
+        corpora, where, front_end=assemble.front_end(chosen), dtype=dtype, jobs=jobs, device=device, fresh=fresh,
+        max_missing=max_missing, retry=retry,
+    )  # fmt: skip
+    try:
+        for event in events:
+            if isinstance(event, Progress):
+                bar = bar or show.Bar(event.total, "rec", "extract")
+                bar.to(event.recordings, f"{event.speed:,.0f} s of sound a second, {event.failures} failed")
+            else:
+                if bar:
+                    bar.close()
+                _summarise(event)
+    except KeyboardInterrupt:
+        show.say(f"interrupted; finished shards are in {where}: the same command goes on from there")
+        raise
+    finally:
+        if bar:
+            bar.close()
+
+
+def _recipe(dataset: str | None, recipe: str | None, root: Path | None, out: Path | None, overrides: list[str]) -> Recipe:
+    from slowfast_cli.recipe.load import load
+    from slowfast_cli.stages import assemble
+
+    if (dataset is None) == (recipe is None):
+        raise UsageError("extract: give either --dataset NAME (see `slowfast data ls`) or --recipe RECIPE")
+    words = list(overrides)
+    if dataset:
+        recipe = assemble.known(dataset).recipe
+        words.insert(0, f"data.corpus={dataset}")
+    words += [f"data.root={root}"] if root else []
+    words += [f"data.shards={out}"] if out else []
+    # Which weights the recipe starts from, and so which norms it freezes, is no matter here.
+    return load(str(recipe), [*words, "model.freeze_norms=none"])
+
+
+def _summarise(done: Summary) -> None:
+    from slowfast_cli.cli import show
+
+    show.say(
+        f"stored {done.recordings:,} recordings ({done.kept:,} were there), {done.seconds:,.0f} s of sound in "
+        f"{done.elapsed:,.1f} s: {done.speed:,.0f} s of sound a second"
+    )
+    if done.failures:
+        show.say(f"failed: {len(done.failures)}, listed in {done.folder / 'failures.csv'}; the first: {done.failures[0].reason}")
+    show.say(f"done: {done.folder.absolute()} ({done.bytes / 1e6:,.1f} MB)")

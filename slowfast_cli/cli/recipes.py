@@ -1,0 +1,115 @@
+"""``slowfast recipes``: ls, show, cp, validate."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from slowfast_cli.cli import options
+from slowfast_cli.types import UsageError
+
+app = typer.Typer(help="List, show, copy and check recipes.", no_args_is_help=True)
+
+
+@app.command("ls", epilog="Examples:  slowfast recipes ls  |  slowfast recipes ls --json")
+def ls(as_json: options.Json = False) -> None:
+    """List the recipes that come with the toolkit."""
+    from slowfast_cli.cli import show
+    from slowfast_cli.recipe.load import bundled, check, read
+    from slowfast_cli.stages.table import text, title
+
+    rows: list[dict[str, Any]] = []
+    for name in bundled():
+        recipe = check(_with_weights(read(name)))
+        rows.append({
+            "name": name, "corpus": recipe.data.corpus, "variant": recipe.model.variant, "tables": list(recipe.tables),
+            "published": recipe.published, "measured": recipe.measured,
+        })  # fmt: skip
+    if as_json:
+        typer.echo(json.dumps(rows))
+        return
+
+    def best(values: dict[str, float]) -> str:
+        return ", ".join(f"{title(key)} {text(key, value)}" for key, value in list(values.items())[:2])
+
+    show.table("", ["recipe", "corpus", "network", "tables", "paper", "measured here"], [
+        [row["name"], row["corpus"], row["variant"], ", ".join(row["tables"]), best(row["published"]), best(row["measured"])]
+        for row in rows
+    ], left=6)  # fmt: skip
+
+
+def _with_weights(source: Any) -> Any:  # noqa: ANN401
+    """A recipe for fine-tuning, as it is once weights are named."""
+    from slowfast_cli.recipe.load import changed
+
+    model = source.values.get("model", {})
+    return source if model.get("init") or "freeze_norms" not in model else changed(source, {"model.init": "WEIGHTS"})
+
+
+@app.command("show", epilog="Examples:  slowfast recipes show vggsound  |  slowfast recipes show vggsound optim.lr=0.02")
+def show_recipe(recipe: options.RecipeName, overrides: options.Overrides = None) -> None:
+    """Print a recipe, resolved: every field, what was overridden marked."""
+    from slowfast_cli.recipe.load import check, override, read, to_yaml
+
+    source = override(read(recipe), overrides or [])
+    changed = {word.partition("=")[0].lstrip("~").rpartition(".")[2] for word in overrides or []}
+    for line in to_yaml(check(_with_weights(source))).splitlines():
+        field = line.strip().partition(":")[0]
+        typer.echo(f"{line}  # overridden" if field in changed else line)
+
+
+@app.command("cp", epilog="Examples:  slowfast recipes cp vggsound .  |  slowfast recipes cp esc10 my/own.yaml --make-parents")
+def cp(
+    recipe: options.RecipeName,
+    dest: Annotated[Path, typer.Argument(help="A folder, or a file.")] = Path(),
+    no_clobber: Annotated[bool, typer.Option("--no-clobber", "-n", help="Leave a file that is there as it is.")] = False,
+    make_parents: Annotated[bool, typer.Option("--make-parents", help="Make the folders on the way.")] = False,
+) -> None:
+    """Copy a recipe, to make it your own."""
+    from slowfast_cli.recipe.load import find
+
+    source = find(recipe)
+    target = dest / source.name if dest.is_dir() else dest.with_suffix(".yaml") if not dest.suffix else dest
+    if target.exists():
+        if no_clobber:
+            typer.echo(f"{target}: is there already, left as it is", err=True)
+            return
+        raise UsageError(f"{target}: is there already; copy to another name, or leave it with --no-clobber")
+    if not target.parent.is_dir():
+        if not make_parents:
+            raise UsageError(f"{target.parent}: no such folder; make it with --make-parents")
+        target.parent.mkdir(parents=True)
+    shutil.copyfile(source, target)
+    typer.echo(f"copied {recipe} to {target}")
+
+
+@app.command("validate", epilog="Examples:  slowfast recipes validate my.yaml  |  slowfast recipes validate epic optim.batch=16")
+def validate(recipe: options.RecipeName, overrides: options.Overrides = None) -> None:
+    """Check a recipe without running it: every field, the network, and every row of its tables."""
+    from slowfast_cli.recipe.load import check, override, read
+    from slowfast_cli.stages import ablate, assemble
+
+    source = _with_weights(override(read(recipe), overrides or []))
+    checked = check(source)
+    problems = []
+    for build in (assemble.net, assemble.front_end, lambda each: assemble.known(each.data.corpus)):
+        try:
+            build(checked)
+        except UsageError as error:
+            problems.append(f"{source.path.name}: {error}")
+    rows = 0
+    for table in checked.tables:
+        for name, (_, row) in ablate.rows(source, table).items():
+            rows += 1
+            try:
+                assemble.net(row)
+                assemble.front_end(row)
+            except UsageError as error:
+                problems.append(f"{source.path.name}: tables.{table}.{name}: {error}")
+    if problems:
+        raise UsageError("\n".join(problems))
+    typer.echo(f"{source.path}: well-formed ({rows} table rows)")

@@ -1,0 +1,80 @@
+"""What people see: results on stdout, everything else on stderr; bars on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterable, Mapping
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from tqdm import tqdm
+
+from slowfast_cli.types import Corpus, Scores
+
+out = Console(soft_wrap=False, highlight=False)
+err = Console(stderr=True, highlight=False, quiet=os.environ.get("RANK", "0") != "0")
+if not out.is_terminal:  # a pipe has no width: do not wrap what another program reads
+    out = Console(width=200, highlight=False)
+
+
+def say(text: str) -> None:
+    """A line on stderr, as it is."""
+    err.print(escape(text), soft_wrap=True)
+
+
+def table(title: str, columns: Iterable[str], rows: Iterable[Iterable[str]], *, left: int = 1) -> None:
+    """A table on stdout; the first ``left`` columns are text, the others numbers."""
+    shown = Table(title=escape(title) if title else None, title_justify="left", title_style="bold")
+    for number, column in enumerate(columns):
+        shown.add_column(escape(column), justify="left" if number < left else "right", overflow="fold")
+    for row in rows:
+        shown.add_row(*(escape(cell) for cell in row))
+    out.print(shown)
+
+
+def coverage(corpus: Corpus) -> str:
+    """How much of the official list there is."""
+    found, listed = len(corpus.segments), corpus.listed
+    return f"{corpus.name} {corpus.split}: {found:,} of {listed:,} segments ({found / max(listed, 1):.1%})"
+
+
+def scores(found: Scores, published: Mapping[str, float], title: str) -> None:
+    """Our scores beside the paper's."""
+    from slowfast_cli.stages.table import text
+    from slowfast_cli.stages.table import title as named
+
+    rows = []
+    for key, value in found.values.items():
+        paper = published.get(key)
+        rows.append([named(key), text(key, value), text(key, paper), "" if paper is None else f"{value - paper:+.2f}"])
+    table(title, ["", "ours", "paper", "difference"], rows)
+    out.print(f"scored {found.found:,} of {found.listed:,} listed segments ({found.found / max(found.listed, 1):.1%})")
+
+
+class Bar:
+    """Progress: a tqdm bar on a terminal, a line every ten seconds elsewhere."""
+
+    def __init__(self, total: float, unit: str, what: str) -> None:
+        self._bar: tqdm[object] | None = None
+        self._total, self._unit, self._what = total, unit, what
+        self._told = self._began = time.monotonic()
+        if sys.stderr.isatty() and not err.quiet:
+            self._bar = tqdm(total=total, unit=unit, desc=what, file=sys.stderr, dynamic_ncols=True, leave=False, smoothing=0.1)
+
+    def to(self, done: float, note: str = "") -> None:
+        """Show that so much is done."""
+        if self._bar is not None:
+            self._bar.set_postfix_str(note, refresh=False)
+            self._bar.update(done - self._bar.n)
+        elif time.monotonic() - self._told >= 10:
+            self._told = time.monotonic()
+            left = (self._told - self._began) * (self._total - done) / max(done, 1e-9)
+            say(f"{self._what}: {done:g} of {self._total:g} {self._unit}, {left:.0f} s left{'; ' + note if note else ''}")
+
+    def close(self) -> None:
+        """Take the bar away."""
+        if self._bar is not None:
+            self._bar.close()

@@ -1,0 +1,81 @@
+"""A training on the screen."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from slowfast_cli.cli import show
+from slowfast_cli.engine.fit import Step
+from slowfast_cli.stages.table import text, title
+from slowfast_cli.stages.train import Event, Finished, Scored, Started
+
+SLOW_DATA = 0.2  # share of the time spent on waiting for data above which a remedy is named
+
+
+class Display:
+    """Shows the events of one training.
+
+    Args:
+        name: The recipe's.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._bar: show.Bar | None = None
+        self._started: Started | None = None
+        self._steps: list[Step] = []
+        self._warned = False
+
+    def show(self, event: Event) -> None:
+        """Show one event."""
+        match event:
+            case Started():
+                self._start(event)
+            case Step():
+                self._step(event)
+            case Scored():
+                self._score(event)
+            case Finished():
+                self.close()
+                show.say(f"done: {event.run.absolute()}")
+
+    def _start(self, event: Started) -> None:
+        self._started = event
+        show.say(f"{self._name}: {event.parameters / 1e6:.2f} M parameters; {show.coverage(event.train)}; {show.coverage(event.val)}")
+        if event.init:
+            told = event.init
+            show.say(f"from other weights: loaded {len(told.loaded)}, new {len(told.fresh)}{_named(told.fresh)}, unused {len(told.unused)}{_named(told.unused)}")
+        if event.first_step:
+            show.say(f"going on at step {event.first_step} of {event.steps} (epoch {event.first_step / event.epoch_steps:g})")
+        self._bar = show.Bar(event.steps, "step", self._name)
+
+    def _step(self, step: Step) -> None:
+        self._steps = [*self._steps[-49:], step]
+        seconds = sum(each.seconds for each in self._steps)
+        waited = sum(each.waited for each in self._steps) / seconds
+        clips = sum(each.clips for each in self._steps) / seconds
+        loss = sum(each.loss for each in self._steps) / len(self._steps)
+        if self._bar:
+            self._bar.to(step.number, f"loss {loss:.3f}, lr {step.lr:.2g}, {clips:.0f} clips/s, data wait {waited:.0%}")
+        if waited > SLOW_DATA and len(self._steps) == 50 and not self._warned:
+            self._warned = True
+            show.say(f"data wait is {waited:.0%} of the time: more data.workers, or data.source=shards, would be faster")
+
+    def _score(self, event: Scored) -> None:
+        told = ", ".join(f"{title(key)} {text(key, value)}" for key, value in list(event.scores.values.items())[:5])
+        loss = sum(each.loss for each in self._steps) / max(len(self._steps), 1)
+        show.say(f"epoch {event.epoch}: loss {loss:.3f}, {told}{' (best)' if event.best else ''}")
+
+    def interrupted(self, folder: Path) -> None:
+        """Say how to go on."""
+        show.say(f"interrupted; everything up to here is in {folder}: the same command goes on from there")
+
+    def close(self) -> None:
+        """Take the bar away."""
+        if self._bar:
+            self._bar.close()
+            self._bar = None
+
+
+def _named(names: tuple[str, ...]) -> str:
+    return f" ({', '.join(names[:2])}{', ...' if len(names) > 2 else ''})" if names else ""

@@ -1,0 +1,119 @@
+"""``slowfast train``."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from slowfast_cli.cli import options
+from slowfast_cli.types import SlowFastError
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from slowfast_cli.recipe.schema import Recipe
+    from slowfast_cli.stages import train as stage
+
+EPILOG = (
+    "Examples:  slowfast train recipes/vggsound.yaml  |  slowfast train esc10 data.fold=2 optim.lr=0.02  |  "
+    "slowfast train epic --dry-run  |  slowfast train vggsound --gpus 8"
+)
+
+
+def train(  # noqa: PLR0913
+    recipe: options.RecipeName,
+    overrides: options.Overrides = None,
+    run: options.RunFolder = None,
+    fresh: options.Fresh = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Build everything, take one step, say what it costs.")] = False,
+    smoke: Annotated[bool, typer.Option("--smoke", help="A few steps on a few clips, in a folder that is thrown away.")] = False,
+    device: options.Device = "auto",
+    gpus: options.Gpus = 1,
+) -> None:
+    """Train a recipe. The same command again goes on where it stopped."""
+    if gpus > 1 and "WORLD_SIZE" not in os.environ:
+        torchrun(gpus)
+    from slowfast_cli.recipe.load import check, override, read
+    from slowfast_cli.stages.run import Run, name
+
+    words = list(overrides or [])
+    source = override(read(recipe), words)
+    checked = check(source)
+    if dry_run:
+        from slowfast_cli.cli.dry_run import dry_run as describe
+
+        describe(checked, source.name, device)
+    elif smoke:
+        with tempfile.TemporaryDirectory() as folder:
+            follow(checked, Run(Path(folder) / "run"), source.name, device=device, smoke=True)
+    else:
+        follow(checked, Run(run or name(source.name, words)), source.name, fresh=fresh, device=device)
+
+
+def follow(recipe: Recipe, run: stage.Run, name: str, *, fresh: bool = False, device: str = "auto", smoke: bool = False) -> None:
+    """Run a training and show it; Ctrl-C ends it between two steps, with everything saved.
+
+    Raises:
+        KeyboardInterrupt: It was interrupted.
+    """
+    from slowfast_cli.cli.show_training import Display
+    from slowfast_cli.engine import distributed
+    from slowfast_cli.stages import train as stage
+
+    events = stage.train(recipe, run, name=name, fresh=fresh, device=device, smoke=smoke)
+    display = Display(name)
+    try:
+        with interruptible() as asked, contextlib.closing(events):
+            for event in events:
+                display.show(event)
+                if asked:
+                    break
+    finally:
+        display.close()
+        distributed.leave()
+    if asked:
+        display.interrupted(run.folder)
+        raise KeyboardInterrupt
+
+
+@contextlib.contextmanager
+def interruptible() -> Iterator[list[int]]:
+    """Collects SIGINT and SIGTERM instead of raising in the middle of a step; a second one raises."""
+    asked: list[int] = []
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        if asked:
+            raise KeyboardInterrupt
+        asked.append(number)
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def torchrun(processes: int) -> None:
+    """Start this very command in several processes, in place of this one.
+
+    Raises:
+        SlowFastError: There are fewer GPUs than that.
+    """
+    import torch
+
+    gpus = torch.cuda.device_count()
+    if torch.cuda.is_available() and gpus < processes:
+        raise SlowFastError(f"--gpus {processes}: this machine has {gpus}")
+    words = [word for number, word in enumerate(sys.argv[1:], 1) if word != "--gpus" and sys.argv[number - 1] != "--gpus"]
+    words = [word for word in words if not word.startswith("--gpus=")]
+    launch = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", "-m", "slowfast_cli"]
+    os.execv(sys.executable, [sys.executable, *launch, *words])

@@ -1,0 +1,117 @@
+"""``slowfast weights``: ls, download, convert, show."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from slowfast_cli.cli import options
+
+app = typer.Typer(help="List, download, convert and describe weights.", no_args_is_help=True)
+
+
+@app.command("ls", epilog="Examples:  slowfast weights ls  |  slowfast weights ls --json")
+def ls(as_json: options.Json = False) -> None:
+    """List the official weights: expected score, licence, whether they are here."""
+    from slowfast_cli.cli import show
+    from slowfast_cli.weights.catalogue import CATALOGUE
+    from slowfast_cli.weights.download import target
+
+    rows = []
+    for entry in CATALOGUE.values():
+        goal = target(entry)
+        here = goal.path.is_file()
+        published = ", ".join(f"{key} {value:g}" for key, value in list(entry.published.items())[:3])
+        if as_json:
+            plain = {
+                "name": entry.name, "title": entry.title, "url": entry.url, "licence": entry.licence, "published": dict(entry.published),
+                "frontend": entry.frontend, "heads": dict(entry.heads), "note": entry.note, "path": str(goal.path) if here else None,
+            }  # fmt: skip
+            typer.echo(json.dumps(plain))
+        front = entry.frontend
+        rows.append([entry.name, published, f"{front['rate']} Hz, {front['window_ms']}/{front['hop_ms']} ms", entry.licence, "yes" if here else "no"])
+    if not as_json:
+        show.table("", ["weights", "paper", "front end", "licence", "downloaded"], rows, left=5)
+        show.out.print("None is bundled: their licence forbids commercial use. `slowfast weights download NAME` fetches one.")
+
+
+@app.command("download", epilog="Examples:  slowfast weights download asf-vggsound  |  slowfast weights download asf-epic --offline")
+def download(name: Annotated[str, typer.Argument(help="A name of `slowfast weights ls`.")], offline: options.Offline = False) -> None:
+    """Fetch official weights into the cache and convert them; an interrupted download goes on where it stopped."""
+    from slowfast_cli.cli import show
+    from slowfast_cli.stages.obtain import weight_file
+    from slowfast_cli.types import WeightsError
+    from slowfast_cli.weights.catalogue import find
+
+    entry = find(name)
+    if Path(name).exists():
+        raise WeightsError(f"{name}: is a file here; run this in another folder")
+    show.say(f"{entry.title}: licence {entry.licence} ({entry.source})")
+    bar: show.Bar | None = None
+
+    def progress(done: int, total: int | None) -> None:
+        nonlocal bar
+        bar = bar or show.Bar(total or 0, "B", entry.file)
+        bar.to(done)
+
+    try:
+        path = weight_file(name, offline=offline, progress=progress)
+    finally:
+        if bar:
+            bar.close()
+    typer.echo(str(path))
+
+
+@app.command("convert", epilog="Examples:  slowfast weights convert SLOWFAST_VGG.pyth vgg.safetensors")
+def convert(
+    source: Annotated[Path, typer.Argument(metavar="IN.pyth", help="A checkpoint of Auditory Slow-Fast.")],
+    dest: Annotated[Path, typer.Argument(metavar="OUT.safetensors", help="The weight file to write.")],
+) -> None:
+    """Turn a foreign checkpoint into a weight file, running nothing that is in it."""
+    from slowfast_cli.cli import show
+    from slowfast_cli.stages.convert import convert as stage
+
+    done = stage(source, dest)
+    told = done.told
+    show.say(f"loaded {len(told.loaded)} tensors, missing {len(told.fresh)}, unexpected {len(told.unused)}")
+    for name in told.unused[:5]:
+        show.say(f"unexpected: {name}")
+    for note in done.card.notes:
+        show.say(f"note: {note}")
+    typer.echo(str(done.path))
+
+
+@app.command("show", epilog="Examples:  slowfast weights show runs/esc10/default  |  slowfast weights show default --json")
+def show_card(
+    weights: Annotated[str, typer.Argument(help="A weight file, a run folder, a catalogue name, or default: the bundled model.")],
+    as_json: options.Json = False,
+    offline: options.Offline = False,
+) -> None:
+    """Say what weights are: network, classes, front end, where from, scores, licence."""
+    from slowfast_cli.cli import show
+    from slowfast_cli.stages.obtain import weight_file
+    from slowfast_cli.stages.table import text, title
+    from slowfast_cli.weights.file import describe, read_card
+
+    path = weight_file(None if weights == "default" else weights, offline=offline)
+    card = read_card(path)
+    if as_json:
+        typer.echo(json.dumps(describe(card), ensure_ascii=False))
+        return
+    front = card.front_end
+    rows = [
+        ["file", f"{path} ({path.stat().st_size / 1e6:.2f} MB)"],
+        ["recipe", card.recipe],
+        ["source", card.source],
+        ["licence", card.licence or "not stated"],
+        ["network", "; ".join(f"{name}: width {each.width}, stride {each.stride}" for name, each in card.net.pathways.items())],
+        ["front end", f"{front['rate']} Hz, {front['window_ms']:g} ms window, {front['hop_ms']:g} ms hop, {front['mels']} mels"],
+        ["clip", f"{card.clip_seconds:g} s, {card.views} views"],
+        *[[f"classes ({labels})", f"{len(names)}: {', '.join(names[:12])}{', ...' if len(names) > 12 else ''}"] for labels, names in card.classes.items()],
+        ["scores", ", ".join(f"{title(key)} {text(key, value)}" for key, value in card.scores.items())],
+        *[["note", note] for note in card.notes],
+    ]
+    show.table("", ["", ""], rows, left=2)

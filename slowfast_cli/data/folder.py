@@ -1,0 +1,69 @@
+"""Your own sounds: one folder a class."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from slowfast_cli.data.sources import SPLIT_NAMES, Origin, held_out, media_below, subfolders
+from slowfast_cli.types import Corpus, DataError, Recording, Segment
+
+ORIGIN = Origin(
+    name="folder",
+    task="your own sounds or videos, one label a file",
+    classes="one a folder",
+    splits=("train", "val", "test"),
+    files=("<class>/<any sound or video>", "or {train,val,test}/<class>/<any sound or video>"),
+    page="your own recordings",
+    licence="yours",
+)
+
+
+def read(root: Path, split: str) -> Corpus:
+    """Read a folder of class folders.
+
+    On disk::
+
+        root/<class>/**/<any media file>
+        root/{train,val,test}/<class>/**/<any media file>    also training, valid, validation, dev, testing, eval
+
+    Classes are the folder names, sorted. Without folders of splits, a fifth of each class is kept for ``val``: the same
+    files on every machine, chosen by a hash of their paths below ``root``. A ``val`` or ``test`` that is not there is
+    the other one of the two. Folders without media are no classes.
+
+    Args:
+        root: The folder.
+        split: ``train``, ``val`` or ``test``.
+
+    Raises:
+        DataError: There is no such folder, or there are no class folders with media in it.
+    """
+    ORIGIN.split(split)
+    if not root.is_dir():
+        raise ORIGIN.absent(root)
+    parts = {SPLIT_NAMES[part.name.lower()]: part for part in subfolders(root) if part.name.lower() in SPLIT_NAMES}
+    by_part = {name: _labelled(part) for name, part in parts.items()} if "train" in parts else {"": _labelled(root)}
+    classes = tuple(sorted({label for files in by_part.values() for label in files.values()}))
+    if not classes:
+        raise DataError(f"{root}: no folder with sounds or videos in it: lay them out as {' '.join(ORIGIN.files)}")
+    segments = []
+    for path, label in _chosen(by_part, split, root).items():
+        id = path.relative_to(root).as_posix()
+        recording = Recording(id=id, path=path)
+        segments.append(Segment(id=id, recording=recording, targets={"label": classes.index(label)}))
+    return Corpus(name="folder", split=split, segments=tuple(segments), classes={"label": classes})
+
+
+def _labelled(folder: Path) -> dict[Path, str]:
+    """The class of every media file below its class folders."""
+    return {path: part.name for part in subfolders(folder) for path in media_below(part)}
+
+
+def _chosen(by_part: dict[str, dict[Path, str]], split: str, root: Path) -> dict[Path, str]:
+    other = {"val": "test", "test": "val"}.get(split, split)
+    for name in (split, other):
+        if name in by_part and (split != "train" or len(by_part) > 1):
+            return by_part[name]
+    files = by_part.get("train", by_part.get("", {}))
+    names = {path: path.relative_to(root).as_posix() for path in files}
+    kept = held_out({names[path]: label for path, label in files.items()})
+    return {path: label for path, label in files.items() if (names[path] in kept) == (split != "train")}

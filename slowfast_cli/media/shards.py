@@ -1,0 +1,278 @@
+"""Log-mel rows kept in HDF5 shards: random access by recording, safe in any number of processes.
+
+A folder of shards holds::
+
+    manifest.jsonl      one line a shard: its name, size, sha256, settings, what is in it, and what failed
+    shard-00000.h5      logmel (rows, mels); index/{id,first,rows,seconds}; attributes: front end, version, source list
+
+The manifest is the truth: a shard that it does not name does not count. Rows of a recording are consecutive.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from slowfast_cli.media.source import shown
+from slowfast_cli.types import DataError, Failure, Seconds, Settings
+
+MANIFEST = "manifest.jsonl"
+OPEN_FILES = 64  # shards a process keeps open at a time
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """A line of the manifest.
+
+    Attributes:
+        shard: File name; empty when everything in hand failed.
+        bytes: Its size.
+        sha256: Of the file.
+        front_end: Settings that made its rows.
+        source: Hash of the lists that named the recordings.
+        ids: Recordings in it, in order.
+        rows: Of each.
+        seconds: Of each.
+        failures: Recordings that gave nothing.
+    """
+
+    shard: str
+    bytes: int
+    sha256: str
+    front_end: Settings
+    source: str
+    ids: tuple[str, ...]
+    rows: tuple[int, ...]
+    seconds: tuple[Seconds, ...]
+    failures: tuple[Failure, ...] = field(default=())
+
+    def line(self) -> str:
+        """As JSON on one line."""
+        failures = [{"id": each.id, "path": str(each.path), "reason": each.reason} for each in self.failures]
+        return json.dumps({**self.__dict__, "failures": failures}) + "\n"
+
+
+def entry(line: str) -> Entry:
+    """Read a line of the manifest.
+
+    Raises:
+        ValueError: It is no such line.
+    """
+    try:
+        values = json.loads(line)
+        failures = tuple(Failure(**{**each, "path": Path(each["path"])}) for each in values.pop("failures"))
+        values |= {name: tuple(values[name]) for name in ("ids", "rows", "seconds")}
+        return Entry(**values, failures=failures)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"no manifest line: {error!r}") from error
+
+
+def manifest(folder: Path) -> list[Entry]:
+    """Read the manifest of a folder of shards; no entries when there is none.
+
+    A last line that an interrupt cut short is left out: its shard does not count.
+
+    Raises:
+        DataError: Another line is broken, or the file cannot be read.
+    """
+    path = folder / MANIFEST
+    if not path.exists():
+        return []
+    try:
+        lines = path.read_bytes().split(b"\n")
+    except OSError as error:
+        raise DataError(f"{shown(path)}: cannot be read: {error.strerror}") from error
+    entries = []
+    for number, line in enumerate(lines[:-1], 1):  # after the last line feed there is nothing, or a torn line
+        try:
+            entries.append(entry(line.decode()))
+        except ValueError as error:
+            raise DataError(
+                f"{shown(path)}: line {number} is broken ({error}): run `slowfast extract` with --fresh"
+            ) from error
+    return entries
+
+
+class Shards:
+    """The stored recordings of one folder.
+
+    Args:
+        folder: Where they are.
+        settings: The front end that is wanted; None takes any.
+
+    Raises:
+        DataError: There are none, they were made with other settings, or a file is missing or of another size.
+    """
+
+    def __init__(self, folder: Path, settings: Settings | None = None) -> None:
+        self.folder = folder
+        entries = manifest(folder)
+        if not entries:
+            raise DataError(f"{shown(folder)}: no shards there: run `slowfast extract`, or say where they are")
+        self.settings = dict(settings) if settings is not None else dict(entries[0].front_end)
+        stored = [each for each in entries if each.shard]
+        for each in stored:
+            self._check(each)
+        self._names = [each.shard for each in stored]
+        self._hashes = [each.sha256 for each in stored]
+        ids = [key(id) for each in stored for id in each.ids]
+        shard = np.repeat(np.arange(len(stored), dtype=np.int32), [len(each.ids) for each in stored])
+        rows = np.array([count for each in stored for count in each.rows], np.int64)
+        ends = np.concatenate([np.cumsum(each.rows) for each in stored] or [np.zeros(0)]).astype(np.int64)
+        # Plain arrays, sorted by id: a forked worker shares their pages, where a dict would be copied by its counts.
+        keys = np.array(ids, dtype=bytes)
+        order = np.argsort(keys, kind="stable")
+        self._ids, self._shard, self._rows = keys[order], shard[order], rows[order]
+        self._first = (ends - rows)[order]
+        self._seconds = np.array([length for each in stored for length in each.seconds], np.float64)[order]
+        done = set(ids)
+        failed = {each.id: each for line in entries for each in line.failures}
+        self.failures = tuple(each for id, each in failed.items() if key(id) not in done)
+        self._open: OrderedDict[int, Any] = OrderedDict()
+        self._process = os.getpid()
+        self._inherited: list[Any] = []
+
+    def _check(self, each: Entry) -> None:
+        path = self.folder / each.shard
+        differing = [name for name in self.settings if self.settings[name] != each.front_end.get(name)]
+        if differing:
+            made = ", ".join(f"{name}={each.front_end.get(name)}" for name in differing)
+            wanted = ", ".join(f"{name}={self.settings[name]}" for name in differing)
+            raise DataError(
+                f"{shown(path)}: made with {made}, the recipe wants {wanted}: re-run `slowfast extract` for that recipe"
+            )
+        try:
+            size = path.stat().st_size
+        except OSError as error:
+            raise self._broken(path, error.strerror or str(error)) from error
+        if size != each.bytes:
+            raise self._broken(path, f"{size} bytes, the manifest says {each.bytes}")
+
+    def _broken(self, path: Path, reason: str) -> DataError:
+        return DataError(
+            f"{shown(path)}: broken shard ({reason}): remove it and run `slowfast extract` again, which makes it anew"
+        )
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def __contains__(self, id: str) -> bool:
+        return self._find(id) is not None
+
+    def _find(self, id: str) -> int | None:
+        wanted = np.array(key(id), dtype=bytes)
+        place = int(np.searchsorted(self._ids, wanted))
+        return place if place < len(self._ids) and self._ids[place] == wanted else None
+
+    def _place(self, id: str) -> int:
+        place = self._find(id)
+        if place is None:
+            reason = next((each.reason for each in self.failures if each.id == id), "never extracted")
+            raise DataError(f"{shown(self.folder)}: no rows of recording {id} ({reason}): run `slowfast extract`")
+        return place
+
+    def ids(self) -> tuple[str, ...]:
+        """The stored recordings."""
+        return tuple(os.fsdecode(bytes(each)) for each in self._ids)
+
+    def rows(self, id: str) -> int:
+        """How many rows a recording has.
+
+        Raises:
+            DataError: It is not stored.
+        """
+        return int(self._rows[self._place(id)])
+
+    def seconds(self, id: str) -> Seconds:
+        """Length of a recording.
+
+        Raises:
+            DataError: It is not stored.
+        """
+        return float(self._seconds[self._place(id)])
+
+    def read(self, id: str, first: int = 0, count: int | None = None) -> np.ndarray:
+        """Read rows of a recording.
+
+        Args:
+            id: The recording.
+            first: Row to start with.
+            count: How many; None reads to the end.
+
+        Shape:
+            (count, F) float32; fewer rows where the recording ends
+
+        Raises:
+            DataError: It is not stored, or its shard is broken or was made with other settings.
+        """
+        if first < 0 or (count is not None and count < 0):
+            raise ValueError(f"rows of {id}: first {first}, count {count}: neither may be negative")
+        place = self._place(id)
+        end = int(self._rows[place]) if count is None else min(int(self._rows[place]), first + count)
+        start = int(self._first[place])
+        shard = int(self._shard[place])
+        rows = self._file(shard)
+        try:
+            found: np.ndarray = rows[start + min(first, end) : start + end].astype(np.float32)
+        except (OSError, RuntimeError) as error:
+            raise self._broken(self.folder / self._names[shard], str(error)) from error
+        return found
+
+    def _file(self, shard: int) -> Any:
+        if self._process != os.getpid():  # forked: the parent's handles share its file position and are left alone
+            self._inherited.append(self._open)
+            self._open, self._process = OrderedDict(), os.getpid()
+        if shard in self._open:
+            self._open.move_to_end(shard)
+            return self._open[shard]
+        path = self.folder / self._names[shard]
+        try:
+            file = h5py.File(path, "r", locking=False)
+            made = json.loads(file.attrs["front_end"])
+            rows = file["logmel"]
+        except (OSError, KeyError, RuntimeError, ValueError) as error:
+            raise self._broken(path, str(error)) from error
+        differing = [name for name in self.settings if made.get(name) != self.settings[name]]
+        if differing:
+            raise self._broken(path, f"it says it was made with {differing[0]}={made.get(differing[0])}")
+        self._open[shard] = rows
+        if len(self._open) > OPEN_FILES:
+            self._open.popitem(last=False)[1].file.close()
+        return rows
+
+    def verify(self) -> tuple[str, ...]:
+        """Read every shard and compare its checksum: the names of those that differ."""
+        pairs = zip(self._names, self._hashes, strict=True)
+        return tuple(name for name, known in pairs if digest(self.folder / name) != known)
+
+    def close(self) -> None:
+        """Close the files this process has open; reading opens them again."""
+        if self._process == os.getpid():
+            for rows in self._open.values():
+                rows.file.close()
+        self._open = OrderedDict()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_open": OrderedDict(), "_process": 0, "_inherited": []}
+
+
+def key(id: str) -> bytes:
+    """An id as the bytes that indices hold: ids made of file names may not be UTF-8."""
+    return os.fsencode(id)
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file, in hex."""
+    hashed = sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            hashed.update(block)
+    return hashed.hexdigest()

@@ -1,0 +1,107 @@
+"""A table of the paper, row by row: train what is not trained, score what is not scored, show what is known."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from slowfast_cli.engine.checkpoint import write_whole
+from slowfast_cli.recipe.load import Source, changed, check, did_you_mean
+from slowfast_cli.recipe.schema import Recipe, Row
+from slowfast_cli.stages import inspect
+from slowfast_cli.stages import train as training
+from slowfast_cli.stages.evaluate import evaluate
+from slowfast_cli.stages.run import Run
+from slowfast_cli.stages.table import Table, TableRow, comma_separated, latex, markdown, plain
+from slowfast_cli.types import DataError, UsageError
+
+
+@dataclass(frozen=True, kw_only=True)
+class RowStarted:
+    """A row's turn has come."""
+
+    name: str
+    run: Path
+    finished: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class RowFinished:
+    """A row has its numbers."""
+
+    row: TableRow
+
+
+Event = RowStarted | RowFinished | training.Event
+
+
+def rows(source: Source, table: str) -> dict[str, tuple[Row, Recipe]]:
+    """The rows of a recipe's table, each with the recipe that makes it.
+
+    Raises:
+        UsageError: No such table, or a row that does not hold together.
+    """
+    tables = check(source).tables
+    if table not in tables:
+        named = f"there are {', '.join(tables)}" if tables else "it has none"
+        raise UsageError(f"{source.path.name}: --table {table}: no such table{did_you_mean(table, tables) or f'; {named}'}")
+    return {name: (row, check(changed(source, row.set))) for name, row in tables[table].items()}
+
+
+def sized(row: Row, recipe: Recipe, name: str) -> TableRow:
+    """A row with its parameters and GFLOPs, untrained."""
+    size = inspect.size(recipe)
+    return TableRow(name=name, ours={"params_m": size.parameters / 1e6, "gflops": size.gflops}, published=row.published)
+
+
+def ablate(source: Source, table: str, folder: Path, *, only: Sequence[str] = (), device: str = "auto") -> Iterator[Event]:
+    """Train and score the rows of a table; a row whose numbers are there is not touched again.
+
+    Args:
+        source: The recipe.
+        table: Which of its tables.
+        folder: Each row has a run folder in it; the table's files are written beside them.
+        only: Rows to do; all by default.
+        device: As for training.
+
+    Raises:
+        SlowFastError: Anything the user can mend; finished rows stay finished.
+    """
+    chosen = {name: found for name, found in rows(source, table).items() if not only or name in only}
+    if unknown := set(only) - set(chosen):
+        raise UsageError(f"--row {', '.join(sorted(unknown))}: table {table} has the rows {', '.join(rows(source, table))}")
+    done: list[TableRow] = []
+    for name, (row, recipe) in chosen.items():
+        run = Run(folder / name.replace("/", "-").replace(" ", "-").lower())
+        result = run.folder / "result.json"
+        yield RowStarted(name=name, run=run.folder, finished=result.is_file())
+        if not result.is_file():
+            yield from training.train(recipe, run, name=source.name, device=device)
+            found = evaluate(recipe, run.best if run.best.is_file() else run.last, device=device)
+            if found.scores is None:
+                raise DataError(f"{recipe.data.corpus} {recipe.split('test')}: has no labels: set data.test to a split that has")
+            values = dict(found.scores.values)
+            write_whole(result, lambda part, values=values: _dump(part, values))  # type: ignore[misc]
+        size = sized(row, recipe, name)
+        scored = json.loads(result.read_text(encoding="utf-8"))
+        done.append(TableRow(name=name, ours={**size.ours, **scored}, published=row.published))
+        yield RowFinished(row=done[-1])
+        write(Table(title=f"{source.name}, table {table}", rows=tuple(done)), folder)
+
+
+def write(table: Table, folder: Path) -> None:
+    """Write the table's files: table.md, table.csv, table.tex, table.json."""
+    folder.mkdir(parents=True, exist_ok=True)
+    texts = {"md": markdown(table), "csv": comma_separated(table), "tex": latex(table), "json": json.dumps(plain(table), indent=1)}
+    for suffix, content in texts.items():
+        write_whole(folder / f"table.{suffix}", lambda part, content=content: _text(part, content))  # type: ignore[misc]
+
+
+def _dump(path: Path, values: object) -> None:
+    _text(path, json.dumps(values, indent=1))
+
+
+def _text(path: Path, content: str) -> None:
+    path.write_text(content, encoding="utf-8")

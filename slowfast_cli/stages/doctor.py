@@ -1,0 +1,260 @@
+"""What this machine has, whether it is enough, and what to type where it is not."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from slowfast_cli import __version__
+from slowfast_cli.stages import trials
+from slowfast_cli.weights.catalogue import CATALOGUE
+from slowfast_cli.weights.download import default_cache
+
+LOW_DISK = 2 * 2**30  # bytes: less than a shard and a checkpoint need
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fact:
+    """One thing looked at.
+
+    Attributes:
+        section: What it belongs to.
+        name: What was looked at.
+        value: What was found.
+        problem: What is wrong with it; empty if nothing is.
+        remedy: The command or step that mends it.
+        needed: Whether the toolkit cannot work before it is mended.
+    """
+
+    section: str
+    name: str
+    value: str
+    problem: str = ""
+    remedy: str = ""
+    needed: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """All facts, in the order they are shown."""
+
+    facts: tuple[Fact, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether everything needed is there and works."""
+        return not self.reasons
+
+    @property
+    def reasons(self) -> tuple[Fact, ...]:
+        """What stands in the way."""
+        return tuple(fact for fact in self.facts if fact.problem and fact.needed)
+
+    @property
+    def warnings(self) -> tuple[Fact, ...]:
+        """What is not as good as it could be."""
+        return tuple(fact for fact in self.facts if fact.problem and not fact.needed)
+
+
+def examine(out: Path) -> Report:
+    """Look at the machine; a few seconds, no network, nothing left behind.
+
+    Args:
+        out: Where shards and runs are to be written; it need not exist yet.
+    """
+    facts: list[Fact] = []
+    for look in (_system, _packages, _torch, _decoders, _weights):
+        facts.extend(look())
+    facts.extend(_storage(out))
+    return Report(facts=tuple(facts))
+
+
+def as_text(report: Report) -> str:
+    """The report as a block of Markdown to paste into an issue."""
+    width = max(len(fact.name) for fact in report.facts)
+    lines = ["```text", f"slowfast {__version__}: {'ready' if report.ok else 'NOT READY'}"]
+    section = ""
+    for fact in report.facts:
+        if fact.section != section:
+            section = fact.section
+            lines.append(f"\n{section}")
+        mark = " " if not fact.problem else "!" if fact.needed else "?"
+        lines.append(f"{mark} {fact.name:<{width}}  {fact.value}".rstrip())
+    lines.append("\nverdict")
+    for fact in (*report.reasons, *report.warnings):
+        lines.append(f"{'!' if fact.needed else '?'} {fact.name}: {fact.problem}")
+        if fact.remedy:
+            lines.append(f"    {fact.remedy}")
+    if not report.reasons:
+        lines.append("  ready: everything needed is here and works")
+    return "\n".join([*lines, "```"])
+
+
+def as_dict(report: Report) -> dict[str, Any]:
+    """The report as plain values, for JSON."""
+    return {
+        "slowfast": __version__,
+        "ok": report.ok,
+        "reasons": [f"{fact.name}: {fact.problem}; {fact.remedy}" for fact in report.reasons],
+        "facts": [asdict(fact) for fact in report.facts],
+    }
+
+
+def _probe(
+    section: str, name: str, look: Callable[[], str], remedy: str, *, needed: bool = True, absent: str = "does not work"
+) -> Fact:
+    """A fact from a function that may fail in any way; how it fails is the finding."""
+    try:
+        return Fact(section=section, name=name, value=look())
+    except Exception as error:  # a broken installation raises whatever it likes, and that is what is reported
+        reason = str(error).strip().split("\n", 1)[0][:200] or type(error).__name__
+        return Fact(section=section, name=name, value=absent, problem=reason, remedy=remedy, needed=needed)
+
+
+def _system() -> Iterator[Fact]:
+    old = sys.version_info < (3, 10)
+    yield Fact(
+        section="system",
+        name="python",
+        value=f"{platform.python_version()} ({sys.executable})",
+        problem="older than 3.10" if old else "",
+        remedy="install Python 3.10 or later, then: pip install slowfast" if old else "",
+    )
+    yield Fact(section="system", name="platform", value=platform.platform())
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    yield Fact(section="system", name="cores", value=f"{usable} usable of {os.cpu_count()}")
+    if hasattr(os, "sysconf") and {"SC_PHYS_PAGES", "SC_PAGE_SIZE"} <= set(os.sysconf_names):
+        yield Fact(
+            section="system", name="memory", value=_size(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+        )
+
+
+def _packages() -> Iterator[Fact]:
+    """The dependencies that the installed package declares, against its lower bounds."""
+    try:
+        declared = metadata.requires("slowfast") or []
+    except metadata.PackageNotFoundError:
+        yield Fact(
+            section="packages",
+            name="slowfast",
+            value=f"{__version__}, not installed",
+            problem="runs from a folder, so its dependencies are unknown",
+            remedy="pip install .",
+        )
+        return
+    for line in declared:
+        found = re.match(r"([\w.-]+)\s*(?:>=\s*([\d.]+))?", line)
+        if found and "extra ==" not in line:
+            yield _package(found[1], found[2] or "0")
+
+
+def _package(name: str, least: str) -> Fact:
+    remedy = f'pip install "{name}>={least}"'
+    try:
+        version = metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return Fact(section="packages", name=name, value="missing", problem="is not installed", remedy=remedy)
+    old = _numbers(version) < _numbers(least)
+    problem = f"{version} is older than {least}" if old else ""
+    return Fact(section="packages", name=name, value=version, problem=problem, remedy=remedy if old else "")
+
+
+def _torch() -> Iterator[Fact]:
+    yield _probe("torch", "build", _torch_build, "pip install --force-reinstall torch")
+    yield _probe("torch", "threads", lambda: str(trials.module("torch").get_num_threads()), "", needed=False)
+    yield _gpu()
+    yield _probe(
+        "torch",
+        "import torchaudio",
+        lambda: str(trials.module("slowfast_cli.features.torchaudio_import").torchaudio.__version__),
+        "pip install -c constraints.txt torch torchaudio",
+        absent="does not import",
+    )
+
+
+def _torch_build() -> str:
+    torch = trials.module("torch")
+    cuda, cudnn = torch.version.cuda, torch.backends.cudnn.version() if torch.backends.cudnn.is_available() else None
+    return f"{torch.__version__}, " + (f"CUDA {cuda}, cuDNN {cudnn}" if cuda else "without CUDA")
+
+
+def _gpu() -> Fact:
+    driver = shutil.which("nvidia-smi") is not None or Path("/proc/driver/nvidia/version").exists()
+    try:
+        cuda = trials.module("torch").cuda
+        if cuda.is_available():
+            found = [cuda.get_device_properties(index) for index in range(cuda.device_count())]
+            listed = "; ".join(f"{gpu.name}, {_size(gpu.total_memory)}" for gpu in found)
+            return Fact(section="torch", name="gpu", value=listed)
+    except Exception as error:  # a driver that does not fit raises at the first question
+        return Fact(
+            section="torch",
+            name="gpu",
+            value="does not work",
+            problem=str(error).split("\n", 1)[0][:200],
+            remedy="update the NVIDIA driver, or install the torch build for the one you have (pytorch.org)",
+            needed=False,
+        )
+    problem = "a NVIDIA driver is here, but this torch cannot use it" if driver else ""
+    remedy = "pip install --force-reinstall torch  (the CUDA build for your driver: pytorch.org)" if driver else ""
+    return Fact(section="torch", name="gpu", value="none, CPU only", problem=problem, remedy=remedy, needed=False)
+
+
+def _decoders() -> Iterator[Fact]:
+    again = "pip install --force-reinstall soundfile"
+    yield _probe("decoders", "libsndfile", trials.sndfile, again)
+    yield _probe("decoders", "wav", trials.try_wav, again)
+    again = "pip install --force-reinstall av"
+    yield _probe("decoders", "FFmpeg", trials.ffmpeg, again)
+    yield _probe("decoders", "aac in mp4", trials.try_aac, again)
+
+
+def _weights() -> Iterator[Fact]:
+    yield _probe("weights", "default", _default_weights, "pip install --force-reinstall slowfast", absent="missing")
+    cache = default_cache()
+    here = [entry.name for entry in CATALOGUE.values() if (cache / entry.file).is_file()]
+    yield Fact(section="weights", name="cache", value=f"{cache}: {', '.join(here) or 'no official weights yet'}")
+
+
+def _default_weights() -> str:
+    path: Path = trials.module("slowfast_cli.weights.file").DEFAULT
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is not there; `slowfast predict` has no model without --weights")
+    return f"{path.name}, {_size(path.stat().st_size)}"
+
+
+def _storage(out: Path) -> Iterator[Fact]:
+    yield _probe("storage", "hdf5", trials.try_hdf5, "pip install --force-reinstall h5py")
+    folder = next(parent for parent in (out.absolute(), *out.absolute().parents) if parent.exists())
+    free = shutil.disk_usage(folder).free
+    low = free < LOW_DISK
+    yield Fact(
+        section="storage",
+        name="free disk",
+        value=f"{_size(free)} at {folder}",
+        problem=f"less than {_size(LOW_DISK)}" if low else "",
+        remedy="free some space, or give another folder with --out" if low else "",
+        needed=False,
+    )
+    yield _probe("storage", "write test", lambda: trials.try_write(folder), "give a folder you may write to with --out")
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", version.split("+", 1)[0])[:3])
+
+
+def _size(count: float) -> str:
+    """Bytes for people, in powers of 1024."""
+    for unit in ("B", "KiB", "MiB"):
+        if count < 1024:
+            return f"{count:.3g} {unit}"
+        count /= 1024
+    return f"{count:.1f} GiB"

@@ -1,0 +1,38 @@
+"""Starting from weights learned elsewhere: what fits is taken, heads of other classes are made anew."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from slowfast_cli.models.slowfast import Recogniser
+from slowfast_cli.stages.obtain import weight_file
+from slowfast_cli.types import WeightsError
+from slowfast_cli.weights.file import Loaded, put, read
+
+
+def start_from(model: Recogniser, weights: str, classes: Mapping[str, tuple[str, ...]]) -> Loaded:
+    """Copy weights into a model.
+
+    Args:
+        model: Of the recipe.
+        weights: A file, a run folder or a catalogue name.
+        classes: The model's, by label set: a head is taken over only when its classes are the same, in the same order.
+
+    Raises:
+        WeightsError: Nothing of the trunk fits: it is another network.
+    """
+    path = weight_file(weights)
+    card, state = read(path)
+    other = {labels for labels, names in card.classes.items() if classes.get(labels) != names}
+    taken = {name: value for name, value in state.items() if not any(name.startswith(f"heads.linears.{labels}.") for labels in other)}
+    told = put(model, taken)
+    trunk = [name for name in told.fresh if name.startswith("trunk.")]
+    if trunk:
+        raise WeightsError(
+            f"{path}: another network: {len(trunk)} of the trunk's tensors are missing or of another shape there, as {trunk[0]}; "
+            f"set model.variant to the network of those weights (recipe {card.recipe or 'unknown'})"
+        )
+    return Loaded(loaded=told.loaded, fresh=told.fresh, unused=tuple(name for name in state if name not in told.loaded))
+
+

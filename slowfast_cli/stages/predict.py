@@ -1,0 +1,222 @@
+"""Predictions for any sound: whole files by a few views, or a timeline of sliding windows in constant memory."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from slowfast_cli.data.views import clip_samples, cut, spread, windows
+from slowfast_cli.engine import distributed
+from slowfast_cli.features.logmel import FrontEnd, LogMel
+from slowfast_cli.media import audio
+from slowfast_cli.models.slowfast import Recogniser
+from slowfast_cli.types import MEDIA_SUFFIXES, DataError, Recording, Seconds, UsageError
+from slowfast_cli.weights.file import Card, build
+
+BATCH = 16  # windows in one forward pass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timeline:
+    """Sliding windows.
+
+    Attributes:
+        window: Length of each.
+        hop: From the start of one to the start of the next.
+    """
+
+    window: Seconds
+    hop: Seconds
+
+    def __post_init__(self) -> None:
+        if not 0 < self.hop <= self.window:
+            raise UsageError(f"--timeline {self.window:g}/{self.hop:g}: want 0 < hop <= window, in seconds, as 2.0/0.5")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What the model says of a stretch of sound.
+
+    Attributes:
+        path: The file.
+        start: Of the stretch.
+        end: Of the stretch.
+        scores: Probabilities by label set, (classes,).
+    """
+
+    path: Path
+    start: Seconds
+    end: Seconds
+    scores: Mapping[str, np.ndarray]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failed:
+    """A file that could not be used."""
+
+    path: Path
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Top:
+    """One line of a top-k: a class, or a verb and a noun together."""
+
+    label: str
+    index: int | tuple[int, int]
+    score: float
+
+
+class Predictor:
+    """A trained model with its front end, ready for samples.
+
+    Args:
+        weights: A weight file.
+        device: ``auto``, ``cpu``, ``cuda``.
+
+    Attributes:
+        card: What the weights say of themselves.
+    """
+
+    card: Card
+
+    def __init__(self, weights: Path, device: str = "auto") -> None:
+        self._device = distributed.device(device)
+        self.card, model = build(weights)
+        self._model: Recogniser = model.to(self._device)
+        self._front_end = FrontEnd(**self.card.front_end)  # type: ignore[arg-type]
+        self._log_mel = LogMel(self._front_end).to(self._device)
+        self._clip = clip_samples(self.card.clip_seconds, self._front_end.rate)
+
+    def files(self, paths: Iterable[Path], timeline: Timeline | None = None) -> Iterator[Answer | Failed]:
+        """Answer for each file; one that fails is told and the others go on."""
+        for path in paths:
+            try:
+                yield from self._windows(path, timeline) if timeline else [self._whole(path)]
+            except DataError as error:
+                yield Failed(path=path, reason=str(error))
+
+    def _whole(self, path: Path) -> Answer:
+        recording = Recording(id=str(path), path=path)
+        rate = self._front_end.rate
+        seconds = audio.probe(recording).seconds
+        size = max(round(seconds * rate), 1)
+        cuts = [cut(0, size, self._clip, start) for start in spread(size, self._clip, self.card.views)]
+        if size <= self._clip:
+            cuts = cuts[:1]
+        pieces = [audio.read(recording, rate=rate, first=where.first, count=where.count) for where in cuts]
+        scores = self._scores([piece for piece in pieces if len(piece)] or _nothing(path))
+        return Answer(path=path, start=0.0, end=seconds, scores={name: rows.mean(0) for name, rows in scores.items()})
+
+    def _windows(self, path: Path, timeline: Timeline) -> Iterator[Answer]:
+        rate = self._front_end.rate
+        window, hop = clip_samples(timeline.window, rate), clip_samples(timeline.hop, rate)
+        starts, held, pieces = 0, np.zeros(0, np.float32), list[np.ndarray]()
+        ends: list[Seconds] = []
+        for block in audio.blocks(Recording(id=str(path), path=path), rate=rate):
+            held = np.concatenate([held, block])
+            while len(held) >= window:
+                pieces.append(held[:window].copy())
+                ends.append((starts + window) / rate)
+                held, starts = held[hop:], starts + hop
+                if len(pieces) == BATCH:
+                    yield from self._answers(path, pieces, ends, timeline)
+                    pieces, ends = [], []
+        if len(windows(starts + len(held), window, hop)) * hop > starts and len(held):  # the last, shorter one
+            pieces.append(held)
+            ends.append((starts + len(held)) / rate)
+        if pieces:
+            yield from self._answers(path, pieces, ends, timeline)
+        elif not starts:
+            _nothing(path)
+
+    def _answers(self, path: Path, pieces: list[np.ndarray], ends: list[Seconds], timeline: Timeline) -> Iterator[Answer]:
+        scores = self._scores(pieces)
+        for row, (piece, end) in enumerate(zip(pieces, ends, strict=True)):
+            start = end - len(piece) / self._front_end.rate
+            yield Answer(path=path, start=start, end=end, scores={name: rows[row] for name, rows in scores.items()})
+
+    @torch.inference_mode()
+    def _scores(self, pieces: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+        """Probabilities (pieces, classes) by label set; a piece longer than a clip is answered by several views of it."""
+        cuts = [cut(0, len(piece), self._clip, start) for piece in pieces for start in self._starts(len(piece))]
+        owner = [row for row, piece in enumerate(pieces) for _ in self._starts(len(piece))]
+        sounds = [pieces[row][where.first : where.first + where.count] for row, where in zip(owner, cuts, strict=True)]
+        logits = [self._model({"logmel": self._logmel(sounds[first : first + BATCH])}) for first in range(0, len(sounds), BATCH)]
+        rows_of = [np.flatnonzero(np.array(owner) == row) for row in range(len(pieces))]
+        scores = {}
+        for labels in logits[0]:
+            probabilities = torch.cat([part[labels].float().softmax(1) for part in logits]).cpu().numpy()
+            scores[labels] = np.stack([probabilities[rows].mean(0) for rows in rows_of])
+        return scores
+
+    def _starts(self, size: int) -> list[float]:
+        return spread(size, self._clip, self.card.views) if size > self._clip else [0.0]
+
+    def _logmel(self, sounds: Sequence[np.ndarray]) -> Tensor:
+        """Log-mels of one length, the last frame of a shorter sound repeated (ASF Sec. 4.2)."""
+        frames = self._front_end.frames(self._clip - 1)
+        padded = torch.from_numpy(np.stack([np.pad(sound, (0, self._clip - 1 - len(sound))) for sound in sounds]))
+        logmel_B1TF: Tensor = self._log_mel(padded.to(self._device))
+        last_B = torch.tensor([self._front_end.frames(len(sound)) - 1 for sound in sounds], device=self._device)
+        steps_BT = torch.arange(frames, device=self._device).minimum(last_B[:, None])
+        return torch.take_along_dim(logmel_B1TF, steps_BT[:, None, :, None], dim=2)
+
+
+def _nothing(path: Path) -> list[np.ndarray]:
+    raise DataError(f"{path}: no sound in it: 0 samples decoded")
+
+
+def tops(answer: Answer, card: Card, k: int) -> dict[str, list[Top]]:
+    """The best classes by label set; a verb and a noun together are an ``action`` as well."""
+    found = {}
+    for labels, scores in answer.scores.items():
+        best = np.argsort(-scores, kind="stable")[:k]
+        found[labels] = [Top(label=card.classes[labels][i], index=int(i), score=float(scores[i])) for i in best]
+    if set(found) == {"verb", "noun"}:
+        joint = np.outer(answer.scores["verb"], answer.scores["noun"])
+        nouns = joint.shape[1]
+        found["action"] = [
+            Top(
+                label=f"{card.classes['verb'][i // nouns]} {card.classes['noun'][i % nouns]}",
+                index=(int(i // nouns), int(i % nouns)),
+                score=float(joint.flat[i]),
+            )
+            for i in np.argsort(-joint, axis=None, kind="stable")[:k]
+        ]
+    return found
+
+
+def sources(words: Sequence[str], stdin: TextIO) -> list[Path]:
+    """The files that words stand for: files, folders (with all below), globs, ``list.txt`` (a path a line), ``-`` (stdin).
+
+    Raises:
+        DataError: A folder or a pattern without media.
+    """
+    found: list[Path] = []
+    for word in words:
+        path = Path(word)
+        if word == "-":
+            found += [Path(line.strip()) for line in stdin if line.strip()]
+        elif path.is_dir():
+            inside = sorted(file for file in path.rglob("*") if file.suffix.lower() in MEDIA_SUFFIXES)
+            if not inside:
+                raise DataError(f"{word}: a folder without sound or video files; they end in {', '.join(sorted(MEDIA_SUFFIXES))}")
+            found += inside
+        elif path.suffix.lower() == ".txt" and path.is_file():
+            found += [Path(line.strip()) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        elif not path.exists() and glob.has_magic(word):
+            matched = sorted(glob.glob(word, recursive=True))
+            if not matched:
+                raise DataError(f"{word}: no file matches")
+            found += [Path(match) for match in matched]
+        else:
+            found.append(path)
+    return found

@@ -1,0 +1,179 @@
+"""The folder of a training run: what is in it, and how it is continued, replaced or left alone.
+
+``recipe.yaml`` (resolved), ``command.txt``, ``environment.json``, ``metrics.jsonl``, ``last.safetensors``,
+``best.safetensors``, ``state.pt`` (to go on from).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import platform
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from slowfast_cli import __version__
+from slowfast_cli.engine.checkpoint import write_whole
+from slowfast_cli.recipe.load import to_yaml
+from slowfast_cli.recipe.schema import Recipe
+from slowfast_cli.types import SlowFastError, UsageError
+
+# What may differ between an interrupted run and the one that goes on: where things are and how fast, not what is learned.
+MAY_CHANGE = ("data.root", "data.shards", "data.workers", "optim.compile", "published", "measured", "tables", "metric")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder.
+
+    Attributes:
+        folder: Its path.
+    """
+
+    folder: Path
+
+    @property
+    def state(self) -> Path:
+        """The training state."""
+        return self.folder / "state.pt"
+
+    @property
+    def last(self) -> Path:
+        """The newest weights."""
+        return self.folder / "last.safetensors"
+
+    @property
+    def best(self) -> Path:
+        """The weights that scored best on the validation split."""
+        return self.folder / "best.safetensors"
+
+    @property
+    def metrics(self) -> Path:
+        """One JSON object a line: steps and scores."""
+        return self.folder / "metrics.jsonl"
+
+    def open(self, recipe: Recipe, *, fresh: bool) -> bool:
+        """Make the folder, or see that it is this recipe's.
+
+        Args:
+            recipe: What is to be run.
+            fresh: Move what is there aside and start over.
+
+        Returns:
+            Whether there is a state to go on from.
+
+        Raises:
+            UsageError: The folder holds a run of another recipe.
+        """
+        if fresh and self.folder.exists():
+            self.folder.rename(_unused(self.folder))
+        written = self.folder / "recipe.yaml"
+        if written.is_file():
+            self._must_equal(yaml.safe_load(written.read_text(encoding="utf-8")), recipe, written)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            write_whole(written, lambda part: _write(part, to_yaml(recipe)))
+            write_whole(self.folder / "environment.json", lambda part: _write(part, json.dumps(environment(), indent=1)))
+            with (self.folder / "command.txt").open("a", encoding="utf-8") as file:
+                file.write(f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M:%SZ} {' '.join(sys.argv)}\n")
+        except OSError as error:
+            raise SlowFastError(f"{self.folder}: cannot be written ({error.strerror or error}); choose another with --run") from error
+        return self.state.is_file()
+
+    def _must_equal(self, old: Any, recipe: Recipe, written: Path) -> None:  # noqa: ANN401
+        before, now = dict(_flat(old)), dict(_flat(yaml.safe_load(to_yaml(recipe))))
+        changed = sorted(
+            key for key in before.keys() | now.keys() if before.get(key) != now.get(key) and not key.startswith(MAY_CHANGE)
+        )
+        if changed:
+            told = "; ".join(f"{key}: {before.get(key)} there, {now.get(key)} now" for key in changed[:5])
+            more = f" and {len(changed) - 5} more" if len(changed) > 5 else ""
+            raise UsageError(
+                f"{written}: a run of another recipe ({told}{more}): choose a folder with --run, "
+                "or move that run aside and start over with --fresh"
+            )
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep a second training off the folder.
+
+        Raises:
+            SlowFastError: One is on it already.
+        """
+        with (self.folder / ".lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise SlowFastError(f"{self.folder}: another slowfast is training here; wait for it, or choose --run") from error
+            yield
+
+    def append(self, line: Mapping[str, Any]) -> None:
+        """Add a line to the metrics."""
+        with self.metrics.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+
+    def cut_metrics(self, step: int) -> None:
+        """Drop what was logged after the state that is gone on from."""
+        if self.metrics.is_file():
+            kept = [line for line in lines(self.metrics) if line["step"] <= step]
+            write_whole(self.metrics, lambda part: _write(part, "".join(json.dumps(line) + "\n" for line in kept)))
+
+
+def lines(path: Path) -> list[dict[str, Any]]:
+    """The lines of a metrics file; a torn last one is left out."""
+    found = []
+    for text in path.read_text(encoding="utf-8").splitlines():
+        try:
+            found.append(json.loads(text))
+        except json.JSONDecodeError:
+            break
+    return found
+
+
+def environment() -> dict[str, Any]:
+    """What a run depends on besides its recipe."""
+    packages = ("torch", "torchaudio", "numpy", "h5py", "soundfile", "av", "librosa", "scikit-learn", "safetensors")
+    return {
+        "slowfast": __version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
+        "threads": torch.get_num_threads(),
+        "world": int(os.environ.get("WORLD_SIZE", "1")),
+        "packages": {name: metadata.version(name) for name in packages},
+    }
+
+
+def name(recipe: str, overrides: Sequence[str]) -> Path:
+    """Where a run goes unless told otherwise: ``runs/<recipe>/<what was overridden>``."""
+    words = "".join(c if c.isalnum() or c in "=.,~-" else "_" for c in ",".join(sorted(overrides)))
+    return Path("runs") / recipe / (words[:120] or "default")
+
+
+def _flat(values: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:  # noqa: ANN401
+    if isinstance(values, dict) and values:
+        for key, value in values.items():
+            yield from _flat(value, f"{prefix}.{key}" if prefix else str(key))
+    else:
+        yield prefix, values
+
+
+def _unused(folder: Path) -> Path:
+    number = 1
+    while (path := folder.with_name(f"{folder.name}~{number}")).exists():
+        number += 1
+    return path
+
+
+def _write(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")

@@ -1,0 +1,141 @@
+"""The folder that `extract` writes to: one run at a time, nothing in it that the manifest does not name."""
+
+from __future__ import annotations
+
+import csv
+import fcntl
+import io
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from slowfast_cli.media.shard_writer import TEMPORARY, publish, rewrite
+from slowfast_cli.media.shards import MANIFEST, Entry, manifest
+from slowfast_cli.media.source import shown
+from slowfast_cli.types import Corpus, DataError, Failure, Settings, SlowFastError
+
+FAILURES = "failures.csv"
+MISSING = "missing.csv"
+
+
+def next_number(entries: Sequence[Entry]) -> int:
+    """The number of the next shard."""
+    return max((int(each.shard[6:11]) for each in entries if each.shard), default=-1) + 1
+
+
+@contextmanager
+def locked(out: Path) -> Iterator[None]:
+    """Make the folder and be the only run that writes to it."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(out / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise DataError(
+            f"{shown(out)}: cannot be written ({error.strerror}): choose another folder with --out"
+        ) from error
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            other = os.read(descriptor, 32).decode("ascii", "replace").strip() or "unknown"
+            raise SlowFastError(
+                f"{shown(out)}: another `slowfast extract` (process {other}) writes there: "
+                "let it end, or choose another folder with --out"
+            ) from error
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, str(os.getpid()).encode())
+        yield
+    finally:
+        os.close(descriptor)  # which also unlocks
+
+
+def usable(out: Path) -> list[Entry]:
+    """The manifest's entries whose shards are whole; the others are struck out, to be made again."""
+    entries = manifest(out)
+    usable = [each for each in entries if not each.shard or _size(out / each.shard) == each.bytes]
+    if len(usable) < len(entries):
+        rewrite(out / MANIFEST, "".join(each.line() for each in usable))
+    return usable
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.is_file() else -1
+
+
+def _shard_files(out: Path) -> list[Path]:
+    return [*out.glob("shard-[0-9][0-9][0-9][0-9][0-9].h5"), *out.glob(f"shard-*{TEMPORARY}")]
+
+
+def clean(out: Path, entries: Iterable[Entry]) -> None:
+    """Remove what an interrupted run left: shards that the manifest does not name."""
+    named = {each.shard for each in entries}
+    for path in _shard_files(out):
+        if path.name not in named:
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
+
+
+def remove_all(out: Path) -> None:
+    """Remove the shards, the manifest and the tables, and nothing else."""
+    try:
+        for name in (MANIFEST, FAILURES, MISSING):
+            (out / name).unlink(missing_ok=True)
+        for path in _shard_files(out):
+            path.unlink(missing_ok=True)
+    except OSError as error:
+        raise DataError(f"{shown(out)}: cannot be emptied ({error.strerror}): choose another folder") from error
+
+
+def same_settings(out: Path, entries: Sequence[Entry], wanted: Settings) -> None:
+    """Refuse to mix settings in one folder.
+
+    Raises:
+        DataError: What is there was made with others.
+    """
+    for each in entries:
+        differing = [name for name in wanted if each.front_end.get(name) != wanted[name]]
+        if differing:
+            made = ", ".join(f"{name}={each.front_end.get(name)}" for name in differing)
+            wants = ", ".join(f"{name}={wanted[name]}" for name in differing)
+            where = shown(out / (each.shard or MANIFEST))
+            raise DataError(
+                f"{where}: made with {made}, this run wants {wants}: choose another --out, or start over with --fresh"
+            )
+
+
+def published(out: Path, temporary: Path, entry: Entry) -> None:
+    """Give a shard its name and enter it in the manifest.
+
+    Raises:
+        DataError: The disk is full or read-only.
+    """
+    try:
+        publish(out, temporary, entry)
+    except OSError as error:
+        raise DataError(
+            f"{shown(out)}: {MANIFEST} cannot be written ({error.strerror}): make room, then run the same command again"
+        ) from error
+
+
+def failures(out: Path, corpora: Sequence[Corpus]) -> tuple[Failure, ...]:
+    """Of the recordings that the corpora use, those that failed, with the latest reason."""
+    entries = manifest(out)
+    wanted = {recording.id for corpus in corpora for recording in corpus.recordings}
+    wanted -= {id for each in entries for id in each.ids}
+    return tuple({each.id: each for line in entries for each in line.failures if each.id in wanted}.values())
+
+
+def report(out: Path, corpora: Sequence[Corpus]) -> None:
+    """Write the tables of what failed and of what is missing; a full disk must not hide the error before."""
+    with suppress(OSError):
+        rewrite(out / FAILURES, _table(failures(out, corpora)))
+        rewrite(out / MISSING, _table(each for corpus in corpora for each in corpus.missing))
+
+
+def _table(failures: Iterable[Failure]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("id", "path", "reason"))
+    writer.writerows((each.id, shown(each.path), each.reason) for each in failures)
+    return text.getvalue()

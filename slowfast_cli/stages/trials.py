@@ -1,0 +1,94 @@
+"""Small trials of the libraries that media and shards go through: each says what it found, or raises.
+
+Modules are imported inside, so that one that is missing fails its own trial only.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import tempfile
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+RATE = 16000  # Hz, of the sound that the decoders are tried on
+FORMATS = ("WAV", "FLAC", "OGG", "MP3", "AIFF")  # what soundfile should read; PyAV reads the rest
+
+
+def module(name: str) -> Any:
+    """Import by name."""
+    return importlib.import_module(name)
+
+
+def sndfile() -> str:
+    """Version of libsndfile and the formats it reads."""
+    soundfile = module("soundfile")
+    lacking = sorted(set(FORMATS) - set(soundfile.available_formats()))
+    return f"{soundfile.__libsndfile_version__}" + (
+        f" without {', '.join(lacking)} (PyAV reads them)" if lacking else f", {' '.join(FORMATS).lower()}"
+    )
+
+
+def ffmpeg() -> str:
+    """Versions of PyAV and of the FFmpeg inside it."""
+    av = module("av")
+    libraries = ", ".join(
+        f"{name} {'.'.join(map(str, av.library_versions[name]))}" for name in ("libavformat", "libavcodec")
+    )
+    return f"PyAV {av.__version__}, {libraries}"
+
+
+def _tone() -> Any:
+    np = module("numpy")
+    return (0.5 * np.sin(2 * np.pi * 440 * np.arange(RATE // 2) / RATE)).astype(np.float32)
+
+
+def try_wav() -> str:
+    """Write and read a WAV in memory."""
+    soundfile, np, file = module("soundfile"), module("numpy"), BytesIO()
+    soundfile.write(file, _tone(), RATE, format="WAV", subtype="PCM_16")
+    file.seek(0)
+    back, rate = soundfile.read(file, dtype="float32")
+    if rate != RATE or not np.allclose(back, _tone(), atol=1e-4):
+        raise ValueError("decoded samples differ from those written")
+    return "decodes"
+
+
+def try_aac() -> str:
+    """Encode and decode AAC in an MP4 in memory."""
+    av, np, file = module("av"), module("numpy"), BytesIO()
+    with av.open(file, "w", format="mp4") as container:
+        stream = container.add_stream("aac", rate=RATE, layout="mono")
+        frame = av.AudioFrame.from_ndarray(_tone()[None], format="fltp", layout="mono")
+        frame.sample_rate = RATE
+        for packet in (*stream.encode(frame), *stream.encode(None)):
+            container.mux(packet)
+    file.seek(0)
+    with av.open(file) as container:
+        back = np.concatenate([frame.to_ndarray()[0] for frame in container.decode(audio=0)])
+    loudness = float(np.sqrt(np.mean(back[RATE // 8 : RATE // 4] ** 2)))
+    if not 0.3 < loudness < 0.4:  # 0.5 / sqrt(2), less what AAC loses
+        raise ValueError(f"a tone of 0.35 comes back as {loudness:.2f}")
+    return "decodes"
+
+
+def try_hdf5() -> str:
+    """Write and read an HDF5 file in memory."""
+    h5py, np = module("h5py"), module("numpy")
+    with h5py.File("doctor.h5", "w", driver="core", backing_store=False) as file:
+        file["rows"] = _tone()
+        if not np.array_equal(file["rows"][10:20], _tone()[10:20]):
+            raise ValueError("rows read differ from those written")
+    return f"{h5py.version.hdf5_version}, writes and reads"
+
+
+def try_write(folder: Path) -> str:
+    """Write a MiB to a folder and remove it."""
+    if not folder.is_dir():
+        raise NotADirectoryError(f"{folder} is a file, not a folder")
+    with tempfile.TemporaryFile(dir=folder) as file:
+        file.write(bytes(2**20))
+        file.flush()
+        os.fsync(file.fileno())
+    return f"writes to {folder}"

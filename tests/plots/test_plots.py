@@ -1,0 +1,154 @@
+"""Every figure is written, is of a sensible size, and shows what it should."""
+
+import sys
+
+import librosa
+import numpy as np
+import pytest
+from PIL import Image
+
+from slowfast_cli.metrics.per_class import ClassRow, Gain
+from slowfast_cli.plots import canvas
+from slowfast_cli.plots.comparison import Side, comparison_plot
+from slowfast_cli.plots.confusion import confusion_plot
+from slowfast_cli.plots.curves import curves_plot
+from slowfast_cli.plots.feature_maps import MapRow, band_of, feature_maps_plot, liveliest
+from slowfast_cli.plots.per_class import per_class_plot
+
+
+@pytest.fixture
+def words(monkeypatch):
+    """Texts of the figures saved, tick labels and all."""
+    seen = []
+
+    def remember(figure):
+        for artist in figure.findobj(lambda a: hasattr(a, "get_text")):
+            seen.append(artist.get_text())
+
+    original = canvas.Figure.savefig
+    monkeypatch.setattr(canvas.Figure, "savefig", lambda self, *a, **k: (original(self, *a, **k), remember(self))[0])
+    return seen
+
+
+def picture(path):
+    with Image.open(path) as image:
+        assert image.format == "PNG"
+        pixels = np.asarray(image.convert("L"))
+    assert pixels.std() > 1  # something is drawn
+    border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
+    assert (border > 250).all()  # nothing is cut at the edge
+    return pixels
+
+
+def rows(count):
+    return [
+        ClassRow(index=i, name=f"class number {i}", count=i % 5, accuracy=100 * i / count, top5=100.0, ap=0.5, auc=0.5)
+        for i in range(count)
+    ]
+
+
+def test_no_pyplot():
+    assert not any(name.startswith("slowfast_cli.plots") and hasattr(m, "plt") for name, m in sys.modules.items())
+
+
+@pytest.mark.parametrize(("classes", "low", "high"), [(2, 300, 900), (10, 1000, 1600), (60, 900, 2500)])
+def test_confusion(tmp_path, words, classes, low, high):
+    names = [f"class number {i}" for i in range(classes)]
+    counts = np.eye(classes, dtype=int) * 3
+    counts[0, 1] = 1
+    counts[1] = 0  # no segment of that class
+    path = confusion_plot(counts, names, tmp_path / "new" / "confusion.png", title="fold 1")
+    assert low < picture(path).shape[1] < high
+    assert set(names) <= set(words)
+    assert "fold 1" in words
+    assert {"75", "25"} <= set(words) or classes > 25
+
+
+def test_confusion_of_309_classes_names_them_all(tmp_path, words):
+    names = [f"vgg class {i}" for i in range(309)]
+    path = confusion_plot(np.eye(309, dtype=int), names, tmp_path / "c.png")
+    assert set(names) <= set(words)
+    assert 3000 < Image.open(path).size[0] < 6000
+    assert path.stat().st_size < 4_000_000
+
+
+@pytest.mark.parametrize(("classes", "high"), [(1, 900), (10, 900), (309, 5000)])
+def test_per_class(tmp_path, words, classes, high):
+    path = per_class_plot(rows(classes), tmp_path / "p.png")
+    assert path.stat().st_size > 1000
+    if classes > 1:
+        assert picture(path).shape[1] < high
+    shown = {row.name for row in rows(classes) if row.count}
+    assert shown <= set(words)
+    assert f"{len(shown)} classes" in words
+    assert "class number 0" not in words  # without segments
+
+
+@pytest.mark.parametrize(("left", "right"), [(0, 0), (1, 0), (12, 5), (90, 3)])
+def test_comparison(tmp_path, words, left, right):
+    sides = [
+        Side(
+            model=model,
+            above=above,
+            gains=[Gain(name=f"{model} class {i}", better=90.0, worse=60.0 - i / 2) for i in range(count)],
+        )
+        for model, above, count in (("slow", 20, left), ("fast", 10, right))
+    ]
+    picture(comparison_plot(*sides, tmp_path / "cmp.png"))
+    assert any(word.startswith(f"slow is better: {left} class") for word in words)
+    assert any(word.endswith("by more than 10 points") for word in words)
+    if left == 12:
+        assert {"slow class 11", "fast class 4", "+30"} <= set(words)
+    if left == 90:
+        assert "accuracy, % (30 more)" in words
+        assert "slow class 60" not in words
+
+
+@pytest.mark.parametrize("samples", [1, 3])
+def test_feature_maps(tmp_path, words, samples):
+    rng = np.random.default_rng(0)
+    made = [
+        MapRow(
+            title=f"sample {i}",
+            logmel=rng.normal(size=(512, 128)),
+            maps={"slow res3": rng.random((128, 32)), "slow res5": np.zeros((128, 8))},
+            seconds=5.12,
+            rate=16000,
+        )
+        for i in range(samples)
+    ]
+    pixels = picture(feature_maps_plot(made, tmp_path / "maps.png"))
+    assert 1200 < pixels.shape[1] < 2200
+    assert {"slow res3", "slow res5", "input, Hz", "time, s", "1k", "4k", "100"} <= set(words)
+    assert {f"sample {i}\n" for i in range(samples)} <= set(words)
+
+
+@pytest.mark.parametrize(("bands", "rate"), [(128, 16000), (128, 24000), (40, 8000)])
+def test_frequencies_lie_where_the_mel_bands_are(bands, rate):
+    centres = librosa.mel_frequencies(bands + 2, fmin=0, fmax=rate / 2, htk=True)[1:-1]
+    np.testing.assert_allclose(band_of(centres, bands, rate), np.arange(bands) + 0.5, atol=1e-6)
+
+
+def test_liveliest_channel():
+    features = np.zeros((4, 5, 6))
+    features[2] = np.random.default_rng(0).normal(size=(5, 6))
+    features[3] = 100  # high but flat
+    np.testing.assert_array_equal(liveliest(features), features[2])
+
+
+def test_curves(tmp_path, words):
+    records = [{"step": i, "loss": 4.0 / (i + 1), "lr": 0.01, "epoch": 0, "note": "x"} for i in range(200)]
+    records += [{"step": 99, "top1": 40.0, "top5": 70.0, "map": 0.4, "auc": 0.9, "dprime": 2.0}]
+    records += [{"step": 199, "top1": 50.0, "top5": 77.0, "map": float("nan"), "auc": 0.92, "dprime": 2.1}]
+    picture(curves_plot(records, tmp_path / "curves.png", title="a run"))
+    assert {"loss", "accuracy, %", "mAP, AUC", "d-prime", "learning rate", "top1", "top5", "a run"} <= set(words)
+    assert "epoch" not in words
+
+
+def test_curves_of_many_scores_and_of_none(tmp_path, words):
+    picture(
+        curves_plot([{"step": s, **{f"top{i}": 1.0 * s for i in range(12)}} for s in (1, 2)], tmp_path / "many.png")
+    )
+    assert "the first 8 of 12" in words
+    picture(curves_plot([], tmp_path / "none.png"))
+    assert "nothing recorded yet" in words

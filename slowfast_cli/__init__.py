@@ -11,7 +11,7 @@ __version__ = "0.1.0"
 __all__ = ["__version__", "load_model"]
 
 
-def __getattr__(name: str) -> Any:  # noqa: ANN401  (PEP 562: torch is imported when it is asked for, not before)
+def __getattr__(name: str) -> Any:  # PEP 562: torch is imported when it is asked for, not before
     if name == "load_model":
         from slowfast_cli.weights.file import load_model
 

@@ -140,7 +140,9 @@ class Corpus:
             seen.add(segment.id)
             for labels, index in segment.targets.items():
                 if not 0 <= index < len(self.classes[labels]):
-                    raise ValueError(f"{self.name}: {segment.id}: {labels} {index} is not one of {len(self.classes[labels])}")
+                    raise ValueError(
+                        f"{self.name}: {segment.id}: {labels} {index} is not one of {len(self.classes[labels])}"
+                    )
 
     @property
     def listed(self) -> int:

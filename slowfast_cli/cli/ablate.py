@@ -5,11 +5,15 @@ from __future__ import annotations
 import contextlib
 import json
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from slowfast_cli.cli import options
+
+if TYPE_CHECKING:
+    from slowfast_cli.recipe.load import Source
+    from slowfast_cli.stages.table import TableRow
 
 EPILOG = (
     "Examples:  slowfast ablate vggsound --table 3  |  slowfast ablate vggsound --table 3 --dry-run  |  "
@@ -17,24 +21,28 @@ EPILOG = (
 )
 
 
-def ablate(  # noqa: PLR0913
+def ablate(
     recipe: options.RecipeName,
     overrides: options.Overrides = None,
-    table: Annotated[Optional[str], typer.Option(help="A table of the recipe; its only one by default.", show_default=False)] = None,  # noqa: UP045
-    row: Annotated[Optional[list[str]], typer.Option(help="Only this row; may be given more than once.", show_default=False)] = None,  # noqa: UP045
-    out: Annotated[Optional[Path], typer.Option(help="Where runs and tables go.", show_default="runs/<recipe>/table-<table>")] = None,  # noqa: UP045
+    table: Annotated[
+        str | None, typer.Option(help="A table of the recipe; its only one by default.", show_default=False)
+    ] = None,
+    row: Annotated[
+        list[str] | None, typer.Option(help="Only this row; may be given more than once.", show_default=False)
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Where runs and tables go.", show_default="runs/<recipe>/table-<table>")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only parameters and GFLOPs, without data.")] = False,
     device: options.Device = "auto",
     as_json: options.Json = False,
 ) -> None:
-    """Train and score every row of a paper's table, skipping those that are finished, and print it beside the paper's."""
+    """Train and score every row of a paper's table but those that are finished, and print it beside the paper's."""
     from slowfast_cli.cli import show
-    from slowfast_cli.cli.show_training import Display
-    from slowfast_cli.cli.train import interruptible
     from slowfast_cli.recipe.load import check, override, read
     from slowfast_cli.stages import ablate as stage
     from slowfast_cli.stages.run import name
-    from slowfast_cli.stages.table import Table, TableRow, plain
+    from slowfast_cli.stages.table import Table, plain
     from slowfast_cli.types import UsageError
 
     words = list(overrides or [])
@@ -42,32 +50,46 @@ def ablate(  # noqa: PLR0913
     tables = check(source).tables
     if table is None:
         if len(tables) != 1:
-            raise UsageError(f"{source.path.name}: --table is one of {', '.join(tables)}" if tables else f"{source.path.name}: has no tables")
+            raise UsageError(
+                f"{source.path.name}: --table is one of {', '.join(tables)}"
+                if tables
+                else f"{source.path.name}: has no tables"
+            )
         table = next(iter(tables))
-    chosen = stage.rows(source, table)
-    rows: list[TableRow] = []
     if dry_run:
-        rows = [stage.sized(each, checked, title) for title, (each, checked) in chosen.items() if not row or title in row]
+        chosen = stage.rows(source, table)
+        rows = [stage.sized(each, built, title) for title, (each, built) in chosen.items() if not row or title in row]
     else:
-        folder = out or name(source.name, words) / f"table-{table}"
-        events = stage.ablate(source, table, folder, only=row or (), device=device)
-        display = Display(source.name)
-        with interruptible() as asked, contextlib.closing(events):
-            for event in events:
-                if isinstance(event, stage.RowStarted):
-                    display = Display(event.name)
-                    show.say(f"{event.name}: {'finished before' if event.finished else 'training'}: {event.run}")
-                elif isinstance(event, stage.RowFinished):
-                    rows.append(event.row)
-                else:
-                    display.show(event)
-                if asked:
-                    display.interrupted(folder)
-                    raise KeyboardInterrupt
-        show.say(f"done: {folder.absolute()} (table.md, table.csv, table.tex, table.json)")
+        folder = out or name(source.name, [*words, f"table-{table}"])
+        rows = _run(source, table, folder, row or [], device)
     made = Table(title=f"{source.name}, table {table}", rows=tuple(rows))
     if as_json:
         typer.echo(json.dumps(plain(made)))
     else:
         header, body = made.cells()
         show.table(made.title, header, body)
+
+
+def _run(source: Source, table: str, folder: Path, only: list[str], device: str) -> list[TableRow]:
+    from slowfast_cli.cli import show
+    from slowfast_cli.cli.show_training import Display
+    from slowfast_cli.cli.train import interruptible
+    from slowfast_cli.stages import ablate as stage
+
+    rows: list[TableRow] = []
+    display = Display(source.name)
+    events = stage.ablate(source, table, folder, only=only, device=device)
+    with interruptible() as asked, contextlib.closing(events):
+        for event in events:
+            if isinstance(event, stage.RowStarted):
+                display = Display(event.name)
+                show.say(f"{event.name}: {'finished before' if event.finished else 'training'}: {event.run}")
+            elif isinstance(event, stage.RowFinished):
+                rows.append(event.row)
+            else:
+                display.show(event)
+            if asked:
+                display.interrupted(folder)
+                raise KeyboardInterrupt
+    show.say(f"done: {folder.absolute()} (table.md, table.csv, table.tex, table.json)")
+    return rows

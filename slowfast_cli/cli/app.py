@@ -45,7 +45,9 @@ def _version(asked: bool) -> None:
 
 @app.callback()
 def root(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the version.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the version.")
+    ] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error; may stand anywhere.")] = False,
 ) -> None:
     """Audio and video recognition: features, training, scores beside the paper's, predictions."""
@@ -68,7 +70,8 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except Exception as error:  # a defect of ours: the one place that must not let it through as a wall of text
-        _tell(f"{type(error).__name__}: {error} (a defect of slowfast: please report it with --debug and `slowfast doctor`)", debug)
+        asked = "a defect of slowfast: please report it, with --debug and `slowfast doctor`"
+        _tell(f"{type(error).__name__}: {error} ({asked})", debug)
         sys.exit(1)
 
 

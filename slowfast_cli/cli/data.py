@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -22,25 +23,33 @@ def ls(as_json: options.Json = False) -> None:
     from slowfast_cli.stages.assemble import CORPORA
 
     if as_json:
-        for name, each in CORPORA.items():
-            plain = {"name": name, "task": each.task, "heads": dict(each.heads), "splits": each.splits, "licence": each.licence}
-            typer.echo(json.dumps(plain))
+        for each in CORPORA.values():
+            typer.echo(json.dumps({**asdict(each.origin), "heads": dict(each.heads), "recipe": each.recipe}))
         return
-    rows = []
-    for name, each in CORPORA.items():
-        heads = ", ".join(f"{size} {labels if labels != 'label' else 'classes'}{'s' if labels != 'label' else ''}" for labels, size in each.heads.items())
-        rows.append([name, each.task, heads or "as found", ", ".join(each.splits), each.licence])
+    rows = [
+        [name, each.origin.task, each.origin.classes, ", ".join(each.origin.splits), each.origin.licence]
+        for name, each in CORPORA.items()
+    ]
     show.table("", ["data set", "task", "classes", "splits", "licence"], rows, left=5)
 
 
-@app.command("check", epilog="Examples:  slowfast data check vggsound --root /data/vggsound  |  slowfast data check esc50 -j 8 --limit 200")
-def check(  # noqa: PLR0913
+@app.command(
+    "check",
+    epilog="Examples:  slowfast data check vggsound --root /data/vggsound  |  slowfast data check esc50 --limit 200",
+)
+def check(
     name: Annotated[str, typer.Argument(help="A data set.")],
-    root: Annotated[Optional[Path], typer.Option(help="Where it lies.", show_default="$SLOWFAST_DATA/<name>, or data/<name>")] = None,  # noqa: UP045
+    root: Annotated[
+        Path | None, typer.Option(help="Where it lies.", show_default="$SLOWFAST_DATA/<name>, or data/<name>")
+    ] = None,
     min_seconds: Annotated[float, typer.Option(help="Shorter recordings are reported.")] = 0.1,
-    jobs: Annotated[int, typer.Option("-j", "--jobs", min=1, help="Worker processes.", show_default="one a core")] = os.cpu_count() or 1,
-    limit: Annotated[Optional[int], typer.Option(min=1, help="Only the first so many recordings of each split.", show_default=False)] = None,  # noqa: UP045
-    out: Annotated[Optional[Path], typer.Option(help="Write what is wrong to a CSV file.", show_default=False)] = None,  # noqa: UP045
+    jobs: Annotated[
+        int, typer.Option("-j", "--jobs", min=1, help="Worker processes.", show_default="one a core")
+    ] = os.cpu_count() or 1,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Only the first so many recordings of each split.", show_default=False)
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Write what is wrong to a CSV file.", show_default=False)] = None,
 ) -> None:
     """Decode every recording of a data set: listed, found, unreadable, too short, silent, without sound."""
     from slowfast_cli.cli import data_check

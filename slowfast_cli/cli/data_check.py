@@ -19,7 +19,7 @@ def run(name: str, root: Path | None, *, min_seconds: float, jobs: int, limit: i
     Returns:
         How many recordings or listed segments have something wrong with them beyond not being there.
     """
-    words = [f"data.corpus={name}", "model.freeze_norms=none", *([f"data.root={root}"] if root else [])]
+    words = [f"data.corpus={name}", *([f"data.root={root}"] if root else [])]
     recipe = load(assemble.known(name).recipe, words)
     corpora, skipped = assemble.everything(recipe)
     for reason in skipped:
@@ -31,9 +31,21 @@ def run(name: str, root: Path | None, *, min_seconds: float, jobs: int, limit: i
         states = {**report.states}
         ok = states.pop("ok", 0)
         wrong = ", ".join(f"{count:,} {state}" for state, count in sorted(states.items())) or "none"
-        rows.append([corpus.split, f"{report.listed:,}", f"{report.found:,}", f"{report.recordings:,}", f"{ok:,}", wrong, f"{report.seconds / 3600:.2f} h"])
+        rows.append(
+            [
+                corpus.split,
+                f"{report.listed:,}",
+                f"{report.found:,}",
+                f"{report.recordings:,}",
+                f"{ok:,}",
+                wrong,
+                f"{report.seconds / 3600:.2f} h",
+            ]
+        )
         failures += report.failures
-    show.table(f"{name}: {assemble.root(recipe)}", ["split", "listed", "found", "recordings", "good", "wrong", "sound"], rows)
+    show.table(
+        f"{name}: {assemble.root(recipe)}", ["split", "listed", "found", "recordings", "good", "wrong", "sound"], rows
+    )
     for failure in failures[:10]:
         show.say(f"{failure.path}: {failure.reason}" if str(failure.path) not in failure.reason else failure.reason)
     if len(failures) > 10:

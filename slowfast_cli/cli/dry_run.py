@@ -22,7 +22,10 @@ def dry_run(recipe: Recipe, name: str, device: str) -> None:
         ["views a segment", str(recipe.data.views)],
         ["log-mel of a view", f"{size.shape[0]} frames x {size.shape[1]} mels"],
         ["classes", ", ".join(f"{labels} {classes}" for labels, classes in size.heads.items())],
-        [f"one step of {recipe.optim.batch // recipe.optim.accumulate} clips on {tried.device}", f"{tried.seconds:.2f} s"],
+        [
+            f"one step of {recipe.optim.batch // recipe.optim.accumulate} clips on {tried.device}",
+            f"{tried.seconds:.2f} s",
+        ],
         ["loss before training", ", ".join(f"{labels} {value:.3f}" for labels, value in tried.loss.items())],
         ["peak memory", f"{tried.memory_bytes / 2**30:.2f} GiB"],
     ]
@@ -35,7 +38,10 @@ def dry_run(recipe: Recipe, name: str, device: str) -> None:
             ["training", show.coverage(train)],
             ["validation", show.coverage(val)],
             ["steps", f"{steps * recipe.schedule.epochs:,} ({steps:,} an epoch)"],
-            ["time", f"about {tried.seconds * recipe.optim.accumulate * steps * recipe.schedule.epochs / 3600:.1f} h, by that one step"],
+            [
+                "time",
+                f"about {tried.seconds * recipe.optim.accumulate * steps * recipe.schedule.epochs / 3600:.1f} h",
+            ],
         ]
     except DataError as error:
         problem = error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -21,16 +21,25 @@ EPILOG = (
 )
 
 
-def evaluate(  # noqa: PLR0913
+def evaluate(
     recipe: options.RecipeName,
     overrides: options.Overrides = None,
     weights: options.Weights = None,
-    split: Annotated[str, typer.Option(help="train, val or test: the recipe says which split of the corpus that is.")] = "test",
-    compare: Annotated[Optional[Path], typer.Option(help="A folder of predictions of another run, from its own evaluate.", show_default=False)] = None,  # noqa: UP045
+    split: Annotated[
+        str, typer.Option(help="train, val or test: the recipe says which split of the corpus that is.")
+    ] = "test",
+    compare: Annotated[
+        Path | None,
+        typer.Option(help="A folder of predictions of another run, from its own evaluate.", show_default=False),
+    ] = None,
     above: Annotated[float, typer.Option(help="Points by which a class is done better, for --compare.")] = 10.0,
-    submission: Annotated[Optional[Path], typer.Option(help="Write the EPIC-KITCHENS-100 challenge's JSON here.", show_default=False)] = None,  # noqa: UP045
+    submission: Annotated[
+        Path | None, typer.Option(help="Write the EPIC-KITCHENS-100 challenge's JSON here.", show_default=False)
+    ] = None,
     plots: Annotated[bool, typer.Option(help="Draw confusion matrix, classes and feature maps.")] = True,
-    out: Annotated[Optional[Path], typer.Option(help="Where files go.", show_default="evaluation, in the weights' folder")] = None,  # noqa: UP045
+    out: Annotated[
+        Path | None, typer.Option(help="Where files go.", show_default="evaluation, in the weights' folder")
+    ] = None,
     device: options.Device = "auto",
     gpus: options.Gpus = 1,
     as_json: options.Json = False,
@@ -89,7 +98,12 @@ def _print(found: Evaluated, title: str, as_json: bool) -> None:
         show.say(f"{show.coverage(found.corpus)}: no labels, so no scores")
     elif as_json:
         scores = found.scores
-        plain = {"scores": dict(scores.values), "published": dict(found.published), "found": scores.found, "listed": scores.listed}
+        plain = {
+            "scores": dict(scores.values),
+            "published": dict(found.published),
+            "found": scores.found,
+            "listed": scores.listed,
+        }
         typer.echo(json.dumps(plain))
     else:
         show.scores(found.scores, found.published, title)
@@ -99,8 +113,15 @@ def _print(found: Evaluated, title: str, as_json: bool) -> None:
         show.say(f"not scored: {len(found.corpus.missing) - 3} more")
 
 
-def _files(  # noqa: PLR0913
-    found: Evaluated, recipe: Recipe, weights: Path, folder: Path, compare: Path | None, above: float, plots: bool, device: str
+def _files(
+    found: Evaluated,
+    recipe: Recipe,
+    weights: Path,
+    folder: Path,
+    compare: Path | None,
+    above: float,
+    plots: bool,
+    device: str,
 ) -> None:
     from slowfast_cli.cli import show
     from slowfast_cli.stages import figures
@@ -109,11 +130,23 @@ def _files(  # noqa: PLR0913
     if compare:
         from slowfast_cli.stages.evaluate import load_tables
 
-        theirs = compare / "predictions.npz" if (compare / "predictions.npz").is_file() else compare / "evaluation" / folder.name / "predictions.npz"
+        theirs = (
+            compare / "predictions.npz"
+            if (compare / "predictions.npz").is_file()
+            else compare / "evaluation" / folder.name / "predictions.npz"
+        )
         other = load_tables(theirs, found.corpus)
         for labels, (ours, others) in figures.compared(found, other, above).items():
-            rows = [[gain.name, f"{gain.better:.1f}", f"{gain.worse:.1f}", f"{sign}{gain.points:.1f}"] for sign, gains in (("+", ours), ("-", others)) for gain in gains]
-            show.table(f"{labels}: classes that one does better by more than {above:g} points", ["class", "better", "worse", "points"], rows)
+            rows = [
+                [gain.name, f"{gain.better:.1f}", f"{gain.worse:.1f}", f"{sign}{gain.points:.1f}"]
+                for sign, gains in (("+", ours), ("-", others))
+                for gain in gains
+            ]
+            show.table(
+                f"{labels}: classes that one does better by more than {above:g} points",
+                ["class", "better", "worse", "points"],
+                rows,
+            )
     for path in figures.write(found, folder, other=other, above=above, draw=plots):
         show.say(f"wrote {path}")
     if plots:

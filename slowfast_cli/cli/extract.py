@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -21,16 +21,29 @@ EPILOG = (
 )
 
 
-def extract(  # noqa: PLR0913
+def extract(
     overrides: options.Overrides = None,
-    dataset: Annotated[Optional[str], typer.Option(help="The data set; its bundled recipe gives the front end.", show_default=False)] = None,  # noqa: UP045
-    recipe: Annotated[Optional[str], typer.Option(help="A recipe that gives data set and front end.", show_default=False)] = None,  # noqa: UP045
-    root: Annotated[Optional[Path], typer.Option(help="Where the data set lies.", show_default="$SLOWFAST_DATA/<dataset>, or data/<dataset>")] = None,  # noqa: UP045
-    out: Annotated[Optional[Path], typer.Option(help="Where the shards go.", show_default="shards, beside the root")] = None,  # noqa: UP045
-    jobs: Annotated[int, typer.Option("-j", "--jobs", min=1, help="Worker processes.", show_default="one a core")] = 0 or (os.cpu_count() or 1),
+    dataset: Annotated[
+        str | None, typer.Option(help="The data set; its bundled recipe gives the front end.", show_default=False)
+    ] = None,
+    recipe: Annotated[
+        str | None, typer.Option(help="A recipe that gives data set and front end.", show_default=False)
+    ] = None,
+    root: Annotated[
+        Path | None,
+        typer.Option(help="Where the data set lies.", show_default="$SLOWFAST_DATA/<dataset>, or data/<dataset>"),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Where the shards go.", show_default="shards, beside the root")
+    ] = None,
+    jobs: Annotated[
+        int, typer.Option("-j", "--jobs", min=1, help="Worker processes.", show_default="one a core")
+    ] = os.cpu_count() or 1,
     dtype: Annotated[str, typer.Option(help="Of the stored rows: float16 or float32.")] = "float16",
     device: Annotated[str, typer.Option(help="Where the log-mel is computed: cpu or cuda.")] = "cpu",
-    max_missing: Annotated[float, typer.Option(min=0, max=1, help="Share of the list that may be missing or broken.")] = 0.25,
+    max_missing: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of the list that may be missing or broken.")
+    ] = 0.25,
     retry: Annotated[bool, typer.Option("--retry", help="Try again what failed in earlier runs.")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Remove the shards that are there and start over.")] = False,
 ) -> None:
@@ -72,7 +85,9 @@ def extract(  # noqa: PLR0913
             bar.close()
 
 
-def _recipe(dataset: str | None, recipe: str | None, root: Path | None, out: Path | None, overrides: list[str]) -> Recipe:
+def _recipe(
+    dataset: str | None, recipe: str | None, root: Path | None, out: Path | None, overrides: list[str]
+) -> Recipe:
     from slowfast_cli.recipe.load import load
     from slowfast_cli.stages import assemble
 
@@ -84,8 +99,7 @@ def _recipe(dataset: str | None, recipe: str | None, root: Path | None, out: Pat
         words.insert(0, f"data.corpus={dataset}")
     words += [f"data.root={root}"] if root else []
     words += [f"data.shards={out}"] if out else []
-    # Which weights the recipe starts from, and so which norms it freezes, is no matter here.
-    return load(str(recipe), [*words, "model.freeze_norms=none"])
+    return load(str(recipe), words)
 
 
 def _summarise(done: Summary) -> None:
@@ -96,5 +110,7 @@ def _summarise(done: Summary) -> None:
         f"{done.elapsed:,.1f} s: {done.speed:,.0f} s of sound a second"
     )
     if done.failures:
-        show.say(f"failed: {len(done.failures)}, listed in {done.folder / 'failures.csv'}; the first: {done.failures[0].reason}")
+        show.say(
+            f"failed: {len(done.failures)}, as {done.failures[0].reason}; all are in {done.folder / 'failures.csv'}"
+        )
     show.say(f"done: {done.folder.absolute()} ({done.bytes / 1e6:,.1f} MB)")

@@ -15,14 +15,20 @@ EPILOG = (
 )
 
 
-def finetune(  # noqa: PLR0913
+def finetune(
     recipe: options.RecipeName,
-    weights: Annotated[str, typer.Option("--weights", "-w", help="A weight file, a run folder or a catalogue name to start from.")],
+    weights: Annotated[
+        str, typer.Option("--weights", "-w", help="A weight file, a run folder or a catalogue name to start from.")
+    ],
     overrides: options.Overrides = None,
     run: options.RunFolder = None,
     fresh: options.Fresh = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Build everything, take one step, say what it costs.")] = False,
-    smoke: Annotated[bool, typer.Option("--smoke", help="A few steps on a few clips, in a folder that is thrown away.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Build everything, take one step, say what it costs.")
+    ] = False,
+    smoke: Annotated[
+        bool, typer.Option("--smoke", help="A few steps on a few clips, in a folder that is thrown away.")
+    ] = False,
     device: options.Device = "auto",
     gpus: options.Gpus = 1,
 ) -> None:

@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
-RecipeName = Annotated[str, typer.Argument(metavar="RECIPE", help="A bundled recipe's name, or a YAML file.", show_default=False)]
+RecipeName = Annotated[
+    str, typer.Argument(metavar="RECIPE", help="A bundled recipe's name, or a YAML file.", show_default=False)
+]
 Overrides = Annotated[
-    Optional[list[str]],  # noqa: UP045  (Typer evaluates it on Python 3.10)
-    typer.Argument(metavar="[KEY=VALUE]...", help="Fields to change, as optim.lr=0.02; ~KEY takes one back to its default.", show_default=False),
+    list[str] | None,
+    typer.Argument(
+        metavar="[KEY=VALUE]...",
+        help="Fields to change, as optim.lr=0.02; ~KEY takes one back to its default.",
+        show_default=False,
+    ),
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 Gpus = Annotated[int, typer.Option(min=1, help="Processes on this machine, one a GPU; more than one starts torchrun.")]
 RunFolder = Annotated[
-    Optional[Path],  # noqa: UP045
+    Path | None,
     typer.Option("--run", help="The run folder; by default runs/<recipe>/<overrides>.", show_default=False),
 ]
 Fresh = Annotated[bool, typer.Option("--fresh", help="Move what is there aside and start over.")]
 Offline = Annotated[bool, typer.Option("--offline", help="Do not use the network.")]
 Json = Annotated[bool, typer.Option("--json", help="JSON on stdout.")]
 Weights = Annotated[
-    Optional[str],  # noqa: UP045
+    str | None,
     typer.Option("--weights", "-w", help="A weight file, a run folder or a catalogue name.", show_default=False),
 ]

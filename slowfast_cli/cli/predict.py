@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -27,13 +27,23 @@ FEW = 50  # classes of a small model
 COLUMNS = ("path", "start", "end", "set", "rank", "label", "index", "score")
 
 
-def predict(  # noqa: PLR0913
-    sources: Annotated[list[str], typer.Argument(metavar="SOURCE...", help="Files, folders, globs, a list.txt, or - for paths on stdin.", show_default=False)],
+def predict(
+    sources: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="SOURCE...", help="Files, folders, globs, a list.txt, or - for paths on stdin.", show_default=False
+        ),
+    ],
     weights: options.Weights = None,
     top: Annotated[int, typer.Option("--top", "-k", min=1, help="How many classes to print.")] = 5,
-    timeline: Annotated[Optional[str], typer.Option(metavar="WINDOW/HOP", help="Sliding windows, in seconds, as 2.0/0.5.", show_default=False)] = None,  # noqa: UP045
+    timeline: Annotated[
+        str | None,
+        typer.Option(metavar="WINDOW/HOP", help="Sliding windows, in seconds, as 2.0/0.5.", show_default=False),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="JSON lines on stdout.")] = False,
-    csv_file: Annotated[Optional[Path], typer.Option("--csv", help="Write the answers to a CSV file as well.", show_default=False)] = None,  # noqa: UP045
+    csv_file: Annotated[
+        Path | None, typer.Option("--csv", help="Write the answers to a CSV file as well.", show_default=False)
+    ] = None,
     device: options.Device = "auto",
     offline: options.Offline = False,
 ) -> None:
@@ -62,7 +72,9 @@ def predict(  # noqa: PLR0913
     if low and not as_json:
         _unsure(predictor)
     if failed:
-        raise DataError(f"{failed} of {len(paths)} files could not be used" if len(paths) > 1 else "no answer for that file")
+        raise DataError(
+            f"{failed} of {len(paths)} files could not be used" if len(paths) > 1 else "no answer for that file"
+        )
 
 
 def _timeline(text: str | None) -> Timeline | None:
@@ -127,4 +139,7 @@ def _unsure(predictor: Predictor) -> None:
 
     for labels, names in predictor.card.classes.items():
         known = f"these {len(names)}: {', '.join(names)}" if len(names) <= FEW else f"{len(names)} classes"
-        show.say(f"A top score is low: this model knows only {known} ({labels}). Other sounds need other weights: `slowfast weights ls`.")
+        show.say(
+            f"A top score is low: this model knows only {known} ({labels}). "
+            "Other sounds need other weights: `slowfast weights ls`."
+        )

@@ -24,7 +24,7 @@ def ls(as_json: options.Json = False) -> None:
 
     rows: list[dict[str, Any]] = []
     for name in bundled():
-        recipe = check(_with_weights(read(name)))
+        recipe = check(read(name))
         rows.append({
             "name": name, "corpus": recipe.data.corpus, "variant": recipe.model.variant, "tables": list(recipe.tables),
             "published": recipe.published, "measured": recipe.measured,
@@ -36,37 +36,37 @@ def ls(as_json: options.Json = False) -> None:
     def best(values: dict[str, float]) -> str:
         return ", ".join(f"{title(key)} {text(key, value)}" for key, value in list(values.items())[:2])
 
-    show.table("", ["recipe", "corpus", "network", "tables", "paper", "measured here"], [
-        [row["name"], row["corpus"], row["variant"], ", ".join(row["tables"]), best(row["published"]), best(row["measured"])]
+    cells = [
+        [*(row[key] for key in ("name", "corpus", "variant")), ", ".join(row["tables"])]
+        + [best(row[key]) for key in ("published", "measured")]
         for row in rows
-    ], left=6)  # fmt: skip
+    ]
+    show.table("", ["recipe", "corpus", "network", "tables", "paper", "measured here"], cells, left=6)
 
 
-def _with_weights(source: Any) -> Any:  # noqa: ANN401
-    """A recipe for fine-tuning, as it is once weights are named."""
-    from slowfast_cli.recipe.load import changed
-
-    model = source.values.get("model", {})
-    return source if model.get("init") or "freeze_norms" not in model else changed(source, {"model.init": "WEIGHTS"})
-
-
-@app.command("show", epilog="Examples:  slowfast recipes show vggsound  |  slowfast recipes show vggsound optim.lr=0.02")
+@app.command(
+    "show", epilog="Examples:  slowfast recipes show vggsound  |  slowfast recipes show vggsound optim.lr=0.02"
+)
 def show_recipe(recipe: options.RecipeName, overrides: options.Overrides = None) -> None:
     """Print a recipe, resolved: every field, what was overridden marked."""
     from slowfast_cli.recipe.load import check, override, read, to_yaml
 
     source = override(read(recipe), overrides or [])
     changed = {word.partition("=")[0].lstrip("~").rpartition(".")[2] for word in overrides or []}
-    for line in to_yaml(check(_with_weights(source))).splitlines():
+    for line in to_yaml(check(source)).splitlines():
         field = line.strip().partition(":")[0]
         typer.echo(f"{line}  # overridden" if field in changed else line)
 
 
-@app.command("cp", epilog="Examples:  slowfast recipes cp vggsound .  |  slowfast recipes cp esc10 my/own.yaml --make-parents")
+@app.command(
+    "cp", epilog="Examples:  slowfast recipes cp vggsound .  |  slowfast recipes cp esc10 my/own.yaml --make-parents"
+)
 def cp(
     recipe: options.RecipeName,
     dest: Annotated[Path, typer.Argument(help="A folder, or a file.")] = Path(),
-    no_clobber: Annotated[bool, typer.Option("--no-clobber", "-n", help="Leave a file that is there as it is.")] = False,
+    no_clobber: Annotated[
+        bool, typer.Option("--no-clobber", "-n", help="Leave a file that is there as it is.")
+    ] = False,
     make_parents: Annotated[bool, typer.Option("--make-parents", help="Make the folders on the way.")] = False,
 ) -> None:
     """Copy a recipe, to make it your own."""
@@ -87,13 +87,15 @@ def cp(
     typer.echo(f"copied {recipe} to {target}")
 
 
-@app.command("validate", epilog="Examples:  slowfast recipes validate my.yaml  |  slowfast recipes validate epic optim.batch=16")
+@app.command(
+    "validate", epilog="Examples:  slowfast recipes validate my.yaml  |  slowfast recipes validate epic optim.batch=16"
+)
 def validate(recipe: options.RecipeName, overrides: options.Overrides = None) -> None:
     """Check a recipe without running it: every field, the network, and every row of its tables."""
     from slowfast_cli.recipe.load import check, override, read
     from slowfast_cli.stages import ablate, assemble
 
-    source = _with_weights(override(read(recipe), overrides or []))
+    source = override(read(recipe), overrides or [])
     checked = check(source)
     problems = []
     for build in (assemble.net, assemble.front_end, lambda each: assemble.known(each.data.corpus)):

@@ -27,7 +27,9 @@ def say(text: str) -> None:
 
 def table(title: str, columns: Iterable[str], rows: Iterable[Iterable[str]], *, left: int = 1) -> None:
     """A table on stdout; the first ``left`` columns are text, the others numbers."""
-    shown = Table(title=escape(title) if title else None, title_justify="left", title_style="bold")
+    if title:  # outside the table, whose width would fold a long path
+        out.print(f"[bold]{escape(title)}[/bold]", soft_wrap=True)
+    shown = Table()
     for number, column in enumerate(columns):
         shown.add_column(escape(column), justify="left" if number < left else "right", overflow="fold")
     for row in rows:
@@ -62,7 +64,9 @@ class Bar:
         self._total, self._unit, self._what = total, unit, what
         self._told = self._began = time.monotonic()
         if sys.stderr.isatty() and not err.quiet:
-            self._bar = tqdm(total=total, unit=unit, desc=what, file=sys.stderr, dynamic_ncols=True, leave=False, smoothing=0.1)
+            self._bar = tqdm(
+                total=total, unit=unit, desc=what, file=sys.stderr, dynamic_ncols=True, leave=False, smoothing=0.1
+            )
 
     def to(self, done: float, note: str = "") -> None:
         """Show that so much is done."""
@@ -72,7 +76,10 @@ class Bar:
         elif time.monotonic() - self._told >= 10:
             self._told = time.monotonic()
             left = (self._told - self._began) * (self._total - done) / max(done, 1e-9)
-            say(f"{self._what}: {done:g} of {self._total:g} {self._unit}, {left:.0f} s left{'; ' + note if note else ''}")
+            say(
+                f"{self._what}: {done:g} of {self._total:g} {self._unit}, {left:.0f} s left"
+                + (f"; {note}" if note else "")
+            )
 
     def close(self) -> None:
         """Take the bar away."""

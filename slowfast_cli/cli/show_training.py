@@ -41,12 +41,20 @@ class Display:
 
     def _start(self, event: Started) -> None:
         self._started = event
-        show.say(f"{self._name}: {event.parameters / 1e6:.2f} M parameters; {show.coverage(event.train)}; {show.coverage(event.val)}")
+        show.say(
+            f"{self._name}: {event.parameters / 1e6:.2f} M parameters; "
+            f"{show.coverage(event.train)}; {show.coverage(event.val)}"
+        )
         if event.init:
             told = event.init
-            show.say(f"from other weights: loaded {len(told.loaded)}, new {len(told.fresh)}{_named(told.fresh)}, unused {len(told.unused)}{_named(told.unused)}")
+            show.say(
+                f"from other weights: loaded {len(told.loaded)}, new {len(told.fresh)}{_named(told.fresh)}, "
+                f"unused {len(told.unused)}{_named(told.unused)}"
+            )
         if event.first_step:
-            show.say(f"going on at step {event.first_step} of {event.steps} (epoch {event.first_step / event.epoch_steps:g})")
+            show.say(
+                f"going on at step {event.first_step} of {event.steps} (epoch {event.first_step / event.epoch_steps:g})"
+            )
         self._bar = show.Bar(event.steps, "step", self._name)
 
     def _step(self, step: Step) -> None:
@@ -59,7 +67,9 @@ class Display:
             self._bar.to(step.number, f"loss {loss:.3f}, lr {step.lr:.2g}, {clips:.0f} clips/s, data wait {waited:.0%}")
         if waited > SLOW_DATA and len(self._steps) == 50 and not self._warned:
             self._warned = True
-            show.say(f"data wait is {waited:.0%} of the time: more data.workers, or data.source=shards, would be faster")
+            show.say(
+                f"data wait is {waited:.0%} of the time: more data.workers, or data.source=shards, would be faster"
+            )
 
     def _score(self, event: Scored) -> None:
         told = ", ".join(f"{title(key)} {text(key, value)}" for key, value in list(event.scores.values.items())[:5])

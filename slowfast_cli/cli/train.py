@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from slowfast_cli.recipe.schema import Recipe
-    from slowfast_cli.stages import train as stage
+    from slowfast_cli.stages.run import Run
 
 EPILOG = (
     "Examples:  slowfast train recipes/vggsound.yaml  |  slowfast train esc10 data.fold=2 optim.lr=0.02  |  "
@@ -28,13 +28,17 @@ EPILOG = (
 )
 
 
-def train(  # noqa: PLR0913
+def train(
     recipe: options.RecipeName,
     overrides: options.Overrides = None,
     run: options.RunFolder = None,
     fresh: options.Fresh = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Build everything, take one step, say what it costs.")] = False,
-    smoke: Annotated[bool, typer.Option("--smoke", help="A few steps on a few clips, in a folder that is thrown away.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Build everything, take one step, say what it costs.")
+    ] = False,
+    smoke: Annotated[
+        bool, typer.Option("--smoke", help="A few steps on a few clips, in a folder that is thrown away.")
+    ] = False,
     device: options.Device = "auto",
     gpus: options.Gpus = 1,
 ) -> None:
@@ -58,7 +62,9 @@ def train(  # noqa: PLR0913
         follow(checked, Run(run or name(source.name, words)), source.name, fresh=fresh, device=device)
 
 
-def follow(recipe: Recipe, run: stage.Run, name: str, *, fresh: bool = False, device: str = "auto", smoke: bool = False) -> None:
+def follow(
+    recipe: Recipe, run: Run, name: str, *, fresh: bool = False, device: str = "auto", smoke: bool = False
+) -> None:
     """Run a training and show it; Ctrl-C ends it between two steps, with everything saved.
 
     Raises:
@@ -113,7 +119,9 @@ def torchrun(processes: int) -> None:
     gpus = torch.cuda.device_count()
     if torch.cuda.is_available() and gpus < processes:
         raise SlowFastError(f"--gpus {processes}: this machine has {gpus}")
-    words = [word for number, word in enumerate(sys.argv[1:], 1) if word != "--gpus" and sys.argv[number - 1] != "--gpus"]
+    words = [
+        word for number, word in enumerate(sys.argv[1:], 1) if word != "--gpus" and sys.argv[number - 1] != "--gpus"
+    ]
     words = [word for word in words if not word.startswith("--gpus=")]
     launch = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", "-m", "slowfast_cli"]
     os.execv(sys.executable, [sys.executable, *launch, *words])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -26,20 +27,32 @@ def ls(as_json: options.Json = False) -> None:
         here = goal.path.is_file()
         published = ", ".join(f"{key} {value:g}" for key, value in list(entry.published.items())[:3])
         if as_json:
-            plain = {
-                "name": entry.name, "title": entry.title, "url": entry.url, "licence": entry.licence, "published": dict(entry.published),
-                "frontend": entry.frontend, "heads": dict(entry.heads), "note": entry.note, "path": str(goal.path) if here else None,
-            }  # fmt: skip
+            plain = {**asdict(entry), "path": str(goal.path) if here else None}
             typer.echo(json.dumps(plain))
         front = entry.frontend
-        rows.append([entry.name, published, f"{front['rate']} Hz, {front['window_ms']}/{front['hop_ms']} ms", entry.licence, "yes" if here else "no"])
+        rows.append(
+            [
+                entry.name,
+                published,
+                f"{front['rate']} Hz, {front['window_ms']}/{front['hop_ms']} ms",
+                entry.licence,
+                "yes" if here else "no",
+            ]
+        )
     if not as_json:
         show.table("", ["weights", "paper", "front end", "licence", "downloaded"], rows, left=5)
-        show.out.print("None is bundled: their licence forbids commercial use. `slowfast weights download NAME` fetches one.")
+        show.out.print(
+            "None is bundled: their licence forbids commercial use. `slowfast weights download NAME` fetches one."
+        )
 
 
-@app.command("download", epilog="Examples:  slowfast weights download asf-vggsound  |  slowfast weights download asf-epic --offline")
-def download(name: Annotated[str, typer.Argument(help="A name of `slowfast weights ls`.")], offline: options.Offline = False) -> None:
+@app.command(
+    "download",
+    epilog="Examples:  slowfast weights download asf-vggsound  |  slowfast weights download asf-epic --offline",
+)
+def download(
+    name: Annotated[str, typer.Argument(help="A name of `slowfast weights ls`.")], offline: options.Offline = False
+) -> None:
     """Fetch official weights into the cache and convert them; an interrupted download goes on where it stopped."""
     from slowfast_cli.cli import show
     from slowfast_cli.stages.obtain import weight_file
@@ -84,9 +97,13 @@ def convert(
     typer.echo(str(done.path))
 
 
-@app.command("show", epilog="Examples:  slowfast weights show runs/esc10/default  |  slowfast weights show default --json")
+@app.command(
+    "show", epilog="Examples:  slowfast weights show runs/esc10/default  |  slowfast weights show default --json"
+)
 def show_card(
-    weights: Annotated[str, typer.Argument(help="A weight file, a run folder, a catalogue name, or default: the bundled model.")],
+    weights: Annotated[
+        str, typer.Argument(help="A weight file, a run folder, a catalogue name, or default: the bundled model.")
+    ],
     as_json: options.Json = False,
     offline: options.Offline = False,
 ) -> None:
@@ -107,10 +124,19 @@ def show_card(
         ["recipe", card.recipe],
         ["source", card.source],
         ["licence", card.licence or "not stated"],
-        ["network", "; ".join(f"{name}: width {each.width}, stride {each.stride}" for name, each in card.net.pathways.items())],
-        ["front end", f"{front['rate']} Hz, {front['window_ms']:g} ms window, {front['hop_ms']:g} ms hop, {front['mels']} mels"],
+        [
+            "network",
+            "; ".join(f"{name}: width {each.width}, stride {each.stride}" for name, each in card.net.pathways.items()),
+        ],
+        [
+            "front end",
+            f"{front['rate']} Hz, {front['window_ms']:g} ms window, {front['hop_ms']:g} ms hop, {front['mels']} mels",
+        ],
         ["clip", f"{card.clip_seconds:g} s, {card.views} views"],
-        *[[f"classes ({labels})", f"{len(names)}: {', '.join(names[:12])}{', ...' if len(names) > 12 else ''}"] for labels, names in card.classes.items()],
+        *[
+            [f"classes ({labels})", f"{len(names)}: {', '.join(names[:12])}{', ...' if len(names) > 12 else ''}"]
+            for labels, names in card.classes.items()
+        ],
         ["scores", ", ".join(f"{title(key)} {text(key, value)}" for key, value in card.scores.items())],
         *[["note", note] for note in card.notes],
     ]

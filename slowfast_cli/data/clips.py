@@ -24,12 +24,12 @@ class Key(NamedTuple):
 
     Attributes:
         epoch: Decides a random crop.
-        index: Of the segment.
+        segment: Its place in the list.
         view: Of the test views; -1 crops at random.
     """
 
     epoch: int
-    index: int
+    segment: int
     view: int
 
 
@@ -109,7 +109,7 @@ class Clips(Dataset[Clip]):
         return len(self.segments)
 
     def __getitem__(self, key: Key) -> Clip:
-        segment = self.segments[key.index]
+        segment = self.segments[key.segment]
         first = round(segment.start * self._rate)
         end = round(segment.stop * self._rate) if segment.stop is not None else None
         if end is None or key.view >= 0:  # a stop may lie past the end of the recording
@@ -122,5 +122,5 @@ class Clips(Dataset[Clip]):
     def _start(self, key: Key, size: int) -> float:
         if key.view >= 0:
             return spread(size, self._clip, self.views)[key.view]
-        draw = np.random.default_rng((self._seed, key.epoch, key.index))
+        draw = np.random.default_rng((self._seed, key.epoch, key.segment))
         return float(draw.uniform(0, max(size - self._clip, 0)))

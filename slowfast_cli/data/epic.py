@@ -7,7 +7,7 @@ from pathlib import Path
 import h5py
 
 from slowfast_cli.data import labels
-from slowfast_cli.data.sources import Origin, first_file, media_index, rows, seconds, subfolders
+from slowfast_cli.data.sources import Origin, first_file, media_index, refuse_twice, rows, seconds, subfolders
 from slowfast_cli.types import Corpus, DataError, Failure, Recording, Segment
 
 ORIGIN = Origin(
@@ -63,6 +63,7 @@ def read(root: Path, split: str) -> Corpus:
             missing.append(made)
         else:
             segments.append(made)
+    refuse_twice(path, [each.id for each in segments] + [each.id for each in missing])
     unseen = frozenset(segment.id for segment in segments if segment.group in labels.unseen(split))
     return Corpus(
         name="epic",

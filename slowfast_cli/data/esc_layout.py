@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from slowfast_cli.data import labels
-from slowfast_cli.data.sources import Origin, first_file, rows, subfolders
+from slowfast_cli.data.sources import Origin, first_file, refuse_twice, rows, subfolders
 from slowfast_cli.types import AUDIO_SUFFIXES, Corpus, DataError, Failure, Recording, Segment
 
 FOLDS = ("1", "2", "3", "4", "5")
@@ -68,6 +68,7 @@ def corpus(origin: Origin, root: Path, split: str, classes: tuple[str, ...], *, 
             continue
         targets = {"label": indices[clip.category]}
         segments.append(Segment(id=id, recording=Recording(id=id, path=clip.path), targets=targets, group=clip.source))
+    refuse_twice(root, [each.id for each in segments] + [each.id for each in missing])
     return Corpus(
         name=origin.name, split=split, segments=tuple(segments), classes={"label": classes}, missing=tuple(missing)
     )

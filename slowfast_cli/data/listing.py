@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from slowfast_cli.data.sources import SPLIT_NAMES, Origin, held_out, rows, seconds
+from slowfast_cli.data.sources import SPLIT_NAMES, Origin, held_out, refuse_twice, rows, seconds
 from slowfast_cli.types import Corpus, DataError, Failure, Recording, Segment
 
 ORIGIN = Origin(
@@ -59,7 +59,7 @@ def read(root: Path, split: str) -> Corpus:
         raise DataError(f"{path}: no label column: add one, such as 'label'")
     classes = {name: _classes(path, name, listed) for name in sets}
     made = [_segment(path, row, classes) for row in _chosen(listed, split, sets[0])]
-    _refuse_twice(path, made)
+    refuse_twice(path, (item.id for item in made))
     return Corpus(
         name="csv",
         split=split,
@@ -130,11 +130,3 @@ def _segment(csv_path: Path, row: Row, classes: dict[str, tuple[str, ...]]) -> S
         return Failure(id=_id(row), path=path, reason="not on disk")
     recording = Recording(id=values["path"], path=path)
     return Segment(id=_id(row), recording=recording, start=start, stop=stop, targets=targets)
-
-
-def _refuse_twice(path: Path, made: list[Segment | Failure]) -> None:
-    seen: set[str] = set()
-    for item in made:
-        if item.id in seen:
-            raise DataError(f"{path}: {item.id} is listed twice in one split: remove one of the rows")
-        seen.add(item.id)

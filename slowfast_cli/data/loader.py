@@ -107,7 +107,7 @@ def batches(
     """
     loader: DataLoader[Batch] = DataLoader(
         _Told(clips),  # type: ignore[arg-type]
-        sampler=keys,  # type: ignore[arg-type]
+        sampler=keys,
         batch_size=None,
         collate_fn=_collate_or_error,
         num_workers=workers,

@@ -169,3 +169,16 @@ def held_out(strata: dict[str, str], share: float = 0.2) -> frozenset[str]:
         members.sort(key=lambda name: sha256(name.encode("utf-8", "surrogateescape")).digest())
         chosen += members[: max(1, round(share * len(members))) if len(members) > 1 else 0]
     return frozenset(chosen)
+
+
+def refuse_twice(where: Path, ids: Iterable[str]) -> None:
+    """Check that nothing is listed twice.
+
+    Raises:
+        DataError: Something is.
+    """
+    seen: set[str] = set()
+    for id in ids:
+        if id in seen:
+            raise DataError(f"{where}: {id} is listed twice: remove one of the rows")
+        seen.add(id)

@@ -61,7 +61,7 @@ def cut(first: int, size: int, clip: int, start: float) -> Cut:
 
 
 def windows(size: int, window: int, hop: int) -> list[int]:
-    """Starts of sliding windows over a recording; the last one may reach past its end, none starts where nothing is new.
+    """Starts of sliding windows; the last one may reach past the end, none starts where nothing is new.
 
     >>> windows(100, 40, 20)
     [0, 20, 40, 60]

@@ -26,7 +26,9 @@ def write_whole(path: Path, write: Callable[[Path], None]) -> None:
             os.fsync(file.fileno())
         part.replace(path)
     except OSError as error:
-        raise SlowFastError(f"{path}: cannot be written: {error.strerror or error}; what was there before is untouched") from error
+        raise SlowFastError(
+            f"{path}: cannot be written: {error.strerror or error}; what was there before is untouched"
+        ) from error
     finally:
         part.unlink(missing_ok=True)
 
@@ -45,4 +47,6 @@ def load_state(path: Path) -> dict[str, Any]:
     try:
         return dict(torch.load(path, map_location="cpu", weights_only=True))
     except Exception as error:
-        raise SlowFastError(f"{path}: not a training state ({str(error).splitlines()[0]}); start over with --fresh") from error
+        raise SlowFastError(
+            f"{path}: not a training state ({str(error).splitlines()[0]}); start over with --fresh"
+        ) from error

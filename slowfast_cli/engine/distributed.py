@@ -58,7 +58,9 @@ def device(name: str = "auto") -> torch.device:
         SlowFastError: A GPU is asked for and there is none.
     """
     if name.startswith("cuda") and not torch.cuda.is_available():
-        raise SlowFastError(f"--device {name}: torch {torch.__version__} sees no CUDA GPU; use --device cpu, or see `slowfast doctor`")
+        raise SlowFastError(
+            f"--device {name}: torch {torch.__version__} sees no CUDA GPU; use --device cpu, or see `slowfast doctor`"
+        )
     if name != "auto":
         return torch.device(name)
     if not torch.cuda.is_available():

@@ -13,8 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from slowfast_cli.engine.schedule import Schedule
-from slowfast_cli.types import Batch, SlowFastError, Seconds
+from slowfast_cli.types import Batch, Seconds, SlowFastError
 
 Loss = Callable[[nn.Module, Batch], dict[str, Tensor]]
 
@@ -75,10 +74,9 @@ def fit(
     loss: Loss,
     batches: Iterator[Batch],
     optimizer: torch.optim.Optimizer,
-    schedule: Schedule,
+    schedule: Callable[[int], float],
     steps: range,
     *,
-    epoch_steps: int,
     how: How,
     scaler: torch.amp.GradScaler | None = None,
 ) -> Iterator[Step]:
@@ -89,9 +87,8 @@ def fit(
         loss: Losses by label set, each a mean over the batch.
         batches: ``how.parts`` of them make a step.
         optimizer: Its groups' ``lr`` is overwritten.
-        schedule: Factor of the optimiser's ``initial_lr`` by epochs done.
+        schedule: Factor of the optimiser's ``initial_lr`` by steps done.
         steps: Numbers of the steps to take, from 0.
-        epoch_steps: Steps in an epoch.
         how: How a step is taken.
         scaler: Of the gradients, for float16.
 
@@ -106,7 +103,7 @@ def fit(
         began, waited = time.perf_counter(), 0.0
         torch.manual_seed((how.seed * 1_000_003 + number) * 4096 + how.rank)
         for group in optimizer.param_groups:
-            group["lr"] = group["initial_lr"] * schedule(number / epoch_steps)
+            group["lr"] = group["initial_lr"] * schedule(number)
         model.train()
         optimizer.zero_grad(set_to_none=True)
         totals: dict[str, Tensor] = {}
@@ -147,4 +144,4 @@ def _learning(optimizer: torch.optim.Optimizer) -> list[Tensor]:
 def _last_part_syncs(model: nn.Module, last: bool) -> contextlib.AbstractContextManager[None]:
     """Gradients of a batch in parts go round the processes once."""
     waits = isinstance(model, DistributedDataParallel) and not last
-    return model.no_sync() if waits else contextlib.nullcontext()  # type: ignore[union-attr,operator]
+    return model.no_sync() if waits else contextlib.nullcontext()  # type: ignore[operator]

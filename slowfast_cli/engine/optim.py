@@ -5,7 +5,9 @@ from __future__ import annotations
 from torch import nn, optim
 
 
-def optimizer(model: nn.Module, name: str, *, lr: float, momentum: float, nesterov: bool, weight_decay: float) -> optim.Optimizer:
+def optimizer(
+    model: nn.Module, name: str, *, lr: float, momentum: float, nesterov: bool, weight_decay: float
+) -> optim.Optimizer:
     """An optimiser over what learns in a model; decay is on every parameter (ASF Sec. 4.2).
 
     Args:

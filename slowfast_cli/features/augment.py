@@ -1,7 +1,7 @@
 """Augmentation of log-mel batches on the device, drawn for each clip.
 
-SpecAugment (Park et al. 2019) with the sizes of ASF Sec. 4.2. The code that the paper used drew a mask's width twice and
-took the warped position from the spectrogram's values; this follows the SpecAugment paper.
+SpecAugment (Park et al. 2019) with the sizes of ASF Sec. 4.2. The code that the paper used drew a mask's width twice
+and took the warped position from the spectrogram's values; this follows the SpecAugment paper.
 
 Shapes: B batch, T frames, F mel bands.
 """
@@ -50,7 +50,9 @@ class SpecAugment:
             x_B1TF = audio.mask_along_axis_iid(x_B1TF, self.time_width + 1, 0.0, axis=2)
         if self.gain_db:
             # 20 dB are a factor of 10 in magnitude, so ln 10 in the log-mel.
-            gain_B111 = torch.empty_like(mean_B111).uniform_(-self.gain_db, self.gain_db) * (torch.log(torch.tensor(10.0)) / 20)
+            gain_B111 = torch.empty_like(mean_B111).uniform_(-self.gain_db, self.gain_db) * (
+                torch.log(torch.tensor(10.0)) / 20
+            )
             mean_B111 = mean_B111 + gain_B111
         return x_B1TF + mean_B111
 
@@ -92,10 +94,14 @@ def time_warp(logmel_B1TF: Tensor, width: int) -> Tensor:
         ],
         dim=-1,
     )
-    return f.grid_sample(logmel_B1TF, grid_BTF2.to(logmel_B1TF), mode="bilinear", padding_mode="border", align_corners=True)
+    return f.grid_sample(
+        logmel_B1TF, grid_BTF2.to(logmel_B1TF), mode="bilinear", padding_mode="border", align_corners=True
+    )
 
 
-def mix(logmel_B1TF: Tensor, targets: Mapping[str, Tensor], classes: Mapping[str, int], alpha: float) -> tuple[Tensor, dict[str, Tensor]]:
+def mix(
+    logmel_B1TF: Tensor, targets: Mapping[str, Tensor], classes: Mapping[str, int], alpha: float
+) -> tuple[Tensor, dict[str, Tensor]]:
     """Mix each clip with another of the batch, magnitudes and targets in the same share (mixup, Zhang et al. 2018).
 
     Args:
@@ -113,7 +119,9 @@ def mix(logmel_B1TF: Tensor, targets: Mapping[str, Tensor], classes: Mapping[str
     share_B = torch.maximum(share_B, 1 - share_B)
     other = torch.randperm(B).to(logmel_B1TF.device)
     share_B111 = share_B[:, None, None, None]
-    mixed_B1TF = torch.logaddexp(logmel_B1TF + share_B111.log(), logmel_B1TF[other] + (1 - share_B111).clamp(min=1e-6).log())
+    mixed_B1TF = torch.logaddexp(
+        logmel_B1TF + share_B111.log(), logmel_B1TF[other] + (1 - share_B111).clamp(min=1e-6).log()
+    )
     soft = {}
     for labels, target_B in targets.items():
         one_hot_BC = f.one_hot(target_B, classes[labels]).to(logmel_B1TF)

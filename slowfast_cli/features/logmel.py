@@ -16,7 +16,6 @@ from torch.nn import functional as f
 from slowfast_cli.types import Settings
 
 
-
 @dataclass(frozen=True, kw_only=True)
 class FrontEnd:
     """The settings of a log-mel spectrogram, as shards, recipes and weight files keep them.
@@ -40,7 +39,7 @@ class FrontEnd:
     def __post_init__(self) -> None:
         if self.hop < 1 or not 0 < self.window <= self.fft:
             raise ValueError(
-                f"front end: at {self.rate} Hz hop_ms {self.hop_ms} is {self.hop} samples and window_ms {self.window_ms} "
+                f"front end: at {self.rate} Hz hop_ms {self.hop_ms} is {self.hop} samples, window_ms {self.window_ms} "
                 f"is {self.window}: a hop has at least 1, a window from 1 to fft ({self.fft})"
             )
 
@@ -136,15 +135,14 @@ class LogMel(nn.Module):
         if total and rest > 0:
             yield self._frames(f.pad(held, (0, window))[None], rest)[0]
 
-    @torch.autocast("cuda", enabled=False)
-    @torch.autocast("cpu", enabled=False)
     def _frames(self, samples_BN: Tensor, frames: int) -> Tensor:
         """The first ``frames`` frames (B, T, F), the first one's window starting at sample 0."""
         window, hop = self.front_end.window, self.front_end.hop
         pieces_BTD = samples_BN[:, : (frames - 1) * hop + window].float().unfold(1, window, hop)
         # On a CPU, tiles that stay in its cache; on a device, bins of bounded memory.
         tile = max(1, (128 if samples_BN.device.type == "cpu" else 1 << 16) // len(samples_BN))
-        return torch.cat([self._tile(piece_BTD) for piece_BTD in pieces_BTD.split(tile, dim=1)], dim=1)
+        with torch.autocast(samples_BN.device.type, enabled=False):
+            return torch.cat([self._tile(piece_BTD) for piece_BTD in pieces_BTD.split(tile, dim=1)], dim=1)
 
     def _tile(self, pieces_BTD: Tensor) -> Tensor:
         # Float64 up to the bins: in float32 a loud low tone would cost quiet bins beside it 2e-3 of log-mel.

@@ -119,7 +119,7 @@ def blocks(recording: Recording, *, rate: int, seconds: Seconds = 60.0, whole: b
         if not total:
             raise _nothing(recording)
         found, promised = total / rate, source.promised or 0.0
-        if whole and promised - found > max(0.5, 0.02 * promised):  # encoders round lengths up to whole frames
+        if whole and promised - found > max(0.2, 0.01 * promised):  # encoders round lengths up to whole frames
             raise DataError(
                 f"{shown(recording.path)}: truncated: its header says {promised:.2f} s, {found:.2f} s decode: "
                 "fetch it again"

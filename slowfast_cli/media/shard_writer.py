@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 from contextlib import suppress
@@ -41,6 +42,68 @@ class Making:
     version: str
 
 
+class _Patient(io.RawIOBase):
+    """A file whose writes never fail as far as HDF5 can see.
+
+    HDF5 keeps what it could not write and crashes the process when it is closed later; so a full disk is noted here,
+    and whoever writes asks for it with `check`.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self._file = path.open("w+b", buffering=0)
+        self._error: OSError | None = None
+
+    def check(self) -> None:
+        """Raise the first error there was."""
+        if self._error is not None:
+            raise self._error
+
+    def write(self, data: Any) -> int:
+        """Write all of it, or note why not."""
+        view = memoryview(data).cast("B")
+        done = 0
+        try:
+            while self._error is None and done < len(view):
+                done += self._file.write(view[done:])
+        except OSError as error:
+            self._error = error
+        if self._error is not None:
+            self._file.seek(len(view) - done, os.SEEK_CUR)
+        return len(view)
+
+    def readinto(self, buffer: Any) -> int:
+        """Read; what could not be written reads as zeros."""
+        view = memoryview(buffer).cast("B")
+        found = self._file.readinto(view) or 0
+        view[found:] = bytes(len(view) - found)
+        return len(view)
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """As of any file."""
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        """As of any file."""
+        return self._file.tell()
+
+    def truncate(self, size: int | None = None) -> int:
+        """Change the size, or note why not."""
+        try:
+            return self._file.truncate(size)
+        except OSError as error:
+            self._error = self._error or error
+            return size or 0
+
+    def flush(self) -> None:
+        """There is no buffer."""
+
+    def close(self) -> None:
+        """Close the file on disk too."""
+        self._file.close()
+        super().close()
+
+
 class ShardWriter:
     """One shard under a temporary name; `finish` makes it durable, leaving the block without it removes it.
 
@@ -52,7 +115,8 @@ class ShardWriter:
     def __init__(self, path: Path, making: Making) -> None:
         self.path = path
         self._making = making
-        self._file: Any = h5py.File(path, "w", locking=False)
+        self._disk = _Patient(path)
+        self._file: Any = h5py.File(self._disk, "w")
         self._file.attrs["front_end"] = json.dumps(making.front_end)
         self._file.attrs["source_list"] = making.source
         self._file.attrs["slowfast"] = making.version
@@ -82,6 +146,7 @@ class ShardWriter:
             self._rows.resize(end, axis=0)
         self._rows[self._written : end] = rows
         self._written = end
+        self._disk.check()
 
     def keep(self, id: str, seconds: Seconds) -> None:
         """End the recording in hand: its rows count."""
@@ -114,6 +179,8 @@ class ShardWriter:
             index["rows"] = np.array(rows, np.int64)
             index["seconds"] = np.array(seconds, np.float64)
             self._file.close()
+            self._disk.check()
+            self._disk.close()
             _to_disk(self.path)
             size, checksum = self.path.stat().st_size, digest(self.path)
         return Entry(
@@ -130,8 +197,9 @@ class ShardWriter:
 
     def abandon(self) -> None:
         """Close and remove the file, whatever state it is in."""
-        with suppress(Exception):  # HDF5 may fail to flush to a full disk: the file goes anyway
+        with suppress(Exception):  # whatever HDF5 still wants to say, the file goes
             self._file.close()
+        self._disk.close()
         with suppress(OSError):
             self.path.unlink(missing_ok=True)
 

@@ -176,7 +176,8 @@ class Shards:
         place = self._find(id)
         if place is None:
             reason = next((each.reason for each in self.failures if each.id == id), "never extracted")
-            raise DataError(f"{shown(self.folder)}: no rows of recording {id} ({reason}): run `slowfast extract`")
+            where = f"{shown(self.folder)}: no rows of recording {shown(id)}"
+            raise DataError(f"{where} ({reason}): run `slowfast extract`")
         return place
 
     def ids(self) -> tuple[str, ...]:

@@ -46,8 +46,8 @@ class Source(Protocol):
         ...
 
 
-def shown(path: Path) -> str:
-    """A path as text that can always be printed, whatever bytes its name has."""
+def shown(path: Path | str) -> str:
+    """A path, or an id made of one, as text that can always be printed, whatever bytes its name has."""
     return os.fsencode(path).decode("utf-8", "replace")
 
 

@@ -28,11 +28,15 @@ def score(predictions: Sequence[Prediction], corpus: Corpus) -> Scores:
     """
     rows = stack(predictions, corpus.segments)
     if not rows.targets:
-        raise DataError(f"{corpus.name} {corpus.split}: this split has no labels to score against: write its predictions instead")
+        raise DataError(
+            f"{corpus.name} {corpus.split}: this split has no labels to score against: write its predictions instead"
+        )
     if set(rows.scores) == {"verb", "noun"}:
         inside = {name: np.isin(rows.ids, list(ids)) for name, ids in corpus.subsets.items()}
         truth = rows.targets
-        values = epic_scores(rows.scores["verb"], rows.scores["noun"], truth["verb"], truth["noun"], inside, corpus.tail)
+        values = epic_scores(
+            rows.scores["verb"], rows.scores["noun"], truth["verb"], truth["noun"], inside, corpus.tail
+        )
     else:
         values = {}
         for labels, scores in rows.scores.items():

@@ -33,7 +33,7 @@ class TimeConv(nn.Module):
         Shape:
             (B, C, step * T, F), (B, D, T, F) -> (B, D + ratio * C, T, F)
         """
-        x_BCTF = self.relu(self.norm(self.conv(src_BCTF)))
+        x_BCTF: Tensor = self.relu(self.norm(self.conv(src_BCTF)))
         if x_BCTF.shape[2] != dst_BCTF.shape[2]:
             steps = torch.arange(dst_BCTF.shape[2], device=x_BCTF.device).clamp(max=x_BCTF.shape[2] - 1)
             x_BCTF = x_BCTF[:, :, steps]

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 
 from torch import Tensor, nn
 
 from slowfast_cli.models.fusion import TimeConv
 from slowfast_cli.models.heads import Heads
 from slowfast_cli.models.pathway import every, stage
-from slowfast_cli.models.spec import STAGES, Net, Stage
+from slowfast_cli.models.spec import STAGES, Net
 from slowfast_cli.nn.blocks import Bottleneck
 from slowfast_cli.nn.frozen import freeze
 from slowfast_cli.types import Signals
@@ -28,7 +28,11 @@ class SlowFast(nn.Module):
         super().__init__()
         self.net = net
         self.stages = nn.ModuleDict(
-            {f"{name}_{at}": stage(path, at, net.inputs(name, at)) for name, path in net.pathways.items() for at in STAGES}
+            {
+                f"{name}_{at}": stage(path, at, net.inputs(name, at))
+                for name, path in net.pathways.items()
+                for at in STAGES
+            }
         )
         self.laterals = nn.ModuleDict(
             {
@@ -45,36 +49,32 @@ class SlowFast(nn.Module):
         Shape:
             {"logmel": (B, 1, T, F)} -> {pathway: (B, channels)}
         """
-        x = {}
-        for _, x in self._run(signals):
-            pass
-        return {name: h.flatten(2).mean(2) for name, h in x.items()}
+        last, _ = self._run(signals)
+        return {name: h.flatten(2).mean(2) for name, h in last.items()}
 
     def maps(self, signals: Signals, keep: Collection[str]) -> dict[str, Tensor]:
         """The named intermediates, each as its stage gave it, before any lateral joined.
 
         Shape:
             {"logmel": (B, 1, T, F)} -> {"slow_res3": (B, C, T', F'), ...}
-        """
-        found = {f"{name}_{at}": h for at, x in self._run(signals) for name, h in x.items() if f"{name}_{at}" in keep}
-        if unknown := set(keep) - set(found):
-            raise KeyError(f"no intermediate {', '.join(sorted(unknown))}; there are {', '.join(self.stages)}")
-        return {
-            name: h[:, : self.net.pathways[name.rpartition("_")[0]].channels(_stage_of(name))] for name, h in found.items()
-        }
 
-    def _run(self, signals: Signals) -> Iterator[tuple[Stage, dict[str, Tensor]]]:
+        Raises:
+            KeyError: A name that there is not.
+        """
+        if unknown := set(keep) - set(self.stages):
+            raise KeyError(f"no intermediate {', '.join(sorted(unknown))}; there are {', '.join(self.stages)}")
+        return self._run(signals, keep)[1]
+
+    def _run(self, signals: Signals, keep: Collection[str] = ()) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         x = {name: every(signals[path.reads], path.stride) for name, path in self.net.pathways.items()}
+        kept: dict[str, Tensor] = {}
         for at in STAGES:
             x = {name: self.stages[f"{name}_{at}"](x[name]) for name in x}
+            kept |= {f"{name}_{at}": h for name, h in x.items() if f"{name}_{at}" in keep}
             for key, lateral in self.net.laterals.items():
                 if at in lateral.after:
                     x[lateral.dst] = self.laterals[f"{key}_{at}"](x[lateral.src], x[lateral.dst])
-            yield at, x
-
-
-def _stage_of(name: str) -> Stage:
-    return STAGES[STAGES.index(name.rpartition("_")[2])]  # type: ignore[arg-type]
+        return x, kept
 
 
 class Recogniser(nn.Module):
@@ -99,7 +99,8 @@ class Recogniser(nn.Module):
         Shape:
             {"logmel": (B, 1, T, F)} -> {label set: (B, classes)}
         """
-        return self.heads(self.trunk(signals))
+        logits: dict[str, Tensor] = self.heads(self.trunk(signals))
+        return logits
 
     def train(self, mode: bool = True) -> Recogniser:
         """As `torch.nn.Module.train`, except that frozen norms stay in eval mode."""

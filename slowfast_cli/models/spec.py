@@ -82,7 +82,9 @@ class Net:
     def __post_init__(self) -> None:
         for key, lateral in self.laterals.items():
             if not {lateral.src, lateral.dst} <= set(self.pathways):
-                raise ValueError(f"lateral {key}: {lateral.src} -> {lateral.dst}: pathways are {', '.join(self.pathways)}")
+                raise ValueError(
+                    f"lateral {key}: {lateral.src} -> {lateral.dst}: pathways are {', '.join(self.pathways)}"
+                )
             if self.pathways[lateral.dst].stride % self.pathways[lateral.src].stride:
                 raise ValueError(f"lateral {key}: the stride of {lateral.dst} is no multiple of that of {lateral.src}")
 
@@ -119,7 +121,7 @@ def from_plain(plain: Mapping[str, Any]) -> Net:
         ValueError: Values that do not hold together.
     """
 
-    def build(kind: type[Any], values: Mapping[str, Any]) -> Any:  # noqa: ANN401
+    def build(kind: type[Any], values: Mapping[str, Any]) -> Any:
         return kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
 
     return Net(

@@ -13,8 +13,8 @@ SLOW = Pathway(stride=4, width=64, time=(1, 1, 1, 3, 3))
 FAST = Pathway(stride=1, width=8, time=(5, 3, 3, 3, 3))
 F2S = Lateral(src="fast", dst="slow", kernel=7)
 
-# The printed rows of the Slow stream alone read a spectrogram made with a 4x longer hop, so they keep every frame of it;
-# "-strided" is the text's variant: one frame in 4 of the common spectrogram (ASF Sec. 3).
+# The printed rows of the Slow stream alone read a spectrogram made with a 4x longer hop, so they keep every frame of
+# it; "-strided" is the text's variant: one frame in 4 of the common spectrogram (ASF Sec. 3).
 SLOW_ALONE = replace(SLOW, stride=1)
 
 # ASF Table 4: ResNet50 as He et al. have it, and the same with its 3x3 kernels split in time and frequency.

@@ -64,4 +64,5 @@ class Bottleneck(nn.Module):
         y_BCTF = self.relu(self.a_norm(self.a(x_BCTF)))
         y_BCTF = self.relu(self.b_norm(self.b(y_BCTF)))
         y_BCTF = self.c_norm(self.c(y_BCTF))
-        return self.relu(self.shortcut(x_BCTF) + y_BCTF)
+        joined_BCTF: Tensor = self.relu(self.shortcut(x_BCTF) + y_BCTF)
+        return joined_BCTF

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from torch import nn
@@ -21,12 +22,14 @@ def freeze(model: nn.Module, which: str) -> list[BatchNorm]:
     Their running statistics stop when the caller keeps them in eval mode.
 
     Args:
-        model: A network whose stems are named ``..._stem``.
+        model: A trunk, whose stems are named ``stages.<pathway>_stem``.
         which: ``none``, ``all``, or ``all-but-first``: each pathway's first one goes on learning (ASF Sec. 4.2).
     """
     if which == "none":
         return []
-    frozen = [norm for name, norm in norms(model) if which == "all" or "_stem." not in name]
+    frozen = [
+        norm for name, norm in norms(model) if which == "all" or not re.fullmatch(r"stages\.\w+_stem\.norm", name)
+    ]
     for norm in frozen:
         norm.requires_grad_(False)
     return frozen

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +19,9 @@ from slowfast_cli.types import UsageError
 def folder() -> Path:
     """Where the recipes that come with the toolkit lie: in the wheel, or beside the package in a checkout."""
     package = Path(__file__).parents[1]
-    return next((path for path in (package / "recipes", package.parent / "recipes") if path.is_dir()), package / "recipes")
+    return next(
+        (path for path in (package / "recipes", package.parent / "recipes") if path.is_dir()), package / "recipes"
+    )
 
 
 def bundled() -> dict[str, Path]:
@@ -96,7 +99,9 @@ def read(name: str) -> Source:
     except yaml.YAMLError as error:
         raise UsageError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(values, dict):
-        raise UsageError(f"{path}: a recipe is a mapping of sections (data, model, optim, ...), not {type(values).__name__}")
+        raise UsageError(
+            f"{path}: a recipe is a mapping of sections (data, model, optim, ...), not {type(values).__name__}"
+        )
     return Source(path, values, dict(_lines(node, ())))
 
 
@@ -106,13 +111,13 @@ def override(source: Source, overrides: Sequence[str]) -> Source:
     Raises:
         UsageError: A word of neither form.
     """
-    values = yaml.safe_load(yaml.safe_dump(source.values))
+    values = copy.deepcopy(source.values)
     lines = dict(source.lines)
     for word in overrides:
         key, equals, text = word.partition("=")
         if key.startswith("~") and not equals:
             _parent(values, key[1:], word).pop(key.rpartition(".")[2].lstrip("~"), None)
-        elif equals and key:
+        elif equals and key and not key.startswith("~"):
             try:
                 _parent(values, key, word)[key.rpartition(".")[2]] = yaml.safe_load(text)
             except yaml.YAMLError as error:
@@ -125,7 +130,7 @@ def override(source: Source, overrides: Sequence[str]) -> Source:
 
 def changed(source: Source, fields: Mapping[str, Any]) -> Source:
     """Set fields by dotted name: a table row's ``set:``."""
-    values = yaml.safe_load(yaml.safe_dump(source.values))
+    values = copy.deepcopy(source.values)
     for key, value in fields.items():
         _parent(values, key, key)[key.rpartition(".")[2]] = value
     return Source(source.path, values, source.lines)

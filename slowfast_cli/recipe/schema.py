@@ -187,11 +187,14 @@ class Recipe(Section):
     def _holds_together(self) -> Recipe:
         if self.model.freeze_norms != "none" and self.model.init is None:
             raise ValueError(
-                f"model.freeze_norms: {self.model.freeze_norms} freezes what was learned before, and model.init names no weights: "
-                "use `slowfast finetune RECIPE --weights FILE`, set model.init=FILE, or model.freeze_norms=none to train from scratch"
+                f"model.freeze_norms: {self.model.freeze_norms} freezes what was learned before, and model.init names "
+                "no weights: use `slowfast finetune RECIPE --weights FILE`, set model.init=FILE, or "
+                "model.freeze_norms=none to train from scratch"
             )
         if self.optim.batch % self.optim.accumulate:
-            raise ValueError(f"optim.accumulate: a batch of {self.optim.batch} does not part into {self.optim.accumulate}")
+            raise ValueError(
+                f"optim.accumulate: a batch of {self.optim.batch} does not part into {self.optim.accumulate}"
+            )
         if "{fold}" in self.data.train + self.data.val + self.data.test and self.data.fold is None:
             raise ValueError("data.fold: the splits are named by fold, so it wants a number from 1 to 5")
         return self

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,7 +47,9 @@ def rows(source: Source, table: str) -> dict[str, tuple[Row, Recipe]]:
     tables = check(source).tables
     if table not in tables:
         named = f"there are {', '.join(tables)}" if tables else "it has none"
-        raise UsageError(f"{source.path.name}: --table {table}: no such table{did_you_mean(table, tables) or f'; {named}'}")
+        raise UsageError(
+            f"{source.path.name}: --table {table}: no such table{did_you_mean(table, tables) or f'; {named}'}"
+        )
     return {name: (row, check(changed(source, row.set))) for name, row in tables[table].items()}
 
 
@@ -56,7 +59,9 @@ def sized(row: Row, recipe: Recipe, name: str) -> TableRow:
     return TableRow(name=name, ours={"params_m": size.parameters / 1e6, "gflops": size.gflops}, published=row.published)
 
 
-def ablate(source: Source, table: str, folder: Path, *, only: Sequence[str] = (), device: str = "auto") -> Iterator[Event]:
+def ablate(
+    source: Source, table: str, folder: Path, *, only: Sequence[str] = (), device: str = "auto"
+) -> Generator[Event]:
     """Train and score the rows of a table; a row whose numbers are there is not touched again.
 
     Args:
@@ -71,17 +76,21 @@ def ablate(source: Source, table: str, folder: Path, *, only: Sequence[str] = ()
     """
     chosen = {name: found for name, found in rows(source, table).items() if not only or name in only}
     if unknown := set(only) - set(chosen):
-        raise UsageError(f"--row {', '.join(sorted(unknown))}: table {table} has the rows {', '.join(rows(source, table))}")
+        raise UsageError(
+            f"--row {', '.join(sorted(unknown))}: table {table} has the rows {', '.join(rows(source, table))}"
+        )
     done: list[TableRow] = []
     for name, (row, recipe) in chosen.items():
-        run = Run(folder / name.replace("/", "-").replace(" ", "-").lower())
+        run = Run(folder / slug(name))
         result = run.folder / "result.json"
         yield RowStarted(name=name, run=run.folder, finished=result.is_file())
         if not result.is_file():
             yield from training.train(recipe, run, name=source.name, device=device)
             found = evaluate(recipe, run.best if run.best.is_file() else run.last, device=device)
             if found.scores is None:
-                raise DataError(f"{recipe.data.corpus} {recipe.split('test')}: has no labels: set data.test to a split that has")
+                raise DataError(
+                    f"{recipe.data.corpus} {recipe.split('test')}: has no labels: set data.test to a split that has"
+                )
             values = dict(found.scores.values)
             write_whole(result, lambda part, values=values: _dump(part, values))  # type: ignore[misc]
         size = sized(row, recipe, name)
@@ -91,10 +100,20 @@ def ablate(source: Source, table: str, folder: Path, *, only: Sequence[str] = ()
         write(Table(title=f"{source.name}, table {table}", rows=tuple(done)), folder)
 
 
+def slug(name: str) -> str:
+    """A row's name as a folder's: ``Slow-Fast (late fusion)`` is slow-fast-late-fusion."""
+    return re.sub(r"[^a-z0-9.]+", "-", name.lower()).strip("-")
+
+
 def write(table: Table, folder: Path) -> None:
     """Write the table's files: table.md, table.csv, table.tex, table.json."""
     folder.mkdir(parents=True, exist_ok=True)
-    texts = {"md": markdown(table), "csv": comma_separated(table), "tex": latex(table), "json": json.dumps(plain(table), indent=1)}
+    texts = {
+        "md": markdown(table),
+        "csv": comma_separated(table),
+        "tex": latex(table),
+        "json": json.dumps(plain(table), indent=1),
+    }
     for suffix, content in texts.items():
         write_whole(folder / f"table.{suffix}", lambda part, content=content: _text(part, content))  # type: ignore[misc]
 

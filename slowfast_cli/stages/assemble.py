@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -13,6 +13,7 @@ import torch
 
 from slowfast_cli.data import epic, esc10, esc50, folder, listing, vggsound
 from slowfast_cli.data.clips import Clips, DecodedSamples, Store, StoredRows
+from slowfast_cli.data.sources import Origin
 from slowfast_cli.engine import schedule
 from slowfast_cli.features.augment import SpecAugment, mix
 from slowfast_cli.features.logmel import FrontEnd, LogMel
@@ -31,78 +32,38 @@ class Known:
 
     Attributes:
         read: Its reader.
-        task: What its labels are.
-        heads: Number of classes by label set; empty where the data decides.
-        splits: Their names.
-        everything: Splits that together hold every recording.
-        licence: Of annotations and media.
+        origin: What it is, and where to get it.
         recipe: The recipe that goes with it.
+        everything: Splits that together hold every recording.
+        heads: Number of classes by label set; empty where the data decides.
     """
 
     read: Reader
-    task: str
-    heads: Mapping[str, int]
-    splits: tuple[str, ...]
-    everything: tuple[str, ...]
-    licence: str
+    origin: Origin
     recipe: str
+    everything: tuple[str, ...] = ("train", "val", "test")
+    heads: Mapping[str, int] = field(default_factory=dict)
 
 
 CORPORA: dict[str, Known] = {
     "vggsound": Known(
         read=vggsound.read,
-        task="sounds of objects and actions",
-        heads={"label": 309},
-        splits=("train", "test"),
-        everything=("train", "test"),
-        licence="annotations CC BY 4.0; media belong to their uploaders",
+        origin=vggsound.ORIGIN,
         recipe="vggsound",
+        everything=("train", "test"),
+        heads={"label": 309},
     ),
     "epic": Known(
         read=epic.read,
-        task="actions in kitchens: verb and noun",
-        heads={"verb": 97, "noun": 300},
-        splits=("train", "validation", "test"),
-        everything=("train", "validation", "test"),
-        licence="CC BY-NC 4.0",
+        origin=epic.ORIGIN,
         recipe="epic",
+        everything=("train", "validation", "test"),
+        heads={"verb": 97, "noun": 300},
     ),
-    "esc50": Known(
-        read=esc50.read,
-        task="environmental sounds",
-        heads={"label": 50},
-        splits=("train1..train5", "test1..test5", "all"),
-        everything=("all",),
-        licence="CC BY-NC 3.0",
-        recipe="esc50",
-    ),
-    "esc10": Known(
-        read=esc10.read,
-        task="environmental sounds",
-        heads={"label": 10},
-        splits=("train1..train5", "test1..test5", "all"),
-        everything=("all",),
-        licence="CC BY 3.0; each clip has its own",
-        recipe="esc10",
-    ),
-    "folder": Known(
-        read=folder.read,
-        task="your own: one folder a class",
-        heads={},
-        splits=("train", "val", "test"),
-        everything=("train", "val", "test"),
-        licence="yours",
-        recipe="folder",
-    ),
-    "csv": Known(
-        read=listing.read,
-        task="your own: a table of segments",
-        heads={},
-        splits=("train", "val", "test"),
-        everything=("train", "val", "test"),
-        licence="yours",
-        recipe="folder",
-    ),
+    "esc50": Known(read=esc50.read, origin=esc50.ORIGIN, recipe="esc50", everything=("all",), heads={"label": 50}),
+    "esc10": Known(read=esc10.read, origin=esc10.ORIGIN, recipe="esc10", everything=("all",), heads={"label": 10}),
+    "folder": Known(read=folder.read, origin=folder.ORIGIN, recipe="folder"),
+    "csv": Known(read=listing.read, origin=listing.ORIGIN, recipe="folder"),
 }
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -116,7 +77,9 @@ def known(name: str) -> Known:
         UsageError: There is none of that name.
     """
     if name not in CORPORA:
-        raise UsageError(f"{name}: no such data set{did_you_mean(name, list(CORPORA))}; `slowfast data ls` lists them all")
+        raise UsageError(
+            f"{name}: no such data set{did_you_mean(name, list(CORPORA))}; `slowfast data ls` lists them all"
+        )
     return CORPORA[name]
 
 
@@ -131,7 +94,9 @@ def shards_folder(recipe: Recipe) -> Path:
         return recipe.data.shards
     made = front_end(recipe)
     settings = f"{made.rate}hz-{made.window_ms:g}ms-{made.hop_ms:g}ms-{made.mels}mel"
-    settings += "".join(f"-{name}{getattr(made, name):g}" for name in ("fft", "floor") if getattr(made, name) != getattr(FrontEnd, name))
+    settings += "".join(
+        f"-{name}{getattr(made, name):g}" for name in ("fft", "floor") if getattr(made, name) != getattr(FrontEnd, name)
+    )
     return root(recipe).absolute().parent / "shards" / recipe.data.corpus / settings
 
 
@@ -186,7 +151,9 @@ def net(recipe: Recipe) -> Net:
     """
     if recipe.model.variant not in VARIANTS:
         near = did_you_mean(recipe.model.variant, list(VARIANTS))
-        raise UsageError(f"model.variant: {recipe.model.variant!r}: no such network{near or '; there are ' + ', '.join(VARIANTS)}")
+        raise UsageError(
+            f"model.variant: {recipe.model.variant!r}: no such network{near or '; there are ' + ', '.join(VARIANTS)}"
+        )
     variant = VARIANTS[recipe.model.variant]
     return narrowed(variant, recipe.model.width) if recipe.model.width else variant
 
@@ -262,7 +229,9 @@ def workers(recipe: Recipe) -> int:
     return min(os.cpu_count() or 1, 8) if recipe.data.workers is None else recipe.data.workers
 
 
-def prepare(recipe: Recipe, classes: dict[str, int], device: torch.device, *, training: bool) -> Callable[[Batch], Batch]:
+def prepare(
+    recipe: Recipe, classes: dict[str, int], device: torch.device, *, training: bool
+) -> Callable[[Batch], Batch]:
     """What happens to a batch on the device: log-mel of samples, and augmentation while training."""
     log_mel = LogMel(front_end(recipe)).to(device)
     settings = recipe.augment

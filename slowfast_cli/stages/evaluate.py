@@ -45,7 +45,9 @@ class Evaluated:
     tables: Mapping[str, tuple[per_class.ClassRow, ...]]
 
 
-def evaluate(recipe: Recipe, weights: Path, *, part: assemble.Part = "test", device: str = "auto", tick: Tick | None = None) -> Evaluated:
+def evaluate(
+    recipe: Recipe, weights: Path, *, part: assemble.Part = "test", device: str = "auto", tick: Tick | None = None
+) -> Evaluated:
     """Score weights on a split of the recipe's corpus.
 
     The front end, the clip's length and the views are those of the recipe; weights made for others are refused.
@@ -76,7 +78,8 @@ def evaluate(recipe: Recipe, weights: Path, *, part: assemble.Part = "test", dev
         corpus=found,
         rows=rows,
         tables={
-            labels: per_class.class_rows(rows.scores[labels], rows.targets[labels], found.classes[labels]) for labels in rows.targets
+            labels: per_class.class_rows(rows.scores[labels], rows.targets[labels], found.classes[labels])
+            for labels in rows.targets
         },
     )
 
@@ -101,7 +104,8 @@ def _counted(views: Iterator[Prediction], total: int, tick: Tick | None) -> Iter
 
 def _as_predictions(rows: Rows) -> list[Prediction]:
     return [
-        Prediction(id=id_, scores={labels: scores[row] for labels, scores in rows.scores.items()}) for row, id_ in enumerate(rows.ids)
+        Prediction(id=id_, scores={labels: scores[row] for labels, scores in rows.scores.items()})
+        for row, id_ in enumerate(rows.ids)
     ]
 
 
@@ -109,17 +113,27 @@ def _must_fit(card: Card, recipe: Recipe, found: Corpus, weights: Path) -> None:
     for labels, names in found.classes.items():
         theirs = card.classes.get(labels, ())
         if theirs != names:
-            at = next((i for i, (a, b) in enumerate(zip(theirs, names, strict=False)) if a != b), min(len(theirs), len(names)))
+            at = next(
+                (i for i, (a, b) in enumerate(zip(theirs, names, strict=False)) if a != b), min(len(theirs), len(names))
+            )
             raise WeightsError(
                 f"{weights}: made for other classes: label set {labels!r} has {len(theirs)} there, {len(names)} in "
-                f"{found.name}, and they part at index {at}: evaluate with the recipe the weights were trained by ({card.recipe})"
+                f"{found.name}, and they part at index {at}: evaluate with the recipe of the weights ({card.recipe})"
             )
     wanted = assemble.front_end(recipe).settings()
-    differs = [f"{key} {card.front_end[key]:g}, the recipe has {value:g}" for key, value in wanted.items() if card.front_end[key] != value]
+    differs = [
+        f"{key} {card.front_end[key]:g}, the recipe has {value:g}"
+        for key, value in wanted.items()
+        if card.front_end[key] != value
+    ]
     if differs:
         raise WeightsError(
             f"{weights}: trained with frontend.{'; frontend.'.join(differs)}: use the weights' own front end, as "
-            + " ".join(f"frontend.{key}={card.front_end[key]:g}" for key, value in wanted.items() if card.front_end[key] != value)
+            + " ".join(
+                f"frontend.{key}={card.front_end[key]:g}"
+                for key, value in wanted.items()
+                if card.front_end[key] != value
+            )
         )
 
 
@@ -131,7 +145,7 @@ def save_predictions(evaluated: Evaluated, path: Path) -> Path:
 
     def write(part: Path) -> None:
         with part.open("wb") as file:
-            np.savez_compressed(file, ids=np.array(evaluated.rows.ids), **arrays, **classes)
+            np.savez_compressed(file, ids=np.array(evaluated.rows.ids), **arrays, **classes)  # type: ignore[arg-type]
 
     write_whole(path, write)
     return path
@@ -148,7 +162,9 @@ def load_tables(path: Path, corpus: Corpus) -> dict[str, tuple[per_class.ClassRo
             tables = {}
             for labels, names in corpus.classes.items():
                 if tuple(file[f"classes_{labels}"].tolist()) != names:
-                    raise DataError(f"{path}: predictions of other classes than {corpus.name}'s: compare runs on the same corpus")
+                    raise DataError(
+                        f"{path}: predictions of other classes than {corpus.name}'s: compare runs on the same corpus"
+                    )
                 tables[labels] = per_class.class_rows(file[f"scores_{labels}"], file[f"targets_{labels}"], names)
             return tables
     except (OSError, ValueError, KeyError) as error:
@@ -165,7 +181,9 @@ def write_submission(evaluated: Evaluated, path: Path) -> Path:
     """
     rows, corpus = evaluated.rows, evaluated.corpus
     if set(rows.scores) != {"verb", "noun"}:
-        raise DataError(f"--submission: the challenge is EPIC-KITCHENS-100's; {corpus.name} has {', '.join(corpus.classes)}")
+        raise DataError(
+            f"--submission: the challenge is EPIC-KITCHENS-100's; {corpus.name} has {', '.join(corpus.classes)}"
+        )
     listed: Sequence[str] = [*(segment.id for segment in corpus.segments), *(failure.id for failure in corpus.missing)]
     plain = epic_submission.submission(rows.ids, rows.scores["verb"], rows.scores["noun"], listed)
     write_whole(path, lambda part: _dump(part, plain))

@@ -126,9 +126,7 @@ def make(work: Work, job: Job) -> Iterator[Message]:
                     writer.keep(recording.id, seconds)
                 yield Ended(id=recording.id, seconds=seconds, failed=bool(failures) and failures[-1].id == recording.id)
             yield Made(entry=writer.finish(job.name, failures), temporary=temporary)
-    except (OSError, RuntimeError) as error:  # h5py raises either
-        if not isinstance(error, OSError) and "write failed" not in str(error):
-            raise
+    except OSError as error:
         raise DataError(
             f"{shown(work.folder)}: writing {job.name} failed ({error}): "
             "make room or mend the disk; run the same command again to go on, finished shards are kept"

@@ -49,8 +49,15 @@ def write(found: Evaluated, folder: Path, *, other: Tables | None, above: float,
             continue
         names = found.corpus.classes[labels]
         counts = confusion(found.rows.scores[labels], found.rows.targets[labels])
-        yield confusion_plot(counts, names, folder / f"confusion-{labels}.png", title=f"{found.corpus.name} {found.corpus.split}: {labels}")
-        yield per_class_plot(rows, folder / f"classes-{labels}.png", title=f"{found.corpus.name} {found.corpus.split}: {labels}")
+        yield confusion_plot(
+            counts,
+            names,
+            folder / f"confusion-{labels}.png",
+            title=f"{found.corpus.name} {found.corpus.split}: {labels}",
+        )
+        yield per_class_plot(
+            rows, folder / f"classes-{labels}.png", title=f"{found.corpus.name} {found.corpus.split}: {labels}"
+        )
     for labels, (ours, theirs) in (compared(found, other, above) if other and draw else {}).items():
         sides = Side(model="this model", gains=ours, above=above), Side(model="the other", gains=theirs, above=above)
         yield comparison_plot(*sides, folder / f"comparison-{labels}.png")
@@ -58,7 +65,10 @@ def write(found: Evaluated, folder: Path, *, other: Tables | None, above: float,
 
 def compared(found: Evaluated, other: Tables, above: float) -> dict[str, tuple[tuple[Gain, ...], tuple[Gain, ...]]]:
     """Classes that this model does better than another, and the other way round, by label set (ASF App. A)."""
-    return {labels: (gains(rows, other[labels], above), gains(other[labels], rows, above)) for labels, rows in found.tables.items()}
+    return {
+        labels: (gains(rows, other[labels], above), gains(other[labels], rows, above))
+        for labels, rows in found.tables.items()
+    }
 
 
 def feature_maps(recipe: Recipe, weights: Path, corpus: Corpus, path: Path, device: str, samples: int = 2) -> Path:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 
 from slowfast_cli.models.slowfast import Recogniser
 from slowfast_cli.stages.obtain import weight_file
@@ -25,14 +24,17 @@ def start_from(model: Recogniser, weights: str, classes: Mapping[str, tuple[str,
     path = weight_file(weights)
     card, state = read(path)
     other = {labels for labels, names in card.classes.items() if classes.get(labels) != names}
-    taken = {name: value for name, value in state.items() if not any(name.startswith(f"heads.linears.{labels}.") for labels in other)}
+    taken = {
+        name: value
+        for name, value in state.items()
+        if not any(name.startswith(f"heads.linears.{labels}.") for labels in other)
+    }
     told = put(model, taken)
     trunk = [name for name in told.fresh if name.startswith("trunk.")]
     if trunk:
         raise WeightsError(
-            f"{path}: another network: {len(trunk)} of the trunk's tensors are missing or of another shape there, as {trunk[0]}; "
+            f"{path}: another network: {len(trunk)} tensors of the trunk are missing or of another shape there, "
+            f"as {trunk[0]}; "
             f"set model.variant to the network of those weights (recipe {card.recipe or 'unknown'})"
         )
     return Loaded(loaded=told.loaded, fresh=told.fresh, unused=tuple(name for name in state if name not in told.loaded))
-
-

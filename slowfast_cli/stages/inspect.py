@@ -61,7 +61,10 @@ def size(recipe: Recipe) -> Size:
     """Build a recipe's network and count it; needs no data for the known corpora."""
     model, shape = _model(recipe)
     return Size(
-        parameters=count.parameters(model), gflops=count.gflops(model, _silence(1, shape)), shape=shape, heads=heads(recipe)
+        parameters=count.parameters(model),
+        gflops=count.gflops(model, _silence(1, shape)),
+        shape=shape,
+        heads=heads(recipe),
     )
 
 
@@ -71,7 +74,9 @@ def trial(recipe: Recipe, device: str = "auto") -> Trial:
     model, shape = _model(recipe)
     model = model.to(at).train()
     plan = recipe.optim
-    optim = optimizer(model, plan.name, lr=plan.lr, momentum=plan.momentum, nesterov=plan.nesterov, weight_decay=plan.weight_decay)
+    optim = optimizer(
+        model, plan.name, lr=plan.lr, momentum=plan.momentum, nesterov=plan.nesterov, weight_decay=plan.weight_decay
+    )
     clips = plan.batch // plan.accumulate
     batch = Batch(
         signals={name: torch.randn_like(value).to(at) for name, value in _silence(clips, shape).items()},
@@ -85,8 +90,12 @@ def trial(recipe: Recipe, device: str = "auto") -> Trial:
         losses = assemble.task(recipe).loss(model, batch)
     torch.stack(list(losses.values())).sum().backward()
     optim.step()
-    seen = {labels: float(value) for labels, value in losses.items()}
-    memory = torch.cuda.max_memory_allocated(at) if at.type == "cuda" else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    seen = {labels: float(value.detach()) for labels, value in losses.items()}
+    memory = (
+        torch.cuda.max_memory_allocated(at)
+        if at.type == "cuda"
+        else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    )
     return Trial(loss=seen, seconds=time.perf_counter() - began, memory_bytes=memory, device=str(at))
 
 

@@ -29,7 +29,10 @@ def weight_file(word: str | None, *, offline: bool = False, progress: Progress |
         return newest(path)
     if path.exists() or path.suffix or len(path.parts) > 1:
         if not path.exists():
-            raise WeightsError(f"{word}: no such file; `slowfast weights ls` lists the weights that can be had by name")
+            raise WeightsError(
+                f"{word}: no such weights: train them first (a run folder is runs/<recipe>/...), "
+                "or take some of `slowfast weights ls` by name"
+            )
         return path
     entry = catalogue.find(word)
     source = download(entry, offline=offline, progress=progress)

@@ -137,7 +137,9 @@ class Predictor:
         elif not starts:
             _nothing(path)
 
-    def _answers(self, path: Path, pieces: list[np.ndarray], ends: list[Seconds], timeline: Timeline) -> Iterator[Answer]:
+    def _answers(
+        self, path: Path, pieces: list[np.ndarray], ends: list[Seconds], timeline: Timeline
+    ) -> Iterator[Answer]:
         scores = self._scores(pieces)
         for row, (piece, end) in enumerate(zip(pieces, ends, strict=True)):
             start = end - len(piece) / self._front_end.rate
@@ -145,11 +147,14 @@ class Predictor:
 
     @torch.inference_mode()
     def _scores(self, pieces: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
-        """Probabilities (pieces, classes) by label set; a piece longer than a clip is answered by several views of it."""
+        """Probabilities (pieces, classes) by label set; a piece longer than a clip is answered by several views."""
         cuts = [cut(0, len(piece), self._clip, start) for piece in pieces for start in self._starts(len(piece))]
         owner = [row for row, piece in enumerate(pieces) for _ in self._starts(len(piece))]
         sounds = [pieces[row][where.first : where.first + where.count] for row, where in zip(owner, cuts, strict=True)]
-        logits = [self._model({"logmel": self._logmel(sounds[first : first + BATCH])}) for first in range(0, len(sounds), BATCH)]
+        logits = [
+            self._model({"logmel": self._logmel(sounds[first : first + BATCH])})
+            for first in range(0, len(sounds), BATCH)
+        ]
         rows_of = [np.flatnonzero(np.array(owner) == row) for row in range(len(pieces))]
         scores = {}
         for labels in logits[0]:
@@ -195,7 +200,11 @@ def tops(answer: Answer, card: Card, k: int) -> dict[str, list[Top]]:
 
 
 def sources(words: Sequence[str], stdin: TextIO) -> list[Path]:
-    """The files that words stand for: files, folders (with all below), globs, ``list.txt`` (a path a line), ``-`` (stdin).
+    """The files that words stand for.
+
+    Args:
+        words: Files, folders (with all below), globs, a ``list.txt`` (a path a line), ``-`` (stdin).
+        stdin: Where ``-`` reads from.
 
     Raises:
         DataError: A folder or a pattern without media.
@@ -208,12 +217,14 @@ def sources(words: Sequence[str], stdin: TextIO) -> list[Path]:
         elif path.is_dir():
             inside = sorted(file for file in path.rglob("*") if file.suffix.lower() in MEDIA_SUFFIXES)
             if not inside:
-                raise DataError(f"{word}: a folder without sound or video files; they end in {', '.join(sorted(MEDIA_SUFFIXES))}")
+                raise DataError(
+                    f"{word}: a folder without sound or video files; they end in {', '.join(sorted(MEDIA_SUFFIXES))}"
+                )
             found += inside
         elif path.suffix.lower() == ".txt" and path.is_file():
             found += [Path(line.strip()) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
         elif not path.exists() and glob.has_magic(word):
-            matched = sorted(glob.glob(word, recursive=True))
+            matched = sorted(glob.glob(word, recursive=True))  # noqa: PTH207  (it takes absolute patterns too)
             if not matched:
                 raise DataError(f"{word}: no file matches")
             found += [Path(match) for match in matched]

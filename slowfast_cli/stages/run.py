@@ -28,7 +28,7 @@ from slowfast_cli.recipe.load import to_yaml
 from slowfast_cli.recipe.schema import Recipe
 from slowfast_cli.types import SlowFastError, UsageError
 
-# What may differ between an interrupted run and the one that goes on: where things are and how fast, not what is learned.
+# What may differ between an interrupted run and the one that goes on: where things are, not what is learned.
 MAY_CHANGE = ("data.root", "data.shards", "data.workers", "optim.compile", "published", "measured", "tables", "metric")
 
 
@@ -83,17 +83,23 @@ class Run:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             write_whole(written, lambda part: _write(part, to_yaml(recipe)))
-            write_whole(self.folder / "environment.json", lambda part: _write(part, json.dumps(environment(), indent=1)))
+            write_whole(
+                self.folder / "environment.json", lambda part: _write(part, json.dumps(environment(), indent=1))
+            )
             with (self.folder / "command.txt").open("a", encoding="utf-8") as file:
                 file.write(f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M:%SZ} {' '.join(sys.argv)}\n")
         except OSError as error:
-            raise SlowFastError(f"{self.folder}: cannot be written ({error.strerror or error}); choose another with --run") from error
+            raise SlowFastError(
+                f"{self.folder}: cannot be written ({error.strerror or error}); choose another with --run"
+            ) from error
         return self.state.is_file()
 
-    def _must_equal(self, old: Any, recipe: Recipe, written: Path) -> None:  # noqa: ANN401
+    def _must_equal(self, old: Any, recipe: Recipe, written: Path) -> None:
         before, now = dict(_flat(old)), dict(_flat(yaml.safe_load(to_yaml(recipe))))
         changed = sorted(
-            key for key in before.keys() | now.keys() if before.get(key) != now.get(key) and not key.startswith(MAY_CHANGE)
+            key
+            for key in before.keys() | now.keys()
+            if before.get(key) != now.get(key) and not key.startswith(MAY_CHANGE)
         )
         if changed:
             told = "; ".join(f"{key}: {before.get(key)} there, {now.get(key)} now" for key in changed[:5])
@@ -114,7 +120,9 @@ class Run:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
-                raise SlowFastError(f"{self.folder}: another slowfast is training here; wait for it, or choose --run") from error
+                raise SlowFastError(
+                    f"{self.folder}: another slowfast is training here; wait for it, or choose --run"
+                ) from error
             yield
 
     def append(self, line: Mapping[str, Any]) -> None:
@@ -160,7 +168,7 @@ def name(recipe: str, overrides: Sequence[str]) -> Path:
     return Path("runs") / recipe / (words[:120] or "default")
 
 
-def _flat(values: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:  # noqa: ANN401
+def _flat(values: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
     if isinstance(values, dict) and values:
         for key, value in values.items():
             yield from _flat(value, f"{prefix}.{key}" if prefix else str(key))

@@ -137,5 +137,5 @@ def _table(failures: Iterable[Failure]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(("id", "path", "reason"))
-    writer.writerows((each.id, shown(each.path), each.reason) for each in failures)
+    writer.writerows((shown(each.id), shown(each.path), shown(each.reason)) for each in failures)
     return text.getvalue()

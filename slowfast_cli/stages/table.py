@@ -9,7 +9,15 @@ from dataclasses import dataclass
 
 # Digits after the point by metric; accuracies in percent have two.
 DIGITS = {"map": 3, "auc": 3, "dprime": 3, "gflops": 2, "params_m": 2}
-TITLES = {"params_m": "Params (M)", "gflops": "GFLOPs", "map": "mAP", "auc": "AUC", "dprime": "d'", "top1": "Top-1", "top5": "Top-5"}
+TITLES = {
+    "params_m": "Params (M)",
+    "gflops": "GFLOPs",
+    "map": "mAP",
+    "auc": "AUC",
+    "dprime": "d'",
+    "top1": "Top-1",
+    "top5": "Top-5",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +64,11 @@ class Table:
 
 def title(metric: str) -> str:
     """A metric's name for people: ``verb_top1`` is Verb Top-1."""
-    words = [TITLES.get(word, word.capitalize()) for word in metric.split("_")] if metric not in TITLES else [TITLES[metric]]
+    words = (
+        [TITLES.get(word, word.capitalize()) for word in metric.split("_")]
+        if metric not in TITLES
+        else [TITLES[metric]]
+    )
     return " ".join(words)
 
 
@@ -83,11 +95,22 @@ def comma_separated(table: Table) -> str:
 def latex(table: Table) -> str:
     """The same for a paper, with booktabs."""
     header, body = table.cells()
-    escaped = [[cell.replace("&", r"\&").replace("%", r"\%").replace("_", r"\_") for cell in line] for line in [header, *body]]
+    escaped = [
+        [cell.replace("&", r"\&").replace("%", r"\%").replace("_", r"\_") for cell in line] for line in [header, *body]
+    ]
     rows = [" & ".join(line) + r" \\" for line in escaped]
     columns = "l" + "r" * (len(header) - 1)
     return "\n".join(
-        [rf"\begin{{tabular}}{{{columns}}}", r"\toprule", rows[0], r"\midrule", *rows[1:], r"\bottomrule", r"\end{tabular}", ""]
+        [
+            rf"\begin{{tabular}}{{{columns}}}",
+            r"\toprule",
+            rows[0],
+            r"\midrule",
+            *rows[1:],
+            r"\bottomrule",
+            r"\end{tabular}",
+            "",
+        ]
     )
 
 

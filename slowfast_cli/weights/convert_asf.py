@@ -1,8 +1,8 @@
 """Auditory Slow-Fast checkpoints to ours: names by rule, the network from the shapes, the rest from the settings.
 
-A checkpoint is a dict with ``model_state`` and, where its author kept it, ``cfg``: the settings as YAML text. The stride
-alpha leaves no trace in the shapes, and neither does the front end: without ``cfg`` they are the published ones, and the
-card says so.
+A checkpoint is a dict with ``model_state`` and, where its author kept it, ``cfg``: the settings as YAML text. The
+stride alpha leaves no trace in the shapes, and neither does the front end: without ``cfg`` they are the published ones,
+and the card says so.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ def _settings(cfg: str | None) -> dict[str, Any]:
     return settings if isinstance(settings, dict) else {}
 
 
-def _asked(settings: Mapping[str, Any], section: str, field: str) -> Any:  # noqa: ANN401
+def _asked(settings: Mapping[str, Any], section: str, field: str) -> Any:
     inside = settings.get(section)
     return inside.get(field) if isinstance(inside, dict) else None
 

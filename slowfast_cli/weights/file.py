@@ -6,22 +6,20 @@ The tensors are the model's; the header entry ``slowfast`` is the JSON of a `Car
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as serialise
 from torch import Tensor
 
 from slowfast_cli.models.slowfast import Recogniser
 from slowfast_cli.models.spec import Net, from_plain
 from slowfast_cli.types import Seconds, Settings, WeightsError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 FORMAT = 1
 KEY = "slowfast"
@@ -76,7 +74,7 @@ def save(path: Path, state: Mapping[str, Tensor], card: Card, *, dtype: torch.dt
         for name, value in state.items()
         if not name.endswith("num_batches_tracked")
     }
-    save_file(tensors, path, {KEY: json.dumps(describe(card), ensure_ascii=False)})
+    path.write_bytes(serialise(tensors, {KEY: json.dumps(describe(card), ensure_ascii=False)}))
 
 
 def describe(card: Card) -> dict[str, Any]:
@@ -90,7 +88,8 @@ def read_card(path: Path) -> Card:
     Raises:
         WeightsError: Not such a file.
     """
-    return _opened(path, lambda file: _card(path, file.metadata() or {}))
+    with _opened(path) as file:
+        return _card(path, file.metadata() or {})
 
 
 def read(path: Path) -> tuple[Card, dict[str, Tensor]]:
@@ -99,17 +98,17 @@ def read(path: Path) -> tuple[Card, dict[str, Tensor]]:
     Raises:
         WeightsError: Not such a file.
     """
-    return _opened(
-        path, lambda file: (_card(path, file.metadata() or {}), {name: file.get_tensor(name) for name in file.keys()})
-    )  # noqa: SIM118
+    with _opened(path) as file:
+        return _card(path, file.metadata() or {}), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
 
 
-def _opened(path: Path, use: Callable[[safe_open], object]):  # type: ignore[no-untyped-def]  # noqa: ANN202
+@contextmanager
+def _opened(path: Path) -> Iterator[safe_open]:
     if not path.is_file():
         raise WeightsError(f"{path}: no such weight file; `slowfast weights ls` lists those that can be had by name")
     try:
         with safe_open(path, framework="pt") as file:
-            return use(file)
+            yield file
     except (SafetensorError, OSError) as error:
         raise WeightsError(
             f"{path}: not a safetensors file ({error}); convert foreign checkpoints with "

@@ -1,0 +1,157 @@
+"""Everything that a training holds in memory, built from its recipe."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from slowfast_cli.data import loader
+from slowfast_cli.data.clips import Clips
+from slowfast_cli.data.loader import Share
+from slowfast_cli.engine.optim import optimizer
+from slowfast_cli.models.slowfast import Recogniser
+from slowfast_cli.recipe.schema import Recipe
+from slowfast_cli.stages import assemble
+from slowfast_cli.stages.finetune import start_from
+from slowfast_cli.types import Corpus, DataError
+from slowfast_cli.weights.file import Card, Loaded
+
+
+@dataclass(kw_only=True)
+class Training:
+    """What a run holds in memory.
+
+    Attributes:
+        recipe: What is learned, and how.
+        share: This process's part of the work.
+        device: Where it is done.
+        model: On the device.
+        averaged: Its running average, if the recipe wants one.
+        optimizer: Of the model.
+        scaler: Of the gradients.
+        train: The split that is learned from.
+        val: The split that is scored.
+        train_clips: Clips of the first.
+        val_clips: Clips of the second.
+        init: What came from other weights, if any.
+        best: The best score so far.
+    """
+
+    recipe: Recipe
+    share: Share
+    device: torch.device
+    model: Recogniser
+    averaged: AveragedModel | None
+    optimizer: torch.optim.Optimizer
+    scaler: torch.amp.GradScaler
+    train: Corpus
+    val: Corpus
+    train_clips: Clips
+    val_clips: Clips
+    init: Loaded | None
+    best: float = float("-inf")
+
+    @property
+    def scored(self) -> nn.Module:
+        """The weights that are scored and saved."""
+        return self.averaged.module if self.averaged else self.model
+
+    def state(self, step: int) -> dict[str, Any]:
+        """All that a later process needs to go on."""
+        return {
+            "step": step,
+            "best": self.best,
+            "model": self.model.state_dict(),
+            "averaged": self.averaged.state_dict() if self.averaged else {},
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict(),
+        }
+
+    def restore(self, state: dict[str, Any]) -> int:
+        """Take a state over; returns the steps done."""
+        self.model.load_state_dict(state["model"])
+        if self.averaged:
+            self.averaged.load_state_dict(state["averaged"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.scaler.load_state_dict(state["scaler"])
+        self.best = state["best"]
+        return int(state["step"])
+
+    def card(self, name: str) -> Card:
+        """What its weight files say of themselves.
+
+        Args:
+            name: Of the recipe.
+        """
+        recipe = self.recipe
+        return Card(
+            net=assemble.net(recipe),
+            classes=self.val.classes,
+            front_end=assemble.front_end(recipe).settings(),
+            clip_seconds=recipe.data.clip_seconds,
+            views=recipe.data.views,
+            recipe=name,
+            source=f"slowfast train {name} on {self.train.name} {self.train.split}",
+        )
+
+
+def build(recipe: Recipe, share: Share, device: torch.device, *, smoke: bool) -> Training:
+    """Build everything that a training needs.
+
+    Args:
+        recipe: What to train.
+        share: This process's part of the work.
+        device: Where.
+        smoke: Keep two batches and eight test segments only.
+
+    Raises:
+        DataError: The corpus or its shards are not there, or do not fit the recipe.
+        WeightsError: The weights to start from are not there, or are another network's.
+    """
+    store = assemble.store(recipe)
+    found = {part: assemble.usable(assemble.corpus(recipe, part), store) for part in ("train", "val")}
+    train_corpus, val = found["train"], found["val"]
+    if smoke:
+        train_corpus = replace(train_corpus, segments=train_corpus.segments[: 2 * recipe.optim.batch])
+        val = replace(val, segments=val.segments[:8])
+    if train_corpus.classes != val.classes:
+        raise DataError(
+            f"{val.name}: the classes of {train_corpus.split} and {val.split} differ: use one class list for both"
+        )
+    loader.require_clips(len(train_corpus.segments), recipe.optim.batch, train_corpus.split)
+    if recipe.optim.batch % (recipe.optim.accumulate * share.world):
+        raise DataError(
+            f"optim.batch: {recipe.optim.batch} clips do not part into {share.world} processes x "
+            f"{recipe.optim.accumulate} parts"
+        )
+    torch.manual_seed(recipe.seed)
+    model = Recogniser(
+        assemble.net(recipe), assemble.sizes(val), dropout=recipe.model.dropout, freeze_norms=recipe.model.freeze_norms
+    )
+    told = start_from(model, recipe.model.init, val.classes) if recipe.model.init else None
+    model = model.to(device)
+    if device.type == "cuda":  # on a CPU, narrow channels_last convolutions crash in torch 2.13
+        nn.Module.to(model, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if recipe.optim.sync_norms and share.world > 1:
+        model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
+    plan = recipe.optim
+    return Training(
+        recipe=recipe,
+        share=share,
+        device=device,
+        model=model,
+        averaged=AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(plan.ema)) if plan.ema else None,
+        optimizer=optimizer(
+            model, plan.name, lr=plan.lr, momentum=plan.momentum, nesterov=plan.nesterov, weight_decay=plan.weight_decay
+        ),
+        scaler=torch.amp.GradScaler(device.type, enabled=plan.precision == "fp16"),
+        train_clips=assemble.clips(recipe, train_corpus, store),
+        val_clips=assemble.clips(recipe, val, store),
+        train=train_corpus,
+        val=val,
+        init=told,
+    )

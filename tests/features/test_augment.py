@@ -1,0 +1,84 @@
+"""Augmentation: what it may change, and what it may not."""
+
+import pytest
+import torch
+
+from slowfast_cli.features.augment import SpecAugment, mix, rolled, time_warp
+
+
+def test_nothing_asked_is_nothing_done():
+    x = torch.randn(3, 1, 50, 20)
+    torch.testing.assert_close(SpecAugment()(x), x)
+
+
+def test_masks_take_the_mean_and_have_the_widths_asked_for():
+    torch.manual_seed(0)
+    x = torch.randn(400, 1, 60, 40) + 3
+    y = SpecAugment(freq_masks=1, freq_width=10)(x)
+    same = torch.isclose(y, x, atol=1e-5)
+    columns = (~same).any(dim=2)[:, 0].sum(1)  # masked bands of each clip
+    assert columns.max() == 10
+    assert columns.min() == 0
+    assert len(set(columns.tolist())) > 8  # drawn for each clip
+    masked = y[~same].view(-1)
+    means = x.mean(dim=(1, 2, 3), keepdim=True).expand_as(x)[~same]
+    torch.testing.assert_close(masked, means, atol=1e-5, rtol=0)
+
+
+def test_time_masks_span_all_bands():
+    torch.manual_seed(1)
+    x = torch.randn(50, 1, 60, 40)
+    changed = ~torch.isclose(SpecAugment(time_masks=1, time_width=25)(x), x, atol=1e-5)
+    rows = changed.any(dim=3)[:, 0]
+    assert changed.float().mean(dim=3)[:, 0][rows].min() > 0.9  # a value may be the mean itself
+    assert 15 < rows.sum(1).max() <= 25
+
+
+def test_a_warp_keeps_the_ends_and_moves_the_inside():
+    torch.manual_seed(2)
+    ramp = torch.arange(100.0).view(1, 1, 100, 1).repeat(64, 1, 1, 6)
+    warped = time_warp(ramp, 5)
+    torch.testing.assert_close(warped[:, :, [0, -1]], ramp[:, :, [0, -1]], atol=1e-3, rtol=0)
+    moved = (warped - ramp).abs().amax(dim=(1, 2, 3))
+    assert 3 < moved.max() <= 5.01
+    assert (warped.diff(dim=2) > 0).all()  # time still runs forwards
+
+
+def test_a_clip_too_short_to_warp_is_left_alone():
+    x = torch.randn(2, 1, 9, 4)
+    assert torch.equal(time_warp(x, 5), x)
+
+
+def test_rolling_keeps_every_frame():
+    x = torch.randn(8, 1, 30, 5)
+    y = rolled(x)
+    assert not torch.equal(x, y)
+    torch.testing.assert_close(x.sort(dim=2).values, y.sort(dim=2).values)
+
+
+def test_gain_moves_every_bin_alike():
+    x = torch.randn(64, 1, 30, 5)
+    moved = (SpecAugment(gain_db=6)(x) - x).flatten(1)
+    assert moved.std(dim=1).max() < 1e-5
+    assert 0.5 < moved.abs().max() <= 6 * 0.1151293 + 1e-4
+
+
+def test_mixing_adds_magnitudes_and_targets():
+    torch.manual_seed(3)
+    x = torch.randn(16, 1, 10, 4)
+    mixed, soft = mix(x, {"label": torch.arange(16) % 3}, {"label": 3}, 0.5)
+    torch.testing.assert_close(soft["label"].sum(1), torch.ones(16))
+    assert (soft["label"].max(1).values >= 0.5).all()
+    share = soft["label"].gather(1, (torch.arange(16) % 3)[:, None])[:, 0]
+    for row in range(16):  # each row is its own share of itself plus the rest of some other row
+        rest = mixed[row].exp() - share[row].clamp(max=1) * x[row].exp()
+        others = [(rest - (1 - share[row]) * x[other].exp()).abs().max() < 1e-3 for other in range(16)]
+        assert any(others) or share[row] == 1 or soft["label"][row].max() == 1
+
+
+@pytest.mark.cuda
+def test_augmentation_runs_on_cuda():
+    x = torch.randn(8, 1, 512, 128, device="cuda")
+    y = SpecAugment(freq_masks=2, time_masks=2, warp=5, roll=True, gain_db=3)(x)
+    assert y.is_cuda
+    assert y.isfinite().all()

@@ -1,0 +1,115 @@
+"""The front end against the golden arrays, librosa, and itself in pieces."""
+
+import json
+
+import golden
+import numpy as np
+import pytest
+import soundfile as sf
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from slowfast_cli.features.logmel import FrontEnd, LogMel, mel_filters
+
+FOLDER = golden.REFERENCE / "features"
+TOLD = json.loads((FOLDER / "logmel.json").read_text())
+ARRAYS = {name: told for name, told in TOLD["arrays"].items() if "wav" in told and "num_frames" in told}
+
+
+def golden_clip(told: dict) -> tuple[FrontEnd, np.ndarray]:
+    samples, rate = sf.read(FOLDER / told["wav"], dtype="float32")
+    first, last = told.get("used", (0, len(samples)))
+    return FrontEnd(rate=rate, window_ms=told["window_ms"], hop_ms=told["hop_ms"]), samples[first:last]
+
+
+@pytest.mark.parametrize("name", ARRAYS)
+def test_equals_the_golden_array(name):
+    front_end, samples = golden_clip(ARRAYS[name])
+    want = np.load(FOLDER / "logmel.npz")[name]
+    got = LogMel(front_end)(torch.from_numpy(samples)[None])[0, 0].numpy()
+    if len(got) < len(want):  # a clip shorter than the crop: the last frame is repeated
+        got = np.pad(got, ((0, len(want) - len(got)), (0, 0)), mode="edge")
+    assert got.shape == want.shape
+    assert np.abs(got - want).max() < 2e-6  # 2e-4 is asked for
+
+
+def test_there_are_golden_arrays():
+    assert len(ARRAYS) > 12
+
+
+@pytest.mark.parametrize("rate", [16000, 24000])
+def test_filters_equal_the_golden_ones(rate):
+    np.testing.assert_allclose(
+        mel_filters(FrontEnd(rate=rate)), np.load(FOLDER / "logmel.npz")[f"mel_basis_{rate}"], atol=1e-6
+    )
+
+
+@pytest.mark.parametrize(
+    ("rate", "mels", "fft"),
+    [(16000, 128, 2048), (24000, 128, 2048), (16000, 64, 1024), (44100, 80, 2048), (8000, 40, 512)],
+)
+def test_filters_equal_librosa(rate, mels, fft):
+    import librosa
+
+    front_end = FrontEnd(rate=rate, mels=mels, fft=fft, window_ms=20, hop_ms=10)
+    want = librosa.filters.mel(sr=rate, n_fft=fft, n_mels=mels, htk=True, norm=None)
+    np.testing.assert_allclose(mel_filters(front_end), want, atol=1e-6)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    length=st.integers(1, 5000),
+    cuts=st.lists(st.integers(1, 700), min_size=1, max_size=30),
+    front_end=st.sampled_from(
+        [
+            FrontEnd(rate=8000, mels=16, fft=512),
+            FrontEnd(rate=8000, hop_ms=40, mels=16, fft=512),
+            FrontEnd(rate=8000, window_ms=3, hop_ms=1, mels=8, fft=64),
+        ]
+    ),
+)
+def test_a_stream_equals_the_whole(length, cuts, front_end):
+    samples = torch.from_numpy(np.random.default_rng(length).standard_normal(length).astype(np.float32))
+    log_mel = LogMel(front_end)
+    blocks, at = [], 0
+    while at < length:
+        size = cuts[len(blocks) % len(cuts)]
+        blocks.append(samples[at : at + size])
+        at += size
+    whole = log_mel(samples[None])[0, 0]
+    streamed = torch.cat(list(log_mel.stream(blocks)))
+    assert len(streamed) == front_end.frames(length)
+    torch.testing.assert_close(streamed, whole, atol=2e-6, rtol=0)
+
+
+def test_nothing_streams_to_nothing():
+    assert list(LogMel(FrontEnd()).stream([])) == []
+
+
+def test_a_batch_equals_its_clips():
+    samples = torch.randn(5, 9000)
+    log_mel = LogMel(FrontEnd())
+    torch.testing.assert_close(log_mel(samples), torch.cat([log_mel(row[None]) for row in samples]), atol=2e-6, rtol=0)
+
+
+def test_autocast_changes_nothing():
+    samples = torch.randn(1, 9000)
+    log_mel = LogMel(FrontEnd())
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(log_mel(samples), log_mel(samples))
+        mixed = log_mel(samples)
+    assert torch.equal(mixed, log_mel(samples))
+
+
+@pytest.mark.parametrize("wrong", [{"hop_ms": 0.01}, {"window_ms": 500}, {"window_ms": 0.001}])
+def test_settings_that_do_not_hold_together_are_refused(wrong):
+    with pytest.raises(ValueError, match="front end"):
+        FrontEnd(**wrong)
+
+
+@pytest.mark.cuda
+def test_cuda_gives_the_same_numbers():
+    samples = torch.randn(4, 81903)
+    log_mel = LogMel(FrontEnd())
+    torch.testing.assert_close(log_mel.cuda()(samples.cuda()).cpu(), LogMel(FrontEnd())(samples), atol=1e-4, rtol=0)

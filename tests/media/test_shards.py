@@ -1,0 +1,207 @@
+"""Shards: what goes in comes out, in any process; what is wrong with them is said."""
+
+import json
+import multiprocessing
+import os
+import pickle
+from hashlib import sha256
+
+import h5py
+import numpy as np
+import pytest
+
+from slowfast_cli.features.logmel import FrontEnd
+from slowfast_cli.media import shards
+from slowfast_cli.media.shard_writer import Making, ShardWriter, publish, rewrite
+from slowfast_cli.media.shards import Shards, manifest
+from slowfast_cli.types import DataError, Failure
+
+MAKING = Making(
+    front_end=FrontEnd(mels=8).settings(), mels=8, dtype="float32", source="lists", version="0"
+)  # fmt: skip
+IDS = ["-a", "_b", "c d/e.wav", "\udcff\udce9", "音"]
+
+
+def rows_of(id):
+    seed = int.from_bytes(sha256(os.fsencode(id)).digest()[:4], "big")
+    random = np.random.default_rng(seed)
+    return random.normal(-4, 3, (int(random.integers(1, 900)), 8)).astype(np.float32)
+
+
+def write(folder, number, ids, making=MAKING, failures=()):
+    temporary = folder / f"shard-{number:05d}.h5.1.tmp"
+    with ShardWriter(temporary, making) as writer:
+        for id in ids:
+            rows = rows_of(id)
+            for start in range(0, len(rows), 100):
+                writer.append(rows[start : start + 100])
+            writer.keep(id, len(rows) / 100)
+            writer.append(rows[:50])
+            writer.drop()
+        entry = writer.finish(f"shard-{number:05d}.h5", list(failures))
+    publish(folder, temporary, entry)
+    return entry
+
+
+@pytest.fixture
+def folder(tmp_path):
+    write(tmp_path, 0, IDS[:3])
+    write(tmp_path, 1, IDS[3:], failures=[Failure(id="x", path=tmp_path / "x.wav", reason="empty")])
+    return tmp_path
+
+
+def test_rows_come_back(folder):
+    stored = Shards(folder, MAKING.front_end)
+    assert len(stored) == 5
+    assert set(stored.ids()) == set(IDS)
+    for id in IDS:
+        rows = rows_of(id)
+        assert id in stored
+        assert stored.rows(id) == len(rows)
+        assert stored.seconds(id) == len(rows) / 100
+        assert np.array_equal(stored.read(id), rows)
+        assert np.array_equal(stored.read(id, 3, 40), rows[3:43])
+        assert stored.read(id, len(rows), 5).shape == (0, 8)
+        assert stored.read(id, len(rows) + 9).shape == (0, 8)
+    assert [each.id for each in stored.failures] == ["x"]
+    assert stored.verify() == ()
+    assert "x" not in stored
+    with pytest.raises(DataError, match=r"x .*empty"):
+        stored.rows("x")
+    with pytest.raises(DataError, match="never extracted"):
+        stored.read("nobody", 0, 1)
+
+
+def test_a_shard_says_what_it_is(folder):
+    with h5py.File(folder / "shard-00001.h5") as file:
+        assert json.loads(file.attrs["front_end"]) == MAKING.front_end
+        assert file.attrs["source_list"] == "lists"
+        assert file["logmel"].fletcher32
+        assert list(file["index/first"]) == [0, len(rows_of(IDS[3]))]
+        assert file["logmel"].shape[0] == sum(file["index/rows"])
+
+
+def test_few_files_are_open_at_a_time(tmp_path, monkeypatch):
+    monkeypatch.setattr(shards, "OPEN_FILES", 2)
+    for number in range(5):
+        write(tmp_path, number, [str(number)])
+    stored = Shards(tmp_path)
+    for number in [0, 1, 2, 3, 4, 0, 4, 1]:
+        assert np.array_equal(stored.read(str(number)), rows_of(str(number)))
+        assert len(stored._open) <= 2
+    stored.close()
+    assert np.array_equal(stored.read("3"), rows_of("3"))
+
+
+def read_all(stored, queue):
+    order = np.random.default_rng(os.getpid()).permutation(len(IDS) * 20)
+    sums = {}
+    for place in order:
+        id = IDS[place % len(IDS)]
+        sums[id] = sha256(stored.read(id).tobytes()).hexdigest()
+    queue.put(sums)
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_every_process_reads_the_same(folder, method):
+    stored = Shards(folder)
+    stored.read(IDS[0])  # an open handle that children must not share
+    context = multiprocessing.get_context(method)
+    queue = context.Queue()
+    children = [context.Process(target=read_all, args=(stored, queue)) for _ in range(3 if method == "fork" else 1)]
+    for child in children:
+        child.start()
+    wanted = {id: sha256(rows_of(id).tobytes()).hexdigest() for id in IDS}
+    for _ in children:
+        assert queue.get(timeout=60) == wanted
+    for child in children:
+        child.join()
+    assert np.array_equal(stored.read(IDS[4]), rows_of(IDS[4]))
+
+
+def test_pickling_leaves_handles_behind(folder):
+    stored = Shards(folder)
+    stored.read(IDS[0])
+    again = pickle.loads(pickle.dumps(stored))
+    assert np.array_equal(again.read(IDS[0]), rows_of(IDS[0]))
+
+
+def test_a_foreign_front_end_prints_both(folder):
+    with pytest.raises(DataError, match=r"shard-00000\.h5: made with hop_ms=10, the recipe wants hop_ms=5"):
+        Shards(folder, FrontEnd(mels=8, hop_ms=5).settings())
+    assert Shards(folder).settings == MAKING.front_end
+
+
+def test_settings_are_checked_in_the_file_too(folder):
+    with h5py.File(folder / "shard-00000.h5", "r+") as file:
+        file.attrs["front_end"] = json.dumps(MAKING.front_end).replace('"hop_ms": 10', '"hop_ms": 20')
+    text = (folder / "manifest.jsonl").read_text()
+    size = manifest(folder)[0].bytes
+    text = text.replace(f'"bytes": {size}', f'"bytes": {(folder / "shard-00000.h5").stat().st_size}')
+    rewrite(folder / "manifest.jsonl", text)
+    with pytest.raises(DataError, match="hop_ms=20"):
+        Shards(folder).read(IDS[0])
+
+
+def test_broken_shards_are_named(folder):
+    path = folder / "shard-00000.h5"
+    good = path.read_bytes()
+    path.write_bytes(good[:-100])
+    with pytest.raises(DataError, match=r"shard-00000\.h5: broken shard .*bytes.*extract"):
+        Shards(folder)
+    path.write_bytes(b"\0" * 64 + good[64:])
+    with pytest.raises(DataError, match=r"shard-00000\.h5: broken shard"):
+        Shards(folder).read(IDS[0])
+    with h5py.File(folder / "shard-00001.h5") as file:
+        chunk = file["logmel"].id.get_chunk_info(0)
+    bad = bytearray((folder / "shard-00001.h5").read_bytes())
+    bad[chunk.byte_offset + 5] ^= 0xFF
+    (folder / "shard-00001.h5").write_bytes(bad)
+    with pytest.raises(DataError, match=r"shard-00001\.h5: broken shard"):
+        Shards(folder).read(IDS[3])
+    assert Shards(folder).verify() == ("shard-00000.h5", "shard-00001.h5")
+    path.unlink()
+    with pytest.raises(DataError, match=r"shard-00000\.h5: broken shard"):
+        Shards(folder)
+
+
+def test_a_torn_last_line_does_not_count(folder):
+    path = folder / "manifest.jsonl"
+    path.write_bytes(path.read_bytes()[:-20])
+    assert set(Shards(folder).ids()) == set(IDS[:3])
+    write(folder, 2, ["new"])
+    assert set(Shards(folder).ids()) == {*IDS[:3], "new"}
+
+
+def test_a_broken_line_in_the_middle_is_an_error(folder):
+    path = folder / "manifest.jsonl"
+    for wrong in (b"{}\n", b"[1]\n", b"not json\n", b"\xff\n"):
+        good = path.read_bytes()
+        path.write_bytes(wrong + good)
+        with pytest.raises(DataError, match="line 1 is broken"):
+            Shards(folder)
+        path.write_bytes(good)
+
+
+def test_an_empty_folder_says_what_to_do(tmp_path):
+    with pytest.raises(DataError, match="no shards there: run `slowfast extract`"):
+        Shards(tmp_path)
+
+
+def test_nothing_kept_leaves_no_file(tmp_path):
+    entry = write(tmp_path, 0, [], failures=[Failure(id="x", path=tmp_path, reason="r")])
+    assert entry.shard == ""
+    assert not list(tmp_path.glob("shard*"))
+    assert len(Shards(tmp_path)) == 0
+    assert len(Shards(tmp_path).failures) == 1
+
+
+def test_an_error_removes_the_temporary_file(tmp_path):
+    def interrupted():
+        with ShardWriter(tmp_path / "a.tmp", MAKING) as writer:
+            writer.append(rows_of("a"))
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,143 @@
+"""Logits, intermediates and training-mode statistics of the reference implementation."""
+
+import golden
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from slowfast_cli.models.slowfast import Recogniser
+from slowfast_cli.weights import convert_asf
+from slowfast_cli.weights.file import put
+
+
+def build(name: str, cfg: bool = True) -> tuple[Recogniser, convert_asf.Converted, torch.Tensor, dict[str, np.ndarray]]:
+    told, state, x, outputs = golden.model(name)
+    found = convert_asf.convert(state, yaml.safe_dump(told["settings"]) if cfg else None)
+    model = Recogniser(found.net, dict(found.heads))
+    came = put(model, found.state)
+    assert not came.fresh
+    assert not came.unused
+    assert not found.unexpected
+    assert len(came.loaded) == sum(not key.endswith("num_batches_tracked") for key in state)
+    return model, found, x, outputs
+
+
+def test_there_are_eight_golden_models():
+    assert len(golden.ASF) == 8
+
+
+@pytest.mark.parametrize("name", golden.ASF)
+def test_logits_equal_the_reference(name):
+    model, found, x, outputs = build(name)
+    with torch.inference_mode():
+        logits = model.eval()({"logmel": x})
+    for labels, value in logits.items():
+        suffix = "" if labels == "label" else f"_{labels}"
+        for kind in ("logits", "logits_fp64"):
+            want = outputs[f"{kind}/head.projection{suffix}"].reshape(value.shape)
+            assert np.abs(value.numpy() - want).max() <= 1e-5 * np.abs(want).max()
+    assert sum(p.numel() for p in model.parameters()) == golden.model(name)[0]["param_count"]
+    assert set(found.heads) == set(logits)
+
+
+@pytest.mark.parametrize("name", ["asf_slowfast_r50_epic", "asf_slow_r50_vggsound"])
+def test_intermediates_equal_the_reference(name):
+    model, found, x, outputs = build(name)
+    paths = list(found.net.pathways)
+    with torch.inference_mode():
+        maps = model.eval().trunk.maps(
+            {"logmel": x}, [f"{path}_{stage}" for path in paths for stage in ("stem", "res2", "res3", "res4", "res5")]
+        )
+    for number, path in enumerate(paths):
+        for at, stage in enumerate(("stem", "res2", "res3", "res4", "res5"), 1):
+            got = maps[f"{path}_{stage}"].numpy()
+            key = (
+                f"stage/s{at}.pathway{number}" if f"stage/s{at}.pathway{number}/spread64" in outputs else f"stage/s{at}"
+            )
+            want = outputs[f"{key}/spread64"]
+            picked = got.reshape(-1)[np.linspace(0, got.size - 1, 64).astype(np.int64)]
+            assert np.abs(picked - want).max() <= 1e-4 * got.std()
+
+
+def test_training_mode_equals_the_reference():
+    model, _, x, outputs = build("asf_slowfast_r50_vggsound")
+    with torch.no_grad():
+        logits = model.train()({"logmel": x})["label"].numpy()
+    want = outputs["train_mode/logits/class"]
+    assert np.abs(logits - want).max() <= 1e-4 * np.abs(want).max()
+    after = {
+        key.removeprefix("train_mode/after/"): value
+        for key, value in outputs.items()
+        if key.startswith("train_mode/after/")
+    }
+    assert len(after) > 10
+    state = model.state_dict()
+    for name, value in after.items():
+        np.testing.assert_allclose(
+            state[convert_asf._ours(name, ["slow", "fast"])].numpy(), value, rtol=1e-4, atol=1e-5
+        )
+
+
+@pytest.mark.parametrize("name", golden.ASF)
+def test_without_settings_the_published_ones_are_taken(name):
+    with_cfg, without = build(name)[1], build(name, cfg=False)[1]
+    assert without.net == with_cfg.net
+    assert (without.front_end, without.clip_seconds) == (with_cfg.front_end, with_cfg.clip_seconds)
+    assert any("front end is not in the file" in note for note in without.notes)
+    assert not with_cfg.notes
+
+
+def test_settings_no_recipe_has_are_read_from_the_checkpoint():
+    """Another alpha, beta, kernel, ratio and depth: the strides from cfg, the rest from the shapes."""
+    from dataclasses import replace
+
+    from slowfast_cli.models.spec import Lateral, Net, Pathway
+
+    slow = Pathway(stride=8, width=24, depth=(1, 2, 1, 1), time=(1, 1, 1, 3, 3))
+    fast = Pathway(width=6, depth=(1, 2, 1, 1), time=(5, 3, 3, 3, 3))
+    net = Net(
+        pathways={"slow": slow, "fast": fast}, laterals={"f2s": Lateral(src="fast", dst="slow", kernel=5, ratio=3)}
+    )
+    model = Recogniser(net, {"label": 7})
+    theirs = {_their_name(name): value for name, value in model.state_dict().items()}
+    cfg = yaml.safe_dump(
+        {
+            "SLOWFAST": {"ALPHA": 8},
+            "AUDIO_DATA": {
+                "SAMPLING_RATE": 8000,
+                "CLIP_SECS": 1.5,
+                "WINDOW_LENGTH": 25,
+                "HOP_LENGTH": 10,
+                "NUM_FREQUENCIES": 40,
+            },
+        }
+    )
+    found = convert_asf.convert(theirs, cfg)
+    assert found.net == replace(net)
+    assert not found.unexpected
+    assert found.front_end == {"rate": 8000, "window_ms": 25.0, "hop_ms": 10.0, "mels": 40, "fft": 2048, "floor": 1e-6}
+    other = Recogniser(found.net, dict(found.heads))
+    assert not put(other, found.state).fresh
+    x = {"logmel": torch.randn(2, 1, 151, 40)}
+    with torch.inference_mode():
+        torch.testing.assert_close(other.eval()(x)["label"], model.eval()(x)["label"])
+
+
+def _their_name(ours: str) -> str:
+    name = ours
+    for path, number in (("slow", 0), ("fast", 1)):
+        name = name.replace(f"trunk.stages.{path}_stem", f"s1.pathway{number}_stem")
+        for stage in range(2, 6):
+            name = name.replace(f"trunk.stages.{path}_res{stage}.", f"s{stage}.pathway{number}_res")
+    for at, stage in enumerate(("stem", "res2", "res3", "res4"), 1):
+        name = name.replace(f"trunk.laterals.f2s_{stage}.conv", f"s{at}_fuse.conv_f2s")
+        name = name.replace(f"trunk.laterals.f2s_{stage}.norm", f"s{at}_fuse.bn")
+    name = name.replace("shortcut.conv", "branch1").replace("shortcut.norm", "branch1_bn")
+    name = name.replace("heads.linears.label.0", "head.projection")
+    if "_stem" in name:
+        name = name.replace(".norm", ".bn")
+    for letter in "abc":
+        name = name.replace(f".{letter}_norm", f".branch2.{letter}_bn")
+        name = name.replace(f".{letter}.weight", f".branch2.{letter}.weight")
+    return name

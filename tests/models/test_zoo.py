@@ -1,0 +1,134 @@
+"""Every variant: published size, gradients everywhere, any length of clip."""
+
+import pytest
+import torch
+
+from slowfast_cli.models import count
+from slowfast_cli.models.pathway import every
+from slowfast_cli.models.slowfast import Recogniser
+from slowfast_cli.models.spec import Lateral, Net, Pathway, from_plain, narrowed
+from slowfast_cli.models.zoo import VARIANTS
+
+EPIC = {"verb": 97, "noun": 300}
+# ASF Table 2 prints millions cut off after the second digit.
+PUBLISHED = {
+    "asf-slow-r50": 24.89,
+    "asf-fast-r50": 0.49,
+    "asf-two-slow-r50": 49.78,
+    "asf-slow-r101": 46.11,
+    "asf-late-r50": 25.38,
+    "asf-r50": 26.88,
+}
+
+
+@pytest.mark.parametrize(("variant", "millions"), PUBLISHED.items())
+def test_parameters_are_the_published_ones(variant, millions):
+    with torch.device("meta"):
+        model = Recogniser(VARIANTS[variant], EPIC)
+    assert int(count.parameters(model) / 1e4) / 100 == millions
+
+
+def test_gflops_count_a_multiply_add_once():
+    with torch.device("meta"):
+        model = Recogniser(
+            Net(pathways={"a": Pathway(width=1, depth=(1, 1, 1, 1), time=(1, 1, 1, 1, 1))}), {"label": 2}
+        )
+        x = torch.zeros(1, 1, 4, 32)
+        stem = 1 * 2 * 16 * 7  # 1 channel, 2 x 16 places, a kernel of 1 x 7
+        assert stem / 1e9 < count.gflops(model, {"logmel": x}) < 3e-5
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_every_parameter_gets_a_gradient(variant):
+    torch.manual_seed(0)
+    model = Recogniser(narrowed(VARIANTS[variant], 8), {"verb": 3, "noun": 4}, dropout=0.1).train()
+    for norm in (module for module in model.modules() if hasattr(module, "c_norm")):
+        torch.nn.init.ones_(norm.c_norm.weight)  # zero by design at the start, which would hide the branch
+    logits = model({"logmel": torch.randn(2, 1, 64, 32)})
+    assert {name: tuple(value.shape) for name, value in logits.items()} == {"verb": (2, 3), "noun": (2, 4)}
+    sum(value.square().sum() for value in logits.values()).backward()
+    silent = [
+        name for name, parameter in model.named_parameters() if parameter.grad is None or not parameter.grad.abs().sum()
+    ]
+    assert not silent
+
+
+@pytest.mark.parametrize("frames", [1, 3, 31, 97, 250, 401, 998])
+def test_any_length_of_clip_goes_through(frames):
+    model = Recogniser(narrowed(VARIANTS["asf-r50"], 8), {"label": 5}).eval()
+    with torch.inference_mode():
+        assert model({"logmel": torch.randn(1, 1, frames, 64)})["label"].isfinite().all()
+
+
+@pytest.mark.parametrize(("steps", "stride"), [(400, 4), (512, 4), (249, 4), (7, 2), (3, 4), (32, 8), (1000, 16)])
+def test_slow_frames_are_those_of_the_reference(steps, stride):
+    x = torch.arange(steps, dtype=torch.float32).view(1, 1, steps, 1)
+    kept = max(1, steps // stride)
+    want = torch.linspace(0, steps - 1, kept, dtype=torch.float64).long()
+    assert every(x, stride).flatten().long().tolist() == want.tolist()
+
+
+def test_slow_frames_equal_the_golden_index():
+    import golden
+
+    told = golden.model("asf_slowfast_r50_epic")[0]
+    assert every(torch.arange(400.0).view(1, 1, 400, 1), 4).flatten().long().tolist() == told["input"]["slow_index"]
+
+
+def test_initialisation_is_that_of_the_reference():
+    torch.manual_seed(0)
+    model = Recogniser(VARIANTS["asf-r50"], EPIC)
+    blocks = [module for module in model.modules() if hasattr(module, "c_norm")]
+    assert len(blocks) == 32
+    assert all(not block.c_norm.weight.any() and (block.a_norm.weight == 1).all() for block in blocks)
+    conv = model.trunk.stages["slow_res5"][0].c.weight
+    assert conv.std().item() == pytest.approx((2 / conv.shape[0]) ** 0.5, rel=0.01)
+    head = model.heads.linears["noun"][0]
+    assert head.weight.std().item() == pytest.approx(0.01, rel=0.02)
+    assert not head.bias.any()
+
+
+def test_frozen_norms_stay_as_they_are_and_the_first_learns():
+    model = Recogniser(narrowed(VARIANTS["asf-r50"], 8), {"label": 3}, freeze_norms="all-but-first").train()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    model({"logmel": torch.randn(4, 1, 64, 32) + 1})["label"].sum().backward()
+    moved = {
+        name
+        for name, value in model.state_dict().items()
+        if "running_mean" in name and not torch.equal(value, before[name])
+    }
+    assert moved == {"trunk.stages.slow_stem.norm.running_mean", "trunk.stages.fast_stem.norm.running_mean"}
+    learns = {name for name, parameter in model.named_parameters() if "norm" in name and parameter.grad is not None}
+    assert learns == {
+        f"trunk.stages.{path}_stem.norm.{part}" for path in ("slow", "fast") for part in ("weight", "bias")
+    }
+
+
+def test_late_fusion_averages_logits():
+    model = Recogniser(narrowed(VARIANTS["asf-late-r50"], 8), {"label": 3}).eval()
+    x = {"logmel": torch.randn(2, 1, 64, 32)}
+    with torch.inference_mode():
+        features = model.trunk(x)
+        want = (
+            model.heads.linears["label"][0](features["slow"]) + model.heads.linears["label"][1](features["fast"])
+        ) / 2
+        torch.testing.assert_close(model(x)["label"], want)
+
+
+def test_a_net_survives_json():
+    import json
+    from dataclasses import asdict
+
+    for net in VARIANTS.values():
+        assert from_plain(json.loads(json.dumps(asdict(net)))) == net
+
+
+def test_nonsense_is_refused():
+    with pytest.raises(ValueError, match="pathways are a"):
+        Net(pathways={"a": Pathway()}, laterals={"x": Lateral(src="b", dst="a")})
+    with pytest.raises(ValueError, match="odd"):
+        Pathway(time=(2, 1, 1, 1, 1))
+    with pytest.raises(KeyError, match="slow_res9"):
+        Recogniser(narrowed(VARIANTS["asf-slow-r50"], 8), {"label": 2}).trunk.maps(
+            {"logmel": torch.zeros(1, 1, 32, 32)}, ["slow_res9"]
+        )

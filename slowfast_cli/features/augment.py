@@ -19,8 +19,8 @@ from slowfast_cli.features.torchaudio_import import functional as audio
 
 
 @dataclass(frozen=True, kw_only=True)
-class SpecAugment:
-    """How clips are blanked out, warped in time and made louder; fields as in a recipe's ``augment`` section."""
+class Augment:
+    """How clips are blanked out, warped, moved and made louder; fields as in a recipe's ``augment`` section."""
 
     freq_masks: int = 0
     freq_width: int = 27
@@ -28,6 +28,8 @@ class SpecAugment:
     time_width: int = 25
     warp: int = 0
     roll: bool = False
+    stretch: float = 0.0
+    shift: int = 0
     gain_db: float = 0.0
 
     def __call__(self, logmel_B1TF: Tensor) -> Tensor:
@@ -38,8 +40,10 @@ class SpecAugment:
         Shape:
             (B, 1, T, F) -> (B, 1, T, F)
         """
-        if self.roll:
-            logmel_B1TF = rolled(logmel_B1TF)
+        if self.roll or self.stretch:
+            logmel_B1TF = retimed(logmel_B1TF, roll=self.roll, stretch=self.stretch)
+        if self.shift:
+            logmel_B1TF = shifted(logmel_B1TF, self.shift)
         if self.warp:
             logmel_B1TF = time_warp(logmel_B1TF, self.warp)
         mean_B111 = logmel_B1TF.mean(dim=(1, 2, 3), keepdim=True)
@@ -57,16 +61,34 @@ class SpecAugment:
         return x_B1TF + mean_B111
 
 
-def rolled(logmel_B1TF: Tensor) -> Tensor:
-    """Turn each clip in time by a length of its own, its end joined to its start.
+def retimed(logmel_B1TF: Tensor, *, roll: bool, stretch: float) -> Tensor:
+    """Play each clip faster or slower, and start it somewhere else; its end is joined to its start.
+
+    Args:
+        logmel_B1TF: The clips.
+        roll: Whether each starts at a frame of its own.
+        stretch: Speeds are drawn from [1 - stretch, 1 + stretch].
 
     Shape:
         (B, 1, T, F) -> (B, 1, T, F)
     """
     B, _, T, _ = logmel_B1TF.shape
-    by_B1 = torch.randint(T, (B, 1), device=logmel_B1TF.device)
-    from_BT = (torch.arange(T, device=logmel_B1TF.device) + by_B1) % T
-    return torch.take_along_dim(logmel_B1TF, from_BT[:, None, :, None], dim=2)
+    speed_B1 = 1 + stretch * (2 * torch.rand(B, 1, device=logmel_B1TF.device) - 1)
+    first_B1 = torch.randint(T if roll else 1, (B, 1), device=logmel_B1TF.device)
+    played_BT = (torch.arange(T, device=logmel_B1TF.device) * speed_B1).round().long() % T
+    return torch.take_along_dim(logmel_B1TF, ((played_BT + first_B1) % T)[:, None, :, None], dim=2)
+
+
+def shifted(logmel_B1TF: Tensor, bands: int) -> Tensor:
+    """Move each clip up or down by up to ``bands`` mel bands; the band at the edge is repeated.
+
+    Shape:
+        (B, 1, T, F) -> (B, 1, T, F)
+    """
+    B, _, _, F = logmel_B1TF.shape
+    by_B1 = torch.randint(-bands, bands + 1, (B, 1), device=logmel_B1TF.device)
+    from_BF = (torch.arange(F, device=logmel_B1TF.device) + by_B1).clamp(0, F - 1)
+    return torch.take_along_dim(logmel_B1TF, from_BF[:, None, None, :], dim=3)
 
 
 def time_warp(logmel_B1TF: Tensor, width: int) -> Tensor:

@@ -80,7 +80,11 @@ class Augment(Section):
     warp: Count = 0
     """How far a point in time may be moved, in frames: W of SpecAugment."""
     roll: bool = False
-    """Turn each clip in time by a random length, its end joined to its start."""
+    """Start each clip at a random frame, its end joined to its start."""
+    stretch: Annotated[float, Field(ge=0, lt=1)] = 0
+    """Play each clip up to this share faster or slower."""
+    shift: Count = 0
+    """Move each clip up or down by up to so many mel bands."""
     gain_db: Annotated[float, Field(ge=0)] = 0
     """Loudness moved by up to this much either way."""
     mix: Annotated[float, Field(ge=0)] = 0

@@ -15,7 +15,7 @@ from slowfast_cli.data import epic, esc10, esc50, folder, listing, vggsound
 from slowfast_cli.data.clips import Clips, DecodedSamples, Store, StoredRows
 from slowfast_cli.data.sources import Origin
 from slowfast_cli.engine import schedule
-from slowfast_cli.features.augment import SpecAugment, mix
+from slowfast_cli.features.augment import Augment, mix
 from slowfast_cli.features.logmel import FrontEnd, LogMel
 from slowfast_cli.media.shards import Shards
 from slowfast_cli.models.spec import Net, narrowed
@@ -235,7 +235,7 @@ def prepare(
     """What happens to a batch on the device: log-mel of samples, and augmentation while training."""
     log_mel = LogMel(front_end(recipe)).to(device)
     settings = recipe.augment
-    augment = SpecAugment(**settings.model_dump(exclude={"mix"}))
+    augment = Augment(**settings.model_dump(exclude={"mix"}))
 
     def prepared(batch: Batch) -> Batch:
         signals, targets = dict(batch.signals), dict(batch.targets)

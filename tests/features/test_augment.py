@@ -3,18 +3,18 @@
 import pytest
 import torch
 
-from slowfast_cli.features.augment import SpecAugment, mix, rolled, time_warp
+from slowfast_cli.features.augment import Augment, mix, retimed, shifted, time_warp
 
 
 def test_nothing_asked_is_nothing_done():
     x = torch.randn(3, 1, 50, 20)
-    torch.testing.assert_close(SpecAugment()(x), x)
+    torch.testing.assert_close(Augment()(x), x)
 
 
 def test_masks_take_the_mean_and_have_the_widths_asked_for():
     torch.manual_seed(0)
     x = torch.randn(400, 1, 60, 40) + 3
-    y = SpecAugment(freq_masks=1, freq_width=10)(x)
+    y = Augment(freq_masks=1, freq_width=10)(x)
     same = torch.isclose(y, x, atol=1e-5)
     columns = (~same).any(dim=2)[:, 0].sum(1)  # masked bands of each clip
     assert columns.max() == 10
@@ -28,7 +28,7 @@ def test_masks_take_the_mean_and_have_the_widths_asked_for():
 def test_time_masks_span_all_bands():
     torch.manual_seed(1)
     x = torch.randn(50, 1, 60, 40)
-    changed = ~torch.isclose(SpecAugment(time_masks=1, time_width=25)(x), x, atol=1e-5)
+    changed = ~torch.isclose(Augment(time_masks=1, time_width=25)(x), x, atol=1e-5)
     rows = changed.any(dim=3)[:, 0]
     assert changed.float().mean(dim=3)[:, 0][rows].min() > 0.9  # a value may be the mean itself
     assert 15 < rows.sum(1).max() <= 25
@@ -51,14 +51,33 @@ def test_a_clip_too_short_to_warp_is_left_alone():
 
 def test_rolling_keeps_every_frame():
     x = torch.randn(8, 1, 30, 5)
-    y = rolled(x)
+    y = retimed(x, roll=True, stretch=0)
     assert not torch.equal(x, y)
     torch.testing.assert_close(x.sort(dim=2).values, y.sort(dim=2).values)
 
 
+def test_stretching_keeps_order_and_speed():
+    torch.manual_seed(4)
+    ramp = torch.arange(100.0).view(1, 1, 100, 1).repeat(200, 1, 1, 2)
+    y = retimed(ramp, roll=False, stretch=0.2)[:, 0, :, 0]
+    assert (y[:, 0] == 0).all()
+    speeds = y[:, 50] / 50
+    assert 0.8 <= speeds.min() < 0.85
+    assert 1.15 < speeds.max() <= 1.2
+
+
+def test_shifting_moves_bands_and_repeats_the_edge():
+    torch.manual_seed(5)
+    ramp = torch.arange(10.0).view(1, 1, 1, 10).repeat(100, 1, 3, 1)
+    y = shifted(ramp, 2)[:, 0, 0]
+    assert {tuple(row.tolist()) for row in y} == {
+        tuple(min(max(band + by, 0), 9) for band in map(float, range(10))) for by in range(-2, 3)
+    }
+
+
 def test_gain_moves_every_bin_alike():
     x = torch.randn(64, 1, 30, 5)
-    moved = (SpecAugment(gain_db=6)(x) - x).flatten(1)
+    moved = (Augment(gain_db=6)(x) - x).flatten(1)
     assert moved.std(dim=1).max() < 1e-5
     assert 0.5 < moved.abs().max() <= 6 * 0.1151293 + 1e-4
 
@@ -79,6 +98,6 @@ def test_mixing_adds_magnitudes_and_targets():
 @pytest.mark.cuda
 def test_augmentation_runs_on_cuda():
     x = torch.randn(8, 1, 512, 128, device="cuda")
-    y = SpecAugment(freq_masks=2, time_masks=2, warp=5, roll=True, gain_db=3)(x)
+    y = Augment(freq_masks=2, time_masks=2, warp=5, roll=True, gain_db=3)(x)
     assert y.is_cuda
     assert y.isfinite().all()

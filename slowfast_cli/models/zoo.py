@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from slowfast_cli.models.spec import Lateral, Net, Pathway
 
+R26 = (2, 2, 2, 2)
 R101 = (3, 4, 23, 3)
 
 # ASF Table 1: alpha = 4, beta = 8.
@@ -22,6 +23,9 @@ RESNET = Pathway(time=(7, 3, 3, 3, 3), time_in="middle", halve_time=("res3", "re
 
 VARIANTS: dict[str, Net] = {
     "asf-r50": Net(pathways={"slow": SLOW, "fast": FAST}, laterals={"f2s": F2S}),
+    "asf-r26": Net(  # not published: half as deep, for a few hundred clips
+        pathways={"slow": replace(SLOW, depth=R26), "fast": replace(FAST, depth=R26)}, laterals={"f2s": F2S}
+    ),
     "asf-late-r50": Net(pathways={"slow": SLOW, "fast": FAST}, merge="average"),
     "asf-fast-r50": Net(pathways={"fast": FAST}),
     "asf-slow-r50": Net(pathways={"slow": SLOW_ALONE}),

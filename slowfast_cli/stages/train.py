@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,9 +20,11 @@ from slowfast_cli.engine.precise_norms import average_statistics
 from slowfast_cli.metrics.predictions import merge
 from slowfast_cli.metrics.scores import score
 from slowfast_cli.models.count import parameters
+from slowfast_cli.plots.curves import curves_plot
 from slowfast_cli.recipe.schema import Recipe
 from slowfast_cli.stages import assemble
-from slowfast_cli.stages.run import Run
+from slowfast_cli.stages.run import Run, lines
+from slowfast_cli.stages.track import Track, tracked
 from slowfast_cli.stages.training import Training, build
 from slowfast_cli.types import Corpus, Scores, SlowFastError
 from slowfast_cli.weights.file import Card, Loaded, save
@@ -111,9 +113,10 @@ def train(
     distributed.barrier(share)
     resumes = resumes or (share.rank > 0 and run.state.is_file())
     card = training.card(name)
-    with run.locked() if share.rank == 0 else nullcontext():
+    leads = share.rank == 0
+    with run.locked() if leads else nullcontext(), tracked(run.folder / "tensorboard", on=leads) as track:
         first = training.restore(checkpoint.load_state(run.state)) if resumes else 0
-        if share.rank == 0:
+        if leads:
             run.cut_metrics(first)
         yield Started(
             run=run.folder,
@@ -125,23 +128,32 @@ def train(
             val=training.val,
             init=training.init,
         )
-        yield from _rounds(training, run, card, range(first, steps), epoch_steps)
+
+        def log(line: Mapping[str, float]) -> None:
+            if leads:
+                run.append(line)
+                track(line)
+
+        yield from _rounds(training, run, card, range(first, steps), epoch_steps, log)
     distributed.barrier(share)
+    if leads:
+        curves_plot(lines(run.metrics), run.folder / "curves.png", title=name)
     yield Finished(run=run.folder)
 
 
-def _rounds(training: Training, run: Run, card: Card, steps: range, epoch_steps: int) -> Generator[Step | Scored]:
+def _rounds(
+    training: Training, run: Run, card: Card, steps: range, epoch_steps: int, log: Track
+) -> Generator[Step | Scored]:
     """Steps, and scores after epochs; the state is saved after each epoch, now and then between, and on leaving."""
     leads, every = training.share.rank == 0, training.recipe.schedule.validate_every
     done = steps.start
     try:
         for step in _steps(training, steps, epoch_steps):
             done, epoch = step.number, step.number / epoch_steps
-            if leads:
-                run.append({"step": done, "epoch": epoch, "loss": step.loss, "lr": step.lr, **_losses(step)})
+            log({"step": done, "epoch": epoch, "loss": step.loss, "lr": step.lr, **_losses(step)})
             scored = None
             if done % epoch_steps == 0 and (epoch % every == 0 or done == steps.stop):
-                scored = _score(training, run, card, done, epoch_steps)
+                scored = _score(training, run, card, done, epoch_steps, log)
             yield step
             if scored:
                 yield scored
@@ -203,7 +215,7 @@ def _training_batches(training: Training, first_step: int, epochs: int, seed: in
     return map(prepared, read)
 
 
-def _score(training: Training, run: Run, card: Card, done: int, epoch_steps: int) -> Scored:
+def _score(training: Training, run: Run, card: Card, done: int, epoch_steps: int, log: Track) -> Scored:
     recipe, share, epoch = training.recipe, training.share, done // epoch_steps
     if recipe.schedule.precise_norms:
         batches = _training_batches(
@@ -227,8 +239,8 @@ def _score(training: Training, run: Run, card: Card, done: int, epoch_steps: int
         )
     best = value > training.best
     training.best = max(value, training.best)
+    log({"step": done, "epoch": epoch, **{f"val_{key}": value for key, value in scores.values.items()}})
     if share.rank == 0:
-        run.append({"step": done, "epoch": epoch, **{f"val_{key}": value for key, value in scores.values.items()}})
         state = training.scored.state_dict()
         told = replace(card, scores=scores.values)
         for path in (run.last, run.best) if best else (run.last,):

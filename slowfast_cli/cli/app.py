@@ -78,5 +78,4 @@ def main() -> None:
 def _tell(message: str, debug: bool) -> None:
     if debug:
         traceback.print_exc()
-    for line in message.splitlines():
-        typer.echo(f"error: {line}", err=True)
+    typer.echo(f"error: {message}", err=True)

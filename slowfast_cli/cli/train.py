@@ -9,7 +9,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -43,14 +43,15 @@ def train(
     gpus: options.Gpus = 1,
 ) -> None:
     """Train a recipe. The same command again goes on where it stopped."""
-    if gpus > 1 and "WORLD_SIZE" not in os.environ:
-        torchrun(gpus)
     from slowfast_cli.recipe.load import check, override, read
-    from slowfast_cli.stages.run import Run, name
 
     words = list(overrides or [])
     source = override(read(recipe), words)
     checked = check(source)
+    if gpus > 1 and "WORLD_SIZE" not in os.environ:
+        torchrun(gpus)
+    from slowfast_cli.stages.run import Run, name
+
     if dry_run:
         from slowfast_cli.cli.dry_run import dry_run as describe
 
@@ -108,13 +109,18 @@ def interruptible() -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-def torchrun(processes: int) -> None:
-    """Start this very command in several processes, in place of this one.
+def torchrun(processes: int) -> NoReturn:
+    """Run this very command in several processes under torchrun, and end as they do.
 
     Raises:
         SlowFastError: There are fewer GPUs than that.
     """
+    import logging
+
     import torch
+    from torch.distributed import run
+    from torch.distributed.elastic.multiprocessing.api import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
     gpus = torch.cuda.device_count()
     if torch.cuda.is_available() and gpus < processes:
@@ -123,5 +129,15 @@ def torchrun(processes: int) -> None:
         word for number, word in enumerate(sys.argv[1:], 1) if word != "--gpus" and sys.argv[number - 1] != "--gpus"
     ]
     words = [word for word in words if not word.startswith("--gpus=")]
-    launch = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", "-m", "slowfast_cli"]
-    os.execv(sys.executable, [sys.executable, *launch, *words])
+    # After the dashes nothing is taken for an option of torchrun, as --run would be.
+    launch = ["--standalone", f"--nproc-per-node={processes}", "-m", "--", "slowfast_cli", *words]
+    if "--debug" not in words:
+        logging.getLogger("torch.distributed").setLevel(logging.CRITICAL)  # each process has told its own error
+    try:
+        run.run(run.parse_args(launch))
+    except ChildFailedError as error:
+        _, first = error.get_first_failure()
+        sys.exit(max(first.exitcode, 1))
+    except SignalException:
+        sys.exit(130)
+    sys.exit(0)

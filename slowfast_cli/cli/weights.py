@@ -1,4 +1,4 @@
-"""``slowfast weights``: ls, download, convert, show."""
+"""``slowfast weights``: ls, download, convert, export, show."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from typing import Annotated
 import typer
 
 from slowfast_cli.cli import options
+from slowfast_cli.types import UsageError
 
-app = typer.Typer(help="List, download, convert and describe weights.", no_args_is_help=True)
+app = typer.Typer(help="List, download, convert, export and describe weights.", no_args_is_help=True)
 
 
 @app.command("ls", epilog="Examples:  slowfast weights ls  |  slowfast weights ls --json")
@@ -95,6 +96,37 @@ def convert(
     for note in done.card.notes:
         show.say(f"note: {note}")
     typer.echo(str(done.path))
+
+
+@app.command(
+    "export",
+    epilog='Examples:  slowfast weights export runs/esc10/default esc10.safetensors --half --licence "CC BY 4.0"',
+)
+def export(
+    weights: Annotated[str, typer.Argument(help="A weight file or a run folder.")],
+    dest: Annotated[Path, typer.Argument(metavar="OUT.safetensors", help="The weight file to write.")],
+    half: Annotated[bool, typer.Option("--half", help="Store float16: half the size.")] = False,
+    licence: Annotated[str, typer.Option(help="Of the weights.", show_default=False)] = "",
+    note: Annotated[
+        list[str] | None, typer.Option(help="What a user should know; may be given more than once.", show_default=False)
+    ] = None,
+    score: Annotated[
+        list[str] | None, typer.Option(metavar="METRIC=VALUE", help="What they score.", show_default="the run's own")
+    ] = None,
+) -> None:
+    """Write weights to give away: small, with licence, notes and scores in their header."""
+    from slowfast_cli.stages.export import export as stage
+    from slowfast_cli.stages.obtain import weight_file
+
+    stage(weight_file(weights), dest, half=half, licence=licence, notes=note or (), scores=_scores(score))
+    typer.echo(f"{dest} ({dest.stat().st_size / 1e6:.2f} MB)")
+
+
+def _scores(words: list[str] | None) -> dict[str, float] | None:
+    try:
+        return {word.partition("=")[0]: float(word.partition("=")[2]) for word in words} if words else None
+    except ValueError as error:
+        raise UsageError(f"--score {' '.join(words or ())}: want METRIC=VALUE, as top1=90.5") from error
 
 
 @app.command(

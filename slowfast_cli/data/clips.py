@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -72,7 +73,7 @@ class DecodedSamples:
 
     def samples(self, recording: Recording) -> int:
         """Length of a recording in samples, from its header."""
-        return round(audio.probe(recording).seconds * self.front_end.rate)
+        return round(_seconds(recording) * self.front_end.rate)
 
     def signals(self, recording: Recording, where: Cut, clip: int) -> dict[str, np.ndarray]:
         """``samples`` (N,), zeros up to a whole clip, and ``frames`` (), how many frames are true."""
@@ -81,6 +82,11 @@ class DecodedSamples:
             "samples": np.pad(found_N, (0, clip - 1 - len(found_N))),
             "frames": np.array(self.front_end.frames(len(found_N)), np.int64),
         }
+
+
+@lru_cache(maxsize=1 << 16)  # a file is opened for its length once, not for every clip of it
+def _seconds(recording: Recording) -> Seconds:
+    return audio.probe(recording).seconds
 
 
 class Clips(Dataset[Clip]):
@@ -111,10 +117,9 @@ class Clips(Dataset[Clip]):
     def __getitem__(self, key: Key) -> Clip:
         segment = self.segments[key.segment]
         first = round(segment.start * self._rate)
-        end = round(segment.stop * self._rate) if segment.stop is not None else None
-        if end is None or key.view >= 0:  # a stop may lie past the end of the recording
-            length = self._store.samples(segment.recording)
-            end = length if end is None else min(end, max(length, first + 1))
+        end = max(self._store.samples(segment.recording), first + 1)
+        if segment.stop is not None:  # it may lie past the end of the recording
+            end = min(end, round(segment.stop * self._rate))
         where = cut(first, end - first, self._clip, self._start(key, end - first))
         signals = self._store.signals(segment.recording, where, self._clip)
         return Clip(signals=signals, targets=segment.targets, id=segment.id, view=max(key.view, 0))

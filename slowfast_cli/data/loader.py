@@ -6,6 +6,7 @@ its part of every global batch, so that n processes see what one would.
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -113,7 +114,8 @@ def batches(
         num_workers=workers,
         pin_memory=device.type == "cuda",
         prefetch_factor=4 if workers else None,
-        worker_init_fn=_one_thread if workers else None,
+        worker_init_fn=_set_up_worker if workers else None,
+        generator=torch.Generator(),  # or it draws from the common one, in the first step of a process only
     )
     for batch in loader:
         if isinstance(batch, SlowFastError):
@@ -130,8 +132,10 @@ def to(batch: Batch, device: torch.device) -> Batch:
     return Batch(signals=move(batch.signals), targets=move(dict(batch.targets)), ids=batch.ids)
 
 
-def _one_thread(worker: int) -> None:
+def _set_up_worker(worker: int) -> None:
     torch.set_num_threads(1)
+    # Ctrl-C goes to the whole process group: the main process ends the run between two steps, and its workers with it.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def require_clips(clips: int, batch: int, split: str) -> None:

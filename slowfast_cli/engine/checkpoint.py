@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,8 @@ def write_whole(path: Path, write: Callable[[Path], None]) -> None:
             f"{path}: cannot be written: {error.strerror or error}; what was there before is untouched"
         ) from error
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):  # where nothing can be written there is nothing to remove
+            part.unlink(missing_ok=True)
 
 
 def save_state(path: Path, state: dict[str, Any]) -> None:
@@ -47,6 +49,5 @@ def load_state(path: Path) -> dict[str, Any]:
     try:
         return dict(torch.load(path, map_location="cpu", weights_only=True))
     except Exception as error:
-        raise SlowFastError(
-            f"{path}: not a training state ({str(error).splitlines()[0]}); start over with --fresh"
-        ) from error
+        reason = str(error).strip().split("\n", 1)[0][:120] or type(error).__name__
+        raise SlowFastError(f"{path}: not a training state ({reason}); start over with --fresh") from error

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
 import torch
-from torch import distributed
+from torch import Tensor, distributed, nn
 
 from slowfast_cli.data.loader import Share
 from slowfast_cli.types import SlowFastError
@@ -45,6 +46,7 @@ def join() -> Share:
 def leave() -> None:
     """Leave the other processes."""
     if distributed.is_available() and distributed.is_initialized():
+        gc.collect()  # a wrapped model holds on to the group in cycles, and its threads then abort the exit now and then
         distributed.destroy_process_group()
 
 
@@ -77,6 +79,23 @@ def gather(values: Sequence[Any], share: Share) -> list[Any]:
     parts: list[Sequence[Any]] = [[] for _ in range(share.world)]
     distributed.all_gather_object(parts, list(values))
     return [value for part in parts for value in part]
+
+
+def mean(values: Mapping[str, Tensor]) -> dict[str, float]:
+    """Each value averaged over the processes: from means over their parts of a batch, the mean over all of it."""
+    stacked = torch.stack(list(values.values()))
+    if distributed.is_available() and distributed.is_initialized():
+        distributed.all_reduce(stacked)
+        stacked /= distributed.get_world_size()
+    return dict(zip(values, stacked.tolist(), strict=True))
+
+
+def average_buffers(model: nn.Module, share: Share) -> None:
+    """Make the batch-norm statistics those of all processes, so that each scores the model that one of them saves."""
+    for buffer in model.buffers() if share.world > 1 else ():
+        if buffer.is_floating_point():
+            distributed.all_reduce(buffer)
+            buffer /= share.world
 
 
 def barrier(share: Share) -> None:

@@ -13,13 +13,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from slowfast_cli.engine.distributed import mean
 from slowfast_cli.types import Batch, Seconds, SlowFastError
 
 Loss = Callable[[nn.Module, Batch], dict[str, Tensor]]
 
 
 class LossNotFiniteError(SlowFastError):
-    """The loss became NaN or infinite."""
+    """The loss or its gradient became NaN or infinite."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +29,7 @@ class Step:
 
     Attributes:
         number: Steps done since the start of the run, this one included.
-        losses: Mean loss over the batch by label set; their sum was minimised.
+        losses: Mean loss over the batch of all processes by label set; their sum was minimised.
         lr: Learning rate it was taken with.
         grad_norm: Of all gradients before clipping.
         seconds: Wall time of the step, waiting included.
@@ -93,7 +94,8 @@ def fit(
         scaler: Of the gradients, for float16.
 
     Raises:
-        LossNotFiniteError: Before the step is applied, so the model is as the last good step left it.
+        LossNotFiniteError: Before the step is applied, so the parameters are as the last good step left them. An
+            infinite gradient alone counts too, but with a ``scaler``, which then skips the step.
     """
     for group in optimizer.param_groups:
         group.setdefault("initial_lr", group["lr"])
@@ -121,9 +123,11 @@ def fit(
                 totals[labels] = totals.get(labels, torch.zeros_like(value)) + value.detach() / how.parts
         scaler.unscale_(optimizer)
         norm = nn.utils.clip_grad_norm_(_learning(optimizer), how.clip_norm)
-        losses_now = {labels: float(value) for labels, value in totals.items()}
+        losses_now = mean(totals)
         if not all(isfinite(value) for value in losses_now.values()):
             raise LossNotFiniteError(f"step {number + 1}: the loss is {losses_now}")
+        if not scaler.is_enabled() and not isfinite(norm):
+            raise LossNotFiniteError(f"step {number + 1}: the gradient is {float(norm)}, the loss {losses_now}")
         scaler.step(optimizer)
         scaler.update()
         yield Step(

@@ -12,6 +12,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import av
 import h5py
 import numpy as np
 import soundfile
@@ -21,6 +22,12 @@ from slowfast_cli.media.source import BLOCK, PREROLL_SECONDS, Source, scaled, sh
 from slowfast_cli.types import DataError, Recording, Seconds
 
 UNKNOWN_SIZE = 0x7FFFF000  # RIFF sizes from here on are what programs write that did not know the length
+
+
+def decoders() -> dict[str, str]:
+    """Versions of the libraries that decode: other ones may give other samples."""
+    ffmpeg = {name: ".".join(map(str, version)) for name, version in av.library_versions.items()}
+    return {"libsndfile": soundfile.__libsndfile_version__, **ffmpeg}
 
 
 @contextmanager

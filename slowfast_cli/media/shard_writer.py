@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import h5py
 import numpy as np
 
+from slowfast_cli.media.decode import decoders
 from slowfast_cli.media.shards import MANIFEST, Entry, digest, key
 
 if TYPE_CHECKING:
@@ -120,6 +121,7 @@ class ShardWriter:
         self._file.attrs["front_end"] = json.dumps(making.front_end)
         self._file.attrs["source_list"] = making.source
         self._file.attrs["slowfast"] = making.version
+        self._file.attrs["decoders"] = json.dumps(decoders())
         shape = (0, making.mels)
         self._rows: Any = self._file.create_dataset(
             "logmel",

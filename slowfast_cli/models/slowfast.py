@@ -105,8 +105,8 @@ class Recogniser(nn.Module):
     def train(self, mode: bool = True) -> Recogniser:
         """As `torch.nn.Module.train`, except that frozen norms stay in eval mode."""
         super().train(mode)
-        for norm in self._frozen:
-            norm.eval()
+        for name in self._frozen:  # by name: a norm may have been exchanged for a synchronised one
+            self.trunk.get_submodule(name).eval()
         return self
 
 

@@ -18,14 +18,14 @@ F2S = Lateral(src="fast", dst="slow", kernel=7)
 # it; "-strided" is the text's variant: one frame in 4 of the common spectrogram (ASF Sec. 3).
 SLOW_ALONE = replace(SLOW, stride=1)
 
+# Not published: half as deep and narrow, alpha = 8, beta = 2, for a few hundred clips.
+SMALL_SLOW, SMALL_FAST = replace(SLOW, stride=8, width=16, depth=R26), replace(FAST, width=8, depth=R26)
+
 # ASF Table 4: ResNet50 as He et al. have it, and the same with its 3x3 kernels split in time and frequency.
 RESNET = Pathway(time=(7, 3, 3, 3, 3), time_in="middle", halve_time=("res3", "res4", "res5"))
 
 VARIANTS: dict[str, Net] = {
     "asf-r50": Net(pathways={"slow": SLOW, "fast": FAST}, laterals={"f2s": F2S}),
-    "asf-r26": Net(  # not published: half as deep, for a few hundred clips
-        pathways={"slow": replace(SLOW, depth=R26), "fast": replace(FAST, depth=R26)}, laterals={"f2s": F2S}
-    ),
     "asf-late-r50": Net(pathways={"slow": SLOW, "fast": FAST}, merge="average"),
     "asf-fast-r50": Net(pathways={"fast": FAST}),
     "asf-slow-r50": Net(pathways={"slow": SLOW_ALONE}),
@@ -34,6 +34,7 @@ VARIANTS: dict[str, Net] = {
     "asf-slow-r50-strided": Net(pathways={"slow": SLOW}),
     "asf-slow-r101-strided": Net(pathways={"slow": replace(SLOW, depth=R101)}),
     "asf-two-slow-r50-strided": Net(pathways={"slow": SLOW, "slow2": SLOW}, merge="average"),
+    "asf-small": Net(pathways={"slow": SMALL_SLOW, "fast": SMALL_FAST}, laterals={"f2s": F2S}),
     "resnet50": Net(pathways={"audio": RESNET}),
     "resnet50-separable": Net(pathways={"audio": replace(RESNET, time_in="first")}),
 }

@@ -16,8 +16,8 @@ def norms(model: nn.Module) -> Iterator[tuple[str, BatchNorm]]:
     return ((name, module) for name, module in model.named_modules() if isinstance(module, BatchNorm))
 
 
-def freeze(model: nn.Module, which: str) -> list[BatchNorm]:
-    """Stop the affine parameters of some batch norms from learning, and say which they are.
+def freeze(model: nn.Module, which: str) -> list[str]:
+    """Stop the affine parameters of some batch norms from learning, and name them.
 
     Their running statistics stop when the caller keeps them in eval mode.
 
@@ -27,9 +27,7 @@ def freeze(model: nn.Module, which: str) -> list[BatchNorm]:
     """
     if which == "none":
         return []
-    frozen = [
-        norm for name, norm in norms(model) if which == "all" or not re.fullmatch(r"stages\.\w+_stem\.norm", name)
-    ]
-    for norm in frozen:
-        norm.requires_grad_(False)
+    frozen = [name for name, _ in norms(model) if which == "all" or not re.fullmatch(r"stages\.\w+_stem\.norm", name)]
+    for name in frozen:
+        model.get_submodule(name).requires_grad_(False)
     return frozen

@@ -74,27 +74,35 @@ class Run:
 
         Raises:
             UsageError: The folder holds a run of another recipe.
+            SlowFastError: Another training is on it, or it cannot be written.
         """
-        if fresh and self.folder.exists():
-            self.folder.rename(_unused(self.folder))
-        written = self.folder / "recipe.yaml"
-        if written.is_file():
-            self._must_equal(yaml.safe_load(written.read_text(encoding="utf-8")), recipe, written)
         try:
+            if self.folder.exists():
+                with self.locked():  # a run that is going on is neither moved aside nor written over
+                    if fresh:
+                        self.folder.rename(_unused(self.folder))
+            self.require(recipe)
             self.folder.mkdir(parents=True, exist_ok=True)
-            write_whole(written, lambda part: _write(part, to_yaml(recipe)))
+            write_whole(self.folder / "recipe.yaml", lambda part: _write(part, to_yaml(recipe)))
             write_whole(
                 self.folder / "environment.json", lambda part: _write(part, json.dumps(environment(), indent=1))
             )
             with (self.folder / "command.txt").open("a", encoding="utf-8") as file:
                 file.write(f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M:%SZ} {' '.join(sys.argv)}\n")
         except OSError as error:
-            raise SlowFastError(
-                f"{self.folder}: cannot be written ({error.strerror or error}); choose another with --run"
-            ) from error
+            raise self._unwritable(error) from error
         return self.state.is_file()
 
-    def _must_equal(self, old: Any, recipe: Recipe, written: Path) -> None:
+    def require(self, recipe: Recipe) -> None:
+        """Refuse a folder that holds a run of another recipe.
+
+        Raises:
+            UsageError: It does.
+        """
+        written = self.folder / "recipe.yaml"
+        if not written.is_file():
+            return
+        old = yaml.safe_load(written.read_text(encoding="utf-8"))
         before, now = dict(_flat(old)), dict(_flat(yaml.safe_load(to_yaml(recipe))))
         changed = sorted(
             key
@@ -116,7 +124,11 @@ class Run:
         Raises:
             SlowFastError: One is on it already.
         """
-        with (self.folder / ".lock").open("w") as file:
+        try:
+            opened = (self.folder / ".lock").open("w")
+        except OSError as error:
+            raise self._unwritable(error) from error
+        with opened as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
@@ -124,6 +136,9 @@ class Run:
                     f"{self.folder}: another slowfast is training here; wait for it, or choose --run"
                 ) from error
             yield
+
+    def _unwritable(self, error: OSError) -> SlowFastError:
+        return SlowFastError(f"{self.folder}: cannot be written ({error.strerror or error}); choose another with --run")
 
     def append(self, line: Mapping[str, Any]) -> None:
         """Add a line to the metrics."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
@@ -13,11 +14,13 @@ from slowfast_cli.data import loader
 from slowfast_cli.data.clips import Clips
 from slowfast_cli.data.loader import Share
 from slowfast_cli.engine.optim import optimizer
+from slowfast_cli.metrics.scores import score
 from slowfast_cli.models.slowfast import Recogniser
+from slowfast_cli.recipe.load import did_you_mean
 from slowfast_cli.recipe.schema import Recipe
 from slowfast_cli.stages import assemble
 from slowfast_cli.stages.finetune import start_from
-from slowfast_cli.types import Corpus, DataError
+from slowfast_cli.types import Corpus, DataError, Prediction, UsageError
 from slowfast_cli.weights.file import Card, Loaded
 
 
@@ -109,12 +112,15 @@ def build(recipe: Recipe, share: Share, device: torch.device, *, smoke: bool) ->
         smoke: Keep two batches and eight test segments only.
 
     Raises:
+        UsageError: The recipe does not go with the corpus or the number of processes.
         DataError: The corpus or its shards are not there, or do not fit the recipe.
         WeightsError: The weights to start from are not there, or are another network's.
     """
     store = assemble.store(recipe)
     found = {part: assemble.usable(assemble.corpus(recipe, part), store) for part in ("train", "val")}
     train_corpus, val = found["train"], found["val"]
+    _require_labels(train_corpus)
+    _require_metric(recipe.metric, val)
     if smoke:
         train_corpus = replace(train_corpus, segments=train_corpus.segments[: 2 * recipe.optim.batch])
         val = replace(val, segments=val.segments[:8])
@@ -122,12 +128,8 @@ def build(recipe: Recipe, share: Share, device: torch.device, *, smoke: bool) ->
         raise DataError(
             f"{val.name}: the classes of {train_corpus.split} and {val.split} differ: use one class list for both"
         )
+    _require_shares(recipe, share, device)
     loader.require_clips(len(train_corpus.segments), recipe.optim.batch, train_corpus.split)
-    if recipe.optim.batch % (recipe.optim.accumulate * share.world):
-        raise DataError(
-            f"optim.batch: {recipe.optim.batch} clips do not part into {share.world} processes x "
-            f"{recipe.optim.accumulate} parts"
-        )
     torch.manual_seed(recipe.seed)
     model = Recogniser(
         assemble.net(recipe), assemble.sizes(val), dropout=recipe.model.dropout, freeze_norms=recipe.model.freeze_norms
@@ -155,3 +157,35 @@ def build(recipe: Recipe, share: Share, device: torch.device, *, smoke: bool) ->
         val=val,
         init=told,
     )
+
+
+def _require_labels(found: Corpus) -> None:
+    bare = next((segment.id for segment in found.segments if segment.targets.keys() != found.classes.keys()), None)
+    if bare is not None:
+        raise DataError(
+            f"{found.name} {found.split}: {bare} has no label of every set ({', '.join(found.classes)}), so nothing can "
+            "be learned from it: set data.train to a split that is labelled"
+        )
+
+
+def _require_metric(metric: str, val: Corpus) -> None:
+    """Find a wrong name before the first epoch, not after it."""
+    known: list[str] = []
+    for segments in (val.segments[:50], val.segments):  # which are scored apart depends on the segments
+        blank = {labels: np.zeros(len(names), np.float32) for labels, names in val.classes.items()}
+        guesses = [Prediction(id=segment.id, scores=blank) for segment in segments]
+        known = list(score(guesses, replace(val, segments=segments)).values)
+        if metric in known:
+            return
+    near = did_you_mean(metric, known)
+    raise UsageError(f"metric: {metric!r} is not scored on {val.name}{near}; there are {', '.join(known)}")
+
+
+def _require_shares(recipe: Recipe, share: Share, device: torch.device) -> None:
+    plan = recipe.optim
+    if plan.batch % (plan.accumulate * share.world):
+        raise UsageError(
+            f"optim.batch: {plan.batch} clips do not part into {share.world} processes x {plan.accumulate} parts"
+        )
+    if plan.sync_norms and share.world > 1 and device.type != "cuda":
+        raise UsageError(f"optim.sync_norms: works on CUDA only, and this is {device.type}: set it to false")

@@ -1,0 +1,76 @@
+"""Several processes see what one would; run for real, with gloo, on the CPU."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import tiny
+import torch
+
+from slowfast_cli.data.loader import Share
+from slowfast_cli.engine import distributed
+from slowfast_cli.types import SlowFastError
+
+SCRIPT = Path(__file__).with_name("two_processes.py")
+
+
+def run(out, *launcher):
+    command = [sys.executable, *launcher, str(SCRIPT), str(out)]
+    done = subprocess.run(
+        command, env=tiny.environment(), capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(out.read_text())
+
+
+def test_two_processes_take_the_steps_of_one(tmp_path):
+    (one,) = run(tmp_path / "one.json")
+    two = run(tmp_path / "two.json", "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
+    assert len(two) == 2
+    for rank in two:
+        assert rank["losses"] == pytest.approx(one["losses"], rel=1e-5)
+        assert rank["norms"] == pytest.approx(one["norms"], rel=1e-4)
+        assert rank["weights"] == pytest.approx(one["weights"], rel=1e-4, abs=1e-6)
+        assert rank["running_mean"] == 0.5
+        assert rank["clips"] == one["clips"] / 2
+        assert rank["stopped"] == one["stopped"] == "step 1: the loss is {'label': nan}"
+    assert one["running_mean"] == 0.0
+    assert two[0]["weights"] == two[1]["weights"]
+
+
+@pytest.fixture
+def alone(monkeypatch):
+    for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "SLURM_NTASKS", "SLURM_PROCID"):
+        monkeypatch.delenv(name, raising=False)
+    return monkeypatch
+
+
+def test_one_process_is_alone(alone):
+    assert distributed.join() == Share(rank=0, world=1)
+    assert distributed.gather([1, 2], Share()) == [1, 2]
+    distributed.barrier(Share())
+    distributed.leave()
+    assert distributed.mean({"a": torch.tensor(2.5)}) == {"a": 2.5}
+    alone.setenv("SLURM_NTASKS", "1")
+    alone.setenv("SLURM_PROCID", "0")
+    assert distributed.join() == Share()
+
+
+def test_nobody_to_meet_is_an_error_that_says_where(alone):
+    alone.setattr(distributed, "TIMEOUT", distributed.timedelta(seconds=1))
+    for name, value in {"SLURM_NTASKS": "2", "SLURM_PROCID": "1", "SLURM_LOCALID": "1"}.items():
+        alone.setenv(name, value)
+    alone.delenv("MASTER_ADDR", raising=False)
+    with pytest.raises(SlowFastError, match=r"rank 1 of 2 did not meet the others at \?:\?"):
+        distributed.join()
+    for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"):  # what joining has set
+        alone.delenv(name)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there(alone):
+    assert distributed.device() == torch.device("cpu")
+    with pytest.raises(SlowFastError, match="--device cuda:3: torch .* sees no CUDA GPU; use --device cpu"):
+        distributed.device("cuda:3")

@@ -1,0 +1,416 @@
+"""Training on real sound: what a run leaves, and that nothing that interrupts it changes what it learns."""
+
+import contextlib
+import copy
+import fcntl
+import json
+import shutil
+import signal
+import time
+from types import SimpleNamespace
+
+import pytest
+import tiny
+import torch
+import yaml
+
+from slowfast_cli import load_model
+from slowfast_cli.data.loader import Share
+from slowfast_cli.engine.checkpoint import load_state
+from slowfast_cli.engine.fit import Step
+from slowfast_cli.recipe.load import load
+from slowfast_cli.stages import train as stage
+from slowfast_cli.stages import training
+from slowfast_cli.stages.run import Run, lines
+from slowfast_cli.stages.train import Finished, Scored, Started
+from slowfast_cli.types import DataError, SlowFastError, UsageError
+from slowfast_cli.weights.file import read_card
+
+CPU = torch.device("cpu")
+
+
+def words(sounds, *more):
+    return [f"data.root={sounds}", *tiny.WORDS, *more]
+
+
+def recipe_of(sounds, *more):
+    return load("folder", words(sounds, *more))
+
+
+def numbers(run):
+    """What was logged, without the times."""
+    return [
+        {key: value for key, value in line.items() if key not in ("seconds", "waited")}
+        for line in lines(run / "metrics.jsonl")
+    ]
+
+
+def same_run(one, other):
+    assert (one / "last.safetensors").read_bytes() == (other / "last.safetensors").read_bytes()
+    assert (one / "best.safetensors").read_bytes() == (other / "best.safetensors").read_bytes()
+    assert numbers(one) == numbers(other)
+
+
+def advance(recipe, run, steps):
+    """Train so many steps, then stop as the command does when it is interrupted."""
+    events = stage.train(recipe, Run(run), name="folder", device="cpu")
+    with contextlib.closing(events):
+        done = (event.number for event in events if isinstance(event, Step))
+        next(number for number in done if number == steps)
+
+
+def test_a_run_folder_says_everything(trained, sounds):
+    assert {path.name for path in trained.iterdir()} >= {
+        "recipe.yaml", "command.txt", "environment.json", "metrics.jsonl", "last.safetensors", "best.safetensors", "state.pt"
+    }  # fmt: skip
+    resolved = yaml.safe_load((trained / "recipe.yaml").read_text())
+    assert resolved["model"]["width"] == 8
+    assert resolved["optim"]["label_smoothing"] == load("folder").optim.label_smoothing
+    assert load(str(trained / "recipe.yaml")) == recipe_of(sounds)
+    assert f"slowfast train folder data.root={sounds}" in (trained / "command.txt").read_text()
+    told = json.loads((trained / "environment.json").read_text())
+    assert told["packages"]["torch"] == torch.__version__
+    logged = numbers(trained)
+    assert [line["step"] for line in logged] == [1, 2, 3, 3, 4, 5, 6, 6]
+    scored = [line for line in logged if "val_top1" in line]
+    assert [line["epoch"] for line in scored] == [1, 2]
+    assert set(scored[0]) == {"step", "epoch", "val_top1", "val_top5", "val_map", "val_auc", "val_dprime"}
+    assert all({"loss", "lr", "grad_norm"} <= set(line) for line in logged if "val_top1" not in line)
+    card = read_card(trained / "last.safetensors")
+    assert (card.recipe, card.classes) == ("folder", {"label": ("helicopter", "rain", "rooster")})
+    assert card.front_end == tiny.FRONT_END
+    assert card.scores["top1"] == scored[-1]["val_top1"]
+    assert load_model(trained)({"logmel": torch.zeros(1, 1, 60, 32)})["label"].shape == (1, 3)
+    assert load_state(trained / "state.pt")["step"] == 6
+
+
+def test_two_heads_are_logged_apart_and_scored_together(trained_epic):
+    steps = [line for line in numbers(trained_epic) if "loss" in line]
+    assert all(line["loss"] == pytest.approx(line["loss_verb"] + line["loss_noun"]) for line in steps)
+    scores = read_card(trained_epic / "last.safetensors").scores
+    assert {"verb_top1", "noun_top5", "action_top1", "joint_action_top5", "unseen_verb_top1"} <= set(scores)
+
+
+@pytest.mark.parametrize("steps", [1, 3, 4])
+def test_stopping_between_two_steps_changes_nothing(trained, sounds, tmp_path, steps):
+    """In the middle of an epoch and at its end, with dropout, mixing, masks and averaged weights all drawn again."""
+    recipe = recipe_of(sounds)
+    advance(recipe, tmp_path / "run", steps)
+    assert load_state(tmp_path / "run" / "state.pt")["step"] == steps
+    torch.manual_seed(steps)  # another process
+    events = list(stage.train(recipe, Run(tmp_path / "run"), name="folder", device="cpu"))
+    assert isinstance(events[0], Started)
+    assert events[0].first_step == steps
+    assert isinstance(events[-1], Finished)
+    same_run(tmp_path / "run", trained)
+
+
+def test_interrupted_and_killed_it_still_learns_the_same(sounds, tmp_path):
+    """Ctrl-C, then a SIGKILL, each at a step of its own, then the same command to its end."""
+    command = ["train", "folder", *words(sounds, "schedule.epochs=8", "schedule.validate_every=4")]
+    tiny.good(*command, "--run", tmp_path / "whole")
+    run = tmp_path / "run"
+
+    def until(logged):
+        child = tiny.start(*command, "--run", run)
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline and child.poll() is None:
+            if (run / "metrics.jsonl").is_file() and len((run / "metrics.jsonl").read_bytes().splitlines()) >= logged:
+                return child
+            time.sleep(0.005)
+        child.kill()
+        raise AssertionError(child.communicate()[1])
+
+    with until(logged=3) as child:
+        child.send_signal(signal.SIGINT)
+        _, err = child.communicate(timeout=60)
+    assert child.returncode == 130
+    assert f"interrupted; everything up to here is in {run}: the same command goes on from there" in err
+    assert "Traceback" not in err
+    saved = load_state(run / "state.pt")["step"]
+    assert 2 <= saved < 24
+    assert max(line["step"] for line in numbers(run)) == saved
+
+    with until(logged=len(numbers(run)) + 4) as child:
+        child.kill()
+        _, err = child.communicate()
+    assert child.returncode == -signal.SIGKILL
+    assert f"going on at step {saved} of 24" in err
+    assert saved <= load_state(run / "state.pt")["step"] < 24
+
+    tiny.good(*command, "--run", run)
+    same_run(run, tmp_path / "whole")
+
+
+def test_a_torn_line_and_lines_beyond_the_state_are_dropped(trained, sounds, tmp_path):
+    advance(recipe_of(sounds), tmp_path / "run", 2)
+    with (tmp_path / "run" / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 3, "epoch": 1.0, "loss": 9.0}\n{"step": 4, "epo')
+    list(stage.train(recipe_of(sounds), Run(tmp_path / "run"), name="folder", device="cpu"))
+    same_run(tmp_path / "run", trained)
+
+
+def test_long_epochs_are_saved_in_between(sounds, tmp_path, monkeypatch):
+    monkeypatch.setattr(stage, "CHECKPOINT_STEPS", 2)
+    events = stage.train(recipe_of(sounds), Run(tmp_path / "run"), device="cpu")
+    next(event for event in events if isinstance(event, Step) and event.number == 3)
+    assert load_state(tmp_path / "run" / "state.pt")["step"] == 2
+    events.close()
+
+
+def test_a_finished_run_is_left_as_it_is(trained, sounds, tmp_path):
+    shutil.copytree(trained, tmp_path / "run")
+    before = {name: (tmp_path / "run" / name).stat().st_mtime_ns for name in ("last.safetensors", "state.pt")}
+    done = tiny.good("train", "folder", *words(sounds), "--run", tmp_path / "run")
+    assert "going on at step 6 of 6" in done.err
+    assert before == {name: (tmp_path / "run" / name).stat().st_mtime_ns for name in before}
+
+
+def test_fresh_moves_the_old_run_aside(trained, sounds, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(trained, run)
+    (run / "notes.txt").write_text("mine")
+    other = words(sounds, "seed=1", "schedule.epochs=1")
+    for number in (1, 2):
+        tiny.good("train", "folder", *other, "--run", run, "--fresh")
+        assert (tmp_path / f"run~{number}" / "last.safetensors").is_file()
+    assert (tmp_path / "run~1" / "notes.txt").read_text() == "mine"
+    assert not (run / "notes.txt").exists()
+    assert [line["step"] for line in numbers(run)] == [1, 2, 3, 3]
+
+
+def test_another_recipe_in_the_same_folder_is_refused(trained, sounds):
+    before = (trained / "recipe.yaml").read_bytes(), (trained / "last.safetensors").read_bytes()
+    done = tiny.slowfast("train", "folder", *words(sounds, "optim.lr=0.5", "seed=3"), "--run", trained)
+    assert done.code == 2
+    assert f"error: {trained / 'recipe.yaml'}: a run of another recipe" in done.err
+    assert "optim.lr: 0.05 there, 0.5 now; seed: 0 there, 3 now" in done.err
+    assert "--fresh" in done.err
+    assert before == ((trained / "recipe.yaml").read_bytes(), (trained / "last.safetensors").read_bytes())
+
+
+def test_what_is_no_part_of_learning_may_change(trained, sounds, tmp_path):
+    shutil.copytree(trained, tmp_path / "run")
+    shutil.copytree(sounds.parent, tmp_path / "elsewhere")
+    moved = words(tmp_path / "elsewhere" / sounds.name, "data.workers=1", "measured.top1=12")
+    tiny.good("train", "folder", *moved, "--run", tmp_path / "run")
+
+
+@pytest.mark.parametrize("fresh", [False, True])
+def test_two_trainings_on_one_folder(trained, sounds, tmp_path, fresh):
+    """The second says so and stops; what the first is writing to is neither moved nor touched."""
+    run = tmp_path / "run"
+    shutil.copytree(trained, run)
+    with (run / ".lock").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        before = {path.name: path.stat().st_mtime_ns for path in run.iterdir()}
+        done = tiny.slowfast("train", "folder", *words(sounds), "--run", run, *(["--fresh"] if fresh else []))
+        assert (done.code, done.err) == (
+            1, f"error: {run}: another slowfast is training here; wait for it, or choose --run\n"
+        )  # fmt: skip
+        after = {path.name: path.stat().st_mtime_ns for path in run.iterdir()}
+    assert {**after, ".lock": 0} == {**before, ".lock": 0}
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+@pytest.mark.parametrize("below", ["run", "deep/run"])
+def test_a_run_folder_that_cannot_be_made(sounds, tmp_path, below):
+    (tmp_path / "file").touch()
+    done = tiny.slowfast("train", "folder", *words(sounds), "--run", tmp_path / "file" / below)
+    assert done.code == 1
+    assert "cannot be written (" in done.err
+    assert "--run" in done.err
+    assert "defect" not in done.err
+    done = tiny.slowfast("train", "folder", *words(sounds), "--run", tmp_path / "file")
+    assert (done.code, "defect" in done.err, "--run" in done.err) == (1, False, True)
+
+
+def test_a_loss_that_explodes_names_the_step_and_what_is_left(sounds, tmp_path):
+    run = tmp_path / "run"
+    done = tiny.slowfast("train", "folder", *words(sounds, "optim.lr=1e30", "optim.ema=0"), "--run", run)
+    assert done.code == 1
+    assert "error: step " in done.err
+    assert "no checkpoint was written yet: try a lower optim.lr" in done.err
+    assert not (run / "state.pt").exists()
+    steady = words(sounds, "optim.lr=1e30", "optim.ema=0", "schedule.warmup_epochs=0")
+    recipe = load("folder", steady)
+    held = stage.fit
+    try:  # three good steps, a checkpoint, and then a step that is not
+        stage.fit = lambda *a, **options: _lowered(held, *a, **options)
+        with pytest.raises(SlowFastError, match=r"step \d: .*; the last good checkpoint is .*state\.pt \(step 3, epoch 1"):
+            list(stage.train(recipe, Run(tmp_path / "late"), device="cpu"))
+    finally:
+        stage.fit = held
+    assert all(value.isfinite().all() for value in load_state(tmp_path / "late" / "state.pt")["model"].values())
+
+
+def _lowered(fit, model, loss, batches, optimizer, schedule, steps, **options):
+    return fit(model, loss, batches, optimizer, lambda step: 1e-35 if step < 3 else 1.0, steps, **options)
+
+
+def test_averaged_weights_are_the_running_average(sounds):
+    decay = 0.5
+    recipe = recipe_of(sounds, f"optim.ema={decay}")
+    held = training.build(recipe, Share(), CPU, smoke=False)
+    twin = None
+    for step in stage._steps(held, range(6), 3):
+        now = {name: value.detach().clone() for name, value in held.model.named_parameters()}
+        twin = now if step.number == 1 else {name: decay * twin[name] + (1 - decay) * now[name] for name in now}
+        for name, value in held.averaged.module.named_parameters():
+            torch.testing.assert_close(value, twin[name], rtol=1e-5, atol=1e-7)
+    assert held.scored is held.averaged.module
+    statistics = dict(held.model.named_buffers())
+    assert all(torch.equal(value, statistics[name]) for name, value in held.scored.named_buffers())
+    assert any(not torch.equal(value, twin[name]) for name, value in held.model.named_parameters())
+
+
+def test_precise_norms_are_taken_before_scoring(sounds, tmp_path):
+    """From batches that are the same whenever the run gets there."""
+    recipe = recipe_of(sounds, "schedule.precise_norms=2", "optim.ema=0")
+    list(stage.train(recipe, Run(tmp_path / "whole"), name="folder", device="cpu"))
+    advance(recipe, tmp_path / "run", 3)
+    list(stage.train(recipe, Run(tmp_path / "run"), name="folder", device="cpu"))
+    same_run(tmp_path / "run", tmp_path / "whole")
+    plain = recipe_of(sounds, "optim.ema=0")
+    list(stage.train(plain, Run(tmp_path / "plain"), name="folder", device="cpu"))
+    assert numbers(tmp_path / "plain")[:3] == numbers(tmp_path / "whole")[:3]
+    one, other = (load_model(tmp_path / name).state_dict() for name in ("whole", "plain"))
+    assert any(not torch.equal(one[name], other[name]) for name in one if "running" in name)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        ["data.source=media"],
+        ["optim.accumulate=2", "optim.precision=bf16", "optim.clip_norm=0.5"],
+        ["optim.name=adamw", "optim.nesterov=false", "optim.label_smoothing=0.1", "augment.gain_db=3"],
+    ],
+    ids=lambda more: more[0],
+)
+def test_options_run_and_leave_nothing(sounds, tmp_path, monkeypatch, more):
+    monkeypatch.chdir(tmp_path)
+    done = tiny.good("train", "folder", *words(sounds, *more), "--smoke")
+    assert "epoch 1: loss " in done.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_dry_run_says_what_it_would_cost(sounds, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = tiny.good("train", "folder", *words(sounds), "--dry-run")
+    for told in ("parameters", "GFLOPs a view", "60 frames x 32 mels", "label 3", "peak memory", "6 (3 an epoch)"):
+        assert told in done.out
+    assert "folder train: 12 of 12 segments (100.0%)" in done.out
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_dry_run_without_data_says_what_it_can(tmp_path):
+    done = tiny.slowfast("train", "esc10", f"data.root={tmp_path / 'none'}", "model.width=8", "optim.batch=4", "--dry-run")
+    assert done.code == 3
+    assert "parameters" in done.out
+    assert "slowfast extract --dataset esc10" in done.err
+
+
+def test_a_wrong_metric_is_found_before_the_first_step(sounds, tmp_path):
+    done = tiny.slowfast("train", "folder", *words(sounds, "metric=top_1"), "--run", tmp_path / "run")
+    assert done.code == 2
+    assert "metric: 'top_1' is not scored on folder; did you mean 'top1'?; there are top1, top5, map" in done.err
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_split_without_labels_teaches_nothing(kitchen):
+    unlabelled = load("epic", [f"data.root={kitchen}", *tiny.EPIC_WORDS, *tiny.EPIC_SCRATCH, "data.train=test"])
+    with pytest.raises(DataError, match="epic test: P33_01_0 has no label of every set .*set data.train to a split"):
+        training.build(unlabelled, Share(), CPU, smoke=False)
+    silent = load("epic", [f"data.root={kitchen}", *tiny.EPIC_WORDS, *tiny.EPIC_SCRATCH, "data.val=test"])
+    with pytest.raises(DataError, match="this split has no labels to score against"):
+        training.build(silent, Share(), CPU, smoke=False)
+
+
+def test_batches_have_to_part_evenly(sounds):
+    recipe = recipe_of(sounds, "optim.accumulate=2")
+    with pytest.raises(UsageError, match="optim.batch: 4 clips do not part into 4 processes x 2 parts"):
+        training.build(recipe, Share(rank=0, world=4), CPU, smoke=False)
+    recipe = recipe_of(sounds, "optim.sync_norms=true")
+    with pytest.raises(UsageError, match="optim.sync_norms: works on CUDA only, and this is cpu"):
+        training.build(recipe, Share(rank=0, world=2), CPU, smoke=False)
+    with pytest.raises(DataError, match="split train: 12 segments do not fill a batch of 16: set optim.batch to at most 12"):
+        training.build(recipe_of(sounds, "optim.batch=16"), Share(), CPU, smoke=False)
+
+
+def test_folds_are_held_out_in_turn(tmp_path):
+    root = tmp_path / "esc10"
+    for number, (name, source) in enumerate({"001 - Dog bark": "rain.wav", "009 - Rooster": "rooster.flac"}.items()):
+        for fold in range(1, 6):
+            samples = tiny.sound(source, 0.5, skip=0.1 * fold)
+            tiny.write(root / name / f"{fold}-{1000 * (number + 1) + fold}-A.wav", samples)
+    tiny.good("extract", "--dataset", "esc10", "--root", root, "-j", 1, "frontend.mels=32", "frontend.hop_ms=10")
+    command = [
+        "esc10", f"data.root={root}", *tiny.MODEL, "frontend.hop_ms=10", "data.clip_seconds=0.4", "optim.batch=4",
+        "schedule.epochs=1", "~schedule.warmup_epochs", "~schedule.validate_every",
+    ]  # fmt: skip
+    for fold in (2, 5):
+        recipe = load("esc10", [*command[1:], f"data.fold={fold}"])
+        held = training.build(recipe, Share(), CPU, smoke=False)
+        assert {segment.id[0] for segment in held.val.segments} == {str(fold)}
+        assert {segment.id[0] for segment in held.train.segments} == set("12345") - {str(fold)}
+        assert held.val.classes["label"][8] != held.val.classes["label"][9]
+        assert len(held.val.classes["label"]) == 10
+    done = tiny.good("train", *command, "data.fold=3", "--run", tmp_path / "run")
+    assert "esc10 train3: 8 of 8 segments (100.0%); esc10 test3: 2 of 2 segments" in done.err
+    done = tiny.slowfast("train", *command, "data.fold=6", "--run", tmp_path / "run")
+    assert (done.code, "data.fold" in done.err) == (2, True)
+
+
+def test_two_processes_train_as_one_does(trained, sounds, tmp_path):
+    """`--gpus 2` without a GPU: gloo. With norms that do not see the batch the numbers are those of one process."""
+    more = [f"model.init={trained}", "model.freeze_norms=all", "model.dropout=0", "optim.lr=0.001"]
+    still = ["augment.freq_masks=0", "augment.time_masks=0", "augment.warp=0", "augment.roll=false", "augment.mix=0"]
+    command = ["train", "folder", *words(sounds, *more, *still)]
+    tiny.good(*command, "--run", tmp_path / "one")
+    done = tiny.process(*command, "--run", tmp_path / "two", "--gpus", "2")
+    assert done.code == 0, done.err
+    assert done.err.count("from other weights: loaded") == 1  # one of them speaks
+    one, two = numbers(tmp_path / "one"), numbers(tmp_path / "two")
+    assert len(one) == len(two) == 8
+    for mine, theirs in zip(one, two, strict=True):
+        assert theirs == pytest.approx(mine, rel=1e-4)
+    alone, both = (load_model(tmp_path / name).state_dict() for name in ("one", "two"))
+    for name, value in alone.items():
+        torch.testing.assert_close(both[name], value, rtol=1e-3, atol=1e-5)
+
+
+def test_gpus_are_counted_before_anything_starts(monkeypatch):
+    from slowfast_cli.cli import train as command
+
+    cuda = SimpleNamespace(device_count=lambda: 1, is_available=lambda: True)
+    monkeypatch.setattr(torch, "cuda", cuda)
+    with pytest.raises(SlowFastError, match="--gpus 2: this machine has 1"):
+        command.torchrun(2)
+
+
+def test_the_command_starts_itself_in_each_process(monkeypatch):
+    from torch.distributed import run
+
+    from slowfast_cli.cli import train as command
+
+    started = []
+    monkeypatch.setattr(run, "run", started.append)
+    for given in (["--gpus", "2"], ["--gpus=2"]):
+        words = ["train", "epic", "--run", "here", *given, "optim.lr=2", "--debug"]
+        monkeypatch.setattr(command.sys, "argv", ["slowfast", *words])
+        with pytest.raises(SystemExit) as end:
+            command.torchrun(2)
+        assert end.value.code == 0
+        assert (started[-1].training_script, started[-1].module, started[-1].nproc_per_node) == ("slowfast_cli", True, "2")
+        assert started[-1].training_script_args == ["train", "epic", "--run", "here", "optim.lr=2", "--debug"]
+
+
+def test_scores_are_told_as_they_come(sounds, tmp_path):
+    events = list(stage.train(recipe_of(sounds), Run(tmp_path / "run"), name="folder", device="cpu"))
+    kinds = [type(event) for event in events]
+    assert kinds == [Started, Step, Step, Step, Scored, Step, Step, Step, Scored, Finished]
+    first, second = (event for event in events if isinstance(event, Scored))
+    assert first.best
+    assert second.best is (second.scores.values["top1"] > first.scores.values["top1"])
+    assert (first.scores.found, first.scores.listed) == (6, 6)
+    assert copy.copy(events[0]).parameters > 1000

@@ -45,3 +45,25 @@ def model(name: str) -> tuple[dict, dict[str, torch.Tensor], torch.Tensor, dict[
     x = np.random.Generator(np.random.PCG64(seed)).standard_normal(tuple(shape)).astype(np.float32)
     outputs = dict(np.load(REFERENCE / "models" / f"{name}.npz"))
     return told, {key: torch.from_numpy(np.array(value)) for key, value in state.items()}, torch.from_numpy(x), outputs
+
+
+def asf_name(ours: str) -> str:
+    """What the reference calls a tensor of ours."""
+    name = ours
+    for path, number in (("slow", 0), ("fast", 1)):
+        name = name.replace(f"trunk.stages.{path}_stem", f"s1.pathway{number}_stem")
+        for stage in range(2, 6):
+            name = name.replace(f"trunk.stages.{path}_res{stage}.", f"s{stage}.pathway{number}_res")
+    for at, stage in enumerate(("stem", "res2", "res3", "res4"), 1):
+        name = name.replace(f"trunk.laterals.f2s_{stage}.conv", f"s{at}_fuse.conv_f2s")
+        name = name.replace(f"trunk.laterals.f2s_{stage}.norm", f"s{at}_fuse.bn")
+    name = name.replace("shortcut.conv", "branch1").replace("shortcut.norm", "branch1_bn")
+    name = name.replace("heads.linears.label.0", "head.projection")
+    for labels in ("verb", "noun"):
+        name = name.replace(f"heads.linears.{labels}.0", f"head.projection_{labels}")
+    if "_stem" in name:
+        name = name.replace(".norm", ".bn")
+    for letter in "abc":
+        name = name.replace(f".{letter}_norm", f".branch2.{letter}_bn")
+        name = name.replace(f".{letter}.weight", f".branch2.{letter}.weight")
+    return name

@@ -24,8 +24,15 @@ PARTS = {"train": 4, "val": 2, "test": 2}
 SCHEDULE = ["schedule.epochs=2", "~schedule.warmup_epochs", "~schedule.validate_every", "optim.batch=4"]
 MODEL = ["model.width=8", "frontend.mels=32", "data.workers=0"]
 # Everything that draws at random is on: a resumed run has to repeat it.
-WORDS = [*MODEL, *SCHEDULE, "data.clip_seconds=0.6", "augment.warp=3", "augment.freq_width=8", "augment.time_width=9",
-         "optim.ema=0.5"]
+WORDS = [
+    *MODEL,
+    *SCHEDULE,
+    "data.clip_seconds=0.6",
+    "augment.warp=3",
+    "augment.freq_width=8",
+    "augment.time_width=9",
+    "optim.ema=0.5",
+]
 EPIC_WORDS = [*MODEL, *SCHEDULE, "data.clip_seconds=0.5", "data.views=2", "schedule.precise_norms=1"]
 EPIC_SCRATCH = ["~model.init", "~model.freeze_norms"]
 TRAIN_COLUMNS = (

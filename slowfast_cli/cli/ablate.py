@@ -57,8 +57,8 @@ def ablate(
             )
         table = next(iter(tables))
     if dry_run:
-        chosen = stage.rows(source, table)
-        rows = [stage.sized(each, built, title) for title, (each, built) in chosen.items() if not row or title in row]
+        chosen = stage.rows(source, table, row or ())
+        rows = [stage.sized(each, built, title) for title, (each, built) in chosen.items()]
     else:
         folder = out or name(source.name, [*words, f"table-{table}"])
         rows = _run(source, table, folder, row or [], device)

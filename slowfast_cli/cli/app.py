@@ -69,6 +69,9 @@ def main() -> None:
         # Whoever read our output has had enough (``| head``): nothing more to say, nor to flush.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except OSError as error:  # a disk that is full or read-only where nothing closer to it has said so
+        _tell(f"{error.filename or 'slowfast'}: {error.strerror or error}; --debug shows where", debug)
+        sys.exit(1)
     except Exception as error:  # a defect of ours: the one place that must not let it through as a wall of text
         asked = "a defect of slowfast: please report it, with --debug and `slowfast doctor`"
         _tell(f"{type(error).__name__}: {error} ({asked})", debug)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,6 +15,7 @@ from slowfast_cli.types import UsageError
 if TYPE_CHECKING:
     from slowfast_cli.recipe.schema import Recipe
     from slowfast_cli.stages.evaluate import Evaluated
+    from slowfast_cli.stages.figures import Compared
 
 EPILOG = (
     "Examples:  slowfast evaluate vggsound  |  slowfast evaluate epic --weights runs/epic/default --split val  |  "
@@ -56,6 +58,7 @@ def evaluate(
         torchrun(gpus)
     from slowfast_cli.cli import show
     from slowfast_cli.engine import distributed
+    from slowfast_cli.engine.checkpoint import make_folder
     from slowfast_cli.recipe.load import check, override, read
     from slowfast_cli.stages import evaluate as stage
     from slowfast_cli.stages.obtain import weight_file
@@ -65,6 +68,8 @@ def evaluate(
     source = override(read(recipe), words)
     checked = check(source)
     path = weight_file(weights or str(name(source.name, words)), offline=offline)
+    folder = make_folder(out or path.parent / "evaluation" / split)
+    theirs = stage.predictions_of(compare, split) if compare else None
     bar: show.Bar | None = None
 
     def tick(done: int, total: int) -> None:
@@ -81,17 +86,36 @@ def evaluate(
         distributed.leave()
     if rank:
         return
-    folder = out or path.parent / "evaluation" / split
-    folder.mkdir(parents=True, exist_ok=True)
     stage.save_predictions(found, folder / "predictions.npz")
-    _print(found, f"{source.name}: {path}", as_json)
     if submission:
         show.say(f"submission: {stage.write_submission(found, submission).absolute()}")
-    _files(found, checked, path, folder, compare, above, plots, device)
+    _tell(found, f"{source.name}: {path}", folder, theirs, above, plots, as_json)
+    if plots:
+        _draw_maps(checked, path, found, folder, device)
+
+
+def _tell(
+    found: Evaluated, title: str, folder: Path, theirs: Path | None, above: float, plots: bool, as_json: bool
+) -> None:
+    from slowfast_cli.cli import show
+    from slowfast_cli.stages import figures
+    from slowfast_cli.stages.evaluate import load_tables
+
+    other = load_tables(theirs, found.corpus) if theirs else {}
+    _print(found, figures.compared(found, other, above) if theirs else {}, title, above, as_json)
+    for written in figures.write(found, folder, other=other, above=above, draw=plots):
+        show.say(f"wrote {written}")
     show.say(f"done: {folder.absolute()}")
 
 
-def _print(found: Evaluated, title: str, as_json: bool) -> None:
+def _draw_maps(recipe: Recipe, weights: Path, found: Evaluated, folder: Path, device: str) -> None:
+    from slowfast_cli.cli import show
+    from slowfast_cli.stages import figures
+
+    show.say(f"wrote {figures.feature_maps(recipe, weights, found.corpus, folder / 'feature-maps.png', device)}")
+
+
+def _print(found: Evaluated, compared: Compared, title: str, above: float, as_json: bool) -> None:
     from slowfast_cli.cli import show
 
     if found.scores is None:
@@ -103,43 +127,15 @@ def _print(found: Evaluated, title: str, as_json: bool) -> None:
             "published": dict(found.published),
             "found": scores.found,
             "listed": scores.listed,
+            **({"compared": _plain(compared)} if compared else {}),
         }
         typer.echo(json.dumps(plain))
     else:
         show.scores(found.scores, found.published, title)
-    for failure in found.corpus.missing[:3]:
-        show.say(f"not scored: {failure.id}: {failure.reason}")
-    if len(found.corpus.missing) > 3:
-        show.say(f"not scored: {len(found.corpus.missing) - 3} more")
-
-
-def _files(
-    found: Evaluated,
-    recipe: Recipe,
-    weights: Path,
-    folder: Path,
-    compare: Path | None,
-    above: float,
-    plots: bool,
-    device: str,
-) -> None:
-    from slowfast_cli.cli import show
-    from slowfast_cli.stages import figures
-
-    other = None
-    if compare:
-        from slowfast_cli.stages.evaluate import load_tables
-
-        theirs = (
-            compare / "predictions.npz"
-            if (compare / "predictions.npz").is_file()
-            else compare / "evaluation" / folder.name / "predictions.npz"
-        )
-        other = load_tables(theirs, found.corpus)
-        for labels, (ours, others) in figures.compared(found, other, above).items():
+        for labels, (ours, theirs) in compared.items():
             rows = [
                 [gain.name, f"{gain.better:.1f}", f"{gain.worse:.1f}", f"{sign}{gain.points:.1f}"]
-                for sign, gains in (("+", ours), ("-", others))
+                for sign, gains in (("+", ours), ("-", theirs))
                 for gain in gains
             ]
             show.table(
@@ -147,8 +143,14 @@ def _files(
                 ["class", "better", "worse", "points"],
                 rows,
             )
-    for path in figures.write(found, folder, other=other, above=above, draw=plots):
-        show.say(f"wrote {path}")
-    if plots:
-        path = figures.feature_maps(recipe, weights, found.corpus, folder / "feature-maps.png", device)
-        show.say(f"wrote {path}")
+    for failure in found.corpus.missing[:3]:
+        show.say(f"not scored: {failure.id}: {failure.reason}")
+    if len(found.corpus.missing) > 3:
+        show.say(f"not scored: {len(found.corpus.missing) - 3} more")
+
+
+def _plain(compared: Compared) -> dict[str, object]:
+    return {
+        labels: {"better": [asdict(gain) for gain in ours], "worse": [asdict(gain) for gain in theirs]}
+        for labels, (ours, theirs) in compared.items()
+    }

@@ -99,17 +99,21 @@ def _print(answer: Answer, best: dict[str, list[Top]], *, as_json: bool, many: b
     place = f"{answer.start:.2f}-{answer.end:.2f} s" if slides else ""
     if slides:  # a line a window: a long recording has thousands
         told = "; ".join(", ".join(f"{line.label} {line.score:.0%}" for line in lines[:3]) for lines in best.values())
-        show.out.print(f"{str(answer.path) + '  ' if many else ''}{place}  {told}", soft_wrap=True, markup=False)
+        show.out.print(f"{_name(answer) + '  ' if many else ''}{place}  {told}", soft_wrap=True, markup=False)
         return
     for labels, lines in best.items():
-        title = str(answer.path) + (f" - {labels}" if len(best) > 1 else "")
+        title = _name(answer) + (f" - {labels}" if len(best) > 1 else "")
         show.table(title, ["", "score"], [[line.label, f"{line.score:.1%}"] for line in lines])
+
+
+def _name(answer: Answer) -> str:
+    return str(answer.path).encode("utf-8", "replace").decode()  # one that is not UTF-8 could not be printed
 
 
 def _plain(answer: Answer, labels: str, lines: list[Top]) -> dict[str, Any]:
     top = [{"label": line.label, "index": line.index, "score": round(line.score, 6)} for line in lines]
-    path = str(answer.path).encode("utf-8", "replace").decode()  # a name that is not UTF-8 has no place in JSON
-    return {"path": path, "start": round(answer.start, 3), "end": round(answer.end, 3), "set": labels, "top": top}
+    start, end = round(answer.start, 3), round(answer.end, 3)
+    return {"path": _name(answer), "start": start, "end": end, "set": labels, "top": top}
 
 
 def _lines(answer: Answer, best: dict[str, list[Top]]) -> Iterator[list[Any]]:
@@ -126,12 +130,13 @@ def _csv(path: Path | None) -> Iterator[Any]:
         yield None
         return
     try:
-        with path.open("w", encoding="utf-8", newline="") as file:
-            rows = csv.writer(file, lineterminator="\n")
-            rows.writerow(COLUMNS)
-            yield rows
+        file = path.open("w", encoding="utf-8", newline="")
     except OSError as error:
         raise SlowFastError(f"--csv {path}: cannot be written ({error.strerror or error})") from error
+    with file:
+        rows = csv.writer(file, lineterminator="\n")
+        rows.writerow(COLUMNS)
+        yield rows
 
 
 def _unsure(predictor: Predictor) -> None:

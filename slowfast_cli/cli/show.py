@@ -6,6 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Iterable, Mapping
+from typing import Literal
 
 from rich.console import Console
 from rich.markup import escape
@@ -31,7 +32,10 @@ def table(title: str, columns: Iterable[str], rows: Iterable[Iterable[str]], *, 
         out.print(f"[bold]{escape(title)}[/bold]", soft_wrap=True)
     shown = Table()
     for number, column in enumerate(columns):
-        shown.add_column(escape(column), justify="left" if number < left else "right", overflow="fold")
+        # Beside numbers, a row's name stays on one line; in a table of text every column may fold.
+        name_of_row = left == 1 and not number
+        side: Literal["left", "right"] = "left" if number < left else "right"
+        shown.add_column(escape(column), justify=side, overflow="fold", no_wrap=name_of_row)
     for row in rows:
         shown.add_row(*(escape(cell) for cell in row))
     out.print(shown)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -19,7 +18,7 @@ app = typer.Typer(help="List, download, convert, export and describe weights.", 
 def ls(as_json: options.Json = False) -> None:
     """List the official weights: expected score, licence, whether they are here."""
     from slowfast_cli.cli import show
-    from slowfast_cli.weights.catalogue import CATALOGUE
+    from slowfast_cli.weights.catalogue import CATALOGUE, describe
     from slowfast_cli.weights.download import target
 
     rows = []
@@ -28,8 +27,7 @@ def ls(as_json: options.Json = False) -> None:
         here = goal.path.is_file()
         published = ", ".join(f"{key} {value:g}" for key, value in list(entry.published.items())[:3])
         if as_json:
-            plain = {**asdict(entry), "path": str(goal.path) if here else None}
-            typer.echo(json.dumps(plain))
+            typer.echo(json.dumps({**describe(entry), "path": str(goal.path) if here else None}))
         front = entry.frontend
         rows.append(
             [

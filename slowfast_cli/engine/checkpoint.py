@@ -13,6 +13,19 @@ import torch
 from slowfast_cli.types import SlowFastError
 
 
+def make_folder(path: Path) -> Path:
+    """Make a folder and those above it, if they are not there.
+
+    Raises:
+        SlowFastError: It cannot be made.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SlowFastError(f"{path}: cannot be written: {error.strerror or error}; choose another folder") from error
+    return path
+
+
 def write_whole(path: Path, write: Callable[[Path], None]) -> None:
     """Call ``write`` with a temporary name beside ``path``, then rename: readers see the old file or the new one.
 

@@ -46,7 +46,7 @@ def join() -> Share:
 def leave() -> None:
     """Leave the other processes."""
     if distributed.is_available() and distributed.is_initialized():
-        gc.collect()  # a wrapped model holds on to the group in cycles, and its threads then abort the exit now and then
+        gc.collect()  # a wrapped model holds the group in cycles, whose threads then abort the exit now and then
         distributed.destroy_process_group()
 
 
@@ -95,7 +95,7 @@ def average_buffers(model: nn.Module, share: Share) -> None:
     for buffer in model.buffers() if share.world > 1 else ():
         if buffer.is_floating_point():
             distributed.all_reduce(buffer)
-            buffer /= share.world
+            buffer.div_(share.world)
 
 
 def barrier(share: Share) -> None:

@@ -18,8 +18,8 @@ F2S = Lateral(src="fast", dst="slow", kernel=7)
 # it; "-strided" is the text's variant: one frame in 4 of the common spectrogram (ASF Sec. 3).
 SLOW_ALONE = replace(SLOW, stride=1)
 
-# Not published: half as deep and narrow, alpha = 8, beta = 2, for a few hundred clips.
-SMALL_SLOW, SMALL_FAST = replace(SLOW, stride=8, width=16, depth=R26), replace(FAST, width=8, depth=R26)
+# Not published: half as deep and narrow, beta = 2, for a few hundred clips.
+SMALL_SLOW, SMALL_FAST = replace(SLOW, width=16, depth=R26), replace(FAST, width=8, depth=R26)
 
 # ASF Table 4: ResNet50 as He et al. have it, and the same with its 3x3 kernels split in time and frequency.
 RESNET = Pathway(time=(7, 3, 3, 3, 3), time_in="middle", halve_time=("res3", "res4", "res5"))

@@ -173,8 +173,8 @@ def _complaints(error: ValidationError, source: Source) -> Iterator[str]:
             case "value_error":
                 yield place + problem["msg"].removeprefix("Value error, ")
             case _:
-                message = problem["msg"].removeprefix("Input ").replace("valid ", "")
-                yield f"{place}{problem['input']!r} {message[0].lower() + message[1:]}"
+                told = problem["msg"].removeprefix("Input ").replace("a valid integer", "an integer")
+                yield f"{place}{problem['input']!r} {(told[0].lower() + told[1:]).replace('valid ', '')}"
 
 
 def fields_at(parents: Sequence[str]) -> list[str]:

@@ -8,15 +8,15 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from slowfast_cli.engine.checkpoint import write_whole
+from slowfast_cli.engine.checkpoint import make_folder, write_whole
 from slowfast_cli.recipe.load import Source, changed, check, did_you_mean
 from slowfast_cli.recipe.schema import Recipe, Row
-from slowfast_cli.stages import inspect
+from slowfast_cli.stages import assemble, inspect
 from slowfast_cli.stages import train as training
 from slowfast_cli.stages.evaluate import evaluate
 from slowfast_cli.stages.run import Run
 from slowfast_cli.stages.table import Table, TableRow, comma_separated, latex, markdown, plain
-from slowfast_cli.types import DataError, UsageError
+from slowfast_cli.types import Corpus, DataError, UsageError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,11 +38,16 @@ class RowFinished:
 Event = RowStarted | RowFinished | training.Event
 
 
-def rows(source: Source, table: str) -> dict[str, tuple[Row, Recipe]]:
+def rows(source: Source, table: str, only: Sequence[str] = ()) -> dict[str, tuple[Row, Recipe]]:
     """The rows of a recipe's table, each with the recipe that makes it.
 
+    Args:
+        source: The recipe.
+        table: Which of its tables.
+        only: Names of the rows; all by default.
+
     Raises:
-        UsageError: No such table, or a row that does not hold together.
+        UsageError: No such table or row, or a row that does not hold together.
     """
     tables = check(source).tables
     if table not in tables:
@@ -50,7 +55,10 @@ def rows(source: Source, table: str) -> dict[str, tuple[Row, Recipe]]:
         raise UsageError(
             f"{source.path.name}: --table {table}: no such table{did_you_mean(table, tables) or f'; {named}'}"
         )
-    return {name: (row, check(changed(source, row.set))) for name, row in tables[table].items()}
+    if unknown := set(only) - set(tables[table]):
+        raise UsageError(f"--row {', '.join(sorted(unknown))}: table {table} has the rows {', '.join(tables[table])}")
+    chosen = {name: row for name, row in tables[table].items() if not only or name in only}
+    return {name: (row, check(changed(source, row.set))) for name, row in chosen.items()}
 
 
 def sized(row: Row, recipe: Recipe, name: str) -> TableRow:
@@ -74,30 +82,31 @@ def ablate(
     Raises:
         SlowFastError: Anything the user can mend; finished rows stay finished.
     """
-    chosen = {name: found for name, found in rows(source, table).items() if not only or name in only}
-    if unknown := set(only) - set(chosen):
-        raise UsageError(
-            f"--row {', '.join(sorted(unknown))}: table {table} has the rows {', '.join(rows(source, table))}"
-        )
+    chosen = rows(source, table, only)
+    for name, (_, recipe) in chosen.items():
+        Run(folder / slug(name)).require(recipe)  # numbers that are there are those of this very row
     done: list[TableRow] = []
     for name, (row, recipe) in chosen.items():
         run = Run(folder / slug(name))
         result = run.folder / "result.json"
         yield RowStarted(name=name, run=run.folder, finished=result.is_file())
         if not result.is_file():
+            _require_labels(assemble.corpus(recipe, "test"))
             yield from training.train(recipe, run, name=source.name, device=device)
             found = evaluate(recipe, run.best if run.best.is_file() else run.last, device=device)
-            if found.scores is None:
-                raise DataError(
-                    f"{recipe.data.corpus} {recipe.split('test')}: has no labels: set data.test to a split that has"
-                )
-            values = dict(found.scores.values)
+            values = dict(found.scores.values) if found.scores else {}
             write_whole(result, lambda part, values=values: _dump(part, values))  # type: ignore[misc]
         size = sized(row, recipe, name)
         scored = json.loads(result.read_text(encoding="utf-8"))
         done.append(TableRow(name=name, ours={**size.ours, **scored}, published=row.published))
         yield RowFinished(row=done[-1])
         write(Table(title=f"{source.name}, table {table}", rows=tuple(done)), folder)
+
+
+def _require_labels(found: Corpus) -> None:
+    """Find out before the row is trained, not after."""
+    if not all(segment.targets for segment in found.segments):
+        raise DataError(f"{found.name} {found.split}: has no labels: set data.test to a split that has")
 
 
 def slug(name: str) -> str:
@@ -107,7 +116,7 @@ def slug(name: str) -> str:
 
 def write(table: Table, folder: Path) -> None:
     """Write the table's files: table.md, table.csv, table.tex, table.json."""
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     texts = {
         "md": markdown(table),
         "csv": comma_separated(table),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from slowfast_cli.data import labels
-from slowfast_cli.engine.checkpoint import write_whole
+from slowfast_cli.engine.checkpoint import make_folder, write_whole
 from slowfast_cli.types import WeightsError
 from slowfast_cli.weights import convert_asf
 from slowfast_cli.weights.catalogue import UNVERIFIED_ORDER
@@ -52,7 +52,10 @@ def convert(source: Path, out: Path, *, licence: str = "", scores: Mapping[str, 
             f"{source}: not a checkpoint of Auditory Slow-Fast: its tensors are called {seen} ...; "
             "those are called s1.pathway0_stem.conv.weight ..., head.projection..."
         )
-    found = convert_asf.convert(state, cfg)
+    try:
+        found = convert_asf.convert(state, cfg)
+    except WeightsError as error:
+        raise WeightsError(f"{source}: {error}") from error
     if found.front_end is None or found.clip_seconds is None:
         raise WeightsError(
             f"{source}: says nothing of its front end, and its heads ({dict(found.heads)}) are not the published ones: "
@@ -78,7 +81,7 @@ def convert(source: Path, out: Path, *, licence: str = "", scores: Mapping[str, 
             f"{source}: {len(told.fresh)} tensors are missing, as {told.fresh[0]}: a truncated or foreign checkpoint; "
             f"{len(told.loaded)} were found, {len(told.unused)} not expected{_named(told.unused)}"
         )
-    out.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(out.parent)
     write_whole(out, lambda part: save(part, found.state, card))
     return Converted(path=out, card=card, told=told)
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -151,6 +153,23 @@ def save_predictions(evaluated: Evaluated, path: Path) -> Path:
     return path
 
 
+def predictions_of(run: Path, part: str) -> Path:
+    """The predictions of a run for a part of its corpus, where `slowfast evaluate` leaves them.
+
+    Args:
+        run: A run folder, or the folder of its predictions.
+        part: ``train``, ``val`` or ``test``.
+
+    Raises:
+        DataError: There are none.
+    """
+    places = [run / "predictions.npz", run / "evaluation" / part / "predictions.npz"]
+    found = next((place for place in places if place.is_file()), None)
+    if found is None:
+        raise DataError(f"{places[-1]}: no predictions there: run `slowfast evaluate` on that run first")
+    return found
+
+
 def load_tables(path: Path, corpus: Corpus) -> dict[str, tuple[per_class.ClassRow, ...]]:
     """The per-class tables of predictions that `save_predictions` wrote.
 
@@ -167,7 +186,7 @@ def load_tables(path: Path, corpus: Corpus) -> dict[str, tuple[per_class.ClassRo
                     )
                 tables[labels] = per_class.class_rows(file[f"scores_{labels}"], file[f"targets_{labels}"], names)
             return tables
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error) as error:
         raise DataError(
             f"{path}: not predictions that can be compared ({error}); run `slowfast evaluate` on that run first"
         ) from error

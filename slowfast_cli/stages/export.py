@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from slowfast_cli.engine.checkpoint import write_whole
+from slowfast_cli.engine.checkpoint import make_folder, write_whole
 from slowfast_cli.types import UsageError
 from slowfast_cli.weights.file import Card, read, save
 
@@ -48,6 +48,6 @@ def export(
         notes=(*card.notes, *notes),
         scores=card.scores if scores is None else scores,
     )
-    out.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(out.parent)
     write_whole(out, lambda part: save(part, state, card, dtype=torch.float16 if half else torch.float32))
     return card

@@ -25,6 +25,7 @@ from slowfast_cli.types import Corpus
 from slowfast_cli.weights.file import build
 
 Tables = Mapping[str, tuple[ClassRow, ...]]
+Compared = Mapping[str, tuple[tuple[Gain, ...], tuple[Gain, ...]]]  # by label set: done better by one, by the other
 STAGES_SHOWN = ("res3", "res5")  # ASF Fig. 3
 
 
@@ -63,7 +64,7 @@ def write(found: Evaluated, folder: Path, *, other: Tables | None, above: float,
         yield comparison_plot(*sides, folder / f"comparison-{labels}.png")
 
 
-def compared(found: Evaluated, other: Tables, above: float) -> dict[str, tuple[tuple[Gain, ...], tuple[Gain, ...]]]:
+def compared(found: Evaluated, other: Tables, above: float) -> Compared:
     """Classes that this model does better than another, and the other way round, by label set (ASF App. A)."""
     return {
         labels: (gains(rows, other[labels], above), gains(other[labels], rows, above))

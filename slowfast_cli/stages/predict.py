@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import glob
+import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
@@ -12,12 +14,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from slowfast_cli.data.sources import media_below
 from slowfast_cli.data.views import clip_samples, cut, spread, windows
 from slowfast_cli.engine import distributed
 from slowfast_cli.features.logmel import FrontEnd, LogMel
 from slowfast_cli.media import audio
+from slowfast_cli.media.source import shown
 from slowfast_cli.models.slowfast import Recogniser
-from slowfast_cli.types import MEDIA_SUFFIXES, DataError, Recording, Seconds, UsageError
+from slowfast_cli.types import MEDIA_SUFFIXES, DataError, Recording, Seconds, UsageError, WeightsError
 from slowfast_cli.weights.file import Card, build
 
 BATCH = 16  # windows in one forward pass
@@ -36,7 +40,7 @@ class Timeline:
     hop: Seconds
 
     def __post_init__(self) -> None:
-        if not 0 < self.hop <= self.window:
+        if not 0 < self.hop <= self.window < float("inf"):
             raise UsageError(f"--timeline {self.window:g}/{self.hop:g}: want 0 < hop <= window, in seconds, as 2.0/0.5")
 
 
@@ -91,13 +95,19 @@ class Predictor:
         self._device = distributed.device(device)
         self.card, model = build(weights)
         self._model: Recogniser = model.to(self._device)
-        self._front_end = FrontEnd(**self.card.front_end)  # type: ignore[arg-type]
+        try:
+            self._front_end = FrontEnd(**self.card.front_end)  # type: ignore[arg-type]
+        except (TypeError, ValueError) as error:
+            raise WeightsError(f"{weights}: its header does not describe a front end ({error})") from error
         self._log_mel = LogMel(self._front_end).to(self._device)
         self._clip = clip_samples(self.card.clip_seconds, self._front_end.rate)
 
-    def files(self, paths: Iterable[Path], timeline: Timeline | None = None) -> Iterator[Answer | Failed]:
-        """Answer for each file; one that fails is told and the others go on."""
+    def files(self, paths: Iterable[Path | Failed], timeline: Timeline | None = None) -> Iterator[Answer | Failed]:
+        """Answer for each file; one that fails, or has failed before, is told and the others go on."""
         for path in paths:
+            if isinstance(path, Failed):
+                yield path
+                continue
             try:
                 yield from self._windows(path, timeline) if timeline else [self._whole(path)]
             except DataError as error:
@@ -106,21 +116,22 @@ class Predictor:
     def _whole(self, path: Path) -> Answer:
         recording = Recording(id=str(path), path=path)
         rate = self._front_end.rate
-        seconds = audio.probe(recording).seconds
-        size = max(round(seconds * rate), 1)
-        cuts = [cut(0, size, self._clip, start) for start in spread(size, self._clip, self.card.views)]
-        if size <= self._clip:
-            cuts = cuts[:1]
-        pieces = [audio.read(recording, rate=rate, first=where.first, count=where.count) for where in cuts]
+        with _decoding(path):
+            seconds = audio.probe(recording).seconds
+            size = max(round(seconds * rate), 1)
+            cuts = [cut(0, size, self._clip, start) for start in spread(size, self._clip, self.card.views)]
+            if size <= self._clip:
+                cuts = cuts[:1]
+            pieces = [audio.read(recording, rate=rate, first=where.first, count=where.count) for where in cuts]
         scores = self._scores([piece for piece in pieces if len(piece)] or _nothing(path))
         return Answer(path=path, start=0.0, end=seconds, scores={name: rows.mean(0) for name, rows in scores.items()})
 
     def _windows(self, path: Path, timeline: Timeline) -> Iterator[Answer]:
         rate = self._front_end.rate
-        window, hop = clip_samples(timeline.window, rate), clip_samples(timeline.hop, rate)
+        window, hop = (max(clip_samples(seconds, rate), 1) for seconds in (timeline.window, timeline.hop))
         starts, held, pieces = 0, np.zeros(0, np.float32), list[np.ndarray]()
         ends: list[Seconds] = []
-        for block in audio.blocks(Recording(id=str(path), path=path), rate=rate):
+        for block in _blocks(path, rate):
             held = np.concatenate([held, block])
             while len(held) >= window:
                 pieces.append(held[:window].copy())
@@ -175,8 +186,22 @@ class Predictor:
         return torch.take_along_dim(logmel_B1TF, steps_BT[:, None, :, None], dim=2)
 
 
+@contextmanager
+def _decoding(path: Path) -> Iterator[None]:
+    """Turn what a decoder may raise of a broken file into an error of that file."""
+    try:
+        yield
+    except (ValueError, RuntimeError, ArithmeticError, LookupError, OSError) as error:
+        raise DataError(f"{shown(path)}: its decoder failed ({type(error).__name__}: {error})") from error
+
+
+def _blocks(path: Path, rate: int) -> Iterator[np.ndarray]:
+    with _decoding(path):
+        yield from audio.blocks(Recording(id=str(path), path=path), rate=rate)
+
+
 def _nothing(path: Path) -> list[np.ndarray]:
-    raise DataError(f"{path}: no sound in it: 0 samples decoded")
+    raise DataError(f"{shown(path)}: no sound in it: 0 samples decoded")
 
 
 def tops(answer: Answer, card: Card, k: int) -> dict[str, list[Top]]:
@@ -199,35 +224,33 @@ def tops(answer: Answer, card: Card, k: int) -> dict[str, list[Top]]:
     return found
 
 
-def sources(words: Sequence[str], stdin: TextIO) -> list[Path]:
-    """The files that words stand for.
+def sources(words: Sequence[str], stdin: TextIO) -> list[Path | Failed]:
+    """The files that words stand for; a folder or a pattern without any is a failure among them.
 
     Args:
         words: Files, folders (with all below), globs, a ``list.txt`` (a path a line), ``-`` (stdin).
         stdin: Where ``-`` reads from.
-
-    Raises:
-        DataError: A folder or a pattern without media.
     """
-    found: list[Path] = []
+    found: list[Path | Failed] = []
     for word in words:
         path = Path(word)
         if word == "-":
-            found += [Path(line.strip()) for line in stdin if line.strip()]
+            if isinstance(stdin, io.TextIOWrapper):
+                stdin.reconfigure(errors="surrogateescape")  # as the names of files
+            found += _paths(stdin)
         elif path.is_dir():
-            inside = sorted(file for file in path.rglob("*") if file.suffix.lower() in MEDIA_SUFFIXES)
-            if not inside:
-                raise DataError(
-                    f"{word}: a folder without sound or video files; they end in {', '.join(sorted(MEDIA_SUFFIXES))}"
-                )
-            found += inside
+            reason = f"a folder without sound or video files; they end in {', '.join(sorted(MEDIA_SUFFIXES))}"
+            found += list(media_below(path)) or [Failed(path=path, reason=f"{shown(path)}: {reason}")]
         elif path.suffix.lower() == ".txt" and path.is_file():
-            found += [Path(line.strip()) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+            with path.open(encoding="utf-8-sig", errors="surrogateescape") as lines:
+                found += _paths(lines)
         elif not path.exists() and glob.has_magic(word):
             matched = sorted(glob.glob(word, recursive=True))  # noqa: PTH207  (it takes absolute patterns too)
-            if not matched:
-                raise DataError(f"{word}: no file matches")
-            found += [Path(match) for match in matched]
+            found += _paths(matched) or [Failed(path=path, reason=f"{shown(word)}: no file matches")]
         else:
             found.append(path)
     return found
+
+
+def _paths(lines: Iterable[str]) -> list[Path]:
+    return [Path(line.strip()) for line in lines if line.strip()]

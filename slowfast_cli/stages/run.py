@@ -101,6 +101,11 @@ class Run:
         """
         written = self.folder / "recipe.yaml"
         if not written.is_file():
+            if self.state.is_file():
+                raise UsageError(
+                    f"{self.folder}: holds a training state, but no recipe.yaml to tell of which recipe: choose a "
+                    "folder with --run, or move it aside and start over with --fresh"
+                )
             return
         old = yaml.safe_load(written.read_text(encoding="utf-8"))
         before, now = dict(_flat(old)), dict(_flat(yaml.safe_load(to_yaml(recipe))))

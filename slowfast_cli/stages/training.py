@@ -163,8 +163,8 @@ def _require_labels(found: Corpus) -> None:
     bare = next((segment.id for segment in found.segments if segment.targets.keys() != found.classes.keys()), None)
     if bare is not None:
         raise DataError(
-            f"{found.name} {found.split}: {bare} has no label of every set ({', '.join(found.classes)}), so nothing can "
-            "be learned from it: set data.train to a split that is labelled"
+            f"{found.name} {found.split}: {bare} has no label of every set ({', '.join(found.classes)}), so nothing "
+            "can be learned from it: set data.train to a split that is labelled"
         )
 
 

@@ -182,6 +182,11 @@ _ENTRIES = (
 CATALOGUE: Mapping[str, Entry] = MappingProxyType({entry.name: entry for entry in _ENTRIES})
 
 
+def describe(entry: Entry) -> dict[str, object]:
+    """An entry as plain values, for JSON."""
+    return {name: dict(value) if isinstance(value, Mapping) else value for name, value in vars(entry).items()}
+
+
 def find(name: str) -> Entry:
     """The entry of that name.
 

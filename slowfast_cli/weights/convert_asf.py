@@ -10,13 +10,15 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 from torch import Tensor
 
 from slowfast_cli.models.spec import STAGES, Lateral, Net, Pathway
 from slowfast_cli.types import Seconds, Settings, WeightsError
+
+T = TypeVar("T", int, float)
 
 _STAGE, _PATH = r"^s(?P<stage>\d)", r"\.pathway(?P<path>\d)"
 _BLOCK, _CONV = _STAGE + _PATH + r"_res(?P<block>\d+)\.", r"branch2\.(?P<conv>[abc])"
@@ -34,6 +36,7 @@ RULES = (
 )
 PUBLISHED_ALPHA = 4
 FIXED: Settings = {"fft": 2048, "floor": 1e-6}  # of the reference's front end
+PARALLEL = "module."  # what DistributedDataParallel puts before every name
 LONGER_HOP = 4  # of the Slow stream alone (see `slowfast_cli.models.zoo`)
 
 
@@ -64,8 +67,9 @@ class Converted:
 
 def recognises(state: Mapping[str, Tensor]) -> bool:
     """Whether the names and shapes are those of Auditory Slow-Fast: 2-d convolutions under PySlowFast's names."""
-    stem = state.get("s1.pathway0_stem.conv.weight")
-    return stem is not None and stem.ndim == 4 and any(name.startswith("head.projection") for name in state)
+    names = {name.removeprefix(PARALLEL): value for name, value in state.items()}
+    stem = names.get("s1.pathway0_stem.conv.weight")
+    return stem is not None and stem.ndim == 4 and any(name.startswith("head.projection") for name in names)
 
 
 def convert(state: Mapping[str, Tensor], cfg: str | None) -> Converted:
@@ -79,7 +83,7 @@ def convert(state: Mapping[str, Tensor], cfg: str | None) -> Converted:
         WeightsError: Settings and shapes contradict each other, or it is no network of this family.
     """
     state = {
-        name.removeprefix("module."): value for name, value in state.items() if not name.endswith("num_batches_tracked")
+        name.removeprefix(PARALLEL): value for name, value in state.items() if not name.endswith("num_batches_tracked")
     }
     settings = _settings(cfg)
     names = _pathway_names(state)
@@ -87,7 +91,7 @@ def convert(state: Mapping[str, Tensor], cfg: str | None) -> Converted:
     alpha = _asked(settings, "SLOWFAST", "ALPHA")
     if alpha is None and len(names) == 2:
         notes.append(f"alpha is not in the file: {PUBLISHED_ALPHA}, as published")
-    net = _net(state, names, int(alpha or PUBLISHED_ALPHA))
+    net = _net(state, names, _number(int, "SLOWFAST.ALPHA", alpha or PUBLISHED_ALPHA))
     renamed = {_ours(name, names): value for name, value in state.items()}
     unexpected = tuple(name for name in state if _ours(name, names) == name)
     heads = {name.split(".")[2]: len(value) for name, value in renamed.items() if re.match(r"heads\..*bias$", name)}
@@ -115,6 +119,13 @@ def _settings(cfg: str | None) -> dict[str, Any]:
 def _asked(settings: Mapping[str, Any], section: str, field: str) -> Any:
     inside = settings.get(section)
     return inside.get(field) if isinstance(inside, dict) else None
+
+
+def _number(kind: type[T], name: str, value: Any) -> T:
+    try:
+        return kind(value)
+    except (TypeError, ValueError) as error:
+        raise WeightsError(f"the checkpoint's cfg has {name}: {value!r}: a number is right") from error
 
 
 def _pathway_names(state: Mapping[str, Tensor]) -> list[str]:
@@ -176,13 +187,13 @@ def _front_end(
     told = settings.get("AUDIO_DATA")
     if isinstance(told, dict) and {"SAMPLING_RATE", "WINDOW_LENGTH", "HOP_LENGTH", "CLIP_SECS"} <= set(told):
         front_end: Settings = {
-            "rate": int(told["SAMPLING_RATE"]),
-            "window_ms": float(told["WINDOW_LENGTH"]),
-            "hop_ms": float(told["HOP_LENGTH"]),
-            "mels": int(told.get("NUM_FREQUENCIES", 128)),
+            "rate": _number(int, "AUDIO_DATA.SAMPLING_RATE", told["SAMPLING_RATE"]),
+            "window_ms": _number(float, "AUDIO_DATA.WINDOW_LENGTH", told["WINDOW_LENGTH"]),
+            "hop_ms": _number(float, "AUDIO_DATA.HOP_LENGTH", told["HOP_LENGTH"]),
+            "mels": _number(int, "AUDIO_DATA.NUM_FREQUENCIES", told.get("NUM_FREQUENCIES", 128)),
             **FIXED,
         }
-        return front_end, float(told["CLIP_SECS"])
+        return front_end, _number(float, "AUDIO_DATA.CLIP_SECS", told["CLIP_SECS"])
     published = {("verb", "noun"): (24000, 10.0, 5.0, 1.999), ("label",): (16000, 20.0, 10.0, 5.119)}
     if tuple(sorted(heads, reverse=True)) not in published:
         return None, None

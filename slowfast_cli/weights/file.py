@@ -123,7 +123,7 @@ def _card(path: Path, header: Mapping[str, str]) -> Card:
             raise WeightsError(f"{path}: made by a newer slowfast; upgrade to use it")
         classes = {labels: tuple(names) for labels, names in plain.pop("classes").items()}
         return Card(net=from_plain(plain.pop("net")), classes=classes, notes=tuple(plain.pop("notes")), **plain)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise WeightsError(f"{path}: its header does not describe a slowfast model ({error!r})") from error
 
 

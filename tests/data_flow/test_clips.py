@@ -146,7 +146,9 @@ def test_lengths_are_looked_up_once(recording, monkeypatch):
     probe = audio.probe
     monkeypatch.setattr(module.audio, "probe", lambda each: asked.append(each.id) or probe(each))
     once = Recording(id="once", path=recording.path)
-    clips = make([Segment(id="a", recording=once), Segment(id="b", recording=once, stop=1.5)], DecodedSamples(FRONT_END))
+    clips = make(
+        [Segment(id="a", recording=once), Segment(id="b", recording=once, stop=1.5)], DecodedSamples(FRONT_END)
+    )
     for epoch in range(3):
         for segment in (0, 1):
             clips[Key(epoch, segment, -1)]

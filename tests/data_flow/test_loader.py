@@ -74,7 +74,7 @@ def test_each_view_is_predicted_once(world, clips):
 
 def test_a_split_smaller_than_a_batch_is_refused():
     require_clips(8, 8, "train")
-    with pytest.raises(DataError, match="split train: 7 segments do not fill a batch of 8: set optim.batch to at most"):
+    with pytest.raises(DataError, match=r"split train: 7 segments do not fill a batch of 8: set optim\.batch"):
         require_clips(7, 8, "train")
 
 

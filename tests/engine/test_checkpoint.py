@@ -34,7 +34,7 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path):
     with pytest.raises(SlowFastError, match="file: cannot be written: No space left on device; what was there before"):
         write_whole(path, half)
     assert path.read_text() == "old"
-    assert os.listdir(tmp_path) == ["file"]
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_an_interrupt_leaves_the_old_file(tmp_path):
@@ -47,7 +47,7 @@ def test_an_interrupt_leaves_the_old_file(tmp_path):
 
     with pytest.raises(KeyboardInterrupt):
         write_whole(path, interrupted)
-    assert (path.read_text(), os.listdir(tmp_path)) == ("old", ["file"])
+    assert (path.read_text(), list(tmp_path.iterdir())) == ("old", [path])
 
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path):

@@ -18,9 +18,7 @@ SCRIPT = Path(__file__).with_name("two_processes.py")
 
 def run(out, *launcher):
     command = [sys.executable, *launcher, str(SCRIPT), str(out)]
-    done = subprocess.run(
-        command, env=tiny.environment(), capture_output=True, text=True, timeout=120, check=False
-    )
+    done = subprocess.run(command, env=tiny.environment(), capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     return json.loads(out.read_text())
 
@@ -35,7 +33,7 @@ def test_two_processes_take_the_steps_of_one(tmp_path):
         assert rank["weights"] == pytest.approx(one["weights"], rel=1e-4, abs=1e-6)
         assert rank["running_mean"] == 0.5
         assert rank["clips"] == one["clips"] / 2
-        assert rank["stopped"] == one["stopped"] == "step 1: the loss is {'label': nan}"
+        assert rank["stopped"] == one["stopped"] == "step 2: the loss is {'label': nan}"
     assert one["running_mean"] == 0.0
     assert two[0]["weights"] == two[1]["weights"]
 
@@ -72,5 +70,5 @@ def test_nobody_to_meet_is_an_error_that_says_where(alone):
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_a_gpu_that_is_not_there(alone):
     assert distributed.device() == torch.device("cpu")
-    with pytest.raises(SlowFastError, match="--device cuda:3: torch .* sees no CUDA GPU; use --device cpu"):
+    with pytest.raises(SlowFastError, match=r"--device cuda:3: torch .* sees no CUDA GPU; use --device cpu"):
         distributed.device("cuda:3")

@@ -59,9 +59,7 @@ def model_of(seed=0, **options):
 def run(model, steps, *, optim=None, batches=None, how=None, schedule=None, scaler=None):
     optim = optim or optimizer(model, "sgd", **SGD)
     schedule = schedule or (lambda step: 1.0)
-    return list(
-        fit(model, loss, batches or stream(), optim, schedule, range(steps), how=how or How(), scaler=scaler)
-    )
+    return list(fit(model, loss, batches or stream(), optim, schedule, range(steps), how=how or How(), scaler=scaler))
 
 
 def same(one, other):
@@ -125,11 +123,9 @@ def test_a_gradient_that_is_not_finite_stops_before_the_step():
     model = model_of()
     kept = copy.deepcopy(model)
     steps = fit(model, root, stream(), optimizer(model, "sgd", **SGD), lambda step: 1.0, range(2), how=How())
-    with pytest.raises(LossNotFiniteError, match="step 1: the gradient is nan, the loss {'verb': "):
+    with pytest.raises(LossNotFiniteError, match=r"step 1: the gradient is nan, the loss {'verb': "):
         next(steps)
-    assert all(
-        torch.equal(one, other) for one, other in zip(model.parameters(), kept.parameters(), strict=True)
-    )
+    assert all(torch.equal(one, other) for one, other in zip(model.parameters(), kept.parameters(), strict=True))
 
 
 def test_parts_of_a_batch_make_the_step_of_the_whole():
@@ -196,9 +192,7 @@ def test_going_on_repeats_the_run_bit_for_bit(cut, name):
     second.load_state_dict(state[0])
     optim = optimizer(second, name, **settings)
     optim.load_state_dict(state[1])
-    rest = list(
-        fit(second, loss, stream(cut, augment=0.1), optim, lambda step: 1.0, range(cut, 6), how=how)
-    )
+    rest = list(fit(second, loss, stream(cut, augment=0.1), optim, lambda step: 1.0, range(cut, 6), how=how))
     assert [(step.number, step.losses) for step in rest] == [(step.number, step.losses) for step in seen[cut:]]
     assert same(whole, second)
 

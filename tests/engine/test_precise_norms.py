@@ -22,9 +22,7 @@ def recogniser(freeze="none"):
 @pytest.fixture(scope="module")
 def batches():
     torch.manual_seed(1)
-    return [
-        Batch(signals={"logmel": 3 * torch.randn(4, 1, 40, 32) - 5}, targets={}, ids=("a",) * 4) for _ in range(3)
-    ]
+    return [Batch(signals={"logmel": 3 * torch.randn(4, 1, 40, 32) - 5}, targets={}, ids=("a",) * 4) for _ in range(3)]
 
 
 def twin(model, batches):

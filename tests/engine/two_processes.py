@@ -1,4 +1,4 @@
-"""What each of several processes does in `test_distributed`: `python two_processes.py OUT.json`, alone or in torchrun."""
+"""What each process does in `test_distributed`: `python two_processes.py OUT.json`, alone or under torchrun."""
 
 import json
 import sys

@@ -100,7 +100,7 @@ def test_settings_no_recipe_has_are_read_from_the_checkpoint():
         pathways={"slow": slow, "fast": fast}, laterals={"f2s": Lateral(src="fast", dst="slow", kernel=5, ratio=3)}
     )
     model = Recogniser(net, {"label": 7})
-    theirs = {_their_name(name): value for name, value in model.state_dict().items()}
+    theirs = {golden.asf_name(name): value for name, value in model.state_dict().items()}
     cfg = yaml.safe_dump(
         {
             "SLOWFAST": {"ALPHA": 8},
@@ -122,22 +122,3 @@ def test_settings_no_recipe_has_are_read_from_the_checkpoint():
     x = {"logmel": torch.randn(2, 1, 151, 40)}
     with torch.inference_mode():
         torch.testing.assert_close(other.eval()(x)["label"], model.eval()(x)["label"])
-
-
-def _their_name(ours: str) -> str:
-    name = ours
-    for path, number in (("slow", 0), ("fast", 1)):
-        name = name.replace(f"trunk.stages.{path}_stem", f"s1.pathway{number}_stem")
-        for stage in range(2, 6):
-            name = name.replace(f"trunk.stages.{path}_res{stage}.", f"s{stage}.pathway{number}_res")
-    for at, stage in enumerate(("stem", "res2", "res3", "res4"), 1):
-        name = name.replace(f"trunk.laterals.f2s_{stage}.conv", f"s{at}_fuse.conv_f2s")
-        name = name.replace(f"trunk.laterals.f2s_{stage}.norm", f"s{at}_fuse.bn")
-    name = name.replace("shortcut.conv", "branch1").replace("shortcut.norm", "branch1_bn")
-    name = name.replace("heads.linears.label.0", "head.projection")
-    if "_stem" in name:
-        name = name.replace(".norm", ".bn")
-    for letter in "abc":
-        name = name.replace(f".{letter}_norm", f".branch2.{letter}_bn")
-        name = name.replace(f".{letter}.weight", f".branch2.{letter}.weight")
-    return name

@@ -61,7 +61,8 @@ def advance(recipe, run, steps):
 
 def test_a_run_folder_says_everything(trained, sounds):
     assert {path.name for path in trained.iterdir()} >= {
-        "recipe.yaml", "command.txt", "environment.json", "metrics.jsonl", "last.safetensors", "best.safetensors", "state.pt"
+        "recipe.yaml", "command.txt", "environment.json", "metrics.jsonl", "last.safetensors", "best.safetensors",
+        "state.pt",
     }  # fmt: skip
     resolved = yaml.safe_load((trained / "recipe.yaml").read_text())
     assert resolved["model"]["width"] == 8
@@ -237,7 +238,9 @@ def test_a_loss_that_explodes_names_the_step_and_what_is_left(sounds, tmp_path):
     held = stage.fit
     try:  # three good steps, a checkpoint, and then a step that is not
         stage.fit = lambda *a, **options: _lowered(held, *a, **options)
-        with pytest.raises(SlowFastError, match=r"step \d: .*; the last good checkpoint is .*state\.pt \(step 3, epoch 1"):
+        with pytest.raises(
+            SlowFastError, match=r"step \d: .*; the last good checkpoint is .*state\.pt \(step 3, epoch 1"
+        ):
             list(stage.train(recipe, Run(tmp_path / "late"), device="cpu"))
     finally:
         stage.fit = held
@@ -304,7 +307,9 @@ def test_a_dry_run_says_what_it_would_cost(sounds, tmp_path, monkeypatch):
 
 
 def test_a_dry_run_without_data_says_what_it_can(tmp_path):
-    done = tiny.slowfast("train", "esc10", f"data.root={tmp_path / 'none'}", "model.width=8", "optim.batch=4", "--dry-run")
+    done = tiny.slowfast(
+        "train", "esc10", f"data.root={tmp_path / 'none'}", "model.width=8", "optim.batch=4", "--dry-run"
+    )
     assert done.code == 3
     assert "parameters" in done.out
     assert "slowfast extract --dataset esc10" in done.err
@@ -319,7 +324,7 @@ def test_a_wrong_metric_is_found_before_the_first_step(sounds, tmp_path):
 
 def test_a_split_without_labels_teaches_nothing(kitchen):
     unlabelled = load("epic", [f"data.root={kitchen}", *tiny.EPIC_WORDS, *tiny.EPIC_SCRATCH, "data.train=test"])
-    with pytest.raises(DataError, match="epic test: P33_01_0 has no label of every set .*set data.train to a split"):
+    with pytest.raises(DataError, match=r"epic test: P33_01_0 has no label of every set .*set data.train to a split"):
         training.build(unlabelled, Share(), CPU, smoke=False)
     silent = load("epic", [f"data.root={kitchen}", *tiny.EPIC_WORDS, *tiny.EPIC_SCRATCH, "data.val=test"])
     with pytest.raises(DataError, match="this split has no labels to score against"):
@@ -328,12 +333,12 @@ def test_a_split_without_labels_teaches_nothing(kitchen):
 
 def test_batches_have_to_part_evenly(sounds):
     recipe = recipe_of(sounds, "optim.accumulate=2")
-    with pytest.raises(UsageError, match="optim.batch: 4 clips do not part into 4 processes x 2 parts"):
+    with pytest.raises(UsageError, match=r"optim\.batch: 4 clips do not part into 4 processes x 2 parts"):
         training.build(recipe, Share(rank=0, world=4), CPU, smoke=False)
     recipe = recipe_of(sounds, "optim.sync_norms=true")
-    with pytest.raises(UsageError, match="optim.sync_norms: works on CUDA only, and this is cpu"):
+    with pytest.raises(UsageError, match=r"optim\.sync_norms: works on CUDA only, and this is cpu"):
         training.build(recipe, Share(rank=0, world=2), CPU, smoke=False)
-    with pytest.raises(DataError, match="split train: 12 segments do not fill a batch of 16: set optim.batch to at most 12"):
+    with pytest.raises(DataError, match=r"split train: 12 segments do not fill a batch of 16: set optim\.batch"):
         training.build(recipe_of(sounds, "optim.batch=16"), Share(), CPU, smoke=False)
 
 
@@ -401,7 +406,11 @@ def test_the_command_starts_itself_in_each_process(monkeypatch):
         with pytest.raises(SystemExit) as end:
             command.torchrun(2)
         assert end.value.code == 0
-        assert (started[-1].training_script, started[-1].module, started[-1].nproc_per_node) == ("slowfast_cli", True, "2")
+        assert (started[-1].training_script, started[-1].module, started[-1].nproc_per_node) == (
+            "slowfast_cli",
+            True,
+            "2",
+        )
         assert started[-1].training_script_args == ["train", "epic", "--run", "here", "optim.lr=2", "--debug"]
 
 
@@ -414,3 +423,27 @@ def test_scores_are_told_as_they_come(sounds, tmp_path):
     assert second.best is (second.scores.values["top1"] > first.scores.values["top1"])
     assert (first.scores.found, first.scores.listed) == (6, 6)
     assert copy.copy(events[0]).parameters > 1000
+
+
+@pytest.mark.slow
+def test_two_processes_are_interrupted_as_one_is(sounds, tmp_path):
+    run = tmp_path / "run"
+    child = tiny.start("train", "folder", *words(sounds, "schedule.epochs=300"), "--run", run, "--gpus", "2")
+    deadline = time.monotonic() + 60
+    while child.poll() is None and not (run / "metrics.jsonl").is_file() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    child.send_signal(signal.SIGINT)
+    _, err = child.communicate(timeout=60)
+    assert child.returncode == 130
+    assert "the same command goes on from there" in err
+    assert "Traceback" not in err
+    assert load_state(run / "state.pt")["step"] == max(line["step"] for line in numbers(run))
+
+
+@pytest.mark.slow
+def test_two_processes_fail_as_one_does(sounds, tmp_path):
+    wrong = words(sounds, "frontend.mels=33")
+    done = tiny.process("train", "folder", *wrong, "--run", tmp_path / "run", "--gpus", "2")
+    assert done.code == 3
+    assert "no log-mels here; made with other settings" in done.err
+    assert "Traceback" not in done.err

@@ -1,0 +1,254 @@
+"""Scoring a model: the numbers, what is written, and what is refused."""
+
+import csv
+import json
+import shutil
+
+import numpy as np
+import pytest
+import tiny
+
+from slowfast_cli.recipe.load import load
+from slowfast_cli.stages import evaluate as stage
+from slowfast_cli.types import WeightsError
+
+EPIC_SET = ["--split", "test", "data.test=test"]
+
+
+@pytest.fixture(scope="module")
+def evaluated(trained, sounds, tmp_path_factory):
+    out = tmp_path_factory.mktemp("evaluation") / "out"
+    done = tiny.good("evaluate", "folder", f"data.root={sounds}", *tiny.WORDS, "-w", trained, "--out", out)
+    return out, done
+
+
+def softmax_hits(scores, targets, k):
+    order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+    return 100 * np.mean([target in row for target, row in zip(targets, order, strict=True)])
+
+
+def average_precision(scores, truth):
+    """The mean of the precision at each positive, from the top."""
+    order = np.argsort(-scores, kind="stable")
+    hits = np.cumsum(truth[order])
+    return np.mean([hits[place] / (place + 1) for place in range(len(order)) if truth[order][place]])
+
+
+def test_scores_are_those_of_the_saved_predictions(evaluated, trained, sounds):
+    out, _ = evaluated
+    with np.load(out / "predictions.npz", allow_pickle=False) as file:
+        ids, scores, targets = file["ids"], file["scores_label"], file["targets_label"]
+        assert file["classes_label"].tolist() == ["helicopter", "rain", "rooster"]
+    assert len(ids) == len(set(ids.tolist())) == 6
+    np.testing.assert_allclose(scores.sum(1), 1, rtol=1e-5)
+    for id, target in zip(ids.tolist(), targets, strict=True):
+        assert id.split("/")[:2] == ["test", ["helicopter", "rain", "rooster"][target]]
+    done = tiny.good(
+        "evaluate", "folder", f"data.root={sounds}", *tiny.WORDS, "-w", trained, "--out", out, "--json", "--no-plots"
+    )
+    (told,) = done.lines
+    assert told["scores"]["top1"] == pytest.approx(softmax_hits(scores, targets, 1))
+    assert told["scores"]["top5"] == pytest.approx(softmax_hits(scores, targets, 5))
+    assert told["scores"]["map"] == pytest.approx(
+        np.mean([average_precision(scores[:, label], targets == label) for label in range(3)]), rel=1e-5
+    )
+    assert (told["found"], told["listed"]) == (6, 6)
+
+
+def test_ours_stand_beside_the_papers_with_the_coverage(evaluated):
+    out, done = evaluated
+    assert "scored 6 of 6 listed segments (100.0%)" in done.out
+    assert "Top-1" in done.out
+    assert f"done: {out}" in done.err
+    assert {path.name for path in out.iterdir()} == {
+        "predictions.npz", "classes-label.csv", "classes-label.png", "confusion-label.png", "feature-maps.png"
+    }  # fmt: skip
+    with (out / "classes-label.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {row["name"] for row in rows} == {"helicopter", "rain", "rooster"}
+    assert all(path.stat().st_size > 5000 for path in out.glob("*.png"))
+
+
+def test_published_numbers_and_missing_segments_are_shown(trained, sounds, tmp_path):
+    root = tmp_path / "folder"
+    shutil.copytree(sounds, root)
+    shutil.copytree(sounds.parent / "shards", tmp_path / "shards")
+    extra = root / "test" / "rain" / "late.wav"
+    shutil.copyfile(root / "test" / "rain" / "rain-6.wav", extra)
+    done = tiny.good(
+        "evaluate", "folder", f"data.root={root}", *tiny.WORDS, "-w", trained, "--out", tmp_path / "out", "--no-plots",
+        "published.top1=50", "published.map=0.25",
+    )  # fmt: skip
+    assert "scored 6 of 7 listed segments (85.7%)" in done.out
+    assert "not scored: test/rain/late.wav: not in the shards: run `slowfast extract` again" in done.err
+    (row,) = (line for line in done.out.splitlines() if "Top-1" in line)
+    ours, paper, difference = (cell.strip() for cell in row.strip("│┃").split("│")[1:])
+    assert (paper, float(difference)) == ("50.00", pytest.approx(float(ours) - 50, abs=0.01))
+    assert "0.250" in done.out
+
+
+def test_views_are_averaged_and_workers_change_nothing(trained, sounds):
+    one, many = (
+        stage.evaluate(load("folder", [f"data.root={sounds}", *tiny.WORDS, *more]), trained / "last.safetensors")
+        for more in (["data.views=1"], ["data.views=3", "data.workers=2", "optim.batch=5"])
+    )
+    again = stage.evaluate(
+        load("folder", [f"data.root={sounds}", *tiny.WORDS, "data.views=3"]), trained / "last.safetensors"
+    )
+    assert one.rows.ids == many.rows.ids
+    np.testing.assert_allclose(many.rows.scores["label"], again.rows.scores["label"], rtol=1e-5)
+    assert np.abs(many.rows.scores["label"] - one.rows.scores["label"]).max() > 1e-4
+
+
+def test_the_model_of_a_run_scores_what_the_run_logged(trained, sounds):
+    """The saved averaged weights and norms are those that were scored."""
+    found = stage.evaluate(
+        load("folder", [f"data.root={sounds}", *tiny.WORDS]), trained / "last.safetensors", part="val"
+    )
+    logged = [json.loads(line) for line in (trained / "metrics.jsonl").read_text().splitlines()][-1]
+    assert dict(found.scores.values) == pytest.approx(
+        {key.removeprefix("val_"): value for key, value in logged.items() if key.startswith("val_")}
+    )
+
+
+def test_two_models_are_compared_class_by_class(evaluated, trained, sounds, tmp_path):
+    out, _ = evaluated
+    other = tmp_path / "other"
+    tiny.good("train", "folder", f"data.root={sounds}", *tiny.WORDS, "schedule.epochs=1", "seed=4", "--run", other)
+    command = ["evaluate", "folder", f"data.root={sounds}", *tiny.WORDS]
+    tiny.good(*command, "-w", other, "--no-plots")
+    assert (other / "evaluation" / "test" / "predictions.npz").is_file()
+    # A run folder, wherever its own files went, or a folder of predictions.
+    for theirs in (other, other / "evaluation" / "test"):
+        done = tiny.good(*command, "-w", trained, "--out", tmp_path / "mine", "--compare", theirs, "--above", "0")
+        assert "label: classes that one does better by more than 0 points" in done.out
+        assert (tmp_path / "mine" / "comparison-label.png").is_file()
+    with np.load(out / "predictions.npz") as mine, np.load(other / "evaluation" / "test" / "predictions.npz") as file:
+        first = mine["scores_label"].argmax(1) == mine["targets_label"]
+        second = file["scores_label"].argmax(1) == file["targets_label"]
+        better = {
+            name
+            for label, name in enumerate(("helicopter", "rain", "rooster"))
+            if first[mine["targets_label"] == label].mean() != second[file["targets_label"] == label].mean()
+        }
+    table = done.out.partition("label: classes")[2]
+    told = {line.strip("│").split("│")[0].strip() for line in table.splitlines() if line.startswith("│")}
+    assert told == better
+    done = tiny.good(*command, "-w", trained, "--out", tmp_path / "mine", "--compare", other, "--above=0", "--json")
+    (plain,) = done.lines
+    sides = plain["compared"]["label"]
+    assert {gain["name"] for side in ("better", "worse") for gain in sides[side]} == better
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no archive", b"PK\x03\x04 half of one"])
+def test_predictions_that_cannot_be_compared(evaluated, trained, sounds, tmp_path, content):
+    (tmp_path / "theirs").mkdir()
+    if content is not None:
+        (tmp_path / "theirs" / "predictions.npz").write_bytes(content)
+    done = tiny.slowfast(
+        "evaluate", "folder", f"data.root={sounds}", *tiny.WORDS, "-w", trained, "--out", tmp_path / "mine",
+        "--no-plots", "--compare", tmp_path / "theirs",
+    )  # fmt: skip
+    assert done.code == 3
+    if content is None:  # said before the model is run
+        assert (done.out, "test/predictions.npz: no predictions there" in done.err) == ("", True)
+    else:
+        assert "predictions.npz: not predictions that can be compared" in done.err
+    assert "run `slowfast evaluate` on that run first" in done.err
+
+
+def test_epic_is_scored_as_its_challenge_and_its_paper_do(kitchen, trained_epic, tmp_path):
+    done = tiny.good(
+        "evaluate", "epic", f"data.root={kitchen}", *tiny.EPIC_WORDS, *tiny.EPIC_SCRATCH, "-w", trained_epic,
+        "--out", tmp_path, "--json", "--no-plots",
+    )  # fmt: skip
+    (told,) = done.lines
+    with np.load(tmp_path / "predictions.npz") as file:
+        ids = file["ids"]
+        verb, noun = file["scores_verb"], file["scores_noun"]
+        verbs, nouns = file["targets_verb"], file["targets_noun"]
+    assert verb.shape == (8, 97)
+    assert noun.shape == (8, 300)
+    for name, rows in {"": np.ones(8, bool), "unseen_": np.char.startswith(ids, "P18")}.items():
+        inside = [np.flatnonzero(rows), 5]
+        for k in (1, inside[1]):
+            v = np.array([t in np.argsort(-s, kind="stable")[:k] for s, t in zip(verb, verbs, strict=True)])
+            n = np.array([t in np.argsort(-s, kind="stable")[:k] for s, t in zip(noun, nouns, strict=True)])
+            assert told["scores"][f"{name}verb_top{k}"] == pytest.approx(100 * v[rows].mean())
+            assert told["scores"][f"{name}noun_top{k}"] == pytest.approx(100 * n[rows].mean())
+            assert told["scores"][f"{name}action_top{k}"] == pytest.approx(100 * (v & n)[rows].mean())
+    assert told["published"]["action_top1"] == 15.22
+
+
+def test_a_submission_is_what_the_challenge_takes(kitchen, trained_epic, tmp_path):
+    done = tiny.good(
+        "evaluate", "epic", f"data.root={kitchen}", *tiny.EPIC_WORDS, *tiny.EPIC_SCRATCH, "-w", trained_epic,
+        *EPIC_SET, "--out", tmp_path / "out", "--submission", tmp_path / "test.json",
+    )  # fmt: skip
+    assert "epic test: 4 of 4 segments (100.0%): no labels, so no scores" in done.err
+    assert done.out == ""
+    plain = json.loads((tmp_path / "test.json").read_text())
+    assert set(plain["results"]) == {f"P33_01_{number}" for number in range(4)}
+    assert {"version", "challenge", "sls_pt", "sls_tl", "sls_td"} <= set(plain)
+    for answer in plain["results"].values():
+        assert {"verb", "noun", "action"} <= set(answer)
+        assert set(answer["verb"]) == {str(number) for number in range(97)}
+        assert set(answer["noun"]) == {str(number) for number in range(300)}
+        assert len(answer["action"]) == 100
+        assert all(len(key.split(",")) == 2 for key in answer["action"])
+    assert (tmp_path / "out" / "feature-maps.png").is_file()
+
+
+def test_a_submission_is_epics_only(trained, sounds, tmp_path):
+    done = tiny.slowfast(
+        "evaluate", "folder", f"data.root={sounds}", *tiny.WORDS, "-w", trained, "--out", tmp_path, "--no-plots",
+        "--submission", tmp_path / "x.json",
+    )  # fmt: skip
+    assert done.code == 3
+    assert "--submission: the challenge is EPIC-KITCHENS-100's; folder has label" in done.err
+
+
+def test_weights_of_another_recipe_are_refused(trained, trained_epic, sounds, kitchen, tmp_path):
+    epic = ["evaluate", "epic", f"data.root={kitchen}", *tiny.EPIC_WORDS, *tiny.EPIC_SCRATCH]
+    done = tiny.slowfast(*epic, "-w", trained)
+    assert done.code == 4
+    assert "made for other classes: label set 'verb' has 0 there, 97 in epic" in done.err
+    assert "evaluate with the recipe of the weights (folder)" in done.err
+    tiny.good("extract", "--dataset", "folder", "--root", sounds, "-j", 1, "frontend.mels=32", "frontend.hop_ms=20")
+    with pytest.raises(
+        WeightsError, match=r"trained with frontend\.hop_ms 10, the recipe has 20: .* frontend\.hop_ms=10"
+    ):
+        stage.evaluate(
+            load("folder", [f"data.root={sounds}", *tiny.WORDS, "frontend.hop_ms=20"]), trained / "last.safetensors"
+        )
+    root = tmp_path / "folder"  # the same number of classes, called otherwise
+    shutil.copytree(sounds, root)
+    shutil.copytree(sounds.parent / "shards", tmp_path / "shards")
+    for part in tiny.PARTS:
+        (root / part / "rain").rename(root / part / "river")
+    done = tiny.slowfast(
+        "evaluate", "folder", f"data.root={root}", *tiny.WORDS, "-w", trained, "--out", tmp_path, "data.source=media"
+    )
+    assert done.code == 4
+    assert "label set 'label' has 3 there, 3 in folder, and they part at index 1" in done.err
+
+
+def test_shards_and_media_give_nearly_the_same_scores(trained, sounds):
+    one, other = (
+        stage.evaluate(load("folder", [f"data.root={sounds}", *tiny.WORDS, *more]), trained / "last.safetensors")
+        for more in ([], ["data.source=media"])
+    )
+    np.testing.assert_allclose(one.rows.scores["label"], other.rows.scores["label"], atol=0.05)
+
+
+@pytest.mark.parametrize("option", [["--out", "file/below"], ["--submission", "file/below.json"]])
+def test_output_that_cannot_be_written(kitchen, trained_epic, tmp_path, monkeypatch, option):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
+    done = tiny.slowfast(
+        "evaluate", "epic", f"data.root={kitchen}", *tiny.EPIC_WORDS, *tiny.EPIC_SCRATCH, "-w", trained_epic,
+        *EPIC_SET, "--no-plots", "--out", tmp_path / "out", *option,
+    )  # fmt: skip
+    assert done.code == 1
+    assert f"error: {option[1]}: cannot be written" in done.err
+    assert "defect" not in done.err

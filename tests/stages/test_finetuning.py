@@ -1,0 +1,106 @@
+"""Starting from weights learned elsewhere."""
+
+import pytest
+import tiny
+import torch
+
+from slowfast_cli import load_model
+from slowfast_cli.nn.frozen import norms
+from slowfast_cli.weights.file import read, read_card
+
+
+@pytest.fixture(scope="module")
+def tuned(kitchen, trained, tmp_path_factory):
+    """Sounds of three classes, taken to the verbs and nouns of the kitchen."""
+    run = tmp_path_factory.mktemp("tuned") / "run"
+    words = [f"data.root={kitchen}", *tiny.EPIC_WORDS, "optim.lr=0.05"]
+    return run, tiny.good("finetune", "epic", "--weights", trained, *words, "--run", run)
+
+
+def test_the_trunk_comes_over_and_other_heads_are_made_anew(tuned, trained):
+    run, done = tuned
+    state = read(trained / "best.safetensors")[1]
+    trunk = [name for name in state if name.startswith("trunk.")]
+    heads = "heads.linears.verb.0.weight, heads.linears.verb.0.bias, ..."
+    unused = "heads.linears.label.0.bias, heads.linears.label.0.weight"
+    told = f"from other weights: loaded {len(trunk)}, new 4 ({heads}), unused 2 ({unused})"
+    assert told in done.err
+    card = read_card(run / "last.safetensors")
+    assert {labels: len(names) for labels, names in card.classes.items()} == {"verb": 97, "noun": 300}
+    assert card.recipe == "epic"
+
+
+def test_norms_are_frozen_but_the_first(tuned, trained):
+    """ASF Sec. 4.2: statistics and parameters of all norms but the first of each pathway stay as they were."""
+    run, _ = tuned
+    before, after = read(trained / "best.safetensors")[1], read(run / "last.safetensors")[1]
+    model = load_model(run)
+    names = [f"trunk.{name}" for name, _ in norms(model.trunk)]
+    first = [f"trunk.stages.{path}_stem.norm" for path in ("slow", "fast")]
+    assert set(first) < set(names)
+    for name in names:
+        for part in ("weight", "bias", "running_mean", "running_var"):
+            same = torch.equal(before[f"{name}.{part}"], after[f"{name}.{part}"])
+            assert same is (name not in first), f"{name}.{part}"
+    convolutions = [name for name in before if name.endswith(".conv.weight")]
+    assert not any(torch.equal(before[name], after[name]) for name in convolutions if "stem" in name)
+
+
+def test_the_same_command_goes_on(tuned, kitchen, trained):
+    run, _ = tuned
+    words = [f"data.root={kitchen}", *tiny.EPIC_WORDS, "optim.lr=0.05"]
+    done = tiny.good("finetune", "epic", "-w", trained, *words, "--run", run)
+    assert "going on at step 4 of 4" in done.err
+
+
+def test_a_head_of_the_same_classes_is_kept(trained, sounds, tmp_path):
+    words = [f"data.root={sounds}", *tiny.WORDS, "optim.lr=1e-9", "optim.ema=0"]
+    done = tiny.good("finetune", "folder", "--weights", trained, *words, "--run", tmp_path / "run")
+    assert "new 0, unused 0" in done.err
+    before, after = (
+        load_model(path).state_dict()["heads.linears.label.0.weight"] for path in (trained, tmp_path / "run")
+    )
+    torch.testing.assert_close(before, after, atol=1e-6, rtol=0)
+
+
+def test_a_head_of_as_many_other_classes_is_not(trained, sounds, tmp_path):
+    root = tmp_path / "folder"
+    for part in tiny.PARTS:
+        for old, new in {"helicopter": "a", "rain": "b", "rooster": "c"}.items():
+            (root / part).mkdir(parents=True, exist_ok=True)
+            (root / part / new).symlink_to(sounds / part / old)
+    words = [f"data.root={root}", *tiny.WORDS, "data.source=media"]
+    done = tiny.good("finetune", "folder", "--weights", trained, *words, "--smoke")
+    assert "new 2 (heads.linears.label.0.weight, heads.linears.label.0.bias), unused 2" in done.err
+
+
+def test_another_network_is_refused(trained, sounds, tmp_path):
+    words = [f"data.root={sounds}", *tiny.WORDS, "model.variant=asf-fast-r50"]
+    done = tiny.slowfast("finetune", "folder", "--weights", trained, *words, "--run", tmp_path / "run")
+    assert done.code == 4
+    assert "best.safetensors: another network: " in done.err
+    assert "set model.variant to the network of those weights (recipe folder)" in done.err
+    assert not (tmp_path / "run").exists()
+
+
+def test_weights_that_are_not_there(sounds, tmp_path):
+    words = [f"data.root={sounds}", *tiny.WORDS]
+    done = tiny.slowfast("finetune", "folder", *words, "--weights", tmp_path / "gone", "--run", tmp_path / "run")
+    assert done.code == 4
+    assert f"{tmp_path / 'gone'}: no such weights: train them first" in done.err
+    done = tiny.slowfast("finetune", "folder", *words)
+    assert (done.code, "--weights" in done.err) == (2, True)
+
+
+def test_norms_cannot_be_frozen_without_weights(sounds):
+    done = tiny.slowfast("train", "folder", f"data.root={sounds}", *tiny.WORDS, "model.freeze_norms=all")
+    assert done.code == 2
+    assert "model.init names no weights: use `slowfast finetune RECIPE --weights FILE`" in done.err
+
+
+def test_dry_and_smoke_leave_nothing(trained, sounds, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    words = [f"data.root={sounds}", *tiny.WORDS, "--weights", trained]
+    assert "parameters" in tiny.good("finetune", "folder", *words, "--dry-run").out
+    tiny.good("finetune", "folder", *words, "--smoke")
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,258 @@
+"""`slowfast weights`: foreign checkpoints become ours, or are refused, and none of them runs anything."""
+
+import os
+import pickle
+
+import golden
+import pytest
+import tiny
+import torch
+import yaml
+
+from slowfast_cli import load_model
+from slowfast_cli.models.slowfast import Recogniser
+from slowfast_cli.models.spec import narrowed
+from slowfast_cli.models.zoo import VARIANTS
+from slowfast_cli.stages.obtain import weight_file
+from slowfast_cli.types import WeightsError
+from slowfast_cli.weights import download
+from slowfast_cli.weights.catalogue import CATALOGUE
+from slowfast_cli.weights.file import read_card
+
+SETTINGS = {
+    "AUDIO_DATA": {
+        "SAMPLING_RATE": 16000, "CLIP_SECS": 0.6, "WINDOW_LENGTH": 20, "HOP_LENGTH": 10, "NUM_FREQUENCIES": 32
+    },
+    "SLOWFAST": {"ALPHA": 4, "BETA": 8},
+}  # fmt: skip
+
+
+def network(heads, width=8, variant="asf-r50"):
+    torch.manual_seed(0)
+    return Recogniser(narrowed(VARIANTS[variant], width), heads).eval()
+
+
+def checkpoint(path, model, *, cfg=SETTINGS, prefix="", **more):
+    """As the reference saves one, epoch and optimiser with it."""
+    state = {prefix + golden.asf_name(name): value for name, value in model.state_dict().items()}
+    content = {"epoch": 49, "model_state": state, "optimizer_state": {"param_groups": [{"lr": 0.01}], "state": {}}}
+    torch.save({**content, **({"cfg": yaml.safe_dump(cfg)} if cfg else {}), **more}, path)
+    return path
+
+
+def convert(source, out):
+    return tiny.slowfast("weights", "convert", source, out)
+
+
+def test_with_settings_anything_of_the_family_is_ready_to_use(tmp_path):
+    model = network({"label": 7})
+    out = tmp_path / "deep" / "out.safetensors"
+    done = convert(checkpoint(tmp_path / "in.pyth", model), out)
+    assert done.code == 0, done.err
+    count = sum(not name.endswith("num_batches_tracked") for name in model.state_dict())
+    assert f"loaded {count} tensors, missing 0, unexpected 0" in done.err
+    assert "note" not in done.err
+    assert done.out == f"{out}\n"
+    card = read_card(out)
+    assert (card.front_end, card.clip_seconds, card.views) == ({**tiny.FRONT_END, "window_ms": 20.0}, 0.6, 2)
+    assert card.classes == {"label": tuple(f"label {number}" for number in range(7))}
+    x = {"logmel": torch.randn(2, 1, 60, 32)}
+    with torch.no_grad():
+        assert torch.equal(load_model(out)(x)["label"], model(x)["label"])
+    answer = tiny.good("predict", tiny.DATA / "rain.wav", "-w", out, "--json")
+    assert answer.lines[0]["top"][0]["label"].startswith("label ")
+    told = tiny.good("weights", "show", out)
+    assert "in.pyth" in told.out
+    assert "slow: width 8, stride 4; fast: width 1, stride 1" in told.out
+
+
+def test_without_settings_the_published_ones_are_taken_and_said(tmp_path):
+    done = convert(checkpoint(tmp_path / "a.pyth", network({"label": 309}), cfg=None), tmp_path / "a.safetensors")
+    assert done.code == 0, done.err
+    assert "note: alpha is not in the file: 4, as published" in done.err
+    assert "note: the front end is not in the file: 16000 Hz, 20 ms window, 10 ms hop, as published" in done.err
+    assert "note: The class order of this head is unverified" in done.err
+    card = read_card(tmp_path / "a.safetensors")
+    assert (card.clip_seconds, card.views, len(card.classes["label"])) == (5.119, 2, 309)
+    assert "people marching" in card.classes["label"]
+    model = network({"verb": 97, "noun": 300})
+    convert(checkpoint(tmp_path / "b.pyth", model, cfg=None), tmp_path / "b.safetensors")
+    card = read_card(tmp_path / "b.safetensors")
+    assert (card.front_end["rate"], card.front_end["hop_ms"], card.clip_seconds, card.views) == (24000, 5.0, 1.999, 10)
+    assert (card.classes["verb"][0], card.classes["noun"][2]) == ("take", "plate")
+    slow = network({"label": 309}, variant="asf-slow-r50")
+    convert(checkpoint(tmp_path / "c.pyth", slow, cfg=None), tmp_path / "c.safetensors")
+    assert read_card(tmp_path / "c.safetensors").front_end["hop_ms"] == 40.0  # of the Slow stream alone
+
+
+def test_without_settings_a_front_end_is_not_guessed(tmp_path):
+    done = convert(checkpoint(tmp_path / "in.pyth", network({"label": 7}), cfg=None), tmp_path / "out.safetensors")
+    assert "note: the front end is not in the file: 16000 Hz" in done.err  # one head: VGG-Sound's
+    strange = network({"other": 5})
+    done = convert(checkpoint(tmp_path / "in.pyth", strange, cfg=None), tmp_path / "none.safetensors")
+    assert done.code == 4
+    assert not (tmp_path / "none.safetensors").exists()
+
+
+def test_what_several_gpus_saved(tmp_path):
+    """DistributedDataParallel puts `module.` before every name."""
+    model = network({"label": 7})
+    done = convert(checkpoint(tmp_path / "in.pyth", model, prefix="module."), tmp_path / "out.safetensors")
+    assert done.code == 0, done.err
+    assert torch.equal(
+        load_model(tmp_path / "out.safetensors").heads.linears["label"][0].bias, model.heads.linears["label"][0].bias
+    )
+
+
+def test_missing_tensors_are_refused_and_unexpected_ones_told(tmp_path):
+    model = network({"label": 7})
+    path = checkpoint(tmp_path / "in.pyth", model)
+    content = torch.load(path, weights_only=True)
+    torch.save({**content, "model_state": {**content["model_state"], "aux.weight": torch.ones(2)}}, path)
+    done = convert(path, tmp_path / "out.safetensors")
+    assert "missing 0, unexpected 1" in done.err
+    assert "unexpected: aux.weight" in done.err
+    assert load_model(tmp_path / "out.safetensors")
+    del content["model_state"]["s4.pathway0_res2.branch2.b.weight"]
+    torch.save(content, path)
+    done = convert(path, tmp_path / "none.safetensors")
+    assert done.code == 4
+    assert "1 tensors are missing, as trunk.stages.slow_res4.2.b.weight: a truncated or foreign checkpoint" in done.err
+    assert not (tmp_path / "none.safetensors").exists()
+
+
+class Evil:
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.path),)
+
+
+def test_a_pickle_that_would_run_code_is_refused_and_does_not(tmp_path):
+    ran = tmp_path / "ran"
+    for number, content in enumerate(
+        ({"model_state": {"s1.pathway0_stem.conv.weight": Evil(ran)}}, {"model_state": {}, "cfg": Evil(ran)}, Evil(ran))
+    ):
+        torch.save(content, tmp_path / f"{number}.pyth")
+        (tmp_path / f"{number}.pkl").write_bytes(pickle.dumps(content, 2))
+        for suffix in ("pyth", "pkl"):
+            done = convert(tmp_path / f"{number}.{suffix}", tmp_path / "out.safetensors")
+            assert done.code == 4
+            assert f"{number}.{suffix}: would run code when loaded (" in done.err
+            assert len(done.err.splitlines()) == 1
+    assert not ran.exists()
+    assert not (tmp_path / "out.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"", "is empty (0 bytes); download it again"),
+        (b"\n <!DOCTYPE html><title>Dropbox</title>", "is a web page, not a checkpoint; download it again"),
+        (None, "is truncated, its end is missing"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "is a Git LFS pointer"),
+        (b"just text", "is truncated or no PyTorch checkpoint"),
+    ],
+    ids=["empty", "web page", "truncated", "pointer", "text"],
+)
+def test_files_that_are_no_checkpoint(tmp_path, content, told):
+    path = checkpoint(tmp_path / "in.pyth", network({"label": 7}))
+    path.write_bytes(path.read_bytes()[:-2000] if content is None else content)
+    done = convert(path, tmp_path / "out.safetensors")
+    assert done.code == 4
+    assert done.err.startswith(f"error: {path}: ")
+    assert told in done.err or (content == b"just text" and "no PyTorch checkpoint" in done.err)
+    assert not (tmp_path / "out.safetensors").exists()
+
+
+HEAD = {"head.projection.weight": torch.ones(2)}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"model_state": {"conv1.weight": torch.ones(64, 3, 7, 7)}},
+        {"model_state": {"s1.pathway0_stem.conv.weight": torch.ones(64, 3, 5, 7, 7), **HEAD}},
+        {"model_state": {"s1.pathway0_stem.conv.weight": torch.ones(64, 1, 5, 7), **HEAD}},
+        {"epoch": 3},
+        [torch.ones(2)],
+        torch.ones(2),
+    ],
+    ids=["resnet", "video", "stem only", "no tensors", "list", "tensor"],
+)  # fmt: skip
+def test_checkpoints_of_other_networks(tmp_path, content):
+    torch.save(content, tmp_path / "in.pyth")
+    done = convert(tmp_path / "in.pyth", tmp_path / "out.safetensors")
+    assert done.code == 4, done.err
+    assert done.err.startswith(f"error: {tmp_path / 'in.pyth'}: ")
+    assert not (tmp_path / "out.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    "cfg",
+    ["{", "just text", "[1, 2]", "AUDIO_DATA: 3", "AUDIO_DATA: {SAMPLING_RATE: fast}", "SLOWFAST: {ALPHA: many}"],
+)
+def test_settings_that_make_no_sense(tmp_path, cfg):
+    path = checkpoint(tmp_path / "in.pyth", network({"label": 309}), cfg=None, cfg_=None)
+    content = torch.load(path, weights_only=True)
+    if cfg == "AUDIO_DATA: {SAMPLING_RATE: fast}":
+        cfg = "AUDIO_DATA: {SAMPLING_RATE: fast, WINDOW_LENGTH: 1, HOP_LENGTH: 1, CLIP_SECS: 1}"
+    torch.save({**content, "cfg": cfg}, path)
+    done = convert(path, tmp_path / "out.safetensors")
+    assert "defect" not in done.err
+    if done.code:
+        assert done.code == 4
+        assert done.err.startswith(f"error: {path}: ")
+
+
+def test_an_output_that_cannot_be_written(tmp_path):
+    path = checkpoint(tmp_path / "in.pyth", network({"label": 7}))
+    (tmp_path / "file").touch()
+    done = convert(path, tmp_path / "file" / "out.safetensors")
+    assert done.code == 1
+    assert "cannot be written" in done.err
+    assert "defect" not in done.err
+
+
+def test_the_list_says_what_is_known(tmp_path, monkeypatch):
+    monkeypatch.setenv("SLOWFAST_CACHE", str(tmp_path))
+    done = tiny.good("weights", "ls")
+    assert all(name in done.out for name in CATALOGUE)
+    assert "CC BY-NC-SA" in done.out
+    assert "None is bundled" in done.out
+    lines = tiny.good("weights", "ls", "--json").lines
+    assert [line["name"] for line in lines] == list(CATALOGUE)
+    assert lines[0]["published"]["top1"] == 52.46
+    assert {line["path"] for line in lines} == {None}
+
+
+def test_without_a_network_it_says_what_to_do(tmp_path, monkeypatch):
+    monkeypatch.setenv("SLOWFAST_CACHE", str(tmp_path))
+    done = tiny.slowfast("weights", "download", "asf-vggsound", "--offline")
+    assert (done.code, done.out) == (4, "")
+    assert "--offline forbids the network; drop --offline, or download https://" in done.err
+    assert f"save it as {tmp_path}" in done.err
+    assert "licence CC BY-NC-SA" in done.err
+    done = tiny.slowfast("weights", "download", "asf-vgg", "--offline")
+    assert (done.code, "did you mean" in done.err) == (4, True)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "asf-epic").touch()
+    done = tiny.slowfast("weights", "download", "asf-epic", "--offline")
+    assert (done.code, "asf-epic: is a file here" in done.err) == (4, True)
+
+
+def test_a_file_put_there_by_hand_is_converted_once(tmp_path, monkeypatch):
+    monkeypatch.setenv("SLOWFAST_CACHE", str(tmp_path))
+    entry = CATALOGUE["asf-vggsound"]
+    checkpoint(download.target(entry).path, network({"label": 309}), cfg=None)
+    path = weight_file("asf-vggsound", offline=True)
+    card = read_card(path)
+    assert (card.licence, card.scores["top1"]) == (entry.licence, 52.46)
+    before = path.stat().st_mtime_ns
+    assert weight_file("asf-vggsound", offline=True).stat().st_mtime_ns == before
+    assert tiny.good("weights", "download", "asf-vggsound", "--offline").out == f"{path}\n"
+    download.target(entry).path.write_bytes(b"<html>")
+    os.utime(path, (0, 0))
+    with pytest.raises(WeightsError, match="is a web page"):
+        weight_file("asf-vggsound", offline=True)

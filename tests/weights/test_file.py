@@ -1,0 +1,179 @@
+"""Our weight file: what is written is read, and nothing else is taken for one."""
+
+import json
+import pickle
+
+import pytest
+import tiny
+import torch
+from safetensors.torch import save as serialise
+
+from slowfast_cli import load_model
+from slowfast_cli.models.slowfast import Recogniser
+from slowfast_cli.models.spec import Lateral, Net, Pathway, narrowed
+from slowfast_cli.models.zoo import VARIANTS
+from slowfast_cli.types import WeightsError
+from slowfast_cli.weights.file import Card, build, describe, newest, put, read, read_card, save
+
+CLASSES = {"verb": ("take", "wash"), "noun": ("plate", "cup", "größe 7 µm")}
+
+
+def card_of(**more):
+    net = narrowed(VARIANTS["asf-r50"], 8)
+    return Card(**{"net": net, "classes": CLASSES, "front_end": tiny.FRONT_END, "clip_seconds": 0.6, **more})
+
+
+@pytest.fixture(scope="module")
+def model():
+    torch.manual_seed(0)
+    return card_of().model().eval()
+
+
+@pytest.fixture
+def path(tmp_path, model):
+    save(tmp_path / "w.safetensors", model.state_dict(), card_of())
+    return tmp_path / "w.safetensors"
+
+
+def rewrite(path, header=None, tensors=None):
+    """The same file with another header or other tensors."""
+    state = read(path)[1] if tensors is None else tensors
+    text = json.dumps(describe(card_of())) if header is None else header
+    path.write_bytes(serialise(state, {"slowfast": text}))
+
+
+def test_a_file_says_all_that_is_needed_to_use_it(tmp_path, model):
+    card = card_of(
+        views=10, recipe="epic", source="somewhere", licence="CC BY 4.0", scores={"top1": 52.5}, notes=("one", "two")
+    )
+    save(tmp_path / "w.safetensors", model.state_dict(), card)
+    assert read_card(tmp_path / "w.safetensors") == card
+    x = {"logmel": torch.randn(2, 1, 60, 32)}
+    for given in (tmp_path / "w.safetensors", str(tmp_path / "w.safetensors")):
+        back = load_model(given)
+        assert isinstance(back, Recogniser)
+        assert not back.training
+        assert back.card == card
+        with torch.no_grad():
+            for labels, logits in model(x).items():
+                assert torch.equal(back(x)[labels], logits)
+                assert logits.shape == (2, len(CLASSES[labels]))
+
+
+@pytest.mark.parametrize("variant", ["asf-r50", "asf-late-r50", "asf-two-slow-r50", "resnet50-separable"])
+def test_every_kind_of_network_comes_back(tmp_path, variant):
+    card = card_of(net=narrowed(VARIANTS[variant], 4))
+    save(tmp_path / "w.safetensors", card.model().state_dict(), card)
+    assert build(tmp_path / "w.safetensors")[0].net == card.net
+
+
+def test_networks_that_have_no_name_come_back(tmp_path):
+    net = Net(
+        pathways={"a": Pathway(stride=8, width=4, depth=(1, 1, 2, 1)), "b": Pathway(stride=2, width=2)},
+        laterals={"x": Lateral(src="b", dst="a", after=("res3",), kernel=5, ratio=1)},
+    )
+    card = card_of(net=net)
+    save(tmp_path / "w.safetensors", card.model().state_dict(), card)
+    assert read_card(tmp_path / "w.safetensors").net == net
+
+
+def test_half_precision_is_half_the_size_and_loads_as_float32(tmp_path, path, model):
+    save(tmp_path / "half.safetensors", model.state_dict(), card_of(), dtype=torch.float16)
+    assert (tmp_path / "half.safetensors").stat().st_size < 0.6 * path.stat().st_size
+    half = load_model(tmp_path / "half.safetensors")
+    assert {value.dtype for value in half.state_dict().values() if value.is_floating_point()} == {torch.float32}
+    x = {"logmel": torch.randn(2, 1, 60, 32)}
+    with torch.no_grad():
+        torch.testing.assert_close(half(x)["noun"], model(x)["noun"], atol=1e-2, rtol=1e-2)
+
+
+def test_a_run_folder_gives_its_best_weights_or_its_last(tmp_path, path):
+    with pytest.raises(WeightsError, match=r"a folder without best\.safetensors or last\.safetensors"):
+        newest(tmp_path)
+    (tmp_path / "last.safetensors").write_bytes(path.read_bytes())
+    assert newest(tmp_path).name == "last.safetensors"
+    (tmp_path / "best.safetensors").write_bytes(path.read_bytes())
+    assert newest(tmp_path).name == "best.safetensors"
+    assert load_model(tmp_path).card.classes == CLASSES
+
+
+def test_what_fits_is_put_and_the_rest_is_told(model):
+    other = Recogniser(narrowed(VARIANTS["asf-r50"], 8), {"verb": 2, "noun": 5})
+    state = {**model.state_dict(), "strange": torch.ones(1)}
+    told = put(other, {name: value for name, value in state.items() if not name.endswith("num_batches_tracked")})
+    assert set(told.fresh) == {"heads.linears.noun.0.weight", "heads.linears.noun.0.bias"}
+    assert set(told.unused) == {*told.fresh, "strange"}
+    assert "trunk.stages.slow_stem.conv.weight" in told.loaded
+    assert torch.equal(other.trunk.stages["slow_stem"].conv.weight, model.trunk.stages["slow_stem"].conv.weight)
+
+
+class Evil:
+    def __reduce__(self):
+        return print, ("ran",)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"\x08", b"<!DOCTYPE html><html>sign in</html>", pickle.dumps(Evil()), b"\xff" * 200, None],
+    ids=["empty", "a byte", "web page", "pickle", "noise", "truncated"],
+)
+def test_other_files_are_refused_and_nothing_in_them_runs(path, content, capsys):
+    path.write_bytes(path.read_bytes()[:5000] if content is None else content)
+    for use in (read_card, read, build, load_model):
+        with pytest.raises(WeightsError, match=r"w\.safetensors: not a safetensors file .*slowfast weights convert"):
+            use(path)
+    assert capsys.readouterr().out == ""
+
+
+def test_a_file_that_is_not_there(tmp_path):
+    with pytest.raises(WeightsError, match=r"gone\.safetensors: no such weight file; `slowfast weights ls` lists"):
+        load_model(tmp_path / "gone.safetensors")
+
+
+PLAIN = describe(card_of())
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "", "{", "[]", '"text"', "3", "null", "{}",
+        json.dumps({**PLAIN, "net": None}),
+        json.dumps({**PLAIN, "net": {"pathways": [], "laterals": {}, "merge": "concat"}}),
+        json.dumps({**PLAIN, "net": {**PLAIN["net"], "pathways": {"slow": 3}}}),
+        json.dumps({**PLAIN, "net": {**PLAIN["net"], "pathways": {"slow": {"width": "wide"}}}}),
+        json.dumps({**PLAIN, "net": {**PLAIN["net"], "pathways": {"slow": {"speed": 3}}}}),
+        json.dumps({**PLAIN, "classes": ["a"]}),
+        json.dumps({**PLAIN, "classes": None}),
+        json.dumps({**PLAIN, "notes": None}),
+        json.dumps({**PLAIN, "colour": "red"}),
+        json.dumps({key: value for key, value in PLAIN.items() if key != "front_end"}),
+    ],
+    ids=range(17),
+)  # fmt: skip
+def test_headers_that_make_no_sense(path, header):
+    rewrite(path, header=header)
+    with pytest.raises(WeightsError, match=r"w\.safetensors: its header does not describe a slowfast model"):
+        read_card(path)
+
+
+def test_safetensors_of_others(path):
+    path.write_bytes(serialise({"weight": torch.ones(2)}))
+    with pytest.raises(WeightsError, match=r"its header does not describe a slowfast model \(KeyError\('slowfast'\)\)"):
+        load_model(path)
+
+
+def test_a_newer_format(path):
+    rewrite(path, header=json.dumps({**PLAIN, "format": 2}))
+    with pytest.raises(WeightsError, match="made by a newer slowfast; upgrade to use it"):
+        load_model(path)
+
+
+def test_tensors_that_do_not_fit_the_header(path):
+    state = read(path)[1]
+    gone = {name: value for name, value in state.items() if name != "heads.linears.verb.0.bias"}
+    rewrite(path, tensors=gone)
+    with pytest.raises(WeightsError, match=r"do not fit its header: missing \('heads.linears.verb.0.bias',\)"):
+        load_model(path)
+    rewrite(path, tensors={**state, "more": torch.ones(1)})
+    with pytest.raises(WeightsError, match=r"do not fit its header: missing \(\), unexpected \('more',\)"):
+        load_model(path)

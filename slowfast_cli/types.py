@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from math import isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,6 +19,16 @@ if TYPE_CHECKING:
 Seconds: TypeAlias = float
 Signals: TypeAlias = "dict[str, Tensor]"  # "logmel" (B, 1, T, F); time is always axis 2
 Settings: TypeAlias = "dict[str, int | float | str | bool]"  # JSON-able settings of a front end
+
+
+def finite(value: Any) -> Any:
+    """The same plain value with None in place of NaN and infinity, which JSON does not have."""
+    if isinstance(value, dict):
+        return {key: finite(inside) for key, inside in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(inside) for inside in value]
+    return None if isinstance(value, float) and not isfinite(value) else value
+
 
 AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".m4a", ".aac", ".aif", ".aiff", ".wma"})
 VIDEO_SUFFIXES = frozenset({".mp4", ".mkv", ".avi", ".webm", ".mov", ".m4v", ".mpg", ".mpeg", ".ts", ".3gp", ".flv"})
@@ -191,6 +202,14 @@ class Batch:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def pin_memory(self) -> Batch:
+        """The same in page-locked memory, which a device copies from while it works; the loader calls it."""
+        return Batch(
+            signals={name: value.pin_memory() for name, value in self.signals.items()},
+            targets={name: value.pin_memory() for name, value in self.targets.items()},
+            ids=self.ids,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

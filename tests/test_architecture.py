@@ -102,7 +102,7 @@ def test_nothing_below_the_stages_takes_a_config():
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.FunctionDef):
                 names = {argument.arg for argument in [*node.args.args, *node.args.kwonlyargs]}
-                assert not names & {"config", "recipe", "args"}, f"{path}: {node.name}"
+                assert not names & {"cfg", "config", "recipe", "args"}, f"{path}: {node.name}"
 
 
 def test_the_help_needs_no_heavy_import():

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from slowfast_cli.cli import options
+from slowfast_cli.types import finite
 
 if TYPE_CHECKING:
     from slowfast_cli.recipe.load import Source
@@ -41,13 +42,14 @@ def ablate(
     from slowfast_cli.cli import show
     from slowfast_cli.recipe.load import check, override, read
     from slowfast_cli.stages import ablate as stage
-    from slowfast_cli.stages.run import name
+    from slowfast_cli.stages.run import folder_for
     from slowfast_cli.stages.table import Table, plain
     from slowfast_cli.types import UsageError
 
     words = list(overrides or [])
     source = override(read(recipe), words)
-    tables = check(source).tables
+    checked = check(source)
+    tables = checked.tables
     if table is None:
         if len(tables) != 1:
             raise UsageError(
@@ -60,11 +62,11 @@ def ablate(
         chosen = stage.rows(source, table, row or ())
         rows = [stage.sized(each, built, title) for title, (each, built) in chosen.items()]
     else:
-        folder = out or name(source.name, [*words, f"table-{table}"])
+        folder = out or folder_for(source.name, checked, [*words, f"table-{table}"])
         rows = _run(source, table, folder, row or [], device)
     made = Table(title=f"{source.name}, table {table}", rows=tuple(rows))
     if as_json:
-        typer.echo(json.dumps(plain(made)))
+        typer.echo(json.dumps(finite(plain(made)), allow_nan=False))
     else:
         header, body = made.cells()
         show.table(made.title, header, body)

@@ -43,6 +43,7 @@ def run(name: str, root: Path | None, *, min_seconds: float, jobs: int, limit: i
             ]
         )
         failures += report.failures
+    failures = list({(each.id, each.path): each for each in failures}.values())  # test may be val once more
     show.table(
         f"{name}: {assemble.root(recipe)}", ["split", "listed", "found", "recordings", "good", "wrong", "sound"], rows
     )
@@ -51,10 +52,11 @@ def run(name: str, root: Path | None, *, min_seconds: float, jobs: int, limit: i
     if len(failures) > 10:
         show.say(f"and {len(failures) - 10:,} more{'' if out else '; --out FILE.csv lists them all'}")
     if out:
-        with out.open("w", encoding="utf-8", newline="") as file:
+        with out.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerows([["id", "path", "reason"], *([each.id, str(each.path), each.reason] for each in failures)])
-    return len(failures) - sum(len(corpus.missing) for corpus in corpora)
+    missing = {(each.id, each.path) for corpus in corpora for each in corpus.missing}
+    return sum((each.id, each.path) not in missing for each in failures)
 
 
 def _limited(corpus: Corpus, limit: int | None) -> Corpus:

@@ -8,14 +8,14 @@ from slowfast_cli.stages import assemble, inspect
 from slowfast_cli.types import DataError
 
 
-def dry_run(recipe: Recipe, name: str, device: str) -> None:
+def dry_run(recipe: Recipe, name: str, device: str, processes: int = 1) -> None:
     """Build everything, take one step, and say what it costs.
 
     Raises:
         DataError: The data is not there; all that needs none was shown before.
     """
     size = inspect.size(recipe)
-    tried = inspect.trial(recipe, device)
+    tried = inspect.trial(recipe, device, processes)
     rows = [
         ["parameters", f"{size.parameters:,}"],
         ["GFLOPs a view", f"{size.gflops:.3f}"],
@@ -23,7 +23,7 @@ def dry_run(recipe: Recipe, name: str, device: str) -> None:
         ["log-mel of a view", f"{size.shape[0]} frames x {size.shape[1]} mels"],
         ["classes", ", ".join(f"{labels} {classes}" for labels, classes in size.heads.items())],
         [
-            f"one step of {recipe.optim.batch // recipe.optim.accumulate} clips on {tried.device}",
+            f"one step of {tried.clips} clips on {tried.device}",
             f"{tried.seconds:.2f} s",
         ],
         ["loss before training", ", ".join(f"{labels} {value:.3f}" for labels, value in tried.loss.items())],

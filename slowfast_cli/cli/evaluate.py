@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from slowfast_cli.cli import options
-from slowfast_cli.types import UsageError
+from slowfast_cli.types import UsageError, finite
 
 if TYPE_CHECKING:
     from slowfast_cli.recipe.schema import Recipe
@@ -62,13 +62,13 @@ def evaluate(
     from slowfast_cli.recipe.load import check, override, read
     from slowfast_cli.stages import evaluate as stage
     from slowfast_cli.stages.obtain import weight_file
-    from slowfast_cli.stages.run import name
+    from slowfast_cli.stages.run import folder_for
 
     words = list(overrides or [])
     source = override(read(recipe), words)
     checked = check(source)
-    path = weight_file(weights or str(name(source.name, words)), offline=offline)
-    folder = make_folder(out or path.parent / "evaluation" / split)
+    path = weight_file(weights or str(folder_for(source.name, checked, words)), offline=offline)
+    folder = make_folder(out or _folder(path, source.name) / split)
     theirs = stage.predictions_of(compare, split) if compare else None
     bar: show.Bar | None = None
 
@@ -92,6 +92,12 @@ def evaluate(
     _tell(found, f"{source.name}: {path}", folder, theirs, above, plots, as_json)
     if plots:
         _draw_maps(checked, path, found, folder, device)
+
+
+def _folder(weights: Path, recipe: str) -> Path:
+    """Beside the weights of a run; weights from elsewhere, such as the cache, get a place among the runs."""
+    run = weights.parent if (weights.parent / "recipe.yaml").is_file() else Path("runs") / recipe / weights.stem
+    return run / "evaluation"
 
 
 def _tell(
@@ -129,7 +135,7 @@ def _print(found: Evaluated, compared: Compared, title: str, above: float, as_js
             "listed": scores.listed,
             **({"compared": _plain(compared)} if compared else {}),
         }
-        typer.echo(json.dumps(plain))
+        typer.echo(json.dumps(finite(plain), allow_nan=False))
     else:
         show.scores(found.scores, found.published, title)
         for labels, (ours, theirs) in compared.items():

@@ -65,7 +65,7 @@ def predict(
                 continue
             done += 1
             best = tops(answer, predictor.card, top)
-            low = low or any(lines[0].score < LOW for lines in best.values())
+            low = low or any(best[labels][0].score < LOW for labels in answer.scores)
             _print(answer, best, as_json=as_json, many=len(paths) > 1, slides=slides is not None)
             for line in _lines(answer, best) if rows else ():
                 rows.writerow(line)

@@ -16,7 +16,7 @@ from tqdm import tqdm
 from slowfast_cli.types import Corpus, Scores
 
 out = Console(soft_wrap=False, highlight=False)
-err = Console(stderr=True, highlight=False, quiet=os.environ.get("RANK", "0") != "0")
+err = Console(stderr=True, highlight=False, quiet=os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0")) != "0")
 if not out.is_terminal:  # a pipe has no width: do not wrap what another program reads
     out = Console(width=200, highlight=False)
 

@@ -48,19 +48,20 @@ def train(
     words = list(overrides or [])
     source = override(read(recipe), words)
     checked = check(source)
-    if gpus > 1 and "WORLD_SIZE" not in os.environ:
-        torchrun(gpus)
-    from slowfast_cli.stages.run import Run, name
-
     if dry_run:
         from slowfast_cli.cli.dry_run import dry_run as describe
 
-        describe(checked, source.name, device)
-    elif smoke:
+        describe(checked, source.name, device, gpus)
+        return
+    if gpus > 1 and "WORLD_SIZE" not in os.environ:
+        torchrun(gpus)
+    from slowfast_cli.stages.run import Run, folder_for
+
+    if smoke:
         with tempfile.TemporaryDirectory() as folder:
             follow(checked, Run(Path(folder) / "run"), source.name, device=device, smoke=True)
     else:
-        follow(checked, Run(run or name(source.name, words)), source.name, fresh=fresh, device=device)
+        follow(checked, Run(run or folder_for(source.name, checked, words)), source.name, fresh=fresh, device=device)
 
 
 def follow(
@@ -100,6 +101,7 @@ def interruptible() -> Iterator[list[int]]:
         if asked:
             raise KeyboardInterrupt
         asked.append(number)
+        sys.stderr.write("\nstopping after this step\n")
 
     before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

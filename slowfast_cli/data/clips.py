@@ -17,7 +17,7 @@ from slowfast_cli.data.views import Cut, clip_samples, cut, spread
 from slowfast_cli.features.logmel import FrontEnd
 from slowfast_cli.media import audio
 from slowfast_cli.media.shards import Shards
-from slowfast_cli.types import Clip, Recording, Seconds, Segment
+from slowfast_cli.types import Clip, DataError, Recording, Seconds, Segment
 
 
 class Key(NamedTuple):
@@ -78,6 +78,11 @@ class DecodedSamples:
     def signals(self, recording: Recording, where: Cut, clip: int) -> dict[str, np.ndarray]:
         """``samples`` (N,), zeros up to a whole clip, and ``frames`` (), how many frames are true."""
         found_N = audio.read(recording, rate=self.front_end.rate, first=where.first, count=where.count)
+        if not len(found_N):
+            raise DataError(
+                f"{recording.path}: no sound at {where.first / self.front_end.rate:.2f} s: the recording ends before "
+                "a segment of it starts: take the segment out of the list, or fetch the recording again"
+            )
         return {
             "samples": np.pad(found_N, (0, clip - 1 - len(found_N))),
             "frames": np.array(self.front_end.frames(len(found_N)), np.int64),

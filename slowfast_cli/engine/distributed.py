@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, distributed, nn
 
 from slowfast_cli.data.loader import Share
-from slowfast_cli.types import SlowFastError
+from slowfast_cli.types import SlowFastError, UsageError
 
 TIMEOUT = timedelta(minutes=10)
 
@@ -33,7 +33,7 @@ def join() -> Share:
         return Share()
     if not distributed.is_initialized():
         try:
-            distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo", timeout=TIMEOUT)
+            distributed.init_process_group(timeout=TIMEOUT)  # gloo for the CPU, and NCCL for CUDA
         except (RuntimeError, ValueError) as error:
             raise SlowFastError(
                 f"rank {os.environ['RANK']} of {os.environ['WORLD_SIZE']} did not meet the others at "
@@ -63,12 +63,16 @@ def device(name: str = "auto") -> torch.device:
         raise SlowFastError(
             f"--device {name}: torch {torch.__version__} sees no CUDA GPU; use --device cpu, or see `slowfast doctor`"
         )
-    if name != "auto":
-        return torch.device(name)
-    if not torch.cuda.is_available():
-        return torch.device("cpu")
-    chosen = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
-    torch.cuda.set_device(chosen)
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        chosen = torch.device(name)
+    except RuntimeError as error:
+        raise UsageError(f"--device {name}: want auto, cpu, cuda or cuda:N") from error
+    if chosen.type == "cuda":
+        if chosen.index is None:
+            chosen = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+        torch.cuda.set_device(chosen)
     return chosen
 
 

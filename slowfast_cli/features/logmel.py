@@ -62,6 +62,20 @@ class FrontEnd:
         return asdict(self)
 
 
+def repeat_last(logmel_B1TF: Tensor, frames_B: Tensor) -> Tensor:
+    """Put the last true frame of each clip in place of what follows it (ASF Sec. 4.2).
+
+    Args:
+        logmel_B1TF: Of clips that were padded with zeros.
+        frames_B: How many frames of each are true, at least 1.
+
+    Shape:
+        (B, 1, T, F) -> (B, 1, T, F)
+    """
+    steps_BT = torch.arange(logmel_B1TF.shape[2], device=logmel_B1TF.device).minimum(frames_B[:, None] - 1)
+    return torch.take_along_dim(logmel_B1TF, steps_BT[:, None, :, None], dim=2)
+
+
 def mel_filters(front_end: FrontEnd) -> np.ndarray:
     """Triangular HTK mel filters without area normalisation.
 

@@ -26,8 +26,9 @@ def score(predictions: Sequence[Prediction], corpus: Corpus) -> Scores:
     Raises:
         DataError: The split has no labels.
     """
-    rows = stack(predictions, corpus.segments)
-    if not rows.targets:
+    labelled = {segment.id: segment for segment in corpus.segments if segment.targets.keys() >= corpus.classes.keys()}
+    rows = stack([each for each in predictions if each.id in labelled], tuple(labelled.values())) if labelled else None
+    if rows is None:
         raise DataError(
             f"{corpus.name} {corpus.split}: this split has no labels to score against: write its predictions instead"
         )

@@ -6,6 +6,7 @@ A recipe is closed: a field that is not here is an error. `slowfast_cli.recipe.l
 from __future__ import annotations
 
 from pathlib import Path
+from string import Formatter
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -176,10 +177,12 @@ class Recipe(Section):
     """What is learned: one class out of each label set."""
     optim: Optim
     schedule: Schedule
-    seed: Count = 0
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     """Of initialisation, order, crops and augmentation."""
     metric: str = "top1"
     """The score by which the best weights are kept."""
+    keep: Literal["best", "last"] = "best"
+    """Weights to go by: those that scored best on the validation split, or the last, where that split is the test."""
     published: dict[str, float] = {}
     """What the paper printed, by metric."""
     measured: dict[str, float] = {}
@@ -199,6 +202,9 @@ class Recipe(Section):
             raise ValueError(
                 f"optim.accumulate: a batch of {self.optim.batch} does not part into {self.optim.accumulate}"
             )
+        for part in (self.data.train, self.data.val, self.data.test):
+            if any(field not in (None, "fold") for _, field, _, _ in Formatter().parse(part)):
+                raise ValueError(f"data: {part!r}: a split's name may hold {{fold}}, and nothing else in braces")
         if "{fold}" in self.data.train + self.data.val + self.data.test and self.data.fold is None:
             raise ValueError("data.fold: the splits are named by fold, so it wants a number from 1 to 5")
         return self

@@ -16,7 +16,7 @@ from slowfast_cli.stages import train as training
 from slowfast_cli.stages.evaluate import evaluate
 from slowfast_cli.stages.run import Run
 from slowfast_cli.stages.table import Table, TableRow, comma_separated, latex, markdown, plain
-from slowfast_cli.types import Corpus, DataError, UsageError
+from slowfast_cli.types import Corpus, DataError, UsageError, finite
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +85,6 @@ def ablate(
     chosen = rows(source, table, only)
     for name, (_, recipe) in chosen.items():
         Run(folder / slug(name)).require(recipe)  # numbers that are there are those of this very row
-    done: list[TableRow] = []
     for name, (row, recipe) in chosen.items():
         run = Run(folder / slug(name))
         result = run.folder / "result.json"
@@ -96,11 +95,24 @@ def ablate(
             found = evaluate(recipe, run.best if run.best.is_file() else run.last, device=device)
             values = dict(found.scores.values) if found.scores else {}
             write_whole(result, lambda part, values=values: _dump(part, values))  # type: ignore[misc]
-        size = sized(row, recipe, name)
-        scored = json.loads(result.read_text(encoding="utf-8"))
-        done.append(TableRow(name=name, ours={**size.ours, **scored}, published=row.published))
-        yield RowFinished(row=done[-1])
-        write(Table(title=f"{source.name}, table {table}", rows=tuple(done)), folder)
+        yield RowFinished(row=_scored(row, recipe, name, result))
+        write(Table(title=f"{source.name}, table {table}", rows=finished(source, table, folder)), folder)
+
+
+def finished(source: Source, table: str, folder: Path) -> tuple[TableRow, ...]:
+    """The rows whose numbers are there, in the paper's order."""
+    results = {name: folder / slug(name) / "result.json" for name in rows(source, table)}
+    return tuple(
+        _scored(row, recipe, name, results[name])
+        for name, (row, recipe) in rows(source, table).items()
+        if results[name].is_file()
+    )
+
+
+def _scored(row: Row, recipe: Recipe, name: str, result: Path) -> TableRow:
+    scores = json.loads(result.read_text(encoding="utf-8"))
+    known = {key: value for key, value in scores.items() if value is not None}
+    return TableRow(name=name, ours={**sized(row, recipe, name).ours, **known}, published=row.published)
 
 
 def _require_labels(found: Corpus) -> None:
@@ -121,14 +133,14 @@ def write(table: Table, folder: Path) -> None:
         "md": markdown(table),
         "csv": comma_separated(table),
         "tex": latex(table),
-        "json": json.dumps(plain(table), indent=1),
+        "json": json.dumps(finite(plain(table)), indent=1),
     }
     for suffix, content in texts.items():
         write_whole(folder / f"table.{suffix}", lambda part, content=content: _text(part, content))  # type: ignore[misc]
 
 
 def _dump(path: Path, values: object) -> None:
-    _text(path, json.dumps(values, indent=1))
+    _text(path, json.dumps(finite(values), indent=1, allow_nan=False))
 
 
 def _text(path: Path, content: str) -> None:

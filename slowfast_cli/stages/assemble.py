@@ -16,7 +16,7 @@ from slowfast_cli.data.clips import Clips, DecodedSamples, Store, StoredRows
 from slowfast_cli.data.sources import Origin
 from slowfast_cli.engine import schedule
 from slowfast_cli.features.augment import Augment, mix
-from slowfast_cli.features.logmel import FrontEnd, LogMel
+from slowfast_cli.features.logmel import FrontEnd, LogMel, repeat_last
 from slowfast_cli.media.shards import Shards
 from slowfast_cli.models.spec import Net, narrowed
 from slowfast_cli.models.zoo import VARIANTS
@@ -97,7 +97,10 @@ def shards_folder(recipe: Recipe) -> Path:
     settings += "".join(
         f"-{name}{getattr(made, name):g}" for name in ("fft", "floor") if getattr(made, name) != getattr(FrontEnd, name)
     )
-    return root(recipe).absolute().parent / "shards" / recipe.data.corpus / settings
+    where = root(recipe).absolute()
+    # Named after the root: two folders of sounds beside each other are two data sets.
+    named = where.name if where.name == recipe.data.corpus else f"{where.name}-{recipe.data.corpus}"
+    return where.parent / "shards" / named / settings
 
 
 @functools.lru_cache(maxsize=8)
@@ -174,8 +177,10 @@ def store(recipe: Recipe) -> Store:
     """Where clips come from.
 
     Raises:
+        UsageError: There is no such data set.
         DataError: There are no shards, or shards of another front end.
     """
+    known(recipe.data.corpus)  # a wrong name before the data that is not there
     made = front_end(recipe)
     if recipe.data.source == "media":
         return DecodedSamples(made)
@@ -193,8 +198,14 @@ def usable(found: Corpus, source: Store) -> Corpus:
     """The corpus without segments whose recording the shards do not hold; those count as missing."""
     if not isinstance(source, StoredRows):
         return found
-    kept = tuple(segment for segment in found.segments if segment.recording.id in source.shards)
-    lost = [segment for segment in found.segments if segment.recording.id not in source.shards]
+    shards = source.shards
+    kept = tuple(
+        segment
+        for segment in found.segments
+        if segment.recording.id in shards and segment.start < shards.seconds(segment.recording.id)
+    )
+    held = {segment.id for segment in kept}
+    lost = [segment for segment in found.segments if segment.id not in held]
     if not kept:
         raise DataError(
             f"{source.shards.folder}: holds none of the {len(found.segments)} segments of {found.name} {found.split}: "
@@ -205,7 +216,9 @@ def usable(found: Corpus, source: Store) -> Corpus:
         Failure(
             id=segment.id,
             path=segment.recording.path,
-            reason=reasons.get(segment.recording.id, "not in the shards: run `slowfast extract` again"),
+            reason=f"starts at {segment.start:g} s, after its recording ends"
+            if segment.recording.id in shards
+            else reasons.get(segment.recording.id, "not in the shards: run `slowfast extract` again"),
         )
         for segment in lost
     )
@@ -226,7 +239,8 @@ def clips(recipe: Recipe, found: Corpus, source: Store) -> Clips:
 
 def workers(recipe: Recipe) -> int:
     """Processes that read clips."""
-    return min(os.cpu_count() or 1, 8) if recipe.data.workers is None else recipe.data.workers
+    here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # processes that share this machine's cores
+    return min((os.cpu_count() or 1) // here, 8) if recipe.data.workers is None else recipe.data.workers
 
 
 def prepare(
@@ -240,10 +254,7 @@ def prepare(
     def prepared(batch: Batch) -> Batch:
         signals, targets = dict(batch.signals), dict(batch.targets)
         if "samples" in signals:
-            logmel_B1TF = log_mel(signals.pop("samples"))
-            last_B = signals.pop("frames") - 1
-            steps_BT = torch.arange(logmel_B1TF.shape[2], device=device).minimum(last_B[:, None])
-            signals["logmel"] = torch.take_along_dim(logmel_B1TF, steps_BT[:, None, :, None], dim=2)
+            signals["logmel"] = repeat_last(log_mel(signals.pop("samples")), signals.pop("frames"))
         if training:
             signals["logmel"] = augment(signals["logmel"])
             if settings.mix:

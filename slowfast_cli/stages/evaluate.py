@@ -36,7 +36,7 @@ class Evaluated:
         scores: None for a split without labels.
         published: The paper's, from the recipe.
         corpus: The split that was scored, without what could not be read.
-        rows: Scores and targets, a row a segment.
+        rows: Scores and targets, a row a segment; of the labelled ones, if there are any.
         tables: Per-class rows by label set.
     """
 
@@ -72,10 +72,12 @@ def evaluate(
     found = assemble.usable(assemble.corpus(recipe, part), store)
     _must_fit(card, recipe, found, weights)
     merged = merge(_counted(_predicted(recipe, model.to(at), found, at), recipe.data.views * len(found.segments), tick))
-    rows = stack(distributed.gather(merged, share), found.segments)
-    labelled = bool(rows.targets)
+    gathered = distributed.gather(merged, share)
+    labelled = {segment.id for segment in found.segments if segment.targets.keys() >= found.classes.keys()}
+    chosen = [each for each in gathered if each.id in labelled] or gathered
+    rows = stack(chosen, [segment for segment in found.segments if segment.id in labelled] or found.segments)
     return Evaluated(
-        scores=score(_as_predictions(rows), found) if labelled else None,
+        scores=score(chosen, found) if labelled else None,
         published=recipe.published,
         corpus=found,
         rows=rows,
@@ -104,13 +106,6 @@ def _counted(views: Iterator[Prediction], total: int, tick: Tick | None) -> Iter
         yield view
 
 
-def _as_predictions(rows: Rows) -> list[Prediction]:
-    return [
-        Prediction(id=id_, scores={labels: scores[row] for labels, scores in rows.scores.items()})
-        for row, id_ in enumerate(rows.ids)
-    ]
-
-
 def _must_fit(card: Card, recipe: Recipe, found: Corpus, weights: Path) -> None:
     for labels, names in found.classes.items():
         theirs = card.classes.get(labels, ())
@@ -122,6 +117,11 @@ def _must_fit(card: Card, recipe: Recipe, found: Corpus, weights: Path) -> None:
                 f"{weights}: made for other classes: label set {labels!r} has {len(theirs)} there, {len(names)} in "
                 f"{found.name}, and they part at index {at}: evaluate with the recipe of the weights ({card.recipe})"
             )
+    if card.clip_seconds != recipe.data.clip_seconds:
+        raise WeightsError(
+            f"{weights}: trained on clips of {card.clip_seconds:g} s, the recipe has {recipe.data.clip_seconds:g}: "
+            f"evaluate with data.clip_seconds={card.clip_seconds:g}"
+        )
     wanted = assemble.front_end(recipe).settings()
     differs = [
         f"{key} {card.front_end[key]:g}, the recipe has {value:g}"

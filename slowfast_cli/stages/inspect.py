@@ -37,15 +37,17 @@ class Size:
 
 @dataclass(frozen=True, kw_only=True)
 class Trial:
-    """One training step on made-up clips.
+    """One training step of one process on made-up clips.
 
     Attributes:
+        clips: In the step.
         loss: By label set.
         seconds: Of the step.
         memory_bytes: At its peak on the device; of the whole process on a CPU.
         device: Where.
     """
 
+    clips: int
     loss: dict[str, float]
     seconds: Seconds
     memory_bytes: int
@@ -68,7 +70,7 @@ def size(recipe: Recipe) -> Size:
     )
 
 
-def trial(recipe: Recipe, device: str = "auto") -> Trial:
+def trial(recipe: Recipe, device: str = "auto", processes: int = 1) -> Trial:
     """One forward and backward pass and one optimiser step at the recipe's batch size, on noise."""
     at = distributed.device(device)
     model, shape = _model(recipe)
@@ -77,7 +79,7 @@ def trial(recipe: Recipe, device: str = "auto") -> Trial:
     optim = optimizer(
         model, plan.name, lr=plan.lr, momentum=plan.momentum, nesterov=plan.nesterov, weight_decay=plan.weight_decay
     )
-    clips = plan.batch // plan.accumulate
+    clips = max(1, plan.batch // plan.accumulate // processes)
     batch = Batch(
         signals={name: torch.randn_like(value).to(at) for name, value in _silence(clips, shape).items()},
         targets={labels: torch.randint(classes, (clips,)).to(at) for labels, classes in heads(recipe).items()},
@@ -85,18 +87,21 @@ def trial(recipe: Recipe, device: str = "auto") -> Trial:
     )
     if at.type == "cuda":
         torch.cuda.reset_peak_memory_stats(at)
-    began = time.perf_counter()
-    with torch.autocast(at.type, assemble.DTYPES[plan.precision], enabled=plan.precision != "fp32"):
-        losses = assemble.task(recipe).loss(model, batch)
-    torch.stack(list(losses.values())).sum().backward()
-    optim.step()
-    seen = {labels: float(value.detach()) for labels, value in losses.items()}
+    for _ in range(2):  # the first one also sets things up
+        began = time.perf_counter()
+        optim.zero_grad(set_to_none=True)
+        with torch.autocast(at.type, assemble.DTYPES[plan.precision], enabled=plan.precision != "fp32"):
+            losses = assemble.task(recipe).loss(model, batch)
+        torch.stack(list(losses.values())).sum().backward()
+        optim.step()
+        seen = {labels: float(value.detach()) for labels, value in losses.items()}
+        seconds = time.perf_counter() - began
     memory = (
         torch.cuda.max_memory_allocated(at)
         if at.type == "cuda"
         else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     )
-    return Trial(loss=seen, seconds=time.perf_counter() - began, memory_bytes=memory, device=str(at))
+    return Trial(clips=clips, loss=seen, seconds=seconds, memory_bytes=memory, device=str(at))
 
 
 def _model(recipe: Recipe) -> tuple[Recogniser, tuple[int, int]]:

@@ -17,7 +17,7 @@ from torch import Tensor
 from slowfast_cli.data.sources import media_below
 from slowfast_cli.data.views import clip_samples, cut, spread, windows
 from slowfast_cli.engine import distributed
-from slowfast_cli.features.logmel import FrontEnd, LogMel
+from slowfast_cli.features.logmel import FrontEnd, LogMel, repeat_last
 from slowfast_cli.media import audio
 from slowfast_cli.media.source import shown
 from slowfast_cli.models.slowfast import Recogniser
@@ -138,19 +138,17 @@ class Predictor:
                 ends.append((starts + window) / rate)
                 held, starts = held[hop:], starts + hop
                 if len(pieces) == BATCH:
-                    yield from self._answers(path, pieces, ends, timeline)
+                    yield from self._answers(path, pieces, ends)
                     pieces, ends = [], []
         if len(windows(starts + len(held), window, hop)) * hop > starts and len(held):  # the last, shorter one
             pieces.append(held)
             ends.append((starts + len(held)) / rate)
         if pieces:
-            yield from self._answers(path, pieces, ends, timeline)
+            yield from self._answers(path, pieces, ends)
         elif not starts:
             _nothing(path)
 
-    def _answers(
-        self, path: Path, pieces: list[np.ndarray], ends: list[Seconds], timeline: Timeline
-    ) -> Iterator[Answer]:
+    def _answers(self, path: Path, pieces: list[np.ndarray], ends: list[Seconds]) -> Iterator[Answer]:
         scores = self._scores(pieces)
         for row, (piece, end) in enumerate(zip(pieces, ends, strict=True)):
             start = end - len(piece) / self._front_end.rate
@@ -178,12 +176,9 @@ class Predictor:
 
     def _logmel(self, sounds: Sequence[np.ndarray]) -> Tensor:
         """Log-mels of one length, the last frame of a shorter sound repeated (ASF Sec. 4.2)."""
-        frames = self._front_end.frames(self._clip - 1)
         padded = torch.from_numpy(np.stack([np.pad(sound, (0, self._clip - 1 - len(sound))) for sound in sounds]))
-        logmel_B1TF: Tensor = self._log_mel(padded.to(self._device))
-        last_B = torch.tensor([self._front_end.frames(len(sound)) - 1 for sound in sounds], device=self._device)
-        steps_BT = torch.arange(frames, device=self._device).minimum(last_B[:, None])
-        return torch.take_along_dim(logmel_B1TF, steps_BT[:, None, :, None], dim=2)
+        frames_B = torch.tensor([self._front_end.frames(len(sound)) for sound in sounds], device=self._device)
+        return repeat_last(self._log_mel(padded.to(self._device)), frames_B)
 
 
 @contextmanager

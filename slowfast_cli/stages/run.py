@@ -26,10 +26,19 @@ from slowfast_cli import __version__
 from slowfast_cli.engine.checkpoint import write_whole
 from slowfast_cli.recipe.load import to_yaml
 from slowfast_cli.recipe.schema import Recipe
-from slowfast_cli.types import SlowFastError, UsageError
+from slowfast_cli.types import SlowFastError, UsageError, finite
 
 # What may differ between an interrupted run and the one that goes on: where things are, not what is learned.
-MAY_CHANGE = ("data.root", "data.shards", "data.workers", "optim.compile", "published", "measured", "tables", "metric")
+MAY_CHANGE = (
+    "data.root",
+    "data.shards",
+    "data.workers",
+    "data.test",
+    "optim.compile",
+    "published",
+    "measured",
+    "tables",
+)
 
 
 @dataclass(frozen=True)
@@ -112,7 +121,7 @@ class Run:
         changed = sorted(
             key
             for key in before.keys() | now.keys()
-            if before.get(key) != now.get(key) and not key.startswith(MAY_CHANGE)
+            if before.get(key) != now.get(key) and not key.startswith(_may_change(recipe))
         )
         if changed:
             told = "; ".join(f"{key}: {before.get(key)} there, {now.get(key)} now" for key in changed[:5])
@@ -148,7 +157,7 @@ class Run:
     def append(self, line: Mapping[str, Any]) -> None:
         """Add a line to the metrics."""
         with self.metrics.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+            file.write(json.dumps(finite(dict(line)), allow_nan=False) + "\n")
 
     def cut_metrics(self, step: int) -> None:
         """Drop what was logged after the state that is gone on from."""
@@ -182,10 +191,23 @@ def environment() -> dict[str, Any]:
     }
 
 
-def name(recipe: str, overrides: Sequence[str]) -> Path:
-    """Where a run goes unless told otherwise: ``runs/<recipe>/<what was overridden>``."""
-    words = "".join(c if c.isalnum() or c in "=.,~-" else "_" for c in ",".join(sorted(overrides)))
-    return Path("runs") / recipe / (words[:120] or "default")
+def folder_for(name: str, recipe: Recipe, overrides: Sequence[str]) -> Path:
+    """Where a run goes unless told otherwise: ``runs/<recipe>/<what was overridden>``.
+
+    Args:
+        name: The recipe's.
+        recipe: With the overrides in it.
+        overrides: Those that only say where things are, and may change, do not name the run.
+    """
+    telling = [word for word in overrides if word.lstrip("~").partition("=")[0] not in _may_change(recipe)]
+    words = "".join(c if c.isalnum() or c in "=.,~-" else "_" for c in ",".join(sorted(telling)))
+    return Path("runs") / name / (words[:120] or "default")
+
+
+def _may_change(recipe: Recipe) -> tuple[str, ...]:
+    # Of a known corpus the root is a place; of your own sounds it is what is learned from.
+    known = recipe.data.corpus not in ("folder", "csv")
+    return tuple(field for field in MAY_CHANGE if known or field != "data.root")
 
 
 def _flat(values: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -217,11 +217,13 @@ def _training_batches(training: Training, first_step: int, epochs: int, seed: in
 
 def _score(training: Training, run: Run, card: Card, done: int, epoch_steps: int, log: Track) -> Scored:
     recipe, share, epoch = training.recipe, training.share, done // epoch_steps
+    dtype = assemble.DTYPES[recipe.optim.precision]
     if recipe.schedule.precise_norms:
+        autocast = torch.autocast(training.device.type, dtype, enabled=dtype != torch.float32)
         batches = _training_batches(
             training, 0, epochs=-(-recipe.schedule.precise_norms // epoch_steps), seed=1 + epoch
         )
-        with torch.random.fork_rng():
+        with torch.random.fork_rng([training.device] if training.device.type == "cuda" else []), autocast:
             torch.manual_seed(recipe.seed + epoch)
             average_statistics(
                 training.scored,
@@ -231,7 +233,7 @@ def _score(training: Training, run: Run, card: Card, done: int, epoch_steps: int
     keys = loader.test_keys(len(training.val_clips), recipe.data.views, batch=recipe.optim.batch, share=share)
     read = loader.batches(training.val_clips, keys, workers=assemble.workers(recipe), device=training.device)
     prepared = assemble.prepare(recipe, {}, training.device, training=False)
-    found = merge(predictions(training.scored, assemble.task(recipe).predict, map(prepared, read)))
+    found = merge(predictions(training.scored, assemble.task(recipe).predict, map(prepared, read), dtype=dtype))
     scores = score(distributed.gather(found, share), training.val)
     value = scores.values.get(recipe.metric, float("-inf"))  # a few segments of a smoke test may not have it
     best = value > training.best
@@ -240,7 +242,7 @@ def _score(training: Training, run: Run, card: Card, done: int, epoch_steps: int
     if share.rank == 0:
         state = training.scored.state_dict()
         told = replace(card, scores=scores.values)
-        for path in (run.last, run.best) if best else (run.last,):
+        for path in (run.last, run.best) if best and recipe.keep == "best" else (run.last,):
             checkpoint.write_whole(path, lambda part: save(part, state, told))
     return Scored(epoch=epoch, scores=scores, best=best)
 

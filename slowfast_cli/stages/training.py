@@ -116,7 +116,7 @@ def build(recipe: Recipe, share: Share, device: torch.device, *, smoke: bool) ->
         DataError: The corpus or its shards are not there, or do not fit the recipe.
         WeightsError: The weights to start from are not there, or are another network's.
     """
-    store = assemble.store(recipe)
+    net, store = assemble.net(recipe), assemble.store(recipe)
     found = {part: assemble.usable(assemble.corpus(recipe, part), store) for part in ("train", "val")}
     train_corpus, val = found["train"], found["val"]
     _require_labels(train_corpus)
@@ -131,9 +131,7 @@ def build(recipe: Recipe, share: Share, device: torch.device, *, smoke: bool) ->
     _require_shares(recipe, share, device)
     loader.require_clips(len(train_corpus.segments), recipe.optim.batch, train_corpus.split)
     torch.manual_seed(recipe.seed)
-    model = Recogniser(
-        assemble.net(recipe), assemble.sizes(val), dropout=recipe.model.dropout, freeze_norms=recipe.model.freeze_norms
-    )
+    model = Recogniser(net, assemble.sizes(val), dropout=recipe.model.dropout, freeze_norms=recipe.model.freeze_norms)
     told = start_from(model, recipe.model.init, val.classes) if recipe.model.init else None
     model = model.to(device)
     if device.type == "cuda":  # on a CPU, narrow channels_last convolutions crash in torch 2.13

@@ -72,12 +72,12 @@ def recognises(state: Mapping[str, Tensor]) -> bool:
     return stem is not None and stem.ndim == 4 and any(name.startswith("head.projection") for name in names)
 
 
-def convert(state: Mapping[str, Tensor], cfg: str | None) -> Converted:
+def convert(state: Mapping[str, Tensor], text: str | None) -> Converted:
     """Translate a checkpoint.
 
     Args:
         state: Its tensors.
-        cfg: Its settings as YAML text, if it has them.
+        text: Its settings as YAML, if it has them.
 
     Raises:
         WeightsError: Settings and shapes contradict each other, or it is no network of this family.
@@ -85,7 +85,7 @@ def convert(state: Mapping[str, Tensor], cfg: str | None) -> Converted:
     state = {
         name.removeprefix(PARALLEL): value for name, value in state.items() if not name.endswith("num_batches_tracked")
     }
-    settings = _settings(cfg)
+    settings = _settings(text)
     names = _pathway_names(state)
     notes: list[str] = []
     alpha = _asked(settings, "SLOWFAST", "ALPHA")
@@ -108,9 +108,9 @@ def convert(state: Mapping[str, Tensor], cfg: str | None) -> Converted:
     )
 
 
-def _settings(cfg: str | None) -> dict[str, Any]:
+def _settings(text: str | None) -> dict[str, Any]:
     try:
-        settings = yaml.safe_load(cfg) if cfg else {}
+        settings = yaml.safe_load(text) if text else {}
     except yaml.YAMLError as error:
         raise WeightsError(f"the checkpoint's cfg is not YAML: {' '.join(str(error).split())}") from error
     return settings if isinstance(settings, dict) else {}

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from slowfast_cli.models.slowfast import Recogniser
 from slowfast_cli.models.spec import Net, from_plain
-from slowfast_cli.types import Seconds, Settings, WeightsError
+from slowfast_cli.types import Seconds, Settings, WeightsError, finite
 
 FORMAT = 1
 KEY = "slowfast"
@@ -79,7 +79,8 @@ def save(path: Path, state: Mapping[str, Tensor], card: Card, *, dtype: torch.dt
 
 def describe(card: Card) -> dict[str, Any]:
     """A card as plain values, for JSON."""
-    return {**asdict(card), "format": FORMAT}
+    plain: dict[str, Any] = finite({**asdict(card), "format": FORMAT})
+    return plain
 
 
 def read_card(path: Path) -> Card:
@@ -122,6 +123,7 @@ def _card(path: Path, header: Mapping[str, str]) -> Card:
         if plain.pop("format") != FORMAT:
             raise WeightsError(f"{path}: made by a newer slowfast; upgrade to use it")
         classes = {labels: tuple(names) for labels, names in plain.pop("classes").items()}
+        plain["scores"] = {key: value for key, value in plain["scores"].items() if value is not None}
         return Card(net=from_plain(plain.pop("net")), classes=classes, notes=tuple(plain.pop("notes")), **plain)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise WeightsError(f"{path}: its header does not describe a slowfast model ({error!r})") from error

@@ -1,0 +1,156 @@
+"""Every kind of mistake has its exit code, says where, what, what is right and what to do, and shows no traceback."""
+
+import errno
+import signal
+
+import pytest
+import tiny
+import torch
+
+from slowfast_cli import __version__
+from slowfast_cli.types import DataError, SlowFastError, UsageError, WeightsError
+
+NOWHERE = "data.root=/nowhere"
+# The command, the exit code, and words of the message: where, what is wrong, what to do.
+MISTAKES = [
+    (["trian"], 2, ["trian"]),
+    (["train"], 2, ["RECIPE"]),
+    (["train", "folder", "--sped"], 2, ["--sped"]),
+    (["train", "folder", "--gpus", "two"], 2, ["--gpus", "integer"]),
+    (["train", "folder", "--gpus", "0"], 2, ["--gpus"]),
+    (["predict"], 2, ["SOURCE"]),
+    (["predict", "x.wav", "--top", "0"], 2, ["--top"]),
+    (["train", "vgsound"], 2, ["vgsound: no such recipe; did you mean 'vggsound'?", "slowfast recipes ls"]),
+    (["train", "vggsound", "optim.lrr=1"], 2, ["vggsound.yaml: optim.lrr: no such field; did you mean 'lr'?"]),
+    (["train", "vggsound", "optim.lr=fast"], 2, ["vggsound.yaml: optim.lr: 'fast' should be a number"]),
+    (["train", "vggsound", "optim.lr=-1"], 2, ["vggsound.yaml: optim.lr: -1 should be greater than 0"]),
+    (["train", "vggsound", "optim.lr"], 2, ["optim.lr: an override is key=value (optim.lr=0.02) or ~key"]),
+    (["train", "vggsound", "model.variant=asf-r5"], 2, ["'asf-r5': no such network; did you mean 'asf-r50'?"]),
+    (["train", "vggsound", "optim.batch=30", "optim.accumulate=4"], 2, ["optim.accumulate: a batch of 30"]),
+    (["train", "vggsound", "frontend.window_ms=500"], 2, ["window_ms 500", "a window from 1 to fft (2048)"]),
+    (["train", "esc10", "data.fold=null"], 2, ["data.fold: the splits are named by fold"]),
+    (["train", "folder", "data.corpus=vggsond", NOWHERE], 2, ["vggsond: no such data set; did you mean 'vggsound'?"]),
+    (["extract"], 2, ["give either --dataset NAME (see `slowfast data ls`) or --recipe RECIPE"]),
+    (["extract", "--dataset", "esc11"], 2, ["esc11: no such data set; did you mean 'esc1"]),
+    (["extract", "--dataset", "esc10", "--dtype", "float8"], 2, ["--dtype float8: float16 or float32"]),
+    (["evaluate", "vggsound", "--split", "dev"], 2, ["--split dev: train, val or test"]),
+    (["ablate", "vggsound", "--table", "9"], 2, ["--table 9: no such table"]),
+    (["recipes", "show", "nothing"], 2, ["nothing: no such recipe"]),
+    (["extract", "--dataset", "vggsound", "--root", "/nowhere"], 3, ["/nowhere: does not exist", "vggsound.csv"]),
+    (["extract", "--dataset", "epic", "--root", "/"], 3, ["/: holds none of its lists", "EPIC_100_", "--root"]),
+    (["train", "folder", NOWHERE], 3, ["no log-mels here", "slowfast extract --dataset folder"]),
+    (["train", "folder", NOWHERE, "data.source=media"], 3, ["/nowhere: does not exist", "--root"]),
+    (["data", "check", "esc50", "--root", "/nowhere"], 3, ["/nowhere: does not exist", "meta/esc50.csv"]),
+    (["predict", "x.wav", "-w", "nothing.safetensors"], 4, ["nothing.safetensors: no such weights"]),
+    (["evaluate", "vggsound", "-w", "asf"], 4, ["no official weights are called 'asf'", "slowfast weights ls"]),
+    (["finetune", "folder", "-w", "runs/gone", NOWHERE, "data.source=media"], 3, ["/nowhere: does not exist"]),
+    (["weights", "convert", "gone.pyth", "out.safetensors"], 4, ["gone.pyth: cannot be read (No such file", "give a"]),
+    (["weights", "show", "gone"], 4, ["no official weights are called 'gone'"]),
+]  # fmt: skip
+if not torch.cuda.is_available():
+    MISTAKES.append(
+        (["train", "folder", "--device", "cuda"], 1, ["--device cuda", "sees no CUDA GPU; use --device cpu"])
+    )
+
+
+@pytest.fixture
+def elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SLOWFAST_DATA", "/nowhere")
+    return tmp_path
+
+
+@pytest.mark.parametrize(("words", "code", "told"), MISTAKES, ids=[" ".join(words) for words, _, _ in MISTAKES])
+def test_a_mistake_has_its_code_and_its_message(elsewhere, words, code, told):
+    done = tiny.slowfast(*words)
+    assert (done.code, done.out) == (code, ""), done.err
+    for part in told:
+        assert part in " ".join(done.err.replace("│", " ").split()), done.err
+    assert "Traceback" not in done.err
+    assert "defect" not in done.err
+    assert list(elsewhere.iterdir()) == []  # nothing is begun
+
+
+def test_all_mistakes_of_a_recipe_are_told_at_once(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text(
+        "data: {corpus: folder, clip_secs: 5}\nmodel: {variant: asf-r50}\noptim: {lr: 0}\nscedule: {epochs: 3}\n"
+    )
+    done = tiny.slowfast("recipes", "validate", path)
+    assert done.code == 2
+    for told in (
+        "mine.yaml:1: data.clip_secs: no such field; did you mean 'clip_seconds'?",
+        "mine.yaml: data.clip_seconds: is needed and not given: Length of a clip",
+        "mine.yaml:3: optim.lr: 0 should be greater than 0",
+        "mine.yaml: schedule: is needed and not given",
+        "mine.yaml:4: scedule: no such field; did you mean 'schedule'?",
+    ):
+        assert told in done.err
+    path.write_text("data: [1, 2\n")
+    assert "mine.yaml: not YAML: " in tiny.slowfast("recipes", "validate", path).err
+    path.write_bytes(b"\xff\xfe\x00")
+    assert "mine.yaml: " in tiny.slowfast("recipes", "validate", path).err
+    path.write_text("- a\n- b\n")
+    done = tiny.slowfast("recipes", "validate", path)
+    assert (done.code, "a recipe is a mapping of sections" in done.err) == (2, True)
+
+
+ERRORS = [
+    (UsageError("where: what"), 2, "error: where: what\n"),
+    (DataError("where: what\n  more"), 3, "error: where: what\n  more\n"),
+    (WeightsError("where: what"), 4, "error: where: what\n"),
+    (SlowFastError("where: what"), 1, "error: where: what\n"),
+    (KeyboardInterrupt(), 130, ""),
+    (OSError(errno.ENOSPC, "No space left on device", "/full/file"), 1, "error: /full/file: No space left on device"),
+    (ZeroDivisionError("division by zero"), 1, "error: ZeroDivisionError: division by zero (a defect of slowfast: "),
+    (RecursionError("deep"), 1, "error: RecursionError: deep (a defect of slowfast: please report it, with --debug"),
+]
+
+
+@pytest.mark.parametrize(("error", "code", "told"), ERRORS, ids=[type(error).__name__ for error, _, _ in ERRORS])
+@pytest.mark.parametrize("debug", [False, True])
+def test_every_error_ends_the_program_in_order(monkeypatch, error, code, told, debug):
+    def fail(name):
+        raise error
+
+    monkeypatch.setattr("slowfast_cli.recipe.load.find", fail)
+    done = tiny.slowfast("recipes", "show", "vggsound", *(["--debug"] if debug else []))
+    assert (done.code, done.out) == (code, "")
+    assert told in done.err
+    assert ("Traceback (most recent call last)" in done.err) is (debug and code != 130)
+
+
+def test_debug_may_stand_anywhere():
+    for words in (
+        ["--debug", "recipes", "show", "x"],
+        ["recipes", "--debug", "show", "x"],
+        ["recipes", "show", "x", "--debug"],
+    ):
+        done = tiny.slowfast(*words)
+        assert (done.code, "Traceback" in done.err, "error: x: no such recipe" in done.err) == (2, True, True)
+
+
+def test_interrupting_a_real_process(trained):
+    child = tiny.start("predict", "-", "-w", trained, stdin=-1)
+    child.stdin.write("x.wav\n")
+    child.stdin.flush()
+    with pytest.raises(Exception):  # noqa: B017  (it waits for more paths)
+        child.wait(timeout=2)
+    child.send_signal(signal.SIGINT)
+    out, err = child.communicate(timeout=30)
+    assert (child.returncode, out) == (130, "")
+    assert "Traceback" not in err
+
+
+def test_help_and_version_are_no_mistakes():
+    assert tiny.good("--version").out == f"slowfast {__version__}\n"
+    for words in (["--help"], ["-h"], ["train", "--help"], ["weights", "ls", "-h"]):
+        assert "Usage: slowfast" in tiny.good(*words).out
+    assert "Examples:" in tiny.good("predict", "--help").out
+    bare = tiny.slowfast()
+    assert "Usage: slowfast" in bare.out + bare.err
+
+
+def test_python_m_is_the_same_program():
+    done = tiny.process("--version")
+    assert (done.code, done.out) == (0, f"slowfast {__version__}\n")

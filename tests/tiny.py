@@ -34,6 +34,7 @@ WORDS = [
     "augment.freq_width=8",
     "augment.time_width=9",
     "optim.ema=0.5",
+    "keep=best",
 ]
 EPIC_WORDS = [*MODEL, *SCHEDULE, "data.clip_seconds=0.5", "data.views=2", "schedule.precise_norms=1"]
 EPIC_SCRATCH = ["~model.init", "~model.freeze_norms"]

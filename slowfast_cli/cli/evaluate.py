@@ -90,8 +90,7 @@ def evaluate(
     if submission:
         show.say(f"submission: {stage.write_submission(found, submission).absolute()}")
     _tell(found, f"{source.name}: {path}", folder, theirs, above, plots, as_json)
-    if plots:
-        _draw_maps(checked, path, found, folder, device)
+    _finish(checked, path, found, folder, device, plots)
 
 
 def _folder(weights: Path, recipe: str) -> Path:
@@ -111,14 +110,16 @@ def _tell(
     _print(found, figures.compared(found, other, above) if theirs else {}, title, above, as_json)
     for written in figures.write(found, folder, other=other, above=above, draw=plots):
         show.say(f"wrote {written}")
-    show.say(f"done: {folder.absolute()}")
 
 
-def _draw_maps(recipe: Recipe, weights: Path, found: Evaluated, folder: Path, device: str) -> None:
+def _finish(recipe: Recipe, weights: Path, found: Evaluated, folder: Path, device: str, plots: bool) -> None:
     from slowfast_cli.cli import show
     from slowfast_cli.stages import figures
 
-    show.say(f"wrote {figures.feature_maps(recipe, weights, found.corpus, folder / 'feature-maps.png', device)}")
+    if plots:
+        maps = figures.feature_maps(recipe, weights, found.corpus, folder / "feature-maps.png", device)
+        show.say(f"wrote {maps}")
+    show.say(f"done: {folder.absolute()}")
 
 
 def _print(found: Evaluated, compared: Compared, title: str, above: float, as_json: bool) -> None:

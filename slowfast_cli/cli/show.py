@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
 from rich.console import Console
 from rich.markup import escape
+from rich.measure import Measurement
 from rich.table import Table
 from tqdm import tqdm
 
@@ -26,11 +27,18 @@ def say(text: str) -> None:
     err.print(escape(text), soft_wrap=True)
 
 
-def table(title: str, columns: Iterable[str], rows: Iterable[Iterable[str]], *, left: int = 1) -> None:
-    """A table on stdout; the first ``left`` columns are text, the others numbers."""
+def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], *, left: int = 1) -> None:
+    """A table on stdout; where the terminal is too narrow for it, a block of lines for each row instead.
+
+    Args:
+        title: Above it; empty for none.
+        columns: Headers.
+        rows: Cells.
+        left: How many columns, from the first, are text; the others are numbers.
+    """
     if title:  # outside the table, whose width would fold a long path
         out.print(f"[bold]{escape(title)}[/bold]", soft_wrap=True)
-    shown = Table()
+    shown, rows = Table(), [list(row) for row in rows]
     for number, column in enumerate(columns):
         # Beside numbers, a row's name stays on one line; in a table of text every column may fold.
         name_of_row = left == 1 and not number
@@ -38,7 +46,15 @@ def table(title: str, columns: Iterable[str], rows: Iterable[Iterable[str]], *, 
         shown.add_column(escape(column), justify=side, overflow="fold", no_wrap=name_of_row)
     for row in rows:
         shown.add_row(*(escape(cell) for cell in row))
-    out.print(shown)
+    unbroken = Measurement.get(out, out.options.update(max_width=10_000), shown).minimum
+    if unbroken <= out.width:
+        out.print(shown)
+        return
+    for row in rows:
+        out.print(f"[bold]{escape(row[0])}[/bold]", soft_wrap=True)
+        for column, cell in zip(columns[1:], row[1:], strict=True):
+            if cell:
+                out.print(f"  {escape(column)}: {escape(cell)}", soft_wrap=True)
 
 
 def coverage(corpus: Corpus) -> str:

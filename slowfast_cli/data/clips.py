@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -17,7 +17,7 @@ from slowfast_cli.data.views import Cut, clip_samples, cut, spread
 from slowfast_cli.features.logmel import FrontEnd
 from slowfast_cli.media import audio
 from slowfast_cli.media.shards import Shards
-from slowfast_cli.types import Clip, DataError, Recording, Seconds, Segment
+from slowfast_cli.types import Clip, Recording, Seconds, Segment
 
 
 class Key(NamedTuple):
@@ -37,6 +37,10 @@ class Key(NamedTuple):
 class Store(Protocol):
     """Where a clip's signal comes from."""
 
+    @property
+    def front_end(self) -> FrontEnd:
+        """The log-mel's settings."""
+
     def samples(self, recording: Recording) -> int:
         """Length of a recording in samples at the front end's rate."""
 
@@ -50,6 +54,11 @@ class StoredRows:
 
     shards: Shards
     front_end: FrontEnd
+
+    @cached_property
+    def failures(self) -> dict[str, str]:
+        """Why recordings are not in the shards, by id."""
+        return {failure.id: failure.reason for failure in self.shards.failures}
 
     def samples(self, recording: Recording) -> int:
         """Length of a recording in samples, from the shard's index."""
@@ -78,11 +87,6 @@ class DecodedSamples:
     def signals(self, recording: Recording, where: Cut, clip: int) -> dict[str, np.ndarray]:
         """``samples`` (N,), zeros up to a whole clip, and ``frames`` (), how many frames are true."""
         found_N = audio.read(recording, rate=self.front_end.rate, first=where.first, count=where.count)
-        if not len(found_N):
-            raise DataError(
-                f"{recording.path}: no sound at {where.first / self.front_end.rate:.2f} s: the recording ends before "
-                "a segment of it starts: take the segment out of the list, or fetch the recording again"
-            )
         return {
             "samples": np.pad(found_N, (0, clip - 1 - len(found_N))),
             "frames": np.array(self.front_end.frames(len(found_N)), np.int64),

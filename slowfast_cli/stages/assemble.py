@@ -23,7 +23,7 @@ from slowfast_cli.models.zoo import VARIANTS
 from slowfast_cli.recipe.load import did_you_mean
 from slowfast_cli.recipe.schema import Recipe
 from slowfast_cli.tasks.classify import Classify
-from slowfast_cli.types import Batch, Corpus, DataError, Failure, Reader, UsageError
+from slowfast_cli.types import Batch, Corpus, DataError, Failure, Reader, Segment, UsageError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -195,34 +195,39 @@ def store(recipe: Recipe) -> Store:
 
 
 def usable(found: Corpus, source: Store) -> Corpus:
-    """The corpus without segments whose recording the shards do not hold; those count as missing."""
-    if not isinstance(source, StoredRows):
-        return found
-    shards = source.shards
-    kept = tuple(
-        segment
-        for segment in found.segments
-        if segment.recording.id in shards and segment.start < shards.seconds(segment.recording.id)
-    )
-    held = {segment.id for segment in kept}
-    lost = [segment for segment in found.segments if segment.id not in held]
+    """The corpus without what the store cannot give; that counts as missing, with the reason.
+
+    Raises:
+        DataError: Nothing is left.
+    """
+    reasons = {segment.id: _why_not(segment, source) for segment in found.segments}
+    kept = tuple(segment for segment in found.segments if not reasons[segment.id])
     if not kept:
+        where = source.shards.folder if isinstance(source, StoredRows) else found.name
         raise DataError(
-            f"{source.shards.folder}: holds none of the {len(found.segments)} segments of {found.name} {found.split}: "
+            f"{where}: holds none of the {len(found.segments)} segments of {found.name} {found.split}: "
             f"run `slowfast extract --dataset {found.name}`"
         )
-    reasons = {failure.id: failure.reason for failure in source.shards.failures}
     missing = tuple(
-        Failure(
-            id=segment.id,
-            path=segment.recording.path,
-            reason=f"starts at {segment.start:g} s, after its recording ends"
-            if segment.recording.id in shards
-            else reasons.get(segment.recording.id, "not in the shards: run `slowfast extract` again"),
-        )
-        for segment in lost
+        Failure(id=segment.id, path=segment.recording.path, reason=reasons[segment.id])
+        for segment in found.segments
+        if reasons[segment.id]
     )
     return replace(found, segments=kept, missing=found.missing + missing)
+
+
+def _why_not(segment: Segment, source: Store) -> str:
+    """Why a segment has no sound; empty when it has."""
+    if isinstance(source, StoredRows) and segment.recording.id not in source.shards:
+        failed = source.failures.get(segment.recording.id)
+        return failed or "not in the shards: run `slowfast extract` again"
+    if not segment.start:  # nothing to look up: a clip of its own, which has a first sample
+        return ""
+    try:
+        ends = source.samples(segment.recording) / source.front_end.rate
+    except DataError as error:
+        return str(error)
+    return "" if segment.start < ends else f"starts at {segment.start:g} s, and its recording ends at {ends:.2f} s"
 
 
 def clips(recipe: Recipe, found: Corpus, source: Store) -> Clips:

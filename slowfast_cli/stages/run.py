@@ -121,7 +121,7 @@ class Run:
         changed = sorted(
             key
             for key in before.keys() | now.keys()
-            if before.get(key) != now.get(key) and not key.startswith(_may_change(recipe))
+            if before.get(key) != now.get(key) and not key.startswith(MAY_CHANGE)
         )
         if changed:
             told = "; ".join(f"{key}: {before.get(key)} there, {now.get(key)} now" for key in changed[:5])
@@ -199,12 +199,12 @@ def folder_for(name: str, recipe: Recipe, overrides: Sequence[str]) -> Path:
         recipe: With the overrides in it.
         overrides: Those that only say where things are, and may change, do not name the run.
     """
-    telling = [word for word in overrides if word.lstrip("~").partition("=")[0] not in _may_change(recipe)]
+    telling = [word for word in overrides if word.lstrip("~").partition("=")[0] not in _says_where(recipe)]
     words = "".join(c if c.isalnum() or c in "=.,~-" else "_" for c in ",".join(sorted(telling)))
     return Path("runs") / name / (words[:120] or "default")
 
 
-def _may_change(recipe: Recipe) -> tuple[str, ...]:
+def _says_where(recipe: Recipe) -> tuple[str, ...]:
     # Of a known corpus the root is a place; of your own sounds it is what is learned from.
     known = recipe.data.corpus not in ("folder", "csv")
     return tuple(field for field in MAY_CHANGE if known or field != "data.root")

@@ -151,6 +151,12 @@ def make_epic(root: Path) -> Path:
     return root
 
 
+def shards(root: Path) -> Path:
+    """Where the fixtures have put the log-mels of a corpus."""
+    (found,) = (root.parent / "shards" / root.name).glob("*-32mel")
+    return found
+
+
 def epic_row(video: str, number: int, *, labelled: bool, start: float | None = None, stop: float | None = None) -> str:
     begin = number * 0.9 if start is None else start
     end = begin + 0.3 + 0.2 * number if stop is None else stop

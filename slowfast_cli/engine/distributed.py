@@ -33,7 +33,9 @@ def join() -> Share:
         return Share()
     if not distributed.is_initialized():
         try:
-            distributed.init_process_group(timeout=TIMEOUT)  # gloo for the CPU, and NCCL for CUDA
+            # Tensors on the CPU go by gloo, those on a GPU by NCCL, whichever a command uses.
+            backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+            distributed.init_process_group(backend, timeout=TIMEOUT)
         except (RuntimeError, ValueError) as error:
             raise SlowFastError(
                 f"rank {os.environ['RANK']} of {os.environ['WORLD_SIZE']} did not meet the others at "

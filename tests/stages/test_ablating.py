@@ -28,6 +28,7 @@ def recipe(tmp_path_factory, sounds):
     values["model"]["width"] = 8
     values["optim"] |= {"batch": 4, "ema": 0.5}
     values["schedule"] = {"epochs": 1}
+    values["keep"] = "best"
     path.write_text(yaml.safe_dump({**values, "tables": TABLE}, sort_keys=False))
     return path
 
@@ -56,7 +57,7 @@ def test_rows_are_trained_scored_and_printed(done):
     assert (first[0], first[2], first[5]) == ("Slow & Fast", "26.88", "52.46")
     assert (second[0], second[2], second[5]) == ("Fast_only", "", "41.44")
     for name in ("slow-fast", "fast-only"):
-        assert (folder / name / "best.safetensors").is_file()
+        assert (folder / name / "last.safetensors").is_file()
         assert json.loads((folder / name / "result.json").read_text())["top1"] >= 0
 
 

@@ -378,7 +378,8 @@ def test_two_processes_train_as_one_does(trained, sounds, tmp_path):
     one, two = numbers(tmp_path / "one"), numbers(tmp_path / "two")
     assert len(one) == len(two) == 8
     for mine, theirs in zip(one, two, strict=True):
-        assert theirs == pytest.approx(mine, rel=1e-4)
+        blank = dict.fromkeys((name for name, value in mine.items() if value is None), 0.0)  # d' of all right
+        assert {**theirs, **blank} == pytest.approx({**mine, **blank}, rel=1e-4)
     alone, both = (load_model(tmp_path / name).state_dict() for name in ("one", "two"))
     for name, value in alone.items():
         torch.testing.assert_close(both[name], value, rtol=1e-3, atol=1e-5)
@@ -412,6 +413,34 @@ def test_the_command_starts_itself_in_each_process(monkeypatch):
             "2",
         )
         assert started[-1].training_script_args == ["train", "epic", "--run", "here", "optim.lr=2", "--debug"]
+
+
+def test_the_best_weights_are_kept_beside_the_last_or_are_not(trained, sounds, tmp_path):
+    scored = [line for line in numbers(trained) if "val_top1" in line]
+    best = max(scored, key=lambda line: line["val_top1"])  # the first of equals
+    assert read_card(trained / "best.safetensors").scores["top1"] == best["val_top1"]
+    list(stage.train(recipe_of(sounds, "keep=last"), Run(tmp_path / "run"), name="folder", device="cpu"))
+    assert not (tmp_path / "run" / "best.safetensors").exists()
+    assert (tmp_path / "run" / "last.safetensors").read_bytes() == (trained / "last.safetensors").read_bytes()
+    assert load_model(tmp_path / "run").card.scores["top1"] == scored[-1]["val_top1"]
+
+
+def test_segments_without_sound_are_missing_and_counted(kitchen, tmp_path):
+    root = tmp_path / "epic"
+    shutil.copytree(kitchen, root)
+    rows = root / "EPIC_100_train.csv"
+    more = [
+        tiny.epic_row("P01_01", 7, labelled=True, start=30.0, stop=31.0),  # after the end
+        tiny.epic_row("P01_01", 8, labelled=True, start=3.5, stop=9.0),  # over the end
+        tiny.epic_row("P05_05", 0, labelled=True),  # not on disk
+    ]
+    rows.write_text(rows.read_text() + "\n".join(more) + "\n")
+    for source in ("shards", "media"):
+        words = [f"data.root={root}", f"data.shards={tiny.shards(kitchen)}", *tiny.EPIC_WORDS, *tiny.EPIC_SCRATCH]
+        held = training.build(load("epic", [*words, f"data.source={source}"]), Share(), CPU, smoke=False)
+        assert (len(held.train.segments), held.train.listed) == (9, 11)
+        told = {failure.id: failure.reason for failure in held.train.missing}
+        assert told == {"P05_05_0": "not on disk", "P01_01_7": "starts at 30 s, and its recording ends at 4.00 s"}
 
 
 def test_scores_are_told_as_they_come(sounds, tmp_path):

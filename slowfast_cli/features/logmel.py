@@ -106,7 +106,7 @@ class LogMel(nn.Module):
         self.register_buffer("window", window, persistent=False)
         # A mel filter is zero outside a narrow band of bins: neighbours are multiplied with the bins they reach only.
         self.bands: list[tuple[int, int]] = []
-        for number, filters in enumerate(np.array_split(mel_filters(front_end), 4)):
+        for number, filters in enumerate(np.array_split(mel_filters(front_end), 8)):
             reached = np.flatnonzero(filters.any(axis=0))
             self.bands.append((int(reached[0]), int(reached[-1]) + 1) if len(reached) else (0, 1))
             filters_KF = torch.from_numpy(filters.T[slice(*self.bands[-1])].astype(np.float32))
@@ -161,7 +161,9 @@ class LogMel(nn.Module):
     def _tile(self, pieces_BTD: Tensor) -> Tensor:
         # Float64 up to the bins: in float32 a loud low tone would cost quiet bins beside it 2e-3 of log-mel.
         # Where the window stands inside the FFT changes the phase only, so it stands at the start.
-        bins_BTK = torch.fft.rfft(pieces_BTD * self.window, n=self.front_end.fft)
+        padded_BTN = self.window.new_zeros(*pieces_BTD.shape[:2], self.front_end.fft)
+        torch.mul(pieces_BTD, self.window, out=padded_BTN[..., : self.front_end.window])
+        bins_BTK = torch.fft.rfft(padded_BTN)
         power_BTK2 = torch.view_as_real(bins_BTK.to(torch.complex64)).square_()
         magnitude_BTK = (power_BTK2[..., 0] + power_BTK2[..., 1]).sqrt_()
         mel_BTF = [

@@ -115,7 +115,7 @@ def override(source: Source, overrides: Sequence[str]) -> Source:
     lines = dict(source.lines)
     for word in overrides:
         key, equals, text = word.partition("=")
-        if key.startswith("~") and not equals:
+        if key.startswith("~") and key != "~" and not equals:
             _parent(values, key[1:], word).pop(key.rpartition(".")[2].lstrip("~"), None)
         elif equals and key and not key.startswith("~"):
             try:

@@ -6,7 +6,6 @@ A recipe is closed: a field that is not here is an error. `slowfast_cli.recipe.l
 from __future__ import annotations
 
 from pathlib import Path
-from string import Formatter
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -14,7 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0)]
 Positive = Annotated[int, Field(ge=1)]
-Rate = Annotated[float, Field(gt=0)]
+Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class Section(BaseModel):
@@ -86,9 +86,9 @@ class Augment(Section):
     """Play each clip up to this share faster or slower."""
     shift: Count = 0
     """Move each clip up or down by up to so many mel bands."""
-    gain_db: Annotated[float, Field(ge=0)] = 0
+    gain_db: Amount = 0
     """Loudness moved by up to this much either way."""
-    mix: Annotated[float, Field(ge=0)] = 0
+    mix: Amount = 0
     """Examples mixed in pairs, with the share drawn from Beta(mix, mix); 0 does not mix."""
 
 
@@ -118,7 +118,7 @@ class Optim(Section):
     """Of sgd; for adam and adamw the first beta."""
     nesterov: bool = False
     """Of sgd."""
-    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    weight_decay: Amount = 0.0
     """On every parameter, norms and biases included."""
     batch: Positive = 32
     """Clips in an optimiser step, over all processes."""
@@ -149,7 +149,7 @@ class Schedule(Section):
     """Epochs after which the rate drops."""
     drop_by: Share = 0.1
     """What it is multiplied with."""
-    warmup_epochs: Annotated[float, Field(ge=0)] = 0
+    warmup_epochs: Amount = 0
     """Linear rise from a hundredth of the rate."""
     validate_every: Positive = 1
     """Epochs from one scoring of the validation split to the next; the last is always scored."""
@@ -198,12 +198,16 @@ class Recipe(Section):
                 "no weights: use `slowfast finetune RECIPE --weights FILE`, set model.init=FILE, or "
                 "model.freeze_norms=none to train from scratch"
             )
+        if self.data.clip_seconds * self.frontend.rate < 2:
+            raise ValueError(f"data.clip_seconds: {self.data.clip_seconds} s at {self.frontend.rate} Hz are no samples")
+        if self.optim.nesterov and self.optim.name == "sgd" and not self.optim.momentum:
+            raise ValueError("optim.nesterov: needs optim.momentum above 0")
         if self.optim.batch % self.optim.accumulate:
             raise ValueError(
                 f"optim.accumulate: a batch of {self.optim.batch} does not part into {self.optim.accumulate}"
             )
         for part in (self.data.train, self.data.val, self.data.test):
-            if any(field not in (None, "fold") for _, field, _, _ in Formatter().parse(part)):
+            if set(part.replace("{fold}", "")) & set("{}"):
                 raise ValueError(f"data: {part!r}: a split's name may hold {{fold}}, and nothing else in braces")
         if "{fold}" in self.data.train + self.data.val + self.data.test and self.data.fold is None:
             raise ValueError("data.fold: the splits are named by fold, so it wants a number from 1 to 5")
@@ -211,4 +215,4 @@ class Recipe(Section):
 
     def split(self, part: Literal["train", "val", "test"]) -> str:
         """The corpus's name of a split, the fold filled in."""
-        return str(getattr(self.data, part)).format(fold=self.data.fold)
+        return str(getattr(self.data, part)).replace("{fold}", str(self.data.fold))

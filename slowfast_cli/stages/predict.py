@@ -25,6 +25,7 @@ from slowfast_cli.types import MEDIA_SUFFIXES, DataError, Recording, Seconds, Us
 from slowfast_cli.weights.file import Card, build
 
 BATCH = 16  # windows in one forward pass
+MOST_VIEWS = 10  # of one sound, spread evenly over it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,9 +120,7 @@ class Predictor:
         with _decoding(path):
             seconds = audio.probe(recording).seconds
             size = max(round(seconds * rate), 1)
-            cuts = [cut(0, size, self._clip, start) for start in spread(size, self._clip, self.card.views)]
-            if size <= self._clip:
-                cuts = cuts[:1]
+            cuts = [cut(0, size, self._clip, start) for start in self._starts(size)]
             pieces = [audio.read(recording, rate=rate, first=where.first, count=where.count) for where in cuts]
         scores = self._scores([piece for piece in pieces if len(piece)] or _nothing(path))
         return Answer(path=path, start=0.0, end=seconds, scores={name: rows.mean(0) for name, rows in scores.items()})
@@ -172,7 +171,9 @@ class Predictor:
         return scores
 
     def _starts(self, size: int) -> list[float]:
-        return spread(size, self._clip, self.card.views) if size > self._clip else [0.0]
+        """The views the model was scored with; more where the sound is much longer than those were."""
+        views = max(self.card.views, min(round(size / self._clip), MOST_VIEWS))
+        return spread(size, self._clip, views) if size > self._clip else [0.0]
 
     def _logmel(self, sounds: Sequence[np.ndarray]) -> Tensor:
         """Log-mels of one length, the last frame of a shorter sound repeated (ASF Sec. 4.2)."""

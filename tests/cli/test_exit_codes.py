@@ -154,3 +154,29 @@ def test_help_and_version_are_no_mistakes():
 def test_python_m_is_the_same_program():
     done = tiny.process("--version")
     assert (done.code, done.out) == (0, f"slowfast {__version__}\n")
+
+
+@pytest.mark.parametrize(
+    ("word", "told"),
+    [
+        ("data.clip_seconds=1e-5", "data.clip_seconds: 1e-05 s at 16000 Hz are no samples"),
+        ("data.clip_seconds=.inf", "data.clip_seconds: inf should be a finite number"),
+        ("optim.weight_decay=.inf", "optim.weight_decay: inf should be a finite number"),
+        ("optim.lr=.nan", "optim.lr: nan should be"),
+        ("optim.momentum=0", "optim.nesterov: needs optim.momentum above 0"),
+        ("data.train='tr{x}'", "'tr{x}': a split's name may hold {fold}"),
+        ("data.train='tr{'", "'tr{': a split's name may hold {fold}"),
+        ("seed=99999999999999999999", "seed: 99999999999999999999 should be less than"),
+        ("~", "~: an override is key=value (optim.lr=0.02) or ~key"),
+        ("=", "=: an override is key=value"),
+        ("optim.=1", "no such field"),
+        ("optim.lr.x=1", "lr is a value, not a section"),
+        ("optim=null", "optim: None should be"),
+        ("optim.lr={", "'{' is not a YAML value"),
+    ],
+)
+def test_values_that_make_no_sense_are_refused_by_name(word, told):
+    done = tiny.slowfast("recipes", "validate", "folder", word)
+    assert done.code == 2
+    assert told in done.err
+    assert "defect" not in done.err

@@ -2,6 +2,7 @@
 
 import json
 import os
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,19 @@ from slowfast_cli.types import SlowFastError
 SCRIPT = Path(__file__).with_name("two_processes.py")
 
 
+@pytest.fixture
+def alone(monkeypatch):
+    for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "SLURM_NTASKS", "SLURM_PROCID"):
+        monkeypatch.delenv(name, raising=False)
+    return monkeypatch
+
+
+def run_here(out, monkeypatch):
+    monkeypatch.setattr(sys, "argv", [str(SCRIPT), str(out)])
+    runpy.run_path(str(SCRIPT), run_name="__main__")
+    return json.loads(out.read_text())
+
+
 def run(out, *launcher):
     command = [sys.executable, *launcher, str(SCRIPT), str(out)]
     done = subprocess.run(command, env=tiny.environment(), capture_output=True, text=True, timeout=120, check=False)
@@ -24,8 +38,8 @@ def run(out, *launcher):
     return json.loads(out.read_text())
 
 
-def test_two_processes_take_the_steps_of_one(tmp_path):
-    (one,) = run(tmp_path / "one.json")
+def test_two_processes_take_the_steps_of_one(tmp_path, alone):
+    (one,) = run_here(tmp_path / "one.json", alone)
     two = run(tmp_path / "two.json", "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
     assert len(two) == 2
     for rank in two:
@@ -37,13 +51,6 @@ def test_two_processes_take_the_steps_of_one(tmp_path):
         assert rank["stopped"] == one["stopped"] == "step 2: the loss is {'label': nan}"
     assert one["running_mean"] == 0.0
     assert two[0]["weights"] == two[1]["weights"]
-
-
-@pytest.fixture
-def alone(monkeypatch):
-    for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "SLURM_NTASKS", "SLURM_PROCID"):
-        monkeypatch.delenv(name, raising=False)
-    return monkeypatch
 
 
 def test_one_process_is_alone(alone):

@@ -252,3 +252,25 @@ def test_output_that_cannot_be_written(kitchen, trained_epic, tmp_path, monkeypa
     assert done.code == 1
     assert f"error: {option[1]}: cannot be written" in done.err
     assert "defect" not in done.err
+
+
+@pytest.mark.slow
+def test_two_processes_score_as_one_does(trained, sounds, tmp_path):
+    command = [
+        "evaluate",
+        "folder",
+        f"data.root={sounds}",
+        *tiny.WORDS,
+        "data.views=3",
+        "-w",
+        trained,
+        "--no-plots",
+        "--json",
+    ]
+    one = tiny.good(*command, "--out", tmp_path / "one").lines
+    two = tiny.process(*command, "--out", tmp_path / "two", "--gpus", "2")
+    assert two.code == 0, two.err
+    assert two.lines == one
+    with np.load(tmp_path / "one" / "predictions.npz") as mine, np.load(tmp_path / "two" / "predictions.npz") as both:
+        assert mine["ids"].tolist() == both["ids"].tolist()
+        np.testing.assert_allclose(mine["scores_label"], both["scores_label"], rtol=1e-5)

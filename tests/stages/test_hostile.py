@@ -148,7 +148,7 @@ CONTENTS = [(tiny.DATA / name).read_bytes() for name in ("dog.ogg", "rain.wav", 
 CONTENTS += [(tiny.DATA / name).read_bytes() for name in ("clock.mp4", "helicopter.mkv")]
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True, database=None)
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True, database=None)
 @given(
     content=st.sampled_from(CONTENTS),
     edits=st.lists(st.tuples(st.floats(0, 1), st.binary(min_size=1, max_size=16)), min_size=1, max_size=6),

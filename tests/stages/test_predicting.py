@@ -332,15 +332,14 @@ def test_a_reader_that_has_had_enough_is_no_error(weights):
     assert "Traceback" not in err
 
 
-@pytest.mark.parametrize("strict", ["utf-8:strict", "ascii:strict"])
-def test_names_that_are_not_utf8(weights, tmp_path, strict):
+def test_names_that_are_not_utf8(weights, tmp_path):
     folder = tmp_path / os.fsdecode(b"s\xf6unds")
     folder.mkdir()
     shutil.copyfile(tiny.DATA / "rain.wav", folder / os.fsdecode(b"r\xe4in \xff.wav"))
     shutil.copyfile(tiny.DATA / "clock.mp4", folder / os.fsdecode(b"cl\xf6ck.mp4"))
     (folder / os.fsdecode(b"br\xf6ken.wav")).write_bytes(b"no sound")
     done = tiny.process(
-        "predict", folder, "-w", weights, env=tiny.environment(PYTHONIOENCODING=strict), errors="replace"
+        "predict", folder, "-w", weights, env=tiny.environment(PYTHONIOENCODING="utf-8:strict"), errors="replace"
     )
     assert done.code == 3
     assert "Traceback" not in done.err

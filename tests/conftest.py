@@ -18,6 +18,12 @@ def pytest_runtest_setup(item):
         pytest.skip("needs an NVIDIA GPU")
 
 
+@pytest.fixture(autouse=True)
+def _undrawn(monkeypatch):
+    """Half the time of a tiny training is its picture; the trainings of the fixtures below draw theirs."""
+    monkeypatch.setattr("slowfast_cli.stages.train.curves_plot", lambda *words, **options: None)
+
+
 @pytest.fixture(scope="session")
 def sounds(tmp_path_factory):
     """A corpus of class folders, extracted."""

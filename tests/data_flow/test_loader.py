@@ -12,6 +12,8 @@ from slowfast_cli.data.clips import Clips, DecodedSamples, Key
 from slowfast_cli.data.loader import Share, batches, collate, require_clips, training_keys
 from slowfast_cli.data.loader import test_keys as view_keys
 from slowfast_cli.features.logmel import FrontEnd
+from slowfast_cli.recipe.load import load
+from slowfast_cli.stages import assemble
 from slowfast_cli.types import Clip, DataError, Recording, Segment
 
 CPU = torch.device("cpu")
@@ -141,3 +143,12 @@ def test_reading_draws_nothing_from_the_common_generator(four):
     for workers in (0, 1):
         next(batches(four, view_keys(4, 1, batch=4, share=Share()), workers=workers, device=CPU))
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_workers_are_one_a_core_that_this_process_may_use(monkeypatch):
+    recipe = load("vggsound")
+    for cores, world, count in ((1, 1, 1), (3, 1, 3), (64, 1, 8), (64, 16, 4), (2, 4, 1)):
+        monkeypatch.setattr("os.sched_getaffinity", lambda pid, cores=cores: set(range(cores)), raising=False)
+        monkeypatch.setenv("LOCAL_WORLD_SIZE", str(world))
+        assert assemble.workers(recipe) == count
+    assert assemble.workers(load("vggsound", ["data.workers=3"])) == 3

@@ -62,7 +62,7 @@ def advance(recipe, run, steps):
 def test_a_run_folder_says_everything(trained, sounds):
     assert {path.name for path in trained.iterdir()} >= {
         "recipe.yaml", "command.txt", "environment.json", "metrics.jsonl", "last.safetensors", "best.safetensors",
-        "state.pt",
+        "state.pt", "curves.png",
     }  # fmt: skip
     resolved = yaml.safe_load((trained / "recipe.yaml").read_text())
     assert resolved["model"]["width"] == 8

@@ -7,17 +7,25 @@ Torch is imported for type checkers only, so that the command line starts withou
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
+
+from slowfast_cli.errors import BrokenMediaError as BrokenMediaError
+from slowfast_cli.errors import DataError as DataError
+from slowfast_cli.errors import SlowFastError as SlowFastError
+from slowfast_cli.errors import UsageError as UsageError
+from slowfast_cli.errors import WeightsError as WeightsError
 
 if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
 Seconds: TypeAlias = float
-Signals: TypeAlias = "dict[str, Tensor]"  # "logmel" (B, 1, T, F); time is always axis 2
+Signals: TypeAlias = "dict[str, Tensor]"  # "logmel" (B, 1, T, F), "frames" (B, 3, T, H, W); time is always axis 2
+Target: TypeAlias = "int | tuple[int, ...]"  # one class, or all that hold at once (multi-label)
+Place: TypeAlias = "tuple[float, float, float, float]"  # x1, y1, x2, y2 as shares of the frame's width and height
 Settings: TypeAlias = "dict[str, int | float | str | bool]"  # JSON-able settings of a front end
 
 
@@ -35,53 +43,70 @@ VIDEO_SUFFIXES = frozenset({".mp4", ".mkv", ".avi", ".webm", ".mov", ".m4v", ".m
 MEDIA_SUFFIXES = AUDIO_SUFFIXES | VIDEO_SUFFIXES
 
 
-class SlowFastError(Exception):
-    """A mistake the user can mend; its text says where, what is wrong, what is right and what to do.
-
-    Attributes:
-        code: What the process exits with.
-    """
-
-    code = 1
-
-
-class UsageError(SlowFastError):
-    """Wrong words on the command line, or a recipe that does not hold together."""
-
-    code = 2
-
-
-class DataError(SlowFastError):
-    """Media, annotations or shards that are missing, broken or made with other settings."""
-
-    code = 3
-
-
-class WeightsError(SlowFastError):
-    """Weights that are missing, broken or of another network; a download that failed."""
-
-    code = 4
-
-
 @dataclass(frozen=True, kw_only=True)
 class Recording:
-    """One file of sound on disk, or one named run of samples inside an HDF5 file.
+    """One file of sound or video on disk, one named run of samples inside an HDF5 file, or a folder of pictures.
 
     Attributes:
         id: Unique within its corpus; the key of its rows in the shards.
-        path: The file.
+        path: The file, or the folder of pictures.
         dataset: Name of the 1-d dataset of samples when ``path`` is an HDF5 file.
         rate: Sampling rate of that dataset in Hz; media files carry their own.
+        fps: Pictures a second when ``path`` is a folder of them, in the order of their names.
+        sound: The file its sound is in, where that is another one.
+        sound_start: What time it is in ``sound`` when the recording begins.
     """
 
     id: str
     path: Path
     dataset: str | None = None
     rate: int | None = None
+    fps: float | None = None
+    sound: Path | None = None
+    sound_start: Seconds = 0.0
 
     def __post_init__(self) -> None:
         if (self.dataset is None) != (self.rate is None):
             raise ValueError(f"recording {self.id}: dataset and rate go together")
+        if self.fps is not None and self.fps <= 0:
+            raise ValueError(f"recording {self.id}: {self.fps} pictures a second")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Span:
+    """A class that holds for a part of a segment only.
+
+    Attributes:
+        labels: The label set.
+        index: The class.
+        start: In seconds from the start of the recording.
+        stop: In seconds.
+    """
+
+    labels: str
+    index: int
+    start: Seconds
+    stop: Seconds
+
+
+@dataclass(frozen=True, kw_only=True)
+class Box:
+    """Someone in the picture, and what they do.
+
+    Attributes:
+        place: Left, top, right, bottom as shares of the frame's width and height.
+        targets: Class indices of all that they do; empty where a detector drew the box.
+        score: The detector's confidence; 1 where a person drew it.
+    """
+
+    place: Place
+    targets: tuple[int, ...] = ()
+    score: float = 1.0
+
+    def __post_init__(self) -> None:
+        x1, y1, x2, y2 = self.place
+        if not (x1 <= x2 and y1 <= y2):
+            raise ValueError(f"box {self.place}: right and bottom do not lie after left and top")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,16 +118,25 @@ class Segment:
         recording: Where the sound is.
         start: In seconds from the start of the recording.
         stop: In seconds; None means to the end of the recording.
-        targets: Class index by label set (``label``, or ``verb`` and ``noun``); empty for a split without labels.
+        targets: Class index by label set (``label``, or ``verb`` and ``noun``), a tuple of them where several hold at
+            once; empty for a split without labels.
         group: Who or what the segment shares with others: participant, fold or source.
+        centre: The moment that its only clip is centred on; None spreads clips from start to stop.
+        spans: When each of several targets holds; empty where they hold throughout.
+        boxes: Where in the frame at ``centre`` the model is asked what happens.
+        truth: Boxes that people annotated there, where ``boxes`` are a detector's.
     """
 
     id: str
     recording: Recording
     start: Seconds = 0.0
     stop: Seconds | None = None
-    targets: Mapping[str, int] = field(default_factory=dict)
+    targets: Mapping[str, Target] = field(default_factory=dict)
     group: str = ""
+    centre: Seconds | None = None
+    spans: tuple[Span, ...] = ()
+    boxes: tuple[Box, ...] = ()
+    truth: tuple[Box, ...] = ()
 
     def __post_init__(self) -> None:
         if self.start < 0 or (self.stop is not None and self.stop <= self.start):
@@ -130,6 +164,7 @@ class Corpus:
         missing: Listed, but not usable.
         subsets: Ids of segments that are also scored apart (``unseen``).
         tail: Indices of rare classes by label set, scored apart.
+        scored: Indices of the classes that count, by label set, where not all do (AVA: 60 of 80).
     """
 
     name: str
@@ -139,6 +174,7 @@ class Corpus:
     missing: tuple[Failure, ...] = ()
     subsets: Mapping[str, frozenset[str]] = field(default_factory=dict)
     tail: Mapping[str, frozenset[int]] = field(default_factory=dict)
+    scored: Mapping[str, frozenset[int]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for labels, names in self.classes.items():
@@ -149,11 +185,12 @@ class Corpus:
             if segment.id in seen:
                 raise ValueError(f"{self.name}: segment {segment.id} is listed twice")
             seen.add(segment.id)
-            for labels, index in segment.targets.items():
-                if not 0 <= index < len(self.classes[labels]):
-                    raise ValueError(
-                        f"{self.name}: {segment.id}: {labels} {index} is not one of {len(self.classes[labels])}"
-                    )
+            for labels, target in segment.targets.items():
+                for index in target if isinstance(target, tuple) else (target,):
+                    if not 0 <= index < len(self.classes[labels]):
+                        raise ValueError(
+                            f"{self.name}: {segment.id}: {labels} {index} is not one of {len(self.classes[labels])}"
+                        )
 
     @property
     def listed(self) -> int:
@@ -174,16 +211,18 @@ class Clip:
     """What one training example or one test view is made of, before batching.
 
     Attributes:
-        signals: Arrays without the batch axis: ``logmel`` (1, T, F) or ``samples`` (N,).
-        targets: As in `Segment`.
+        signals: Arrays without the batch axis: ``logmel`` (1, T, F), ``samples`` (N,), ``frames`` (3, T, H, W) uint8.
+        targets: Class index by label set, or (classes,) zeros and ones where several hold at once.
         id: The segment's.
         view: Which of its test views, from 0.
+        boxes: The segment's, whose targets are then those of the boxes.
     """
 
     signals: Mapping[str, np.ndarray]
-    targets: Mapping[str, int]
+    targets: Mapping[str, int | np.ndarray]
     id: str
     view: int = 0
+    boxes: tuple[Box, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -191,24 +230,37 @@ class Batch:
     """Clips stacked, on one device.
 
     Attributes:
-        signals: ``logmel`` (B, 1, T, F).
-        targets: By label set: class indices (B,), or probabilities (B, classes) when examples were mixed.
-        ids: The segments' ids, one a row.
+        signals: ``logmel`` (B, 1, T, F), ``frames`` (B, 3, T, H, W); ``heard`` (B,), 0 for clips whose sound is missing
+            or left out, where both are there.
+        targets: By label set: class indices (B,); or probabilities (B, classes) when examples were mixed or several
+            classes hold at once; of boxes where there are any, (N, classes).
+        ids: The segments' ids, one a row of the signals.
+        boxes: (N, 5): row of the batch, then x1, y1, x2, y2 in pixels of the frames.
+        places: Of the boxes, as shares of the recording's frame, in the same order.
+        broken: Recordings of the batch that could not be read, and are not in it.
     """
 
     signals: Signals
     targets: Mapping[str, Tensor]
     ids: tuple[str, ...]
+    boxes: Tensor | None = None
+    places: tuple[Place, ...] = ()
+    broken: tuple[Failure, ...] = ()
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def pin_memory(self) -> Batch:
         """The same in page-locked memory, which a device copies from while it works; the loader calls it."""
-        return Batch(
-            signals={name: value.pin_memory() for name, value in self.signals.items()},
-            targets={name: value.pin_memory() for name, value in self.targets.items()},
-            ids=self.ids,
+        return self.map(lambda value: value.pin_memory())
+
+    def map(self, change: Callable[[Tensor], Tensor]) -> Batch:
+        """The same with every tensor changed."""
+        return replace(
+            self,
+            signals={name: change(value) for name, value in self.signals.items()},
+            targets={name: change(value) for name, value in self.targets.items()},
+            boxes=None if self.boxes is None else change(self.boxes),
         )
 
 
@@ -219,10 +271,12 @@ class Prediction:
     Attributes:
         id: The segment's.
         scores: By label set, (classes,) float32 on the CPU.
+        place: The box they are about, where the segment has boxes.
     """
 
     id: str
     scores: Mapping[str, np.ndarray]
+    place: Place | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

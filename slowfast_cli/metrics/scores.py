@@ -6,18 +6,25 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from slowfast_cli.metrics.ava import box_scores
 from slowfast_cli.metrics.epic import epic_scores
-from slowfast_cli.metrics.predictions import stack
+from slowfast_cli.metrics.predictions import Rows, boxed, labelled, scorable, stack
 from slowfast_cli.metrics.ranking import ranking_scores
-from slowfast_cli.metrics.topk import topk_accuracy
+from slowfast_cli.metrics.topk import restrict, topk_accuracy
 from slowfast_cli.types import Corpus, DataError, Prediction, Scores
 
 
 def score(predictions: Sequence[Prediction], corpus: Corpus) -> Scores:
-    """Compare one prediction for each segment with its labels.
+    """Compare one prediction for each segment, or each of its boxes, with its labels.
 
-    Verb and noun are scored as EPIC-KITCHENS-100 is (ASF Table 2); one label set as VGG-Sound is: top-1, top-5, mAP,
-    AUC and d-prime (ASF Table 3); several as each of them alone, under their names.
+    - Boxes are scored as AVA's are: mAP, see `slowfast_cli.metrics.ava`.
+    - Verb and noun as EPIC-KITCHENS-100's are (ASF Table 2).
+    - A label set where several classes hold at once as Charades is: mAP, over the classes that some segment has.
+    - Any other as VGG-Sound is: top-1, top-5, mAP, AUC and d-prime (ASF Table 3).
+    - Several label sets as each of them alone, under their names.
+
+    Subsets of the corpus are scored apart under theirs: top-1 and, of more than 5 classes, top-5; or mAP. If
+    ``corpus.scored`` names classes of a label set with one class a segment, only those outputs compete.
 
     Args:
         predictions: See `slowfast_cli.metrics.predictions.merge`.
@@ -26,22 +33,49 @@ def score(predictions: Sequence[Prediction], corpus: Corpus) -> Scores:
     Raises:
         DataError: The split has no labels.
     """
-    labelled = {segment.id: segment for segment in corpus.segments if segment.targets.keys() >= corpus.classes.keys()}
-    rows = stack([each for each in predictions if each.id in labelled], tuple(labelled.values())) if labelled else None
+    known = labelled(corpus)
+    ids = {segment.id for segment in known}
+    rows = stack([each for each in predictions if each.id in ids], known) if known else None
     if rows is None:
         raise DataError(
             f"{corpus.name} {corpus.split}: this split has no labels to score against: write its predictions instead"
         )
-    if set(rows.scores) == {"verb", "noun"}:
-        inside = {name: np.isin(rows.ids, list(ids)) for name, ids in corpus.subsets.items()}
+    found = len(rows.ids)
+    if boxed(corpus):
+        values, found = box_scores(rows, corpus), len(scorable(rows.ids, corpus))
+    elif set(rows.scores) == {"verb", "noun"}:
         truth = rows.targets
         values = epic_scores(
-            rows.scores["verb"], rows.scores["noun"], truth["verb"], truth["noun"], inside, corpus.tail
+            rows.scores["verb"], rows.scores["noun"], truth["verb"], truth["noun"], _inside(rows, corpus), corpus.tail
         )
     else:
         values = {}
-        for labels, scores in rows.scores.items():
+        for labels in rows.scores:
             prefix = "" if len(rows.scores) == 1 else f"{labels}_"
-            found = topk_accuracy(scores, rows.targets[labels]) | ranking_scores(scores, rows.targets[labels])
-            values |= {prefix + name: value for name, value in found.items() if name != "ranked_classes"}
-    return Scores(values=values, found=len(rows.ids), listed=corpus.listed)
+            values |= {prefix + name: value for name, value in _of_labels(rows, corpus, labels).items()}
+        for subset, mask in _inside(rows, corpus).items():
+            for labels in rows.scores if mask.any() else ():
+                prefix = f"{subset}_" if len(rows.scores) == 1 else f"{subset}_{labels}_"
+                part = _of_labels(rows, corpus, labels, mask)
+                values |= {prefix + name: value for name, value in part.items()}
+    return Scores(values=values, found=found, listed=corpus.listed)
+
+
+def _inside(rows: Rows, corpus: Corpus) -> dict[str, np.ndarray]:
+    """Which rows are in each subset, (N,)."""
+    return {name: np.isin(rows.ids, list(ids)) for name, ids in corpus.subsets.items()}
+
+
+def _of_labels(rows: Rows, corpus: Corpus, labels: str, mask: np.ndarray | None = None) -> dict[str, float]:
+    """The scores of one label set; of some rows only what is worth knowing of a subset."""
+    scores, targets = rows.scores[labels], rows.targets[labels]
+    if mask is not None:
+        scores, targets = scores[mask], targets[mask]
+    if targets.ndim == 2:
+        return {"map": ranking_scores(scores, targets)["map"]}
+    if labels in corpus.scored:
+        scores, targets = restrict(scores, targets, corpus.scored[labels])
+    if mask is not None:
+        return topk_accuracy(scores, targets, (1, 5) if scores.shape[1] > 5 else (1,))
+    values = topk_accuracy(scores, targets) | ranking_scores(scores, targets)
+    return {name: value for name, value in values.items() if name != "ranked_classes"}

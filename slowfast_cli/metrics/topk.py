@@ -5,7 +5,7 @@ Shapes: N segments, C classes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 
@@ -98,3 +98,35 @@ def topk_accuracy(scores: np.ndarray, targets: np.ndarray, ks: Sequence[int] = (
     check(scores, targets)
     places = ranks(scores, targets)
     return {f"top{k}": accuracy(places < k) for k in ks}
+
+
+def restrict(scores: np.ndarray, targets: np.ndarray, kept: Collection[int]) -> tuple[np.ndarray, np.ndarray]:
+    """Let only some outputs of a model compete, as when Kinetics-Sounds is told apart by a model of 400 classes.
+
+    Args:
+        scores: Probabilities (N, C).
+        targets: Class indices (N,), all of them kept.
+        kept: Indices of the K classes that compete.
+
+    Returns:
+        Probabilities (N, K) that sum to 1 again, classes in the order of their indices, and targets (N,) among them.
+
+    Raises:
+        DataError: See `check`; or a target that is not kept, a kept class that there is not.
+    """
+    check(scores, targets)
+    columns = np.array(sorted(kept), dtype=np.int64)
+    if not len(columns) or columns[0] < 0 or columns[-1] >= scores.shape[1]:
+        raise DataError(
+            f"scores: {scores.shape[1]} classes, none or others of which are to compete: {columns.tolist()}"
+        )
+    places = np.minimum(np.searchsorted(columns, targets), len(columns) - 1)
+    strange = columns[places] != targets
+    if strange.any():
+        raise DataError(
+            f"scores: {int(strange.sum())} targets, as {int(targets[strange.argmax()])}, are of classes that do not "
+            f"compete; right are those of the {len(columns)} that do: leave the others out of the split"
+        )
+    part = scores[:, columns].astype(np.float64)
+    total = part.sum(axis=1, keepdims=True)
+    return np.divide(part, total, out=part, where=total > 0), places

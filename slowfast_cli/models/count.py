@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from slowfast_cli.models.slowfast import Recogniser
 from slowfast_cli.types import Signals
 
 
@@ -14,16 +15,20 @@ def parameters(model: nn.Module) -> int:
     return sum(parameter.numel() for parameter in model.parameters())
 
 
-def gflops(model: nn.Module, signals: Signals) -> float:
+def gflops(model: Recogniser, signals: Signals, boxes: Tensor | None = None) -> float:
     """Multiply-adds of one view in 10^9, each counted once, in convolutions and linear layers, heads included.
+
+    All that is built counts, also what is only compared for AV-sync: so AV's numbers were counted.
 
     Args:
         model: Left as it was.
         signals: Of one clip (B = 1).
+        boxes: (N, 5), for networks that classify boxes.
     """
     training = model.training
     model.eval()
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        model(signals)
+        last, _ = model.trunk.run(signals, model.sync.reads if model.sync else ())
+        model.heads(last, boxes)
     model.train(training)
     return float(counter.get_total_flops()) / 2 / 1e9

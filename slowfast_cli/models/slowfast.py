@@ -1,24 +1,31 @@
-"""The one network class: it runs any `Net`."""
+"""The one network class: it runs any `Net`, of sound, of video and of both."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 
+import torch
 from torch import Tensor, nn
 
-from slowfast_cli.models.fusion import TimeConv
+from slowfast_cli.models.fusion import join, lateral
 from slowfast_cli.models.heads import Heads
 from slowfast_cli.models.pathway import every, stage
-from slowfast_cli.models.spec import STAGES, Net
+from slowfast_cli.models.spec import STAGES, Net, Stage
+from slowfast_cli.models.sync import Sync
 from slowfast_cli.nn.blocks import Bottleneck
 from slowfast_cli.nn.frozen import freeze
+from slowfast_cli.nn.nonlocal_block import AudioQuery, NonLocal
+from slowfast_cli.nn.split_block import SplitConcat, SplitSum
 from slowfast_cli.types import Signals
 
 
 class SlowFast(nn.Module):
-    """The trunk: signals in, one pooled feature a pathway out.
+    """The trunk: signals in, the maps of each pathway's last stage out.
 
-    Every intermediate has a name, ``<pathway>_<stage>`` (``fast_res4``), which `maps` gives out.
+    Every intermediate has a name, which `maps` gives out: ``<pathway>_<stage>`` (``fast_res4``), before laterals join;
+    ``<lateral>_<stage>``, what a lateral brings (``a2s_res4``), and ``<lateral>_<stage>_into``, what it is joined to.
+
+    Sounds may be more than frames: those after the first B are embedded beside them (for AV-sync), and go nowhere else.
 
     Args:
         net: The network's description.
@@ -36,45 +43,90 @@ class SlowFast(nn.Module):
         )
         self.laterals = nn.ModuleDict(
             {
-                f"{key}_{at}": TimeConv(lateral, net.pathways[lateral.src].channels(at), net.step(lateral))
-                for key, lateral in net.laterals.items()
-                for at in lateral.after
+                f"{key}_{at}": lateral(net, key, at)
+                for key, each in net.laterals.items()
+                for at in STAGES
+                if at in each.after or at in each.taps
             }
         )
         initialise(self)
 
+    @property
+    def intermediates(self) -> tuple[str, ...]:
+        """Names that `maps` knows."""
+        return (*self.stages, *self.laterals, *(f"{name}_into" for name in self.laterals))
+
     def forward(self, signals: Signals) -> dict[str, Tensor]:
-        """Averages of the last stage over time and frequency.
+        """Averages of the last stage over time and all positions.
 
         Shape:
-            {"logmel": (B, 1, T, F)} -> {pathway: (B, channels)}
+            {"logmel": (B, 1, T, F), "frames": (B, 3, T, H, W), "heard": (B,)} -> {pathway: (B, channels)}; only the
+            signals that the network reads, and ``heard`` only where some clips have no sound
         """
-        last, _ = self._run(signals)
+        last, _ = self.run(signals)
         return {name: h.flatten(2).mean(2) for name, h in last.items()}
 
     def maps(self, signals: Signals, keep: Collection[str]) -> dict[str, Tensor]:
-        """The named intermediates, each as its stage gave it, before any lateral joined.
+        """The named intermediates.
 
         Shape:
-            {"logmel": (B, 1, T, F)} -> {"slow_res3": (B, C, T', F'), ...}
+            signals as `forward` -> {"slow_res3": (B, C, T', ...), ...}
 
         Raises:
             KeyError: A name that there is not.
         """
-        if unknown := set(keep) - set(self.stages):
-            raise KeyError(f"no intermediate {', '.join(sorted(unknown))}; there are {', '.join(self.stages)}")
-        return self._run(signals, keep)[1]
+        if unknown := set(keep) - set(self.intermediates):
+            raise KeyError(f"no intermediate {', '.join(sorted(unknown))}; there are {', '.join(self.intermediates)}")
+        return self.run(signals, keep)[1]
 
-    def _run(self, signals: Signals, keep: Collection[str] = ()) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    def run(self, signals: Signals, keep: Collection[str] = ()) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """The maps of the last stage by pathway, and the named intermediates."""
         x = {name: every(signals[path.reads], path.stride) for name, path in self.net.pathways.items()}
+        clips = min(len(signal) for signal in x.values())
         kept: dict[str, Tensor] = {}
         for at in STAGES:
             x = {name: self.stages[f"{name}_{at}"](x[name]) for name in x}
             kept |= {f"{name}_{at}": h for name, h in x.items() if f"{name}_{at}" in keep}
-            for key, lateral in self.net.laterals.items():
-                if at in lateral.after:
-                    x[lateral.dst] = self.laterals[f"{key}_{at}"](x[lateral.src], x[lateral.dst])
-        return x, kept
+            x = self._joined(x, at, clips, signals.get("heard"), keep, kept)
+        heard = signals.get("heard")
+        last = {name: h[:clips] for name, h in x.items()}
+        if heard is not None:
+            paths = self.net.pathways
+            last = {name: _silenced(h, heard) if paths[name].absent == "everywhere" else h for name, h in last.items()}
+        return last, kept
+
+    def _joined(
+        self,
+        x: Mapping[str, Tensor],
+        at: Stage,
+        clips: int,
+        heard: Tensor | None,
+        keep: Collection[str],
+        kept: dict[str, Tensor],
+    ) -> dict[str, Tensor]:
+        """The pathways after the laterals of a stage; what taps give joins only what later taps read."""
+        joined, tapped = dict(x), dict(x)
+        names = {key: f"{key}_{at}" for key in self.net.laterals}
+        taps = any(name in keep or f"{name}_into" in keep for name in names.values())
+        for key, each in self.net.laterals.items():
+            joins = at in each.after
+            if not joins and not (taps and at in each.taps):
+                continue
+            name, base = names[key], joined if joins else tapped
+            brought = self.laterals[name](base[each.src], base[each.dst])
+            kept |= {label: h for label, h in ((name, brought), (f"{name}_into", base[each.dst])) if label in keep}
+            brought = brought[:clips]
+            if heard is not None and self.net.pathways[each.src].absent != "nowhere":
+                brought = _silenced(brought, heard)
+            tapped[each.dst] = join(base[each.dst], brought, each.join)
+            if joins:
+                joined[each.dst] = tapped[each.dst]
+        return joined
+
+
+def _silenced(x_BCTx: Tensor, heard_B: Tensor) -> Tensor:
+    """Zeros for clips that have no sound; a product, so that every parameter keeps a gradient."""
+    return x_BCTx * heard_B.to(x_BCTx).reshape(-1, *(1,) * (x_BCTx.ndim - 1))
 
 
 class Recogniser(nn.Module):
@@ -85,21 +137,42 @@ class Recogniser(nn.Module):
         classes: Number of classes by label set.
         dropout: On the features, while training.
         freeze_norms: Batch norms that keep their statistics and parameters: none, all-but-first, all.
+        sync: Stages at which sound and pictures are compared.
     """
 
-    def __init__(self, net: Net, classes: dict[str, int], *, dropout: float = 0.0, freeze_norms: str = "none") -> None:
+    def __init__(
+        self,
+        net: Net,
+        classes: Mapping[str, int],
+        *,
+        dropout: float = 0.0,
+        freeze_norms: str = "none",
+        sync: Sequence[Stage] = (),
+    ) -> None:
         super().__init__()
         self.trunk = SlowFast(net)
-        self.heads = Heads(net.features(), classes, merge=net.merge, dropout=dropout)
+        self.heads = Heads(net, classes, dropout=dropout)
+        self.sync = Sync(net, sync) if sync else None
         self._frozen = freeze(self.trunk, freeze_norms)
 
-    def forward(self, signals: Signals) -> dict[str, Tensor]:
+    def forward(self, signals: Signals, boxes: Tensor | None = None) -> dict[str, Tensor]:
         """Logits, in training and evaluation alike.
 
-        Shape:
-            {"logmel": (B, 1, T, F)} -> {label set: (B, classes)}
+        Args:
+            signals: What the network reads: ``logmel`` (B, 1, T, F), ``frames`` (B, 3, T, H, W), ``heard`` (B,). With
+                twice as many sounds as frames, the second half belonging to other moments, a model with ``sync`` also
+                gives what `slowfast_cli.models.sync.Sync` does.
+            boxes: (N, 5): row of the batch, x1, y1, x2, y2 in pixels of the frames; for networks that classify boxes.
+
+        Returns:
+            By label set as `slowfast_cli.models.heads.Heads`: (B, classes), (B, positions, classes) or (N, classes).
         """
-        logits: dict[str, Tensor] = self.heads(self.trunk(signals))
+        compares = self.sync is not None and len(signals["logmel"]) > len(signals["frames"])
+        last, kept = self.trunk.run(signals, self.sync.reads if self.sync is not None and compares else ())
+        logits: dict[str, Tensor] = self.heads(last, boxes)
+        if self.sync is not None and compares:
+            frames = signals["frames"]
+            logits |= self.sync(kept, signals.get("heard", torch.ones(len(frames), device=frames.device)))
         return logits
 
     def train(self, mode: bool = True) -> Recogniser:
@@ -111,10 +184,14 @@ class Recogniser(nn.Module):
 
 
 def initialise(trunk: nn.Module) -> None:
-    """Weights as the reference draws them: He fan-out, norms at one, the last norm of each bottleneck at zero."""
+    """Weights as the reference draws them: He fan-out, norms at one, the last norm of each residual branch at zero."""
     for module in trunk.modules():
-        if isinstance(module, nn.Conv2d):
+        if isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
     for module in trunk.modules():
-        if isinstance(module, Bottleneck):
-            nn.init.zeros_(module.c_norm.weight)
+        if isinstance(module, Bottleneck | SplitConcat | SplitSum):
+            nn.init.zeros_(module.c_norm.weight)  # type: ignore[arg-type]
+        if isinstance(module, NonLocal | AudioQuery):
+            nn.init.zeros_(module.norm.weight)

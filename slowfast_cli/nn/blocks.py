@@ -1,6 +1,6 @@
-"""The convolutions a pathway is made of.
+"""The convolutions a pathway is made of, over time and frequency or over time, height and width.
 
-Shapes: B batch, C channels, T time, F frequency.
+Shapes: B batch, C channels, T time, x the other axes: F frequency, or H and W.
 """
 
 from __future__ import annotations
@@ -9,36 +9,101 @@ from collections import OrderedDict
 
 from torch import Tensor, nn
 
+Sizes = tuple[int, ...]
+CONV: dict[int, type[nn.Conv2d] | type[nn.Conv3d]] = {2: nn.Conv2d, 3: nn.Conv3d}
+NORM: dict[int, type[nn.BatchNorm2d] | type[nn.BatchNorm3d]] = {2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
+POOL: dict[int, type[nn.MaxPool2d] | type[nn.MaxPool3d]] = {2: nn.MaxPool2d, 3: nn.MaxPool3d}
 
-def conv(inputs: int, outputs: int, kernel: tuple[int, int], stride: tuple[int, int] = (1, 1)) -> nn.Conv2d:
-    """A convolution over time and frequency that keeps the size at stride 1; a norm follows, so it has no bias."""
-    return nn.Conv2d(inputs, outputs, kernel, stride, padding=(kernel[0] // 2, kernel[1] // 2), bias=False)
+
+def conv(
+    inputs: int, outputs: int, kernel: Sizes, stride: Sizes | None = None, dilation: Sizes | None = None
+) -> nn.Module:
+    """A convolution that keeps the size at stride 1; a norm follows, so it has no bias.
+
+    Args:
+        inputs: Channels in.
+        outputs: Channels out.
+        kernel: Over time and the other axes; its length says how many axes there are.
+        stride: Likewise; 1 by default.
+        dilation: Likewise; 1 by default.
+    """
+    ones = (1,) * len(kernel)
+    stride, dilation = stride or ones, dilation or ones
+    padding = tuple(size // 2 * wide for size, wide in zip(kernel, dilation, strict=True))
+    kind = CONV[len(kernel)]
+    return kind(inputs, outputs, kernel, stride, padding, dilation, bias=False)  # type: ignore[arg-type]
 
 
-def stem(inputs: int, width: int, time: int) -> nn.Sequential:
-    """The first stage: 7 bands by ``time`` steps, then max-pooling, each at stride 2 (ASF Sec. 3).
+def norm(channels: int, axes: int) -> nn.Module:
+    """A batch norm for so many axes besides batch and channels."""
+    return NORM[axes](channels)
+
+
+def stem(inputs: int, width: int, time: int, axes: int, *, halves_time: bool) -> nn.Sequential:
+    """The first stage: 7 positions by ``time`` steps, then a max-pool of 3, each at stride 2 (ASF Sec. 3, SF Table 1).
+
+    Args:
+        inputs: Channels in.
+        width: Channels out.
+        time: Temporal kernel of the convolution.
+        axes: Of the signal.
+        halves_time: Whether the time axis is strided and pooled like the others, or left alone.
 
     Shape:
-        (B, inputs, T, F) -> (B, width, T / 4, F / 4)
+        (B, inputs, T, F) -> (B, width, T / 4, F / 4), or (B, inputs, T, H, W) -> (B, width, T, H / 4, W / 4)
     """
+    rest = axes - 1
+    stride = (2 if halves_time else 1, *(2,) * rest)
+    pool = (3 if halves_time else 1, *(3,) * rest)
     layers = {
-        "conv": conv(inputs, width, (time, 7), (2, 2)),
-        "norm": nn.BatchNorm2d(width),
+        "conv": conv(inputs, width, (time, *(7,) * rest), stride),
+        "norm": norm(width, axes),
         "relu": nn.ReLU(inplace=True),
-        "pool": nn.MaxPool2d(3, stride=2, padding=1),
+        "pool": POOL[axes](pool, stride, tuple(size // 2 for size in pool)),
+    }
+    return nn.Sequential(OrderedDict(layers))
+
+
+class SplitStem(nn.Module):
+    """A convolution over time and one over frequency side by side, summed; no pooling (AV Sec. 3.2 and Table 1).
+
+    Shape:
+        (B, inputs, T, F) -> (B, width, T, F)
+    """
+
+    def __init__(self, inputs: int, width: int, kernel: int) -> None:
+        super().__init__()
+        self.t, self.f = conv(inputs, width, (kernel, 1)), conv(inputs, width, (1, kernel))
+        self.norm = norm(width, 2)
+        self.relu = nn.ReLU(inplace=True)
+
+    def forward(self, x_BCTF: Tensor) -> Tensor:
+        """See the class."""
+        y_BCTF: Tensor = self.relu(self.norm(self.t(x_BCTF) + self.f(x_BCTF)))
+        return y_BCTF
+
+
+def shortcut(inputs: int, outputs: int, stride: Sizes) -> nn.Module:
+    """What a block's output is added to: its input, projected where the sizes differ."""
+    if inputs == outputs and max(stride) == 1:
+        return nn.Identity()
+    layers = {
+        "conv": conv(inputs, outputs, (1,) * len(stride), stride),
+        "norm": norm(outputs, len(stride)),
     }
     return nn.Sequential(OrderedDict(layers))
 
 
 class Bottleneck(nn.Module):
-    """Three convolutions and a shortcut, the temporal kernel in the first or the middle one (ASF Fig. 1).
+    """Three convolutions and a shortcut, the temporal kernel in the first or the middle one (ASF Fig. 1, SF Table 1).
 
     Args:
         inputs: Channels in.
         inner: Channels of the first two convolutions.
         outputs: Channels out.
-        kernels: (time, frequency) kernel of the first and of the middle convolution.
-        stride: Of the middle convolution and the shortcut, over (time, frequency).
+        kernels: Of the first and of the middle convolution, over time and the other axes.
+        stride: Of the middle convolution and the shortcut.
+        dilation: Of the middle convolution.
     """
 
     def __init__(
@@ -46,23 +111,22 @@ class Bottleneck(nn.Module):
         inputs: int,
         inner: int,
         outputs: int,
-        kernels: tuple[tuple[int, int], tuple[int, int]],
-        stride: tuple[int, int] = (1, 1),
+        kernels: tuple[Sizes, Sizes],
+        stride: Sizes,
+        dilation: Sizes | None = None,
     ) -> None:
         super().__init__()
-        self.a, self.a_norm = conv(inputs, inner, kernels[0]), nn.BatchNorm2d(inner)
-        self.b, self.b_norm = conv(inner, inner, kernels[1], stride), nn.BatchNorm2d(inner)
-        self.c, self.c_norm = conv(inner, outputs, (1, 1)), nn.BatchNorm2d(outputs)
+        axes = len(stride)
+        self.a, self.a_norm = conv(inputs, inner, kernels[0]), norm(inner, axes)
+        self.b, self.b_norm = conv(inner, inner, kernels[1], stride, dilation), norm(inner, axes)
+        self.c, self.c_norm = conv(inner, outputs, (1,) * axes), norm(outputs, axes)
         self.relu = nn.ReLU(inplace=True)
-        self.shortcut: nn.Module = nn.Identity()
-        if inputs != outputs or stride != (1, 1):
-            layers = {"conv": conv(inputs, outputs, (1, 1), stride), "norm": nn.BatchNorm2d(outputs)}
-            self.shortcut = nn.Sequential(OrderedDict(layers))
+        self.shortcut = shortcut(inputs, outputs, stride)
 
-    def forward(self, x_BCTF: Tensor) -> Tensor:
-        """Shape: (B, inputs, T, F) -> (B, outputs, T / stride, F / stride)."""
-        y_BCTF = self.relu(self.a_norm(self.a(x_BCTF)))
-        y_BCTF = self.relu(self.b_norm(self.b(y_BCTF)))
-        y_BCTF = self.c_norm(self.c(y_BCTF))
-        joined_BCTF: Tensor = self.relu(self.shortcut(x_BCTF) + y_BCTF)
-        return joined_BCTF
+    def forward(self, x_BCTx: Tensor) -> Tensor:
+        """Shape: (B, inputs, T, ...) -> (B, outputs, T / stride, ...)."""
+        y_BCTx = self.relu(self.a_norm(self.a(x_BCTx)))
+        y_BCTx = self.relu(self.b_norm(self.b(y_BCTx)))
+        y_BCTx = self.c_norm(self.c(y_BCTx))
+        joined_BCTx: Tensor = self.relu(self.shortcut(x_BCTx) + y_BCTx)
+        return joined_BCTx

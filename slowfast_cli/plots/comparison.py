@@ -12,7 +12,7 @@ from slowfast_cli.plots.canvas import COLOURS, INK, QUIET, figure, save, tidy
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from slowfast_cli.metrics.per_class import Gain
+    from slowfast_cli.metrics.per_class import By, Gain
 
 SHOWN = 60  # classes listed a side; the rest is counted
 
@@ -24,12 +24,16 @@ class Side:
     Attributes:
         model: Its name.
         gains: Largest first.
-        above: The threshold in percentage points.
+        above: The threshold in percentage points, or times as good.
+        by: Which of the two.
+        measure: What is compared, see `slowfast_cli.metrics.per_class.measure`.
     """
 
     model: str
     gains: Sequence[Gain]
     above: float
+    by: By = "points"
+    measure: str = "accuracy"
 
 
 def comparison_plot(left: Side, right: Side, path: Path) -> Path:
@@ -60,6 +64,8 @@ def comparison_plot(left: Side, right: Side, path: Path) -> Path:
 
 def _title(side: Side) -> str:
     count = f"{len(side.gains)} {'class' if len(side.gains) == 1 else 'classes'}"
+    if side.by == "ratio":
+        return f"{side.model} is better: {count} more than {side.above:g} times as good"
     return f"{side.model} is better: {count} by more than {side.above:g} points"
 
 
@@ -71,7 +77,8 @@ def _draw(axes: Axes, side: Side, other: str, colour: str, lines: int) -> None:
     axes.scatter([g.better for g in shown], places, s=20, color=colour, zorder=3, label=side.model)
     axes.set_yticks(places, [g.name for g in shown], fontsize=8)
     for place, gain in zip(places, shown, strict=True):
-        axes.text(104, place, f"+{gain.points:.0f}", va="center", fontsize=7.5, color=colour)
+        text = f"{gain.ratio:.1f}×" if side.by == "ratio" else f"+{gain.points:.0f}"
+        axes.text(104, place, text, va="center", fontsize=7.5, color=colour)
     axes.set_ylim(lines - 0.4, -0.6)
     axes.set_xlim(-2, 115)
     axes.set_xticks([0, 25, 50, 75, 100])
@@ -81,7 +88,7 @@ def _draw(axes: Axes, side: Side, other: str, colour: str, lines: int) -> None:
     axes.spines["left"].set_visible(False)
     rest = len(side.gains) - len(shown)
     under = f" ({rest} more)" if rest else ""
-    axes.set_xlabel(f"accuracy, %{under}", fontsize=9, color=INK)
+    axes.set_xlabel(f"{side.measure}, %{under}", fontsize=9, color=INK)
     if shown:
         axes.legend(
             loc="lower left",

@@ -1,4 +1,4 @@
-"""Accuracy class by class."""
+"""Accuracy, or average precision, class by class."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from slowfast_cli.metrics.per_class import ACCURACY, measure
 from slowfast_cli.plots.canvas import COLOURS, GRID, INK, QUIET, figure, save, tidy
 
 if TYPE_CHECKING:
@@ -18,6 +19,8 @@ COLUMN = 62  # classes under one another
 def per_class_plot(rows: Sequence[ClassRow], path: Path, *, title: str = "") -> Path:
     """Draw the accuracy of each class as a bar, best first, with its number of segments.
 
+    Where several classes hold at once it is the average precision.
+
     Many classes are broken into columns, so that every name can be read.
 
     Args:
@@ -28,7 +31,7 @@ def per_class_plot(rows: Sequence[ClassRow], path: Path, *, title: str = "") -> 
     Returns:
         ``path``.
     """
-    shown = sorted((row for row in rows if row.count), key=lambda row: (-row.accuracy, row.name))
+    shown = sorted((row for row in rows if row.count), key=lambda row: (-row.value, row.name))
     columns = max(1, math.ceil(len(shown) / COLUMN))
     height = max(1, math.ceil(len(shown) / columns))
     # As wide as the longest name needs: 7.5 points a line.
@@ -39,10 +42,10 @@ def per_class_plot(rows: Sequence[ClassRow], path: Path, *, title: str = "") -> 
         part = shown[index * height : (index + 1) * height]
         places = range(len(part))
         axes.barh(places, [100] * len(part), color=GRID, height=0.62, alpha=0.55)
-        axes.barh(places, [row.accuracy for row in part], color=COLOURS[0], height=0.62)
+        axes.barh(places, [row.value for row in part], color=COLOURS[0], height=0.62)
         axes.set_yticks(places, [row.name for row in part], fontsize=7.5)
         for place, row in zip(places, part, strict=True):
-            axes.text(102, place, f"{row.accuracy:.0f}", va="center", fontsize=6.5, color=INK)
+            axes.text(102, place, f"{row.value:.0f}", va="center", fontsize=6.5, color=INK)
             axes.text(129, place, f"{row.count}", va="center", ha="right", fontsize=6.5, color=QUIET)
         axes.set_ylim(height - 0.4, -0.6)
         axes.set_xlim(0, 136 if columns > 1 else 130)
@@ -53,6 +56,7 @@ def per_class_plot(rows: Sequence[ClassRow], path: Path, *, title: str = "") -> 
         tidy(axes)
         axes.tick_params(axis="y", length=0)
         axes.spines[["left", "bottom"]].set_visible(False)
-    made.supxlabel("top-1 accuracy, %", fontsize=8 + columns, color=INK)
+    what = measure(rows)
+    made.supxlabel(f"{'top-1 ' if what == ACCURACY else ''}{what}, %", fontsize=8 + columns, color=INK)
     made.suptitle(title or f"{len(shown)} classes", fontsize=10 + columns, color=INK)
     return save(made, path)

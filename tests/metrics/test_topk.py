@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from slowfast_cli.metrics.topk import ranks, topk_accuracy
+from slowfast_cli.metrics.topk import ranks, restrict, topk_accuracy
 from slowfast_cli.types import DataError
 
 
@@ -74,3 +74,26 @@ def test_equal_scores_are_no_hits_for_every_class():
 def test_refuses(scores, targets, words):
     with pytest.raises(DataError, match=words):
         topk_accuracy(scores, targets)
+
+
+def test_restricted_scores_are_probabilities_among_those_kept():
+    rng = np.random.default_rng(3)
+    logits = rng.normal(size=(50, 12))
+    scores = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    kept = [7, 2, 9]
+    targets = rng.choice(kept, 50)
+    part, places = restrict(scores, targets, kept)
+    among = np.exp(logits[:, [2, 7, 9]])
+    np.testing.assert_allclose(part, among / among.sum(axis=1, keepdims=True))
+    np.testing.assert_array_equal(np.array([2, 7, 9])[places], targets)
+    zero, _ = restrict(np.array([[1.0, 0.0, 0.0]]), np.array([1]), [1, 2])
+    assert zero.tolist() == [[0.0, 0.0]]
+
+
+def test_restricted_scores_need_targets_and_classes_that_compete():
+    scores = np.full((2, 3), 1 / 3)
+    with pytest.raises(DataError, match="1 targets, as 0, are of classes that do not compete"):
+        restrict(scores, np.array([0, 2]), [1, 2])
+    for kept in ([], [1, 3]):
+        with pytest.raises(DataError, match="are to compete"):
+            restrict(scores, np.array([1, 1]), kept)

@@ -1,14 +1,17 @@
 """Every figure is written, is of a sensible size, and shows what it should."""
 
+import math
 import sys
+from dataclasses import replace
 
 import librosa
 import numpy as np
 import pytest
 from PIL import Image
 
-from slowfast_cli.metrics.per_class import ClassRow, Gain
+from slowfast_cli.metrics.per_class import ClassRow, Gain, gains
 from slowfast_cli.plots import canvas
+from slowfast_cli.plots.class_bars import RELATIVE, class_bars_plot
 from slowfast_cli.plots.comparison import Side, comparison_plot
 from slowfast_cli.plots.confusion import confusion_plot
 from slowfast_cli.plots.curves import curves_plot
@@ -152,3 +155,47 @@ def test_curves_of_many_scores_and_of_none(tmp_path, words):
     assert "the first 8 of 12" in words
     picture(curves_plot([], tmp_path / "none.png"))
     assert "nothing recorded yet" in words
+
+
+def precisions(values):
+    return [
+        ClassRow(
+            index=i, name=f"action {i}", count=i + 1, accuracy=math.nan, top5=math.nan, ap=value / 100, auc=math.nan
+        )
+        for i, value in enumerate(values)
+    ]
+
+
+@pytest.mark.parametrize("classes", [8, 130])
+def test_class_bars_mark_the_largest_gains(tmp_path, words, classes, monkeypatch):
+    labels = {}
+
+    def remember(figure):
+        for axes in figure.axes:
+            for label in axes.get_yticklabels():
+                labels[label.get_text()] = (label.get_fontweight(), label.get_color())
+
+    original = canvas.Figure.savefig
+    monkeypatch.setattr(canvas.Figure, "savefig", lambda self, *a, **k: (original(self, *a, **k), remember(self))[0])
+    theirs = [40.0] * classes
+    theirs[6], theirs[7] = 1.0, 0.0
+    ours = [*(40.0 + (i + 1) for i in range(6)), 3.0, 1.0, *([40.0] * (classes - 8))]
+    picture(class_bars_plot(precisions(ours), precisions(theirs), tmp_path / "bars.png", models=("av", "v")))
+    bold = {name for name, (weight, _) in labels.items() if weight == "bold"}
+    orange = {name for name, (_, colour) in labels.items() if colour == RELATIVE}
+    assert bold == {f"action {i}" for i in range(1, 6)}
+    assert orange == {"action 6", *(f"action {i}" for i in range(2, 6))}  # the last class has no ratio
+    assert {"av", "v", "average precision, %", f"{classes} classes", "+6.0"} <= set(words)
+
+
+def test_average_precision_is_named(tmp_path, words):
+    picture(per_class_plot(precisions([10, 20, 30]), tmp_path / "p.png"))
+    side = Side(
+        model="av",
+        gains=gains(precisions([30.0]), precisions([10.0]), 2, by="ratio"),
+        above=2,
+        by="ratio",
+        measure="average precision",
+    )
+    picture(comparison_plot(side, replace(side, model="v", gains=()), tmp_path / "c.png"))
+    assert {"average precision, %", "av is better: 1 class more than 2 times as good", "3.0×"} <= set(words)

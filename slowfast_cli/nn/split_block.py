@@ -1,0 +1,62 @@
+"""Blocks whose middle convolution is parted in time and frequency, side by side (AV Sec. 3.2).
+
+Shapes: B batch, C channels, T time, F frequency.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from slowfast_cli.nn.blocks import Sizes, conv, norm, shortcut
+
+
+class SplitConcat(nn.Module):
+    """3x1 and 1x3 from the block's own input, concatenated, then 1x1 (what made AV's numbers).
+
+    Args:
+        inputs: Channels in.
+        inner: Channels of each of the two.
+        outputs: Channels out.
+        kernel: Of both.
+        stride: Over time and frequency, of both and the shortcut.
+    """
+
+    def __init__(self, inputs: int, inner: int, outputs: int, kernel: int, stride: Sizes) -> None:
+        super().__init__()
+        self.t, self.t_norm = conv(inputs, inner, (kernel, 1), stride), norm(inner, 2)
+        self.f, self.f_norm = conv(inputs, inner, (1, kernel), stride), norm(inner, 2)
+        self.c, self.c_norm = conv(2 * inner, outputs, (1, 1)), norm(outputs, 2)
+        self.relu = nn.ReLU(inplace=True)
+        self.shortcut = shortcut(inputs, outputs, stride)
+
+    def forward(self, x_BCTF: Tensor) -> Tensor:
+        """Shape: (B, inputs, T, F) -> (B, outputs, T / stride, F / stride)."""
+        sides = [self.relu(self.t_norm(self.t(x_BCTF))), self.relu(self.f_norm(self.f(x_BCTF)))]
+        y_BCTF = self.c_norm(self.c(torch.cat(sides, dim=1)))
+        joined_BCTF: Tensor = self.relu(self.shortcut(x_BCTF) + y_BCTF)
+        return joined_BCTF
+
+
+class SplitSum(nn.Module):
+    """1x1, then 3x1 and 1x3 side by side, summed, then 1x1 (AV Table 1 as printed); arguments as `SplitConcat`."""
+
+    def __init__(self, inputs: int, inner: int, outputs: int, kernel: int, stride: Sizes) -> None:
+        super().__init__()
+        self.a, self.a_norm = conv(inputs, inner, (1, 1)), norm(inner, 2)
+        self.t, self.t_norm = conv(inner, inner, (kernel, 1), stride), norm(inner, 2)
+        self.f, self.f_norm = conv(inner, inner, (1, kernel), stride), norm(inner, 2)
+        self.c, self.c_norm = conv(inner, outputs, (1, 1)), norm(outputs, 2)
+        self.relu = nn.ReLU(inplace=True)
+        self.shortcut = shortcut(inputs, outputs, stride)
+
+    def forward(self, x_BCTF: Tensor) -> Tensor:
+        """Shape: (B, inputs, T, F) -> (B, outputs, T / stride, F / stride)."""
+        y_BCTF = self.relu(self.a_norm(self.a(x_BCTF)))
+        y_BCTF = self.relu(self.t_norm(self.t(y_BCTF))) + self.relu(self.f_norm(self.f(y_BCTF)))
+        y_BCTF = self.c_norm(self.c(y_BCTF))
+        joined_BCTF: Tensor = self.relu(self.shortcut(x_BCTF) + y_BCTF)
+        return joined_BCTF
+
+
+SPLIT: dict[str, type[SplitConcat] | type[SplitSum]] = {"concat": SplitConcat, "sum": SplitSum}

@@ -29,6 +29,7 @@ def write(
     bframes: int = 2,
     gop: int = 30,
     options: dict[str, str] | None = None,
+    container: dict[str, str] | None = None,
     sound: np.ndarray | None = None,
     sound_at: float = 0.0,
     sound_codec: str | None = None,
@@ -45,12 +46,13 @@ def write(
         bframes: At most so many in a row.
         gop: Frames from a keyframe to the next, none between.
         options: More of them for the encoder.
+        container: Options of the container's writer.
         sound: Samples from -1 to 1.
         sound_at: When the first one is heard.
         sound_codec: aac, but pcm_s16le in Matroska.
     """
     rate = Fraction(fps).limit_denominator(1001)
-    with av.open(str(path), "w") as out:
+    with av.open(str(path), "w", container_options=container or {}) as out:
         video = out.add_stream(codec, rate=rate, options=_options(codec, bframes, gop) | (options or {}))
         video.pix_fmt = pix_fmt
         video.codec_context.gop_size = gop
@@ -145,9 +147,33 @@ def numbered(
     """A video whose frames say their numbers from `first` on; `number_of` reads them. More arguments: `write`."""
     times = how.get("times")
     seconds = frames / fps if times is None else times[-1] + 1 / fps
-    sound = None if tone_hz is None else tone(seconds, tone_hz)
-    pictures = (picture_of(first + index, size) for index in range(frames))
-    return write(path, pictures, fps=fps, sound=sound, **how)
+    if tone_hz is not None:
+        how["sound"] = tone(seconds, tone_hz)
+    return write(path, (picture_of(first + index, size) for index in range(frames)), fps=fps, **how)
+
+
+def folder(
+    path: Path, *, fps: float = 10, frames: int = 30, name: str = "frame_{:06d}.png", first: int = 1, quality: str = "2"
+) -> Path:
+    """A folder of numbered pictures, JPEG or PNG by `name`, which is filled with numbers from `first` on."""
+    path.mkdir()
+    for index in range(frames):
+        (path / name.format(first + index)).write_bytes(
+            coded(picture_of(index), png=name.endswith("png"), quality=quality)
+        )
+    return path
+
+
+def coded(pixels: np.ndarray, *, png: bool, quality: str = "2") -> bytes:
+    """A picture as the content of a PNG or JPEG file."""
+    context = av.CodecContext.create("png" if png else "mjpeg", "w")
+    context.height, context.width = pixels.shape[:2]
+    context.pix_fmt, context.time_base = "rgb24" if png else "yuvj420p", Fraction(1, 25)
+    context.options = {} if png else {"qmin": quality, "qmax": quality}
+    frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+    if not png:
+        frame = frame.reformat(format="yuvj420p", dst_color_range=2)
+    return b"".join(bytes(packet) for packet in [*context.encode(frame), *context.encode(None)])
 
 
 def bounce(

@@ -13,7 +13,7 @@ import numpy as np
 import soundfile
 
 from slowfast_cli.cli import app
-from slowfast_cli.data import clips
+from slowfast_cli.data import sound_clips
 from slowfast_cli.media import audio
 from slowfast_cli.stages import assemble
 from slowfast_cli.types import Recording
@@ -65,7 +65,7 @@ class Done:
 def slowfast(*words: object, stdin: bytes = b"") -> Done:
     """Run a command in this process: quick, and through the same `main` as the real one."""
     assemble._read.cache_clear()  # what a process remembers of the disk
-    clips._seconds.cache_clear()
+    sound_clips._seconds.cache_clear()
     kept = sys.argv, sys.stdin
     sys.argv = ["slowfast", *map(str, words)]
     sys.stdin = io.TextIOWrapper(io.BytesIO(stdin), encoding="utf-8")

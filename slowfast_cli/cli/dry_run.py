@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from slowfast_cli.cli import show
 from slowfast_cli.recipe.schema import Recipe
-from slowfast_cli.stages import assemble, inspect
+from slowfast_cli.stages import assemble, inspect, plan, reading
 from slowfast_cli.types import DataError
 
 
@@ -20,7 +20,7 @@ def dry_run(recipe: Recipe, name: str, device: str, processes: int = 1) -> None:
         ["parameters", f"{size.parameters:,}"],
         ["GFLOPs a view", f"{size.gflops:.3f}"],
         ["views a segment", str(recipe.data.views)],
-        ["log-mel of a view", f"{size.shape[0]} frames x {size.shape[1]} mels"],
+        *([f"{name} of a view", " x ".join(map(str, shape))] for name, shape in size.shapes.items()),
         ["classes", ", ".join(f"{labels} {classes}" for labels, classes in size.heads.items())],
         [
             f"one step of {tried.clips} clips on {tried.device}",
@@ -31,17 +31,15 @@ def dry_run(recipe: Recipe, name: str, device: str, processes: int = 1) -> None:
     ]
     problem: DataError | None = None
     try:
-        store = assemble.store(recipe)
-        train, val = (assemble.usable(assemble.corpus(recipe, part), store) for part in ("train", "val"))
-        steps = len(train.segments) // recipe.optim.batch
+        store = reading.store(recipe)
+        train, val = (reading.usable(recipe, assemble.corpus(recipe, part), store) for part in ("train", "val"))
+        steps = len(reading.clips(recipe, train, store)) // recipe.optim.batch
+        total = plan.steps(recipe, steps)
         rows += [
             ["training", show.coverage(train)],
             ["validation", show.coverage(val)],
-            ["steps", f"{steps * recipe.schedule.epochs:,} ({steps:,} an epoch)"],
-            [
-                "time",
-                f"about {tried.seconds * recipe.optim.accumulate * steps * recipe.schedule.epochs / 3600:.1f} h",
-            ],
+            ["steps", f"{total:,} ({steps:,} an epoch)"],
+            ["time", f"about {tried.seconds * assemble.parts(recipe, processes) * total / 3600:.1f} h"],
         ]
     except DataError as error:
         problem = error

@@ -14,12 +14,13 @@ from slowfast_cli.types import UsageError, finite
 
 if TYPE_CHECKING:
     from slowfast_cli.recipe.schema import Recipe
-    from slowfast_cli.stages.evaluate import Evaluated
-    from slowfast_cli.stages.figures import Compared
+    from slowfast_cli.stages.evaluate import Beside, Evaluated
+    from slowfast_cli.stages.figures import Compared, Least
 
 EPILOG = (
     "Examples:  slowfast evaluate vggsound  |  slowfast evaluate epic --weights runs/epic/default --split val  |  "
-    "slowfast evaluate vggsound --weights runs/slow --compare runs/fast --above 20"
+    "slowfast evaluate vggsound --weights runs/slow --compare runs/fast --above 20  |  "
+    "slowfast evaluate runs/kinetics-audio/default --with runs/kinetics/default"
 )
 
 
@@ -34,7 +35,19 @@ def evaluate(
         Path | None,
         typer.Option(help="A folder of predictions of another run, from its own evaluate.", show_default=False),
     ] = None,
-    above: Annotated[float, typer.Option(help="Points by which a class is done better, for --compare.")] = 10.0,
+    beside: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--with",
+            help="The run folder of another finished run: probabilities of both are averaged (late ensembling).",
+            show_default=False,
+        ),
+    ] = None,
+    above: Annotated[
+        float | None,
+        typer.Option(help="By how much a class is done better, for --compare.", show_default="10 points, 1.5 times"),
+    ] = None,
+    by: Annotated[str, typer.Option(help="What --above counts in: points or ratio.")] = "points",
     submission: Annotated[
         Path | None, typer.Option(help="Write the EPIC-KITCHENS-100 challenge's JSON here.", show_default=False)
     ] = None,
@@ -48,28 +61,48 @@ def evaluate(
     offline: options.Offline = False,
 ) -> None:
     """Score trained weights by the recipe's protocol, beside the paper's numbers."""
-    import os
-
     if split not in ("train", "val", "test"):
         raise UsageError(f"--split {split}: train, val or test")
-    if gpus > 1 and "WORLD_SIZE" not in os.environ:
-        from slowfast_cli.cli.train import torchrun
+    if by not in ("points", "ratio"):
+        raise UsageError(f"--by {by}: points or ratio")
+    from slowfast_cli.cli.train import spread
 
-        torchrun(gpus)
+    spread(gpus)
     from slowfast_cli.cli import show
-    from slowfast_cli.engine import distributed
     from slowfast_cli.engine.checkpoint import make_folder
     from slowfast_cli.recipe.load import check, override, read
     from slowfast_cli.stages import evaluate as stage
+    from slowfast_cli.stages import stored_predictions as stored
+    from slowfast_cli.stages.figures import Least
     from slowfast_cli.stages.obtain import weight_file
     from slowfast_cli.stages.run import folder_for
 
     words = list(overrides or [])
-    source = override(read(recipe), words)
+    run = Path(recipe) if (Path(recipe) / "recipe.yaml").is_file() else None  # a run folder has its own recipe
+    source = override(read(str(run / "recipe.yaml") if run else recipe), words)
     checked = check(source)
-    path = weight_file(weights or str(folder_for(source.name, checked, words)), offline=offline)
+    path = weight_file(weights or str(run or folder_for(source.name, checked, words)), offline=offline)
     folder = make_folder(out or _folder(path, source.name) / split)
-    theirs = stage.predictions_of(compare, split) if compare else None
+    theirs = stored.predictions_of(compare, split) if compare else None
+    others = [stage.finished(each, checked) for each in beside or ()]
+    found = _evaluated(checked, path, split, device, others)
+    if found is None:
+        return
+    stored.save_predictions(found, folder / "predictions.npz")
+    if submission:
+        show.say(f"submission: {stored.write_submission(found, submission).absolute()}")
+    title = " + ".join([f"{source.name}: {path}", *(beside or ())])
+    least = Least(above=above if above is not None else {"points": 10.0, "ratio": 1.5}[by], by=by)  # type: ignore[arg-type]
+    _tell(found, title, folder, theirs, least, plots, as_json)
+    _finish(checked, path, found, folder, device, plots)
+
+
+def _evaluated(recipe: Recipe, weights: Path, split: str, device: str, others: list[Beside]) -> Evaluated | None:
+    """Evaluate under a progress bar; None in all processes but the first."""
+    from slowfast_cli.cli import show
+    from slowfast_cli.engine import distributed
+    from slowfast_cli.stages.evaluate import evaluate as stage
+
     bar: show.Bar | None = None
 
     def tick(done: int, total: int) -> None:
@@ -78,19 +111,13 @@ def evaluate(
         bar.to(done)
 
     try:
-        found = stage.evaluate(checked, path, part=split, device=device, tick=tick)  # type: ignore[arg-type]
+        found = stage(recipe, weights, part=split, device=device, tick=tick, beside=others)  # type: ignore[arg-type]
     finally:
         if bar:
             bar.close()
         rank = distributed.join().rank
         distributed.leave()
-    if rank:
-        return
-    stage.save_predictions(found, folder / "predictions.npz")
-    if submission:
-        show.say(f"submission: {stage.write_submission(found, submission).absolute()}")
-    _tell(found, f"{source.name}: {path}", folder, theirs, above, plots, as_json)
-    _finish(checked, path, found, folder, device, plots)
+    return None if rank else found
 
 
 def _folder(weights: Path, recipe: str) -> Path:
@@ -100,15 +127,15 @@ def _folder(weights: Path, recipe: str) -> Path:
 
 
 def _tell(
-    found: Evaluated, title: str, folder: Path, theirs: Path | None, above: float, plots: bool, as_json: bool
+    found: Evaluated, title: str, folder: Path, theirs: Path | None, least: Least, plots: bool, as_json: bool
 ) -> None:
     from slowfast_cli.cli import show
     from slowfast_cli.stages import figures
-    from slowfast_cli.stages.evaluate import load_tables
+    from slowfast_cli.stages.stored_predictions import load_tables
 
     other = load_tables(theirs, found.corpus) if theirs else {}
-    _print(found, figures.compared(found, other, above) if theirs else {}, title, above, as_json)
-    for written in figures.write(found, folder, other=other, above=above, draw=plots):
+    _print(found, figures.compared(found, other, least) if theirs else {}, title, least, as_json)
+    for written in figures.write(found, folder, other=other, least=least, draw=plots):
         show.say(f"wrote {written}")
 
 
@@ -116,13 +143,12 @@ def _finish(recipe: Recipe, weights: Path, found: Evaluated, folder: Path, devic
     from slowfast_cli.cli import show
     from slowfast_cli.stages import figures
 
-    if plots:
-        maps = figures.feature_maps(recipe, weights, found.corpus, folder / "feature-maps.png", device)
+    if plots and (maps := figures.feature_maps(recipe, weights, found.corpus, folder / "feature-maps.png", device)):
         show.say(f"wrote {maps}")
     show.say(f"done: {folder.absolute()}")
 
 
-def _print(found: Evaluated, compared: Compared, title: str, above: float, as_json: bool) -> None:
+def _print(found: Evaluated, compared: Compared, title: str, least: Least, as_json: bool) -> None:
     from slowfast_cli.cli import show
 
     if found.scores is None:
@@ -141,15 +167,17 @@ def _print(found: Evaluated, compared: Compared, title: str, above: float, as_js
         show.scores(found.scores, found.published, title)
         for labels, (ours, theirs) in compared.items():
             rows = [
-                [gain.name, f"{gain.better:.1f}", f"{gain.worse:.1f}", f"{sign}{gain.points:.1f}"]
+                [gain.name, f"{gain.better:.1f}", f"{gain.worse:.1f}", f"{sign}{gain.points:.1f}", f"{gain.ratio:.1f}x"]
                 for sign, gains in (("+", ours), ("-", theirs))
                 for gain in gains
             ]
             show.table(
-                f"{labels}: classes that one does better by more than {above:g} points",
-                ["class", "better", "worse", "points"],
+                f"{labels}: classes that one does better by more than {least}",
+                ["class", "better", "worse", "points", "times"],
                 rows,
             )
+    if found.silent:
+        show.say(f"without sound: {found.silent:,} segments, scored by their pictures alone")
     for failure in found.corpus.missing[:3]:
         show.say(f"not scored: {failure.id}: {failure.reason}")
     if len(found.corpus.missing) > 3:
@@ -158,6 +186,9 @@ def _print(found: Evaluated, compared: Compared, title: str, above: float, as_js
 
 def _plain(compared: Compared) -> dict[str, object]:
     return {
-        labels: {"better": [asdict(gain) for gain in ours], "worse": [asdict(gain) for gain in theirs]}
+        labels: {
+            side: [{**asdict(gain), "points": gain.points, "ratio": gain.ratio} for gain in gains]
+            for side, gains in (("better", ours), ("worse", theirs))
+        }
         for labels, (ours, theirs) in compared.items()
     }

@@ -53,8 +53,7 @@ def train(
 
         describe(checked, source.name, device, gpus)
         return
-    if gpus > 1 and "WORLD_SIZE" not in os.environ:
-        torchrun(gpus)
+    spread(gpus)
     from slowfast_cli.stages.run import Run, folder_for
 
     if smoke:
@@ -109,6 +108,12 @@ def interruptible() -> Iterator[list[int]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def spread(processes: int) -> None:
+    """Start over in several processes, where more than one is asked for and this is not one of them."""
+    if processes > 1 and "WORLD_SIZE" not in os.environ:
+        torchrun(processes)
 
 
 def torchrun(processes: int) -> NoReturn:

@@ -7,8 +7,9 @@ its part of every global batch, so that n processes see what one would.
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,7 +17,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from slowfast_cli.data.clips import Clips, Key
-from slowfast_cli.types import Batch, Clip, DataError, SlowFastError
+from slowfast_cli.data.clips import hot as hot_row
+from slowfast_cli.types import Batch, BrokenMediaError, Clip, DataError, Failure, SlowFastError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,17 +65,40 @@ def test_keys(clips: int, views: int, *, batch: int, share: Share) -> list[list[
     return [mine[first : first + batch] for first in range(0, len(mine), batch)]
 
 
-def collate(clips: Sequence[Clip]) -> Batch:
-    """Stack clips, on the CPU."""
-    return Batch(
-        signals={name: torch.from_numpy(np.stack([clip.signals[name] for clip in clips])) for name in clips[0].signals},
-        targets={labels: torch.tensor([clip.targets[labels] for clip in clips]) for labels in clips[0].targets},
-        ids=tuple(clip.id for clip in clips),
-    )
+def collate(clips: Sequence[Clip], sizes: Mapping[str, int] | None = None, broken: Sequence[Failure] = ()) -> Batch:
+    """Stack clips, on the CPU; frames and samples of several sizes are padded, and the sizes of frames kept.
+
+    Args:
+        clips: At least one.
+        sizes: Number of classes by label set, for the targets of boxes.
+        broken: Recordings that could not be read.
+    """
+    signals = {name: torch.from_numpy(_stacked([clip.signals[name] for clip in clips])) for name in clips[0].signals}
+    if "frames" in signals:
+        signals["sizes"] = torch.tensor([clip.signals["frames"].shape[2:] for clip in clips])
+    targets: dict[str, Tensor] = {
+        labels: torch.from_numpy(np.stack([clip.targets[labels] for clip in clips])) for labels in clips[0].targets
+    }
+    whole = Batch(signals=signals, targets=targets, ids=tuple(clip.id for clip in clips), broken=tuple(broken))
+    boxes = [(row, box) for row, clip in enumerate(clips) for box in clip.boxes]
+    if not boxes:
+        return whole
+    hot = {
+        labels: torch.from_numpy(np.stack([hot_row(box.targets, size) for _, box in boxes]))
+        for labels, size in (sizes or {}).items()
+    }
+    places = tuple(box.place for _, box in boxes)
+    rows = [(float(row), *place) for (row, _), place in zip(boxes, places, strict=True)]
+    return replace(whole, targets=hot, boxes=torch.tensor(rows), places=places)
 
 
-def _collate_or_error(clips: Sequence[Clip] | SlowFastError) -> Batch | SlowFastError:
-    return clips if isinstance(clips, SlowFastError) else collate(clips)
+def _stacked(arrays: Sequence[np.ndarray]) -> np.ndarray:
+    """One array of all, zeros beyond the ends of the smaller ones."""
+    most = tuple(max(sizes) for sizes in zip(*(array.shape for array in arrays), strict=True))
+    whole = np.zeros((len(arrays), *most), arrays[0].dtype)
+    for row, array in enumerate(arrays):
+        whole[row][tuple(slice(size) for size in array.shape)] = array
+    return whole
 
 
 class _Told:
@@ -85,11 +110,28 @@ class _Told:
     def __len__(self) -> int:
         return len(self._clips)
 
-    def __getitem__(self, keys: list[Key]) -> list[Clip] | SlowFastError:
+    def __getitem__(self, keys: list[Key]) -> Batch | SlowFastError:
+        clips: list[Clip] = []
+        broken: list[Failure] = []
         try:
-            return [self._clips[key] for key in keys]
+            for key in keys:
+                try:
+                    clips.append(self._clips[key])
+                except BrokenMediaError as error:
+                    segment = self._clips.segments[key.segment]
+                    broken.append(Failure(id=segment.id, path=segment.recording.path, reason=str(error)))
+            if not clips:
+                raise DataError(
+                    f"none of the {len(keys)} recordings of a batch can be read, as {broken[0].reason}; "
+                    "`slowfast data check` finds them all"
+                )
+            return collate(clips, self._clips.sizes, broken)
         except SlowFastError as error:
             return type(error)(str(error))
+
+
+def _as_it_is(batch: Any) -> Any:
+    return batch
 
 
 def batches(
@@ -104,13 +146,13 @@ def batches(
         device: Where the batches go.
 
     Raises:
-        DataError: A clip that cannot be read.
+        DataError: A clip that cannot be read, other than for its own recording; or a whole batch of such.
     """
     loader: DataLoader[Batch] = DataLoader(
         _Told(clips),  # type: ignore[arg-type]
         sampler=keys,
         batch_size=None,
-        collate_fn=_collate_or_error,
+        collate_fn=_as_it_is,
         num_workers=workers,
         pin_memory=device.type == "cuda",
         prefetch_factor=4 if workers else None,
@@ -125,11 +167,7 @@ def batches(
 
 def to(batch: Batch, device: torch.device) -> Batch:
     """The same batch on a device."""
-
-    def move(values: dict[str, Tensor]) -> dict[str, Tensor]:
-        return {name: value.to(device, non_blocking=True) for name, value in values.items()}
-
-    return Batch(signals=move(batch.signals), targets=move(dict(batch.targets)), ids=batch.ids)
+    return batch.map(lambda value: value.to(device, non_blocking=True))
 
 
 def _set_up_worker(worker: int) -> None:

@@ -93,8 +93,13 @@ def rows(
         raise DataError(f"{path}: not a csv file in UTF-8 ({error}): save it as one") from error
 
 
-def media_index(folders: Iterable[Path]) -> dict[str, Path]:
-    """Media files directly in some folders, by name without suffix; sound before video, earlier folders first."""
+def media_index(folders: Iterable[Path], suffixes: frozenset[str] = MEDIA_SUFFIXES) -> dict[str, Path]:
+    """Media files directly in some folders, by name without suffix; sound before video, earlier folders first.
+
+    Args:
+        folders: Those that are there are listed once; no file is looked at.
+        suffixes: Of the files wanted, in lower case.
+    """
     found: dict[str, Path] = {}
     for folder in folders:
         if not folder.is_dir():
@@ -102,7 +107,7 @@ def media_index(folders: Iterable[Path]) -> dict[str, Path]:
         with os.scandir(folder) as entries:
             for entry in entries:
                 stem, suffix = os.path.splitext(entry.name)  # noqa: PTH122  (hundreds of thousands of entries)
-                if suffix.lower() not in MEDIA_SUFFIXES:
+                if suffix.lower() not in suffixes:
                     continue
                 held = found.get(stem)
                 better = held is None or (_sound(suffix) and held.parent == folder and not _sound(held.suffix))

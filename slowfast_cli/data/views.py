@@ -69,3 +69,30 @@ def windows(size: int, window: int, hop: int) -> list[int]:
     [0]
     """
     return list(range(0, max(size - window + hop, 1), hop))
+
+
+def video_starts(room: Seconds, views: int) -> list[Seconds]:
+    """Starts of test clips in a video, as the reference has them: the last one does not reach the end (PySlowFast).
+
+    Args:
+        room: The latest start.
+        views: How many; a single one is in the middle.
+
+    >>> video_starts(8.0, 4), video_starts(8.0, 1)
+    ([0.0, 2.0, 4.0, 6.0], [4.0])
+    """
+    return [room * view / views for view in range(views)] if views > 1 else [room / 2]
+
+
+def span(seconds: Seconds, fps: float, step: Seconds | None) -> Seconds:
+    """From the first to the last frame of a clip.
+
+    Args:
+        seconds: Length of the clip.
+        fps: Frames a second of the video: the reference spreads the frames from the clip's first to its last one.
+        step: From one frame to the next, for clips around a key frame; None spreads them.
+
+    >>> round(span(64 / 30, 30, None) * 30), round(span(64 / 30, 30, 2 / 30) * 30)
+    (63, 62)
+    """
+    return max(seconds - (1 / fps if step is None else step), 0.0)

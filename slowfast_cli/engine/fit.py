@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from slowfast_cli.engine.distributed import mean
-from slowfast_cli.types import Batch, Seconds, SlowFastError
+from slowfast_cli.types import Batch, Failure, Seconds, SlowFastError
 
 Loss = Callable[[nn.Module, Batch], dict[str, Tensor]]
 
@@ -35,6 +35,7 @@ class Step:
         seconds: Wall time of the step, waiting included.
         waited: Wall time of it that was spent on waiting for data.
         clips: Examples of this process in it.
+        broken: Recordings of this process that could not be read, and were left out of it.
     """
 
     number: int
@@ -44,6 +45,7 @@ class Step:
     seconds: Seconds
     waited: Seconds
     clips: int
+    broken: tuple[Failure, ...] = ()
 
     @property
     def loss(self) -> float:
@@ -109,12 +111,13 @@ def fit(
         model.train()
         optimizer.zero_grad(set_to_none=True)
         totals: dict[str, Tensor] = {}
-        clips = 0
+        clips, broken = 0, list[Failure]()
         for part in range(how.parts):
             asked = time.perf_counter()
             batch = next(batches)
             waited += time.perf_counter() - asked
             clips += len(batch)
+            broken += batch.broken
             with _last_part_syncs(model, part == how.parts - 1):
                 with torch.autocast(device.type, how.dtype, enabled=how.dtype != torch.float32):
                     losses = loss(model, batch)
@@ -138,6 +141,7 @@ def fit(
             seconds=time.perf_counter() - began,
             waited=waited,
             clips=clips,
+            broken=tuple(broken),
         )
 
 

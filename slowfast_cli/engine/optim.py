@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import nn, optim
+
+from slowfast_cli.nn.frozen import norms
 
 
 def optimizer(
-    model: nn.Module, name: str, *, lr: float, momentum: float, nesterov: bool, weight_decay: float
+    model: nn.Module,
+    name: str,
+    *,
+    lr: float,
+    momentum: float,
+    nesterov: bool,
+    weight_decay: float,
+    decay_norms: bool = True,
 ) -> optim.Optimizer:
-    """An optimiser over what learns in a model; decay is on every parameter (ASF Sec. 4.2).
+    """An optimiser over what learns in a model.
 
     Args:
         model: Parameters that need no gradient are left out.
@@ -17,9 +28,15 @@ def optimizer(
         momentum: Of sgd, or the first beta of the others.
         nesterov: Of sgd.
         weight_decay: L2 penalty for sgd and adam, decoupled for adamw.
+        decay_norms: Whether it is on the parameters of norms too (as in ASF, not in AV).
     """
-    learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    learning: list[Any] = [parameter for parameter in model.parameters() if parameter.requires_grad]
     fused = all(parameter.is_cuda for parameter in learning)
+    if not decay_norms:
+        spared = {id(parameter) for _, norm in norms(model) for parameter in norm.parameters()}
+        decaying = [parameter for parameter in learning if id(parameter) not in spared]
+        rest = [parameter for parameter in learning if id(parameter) in spared]
+        learning = [{"params": decaying}, {"params": rest, "weight_decay": 0.0}]
     if name == "sgd":
         return optim.SGD(learning, lr, momentum, weight_decay=weight_decay, nesterov=nesterov, fused=fused)
     kind = optim.AdamW if name == "adamw" else optim.Adam

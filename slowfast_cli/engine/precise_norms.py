@@ -26,6 +26,6 @@ def average_statistics(model: nn.Module, batches: Iterable[Batch]) -> None:
         norm.reset_running_stats()
         norm.momentum = None  # torch: a cumulative mean
     for batch in batches:
-        model(batch.signals)
+        model(batch.signals) if batch.boxes is None else model(batch.signals, batch.boxes)
     for norm, momentum in zip(learning, kept, strict=True):
         norm.momentum = momentum

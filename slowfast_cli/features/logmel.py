@@ -1,4 +1,4 @@
-"""The log-mel front end: magnitude spectrogram, HTK mel filters, natural logarithm (ASF Sec. 4.2).
+"""The log-mel front end: spectrogram, HTK mel filters, natural logarithm (ASF Sec. 4.2, AV Sec. 4).
 
 Shapes: B batch, N samples, T frames (time), F mel bands, D samples under the window, K frequency bins.
 """
@@ -24,9 +24,14 @@ class FrontEnd:
         rate: Samples a second, Hz.
         window_ms: Length of the periodic Hann window.
         hop_ms: Time from one frame to the next.
-        mels: Number of HTK mel bands from 0 to half the rate, without area normalisation.
+        mels: Number of HTK mel bands from 0 to half the rate.
         fft: Points of the Fourier transform; the window stands in its middle.
-        floor: Added to the mel magnitudes before the logarithm, where full scale is 1.
+        floor: Added to the mel bands before the logarithm, where full scale is 1.
+        power: Exponent of the spectrum's magnitude: 1, or 2 for its power.
+        area_norm: Whether each mel filter has the same area (Slaney) rather than the same height.
+        centred: Whether frames are centred on their time, with silence beyond both ends, or start at it.
+        mean: Subtracted from the logarithm.
+        std: What it is divided by then.
     """
 
     rate: int = 16000
@@ -35,6 +40,11 @@ class FrontEnd:
     mels: int = 128
     fft: int = 2048
     floor: float = 1e-6
+    power: int = 1
+    area_norm: bool = False
+    centred: bool = True
+    mean: float = 0.0
+    std: float = 1.0
 
     def __post_init__(self) -> None:
         if self.hop < 1 or not 0 < self.window <= self.fft:
@@ -54,12 +64,14 @@ class FrontEnd:
         return round(self.hop_ms * self.rate / 1000)
 
     def frames(self, samples: int) -> int:
-        """How many frames the log-mel of that many samples has: frames are centred, the first on sample 0."""
-        return 1 + samples // self.hop
+        """How many frames the log-mel of that many samples has, at least one; the first is on, or at, sample 0."""
+        return 1 + max(0, samples if self.centred else samples - self.window) // self.hop
 
     def settings(self) -> Settings:
-        """The fields as plain values, for JSON."""
-        return asdict(self)
+        """The fields as plain values, for JSON; those that older files do not know, where they are not as there."""
+        plain: Settings = asdict(self)
+        later = ("power", "area_norm", "centred", "mean", "std")
+        return {name: value for name, value in plain.items() if name not in later or value != getattr(FrontEnd, name)}
 
 
 def repeat_last(logmel_B1TF: Tensor, frames_B: Tensor) -> Tensor:
@@ -77,7 +89,7 @@ def repeat_last(logmel_B1TF: Tensor, frames_B: Tensor) -> Tensor:
 
 
 def mel_filters(front_end: FrontEnd) -> np.ndarray:
-    """Triangular HTK mel filters without area normalisation.
+    """Triangular HTK mel filters.
 
     Computed in float64: float32 corners, as torchaudio has them, are off by 1e-5.
 
@@ -88,13 +100,15 @@ def mel_filters(front_end: FrontEnd) -> np.ndarray:
     corners_hz = 700 * (10 ** (np.linspace(0, top_mel, front_end.mels + 2) / 2595) - 1)
     bins_hz = np.linspace(0, front_end.rate / 2, front_end.fft // 2 + 1)
     low, centre, high = corners_hz[:-2, None], corners_hz[1:-1, None], corners_hz[2:, None]
-    return np.maximum(0, np.minimum((bins_hz - low) / (centre - low), (high - bins_hz) / (high - centre)))
+    height = 2 / (high - low) if front_end.area_norm else 1
+    return height * np.maximum(0, np.minimum((bins_hz - low) / (centre - low), (high - bins_hz) / (high - centre)))
 
 
 class LogMel(nn.Module):
     """Samples to log-mel spectrograms, batched, on any device.
 
-    The same float32 result whatever the autocast: ``ln(mel(|STFT|) + floor)``, zeros beyond both ends.
+    The same float32 result whatever the autocast: ``(ln(mel(|STFT| ** power) + floor) - mean) / std``, zeros beyond
+    both ends.
     """
 
     window: Tensor
@@ -119,11 +133,14 @@ class LogMel(nn.Module):
             samples_BN: Mono samples at ``front_end.rate``, full scale 1.
 
         Shape:
-            (B, N) -> (B, 1, 1 + N // hop, F)
+            (B, N) -> (B, 1, front_end.frames(N), F)
         """
-        side = self.front_end.window // 2
-        padded_BN = f.pad(samples_BN, (side, self.front_end.window - side))
+        padded_BN = f.pad(samples_BN, (self._before, self.front_end.window - self._before))
         return self._frames(padded_BN, self.front_end.frames(samples_BN.shape[1]))[:, None]
+
+    @property
+    def _before(self) -> int:
+        return self.front_end.window // 2 if self.front_end.centred else 0
 
     def stream(self, blocks: Iterable[Tensor]) -> Iterator[Tensor]:
         """Transform one recording that arrives in blocks, in memory that does not grow with its length.
@@ -135,7 +152,7 @@ class LogMel(nn.Module):
             Consecutive rows (T, F), together exactly the `forward` of the whole recording.
         """
         window, hop = self.front_end.window, self.front_end.hop
-        held = torch.zeros(window // 2, device=self.window.device)
+        held = torch.zeros(self._before, device=self.window.device)
         total = done = 0
         for block in blocks:
             total += len(block)
@@ -165,9 +182,11 @@ class LogMel(nn.Module):
         torch.mul(pieces_BTD, self.window, out=padded_BTN[..., : self.front_end.window])
         bins_BTK = torch.fft.rfft(padded_BTN)
         power_BTK2 = torch.view_as_real(bins_BTK.to(torch.complex64)).square_()
-        magnitude_BTK = (power_BTK2[..., 0] + power_BTK2[..., 1]).sqrt_()
+        power_BTK = power_BTK2[..., 0] + power_BTK2[..., 1]
+        spectrum_BTK = power_BTK.sqrt_() if self.front_end.power == 1 else power_BTK
         mel_BTF = [
-            magnitude_BTK[..., first:last] @ self.get_buffer(f"filters{number}_KF")
+            spectrum_BTK[..., first:last] @ self.get_buffer(f"filters{number}_KF")
             for number, (first, last) in enumerate(self.bands)
         ]
-        return torch.cat(mel_BTF, dim=-1).add_(self.front_end.floor).log_()
+        log_BTF = torch.cat(mel_BTF, dim=-1).add_(self.front_end.floor).log_()
+        return log_BTF.sub_(self.front_end.mean).div_(self.front_end.std)

@@ -10,17 +10,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
+from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
 
-# ITU-T H.273 matrix coefficients, as frames carry them, and what swscale calls them. All others (unspecified, reserved)
-# are read as ITU-R BT.601, as FFmpeg does.
-SPACES = {
-    1: Colorspace.ITU709,
-    4: Colorspace.FCC,
-    7: Colorspace.SMPTE240M,
-    9: Colorspace.BT2020,
-    10: Colorspace.BT2020,
-}
+# ITU-T H.273 matrix coefficients, as frames carry them, and what swscale calls them: BT.709, FCC, SMPTE 240M, BT.2020.
+SPACES = {1: 1, 4: 4, 7: 7, 9: 9, 10: 9}
+BT601 = 5  # swscale's name; for all others (unspecified, reserved), as FFmpeg does
 RANGES = {1: ColorRange.MPEG, 2: ColorRange.JPEG}
 
 
@@ -90,7 +84,7 @@ class Converter:
         """
         turned = turn(frame)
         width, height = turned.size(self.width, self.height)
-        space = SPACES.get(int(frame.colorspace), Colorspace.ITU601)
+        space = SPACES.get(int(frame.colorspace), BT601)
         scaled = self.scaler.reformat(
             frame,
             width=width,
@@ -100,7 +94,7 @@ class Converter:
             dst_colorspace=space,
             src_color_range=RANGES.get(int(frame.color_range)),
             dst_color_range=ColorRange.JPEG,
-            interpolation=Interpolation.BICUBIC,
+            interpolation=Interpolation.AREA,  # means of what a pixel covers: no aliasing at any ratio, and fast
             threads=1,  # workers are processes: threads inside them only contend
         )
         pixels: np.ndarray = scaled.to_ndarray()

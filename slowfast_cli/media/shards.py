@@ -101,6 +101,17 @@ def manifest(folder: Path) -> list[Entry]:
     return entries
 
 
+def differing(made: Settings, wanted: Settings) -> tuple[str, str]:
+    """What two settings disagree in, each in words; empty where they are the same.
+
+    >>> differing({"mels": 80, "hop_ms": 10}, {"mels": 128, "hop_ms": 10})
+    ('mels=80', 'mels=128')
+    """
+    names = [name for name in {**wanted, **made} if made.get(name) != wanted.get(name)]
+    both = [", ".join(f"{name}={side.get(name, 'as ever')}" for name in names) for side in (made, wanted)]
+    return both[0], both[1]
+
+
 class Shards:
     """The stored recordings of one folder.
 
@@ -142,10 +153,8 @@ class Shards:
 
     def _check(self, each: Entry) -> None:
         path = self.folder / each.shard
-        differing = [name for name in self.settings if self.settings[name] != each.front_end.get(name)]
-        if differing:
-            made = ", ".join(f"{name}={each.front_end.get(name)}" for name in differing)
-            wanted = ", ".join(f"{name}={self.settings[name]}" for name in differing)
+        made, wanted = differing(each.front_end, self.settings)
+        if made:
             raise DataError(
                 f"{shown(path)}: made with {made}, the recipe wants {wanted}: re-run `slowfast extract` for that recipe"
             )
@@ -241,9 +250,8 @@ class Shards:
             rows = file["logmel"]
         except (OSError, KeyError, RuntimeError, ValueError) as error:
             raise self._broken(path, str(error)) from error
-        differing = [name for name in self.settings if made.get(name) != self.settings[name]]
-        if differing:
-            raise self._broken(path, f"it says it was made with {differing[0]}={made.get(differing[0])}")
+        if told := differing(made, self.settings)[0]:
+            raise self._broken(path, f"it says it was made with {told}")
         self._open[shard] = rows
         if len(self._open) > OPEN_FILES:
             self._open.popitem(last=False)[1].file.close()

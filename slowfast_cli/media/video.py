@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from math import floor
+from math import floor, inf
 from typing import Any, TypeAlias, TypeVar
 
 import av
@@ -68,13 +68,38 @@ class Frames:
     times: tuple[Seconds, ...]
 
 
+@lru_cache(maxsize=1 << 16)
 def probe(recording: Recording) -> VideoProbe:
-    """Look at a recording.
+    """Look at a recording; once, and remember.
 
     Raises:
         BrokenMediaError: It cannot be opened, has no video, or not even its first frame decodes.
     """
-    return _probed(recording)
+    apart = recording.sound is not None
+    if recording.fps is not None and recording.path.is_dir():
+        found = pictures(recording.path)
+        width, height = shown_size(decoded(found.path(0)))
+        return VideoProbe(
+            seconds=found.count / recording.fps,
+            fps=recording.fps,
+            frames=found.count,
+            width=width,
+            height=height,
+            sound=apart,
+            sound_starts=0.0 - recording.sound_start if apart else 0.0,
+            codec="pictures",
+        )
+    facts = _facts(recording)
+    return VideoProbe(
+        seconds=facts.seconds,
+        fps=facts.fps,
+        frames=facts.frames,
+        width=facts.width,
+        height=facts.height,
+        sound=facts.sound or apart,
+        sound_starts=0.0 - recording.sound_start if apart else facts.sound_starts,
+        codec=facts.codec,
+    )
 
 
 def read(recording: Recording, *, start: Seconds, span: Seconds, count: int, short_side: int | None = None) -> Frames:
@@ -93,7 +118,7 @@ def read(recording: Recording, *, start: Seconds, span: Seconds, count: int, sho
     """
     if count < 1 or span < 0:
         raise ValueError(f"read: count {count}, span {span} s: a clip has a frame, and its end is not before its start")
-    probed = _probed(recording)
+    probed = probe(recording)
     width, height = fitted(probed.width, probed.height, short_side)
     with closing(_shown(recording, start)) as frames:
         picks = picked(frames, start=start, span=span, count=count, close=_close(recording))
@@ -169,15 +194,15 @@ def _listed(found: Pictures, fps: float, start: Seconds) -> Generator[Shown, Non
 def _decoded(recording: Recording, facts: VideoFacts, start: Seconds) -> Generator[Shown, None, None]:
     with closing(VideoStream(recording.path)) as video:
         since = facts.origin + floor(start / facts.tick)
-        last: Seconds | None = None
+        last = -inf
         for ticks, frame in video.frames(since if since > facts.origin else None):
             last = (ticks - facts.origin) * facts.tick
             yield last, partial(_given, frame)
         promised = facts.promised or 0.0
-        if last is None or (start > last + SLACK and promised - facts.seconds > SLACK and start < promised - SLACK):
+        if last == -inf or facts.seconds + SLACK < start < promised - SLACK:
             raise video.broken(
-                f"truncated: its header says {promised:.2f} s, {facts.seconds:.2f} s are there, and nothing decodes at "
-                f"{start:.2f} s: fetch it again"
+                f"truncated: nothing decodes at {start:.2f} s, its header says {promised:.2f} s, {facts.seconds:.2f} s "
+                "are there: fetch it again"
             )
 
 
@@ -195,34 +220,3 @@ def _close(recording: Recording) -> Seconds:
 @lru_cache(maxsize=1 << 16)
 def _facts(recording: Recording) -> VideoFacts:
     return video_facts(recording.path)
-
-
-@lru_cache(maxsize=1 << 16)
-def _probed(recording: Recording) -> VideoProbe:
-    if recording.fps is not None and recording.path.is_dir():
-        found = pictures(recording.path)
-        width, height = shown_size(decoded(found.path(0)))
-        probed = VideoProbe(
-            seconds=found.count / recording.fps,
-            fps=recording.fps,
-            frames=found.count,
-            width=width,
-            height=height,
-            sound=recording.sound is not None,
-            sound_starts=0.0 - recording.sound_start if recording.sound else 0.0,
-            codec="pictures",
-        )
-    else:
-        facts = _facts(recording)
-        apart = recording.sound is not None
-        probed = VideoProbe(
-            seconds=facts.seconds,
-            fps=facts.fps,
-            frames=facts.frames,
-            width=facts.width,
-            height=facts.height,
-            sound=facts.sound or apart,
-            sound_starts=0.0 - recording.sound_start if apart else facts.sound_starts,
-            codec=facts.codec,
-        )
-    return probed

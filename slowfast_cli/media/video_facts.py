@@ -87,9 +87,13 @@ def _end(video: VideoStream, origin: int, promised: Seconds | None) -> tuple[int
     """When the last frame ends, in ticks, and how many there are where all packets were looked at."""
     total = promised or (video.container.duration or 0) / av.time_base
     if total and (promised or video.path.stat().st_size > SMALL):
-        end, _ = _last(video, origin + round(total / video.tick))  # the last group of pictures tells
-        if end is not None:
-            return end, None
+        stop = origin + round(total / video.tick)
+        if video.seekable:
+            end, _ = _last(video, stop)  # the last group of pictures tells
+            if end is not None:
+                return end, None
+        elif not video.stamped:
+            return stop, None
     end, count = _last(video, None)
     return (origin + count * video.step if end is None else end), count
 

@@ -5,6 +5,7 @@ Times here are ticks of the stream's own clock, as in the file.
 
 from __future__ import annotations
 
+import errno
 from collections import deque
 from collections.abc import Iterator
 from contextlib import suppress
@@ -23,6 +24,7 @@ FEW = 3  # packets that may not decode before a file counts as broken, or a tent
 # They say of every frame when it is shown, so that a seek keeps the clock; others are decoded from their start.
 SEEKABLE = frozenset({"mov", "mp4", "matroska", "webm", "flv", "mpegts"})
 UNSTAMPED = frozenset({"avi"})  # it has no times of presentation; FFmpeg guesses some, and wrongly with B-frames
+EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)  # no fault of the file's
 NOT_VIDEO = frozenset({"tty"})  # FFmpeg draws text files as pictures
 
 
@@ -48,10 +50,11 @@ class VideoStream:
             self.stream: Any = self._chosen()
         except BaseException as error:
             self.close()
-            if not isinstance(error, av.FFmpegError | OSError | ValueError):
+            told = isinstance(error, av.FFmpegError | OSError | ValueError)
+            if not told or getattr(error, "errno", None) in EXHAUSTED:
                 raise
             reason = getattr(error, "strerror", None) or str(error)
-            if isinstance(error, av.FFmpegError) and self.path.is_file():
+            if isinstance(error, av.FFmpegError) and not isinstance(error, OSError):
                 raise self.broken(f"not a video that FFmpeg reads ({reason}): fetch it again") from error
             raise self.broken(f"cannot be read: {reason}") from error
         self.stream.codec_context.thread_count = 1  # workers are processes: threads inside them only contend
@@ -86,6 +89,16 @@ class VideoStream:
     def broken(self, what: str) -> BrokenMediaError:
         """The error that says what is wrong with this file."""
         return BrokenMediaError(f"{shown(self.path)}: {what}")
+
+    @property
+    def seekable(self) -> bool:
+        """A seek keeps the clock."""
+        return bool(SEEKABLE & set(self.container.format.name.split(",")))
+
+    @property
+    def stamped(self) -> bool:
+        """The file says when frames are shown, not only when they are decoded."""
+        return self.container.format.name not in UNSTAMPED
 
     @property
     def tick(self) -> Seconds:
@@ -124,7 +137,7 @@ class VideoStream:
 
     def _landed(self, since: int | None) -> tuple[int | None, Iterator[Any]]:
         """The last tick that packets from there on do not show whole, and these packets."""
-        if since is not None and SEEKABLE & set(self.container.format.name.split(",")):
+        if since is not None and self.seekable:
             for back in STEPS_BACK:
                 key, packets = self._sought(since - round(back / self.tick))
                 if key is not None and key.pts is None:
@@ -134,7 +147,7 @@ class VideoStream:
         if not self.fresh:
             self.close()
             self.open()
-        return None, self._demuxed(self.stream)
+        return None, self.demuxed(self.stream)
 
     def _sought(self, tick: int) -> tuple[Any, Iterator[Any]]:
         """The keyframe that a seek leads to, if it does, and the packets after it."""
@@ -143,10 +156,10 @@ class VideoStream:
             self.container.seek(tick, stream=self.stream)
         except av.FFmpegError:
             return None, iter(())
-        packets = self._demuxed(self.stream)
+        packets = self.demuxed(self.stream)
         return next((packet for packet in packets if packet.is_keyframe), None), packets
 
-    def _demuxed(self, stream: Any) -> Iterator[Any]:
+    def demuxed(self, stream: Any) -> Iterator[Any]:
         """A stream's packets from where the file stands; a broken tail ends them."""
         self.fresh = False
         with suppress(av.FFmpegError):
@@ -172,7 +185,7 @@ class VideoStream:
 
     def _stamp(self, unit: Any) -> int | None:
         """When a packet or frame is presented; None where the file does not say."""
-        return None if self.container.format.name in UNSTAMPED else unit.pts
+        return unit.pts if self.stamped else None
 
     def _frames_of(self, packet: Any) -> list[Any] | None:
         """What the decoder gives for a packet; None where it does not decode."""
@@ -200,7 +213,7 @@ class VideoStream:
             self.open()
             return self.sound_start()
         self.only(audio)
-        for packet in self._demuxed(audio):
+        for packet in self.demuxed(audio):
             with suppress(av.FFmpegError):
                 for frame in packet.decode():
                     return None if frame.pts is None else float(frame.pts * audio.time_base)

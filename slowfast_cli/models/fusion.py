@@ -78,7 +78,8 @@ class TimeToChannel(nn.Module):
     def forward(self, src_BCTx: Tensor, dst_BDTx: Tensor) -> Tensor:
         """Shape: (B, C, step * T, ...), (B, D, T, ...) -> (B, step * C, T, ...)."""
         whole = fitted(src_BCTx, self.step * dst_BDTx.shape[2])
-        parted = whole.unflatten(2, (dst_BDTx.shape[2], self.step))
+        B, C, _, *rest = whole.shape
+        parted = whole.reshape(B, C, dst_BDTx.shape[2], self.step, *rest)
         return parted.movedim(3, 1).flatten(1, 2)
 
 
@@ -115,4 +116,5 @@ class PooledConvs(nn.Module):
         """Shape: (B, C, step * T, F), (B, D, T, ...) -> (B, brought, T)."""
         x_BCT1 = self.relu(self.first_norm(self.first(src_BCTF.mean(3, keepdim=True))))
         x_BCT1 = self.relu(self.second_norm(self.second(x_BCT1)))
-        return fitted(x_BCT1.squeeze(3), dst_BDTx.shape[2])
+        brought_BCT: Tensor = x_BCT1.squeeze(3)
+        return fitted(brought_BCT, dst_BDTx.shape[2])

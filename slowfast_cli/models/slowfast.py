@@ -137,6 +137,7 @@ class Recogniser(nn.Module):
         classes: Number of classes by label set.
         dropout: On the features, while training.
         freeze_norms: Batch norms that keep their statistics and parameters: none, all-but-first, all.
+        freeze_trunk: Learn the heads only; the trunk stays in eval mode.
         sync: Stages at which sound and pictures are compared.
     """
 
@@ -147,6 +148,7 @@ class Recogniser(nn.Module):
         *,
         dropout: float = 0.0,
         freeze_norms: str = "none",
+        freeze_trunk: bool = False,
         sync: Sequence[Stage] = (),
     ) -> None:
         super().__init__()
@@ -154,6 +156,9 @@ class Recogniser(nn.Module):
         self.heads = Heads(net, classes, dropout=dropout)
         self.sync = Sync(net, sync) if sync else None
         self._frozen = freeze(self.trunk, freeze_norms)
+        self._probes = freeze_trunk
+        if freeze_trunk:
+            self.trunk.requires_grad_(False)
 
     def forward(self, signals: Signals, boxes: Tensor | None = None) -> dict[str, Tensor]:
         """Logits, in training and evaluation alike.
@@ -180,6 +185,8 @@ class Recogniser(nn.Module):
         super().train(mode)
         for name in self._frozen:  # by name: a norm may have been exchanged for a synchronised one
             self.trunk.get_submodule(name).eval()
+        if self._probes:
+            self.trunk.eval()
         return self
 
 

@@ -5,91 +5,29 @@ A recipe is closed: a field that is not here is an error. `slowfast_cli.recipe.l
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-Share = Annotated[float, Field(ge=0, le=1)]
-Count = Annotated[int, Field(ge=0)]
-Positive = Annotated[int, Field(ge=1)]
-Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+from slowfast_cli.recipe.fields import Amount, Count, Positive, Rate, Section, Share
+from slowfast_cli.recipe.inputs import Augment, Data, FrontEnd, Video
 
 
-class Section(BaseModel):
-    """A closed, frozen part of a recipe."""
+class Sync(Section):
+    """Telling sound that belongs to the pictures from sound that does not, beside the task or as the task."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=(), use_attribute_docstrings=True)
-
-
-class Data(Section):
-    """Which clips: the corpus, its splits, and how a clip is cut from a segment."""
-
-    corpus: str
-    """A data set, as `slowfast data ls` names them."""
-    root: Path | None = None
-    """Where it lies; by default $SLOWFAST_DATA/<corpus>, or data/<corpus>."""
-    shards: Path | None = None
-    """Where `slowfast extract` put its log-mels; by default in `shards` beside the root."""
-    source: Literal["shards", "media"] = "shards"
-    """Read stored log-mels, or decode the media and compute the log-mel of the exact clip on the device."""
-    train: str = "train"
-    """The split that is learned from; {fold} stands for the field of that name."""
-    val: str = "test"
-    """The split scored while training."""
-    test: str = "test"
-    """The split that `slowfast evaluate` scores."""
-    fold: Annotated[int, Field(ge=1, le=5)] | None = None
-    """The fold held out, for corpora that come in folds."""
-    clip_seconds: Rate
-    """Length of a clip; a segment that is shorter is padded with its last frame."""
-    views: Positive = 1
-    """Clips spread evenly over a segment, whose predictions are averaged when testing."""
-    workers: Count | None = None
-    """Processes that read clips; by default one a core, up to 8."""
-
-
-class FrontEnd(Section):
-    """The log-mel spectrogram; shards made with others are refused."""
-
-    rate: Positive = 16000
-    """Samples a second, Hz."""
-    window_ms: Rate = 20
-    """Length of the Hann window."""
-    hop_ms: Rate = 10
-    """From one frame to the next."""
-    mels: Positive = 128
-    """HTK mel bands."""
-    fft: Positive = 2048
-    """Points of the Fourier transform."""
-    floor: Rate = 1e-6
-    """Added to the mel magnitudes before the logarithm: what lies below counts as silence."""
-
-
-class Augment(Section):
-    """SpecAugment and example mixing, drawn for each clip, on the device, while training."""
-
-    freq_masks: Count = 0
-    """Bands blanked out in each clip."""
-    freq_width: Count = 27
-    """The widest such band, in mel bands: F of SpecAugment."""
-    time_masks: Count = 0
-    """Stretches blanked out in each clip."""
-    time_width: Count = 25
-    """The longest such stretch, in frames: T of SpecAugment."""
-    warp: Count = 0
-    """How far a point in time may be moved, in frames: W of SpecAugment."""
-    roll: bool = False
-    """Start each clip at a random frame, its end joined to its start."""
-    stretch: Annotated[float, Field(ge=0, lt=1)] = 0
-    """Play each clip up to this share faster or slower."""
-    shift: Count = 0
-    """Move each clip up or down by up to so many mel bands."""
-    gain_db: Amount = 0
-    """Loudness moved by up to this much either way."""
-    mix: Amount = 0
-    """Examples mixed in pairs, with the share drawn from Beta(mix, mix); 0 does not mix."""
+    stages: tuple[Literal["res2", "res3", "res4", "res5"], ...] = ("res3", "res4", "res5")
+    """Where the two are compared."""
+    weight: Amount = 1.0
+    """Of each stage's loss."""
+    hard: Share = 0.25
+    """Share of clips whose wrong sound is their own at another time; the others get that of another clip."""
+    hard_from: Share = 0.5
+    """The share of the training after which there are hard ones; all are easy before."""
+    gap_seconds: Amount = 0.5
+    """Least distance of the other time."""
+    test: Literal["easy", "hard"] = "hard"
+    """Wrong sounds when testing: of another clip, or the clip's own at another time."""
 
 
 class Model(Section):
@@ -105,6 +43,10 @@ class Model(Section):
     """Weights to start from: a file, a run folder or a catalogue name; heads of other classes are made anew."""
     freeze_norms: Literal["none", "all-but-first", "all"] = "none"
     """Batch norms that keep the statistics and parameters of `init`."""
+    freeze_trunk: bool = False
+    """Learn the classifiers only, on features as `init` gives them: the linear probe."""
+    drop_pathway: Share = 0.0
+    """Share of training steps in which the pictures are alone: DropPathway's P_d (AV Sec. 3.5)."""
 
 
 class Optim(Section):
@@ -114,16 +56,22 @@ class Optim(Section):
     """Which optimiser."""
     lr: Rate
     """Learning rate at the top of the schedule, for the whole batch."""
+    lr_batch: Positive | None = None
+    """The batch that `lr` is for: with another `batch` the rate changes in proportion. None leaves it as it is."""
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
     """Of sgd; for adam and adamw the first beta."""
     nesterov: bool = False
     """Of sgd."""
     weight_decay: Amount = 0.0
-    """On every parameter, norms and biases included."""
+    """On every parameter, norms and biases included, unless `decay_norms` is false."""
+    decay_norms: bool = True
+    """Whether the parameters of norms decay too."""
     batch: Positive = 32
     """Clips in an optimiser step, over all processes."""
     accumulate: Positive = 1
     """Parts a batch is worked off in, where memory is short."""
+    norm_clips: Positive | None = None
+    """Clips over which batch norms take their statistics: the batch is worked off in parts of so many."""
     clip_norm: Annotated[float, Field(gt=0)] = float("inf")
     """Largest norm of the gradient."""
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
@@ -137,32 +85,59 @@ class Optim(Section):
     sync_norms: bool = False
     """Batch-norm statistics over all processes (CUDA)."""
 
+    @model_validator(mode="after")
+    def _parts(self) -> Optim:
+        if self.nesterov and self.name == "sgd" and not self.momentum:
+            raise ValueError("optim.nesterov: needs optim.momentum above 0")
+        if self.batch % self.accumulate:
+            raise ValueError(f"optim.accumulate: a batch of {self.batch} does not part into {self.accumulate}")
+        if self.norm_clips and (self.accumulate > 1 or self.batch % self.norm_clips):
+            raise ValueError(
+                f"optim.norm_clips: works a batch of {self.batch} off in parts of {self.norm_clips}: let it be a "
+                "multiple of that, and optim.accumulate 1"
+            )
+        return self
+
 
 class Schedule(Section):
     """How long, and the learning rate on the way."""
 
-    epochs: Positive
-    """Passes over the training split."""
+    epochs: Positive | None = None
+    """Passes over the training split; or give `steps`."""
+    steps: Positive | None = None
+    """Optimiser steps; or give `epochs`."""
     shape: Literal["steps", "cosine"] = "steps"
     """Drops at given epochs, or half a cosine to zero."""
     drop_at: tuple[Positive, ...] = ()
-    """Epochs after which the rate drops."""
+    """Epochs, or steps where `steps` is given, after which the rate drops."""
     drop_by: Share = 0.1
     """What it is multiplied with."""
     warmup_epochs: Amount = 0
-    """Linear rise from a hundredth of the rate."""
+    """Linear rise to the rate at the start."""
+    warmup_steps: Count = 0
+    """The same, in steps."""
+    warmup_from: Share = 0.01
+    """The share of the rate it rises from."""
     validate_every: Positive = 1
     """Epochs from one scoring of the validation split to the next; the last is always scored."""
     precise_norms: Count = 0
     """Training batches over which batch-norm statistics are averaged anew before scoring."""
 
+    @model_validator(mode="after")
+    def _one_length(self) -> Schedule:
+        if (self.epochs is None) == (self.steps is None):
+            raise ValueError("schedule: give either epochs or steps (set the other to null)")
+        if self.warmup_epochs and self.warmup_steps:
+            raise ValueError("schedule: give either warmup_epochs or warmup_steps")
+        return self
+
 
 class Row(Section):
     """One row of a table: what changes, and what the paper printed."""
 
-    set: dict[str, Any] = {}
+    set: dict[str, Any] = Field(default_factory=dict)
     """Fields to change, by dotted name."""
-    published: dict[str, float] = {}
+    published: dict[str, float] = Field(default_factory=dict)
     """The paper's numbers, by metric; `params_m` in millions, `gflops` a view."""
 
 
@@ -171,10 +146,13 @@ class Recipe(Section):
 
     data: Data
     frontend: FrontEnd = FrontEnd()
+    video: Video | None = None
     augment: Augment = Augment()
     model: Model
-    task: Literal["classify"] = "classify"
-    """What is learned: one class out of each label set."""
+    task: Literal["classify", "multilabel", "detect", "rotation", "sync"] = "classify"
+    """What is learned: one class out of each label set, any number of them, those of each box, by how many quarters the
+    frames were turned, or nothing besides `sync`."""
+    sync: Sync | None = None
     optim: Optim
     schedule: Schedule
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
@@ -183,29 +161,39 @@ class Recipe(Section):
     """The score by which the best weights are kept."""
     keep: Literal["best", "last"] = "best"
     """Weights to go by: those that scored best on the validation split, or the last, where that split is the test."""
-    published: dict[str, float] = {}
+    published: dict[str, float] = Field(default_factory=dict)
     """What the paper printed, by metric."""
-    measured: dict[str, float] = {}
+    measured: dict[str, float] = Field(default_factory=dict)
     """What this recipe gave here, by metric."""
-    tables: dict[str, dict[str, Row]] = {}
+    tables: dict[str, dict[str, Row]] = Field(default_factory=dict)
     """The paper's tables, row by row."""
 
     @model_validator(mode="after")
-    def _holds_together(self) -> Recipe:
+    def _starts_somewhere(self) -> Recipe:
         if self.model.freeze_norms != "none" and self.model.init is None:
             raise ValueError(
                 f"model.freeze_norms: {self.model.freeze_norms} freezes what was learned before, and model.init names "
                 "no weights: use `slowfast finetune RECIPE --weights FILE`, set model.init=FILE, or "
                 "model.freeze_norms=none to train from scratch"
             )
-        if self.data.clip_seconds * self.frontend.rate < 2:
+        if self.model.freeze_trunk and self.model.init is None:
+            raise ValueError("model.freeze_trunk: wants a trained trunk: name its weights with model.init=FILE")
+        return self
+
+    @model_validator(mode="after")
+    def _has_clips(self) -> Recipe:
+        if (self.data.clip_seconds is None) == (self.video is None):
+            raise ValueError("data.clip_seconds: is for sound alone; the clips of video are described under `video`")
+        if self.data.clip_seconds is not None and self.data.clip_seconds * self.frontend.rate < 2:
             raise ValueError(f"data.clip_seconds: {self.data.clip_seconds} s at {self.frontend.rate} Hz are no samples")
-        if self.optim.nesterov and self.optim.name == "sgd" and not self.optim.momentum:
-            raise ValueError("optim.nesterov: needs optim.momentum above 0")
-        if self.optim.batch % self.optim.accumulate:
-            raise ValueError(
-                f"optim.accumulate: a batch of {self.optim.batch} does not part into {self.optim.accumulate}"
-            )
+        if self.task == "sync" and self.sync is None:
+            raise ValueError("task: sync wants a section `sync` that says where sound and pictures are compared")
+        if self.video is None and (self.sync or self.task in ("detect", "rotation")):
+            raise ValueError(f"task: {self.task}{' with sync' if self.sync else ''} is about video: add `video`")
+        return self
+
+    @model_validator(mode="after")
+    def _has_splits(self) -> Recipe:
         for part in (self.data.train, self.data.val, self.data.test):
             if set(part.replace("{fold}", "")) & set("{}"):
                 raise ValueError(f"data: {part!r}: a split's name may hold {{fold}}, and nothing else in braces")

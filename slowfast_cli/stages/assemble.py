@@ -4,26 +4,41 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Literal
 
 import torch
 
-from slowfast_cli.data import epic, esc10, esc50, folder, listing, vggsound
-from slowfast_cli.data.clips import Clips, DecodedSamples, Store, StoredRows
+from slowfast_cli.data import (
+    ava,
+    charades,
+    epic,
+    epic55,
+    esc10,
+    esc50,
+    folder,
+    hmdb51,
+    kinetics,
+    listing,
+    ucf101,
+    vggsound,
+)
 from slowfast_cli.data.sources import Origin
-from slowfast_cli.engine import schedule
-from slowfast_cli.features.augment import Augment, mix
-from slowfast_cli.features.logmel import FrontEnd, LogMel, repeat_last
-from slowfast_cli.media.shards import Shards
-from slowfast_cli.models.spec import Net, narrowed
+from slowfast_cli.features.frames import FrameSettings
+from slowfast_cli.features.logmel import FrontEnd
+from slowfast_cli.models.spec import Net, Stage, narrowed
 from slowfast_cli.models.zoo import VARIANTS
 from slowfast_cli.recipe.load import did_you_mean
 from slowfast_cli.recipe.schema import Recipe
+from slowfast_cli.tasks import rotation
+from slowfast_cli.tasks.avsync import Sync
 from slowfast_cli.tasks.classify import Classify
-from slowfast_cli.types import Batch, Corpus, DataError, Failure, Reader, Segment, UsageError
+from slowfast_cli.tasks.multilabel import MultiLabel
+from slowfast_cli.tasks.task import Part as TaskPart
+from slowfast_cli.tasks.task import Task
+from slowfast_cli.types import Corpus, DataError, Reader, Target, UsageError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +77,40 @@ CORPORA: dict[str, Known] = {
     ),
     "esc50": Known(read=esc50.read, origin=esc50.ORIGIN, recipe="esc50", everything=("all",), heads={"label": 50}),
     "esc10": Known(read=esc10.read, origin=esc10.ORIGIN, recipe="esc10", everything=("all",), heads={"label": 10}),
+    "kinetics400": Known(
+        read=kinetics.read, origin=kinetics.ORIGIN, recipe="kinetics", everything=("train", "val"), heads={"label": 400}
+    ),
+    "kinetics600": Known(
+        read=kinetics.read600,
+        origin=kinetics.ORIGIN600,
+        recipe="kinetics",
+        everything=("train", "val"),
+        heads={"label": 600},
+    ),
+    "kinetics-sounds": Known(
+        read=kinetics.read_sounds,
+        origin=kinetics.ORIGIN_SOUNDS,
+        recipe="kinetics-sounds",
+        everything=("train", "val"),
+        heads={"label": 32},
+    ),
+    "epic55": Known(
+        read=epic55.read,
+        origin=epic55.ORIGIN,
+        recipe="epic55-av",
+        everything=("all", "test_s1", "test_s2"),
+        heads={"verb": 125, "noun": 352},
+    ),
+    "charades": Known(
+        read=charades.read,
+        origin=charades.ORIGIN,
+        recipe="charades-av",
+        everything=("train", "test"),
+        heads={"label": 157},
+    ),
+    "ava": Known(read=ava.read, origin=ava.ORIGIN, recipe="ava-av", everything=("train", "val"), heads={"label": 80}),
+    "ucf101": Known(read=ucf101.read, origin=ucf101.ORIGIN, recipe="ucf101", everything=("all",), heads={"label": 101}),
+    "hmdb51": Known(read=hmdb51.read, origin=hmdb51.ORIGIN, recipe="hmdb51", everything=("all",), heads={"label": 51}),
     "folder": Known(read=folder.read, origin=folder.ORIGIN, recipe="folder"),
     "csv": Known(read=listing.read, origin=listing.ORIGIN, recipe="folder"),
 }
@@ -95,7 +144,9 @@ def shards_folder(recipe: Recipe) -> Path:
     made = front_end(recipe)
     settings = f"{made.rate}hz-{made.window_ms:g}ms-{made.hop_ms:g}ms-{made.mels}mel"
     settings += "".join(
-        f"-{name}{getattr(made, name):g}" for name in ("fft", "floor") if getattr(made, name) != getattr(FrontEnd, name)
+        f"-{each.name}{getattr(made, each.name):g}"
+        for each in fields(FrontEnd)[4:]
+        if getattr(made, each.name) != each.default
     )
     where = root(recipe).absolute()
     # Named after the root: two folders of sounds beside each other are two data sets.
@@ -109,12 +160,37 @@ def _read(corpus: str, where: Path, split: str) -> Corpus:
 
 
 def corpus(recipe: Recipe, part: Part) -> Corpus:
-    """A split of the recipe's corpus.
+    """A split of the recipe's corpus, with the labels that are asked for.
 
     Raises:
         DataError: It is not there.
+        UsageError: There is no such label set.
     """
-    return _read(recipe.data.corpus, root(recipe), recipe.split(part))
+    found = _read(recipe.data.corpus, root(recipe), recipe.split(part))
+    if recipe.task == "sync":
+        return _relabelled(found, {}, lambda id_: {})
+    if recipe.task == "rotation":
+        return _relabelled(
+            found, {rotation.LABELS: rotation.TURNS}, lambda id_: {rotation.LABELS: rotation.quarters_of(id_)}
+        )
+    if not recipe.data.labels:
+        return found
+    if unknown := set(recipe.data.labels) - set(found.classes):
+        raise UsageError(
+            f"data.labels: {', '.join(sorted(unknown))}: {found.name} has the label sets {', '.join(found.classes)}"
+        )
+    kept = {labels: found.classes[labels] for labels in recipe.data.labels}
+    targets = {segment.id: segment.targets for segment in found.segments}
+    return _relabelled(
+        found, kept, lambda id_: {labels: index for labels, index in targets[id_].items() if labels in kept}
+    )
+
+
+def _relabelled(
+    found: Corpus, classes: Mapping[str, tuple[str, ...]], targets: Callable[[str], Mapping[str, Target]]
+) -> Corpus:
+    segments = tuple(replace(segment, targets=targets(segment.id), spans=()) for segment in found.segments)
+    return replace(found, segments=segments, classes=classes, tail={}, scored={}, subsets={})
 
 
 def everything(recipe: Recipe) -> tuple[list[Corpus], list[str]]:
@@ -146,129 +222,86 @@ def front_end(recipe: Recipe) -> FrontEnd:
         raise UsageError(str(error)) from error
 
 
+def frame_settings(recipe: Recipe) -> FrameSettings | None:
+    """The recipe's frames of a clip, if it is about video."""
+    return FrameSettings(**recipe.video.model_dump()) if recipe.video else None
+
+
 def net(recipe: Recipe) -> Net:
     """The recipe's network.
 
     Raises:
-        UsageError: There is no variant of that name.
+        UsageError: There is no variant of that name, or it does not go with the task.
     """
-    if recipe.model.variant not in VARIANTS:
-        near = did_you_mean(recipe.model.variant, list(VARIANTS))
+    model = recipe.model
+    if model.variant not in VARIANTS:
+        near = did_you_mean(model.variant, list(VARIANTS))
+        raise UsageError(f"model.variant: {model.variant!r}: no such network{near or f'; {LIST_VARIANTS}'}")
+    found = VARIANTS[model.variant]
+    found = narrowed(found, model.width) if model.width else found
+    if recipe.video and "frames" in found.signals and found.window:
+        found = replace(found, window=max(recipe.video.crop // 32, 1))
+    _require_fit(recipe, found)
+    return found
+
+
+LIST_VARIANTS = "`slowfast recipes variants` lists them"
+
+
+def _require_fit(recipe: Recipe, found: Net) -> None:
+    variant = recipe.model.variant
+    if "frames" in found.signals and not recipe.video:
+        raise UsageError(f"model.variant: {variant} looks at frames: add a `video` section, or take one that listens")
+    if (found.regions != "none") != (recipe.task == "detect"):
+        wanted = (
+            "classifies boxes: set task: detect" if found.regions != "none" else "classifies whole clips, not boxes"
+        )
+        raise UsageError(f"model.variant: {variant} {wanted}; networks for boxes end in -ava")
+    both = {"frames", "logmel"} <= found.signals
+    if not both and recipe.model.drop_pathway:
+        raise UsageError(f"model.drop_pathway: {variant} has not both frames and sound, so there is nothing to drop")
+    if recipe.task == "rotation" and "frames" not in found.signals:
+        raise UsageError(f"task: rotation turns frames, and {variant} looks at none")
+    if recipe.sync and (unknown := set(recipe.sync.stages) - set(found.sync())):
         raise UsageError(
-            f"model.variant: {recipe.model.variant!r}: no such network{near or '; there are ' + ', '.join(VARIANTS)}"
+            f"sync.stages: {', '.join(sorted(unknown))}: {variant} brings sound to pictures after "
+            f"{', '.join(found.sync()) or 'no stage'}"
         )
-    variant = VARIANTS[recipe.model.variant]
-    return narrowed(variant, recipe.model.width) if recipe.model.width else variant
 
 
-def task(recipe: Recipe) -> Classify:
-    """What is learned."""
-    return Classify(recipe.optim.label_smoothing)
-
-
-def learning_rate(recipe: Recipe) -> schedule.Schedule:
-    """Factor of the learning rate by epochs done."""
-    plan = recipe.schedule
-    shape = schedule.cosine(plan.epochs) if plan.shape == "cosine" else schedule.steps(plan.drop_at, plan.drop_by)
-    return schedule.warmed_up(shape, plan.warmup_epochs)
-
-
-def store(recipe: Recipe) -> Store:
-    """Where clips come from.
-
-    Raises:
-        UsageError: There is no such data set.
-        DataError: There are no shards, or shards of another front end.
-    """
-    known(recipe.data.corpus)  # a wrong name before the data that is not there
-    made = front_end(recipe)
-    if recipe.data.source == "media":
-        return DecodedSamples(made)
-    where = shards_folder(recipe)
-    if not where.is_dir():
-        others = sorted(path.name for path in where.parent.glob("*") if path.is_dir())
-        raise DataError(
-            f"{where}: no log-mels here{'; made with other settings: ' + ', '.join(others) if others else ''}: "
-            f"run `slowfast extract --dataset {recipe.data.corpus}` first, or read the media with data.source=media"
-        )
-    return StoredRows(Shards(where, made.settings()), made)
-
-
-def usable(found: Corpus, source: Store) -> Corpus:
-    """The corpus without what the store cannot give; that counts as missing, with the reason.
-
-    Raises:
-        DataError: Nothing is left.
-    """
-    reasons = {segment.id: _why_not(segment, source) for segment in found.segments}
-    kept = tuple(segment for segment in found.segments if not reasons[segment.id])
-    if not kept:
-        where = source.shards.folder if isinstance(source, StoredRows) else found.name
-        raise DataError(
-            f"{where}: holds none of the {len(found.segments)} segments of {found.name} {found.split}: "
-            f"run `slowfast extract --dataset {found.name}`"
-        )
-    missing = tuple(
-        Failure(id=segment.id, path=segment.recording.path, reason=reasons[segment.id])
-        for segment in found.segments
-        if reasons[segment.id]
-    )
-    return replace(found, segments=kept, missing=found.missing + missing)
-
-
-def _why_not(segment: Segment, source: Store) -> str:
-    """Why a segment has no sound; empty when it has."""
-    if isinstance(source, StoredRows) and segment.recording.id not in source.shards:
-        failed = source.failures.get(segment.recording.id)
-        return failed or "not in the shards: run `slowfast extract` again"
-    if not segment.start:  # nothing to look up: a clip of its own, which has a first sample
-        return ""
-    try:
-        ends = source.samples(segment.recording) / source.front_end.rate
-    except DataError as error:
-        return str(error)
-    return "" if segment.start < ends else f"starts at {segment.start:g} s, and its recording ends at {ends:.2f} s"
-
-
-def clips(recipe: Recipe, found: Corpus, source: Store) -> Clips:
-    """The clips of a split."""
-    return Clips(
-        found.segments,
-        source,
-        rate=recipe.frontend.rate,
-        seconds=recipe.data.clip_seconds,
-        views=recipe.data.views,
-        seed=recipe.seed,
-    )
-
-
-def workers(recipe: Recipe) -> int:
-    """Processes that read clips."""
-    here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # processes that share this machine's cores
-    return min((os.cpu_count() or 1) // here, 8) if recipe.data.workers is None else recipe.data.workers
-
-
-def prepare(
-    recipe: Recipe, classes: dict[str, int], device: torch.device, *, training: bool
-) -> Callable[[Batch], Batch]:
-    """What happens to a batch on the device: log-mel of samples, and augmentation while training."""
-    log_mel = LogMel(front_end(recipe)).to(device)
-    settings = recipe.augment
-    augment = Augment(**settings.model_dump(exclude={"mix"}))
-
-    def prepared(batch: Batch) -> Batch:
-        signals, targets = dict(batch.signals), dict(batch.targets)
-        if "samples" in signals:
-            signals["logmel"] = repeat_last(log_mel(signals.pop("samples")), signals.pop("frames"))
-        if training:
-            signals["logmel"] = augment(signals["logmel"])
-            if settings.mix:
-                signals["logmel"], targets = mix(signals["logmel"], targets, classes, settings.mix)
-        return Batch(signals=signals, targets=targets, ids=batch.ids)
-
-    return prepared
+def task(recipe: Recipe, labels: Collection[str]) -> Task:
+    """What is learned of some label sets."""
+    parts: list[TaskPart] = []
+    if recipe.task in ("classify", "rotation"):
+        parts.append(Classify(labels=tuple(labels), label_smoothing=recipe.optim.label_smoothing))
+    elif recipe.task != "sync":
+        parts.append(MultiLabel(labels=tuple(labels)))
+    if recipe.sync:
+        parts.append(Sync(stages=recipe.sync.stages, weight=recipe.sync.weight))
+    return Task(tuple(parts))
 
 
 def sizes(found: Corpus) -> dict[str, int]:
     """Number of classes by label set."""
     return {labels: len(names) for labels, names in found.classes.items()}
+
+
+def heads(recipe: Recipe) -> dict[str, int]:
+    """Number of classes by label set: known beforehand, or read from the corpus."""
+    if recipe.task == "sync":
+        return {}
+    if recipe.task == "rotation":
+        return {rotation.LABELS: len(rotation.TURNS)}
+    known_heads = dict(known(recipe.data.corpus).heads) or sizes(corpus(recipe, "train"))
+    return {name: size for name, size in known_heads.items() if not recipe.data.labels or name in recipe.data.labels}
+
+
+def sync_stages(recipe: Recipe) -> tuple[Stage, ...]:
+    """Where sound and pictures are compared."""
+    return recipe.sync.stages if recipe.sync else ()
+
+
+def parts(recipe: Recipe, processes: int = 1) -> int:
+    """Parts a batch is worked off in, by each process."""
+    plan = recipe.optim
+    return plan.batch // (processes * plan.norm_clips) if plan.norm_clips else plan.accumulate

@@ -6,16 +6,29 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from torch import Tensor
+
 from slowfast_cli.data import labels
 from slowfast_cli.engine.checkpoint import make_folder, write_whole
-from slowfast_cli.types import WeightsError
-from slowfast_cli.weights import convert_asf
+from slowfast_cli.models.spec import STAGES, Stage
+from slowfast_cli.models.zoo import VARIANTS
+from slowfast_cli.recipe.load import did_you_mean
+from slowfast_cli.types import UsageError, WeightsError
+from slowfast_cli.weights import convert_pyslowfast
 from slowfast_cli.weights.catalogue import UNVERIFIED_ORDER
 from slowfast_cli.weights.file import Card, Loaded, put, save
 from slowfast_cli.weights.pickles import load_tensors
 
 # Class lists by label set and size; a head of another size gets numbered classes.
-NAMES = {("label", 309): "vggsound", ("verb", 97): "epic100_verbs", ("noun", 300): "epic100_nouns"}
+NAMES = {
+    ("label", 309): "vggsound",
+    ("label", 400): "kinetics400",
+    ("label", 157): "charades",
+    ("label", 80): "ava80",
+    ("verb", 97): "epic100_verbs",
+    ("noun", 300): "epic100_nouns",
+}
+RECIPES = {309: "vggsound", 400: "kinetics", 157: "charades-av", 80: "ava"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,27 +46,37 @@ class Converted:
     told: Loaded
 
 
-def convert(source: Path, out: Path, *, licence: str = "", scores: Mapping[str, float] | None = None) -> Converted:
-    """Convert a checkpoint of Auditory Slow-Fast.
+def convert(
+    source: Path,
+    out: Path,
+    *,
+    variant: str | None = None,
+    licence: str = "",
+    scores: Mapping[str, float] | None = None,
+) -> Converted:
+    """Convert a checkpoint of the SlowFast family: PySlowFast, Auditory Slow-Fast, AVSlowFast, PyTorchVideo or Caffe2.
 
     Args:
-        source: A ``.pyth`` file.
+        source: A ``.pyth``, ``.pth`` or ``.pkl`` file.
         out: The ``.safetensors`` file to write.
+        variant: The network it is, by its name in the zoo; by default found from shapes and settings.
         licence: Of the weights.
         scores: What is known of them.
 
     Raises:
         WeightsError: Not such a checkpoint, or one that does not fill its network.
     """
+    if variant is not None and variant not in VARIANTS:
+        raise UsageError(f"--variant {variant}: no such network{did_you_mean(variant, list(VARIANTS))}")
     state, cfg = load_tensors(source)
-    if not convert_asf.recognises(state):
+    if not convert_pyslowfast.recognises(state):
         seen = ", ".join(list(state)[:3])
         raise WeightsError(
-            f"{source}: not a checkpoint of Auditory Slow-Fast: its tensors are called {seen} ...; "
-            "those are called s1.pathway0_stem.conv.weight ..., head.projection..."
+            f"{source}: not a checkpoint of the SlowFast family: its tensors are called {seen} ...; those are called "
+            "s1.pathway0_stem.conv.weight ..., blocks.0.... (PyTorchVideo) or conv1_w ... (Caffe2)"
         )
     try:
-        found = convert_asf.convert(state, cfg)
+        found = convert_pyslowfast.convert(state, cfg, net=VARIANTS[variant] if variant else None)
     except WeightsError as error:
         raise WeightsError(f"{source}: {error}") from error
     if found.front_end is None or found.clip_seconds is None:
@@ -68,7 +91,10 @@ def convert(source: Path, out: Path, *, licence: str = "", scores: Mapping[str, 
         front_end=found.front_end,
         clip_seconds=found.clip_seconds,
         views=found.views,
-        recipe="epic" if "verb" in found.heads else "vggsound",
+        video=found.video,
+        sigmoid=found.sigmoid,
+        sync=_synced(found.state),
+        recipe="epic" if "verb" in found.heads else RECIPES.get(found.heads.get("label", 0), "vggsound"),
         source=source.name,
         licence=licence,
         scores=scores or {},
@@ -84,6 +110,10 @@ def convert(source: Path, out: Path, *, licence: str = "", scores: Mapping[str, 
     make_folder(out.parent)
     write_whole(out, lambda part: save(part, found.state, card))
     return Converted(path=out, card=card, told=told)
+
+
+def _synced(state: Mapping[str, Tensor]) -> tuple[Stage, ...]:
+    return tuple(stage for stage in STAGES if f"sync.see.{stage}.weight" in state)
 
 
 def _class_names(labels_of: str, size: int) -> tuple[str, ...]:

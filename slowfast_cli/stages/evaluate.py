@@ -2,30 +2,40 @@
 
 from __future__ import annotations
 
-import json
-import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
-from zipfile import BadZipFile
-
-import numpy as np
-import torch
 
 from slowfast_cli.data import loader
 from slowfast_cli.engine import distributed
-from slowfast_cli.engine.checkpoint import write_whole
 from slowfast_cli.engine.evaluate import predictions
-from slowfast_cli.metrics import epic_submission, per_class
-from slowfast_cli.metrics.predictions import Rows, merge, stack
-from slowfast_cli.metrics.scores import score
-from slowfast_cli.models.slowfast import Recogniser
+from slowfast_cli.features.frames import WHOLE
+from slowfast_cli.metrics import per_class
+from slowfast_cli.metrics.ensemble import late_fusion
+from slowfast_cli.metrics.predictions import Rows, labelled, merge, stack
+from slowfast_cli.recipe.load import check, read
 from slowfast_cli.recipe.schema import Recipe
-from slowfast_cli.stages import assemble
-from slowfast_cli.types import Corpus, DataError, Prediction, Scores, WeightsError
-from slowfast_cli.weights.file import Card, build
+from slowfast_cli.stages import assemble, prepare, reading
+from slowfast_cli.stages.fitting import require_fit
+from slowfast_cli.stages.scoring import scored, without_sync
+from slowfast_cli.types import Batch, Corpus, DataError, Failure, Prediction, Scores, WeightsError
+from slowfast_cli.weights.file import build, newest
 
 Tick = Callable[[int, int], None]  # views done, views in all
+
+
+@dataclass(frozen=True, kw_only=True)
+class Beside:
+    """Another finished run, whose probabilities are averaged with those of the first: late ensembling.
+
+    Attributes:
+        recipe: Its own.
+        weights: Its weight file.
+    """
+
+    recipe: Recipe
+    weights: Path
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,8 +46,9 @@ class Evaluated:
         scores: None for a split without labels.
         published: The paper's, from the recipe.
         corpus: The split that was scored, without what could not be read.
-        rows: Scores and targets, a row a segment; of the labelled ones, if there are any.
+        rows: Scores and targets, a row a segment or a box; of the labelled ones, if there are any.
         tables: Per-class rows by label set.
+        silent: Segments without sound, of a model that hears and sees; they were scored by what is seen.
     """
 
     scores: Scores | None
@@ -45,10 +56,31 @@ class Evaluated:
     corpus: Corpus
     rows: Rows
     tables: Mapping[str, tuple[per_class.ClassRow, ...]]
+    silent: int = 0
+
+
+def finished(run: str, first: Recipe) -> Beside:
+    """Another run, as `evaluate` takes it: its own recipe, the data where the first one has it.
+
+    Raises:
+        WeightsError: It is no folder of a finished run.
+    """
+    folder = Path(run)
+    if not (folder / "recipe.yaml").is_file():
+        raise WeightsError(f"--with {run}: no folder of a finished run: it holds recipe.yaml and last.safetensors")
+    recipe = check(read(str(folder / "recipe.yaml")))
+    data = recipe.data.model_copy(update={"root": first.data.root, "test": first.data.test, "val": first.data.val})
+    return Beside(recipe=recipe.model_copy(update={"data": data}), weights=newest(folder))
 
 
 def evaluate(
-    recipe: Recipe, weights: Path, *, part: assemble.Part = "test", device: str = "auto", tick: Tick | None = None
+    recipe: Recipe,
+    weights: Path,
+    *,
+    part: assemble.Part = "test",
+    device: str = "auto",
+    tick: Tick | None = None,
+    beside: Sequence[Beside] = (),
 ) -> Evaluated:
     """Score weights on a split of the recipe's corpus.
 
@@ -60,154 +92,111 @@ def evaluate(
         part: Which split.
         device: As for training.
         tick: Told of progress.
+        beside: Other runs on the same corpus: label sets that several predict are averaged, others stand side by side.
 
     Raises:
-        DataError: The corpus is not there.
+        DataError: The corpus is not there, or that of another run is another one.
         WeightsError: The weights are for other classes or another front end.
     """
-    share = distributed.join()
-    at = distributed.device(device)
-    card, model = build(weights)
-    store = assemble.store(recipe)
-    found = assemble.usable(assemble.corpus(recipe, part), store)
-    _must_fit(card, recipe, found, weights)
-    merged = merge(_counted(_predicted(recipe, model.to(at), found, at), recipe.data.views * len(found.segments), tick))
-    gathered = distributed.gather(merged, share)
-    labelled = {segment.id for segment in found.segments if segment.targets.keys() >= found.classes.keys()}
-    chosen = [each for each in gathered if each.id in labelled] or gathered
-    rows = stack(chosen, [segment for segment in found.segments if segment.id in labelled] or found.segments)
+    first = _predicted(recipe, weights, part, device, tick)
+    rest = [_predicted(each.recipe, each.weights, part, device, tick) for each in beside]
+    found = _joined(first.corpus, [each.corpus for each in rest])
+    gathered = late_fusion([each.predictions for each in (first, *rest)])
+    known = labelled(found)
+    ids = {segment.id for segment in known}
+    plain = without_sync(recipe, gathered)
+    chosen = [each for each in plain if each.id in ids] or plain
+    rows = stack(chosen, known or found.segments) if found.classes else Rows(ids=(), scores={}, targets={})
     return Evaluated(
-        scores=score(chosen, found) if labelled else None,
+        scores=scored(recipe, [each for each in gathered if each.id in ids] or gathered, found)
+        if known or not found.classes
+        else None,
         published=recipe.published,
         corpus=found,
         rows=rows,
-        tables={
-            labels: per_class.class_rows(rows.scores[labels], rows.targets[labels], found.classes[labels])
-            for labels in rows.targets
-        },
+        tables=per_class.tables(rows, found) if known else {},
+        silent=first.silent,
     )
 
 
-def _predicted(recipe: Recipe, model: Recogniser, found: Corpus, device: torch.device) -> Iterator[Prediction]:
-    clips = assemble.clips(recipe, found, assemble.store(recipe))
-    unlabelled = replace(found, segments=tuple(replace(segment, targets={}) for segment in found.segments))
-    clips.segments = unlabelled.segments
-    keys = loader.test_keys(len(clips), recipe.data.views, batch=recipe.optim.batch, share=distributed.join())
-    read = loader.batches(clips, keys, workers=assemble.workers(recipe), device=device)
-    prepared = assemble.prepare(recipe, {}, device, training=False)
-    dtype = assemble.DTYPES[recipe.optim.precision]
-    yield from predictions(model, assemble.task(recipe).predict, map(prepared, read), dtype=dtype)
+@dataclass(frozen=True, kw_only=True)
+class _Predicted:
+    corpus: Corpus
+    predictions: list[Prediction]
+    silent: int
 
 
-def _counted(views: Iterator[Prediction], total: int, tick: Tick | None) -> Iterator[Prediction]:
-    for done, view in enumerate(views, 1):
-        if tick:
-            tick(done, total)
-        yield view
+def _predicted(recipe: Recipe, weights: Path, part: assemble.Part, device: str, tick: Tick | None) -> _Predicted:
+    share = distributed.join()
+    at = distributed.device(device)
+    card, model = build(weights)
+    source = reading.store(recipe)
+    found = reading.usable(recipe, assemble.corpus(recipe, part), source)
+    require_fit(card, recipe, found, weights)
+    clips = reading.clips(recipe, found, source)
+    if recipe.task != "rotation":
+        clips.segments = tuple(replace(segment, targets={}) for segment in clips.segments)
+    keys = loader.test_keys(len(clips), recipe.data.views, batch=_batch(recipe), share=share)
+    told = _Told(total=recipe.data.views * len(clips), tick=tick)
+    read = told.counted(loader.batches(clips, keys, workers=reading.workers(recipe), device=at))
+    views = chain.from_iterable(map(prepare.testing(recipe, at), read))
+    task, dtype = assemble.task(recipe, found.classes), assemble.DTYPES[recipe.optim.precision]
+    merged = merge(predictions(model.to(at), task.predict, views, dtype=dtype), recipe.data.merge)
+    gathered = distributed.gather(merged, share)
+    broken = {each.id: each for each in distributed.gather(list(told.broken.values()), share)}
+    seen = {each.id for each in gathered}
+    lost = {id_: each for id_, each in broken.items() if id_ not in seen}
+    kept = tuple(segment for segment in found.segments if segment.id not in lost)
+    return _Predicted(
+        corpus=replace(found, segments=kept, missing=found.missing + tuple(lost.values())),
+        predictions=gathered,
+        silent=len(set(distributed.gather(sorted(told.silent), share))),
+    )
 
 
-def _must_fit(card: Card, recipe: Recipe, found: Corpus, weights: Path) -> None:
-    for labels, names in found.classes.items():
-        theirs = card.classes.get(labels, ())
-        if theirs != names:
-            at = next(
-                (i for i, (a, b) in enumerate(zip(theirs, names, strict=False)) if a != b), min(len(theirs), len(names))
+def _batch(recipe: Recipe) -> int:
+    """Clips in a forward pass: a batch of the recipe's parts, and one where whole frames differ in size."""
+    if recipe.video and recipe.video.crops == WHOLE:
+        return 1
+    return max(1, recipe.optim.batch // assemble.parts(recipe))
+
+
+class _Told:
+    """Counts views as they are read, and keeps what was broken or had no sound."""
+
+    def __init__(self, total: int, tick: Tick | None) -> None:
+        self.total, self.tick, self.done = total, tick, 0
+        self.broken: dict[str, Failure] = {}
+        self.silent: set[str] = set()
+
+    def counted(self, batches: Iterable[Batch]) -> Iterator[Batch]:
+        for batch in batches:
+            self.broken |= {each.id: each for each in batch.broken}
+            if "heard" in batch.signals:
+                heard = batch.signals["heard"].tolist()
+                self.silent |= {id_ for id_, given in zip(batch.ids, heard, strict=True) if not given}
+            yield batch
+            self.done += len(batch) + len(batch.broken)
+            if self.tick:
+                self.tick(self.done, self.total)
+
+
+def _joined(first: Corpus, rest: Sequence[Corpus]) -> Corpus:
+    """The corpus of several runs: the labels of all, and the segments that all could read."""
+    for other in rest:
+        if (other.name, other.split) != (first.name, first.split):
+            raise DataError(
+                f"--with: that run is about {other.name} {other.split}, this one about {first.name} {first.split}: "
+                "name runs on the same split"
             )
-            raise WeightsError(
-                f"{weights}: made for other classes: label set {labels!r} has {len(theirs)} there, {len(names)} in "
-                f"{found.name}, and they part at index {at}: evaluate with the recipe of the weights ({card.recipe})"
-            )
-    if card.clip_seconds != recipe.data.clip_seconds:
-        raise WeightsError(
-            f"{weights}: trained on clips of {card.clip_seconds:g} s, the recipe has {recipe.data.clip_seconds:g}: "
-            f"evaluate with data.clip_seconds={card.clip_seconds:g}"
+        theirs = {segment.id: segment.targets for segment in other.segments}
+        segments = tuple(
+            replace(segment, targets={**segment.targets, **theirs[segment.id]})
+            for segment in first.segments
+            if segment.id in theirs
         )
-    wanted = assemble.front_end(recipe).settings()
-    differs = [
-        f"{key} {card.front_end[key]:g}, the recipe has {value:g}"
-        for key, value in wanted.items()
-        if card.front_end[key] != value
-    ]
-    if differs:
-        raise WeightsError(
-            f"{weights}: trained with frontend.{'; frontend.'.join(differs)}: use the weights' own front end, as "
-            + " ".join(
-                f"frontend.{key}={card.front_end[key]:g}"
-                for key, value in wanted.items()
-                if card.front_end[key] != value
-            )
+        lost = [each for each in other.missing if each.id not in {known.id for known in first.missing}]
+        first = replace(
+            first, segments=segments, classes={**first.classes, **other.classes}, missing=(*first.missing, *lost)
         )
-
-
-def save_predictions(evaluated: Evaluated, path: Path) -> Path:
-    """Write ids, probabilities and targets as a compressed ``.npz``, for comparisons later on."""
-    arrays = {f"scores_{labels}": scores for labels, scores in evaluated.rows.scores.items()}
-    arrays |= {f"targets_{labels}": targets for labels, targets in evaluated.rows.targets.items()}
-    classes = {f"classes_{labels}": np.array(names) for labels, names in evaluated.corpus.classes.items()}
-
-    def write(part: Path) -> None:
-        with part.open("wb") as file:
-            np.savez_compressed(file, ids=np.array(evaluated.rows.ids), **arrays, **classes)  # type: ignore[arg-type]
-
-    write_whole(path, write)
-    return path
-
-
-def predictions_of(run: Path, part: str) -> Path:
-    """The predictions of a run for a part of its corpus, where `slowfast evaluate` leaves them.
-
-    Args:
-        run: A run folder, or the folder of its predictions.
-        part: ``train``, ``val`` or ``test``.
-
-    Raises:
-        DataError: There are none.
-    """
-    places = [run / "predictions.npz", run / "evaluation" / part / "predictions.npz"]
-    found = next((place for place in places if place.is_file()), None)
-    if found is None:
-        raise DataError(f"{places[-1]}: no predictions there: run `slowfast evaluate` on that run first")
-    return found
-
-
-def load_tables(path: Path, corpus: Corpus) -> dict[str, tuple[per_class.ClassRow, ...]]:
-    """The per-class tables of predictions that `save_predictions` wrote.
-
-    Raises:
-        DataError: Not such a file, or of other classes.
-    """
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            tables = {}
-            for labels, names in corpus.classes.items():
-                if tuple(file[f"classes_{labels}"].tolist()) != names:
-                    raise DataError(
-                        f"{path}: predictions of other classes than {corpus.name}'s: compare runs on the same corpus"
-                    )
-                tables[labels] = per_class.class_rows(file[f"scores_{labels}"], file[f"targets_{labels}"], names)
-            return tables
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error) as error:
-        raise DataError(
-            f"{path}: not predictions that can be compared ({error}); run `slowfast evaluate` on that run first"
-        ) from error
-
-
-def write_submission(evaluated: Evaluated, path: Path) -> Path:
-    """Write the EPIC-KITCHENS-100 challenge's JSON.
-
-    Raises:
-        DataError: Not verb and noun, or segments of the list are missing.
-    """
-    rows, corpus = evaluated.rows, evaluated.corpus
-    if set(rows.scores) != {"verb", "noun"}:
-        raise DataError(
-            f"--submission: the challenge is EPIC-KITCHENS-100's; {corpus.name} has {', '.join(corpus.classes)}"
-        )
-    listed: Sequence[str] = [*(segment.id for segment in corpus.segments), *(failure.id for failure in corpus.missing)]
-    plain = epic_submission.submission(rows.ids, rows.scores["verb"], rows.scores["noun"], listed)
-    write_whole(path, lambda part: _dump(part, plain))
-    return path
-
-
-def _dump(path: Path, plain: object) -> None:
-    path.write_text(json.dumps(plain), encoding="utf-8")
+    return first

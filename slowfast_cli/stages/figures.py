@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
@@ -13,13 +13,14 @@ from slowfast_cli.data.clips import Key
 from slowfast_cli.data.loader import collate, to
 from slowfast_cli.engine import distributed
 from slowfast_cli.engine.checkpoint import write_whole
-from slowfast_cli.metrics.per_class import ClassRow, Gain, confusion, gains
+from slowfast_cli.metrics.per_class import By, ClassRow, Gain, confusions, gains, measure
+from slowfast_cli.plots.class_bars import class_bars_plot
 from slowfast_cli.plots.comparison import Side, comparison_plot
 from slowfast_cli.plots.confusion import confusion_plot
 from slowfast_cli.plots.feature_maps import MapRow, feature_maps_plot, liveliest
 from slowfast_cli.plots.per_class import per_class_plot
 from slowfast_cli.recipe.schema import Recipe
-from slowfast_cli.stages import assemble
+from slowfast_cli.stages import prepare, reading
 from slowfast_cli.stages.evaluate import Evaluated
 from slowfast_cli.types import Corpus
 from slowfast_cli.weights.file import build
@@ -29,14 +30,30 @@ Compared = Mapping[str, tuple[tuple[Gain, ...], tuple[Gain, ...]]]  # by label s
 STAGES_SHOWN = ("res3", "res5")  # ASF Fig. 3
 
 
-def write(found: Evaluated, folder: Path, *, other: Tables | None, above: float, draw: bool) -> Iterator[Path]:
+@dataclass(frozen=True, kw_only=True)
+class Least:
+    """By how much a class is done better to be listed.
+
+    Attributes:
+        above: Points of accuracy or average precision in percent, or times.
+        by: Which of the two.
+    """
+
+    above: float
+    by: By = "points"
+
+    def __str__(self) -> str:
+        return f"{self.above:g} points" if self.by == "points" else f"{self.above:g} times"
+
+
+def write(found: Evaluated, folder: Path, *, other: Tables | None, least: Least, draw: bool) -> Iterator[Path]:
     """Write the per-class tables, and draw them.
 
     Args:
         found: The evaluation.
         folder: Where to.
         other: Tables of the model to compare with.
-        above: Points by which a class is done better.
+        least: By how much a class is done better to be drawn.
         draw: Whether to draw at all.
 
     Yields:
@@ -46,42 +63,53 @@ def write(found: Evaluated, folder: Path, *, other: Tables | None, above: float,
         path = folder / f"classes-{labels}.csv"
         write_whole(path, lambda part, rows=rows: _table(part, rows))  # type: ignore[misc]
         yield path
-        if not draw:
-            continue
-        names = found.corpus.classes[labels]
-        counts = confusion(found.rows.scores[labels], found.rows.targets[labels])
-        yield confusion_plot(
-            counts,
-            names,
-            folder / f"confusion-{labels}.png",
-            title=f"{found.corpus.name} {found.corpus.split}: {labels}",
+        if draw:
+            title = f"{found.corpus.name} {found.corpus.split}: {labels}"
+            yield per_class_plot(rows, folder / f"classes-{labels}.png", title=title)
+            if other:
+                models = "this model", "the other"
+                yield class_bars_plot(rows, other[labels], folder / f"bars-{labels}.png", models=models, title=title)
+    for labels, (counts, names) in (confusions(found.rows, found.corpus) if draw and found.tables else {}).items():
+        title = f"{found.corpus.name} {found.corpus.split}: {labels}"
+        yield confusion_plot(counts, names, folder / f"confusion-{labels}.png", title=title)
+    for labels, (ours, theirs) in (compared(found, other, least) if other and draw else {}).items():
+        measured = measure(found.tables[labels])
+        sides = (
+            Side(model="this model", gains=ours, above=least.above, by=least.by, measure=measured),
+            Side(model="the other", gains=theirs, above=least.above, by=least.by, measure=measured),
         )
-        yield per_class_plot(
-            rows, folder / f"classes-{labels}.png", title=f"{found.corpus.name} {found.corpus.split}: {labels}"
-        )
-    for labels, (ours, theirs) in (compared(found, other, above) if other and draw else {}).items():
-        sides = Side(model="this model", gains=ours, above=above), Side(model="the other", gains=theirs, above=above)
         yield comparison_plot(*sides, folder / f"comparison-{labels}.png")
 
 
-def compared(found: Evaluated, other: Tables, above: float) -> Compared:
-    """Classes that this model does better than another, and the other way round, by label set (ASF App. A)."""
+def compared(found: Evaluated, other: Tables, least: Least) -> Compared:
+    """Classes that this model does better than another, and the other way round, by label set (ASF App. A, AV A.3)."""
     return {
-        labels: (gains(rows, other[labels], above), gains(other[labels], rows, above))
+        labels: (
+            gains(rows, other[labels], least.above, by=least.by),
+            gains(other[labels], rows, least.above, by=least.by),
+        )
         for labels, rows in found.tables.items()
     }
 
 
-def feature_maps(recipe: Recipe, weights: Path, corpus: Corpus, path: Path, device: str, samples: int = 2) -> Path:
-    """Draw what res3 and res5 of each pathway answer to a few clips (ASF App. B, Fig. 3)."""
+def feature_maps(
+    recipe: Recipe, weights: Path, corpus: Corpus, path: Path, device: str, samples: int = 2
+) -> Path | None:
+    """Draw what res3 and res5 of each pathway answer to the sound of a few clips (ASF App. B, Fig. 3).
+
+    Returns:
+        The picture; None for a network that hears nothing.
+    """
     at = distributed.device(device)
     _, model = build(weights)
     model = model.to(at)
+    paths = [name for name, path in model.trunk.net.pathways.items() if path.reads == "logmel"]
+    if not paths:
+        return None
     chosen = _of_different_classes(corpus, samples)
-    clips = assemble.clips(recipe, corpus, assemble.store(recipe))
-    prepared = assemble.prepare(recipe, {}, at, training=False)
-    batch = prepared(to(collate([clips[Key(0, index, 0)] for index in chosen]), at))
-    keep = [f"{name}_{stage}" for name in model.trunk.net.pathways for stage in STAGES_SHOWN]
+    clips = reading.clips(recipe, corpus, reading.store(recipe))
+    batch = next(prepare.testing(recipe, at)(to(collate([clips[Key(0, index, 0)] for index in chosen]), at)))
+    keep = [f"{name}_{stage}" for name in paths for stage in STAGES_SHOWN]
     with torch.inference_mode():
         maps = {name: value.cpu().numpy() for name, value in model.trunk.maps(batch.signals, keep).items()}
     logmel = batch.signals["logmel"].cpu().numpy()
@@ -90,7 +118,7 @@ def feature_maps(recipe: Recipe, weights: Path, corpus: Corpus, path: Path, devi
             title=_title(corpus, index),
             logmel=logmel[row, 0],
             maps={name.replace("_", " "): liveliest(value[row]) for name, value in maps.items()},
-            seconds=recipe.data.clip_seconds,
+            seconds=recipe.data.clip_seconds or recipe.frontend.hop_ms / 1000 * logmel.shape[2],
             rate=recipe.frontend.rate,
         )
         for row, index in enumerate(chosen)
@@ -105,7 +133,12 @@ def _of_different_classes(corpus: Corpus, samples: int) -> list[int]:
 
 def _title(corpus: Corpus, index: int) -> str:
     segment = corpus.segments[index]
-    return " ".join(corpus.classes[labels][target] for labels, target in segment.targets.items()) or segment.id
+    named = [
+        corpus.classes[labels][index]
+        for labels, target in segment.targets.items()
+        for index in (target if isinstance(target, tuple) else (target,))
+    ]
+    return " ".join(named) or segment.id
 
 
 def _table(path: Path, rows: tuple[ClassRow, ...]) -> None:

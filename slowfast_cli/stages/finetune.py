@@ -30,7 +30,7 @@ def start_from(model: Recogniser, weights: str, classes: Mapping[str, tuple[str,
         if not any(name.startswith(f"heads.linears.{labels}.") for labels in other)
     }
     told = put(model, taken)
-    trunk = [name for name in told.fresh if name.startswith("trunk.")]
+    trunk = [name for name in told.fresh if name.startswith("trunk.") and not _may_be_new(model, name)]
     if trunk:
         raise WeightsError(
             f"{path}: another network: {len(trunk)} tensors of the trunk are missing or of another shape there, "
@@ -38,3 +38,10 @@ def start_from(model: Recogniser, weights: str, classes: Mapping[str, tuple[str,
             f"set model.variant to the network of those weights (recipe {card.recipe or 'unknown'})"
         )
     return Loaded(loaded=told.loaded, fresh=told.fresh, unused=tuple(name for name in state if name not in told.loaded))
+
+
+def _may_be_new(model: Recogniser, name: str) -> bool:
+    """Whether a tensor changes nothing before it has learned: of Non-Local blocks, or of what is only compared."""
+    net = model.trunk.net
+    taps = {f"trunk.laterals.{key}_{stage}." for key, lateral in net.laterals.items() for stage in lateral.taps}
+    return ".attend" in name or name.startswith(tuple(taps))

@@ -10,11 +10,11 @@ import torch
 
 from slowfast_cli.data.views import clip_samples
 from slowfast_cli.engine import distributed
-from slowfast_cli.engine.optim import optimizer
+from slowfast_cli.features.frames import WHOLE
 from slowfast_cli.models import count
-from slowfast_cli.models.slowfast import Recogniser
 from slowfast_cli.recipe.schema import Recipe
 from slowfast_cli.stages import assemble
+from slowfast_cli.stages.training import optimiser, recogniser
 from slowfast_cli.types import Batch, Seconds, Signals
 
 
@@ -25,13 +25,13 @@ class Size:
     Attributes:
         parameters: Heads included.
         gflops: Multiply-adds of one view, 10^9.
-        shape: Of one view's log-mel, (frames, mels).
+        shapes: Of one view's signals.
         heads: Number of classes by label set.
     """
 
     parameters: int
     gflops: float
-    shape: tuple[int, int]
+    shapes: dict[str, tuple[int, ...]]
     heads: dict[str, int]
 
 
@@ -54,44 +54,36 @@ class Trial:
     device: str
 
 
-def heads(recipe: Recipe) -> dict[str, int]:
-    """Number of classes by label set: known beforehand, or read from the corpus."""
-    return dict(assemble.known(recipe.data.corpus).heads) or assemble.sizes(assemble.corpus(recipe, "train"))
-
-
 def size(recipe: Recipe) -> Size:
-    """Build a recipe's network and count it; needs no data for the known corpora."""
-    model, shape = _model(recipe)
+    """Build a recipe's network and count it, at the size it is tested at; needs no data for the known corpora."""
+    with torch.device("meta"):
+        model = recogniser(recipe, assemble.heads(recipe))
+        signals = _silence(recipe, 1, tested=True)
+        boxes = torch.zeros(1, 5) if recipe.task == "detect" else None
+        gflops = count.gflops(model, signals, boxes)
     return Size(
         parameters=count.parameters(model),
-        gflops=count.gflops(model, _silence(1, shape)),
-        shape=shape,
-        heads=heads(recipe),
+        gflops=gflops,
+        shapes={name: tuple(value.shape[1:]) for name, value in signals.items() if value.ndim > 1},
+        heads=assemble.heads(recipe),
     )
 
 
 def trial(recipe: Recipe, device: str = "auto", processes: int = 1) -> Trial:
-    """One forward and backward pass and one optimiser step at the recipe's batch size, on noise."""
+    """One forward and backward pass and one optimiser step of a part of the recipe's batch, on noise."""
     at = distributed.device(device)
-    model, shape = _model(recipe)
-    model = model.to(at).train()
-    plan = recipe.optim
-    optim = optimizer(
-        model, plan.name, lr=plan.lr, momentum=plan.momentum, nesterov=plan.nesterov, weight_decay=plan.weight_decay
-    )
-    clips = max(1, plan.batch // plan.accumulate // processes)
-    batch = Batch(
-        signals={name: torch.randn_like(value).to(at) for name, value in _silence(clips, shape).items()},
-        targets={labels: torch.randint(classes, (clips,)).to(at) for labels, classes in heads(recipe).items()},
-        ids=tuple(str(i) for i in range(clips)),
-    )
+    heads, plan = assemble.heads(recipe), recipe.optim
+    model = recogniser(recipe, heads).to(at).train()
+    optim = optimiser(recipe, model)
+    clips = max(1, plan.batch // assemble.parts(recipe, processes) // processes)
+    batch = _noise(recipe, clips, heads).map(lambda value: value.to(at))
     if at.type == "cuda":
         torch.cuda.reset_peak_memory_stats(at)
     for _ in range(2):  # the first one also sets things up
         began = time.perf_counter()
         optim.zero_grad(set_to_none=True)
         with torch.autocast(at.type, assemble.DTYPES[plan.precision], enabled=plan.precision != "fp32"):
-            losses = assemble.task(recipe).loss(model, batch)
+            losses = assemble.task(recipe, heads).loss(model, batch)
         torch.stack(list(losses.values())).sum().backward()
         optim.step()
         seen = {labels: float(value.detach()) for labels, value in losses.items()}
@@ -104,14 +96,39 @@ def trial(recipe: Recipe, device: str = "auto", processes: int = 1) -> Trial:
     return Trial(clips=clips, loss=seen, seconds=seconds, memory_bytes=memory, device=str(at))
 
 
-def _model(recipe: Recipe) -> tuple[Recogniser, tuple[int, int]]:
-    front_end = assemble.front_end(recipe)
-    frames = front_end.frames(clip_samples(recipe.data.clip_seconds, front_end.rate) - 1)
-    model = Recogniser(
-        assemble.net(recipe), heads(recipe), dropout=recipe.model.dropout, freeze_norms=recipe.model.freeze_norms
-    )
-    return model, (frames, front_end.mels)
+def _noise(recipe: Recipe, clips: int, heads: dict[str, int]) -> Batch:
+    """Random signals and targets."""
+    signals = {
+        name: torch.randn_like(value) if value.ndim > 1 else value
+        for name, value in _silence(recipe, clips, tested=False).items()
+    }
+    if recipe.sync:
+        signals["logmel"] = torch.cat([signals["logmel"], torch.randn_like(signals["logmel"])])
+    several = recipe.task in ("multilabel", "detect")
+    targets = {
+        labels: torch.rand(clips, classes).round() if several else torch.randint(classes, (clips,))
+        for labels, classes in heads.items()
+    }
+    boxes = None
+    if recipe.task == "detect":
+        boxes = torch.tensor([[float(row), 8.0, 8.0, 40.0, 40.0] for row in range(clips)])
+    return Batch(signals=signals, targets=targets, ids=tuple(str(i) for i in range(clips)), boxes=boxes)
 
 
-def _silence(clips: int, shape: tuple[int, int]) -> Signals:
-    return {"logmel": torch.zeros(clips, 1, *shape)}
+def _silence(recipe: Recipe, clips: int, *, tested: bool) -> Signals:
+    front_end, frames = assemble.front_end(recipe), assemble.frame_settings(recipe)
+    reads = assemble.net(recipe).signals
+    found = {}
+    if "frames" in reads and frames:
+        side = frames.side if tested else frames.crop
+        # A whole frame is taken as 4:5, as the paper counts AVA (AV Sec. 5, footnote 2).
+        wide = side * 5 // 4 if tested and frames.crops == WHOLE else side
+        found["frames"] = torch.zeros(clips, 3, frames.frames, side, wide)
+    if "logmel" in reads:
+        rows = frames.rows if frames else 0
+        if not frames:
+            rows = front_end.frames(clip_samples(recipe.data.clip_seconds or 0, front_end.rate) - 1)
+        found["logmel"] = torch.zeros(clips, 1, rows, front_end.mels)
+    if len(found) == 2:
+        found["heard"] = torch.ones(clips)
+    return found

@@ -6,12 +6,13 @@
 
 from __future__ import annotations
 
+import csv
 import fcntl
 import json
 import os
 import platform
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -24,9 +25,10 @@ import yaml
 
 from slowfast_cli import __version__
 from slowfast_cli.engine.checkpoint import write_whole
+from slowfast_cli.media.source import shown
 from slowfast_cli.recipe.load import to_yaml
 from slowfast_cli.recipe.schema import Recipe
-from slowfast_cli.types import SlowFastError, UsageError, finite
+from slowfast_cli.types import Failure, SlowFastError, UsageError, finite
 
 # What may differ between an interrupted run and the one that goes on: where things are, not what is learned.
 MAY_CHANGE = (
@@ -158,6 +160,16 @@ class Run:
         """Add a line to the metrics."""
         with self.metrics.open("a", encoding="utf-8") as file:
             file.write(json.dumps(finite(dict(line)), allow_nan=False) + "\n")
+
+    def note_broken(self, failures: Iterable[Failure]) -> None:
+        """Add recordings that could not be read to ``broken.csv``."""
+        for each in failures:
+            path = self.folder / "broken.csv"
+            fresh = not path.exists()
+            with path.open("a", encoding="utf-8", newline="") as file:
+                rows = csv.writer(file, lineterminator="\n")
+                rows.writerows([["id", "path", "reason"]] if fresh else [])
+                rows.writerow([each.id, shown(each.path), each.reason])
 
     def cut_metrics(self, step: int) -> None:
         """Drop what was logged after the state that is gone on from."""

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from slowfast_cli.media.shard_writer import TEMPORARY, publish, rewrite
-from slowfast_cli.media.shards import MANIFEST, Entry, manifest
+from slowfast_cli.media.shards import MANIFEST, Entry, differing, manifest
 from slowfast_cli.media.source import shown
 from slowfast_cli.types import Corpus, DataError, Failure, Settings, SlowFastError
 
@@ -94,10 +94,8 @@ def same_settings(out: Path, entries: Sequence[Entry], wanted: Settings) -> None
         DataError: What is there was made with others.
     """
     for each in entries:
-        differing = [name for name in wanted if each.front_end.get(name) != wanted[name]]
-        if differing:
-            made = ", ".join(f"{name}={each.front_end.get(name)}" for name in differing)
-            wants = ", ".join(f"{name}={wanted[name]}" for name in differing)
+        made, wants = differing(each.front_end, wanted)
+        if made:
             where = shown(out / (each.shard or MANIFEST))
             raise DataError(
                 f"{where}: made with {made}, this run wants {wants}: choose another --out, or start over with --fresh"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
@@ -18,15 +18,15 @@ from slowfast_cli.engine.evaluate import predictions
 from slowfast_cli.engine.fit import How, LossNotFiniteError, Step, fit
 from slowfast_cli.engine.precise_norms import average_statistics
 from slowfast_cli.metrics.predictions import merge
-from slowfast_cli.metrics.scores import score
 from slowfast_cli.models.count import parameters
 from slowfast_cli.plots.curves import curves_plot
 from slowfast_cli.recipe.schema import Recipe
-from slowfast_cli.stages import assemble
+from slowfast_cli.stages import assemble, plan, prepare, reading
 from slowfast_cli.stages.run import Run, lines
+from slowfast_cli.stages.scoring import scored
 from slowfast_cli.stages.track import Track, tracked
 from slowfast_cli.stages.training import Training, build
-from slowfast_cli.types import Corpus, Scores, SlowFastError
+from slowfast_cli.types import Batch, Corpus, Scores, SlowFastError
 from slowfast_cli.weights.file import Card, Loaded, save
 
 CHECKPOINT_STEPS = 1000  # a killed run repeats at most so many steps, however long its epochs are
@@ -105,10 +105,11 @@ def train(
     share = distributed.join()
     at = distributed.device(device)
     if smoke:
-        recipe = recipe.model_copy(update={"schedule": recipe.schedule.model_copy(update={"epochs": 1})})
+        short = recipe.schedule.model_copy(update={"epochs": 1, "steps": None})
+        recipe = recipe.model_copy(update={"schedule": short})
     training = build(recipe, share, at, smoke=smoke)
     epoch_steps = len(training.train_clips) // recipe.optim.batch
-    steps = epoch_steps * recipe.schedule.epochs
+    steps = plan.steps(recipe, epoch_steps)
     resumes = run.open(recipe, fresh=fresh) if share.rank == 0 else False
     distributed.barrier(share)
     resumes = resumes or (share.rank > 0 and run.state.is_file())
@@ -151,8 +152,10 @@ def _rounds(
         for step in _steps(training, steps, epoch_steps):
             done, epoch = step.number, step.number / epoch_steps
             log({"step": done, "epoch": epoch, "loss": step.loss, "lr": step.lr, **_losses(step)})
+            if leads:
+                run.note_broken(step.broken)
             scored = None
-            if done % epoch_steps == 0 and (epoch % every == 0 or done == steps.stop):
+            if done == steps.stop or (done % epoch_steps == 0 and epoch % every == 0):
                 scored = _score(training, run, card, done, epoch_steps, log)
             yield step
             if scored:
@@ -176,9 +179,9 @@ def _steps(training: Training, steps: range, epoch_steps: int) -> Iterator[Step]
         model = DistributedDataParallel(model, device_ids=[training.device] if training.device.type == "cuda" else None)
     if recipe.optim.compile:
         model = torch.compile(model)  # type: ignore[assignment]
-    rate = assemble.learning_rate(recipe)
+    parts = assemble.parts(recipe, share.world)
     how = How(
-        parts=recipe.optim.accumulate,
+        parts=parts,
         clip_norm=recipe.optim.clip_norm,
         dtype=assemble.DTYPES[recipe.optim.precision],
         seed=recipe.seed,
@@ -186,10 +189,10 @@ def _steps(training: Training, steps: range, epoch_steps: int) -> Iterator[Step]
     )
     for step in fit(
         model,
-        assemble.task(recipe).loss,
-        _training_batches(training, steps.start, recipe.schedule.epochs),
+        assemble.task(recipe, training.val.classes).loss,
+        _training_batches(training, steps),
         training.optimizer,
-        lambda step: rate(step / epoch_steps),
+        plan.learning_rate(recipe, epoch_steps),
         steps,
         how=how,
         scaler=training.scaler,
@@ -199,20 +202,21 @@ def _steps(training: Training, steps: range, epoch_steps: int) -> Iterator[Step]
         yield step
 
 
-def _training_batches(training: Training, first_step: int, epochs: int, seed: int = 0) -> Iterator[Any]:
-    recipe = training.recipe
+def _training_batches(training: Training, steps: range, seed: int = 0) -> Iterator[Batch]:
+    recipe, parts = training.recipe, assemble.parts(training.recipe, training.share.world)
     keys = loader.training_keys(
         len(training.train_clips),
         batch=recipe.optim.batch,
-        parts=recipe.optim.accumulate,
-        epochs=epochs,
-        first_step=first_step,
+        parts=parts,
+        epochs=-(-steps.stop // (len(training.train_clips) // recipe.optim.batch)),
+        first_step=steps.start,
         seed=recipe.seed + seed,
         share=training.share,
     )
-    prepared = assemble.prepare(recipe, assemble.sizes(training.val), training.device, training=True)
-    read = loader.batches(training.train_clips, keys, workers=assemble.workers(recipe), device=training.device)
-    return map(prepared, read)
+    prepared = prepare.training(recipe, training.device)
+    read = loader.batches(training.train_clips, keys, workers=reading.workers(recipe), device=training.device)
+    for number, batch in enumerate(read, steps.start * parts):
+        yield prepared(batch, number // parts, number // parts / steps.stop)
 
 
 def _score(training: Training, run: Run, card: Card, done: int, epoch_steps: int, log: Track) -> Scored:
@@ -220,9 +224,7 @@ def _score(training: Training, run: Run, card: Card, done: int, epoch_steps: int
     dtype = assemble.DTYPES[recipe.optim.precision]
     if recipe.schedule.precise_norms:
         autocast = torch.autocast(training.device.type, dtype, enabled=dtype != torch.float32)
-        batches = _training_batches(
-            training, 0, epochs=-(-recipe.schedule.precise_norms // epoch_steps), seed=1 + epoch
-        )
+        batches = _training_batches(training, range(recipe.schedule.precise_norms), seed=1 + epoch)
         with torch.random.fork_rng([training.device] if training.device.type == "cuda" else []), autocast:
             torch.manual_seed(recipe.seed + epoch)
             average_statistics(
@@ -231,10 +233,11 @@ def _score(training: Training, run: Run, card: Card, done: int, epoch_steps: int
             )
     distributed.average_buffers(training.scored, share)
     keys = loader.test_keys(len(training.val_clips), recipe.data.views, batch=recipe.optim.batch, share=share)
-    read = loader.batches(training.val_clips, keys, workers=assemble.workers(recipe), device=training.device)
-    prepared = assemble.prepare(recipe, {}, training.device, training=False)
-    found = merge(predictions(training.scored, assemble.task(recipe).predict, map(prepared, read), dtype=dtype))
-    scores = score(distributed.gather(found, share), training.val)
+    read = loader.batches(training.val_clips, keys, workers=reading.workers(recipe), device=training.device)
+    views = chain.from_iterable(map(prepare.testing(recipe, training.device), read))
+    task = assemble.task(recipe, training.val.classes)
+    found = merge(predictions(training.scored, task.predict, views, dtype=dtype), recipe.data.merge)
+    scores = scored(recipe, distributed.gather(found, share), training.val)
     value = scores.values.get(recipe.metric, float("-inf"))  # a few segments of a smoke test may not have it
     best = value > training.best
     training.best = max(training.best, value)

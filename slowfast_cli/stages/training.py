@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
@@ -14,13 +14,12 @@ from slowfast_cli.data import loader
 from slowfast_cli.data.clips import Clips
 from slowfast_cli.data.loader import Share
 from slowfast_cli.engine.optim import optimizer
-from slowfast_cli.metrics.scores import score
 from slowfast_cli.models.slowfast import Recogniser
-from slowfast_cli.recipe.load import did_you_mean
 from slowfast_cli.recipe.schema import Recipe
-from slowfast_cli.stages import assemble
+from slowfast_cli.stages import assemble, plan, reading
 from slowfast_cli.stages.finetune import start_from
-from slowfast_cli.types import Corpus, DataError, Prediction, UsageError
+from slowfast_cli.stages.scoring import require_metric
+from slowfast_cli.types import Corpus, DataError, UsageError
 from slowfast_cli.weights.file import Card, Loaded
 
 
@@ -90,13 +89,16 @@ class Training:
         Args:
             name: Of the recipe.
         """
-        recipe = self.recipe
+        recipe, frames = self.recipe, assemble.frame_settings(self.recipe)
         return Card(
             net=assemble.net(recipe),
             classes=self.val.classes,
-            front_end=assemble.front_end(recipe).settings(),
-            clip_seconds=recipe.data.clip_seconds,
+            front_end=assemble.front_end(recipe).settings() if "logmel" in assemble.net(recipe).signals else {},
+            video=frames.settings() if frames else {},
+            clip_seconds=frames.seconds if frames else recipe.data.clip_seconds or 0.0,
             views=recipe.data.views,
+            sigmoid=recipe.task in ("multilabel", "detect"),
+            sync=assemble.sync_stages(recipe),
             recipe=name,
             source=f"slowfast train {name} on {self.train.name} {self.train.split}",
         )
@@ -116,11 +118,12 @@ def build(recipe: Recipe, share: Share, device: torch.device, *, smoke: bool) ->
         DataError: The corpus or its shards are not there, or do not fit the recipe.
         WeightsError: The weights to start from are not there, or are another network's.
     """
-    net, store = assemble.net(recipe), assemble.store(recipe)
-    found = {part: assemble.usable(assemble.corpus(recipe, part), store) for part in ("train", "val")}
+    store = reading.store(recipe)
+    found = {part: reading.usable(recipe, assemble.corpus(recipe, part), store) for part in ("train", "val")}
     train_corpus, val = found["train"], found["val"]
-    _require_labels(train_corpus)
-    _require_metric(recipe.metric, val)
+    if recipe.task != "detect":
+        _require_labels(train_corpus)
+    require_metric(recipe, val)
     if smoke:
         train_corpus = replace(train_corpus, segments=train_corpus.segments[: 2 * recipe.optim.batch])
         val = replace(val, segments=val.segments[:8])
@@ -129,31 +132,62 @@ def build(recipe: Recipe, share: Share, device: torch.device, *, smoke: bool) ->
             f"{val.name}: the classes of {train_corpus.split} and {val.split} differ: use one class list for both"
         )
     _require_shares(recipe, share, device)
-    loader.require_clips(len(train_corpus.segments), recipe.optim.batch, train_corpus.split)
+    train_clips = reading.clips(recipe, train_corpus, store)
+    loader.require_clips(len(train_clips), recipe.optim.batch, train_corpus.split)
     torch.manual_seed(recipe.seed)
-    model = Recogniser(net, assemble.sizes(val), dropout=recipe.model.dropout, freeze_norms=recipe.model.freeze_norms)
+    model = recogniser(recipe, assemble.sizes(val))
     told = start_from(model, recipe.model.init, val.classes) if recipe.model.init else None
     model = model.to(device)
     if device.type == "cuda":  # on a CPU, narrow channels_last convolutions crash in torch 2.13
         nn.Module.to(model, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        nn.Module.to(model, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
     if recipe.optim.sync_norms and share.world > 1:
         model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
-    plan = recipe.optim
+    optim = recipe.optim
     return Training(
         recipe=recipe,
         share=share,
         device=device,
         model=model,
-        averaged=AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(plan.ema)) if plan.ema else None,
-        optimizer=optimizer(
-            model, plan.name, lr=plan.lr, momentum=plan.momentum, nesterov=plan.nesterov, weight_decay=plan.weight_decay
-        ),
-        scaler=torch.amp.GradScaler(device.type, enabled=plan.precision == "fp16"),
-        train_clips=assemble.clips(recipe, train_corpus, store),
-        val_clips=assemble.clips(recipe, val, store),
+        averaged=AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(optim.ema)) if optim.ema else None,
+        optimizer=optimiser(recipe, model),
+        scaler=torch.amp.GradScaler(device.type, enabled=optim.precision == "fp16"),
+        train_clips=train_clips,
+        val_clips=reading.clips(recipe, val, store),
         train=train_corpus,
         val=val,
         init=told,
+    )
+
+
+def recogniser(recipe: Recipe, sizes: Mapping[str, int]) -> Recogniser:
+    """The recipe's model, freshly initialised.
+
+    Args:
+        recipe: Its network.
+        sizes: Number of classes by label set.
+    """
+    return Recogniser(
+        assemble.net(recipe),
+        sizes,
+        dropout=recipe.model.dropout,
+        freeze_norms=recipe.model.freeze_norms,
+        freeze_trunk=recipe.model.freeze_trunk,
+        sync=assemble.sync_stages(recipe),
+    )
+
+
+def optimiser(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:
+    """The recipe's optimiser."""
+    settings = recipe.optim
+    return optimizer(
+        model,
+        settings.name,
+        lr=plan.top_rate(recipe),
+        momentum=settings.momentum,
+        nesterov=settings.nesterov,
+        weight_decay=settings.weight_decay,
+        decay_norms=settings.decay_norms,
     )
 
 
@@ -166,24 +200,11 @@ def _require_labels(found: Corpus) -> None:
         )
 
 
-def _require_metric(metric: str, val: Corpus) -> None:
-    """Find a wrong name before the first epoch, not after it."""
-    known: list[str] = []
-    for segments in (val.segments[:50], val.segments):  # which are scored apart depends on the segments
-        blank = {labels: np.zeros(len(names), np.float32) for labels, names in val.classes.items()}
-        guesses = [Prediction(id=segment.id, scores=blank) for segment in segments]
-        known = list(score(guesses, replace(val, segments=segments)).values)
-        if metric in known:
-            return
-    near = did_you_mean(metric, known)
-    raise UsageError(f"metric: {metric!r} is not scored on {val.name}{near}; there are {', '.join(known)}")
-
-
 def _require_shares(recipe: Recipe, share: Share, device: torch.device) -> None:
-    plan = recipe.optim
-    if plan.batch % (plan.accumulate * share.world):
+    settings, parts = recipe.optim, assemble.parts(recipe, share.world)
+    if not parts or settings.batch % (parts * share.world):
         raise UsageError(
-            f"optim.batch: {plan.batch} clips do not part into {share.world} processes x {plan.accumulate} parts"
+            f"optim.batch: {settings.batch} clips do not part into {share.world} processes x {parts} parts"
         )
-    if plan.sync_norms and share.world > 1 and device.type != "cuda":
+    if settings.sync_norms and share.world > 1 and device.type != "cuda":
         raise UsageError(f"optim.sync_norms: works on CUDA only, and this is {device.type}: set it to false")

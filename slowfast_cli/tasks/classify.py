@@ -1,39 +1,43 @@
-"""One class out of each label set: softmax, cross-entropy, the losses of several sets summed by whoever trains."""
+"""One class out of each label set: softmax and cross-entropy.
+
+Shapes: B batch, P positions that are classified apart, C classes.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as f
 
-from slowfast_cli.types import Batch, Prediction
+from slowfast_cli.tasks.task import Outputs
+from slowfast_cli.types import Batch
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Classify:
-    """The task.
+    """The part of a task.
 
     Attributes:
+        labels: Label sets.
         label_smoothing: Share of a target spread over all classes.
     """
 
+    labels: tuple[str, ...]
     label_smoothing: float = 0.0
 
-    def loss(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
-        """Mean cross-entropy over the batch, by label set."""
-        logits = model(batch.signals)
-        return {
-            labels: f.cross_entropy(logits[labels].float(), target, label_smoothing=self.label_smoothing)
-            for labels, target in batch.targets.items()
-        }
+    def losses(self, outputs: Outputs, batch: Batch) -> dict[str, Tensor]:
+        """Mean cross-entropy over the batch and the positions, by label set."""
+        found = {}
+        for labels in self.labels:
+            logits_BPC, target = outputs[labels].float(), batch.targets[labels]
+            if logits_BPC.ndim == 3:
+                target = target.repeat_interleave(logits_BPC.shape[1], dim=0)
+                logits_BPC = logits_BPC.flatten(0, 1)
+            found[labels] = f.cross_entropy(logits_BPC, target, label_smoothing=self.label_smoothing)
+        return found
 
-    @torch.inference_mode()
-    def predict(self, model: nn.Module, batch: Batch) -> list[Prediction]:
-        """Probabilities of each row, on the CPU."""
-        scores = {labels: logits.float().softmax(1).cpu().numpy() for labels, logits in model(batch.signals).items()}
-        return [
-            Prediction(id=id_, scores={labels: rows[row] for labels, rows in scores.items()})
-            for row, id_ in enumerate(batch.ids)
-        ]
+    def scores(self, outputs: Outputs, batch: Batch) -> dict[str, Tensor]:
+        """Softmax, averaged over positions: (B, C)."""
+        found = {labels: outputs[labels].float().softmax(-1) for labels in self.labels}
+        return {labels: rows.mean(1) if rows.ndim == 3 else rows for labels, rows in found.items()}

@@ -18,7 +18,7 @@ from safetensors.torch import save as serialise
 from torch import Tensor
 
 from slowfast_cli.models.slowfast import Recogniser
-from slowfast_cli.models.spec import Net, from_plain
+from slowfast_cli.models.spec import Net, Stage, from_plain
 from slowfast_cli.types import Seconds, Settings, WeightsError, finite
 
 FORMAT = 1
@@ -33,9 +33,12 @@ class Card:
     Attributes:
         net: The network.
         classes: Class names by label set, in the order of the outputs.
-        front_end: Settings of the log-mel it reads.
+        front_end: Settings of the log-mel it reads; empty for a network that hears nothing.
         clip_seconds: Length of the clips it was trained on.
         views: Clips over which a segment's prediction is averaged.
+        video: Settings of the frames it looks at; empty for a network that sees nothing.
+        sigmoid: Whether each class stands for itself, or one of a label set is chosen.
+        sync: Stages at which it compares sound and pictures.
         recipe: What it was trained by.
         source: Where the weights come from.
         licence: Of the weights.
@@ -48,6 +51,9 @@ class Card:
     front_end: Settings
     clip_seconds: Seconds
     views: int = 1
+    video: Mapping[str, Any] = field(default_factory=dict)
+    sigmoid: bool = False
+    sync: tuple[Stage, ...] = ()
     recipe: str = ""
     source: str = ""
     licence: str = ""
@@ -57,7 +63,7 @@ class Card:
     def model(self, *, dropout: float = 0.0, freeze_norms: str = "none") -> Recogniser:
         """A network of this kind, freshly initialised."""
         sizes = {labels: len(names) for labels, names in self.classes.items()}
-        return Recogniser(self.net, sizes, dropout=dropout, freeze_norms=freeze_norms)
+        return Recogniser(self.net, sizes, dropout=dropout, freeze_norms=freeze_norms, sync=self.sync)
 
 
 def save(path: Path, state: Mapping[str, Tensor], card: Card, *, dtype: torch.dtype = torch.float32) -> None:
@@ -124,7 +130,8 @@ def _card(path: Path, header: Mapping[str, str]) -> Card:
             raise WeightsError(f"{path}: made by a newer slowfast; upgrade to use it")
         classes = {labels: tuple(names) for labels, names in plain.pop("classes").items()}
         plain["scores"] = {key: value for key, value in plain["scores"].items() if value is not None}
-        return Card(net=from_plain(plain.pop("net")), classes=classes, notes=tuple(plain.pop("notes")), **plain)
+        notes, sync = tuple(plain.pop("notes")), tuple(plain.pop("sync", ()))
+        return Card(net=from_plain(plain.pop("net")), classes=classes, notes=notes, sync=sync, **plain)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise WeightsError(f"{path}: its header does not describe a slowfast model ({error!r})") from error
 
@@ -179,8 +186,10 @@ def load_model(path: str | Path) -> Recogniser:
         path: A ``.safetensors`` file written by slowfast, or a run folder.
 
     Returns:
-        ``model({"logmel": (B, 1, T, F)})`` gives logits by label set, ``{"label": (B, classes)}`` or
-        ``{"verb": ..., "noun": ...}``; ``model.card`` says classes and front end.
+        ``model({"logmel": (B, 1, T, F), "frames": (B, 3, T, H, W)})``, whichever the network reads, gives logits by
+        label set, ``{"label": (B, classes)}`` or ``{"verb": ..., "noun": ...}``; a detector takes
+        ``model(signals, boxes=(N, 5))`` (row of the batch, x1, y1, x2, y2 in pixels) and gives (N, classes).
+        ``model.card`` says classes, front end and frames.
 
     Raises:
         WeightsError: Not such a file.

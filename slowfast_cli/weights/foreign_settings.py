@@ -108,7 +108,7 @@ class Told:
     @property
     def sigmoid(self) -> bool:
         """Whether each class stands for itself."""
-        return self.asked("MODEL", "HEAD_ACT", "softmax") == "sigmoid"
+        return bool(self.asked("MODEL", "HEAD_ACT", "softmax") == "sigmoid")
 
     def video(self, net: Net, notes: list[str]) -> dict[str, Any]:
         """Settings of the frames, in the terms of `slowfast_cli.features.frames.FrameSettings`."""

@@ -18,7 +18,8 @@ import soundfile as sf
 import torch
 from front_end import reference
 
-from slowfast_cli.data.clips import Clips, Key, StoredRows
+from slowfast_cli.data.clips import Clips, Key
+from slowfast_cli.data.sound_clips import SoundReader, StoredRows
 from slowfast_cli.features.logmel import FrontEnd
 from slowfast_cli.media.shards import Shards
 from slowfast_cli.stages.extract import extract
@@ -44,7 +45,7 @@ def main() -> None:
         for _ in extract([corpus], folder / "shards", front_end=front_end):
             pass
         store = StoredRows(Shards(folder / "shards", front_end.settings()), front_end)
-        clips = Clips(segments, store, rate=24000, seconds=1.999, views=1)
+        clips = Clips(segments, SoundReader(store=store, seconds=1.999, views=1), views=1)
 
         def ours(index: int, epoch: int) -> None:
             clips[Key(epoch, index, -1)]

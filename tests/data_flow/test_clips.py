@@ -8,13 +8,14 @@ import tiny
 import torch
 
 from slowfast_cli.data import clips as module
-from slowfast_cli.data.clips import Clips, DecodedSamples, Key, StoredRows
+from slowfast_cli.data.clips import Clips, Key
 from slowfast_cli.data.loader import collate
+from slowfast_cli.data.sound_clips import DecodedSamples, SoundReader, StoredRows
 from slowfast_cli.features.logmel import FrontEnd, LogMel
 from slowfast_cli.media import audio
 from slowfast_cli.media.shards import Shards
 from slowfast_cli.recipe.load import load
-from slowfast_cli.stages import assemble
+from slowfast_cli.stages import prepare
 from slowfast_cli.stages.extract import extract
 from slowfast_cli.types import Corpus, DataError, Recording, Segment
 
@@ -39,13 +40,14 @@ def store(request, recording):
 
 
 def make(segments, store, *, seconds=1.0, views=2, seed=0):
-    return Clips(segments, store, rate=RATE, seconds=seconds, views=views, seed=seed)
+    return Clips(segments, SoundReader(store=store, seconds=seconds, views=views, seed=seed), views=views)
 
 
 def logmel(clip):
     """As the device sees it."""
-    prepare = assemble.prepare(load("folder", ["frontend.mels=32"]), {}, torch.device("cpu"), training=False)
-    return prepare(collate([clip])).signals["logmel"][0, 0].numpy()
+    prepared = prepare.testing(load("folder", ["frontend.mels=32"]), torch.device("cpu"))
+    (batch,) = prepared(collate([clip]))
+    return batch.signals["logmel"][0, 0].numpy()
 
 
 def test_short_segments_are_padded_with_their_last_frame(recording, store):

@@ -8,12 +8,13 @@ import pytest
 import tiny
 import torch
 
-from slowfast_cli.data.clips import Clips, DecodedSamples, Key
+from slowfast_cli.data.clips import Clips, Key
 from slowfast_cli.data.loader import Share, batches, collate, require_clips, training_keys
 from slowfast_cli.data.loader import test_keys as view_keys
+from slowfast_cli.data.sound_clips import DecodedSamples, SoundReader
 from slowfast_cli.features.logmel import FrontEnd
 from slowfast_cli.recipe.load import load
-from slowfast_cli.stages import assemble
+from slowfast_cli.stages import reading
 from slowfast_cli.types import Clip, DataError, Recording, Segment
 
 CPU = torch.device("cpu")
@@ -102,7 +103,7 @@ def four(tmp_path_factory):
         Segment(id=path.name, recording=Recording(id=path.name, path=path), targets={"label": i})
         for i, path in enumerate(paths)
     ]
-    return Clips(segments, DecodedSamples(FrontEnd()), rate=16000, seconds=0.2, views=1)
+    return Clips(segments, SoundReader(store=DecodedSamples(FrontEnd()), seconds=0.2, views=1), views=1)
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn"])
@@ -127,7 +128,7 @@ def test_an_error_in_a_worker_arrives_whole(four, tmp_path, workers):
     broken = tmp_path / "broken.wav"
     broken.write_bytes(b"no sound in here")
     segment = Segment(id="x", recording=Recording(id="x", path=broken), targets={"label": 0})
-    clips = Clips([*four.segments, segment], DecodedSamples(FrontEnd()), rate=16000, seconds=0.2, views=1)
+    clips = Clips([*four.segments, segment], four.reader, views=1)
     read = batches(clips, view_keys(5, 1, batch=4, share=Share()), workers=workers, device=CPU)
     assert next(read).ids == tuple(each.id for each in four.segments)
     with pytest.raises(DataError) as error:
@@ -150,5 +151,5 @@ def test_workers_are_one_a_core_that_this_process_may_use(monkeypatch):
     for cores, world, count in ((1, 1, 1), (3, 1, 3), (64, 1, 8), (64, 16, 4), (2, 4, 1)):
         monkeypatch.setattr("os.sched_getaffinity", lambda pid, cores=cores: set(range(cores)), raising=False)
         monkeypatch.setenv("LOCAL_WORLD_SIZE", str(world))
-        assert assemble.workers(recipe) == count
-    assert assemble.workers(load("vggsound", ["data.workers=3"])) == 3
+        assert reading.workers(recipe) == count
+    assert reading.workers(load("vggsound", ["data.workers=3"])) == 3

@@ -10,8 +10,9 @@ import soundfile
 import torch
 
 from slowfast_cli.data import views
-from slowfast_cli.data.clips import Clips, DecodedSamples, Key, StoredRows
+from slowfast_cli.data.clips import Clips, Key
 from slowfast_cli.data.loader import collate
+from slowfast_cli.data.sound_clips import DecodedSamples, SoundReader, StoredRows
 from slowfast_cli.data.views import clip_samples, cut, spread, windows
 from slowfast_cli.features.logmel import FrontEnd, LogMel
 from slowfast_cli.media import audio
@@ -45,13 +46,8 @@ def segment_of(row, folder):
 
 
 def clips_of(row, store, folder):
-    return Clips(
-        [segment_of(row, folder)],
-        store,
-        rate=RATES[row["loader"]],
-        seconds=SECONDS[row["loader"]],
-        views=row["num_clips"],
-    )
+    reader = SoundReader(store=store, seconds=SECONDS[row["loader"]], views=row["num_clips"])
+    return Clips([segment_of(row, folder)], reader, views=row["num_clips"])
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,118 @@
+"""Clips of sound: cuts in samples, out of shards or decoded, with the arithmetic of the reference (ASF Sec. 4.2).
+
+Shapes: N samples, T frames, F mel bands.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import Protocol
+
+import numpy as np
+
+from slowfast_cli.data.clips import Key, Piece
+from slowfast_cli.data.views import Cut, clip_samples, cut, spread
+from slowfast_cli.features.logmel import FrontEnd
+from slowfast_cli.media import audio
+from slowfast_cli.media.shards import Shards
+from slowfast_cli.types import Recording, Seconds, Segment
+
+
+class Store(Protocol):
+    """Where a clip's signal comes from."""
+
+    @property
+    def front_end(self) -> FrontEnd:
+        """The log-mel's settings."""
+
+    def samples(self, recording: Recording) -> int:
+        """Length of a recording in samples at the front end's rate."""
+
+    def signals(self, recording: Recording, where: Cut, clip: int) -> dict[str, np.ndarray]:
+        """The signal of a cut; ``clip`` is the samples of a whole clip."""
+
+
+@dataclass(frozen=True)
+class StoredRows:
+    """Log-mel rows out of shards: those nearest to the cut, with the true sound beyond its ends in their windows."""
+
+    shards: Shards
+    front_end: FrontEnd
+
+    @cached_property
+    def failures(self) -> dict[str, str]:
+        """Why recordings are not in the shards, by id."""
+        return {failure.id: failure.reason for failure in self.shards.failures}
+
+    def samples(self, recording: Recording) -> int:
+        """Length of a recording in samples, from the shard's index."""
+        return round(self.shards.seconds(recording.id) * self.front_end.rate)
+
+    def signals(self, recording: Recording, where: Cut, clip: int) -> dict[str, np.ndarray]:
+        """``logmel`` (1, T, F), the last row repeated up to a whole clip."""
+        first = round(where.first / self.front_end.hop)
+        last = min(first + self.front_end.frames(where.count), self.shards.rows(recording.id))
+        first = min(first, last - 1)
+        rows_TF = self.shards.read(recording.id, first, last - first)
+        missing = self.front_end.frames(clip - 1) - len(rows_TF)
+        return {"logmel": np.pad(rows_TF, ((0, missing), (0, 0)), mode="edge")[None]}
+
+
+@dataclass(frozen=True)
+class DecodedSamples:
+    """Samples out of the media; the device computes the log-mel of exactly the clip."""
+
+    front_end: FrontEnd
+
+    def samples(self, recording: Recording) -> int:
+        """Length of a recording in samples, from its header."""
+        return round(_seconds(recording) * self.front_end.rate)
+
+    def signals(self, recording: Recording, where: Cut, clip: int) -> dict[str, np.ndarray]:
+        """``samples`` (N,), zeros up to a whole clip, and ``true_frames`` (), how many frames are true."""
+        found_N = audio.read(recording, rate=self.front_end.rate, first=where.first, count=where.count)
+        return {
+            "samples": np.pad(found_N, (0, clip - 1 - len(found_N))),
+            "true_frames": np.array(self.front_end.frames(len(found_N)), np.int64),
+        }
+
+
+@lru_cache(maxsize=1 << 16)  # a file is opened for its length once, not for every clip of it
+def _seconds(recording: Recording) -> Seconds:
+    return audio.probe(recording).seconds
+
+
+@dataclass(frozen=True, kw_only=True)
+class SoundReader:
+    """Reads clips of sound.
+
+    Attributes:
+        store: Where the signals are.
+        seconds: Length of a clip.
+        views: Test clips of a segment.
+        seed: Of the random crops.
+    """
+
+    store: Store
+    seconds: Seconds
+    views: int
+    seed: int = 0
+
+    def read(self, segment: Segment, key: Key) -> Piece:
+        """The clip that a key names."""
+        rate = self.store.front_end.rate
+        clip = clip_samples(self.seconds, rate)
+        first = round(segment.start * rate)
+        end = max(self.store.samples(segment.recording), first + 1)
+        if segment.stop is not None:  # it may lie past the end of the recording
+            end = min(end, round(segment.stop * rate))
+        where = cut(first, end - first, clip, self._start(key, end - first, clip))
+        signals = self.store.signals(segment.recording, where, clip)
+        return Piece(signals=signals, start=where.first / rate, stop=(where.first + where.count) / rate)
+
+    def _start(self, key: Key, size: int, clip: int) -> float:
+        if key.view >= 0:
+            return spread(size, clip, self.views)[key.view]
+        draw = np.random.default_rng((self.seed, key.epoch, key.segment))
+        return float(draw.uniform(0, max(size - clip, 0)))

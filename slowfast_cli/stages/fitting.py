@@ -1,0 +1,55 @@
+"""Whether weights go with a recipe: the same classes, sound and frames."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from slowfast_cli.features.logmel import FrontEnd
+from slowfast_cli.recipe.schema import Recipe
+from slowfast_cli.stages import assemble
+from slowfast_cli.types import Corpus, WeightsError
+from slowfast_cli.weights.file import Card
+
+OF_TRAINING = ("jitter", "flip")  # frames are tested alike whatever they were trained on
+
+
+def require_fit(card: Card, recipe: Recipe, found: Corpus, weights: Path) -> None:
+    """Refuse weights that were made for something else.
+
+    Raises:
+        WeightsError: They were; the text says for what.
+    """
+    for labels, names in found.classes.items():
+        theirs = card.classes.get(labels, ())
+        if theirs != names:
+            at = next(
+                (i for i, (a, b) in enumerate(zip(theirs, names, strict=False)) if a != b), min(len(theirs), len(names))
+            )
+            raise WeightsError(
+                f"{weights}: made for other classes: label set {labels!r} has {len(theirs)} there, {len(names)} in "
+                f"{found.name}, and they part at index {at}: evaluate with the recipe of the weights ({card.recipe})"
+            )
+    frames = assemble.frame_settings(recipe)
+    if frames is None and card.clip_seconds != recipe.data.clip_seconds:
+        raise WeightsError(
+            f"{weights}: trained on clips of {card.clip_seconds:g} s, the recipe has {recipe.data.clip_seconds:g}: "
+            f"evaluate with data.clip_seconds={card.clip_seconds:g}"
+        )
+    if "logmel" in card.net.signals:
+        _require_same(weights, "frontend", vars(FrontEnd(**card.front_end)), vars(assemble.front_end(recipe)))  # type: ignore[arg-type]
+    if "frames" in card.net.signals:
+        if frames is None:
+            raise WeightsError(f"{weights}: looks at frames, and the recipe has no `video` section: use its own recipe")
+        _require_same(weights, "video", card.video, frames.settings())
+
+
+def _require_same(weights: Path, section: str, made: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    names = [name for name in wanted if name not in OF_TRAINING and made.get(name) != wanted[name]]
+    if names:
+        differs = "; ".join(f"{section}.{name} {made.get(name)}, the recipe has {wanted[name]}" for name in names)
+        raise WeightsError(
+            f"{weights}: trained with {differs}: use the weights' own, as "
+            + " ".join(f"{section}.{name}={made.get(name)}" for name in names)
+        )

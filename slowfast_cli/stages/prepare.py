@@ -1,0 +1,110 @@
+"""What happens to a batch on the device before the network sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from slowfast_cli.features import frames as pictures
+from slowfast_cli.features.augment import Augment, mix
+from slowfast_cli.features.logmel import LogMel, repeat_last
+from slowfast_cli.recipe.schema import Recipe
+from slowfast_cli.stages import assemble
+from slowfast_cli.tasks.avsync import paired
+from slowfast_cli.tasks.rotation import LABELS, TURNS, quarters_of
+from slowfast_cli.types import Batch, Signals
+
+Training = Callable[[Batch, int, float], Batch]  # batch, steps done, share of the training done
+Testing = Callable[[Batch], Iterator[Batch]]
+
+
+def training(recipe: Recipe, device: torch.device) -> Training:
+    """Log-mel of samples, augmentation, frames cut at random, DropPathway, sound that does not belong.
+
+    What is drawn comes from torch's generator; whether a step drops the sound, from the seed and the step alone, so
+    that all processes and all parts of a batch do the same.
+    """
+    sounds = _sounds(recipe, device)
+    settings = recipe.augment
+    augment = Augment(**settings.model_dump(exclude={"mix"}))
+    seen = assemble.frame_settings(recipe)
+
+    def prepared(batch: Batch, step: int, done: float) -> Batch:
+        batch = replace(batch, signals=sounds(batch.signals))
+        if "logmel" in batch.signals:
+            batch = replace(batch, signals={**batch.signals, "logmel": augment(batch.signals["logmel"])})
+        if settings.mix:
+            mixed, targets = mix(batch.signals["logmel"], batch.targets, assemble.heads(recipe), settings.mix)
+            batch = replace(batch, signals={**batch.signals, "logmel": mixed}, targets=targets)
+        if seen is not None and "frames" in batch.signals:
+            batch = _cut(batch, pictures.random_cut(batch.signals["sizes"].cpu(), seen), seen)
+        if recipe.task == "rotation":
+            quarters = torch.randint(len(TURNS), (len(batch),))
+            batch = replace(batch, targets={LABELS: quarters.to(device)})
+            batch = replace(batch, signals=pictures.rotated(batch.signals, quarters))
+        if "heard" in batch.signals and np.random.default_rng((recipe.seed, step)).random() < recipe.model.drop_pathway:
+            batch = replace(batch, signals={**batch.signals, "heard": torch.zeros_like(batch.signals["heard"])})
+        hard = recipe.sync.hard if recipe.sync and done >= recipe.sync.hard_from else 0.0
+        return replace(batch, signals=_compared(batch.signals, hard))
+
+    return prepared
+
+
+def testing(recipe: Recipe, device: torch.device) -> Testing:
+    """Log-mel of samples, and one batch for each crop of the frames."""
+    sounds = _sounds(recipe, device)
+    seen = assemble.frame_settings(recipe)
+    hard = 1.0 if recipe.sync and recipe.sync.test == "hard" else 0.0
+
+    def prepared(batch: Batch) -> Iterator[Batch]:
+        batch = replace(batch, signals=_compared(sounds(batch.signals), hard))
+        if seen is None or "frames" not in batch.signals:
+            yield batch
+            return
+        for crop in range(max(seen.crops, 1)):
+            view = _cut(batch, pictures.test_cut(batch.signals["sizes"].cpu(), seen, crop), seen)
+            if recipe.task == "rotation":
+                quarters = torch.tensor([quarters_of(id_) for id_ in batch.ids])
+                view = replace(view, signals=pictures.rotated(view.signals, quarters))
+            yield view
+
+    return prepared
+
+
+def _sounds(recipe: Recipe, device: torch.device) -> Callable[[Signals], Signals]:
+    log_mel = LogMel(assemble.front_end(recipe)).to(device)
+
+    def prepared(signals: Signals) -> Signals:
+        signals = dict(signals)
+        if "samples" in signals:
+            signals["logmel"] = repeat_last(log_mel(signals.pop("samples")), signals.pop("true_frames"))
+        for name in ("logmel", "shifted"):
+            if f"{name}_samples" in signals:
+                rows_BR = signals.pop(f"{name}_rows")
+                whole_B1TF = log_mel(signals.pop(f"{name}_samples"))
+                signals[name] = torch.take_along_dim(whole_B1TF, rows_BR[:, None, :, None], dim=2)
+            if name in signals and "heard" in signals:  # clips without sound have a log-mel of zeros
+                signals[name] = signals[name] * signals["heard"][:, None, None, None]
+        return signals
+
+    return prepared
+
+
+def _cut(batch: Batch, cut: pictures.Cut, settings: pictures.FrameSettings) -> Batch:
+    signals = dict(batch.signals)
+    sizes_B2 = signals.pop("sizes").cpu()
+    signals["frames"] = pictures.sampled(signals["frames"], sizes_B2, cut, settings)
+    boxes: Tensor | None = None if batch.boxes is None else pictures.placed(batch.boxes, cut)
+    return replace(batch, signals=signals, boxes=boxes)
+
+
+def _compared(signals: Signals, hard: float) -> Signals:
+    """Put sound that does not belong behind the sound that does, where a clip brought another stretch of its own."""
+    if "shifted" not in signals:
+        return signals
+    rest = {name: value for name, value in signals.items() if name != "shifted"}
+    return {**rest, "logmel": paired(signals["logmel"], signals["shifted"], hard=hard)}

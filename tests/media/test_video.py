@@ -1,0 +1,286 @@
+"""Reading pictures: exactly those on screen, for every container, codec and clock; and files that hurt."""
+
+import json
+from itertools import product
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import rendered
+from boxes import hide_first
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from slowfast_cli.media import audio, video, video_stream
+from slowfast_cli.media.rgb import Converter
+from slowfast_cli.types import Recording
+
+TESTS = Path(__file__).parents[1]
+VIDEOS = TESTS / "data" / "video"
+REAL = sorted(path.name for path in VIDEOS.iterdir() if path.suffix in (".mp4", ".mkv"))
+
+
+def recording(path, **more):
+    return Recording(id="x", path=Path(path), **more)
+
+
+def numbers(path, **clip):
+    return [rendered.number_of(pixels) for pixels in video.read(recording(path), **clip).pixels]
+
+
+def on_screen(times, *, start, span, count, close=1e-4):
+    """Which frames a clip shows: by looking through all of them for each moment."""
+    begin = start
+    if start > 0:
+        begin = next((time for time in times if time >= start - close), times[-1])
+    moments = [begin + span * j / max(1, count - 1) for j in range(count)]
+    return [max([i for i, time in enumerate(times) if time <= moment + close], default=0) for moment in moments]
+
+
+# Exact frames
+
+
+@pytest.fixture(scope="module")
+def decoded_once():
+    """By file: when each frame is shown, in seconds from the first, and its picture, small."""
+    found = {}
+    for name in REAL:
+        with av.open(str(VIDEOS / name)) as container:
+            stream = container.streams.best("video")
+            frames = [(frame.time, frame) for frame in container.decode(stream)]
+            pixels = [
+                frame.to_ndarray(format="rgb24", width=96, height=64, interpolation="AREA") for _, frame in frames
+            ]
+            found[name] = [time - frames[0][0] for time, _ in frames], np.stack(pixels)
+    return found
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_real_files_give_the_pictures_on_screen(name, decoded_once, monkeypatch):
+    monkeypatch.setattr(video, "fitted", lambda width, height, short_side: (96, 64))
+    times, pixels = decoded_once[name]
+    rng = np.random.default_rng(0)
+    starts = [-0.3, 0.0, times[1], times[-1], times[-1] + 5, *rng.uniform(0, times[-1], 6), *rng.choice(times, 4)]
+    for start, (span, count) in product(starts, ((0.0, 1), (0.7, 5), (64 / 30, 8))):
+        clip = video.read(recording(VIDEOS / name), start=start, span=span, count=count)
+        wanted = on_screen(times, start=start, span=span, count=count)
+        assert clip.times == pytest.approx([times[i] for i in wanted], abs=1e-6), (start, span)
+        assert np.array_equal(clip.pixels, pixels[wanted]), (start, span)
+
+
+def test_pictures_of_real_files_differ_so_that_the_test_above_tells(decoded_once):
+    for name, (_, pixels) in decoded_once.items():
+        differing = sum(not np.array_equal(one, other) for one, other in zip(pixels[1:], pixels[:-1], strict=True))
+        assert differing > 0.6 * len(pixels), name
+
+
+IRREGULAR = list(np.cumsum(np.random.default_rng(3).uniform(0.012, 0.09, 100)))
+RENDERED = {
+    "h264.mp4": {},
+    "no-b.mp4": {"bframes": 0, "gop": 12},
+    "pyramid.mp4": {"bframes": 7, "gop": 48, "options": {"preset": "slow"}},
+    "open-gop.mp4": {"options": {"x264-params": "keyint=25:min-keyint=25:open-gop=1:bframes=3:b-adapt=0:scenecut=0"}},
+    "h264.mkv": {},
+    "30000-1001.mkv": {"fps": 30000 / 1001},
+    "irregular.mp4": {"times": IRREGULAR},
+    "irregular.mkv": {"times": IRREGULAR},
+    "irregular.ts": {"times": IRREGULAR},
+    "from-5s.mkv": {"times": [5 + i / 25 for i in range(100)]},
+    "h265.mp4": {"codec": "libx265"},
+    "h265.mkv": {"codec": "libx265", "bframes": 4},
+    "av1.mp4": {"codec": "libsvtav1"},
+    "av1.webm": {"codec": "libsvtav1"},
+    "vp9.webm": {"codec": "libvpx-vp9", "options": {"cpu-used": "8", "deadline": "realtime"}},
+    "h264.mov": {"fps": 50},
+    "h264.ts": {"tone_hz": 300},
+    "h264.flv": {},
+    "h264.avi": {},
+    "mpeg4.avi": {"codec": "mpeg4"},
+    "mpeg2.mpg": {"codec": "mpeg2video"},
+    "mpeg2.ts": {"codec": "mpeg2video"},
+    "wmv.wmv": {"codec": "msmpeg4v2", "bframes": 0},
+    "lossless.mkv": {"codec": "ffv1", "gop": 1},
+    "gbr.mkv": {"codec": "libx264rgb", "pix_fmt": "rgb24"},
+    "interlaced.mp4": {"options": {"flags": "+ilme+ildct", "x264-params": "interlaced=1:threads=1"}},
+    "fragmented.mp4": {"container": {"movflags": "frag_keyframe+empty_moov"}},
+    "stream-ends-late.mkv": {"tone_hz": 200, "sound_at": 2.0},
+}
+
+
+@pytest.mark.parametrize("name", RENDERED)
+def test_every_container_and_codec_shows_the_frame_of_the_moment(name, tmp_path):
+    how = {"frames": 100} | RENDERED[name]
+    path = rendered.numbered(tmp_path / name, **how)
+    fps = how.get("fps", 30)
+    times = [time - how["times"][0] for time in how["times"]] if "times" in how else [i / fps for i in range(100)]
+    rough = path.suffix in (".mkv", ".webm", ".flv")  # they count in milliseconds
+    times = [round(time, 3) if rough else time for time in times]
+    assert video.probe(recording(path)).seconds == pytest.approx(times[-1] + 1 / 30, abs=0.1)
+    assert video.probe(recording(path)).frames == pytest.approx(100, abs=1)
+    for start, (span, count) in product((-0.25, 0.0, 0.51, 1.0, 2.0, 2.17, 3.1, 60.0), ((0.0, 1), (1.05, 7))):
+        wanted = on_screen(times, start=start, span=span, count=count, close=0.00051 if rough else 0.0001)
+        assert numbers(path, start=start, span=span, count=count) == wanted, (start, span)
+
+
+CLIPS = json.loads((TESTS / "reference" / "features" / "avslowfast_clips.json").read_text())
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv", "avi", "pictures"])
+@pytest.mark.parametrize("case", CLIPS["cases"])
+def test_frames_are_those_of_avslowfast(case, suffix, tmp_path_factory):
+    told = CLIPS["cases"][case]
+    fps, total = told["video_fps"], told["video_frames"]
+    length = (
+        CLIPS["settings"]["num_frames"] * CLIPS["settings"]["sampling_rate"] * fps / CLIPS["settings"]["target_fps"]
+    )
+    index, clips = told["clip_index"], told["clips"]
+    start = max(0, total - length) * (told["random_numbers"][0] if index < 0 else index / clips)
+    path = tmp_path_factory.getbasetemp() / f"golden-{fps}-{total}.{suffix}"
+    if not path.exists():
+        (rendered.folder if suffix == "pictures" else rendered.numbered)(path, fps=fps, frames=total)
+    clip = video.read(
+        recording(path, fps=fps if suffix == "pictures" else None), start=start / fps, span=(length - 1) / fps, count=32
+    )
+    assert [rendered.number_of(pixels) for pixels in clip.pixels] == told["frame_numbers"]
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    steps=st.lists(st.integers(1, 5000), min_size=1, max_size=40),
+    start=st.floats(-1, 5),
+    span=st.floats(0, 4),
+    count=st.integers(1, 12),
+)
+def test_any_clock_gives_the_frame_of_the_moment(steps, start, span, count):
+    times = [float(time) for time in np.cumsum([0, *steps]) / 1000]
+    taken = []
+    frames = ((time, index) for index, time in enumerate(times) if not taken.append(index))
+    picks = list(video.picked(frames, start=start, span=span, count=count))
+    assert [index for _, index in picks] == on_screen(times, start=start, span=span, count=count)
+    assert all(times[index] == time for time, index in picks)
+    assert len(taken) <= max(index for _, index in picks) + 2  # no more than the frame that ends the last one
+
+
+def test_the_example_in_the_docstring_holds():
+    frames = [(0.0, "a"), (1.0, "b"), (2.0, "c"), (3.0, "d")]
+    assert [name for _, name in video.picked(frames, start=0.5, span=2, count=3)] == ["b", "c", "d"]
+
+
+# What is decoded
+
+
+@pytest.fixture
+def decoded(monkeypatch):
+    """Grows with each frame decoded."""
+    found, decode = [], video_stream.VideoStream._frames_of
+
+    def counted(self, packet):
+        frames = decode(self, packet)
+        found.extend(frames or ())
+        return frames
+
+    monkeypatch.setattr(video_stream.VideoStream, "_frames_of", counted)
+    return found
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv", "ts"])
+def test_only_from_the_keyframe_before_to_the_last_frame_wanted(suffix, tmp_path, decoded):
+    path = rendered.numbered(tmp_path / f"x.{suffix}", frames=300, gop=30)
+    video.probe(recording(path))
+    assert len(decoded) <= 3
+    decoded.clear()
+    assert numbers(path, start=200 / 30, span=10 / 30, count=3) == [200, 205, 210]
+    assert len(decoded) <= 210 - 180 + 1 + 5  # frames of the group before it, and those the decoder holds back
+    decoded.clear()
+    assert numbers(path, start=0, span=0.1, count=2) == [0, 3]
+    assert len(decoded) <= 3 + 1 + 5
+
+
+def test_a_seek_that_lands_after_the_start_is_tried_further_back_and_then_not_trusted(tmp_path, monkeypatch):
+    path = rendered.numbered(tmp_path / "x.mp4", frames=200, gop=20)
+    seek, landings = video_stream.VideoStream._sought, []
+
+    def late(self, tick, by=1.7):
+        landings.append(tick)
+        return seek(self, tick + round(by / self.tick))
+
+    monkeypatch.setattr(video_stream.VideoStream, "_sought", late)
+    assert numbers(path, start=5, span=0.5, count=2) == [150, 165]
+    assert len(landings) == 1 + 2 + 1  # the probe's; 0, 1 and 4 s before the start
+    monkeypatch.setattr(video_stream.VideoStream, "_sought", lambda self, tick: late(self, tick, by=1e3))
+    assert numbers(path, start=4, span=0.5, count=2) == [120, 135]
+
+
+def test_a_repeated_picture_is_converted_once(tmp_path, monkeypatch):
+    path = rendered.numbered(tmp_path / "x.mp4", frames=10)
+    convert, converted = Converter.rgb, []
+    monkeypatch.setattr(Converter, "rgb", lambda self, frame: converted.append(frame.pts) or convert(self, frame))
+    assert numbers(path, start=-1, span=3, count=31) == [0] * 11 + [3, 6] + [9] * 18
+    assert len(converted) == 4
+
+
+def test_what_a_clip_cannot_be_is_said(tmp_path):
+    path = rendered.numbered(tmp_path / "x.mp4", frames=3)
+    for wrong in ({"count": 0, "span": 1}, {"count": 2, "span": -1}):
+        with pytest.raises(ValueError, match="count"):
+            video.read(recording(path), start=0, **wrong)
+
+
+# Clocks
+
+
+def test_an_edit_list_moves_the_first_frame_and_the_clock(tmp_path):
+    path = rendered.numbered(tmp_path / "x.mp4", frames=120, gop=30, tone_hz=300)
+    hide_first(path, 50 / 30)
+    probe = video.probe(recording(path))
+    assert probe.seconds == pytest.approx(70 / 30, abs=0.01)
+    assert probe.fps == pytest.approx(30)
+    assert probe.frames == pytest.approx(70, abs=1)
+    assert numbers(path, start=0, span=0.5, count=2) == [50, 65]
+    assert numbers(path, start=1.5, span=0.5, count=2) == [95, 110]
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv", "ts", "mov"])
+@pytest.mark.parametrize(("sound_at", "first"), [(0.0, 0.0), (0.7, 0.0), (1.0, 1.4)])
+def test_sound_starts_where_its_first_sample_is_heard(suffix, sound_at, first, tmp_path):
+    silence = np.zeros(rendered.RATE, np.float32)
+    silence[rendered.RATE // 2 :] = rendered.tone(0.5, 1000)
+    path = rendered.numbered(
+        tmp_path / f"x.{suffix}",
+        frames=40,
+        times=[first + i / 30 for i in range(40)],
+        sound=silence,
+        sound_at=sound_at,
+    )
+    probe = video.probe(recording(path))
+    samples = audio.read(recording(path), rate=rendered.RATE)
+    onset = np.flatnonzero(np.abs(samples) > 0.1)[0] / rendered.RATE
+    assert probe.sound
+    assert onset + probe.sound_starts == pytest.approx(sound_at + 0.5 - first, abs=0.002)
+
+
+def test_sound_from_another_file_is_on_its_own_clock(tmp_path):
+    path = rendered.numbered(tmp_path / "x.mp4", frames=3)
+    assert not video.probe(recording(path)).sound
+    probe = video.probe(recording(path, sound=TESTS / "data" / "rain.wav", sound_start=2.5))
+    assert (probe.sound, probe.sound_starts) == (True, -2.5)
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_probes_agree_with_the_decoded_file(name, decoded_once):
+    times, _ = decoded_once[name]
+    probe = video.probe(recording(VIDEOS / name))
+    assert probe.frames == len(times)
+    assert probe.fps == pytest.approx(1 / np.diff(times).mean(), rel=1e-3)
+    assert probe.seconds == pytest.approx(times[-1] + 1 / probe.fps, abs=1e-6)
+    assert probe.sound == (name == "nasa_13013.mp4")
+    assert probe.codec == {"av1_video.mkv": "libdav1d", "h265_video.mp4": "hevc"}.get(name, "h264")
+
+
+@pytest.fixture(autouse=True)
+def _forget():
+    """Files of one name hold other things in the next test."""
+    yield
+    video._facts.cache_clear()
+    video.probe.cache_clear()

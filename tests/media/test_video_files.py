@@ -1,0 +1,397 @@
+"""Pictures as they are shown (colours, turned, scaled), folders of them, and files that hurt."""
+
+import errno
+import os
+import shutil
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import rendered
+from boxes import turn_picture
+
+from slowfast_cli.media import video, video_facts
+from slowfast_cli.media.rgb import fitted
+from slowfast_cli.types import BrokenMediaError, Recording
+
+DATA = Path(__file__).parents[1] / "data"
+VIDEOS = DATA / "video"
+
+
+def recording(path, **more):
+    return Recording(id="x", path=Path(path), **more)
+
+
+def first(path, **more):
+    return video.read(recording(path), start=0, span=0, count=1, **more).pixels[0]
+
+
+def broken(path, *, start=0.0, **more):
+    """What is said of a file that is not read."""
+    with pytest.raises(BrokenMediaError) as told:
+        video.read(recording(path, **more), start=start, span=0.2, count=3)
+    return str(told.value)
+
+
+@pytest.fixture(autouse=True)
+def _forget():
+    """Files of one name hold other things in the next test."""
+    yield
+    video._facts.cache_clear()
+    video.probe.cache_clear()
+
+
+# Colours
+
+
+def planes_to_rgb(frame):
+    """RGB from the decoded planes, by the formulas of ITU-R BT.601 and BT.709."""
+    bits = 10 if "10le" in frame.format.name else 8
+    kind = np.uint16 if bits == 10 else np.uint8
+    y, u, v = (np.frombuffer(bytes(plane), kind).reshape(plane.height, -1)[:, : plane.width] for plane in frame.planes)
+    y, u, v = (
+        plane.astype(float) / (1 << (bits - 8))
+        for plane in (y, u.repeat(2, 0).repeat(2, 1), v.repeat(2, 0).repeat(2, 1))
+    )
+    full = frame.color_range == 2
+    y, u, v = (
+        (y / 255, (u - 128) / 255, (v - 128) / 255) if full else ((y - 16) / 219, (u - 128) / 224, (v - 128) / 224)
+    )
+    red, blue = (0.2126, 0.0722) if frame.colorspace == 1 else (0.299, 0.114)
+    r, b = y + 2 * (1 - red) * v, y + 2 * (1 - blue) * u
+    return np.clip(np.stack([r, (y - red * r - blue * b) / (1 - red - blue), b], -1) * 255, 0, 255)
+
+
+def patches(pixels, size=8):
+    """Means over squares: where in a square its colour lies is a matter of taste."""
+    height, width = (side // size * size for side in pixels.shape[:2])
+    return pixels[:height, :width].astype(float).reshape(height // size, size, width // size, size, 3).mean((1, 3))
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in VIDEOS.iterdir() if path.suffix in (".mp4", ".mkv")))
+def test_colours_are_those_of_the_planes(name):
+    with av.open(str(VIDEOS / name)) as container:
+        frame = next(container.decode(container.streams.best("video")))
+        wanted = planes_to_rgb(frame)
+    off = np.abs(patches(first(VIDEOS / name)) - patches(wanted))
+    flat = (patches(wanted**2) - patches(wanted) ** 2).max(-1) < 9  # at edges, half the resolution of colour blurs it
+    assert flat.mean() > 0.1
+    assert np.quantile(off[flat], 0.9) < 3
+    assert np.median(off) < 1.2
+
+
+def test_colours_would_be_wrong_in_another_space_or_range():
+    with av.open(str(VIDEOS / "bt709_full_range.mp4")) as container:
+        frame = next(container.decode(video=0))
+        assert (frame.colorspace, frame.color_range) == (1, 2)
+        frame.colorspace, frame.color_range = 5, 1
+        off = patches(first(VIDEOS / "bt709_full_range.mp4")) - patches(planes_to_rgb(frame))
+    assert np.abs(off).mean() > 5
+
+
+@pytest.mark.parametrize("codec", ["libx264", "libx265", "libsvtav1"])
+def test_colours_come_back_after_coding(codec, tmp_path):
+    colours = [(230, 40, 30), (30, 200, 60), (40, 60, 220), (128, 128, 128), (250, 250, 250), (5, 5, 5)]
+    starts = rendered.bars(tmp_path / "x.mp4", colours, each=0.2, codec=codec)
+    for colour, start in zip(colours, starts, strict=True):
+        pixels = video.read(recording(tmp_path / "x.mp4"), start=start, span=0.1, count=2).pixels
+        assert np.abs(pixels.astype(float) - colour).max() < 8
+
+
+@pytest.mark.parametrize("space", [0, 3, 8])
+def test_colour_spaces_that_say_nothing_are_read_as_bt601(space, tmp_path):
+    path = rendered.numbered(tmp_path / "x.mp4", frames=2)
+    with av.open(str(path)) as container:
+        frame = next(container.decode(video=0))
+        wanted = video.Converter(96, 64).rgb(frame)
+        frame.colorspace = space
+        assert np.array_equal(video.Converter(96, 64).rgb(frame), wanted)
+
+
+# As shown
+
+TURNS = {  # a, b, c, d of the display matrix, and what it does
+    "upright": ((1, 0, 0, 1), lambda pixels: pixels),
+    "clockwise": ((0, 1, -1, 0), lambda pixels: np.rot90(pixels, -1)),
+    "counterclockwise": ((0, -1, 1, 0), lambda pixels: np.rot90(pixels, 1)),
+    "upside down": ((-1, 0, 0, -1), lambda pixels: np.rot90(pixels, 2)),
+    "mirrored": ((-1, 0, 0, 1), lambda pixels: pixels[:, ::-1]),
+    "transposed": ((0, 1, 1, 0), lambda pixels: pixels.transpose(1, 0, 2)),
+}
+
+
+@pytest.mark.parametrize("how", TURNS)
+@pytest.mark.parametrize("short_side", [None, 32])
+def test_pictures_are_turned_as_the_camera_was(how, short_side, tmp_path):
+    matrix, turned = TURNS[how]
+    path = rendered.numbered(tmp_path / "x.mp4", frames=3, first=0xBEEF)
+    stored = first(path, short_side=short_side)
+    turn_picture(path, *matrix)
+    video._facts.cache_clear()
+    video.probe.cache_clear()
+    shown = first(path, short_side=short_side)
+    probe = video.probe(recording(path))
+    assert np.array_equal(shown, turned(stored))
+    assert (probe.width, probe.height) == turned(np.zeros((64, 96, 3))).shape[1::-1]
+    with av.open(str(path)) as container:  # PyAV's own reading of the matrix, where it is a rotation
+        angle = next(container.decode(video=0)).rotation
+    assert how not in ("clockwise", "counterclockwise", "upright") or np.array_equal(
+        shown, np.rot90(stored, angle // 90)
+    )
+
+
+@pytest.mark.parametrize(
+    ("size", "short_side", "wanted"),
+    [
+        ((340, 256), 128, (170, 128)),
+        ((256, 340), 128, (128, 170)),
+        ((340, 256), 256, (340, 256)),
+        ((340, 256), 512, (340, 256)),
+        ((340, 256), None, (340, 256)),
+        ((1920, 1080), 256, (455, 256)),
+        ((100, 100), 33, (33, 33)),
+    ],
+)
+def test_pictures_are_only_ever_scaled_down(size, short_side, wanted, tmp_path):
+    assert fitted(*size, short_side) == wanted
+    if max(size) < 400:
+        path = rendered.numbered(tmp_path / "x.mp4", frames=2, size=size, first=0x1234)
+        pixels = first(path, short_side=short_side)
+        assert pixels.shape == (wanted[1], wanted[0], 3)
+        assert rendered.number_of(pixels) == 0x1234
+
+
+def test_scaling_does_not_alias(tmp_path):
+    stripes = np.zeros((256, 256, 3), np.uint8)
+    stripes[:, ::2] = 255
+    path = tmp_path / "x.mkv"
+    rendered.write(path, [stripes] * 2, codec="ffv1", pix_fmt="yuv444p", gop=1)
+    assert np.abs(first(path, short_side=60).astype(float) - 127).max() < 12
+
+
+def test_pictures_that_change_size_on_the_way_keep_the_first_one_s(tmp_path):
+    for index, size in enumerate(((96, 64), (192, 128))):
+        rendered.numbered(tmp_path / f"{index}.ts", frames=20, first=20 * index, size=size)
+    (tmp_path / "x.h264.ts").write_bytes(b"".join((tmp_path / f"{index}.ts").read_bytes() for index in (0, 1)))
+    assert first(tmp_path / "x.h264.ts").shape == (64, 96, 3)
+
+
+# Streams
+
+
+def test_the_default_of_two_video_streams_is_shown():
+    assert video.probe(recording(VIDEOS / "nasa_13013.mp4")).width == 480
+
+
+def test_a_cover_is_not_the_video(tmp_path):
+    path = tmp_path / "x.mp4"
+    with av.open(str(path), "w") as out:
+        cover = out.add_stream("mjpeg", rate=1)
+        cover.width, cover.height, cover.pix_fmt = 640, 480, "yuvj420p"
+        cover.disposition = av.stream.Disposition.attached_pic
+        film = out.add_stream("libx264", rate=30, options={"x264-params": "threads=1"})
+        film.width, film.height, film.pix_fmt = 96, 64, "yuv420p"
+        out.mux(cover.encode(av.VideoFrame.from_ndarray(np.zeros((480, 640, 3), np.uint8), format="rgb24")))
+        out.mux(cover.encode(None))
+        for index in range(10):
+            frame = av.VideoFrame.from_ndarray(rendered.picture_of(index), format="rgb24")
+            frame.pts, frame.time_base = index, Fraction(1, 30)
+            out.mux(film.encode(frame))
+        out.mux(film.encode(None))
+    assert len(av.open(str(path)).streams.video) == 2
+    assert first(path).shape == (64, 96, 3)
+
+
+def test_a_sound_with_a_cover_has_no_video(tmp_path):
+    path = tmp_path / "x.m4a"
+    with av.open(str(path), "w", format="mp4") as out:
+        cover = out.add_stream("mjpeg", rate=1)
+        cover.width, cover.height, cover.pix_fmt = 64, 48, "yuvj420p"
+        cover.disposition = av.stream.Disposition.attached_pic
+        sound = out.add_stream("aac", rate=rendered.RATE, layout="mono")
+        out.mux(cover.encode(av.VideoFrame.from_ndarray(np.zeros((48, 64, 3), np.uint8), format="rgb24")))
+        out.mux(cover.encode(None))
+        rendered._encode_sound(out, sound, rendered.tone(1, 300), 0)
+    assert "no video stream" in broken(path)
+
+
+# Folders of pictures
+
+
+@pytest.mark.parametrize("name", ["frame_{:06d}.png", "img_{:05d}.jpg", "{}.JPG", "v-12 [%03d] #{}.jpeg"])
+def test_a_folder_shows_the_picture_of_the_moment(name, tmp_path):
+    path = rendered.folder(tmp_path / "a [b]: #c", frames=25, name=name)
+    (path / "notes.txt").write_text("no picture")
+    probe = video.probe(recording(path, fps=10, sound=DATA / "rain.wav", sound_start=1.5))
+    assert (probe.seconds, probe.fps, probe.frames, probe.width, probe.height) == (2.5, 10, 25, 96, 64)
+    assert (probe.sound, probe.sound_starts, probe.codec) == (True, -1.5, "pictures")
+    for start, wanted in {
+        -0.2: [0, 0, 3],
+        0: [0, 2, 5],
+        0.3: [3, 5, 8],
+        0.31: [4, 6, 9],
+        2.2: [22, 24, 24],
+        9: [24] * 3,
+    }.items():
+        clip = video.read(recording(path, fps=10), start=start, span=0.5, count=3)
+        assert [rendered.number_of(pixels) for pixels in clip.pixels] == wanted
+        assert clip.times == pytest.approx([number / 10 for number in wanted])
+    assert not video.probe(recording(path, fps=5)).sound
+    assert video.read(recording(path, fps=10), start=0, span=0, count=1, short_side=20).pixels.shape == (1, 20, 30, 3)
+
+
+def test_lists_of_numbered_pictures_take_no_memory_for_each_name(tmp_path):
+    even = video.pictures(rendered.folder(tmp_path / "even", frames=12, name="{}.png", first=95))
+    assert (even.names, even.path(0).name, even.path(11).name) == ((), "95.png", "106.png")
+    (tmp_path / "even" / "101.png").unlink()
+    odd = video.pictures.__wrapped__(tmp_path / "even")
+    assert (odd.count, odd.path(5).name, odd.path(6).name) == (11, "100.png", "102.png")
+
+
+def test_pictures_that_hurt_are_named(tmp_path):
+    path = rendered.folder(tmp_path / "x", frames=5, name="{:03d}.jpg")
+    (path / "003.jpg").write_bytes(b"\xff\xd8 not a picture")
+    assert "003.jpg" in broken(path, fps=10)
+    (path / "003.jpg").write_bytes(b"")
+    assert "003.jpg" in broken(path, fps=10)
+    (path / "003.jpg").unlink()
+    assert "003.jpg" in broken(path, fps=10)
+    (tmp_path / "none").mkdir()
+    assert "no pictures" in broken(tmp_path / "none", fps=10)
+    assert "folder" in broken(path)
+
+
+def test_a_png_that_says_jpg_and_a_grey_one_are_read(tmp_path):
+    path = rendered.folder(tmp_path / "x", frames=3)
+    (path / "frame_000001.png").rename(path / "frame_000001.jpg")
+    assert video.read(recording(path, fps=10), start=0, span=0.2, count=3).pixels.shape == (3, 64, 96, 3)
+
+
+# Files that hurt
+
+
+def test_files_that_are_no_video_are_named_with_the_reason(tmp_path):
+    shutil.copy(DATA / "rain.wav", tmp_path / "sound.mp4")
+    (tmp_path / "empty.mp4").write_bytes(b"")
+    (tmp_path / "words.mp4").write_text("no video\n" * 100)
+    (tmp_path / "words.txt").write_text("no video\n" * 100)
+    (tmp_path / "noise.mkv").write_bytes(np.random.default_rng(0).bytes(20000))
+    (tmp_path / "list.m3u8").write_text("#EXTM3U\n#EXTINF:1,\nhttp://127.0.0.1:1/x.ts\n")
+    reasons = {
+        "missing.mp4": "No such file",
+        "empty.mp4": "empty file",
+        "sound.mp4": "no video stream",
+        "words.mp4": "not a video",
+        "words.txt": "",
+        "noise.mkv": "not a video",
+        "list.m3u8": "",
+    }
+    for name, reason in reasons.items():
+        told = broken(tmp_path / name)
+        assert str(tmp_path / name) in told
+        assert reason in told
+
+
+def test_a_truncated_file_gives_what_is_there(tmp_path):
+    path = rendered.numbered(
+        tmp_path / "x.mp4", frames=300, gop=30, size=(192, 128), container={"movflags": "faststart"}
+    )
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) * 2 // 3])
+    probe = video.probe(recording(path))
+    assert 3 < probe.seconds < 8
+    assert [
+        rendered.number_of(pixels) for pixels in video.read(recording(path), start=2, span=0.5, count=2).pixels
+    ] == [60, 75]
+    assert "truncated" in broken(path, start=9)
+    path.write_bytes(data[: data.index(b"mdat") + 20])
+    video._facts.cache_clear()
+    video.probe.cache_clear()
+    assert "no frame decodes" in broken(path)
+    plain = rendered.numbered(tmp_path / "y.mp4", frames=30)
+    plain.write_bytes(plain.read_bytes()[:-200])
+    assert "not a video" in broken(plain)
+
+
+@pytest.mark.parametrize("suffix", ["mkv", "ts", "avi"])
+def test_truncated_files_without_an_index_in_front_give_what_is_there(suffix, tmp_path):
+    path = rendered.numbered(tmp_path / f"x.{suffix}", frames=300, gop=30)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    assert 2 < video.probe(recording(path)).seconds < 8
+    assert [
+        rendered.number_of(pixels) for pixels in video.read(recording(path), start=2, span=0.5, count=2).pixels
+    ] == [60, 75]
+    clip = video.read(recording(path), start=20, span=1, count=2)
+    assert clip.times[0] == clip.times[1] == pytest.approx(video.probe(recording(path)).seconds, abs=0.2)
+
+
+def test_a_few_bad_packets_are_passed_over_and_many_are_not(tmp_path):
+    path = rendered.numbered(tmp_path / "x.mp4", frames=90, gop=1, size=(192, 128))
+    with av.open(str(path)) as container:
+        spots = [(packet.pos, packet.size) for packet in container.demux(video=0) if packet.size]
+    data = bytearray(path.read_bytes())
+    for index in (40, 41):
+        data[spots[index][0] : sum(spots[index])] = b"\xff" * spots[index][1]
+    path.write_bytes(data)
+    clip = video.read(recording(path), start=1, span=1, count=31)
+    seen = [rendered.number_of(pixels) for pixels in clip.pixels]
+    assert seen == [39 if number in (40, 41) else number for number in range(30, 61)]
+    for index in range(35, 60):
+        data[spots[index][0] : sum(spots[index])] = b"\xff" * spots[index][1]
+    path.write_bytes(data)
+    assert "do not decode as h264" in broken(path, start=1.2)
+
+
+@pytest.mark.parametrize("name", ["a b [c]: #d%20.mp4", "%03d.mp4", "été ☃.mkv", "-i.mp4", "http:x.mp4"])
+def test_any_name_is_read(name, tmp_path, monkeypatch):
+    shutil.copy(rendered.numbered(tmp_path / "x.mp4", frames=3, first=7), tmp_path / name)
+    assert rendered.number_of(first(tmp_path / name)) == 7
+    monkeypatch.chdir(tmp_path)
+    video._facts.cache_clear()
+    assert rendered.number_of(first(Path(name))) == 7
+
+
+def test_names_that_are_not_utf_8_are_read_and_told(tmp_path):
+    name = os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.mp4")
+    shutil.copy(rendered.numbered(tmp_path / "x.mp4", frames=60, gop=10), name)
+    assert [rendered.number_of(p) for p in video.read(recording(name), start=1.5, span=0.2, count=3).pixels] == [
+        45,
+        48,
+        51,
+    ]
+    Path(name).write_bytes(b"nothing")
+    video._facts.cache_clear()
+    video.probe.cache_clear()
+    broken(name).encode()
+
+
+@pytest.mark.parametrize("name", ["x.mkv", "x.webm", "x.ts", "x.avi", "x.mpg"])
+def test_large_files_are_not_read_whole_to_be_measured(name, tmp_path, monkeypatch):
+    codec = {"x.webm": "libvpx-vp9", "x.mpg": "mpeg2video"}.get(name, "libx264")
+    path = rendered.numbered(tmp_path / name, frames=150, codec=codec)
+    small = video.probe(recording(path))
+    monkeypatch.setattr(video_facts, "SMALL", 0)
+    large = video_facts.video_facts(path)
+    assert large.seconds == pytest.approx(small.seconds, abs=0.04)
+    assert large.fps == pytest.approx(small.fps, rel=0.01)
+    assert large.frames == pytest.approx(150, abs=1)
+
+
+def test_a_machine_without_means_is_no_fault_of_the_file_s(tmp_path, monkeypatch):
+    def full(*words, **options):
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    path = rendered.numbered(tmp_path / "x.mp4", frames=3)
+    monkeypatch.setattr(av, "open", full)
+    with pytest.raises(OSError, match="Too many"):
+        first(path)
+
+
+def test_probing_is_done_once(tmp_path):
+    path = rendered.numbered(tmp_path / "x.mp4", frames=3)
+    probe = video.probe(recording(path))
+    path.unlink()
+    assert video.probe(recording(path)) is probe
+    assert video.probe.cache_info().maxsize == 1 << 16

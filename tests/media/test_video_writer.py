@@ -1,0 +1,168 @@
+"""Drawing over videos."""
+
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import rendered
+from boxes import hide_first, turn_picture
+
+from slowfast_cli.media import audio, video
+from slowfast_cli.media.video_writer import annotate, label_box
+from slowfast_cli.types import BrokenMediaError, DataError, Recording, UsageError
+
+VIDEOS = Path(__file__).parents[1] / "data" / "video"
+PLACE = (0.25, 0.25, 0.75, 0.75)
+
+
+def recording(path):
+    return Recording(id="x", path=Path(path))
+
+
+def frames(path):
+    """When each frame is shown, in seconds from the first, and its picture."""
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        found = [(frame.time, frame.to_ndarray(format="rgb24")) for frame in container.decode(stream)]
+    return [time - found[0][0] for time, _ in found], [pixels for _, pixels in found]
+
+
+def onset(path):
+    """When sound is first heard, on the clock of the pictures."""
+    samples = audio.read(recording(path), rate=rendered.RATE)
+    return np.flatnonzero(np.abs(samples) > 0.1)[0] / rendered.RATE + video.probe(recording(path)).sound_starts
+
+
+@pytest.fixture(autouse=True)
+def _forget():
+    yield
+    video._facts.cache_clear()
+    video.probe.cache_clear()
+
+
+LATE = np.concatenate([np.zeros(rendered.RATE, np.float32), rendered.tone(1.5, 800)])
+TIMES = [float(time) for time in 0.2 + np.cumsum(np.random.default_rng(0).uniform(0.02, 0.06, 60))]
+
+
+@pytest.mark.parametrize(
+    ("source", "out", "how"),
+    [
+        ("a.mp4", "b.mp4", {}),
+        ("a.mkv", "b.mp4", {}),
+        ("a.mkv", "b.mkv", {}),
+        ("a.ts", "b.mp4", {}),
+        ("a.mp4", "b.mov", {"times": TIMES}),
+        ("a.mkv", "b.mkv", {"times": TIMES}),
+        ("a.mp4", "b.mkv", {"times": TIMES, "sound_at": 0.5}),
+        ("a.avi", "b.mp4", {"codec": "mpeg4"}),
+    ],
+)
+def test_frames_keep_their_times_and_the_sound_its_place(source, out, how, tmp_path):
+    path = rendered.numbered(tmp_path / source, frames=60, sound=LATE, **how)
+    seen = []
+
+    def draw(pixels, time):
+        seen.append((time, rendered.number_of(pixels)))
+        return label_box(pixels, PLACE, ())
+
+    annotate(path, tmp_path / out, draw)
+    before, _ = frames(path)
+    times, pictures = frames(tmp_path / out)
+    assert [number for _, number in seen] == list(range(60))
+    assert [time for time, _ in seen] == pytest.approx(times, abs=1.1e-3)
+    assert times == pytest.approx(before if "times" in how else [i / 30 for i in range(60)], abs=1.1e-3)
+    assert [rendered.number_of(pixels) for pixels in pictures] == list(range(60))
+    assert onset(tmp_path / out) == pytest.approx(onset(path), abs=0.003)
+    length = len(audio.read(recording(tmp_path / out), rate=rendered.RATE)) / rendered.RATE
+    assert length == pytest.approx(2.5, abs=0.15)
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_only_what_is_drawn_changes(tmp_path):
+    place = (0.3, 0.3, 0.6, 0.9)
+    annotate(VIDEOS / "nasa_13013.mp4", tmp_path / "x.mp4", lambda pixels, _: label_box(pixels, place, ["walk 0.91"]))
+    before = video.read(recording(VIDEOS / "nasa_13013.mp4"), start=0, span=12, count=5).pixels.astype(float)
+    after = video.read(recording(tmp_path / "x.mp4"), start=0, span=12, count=5).pixels.astype(float)
+    off = np.abs(after - before).mean((0, 3))
+    assert off[: 270 * 2 // 10].mean() < 4
+    assert off[270 * 3 // 10 : 270 * 9 // 10, round(0.3 * 479)].mean() > 40
+    probe = video.probe(recording(tmp_path / "x.mp4"))
+    assert (probe.frames, probe.width, probe.height, probe.sound) == (390, 480, 270, True)
+
+
+def test_a_turned_video_with_hidden_frames_is_written_as_it_is_shown(tmp_path):
+    path = rendered.numbered(tmp_path / "x.mp4", frames=60, tone_hz=300, first=100)
+    turn_picture(path, 0, 1, -1, 0)
+    hide_first(path, 0.5)
+    annotate(path, tmp_path / "y.mp4", lambda pixels, _: pixels)
+    times, pictures = frames(tmp_path / "y.mp4")
+    assert pictures[0].shape == (96, 64, 3)
+    assert [rendered.number_of(np.rot90(pixels)) for pixels in pictures] == list(range(115, 160))
+    assert times[-1] == pytest.approx(44 / 30, abs=1e-4)
+
+
+def test_odd_sizes_and_silent_videos_are_written(tmp_path):
+    path = tmp_path / "x.mkv"
+    rendered.write(path, [np.full((51, 77, 3), 90, np.uint8)] * 5, codec="ffv1", pix_fmt="yuv444p", gop=1)
+    annotate(path, tmp_path / "y.mp4", lambda pixels, _: pixels)
+    assert video.read(recording(tmp_path / "y.mp4"), start=0, span=0.1, count=2).pixels.shape == (2, 52, 78, 3)
+    assert not video.probe(recording(tmp_path / "y.mp4")).sound
+
+
+def test_colours_stay(tmp_path):
+    colours = [(230, 40, 30), (30, 200, 60), (40, 60, 220)]
+    starts = rendered.bars(tmp_path / "x.mp4", colours, each=0.2)
+    annotate(tmp_path / "x.mp4", tmp_path / "y.mp4", lambda pixels, _: pixels)
+    for colour, start in zip(colours, starts, strict=True):
+        pixels = video.read(recording(tmp_path / "y.mp4"), start=start, span=0, count=1).pixels
+        assert np.abs(pixels.astype(float) - colour).max() < 8
+
+
+def test_nothing_is_left_behind_where_it_fails(tmp_path):
+    path = rendered.numbered(tmp_path / "x.mp4", frames=20)
+    before = (tmp_path / "y.mp4", b"what was there")
+    before[0].write_bytes(before[1])
+
+    def fails(pixels, time):
+        if time > 0.3:
+            raise RuntimeError("drawn wrongly")
+        return pixels
+
+    with pytest.raises(RuntimeError, match="drawn wrongly"):
+        annotate(path, before[0], fails)
+    with pytest.raises(ValueError, match="draw"):
+        annotate(path, before[0], lambda pixels, _: pixels[:4])
+    with pytest.raises(UsageError, match=r"\.mkv"):
+        annotate(path, tmp_path / "y.gif", lambda pixels, _: pixels)
+    with pytest.raises(BrokenMediaError, match=r"none\.mp4"):
+        annotate(tmp_path / "none.mp4", before[0], lambda pixels, _: pixels)
+    with pytest.raises(DataError, match="cannot be written"):
+        annotate(path, tmp_path / "no folder" / "y.mp4", lambda pixels, _: pixels)
+    assert before[0].read_bytes() == before[1]
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["x.mp4", "y.mp4"]
+
+
+def test_a_video_may_take_its_own_place(tmp_path):
+    path = rendered.numbered(tmp_path / "x.mp4", frames=20, tone_hz=200)
+    annotate(path, path, lambda pixels, _: 255 - pixels)
+    assert [rendered.number_of(255 - pixels) for pixels in frames(path)[1]] == list(range(20))
+
+
+@pytest.mark.parametrize("place", [PLACE, (0.0, 0.0, 1.0, 1.0), (0.9, 0.01, 1.0, 0.2), (-0.2, 0.5, 1.3, 1.4)])
+def test_labels_are_inside_the_frame_and_leave_the_rest(place):
+    grey = np.full((240, 320, 3), 128, np.uint8)
+    shown = label_box(grey, place, ["sit 0.98", "talk to someone 0.61"], colour=(255, 0, 0))
+    assert shown.shape == grey.shape
+    assert (grey == 128).all()
+    left, top, right, bottom = (round(min(max(s, 0), 1) * n) for s, n in zip(place, (319, 239, 319, 239), strict=True))
+    assert (shown[bottom, left : right + 1] == (255, 0, 0)).all()
+    assert (shown[top : bottom + 1, right] == (255, 0, 0)).mean() > 0.4
+    dark = (shown == (20, 20, 20)).all(2)
+    assert dark.sum() > 500  # what the words stand on
+    assert (label_box(grey, place) != 128).any(2).sum() < 2 * (240 + 320) * 3
+
+
+def test_words_too_long_for_the_frame_are_cut():
+    shown = label_box(np.full((60, 80, 3), 128, np.uint8), PLACE, ["carry/hold (an object) 0.51, listen to (a person)"])
+    assert shown.shape == (60, 80, 3)

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+import re
 import zlib
 from pathlib import Path
 
@@ -10,23 +11,34 @@ import numpy as np
 import torch
 
 REFERENCE = Path(__file__).parent / "reference"
-ASF = sorted(path.stem for path in (REFERENCE / "models").glob("asf_*.json"))
+MODELS = REFERENCE / "models"
+ASF = sorted(path.stem for path in MODELS.glob("asf_*.json"))
+VIDEO = sorted(path.stem for kind in ("psf", "avslowfast") for path in MODELS.glob(f"{kind}_*.json"))
+SOUNDS = "avslowfast_4x16_r50"  # keeps the batch of sounds that all three are trained on
+LAST_OF_A_BRANCH = (".branch2.c.weight", ".conv_out.weight")  # damped, so that no sum over blocks blows up
+LOOKED_UP_BY = (".conv_theta.weight", ".conv_phi.weight")
 
 
-def tensor(name: str, shape: list[int]) -> np.ndarray:
+def normal(shape: list[int], seed: int) -> np.ndarray:
+    return np.random.Generator(np.random.PCG64(seed)).standard_normal(tuple(shape))
+
+
+def tensor(name: str, shape: list[int], *, attention: float = 0.02) -> np.ndarray:
     """One entry of a state dict, drawn from a generator seeded by its name in the reference."""
     if name.endswith("num_batches_tracked"):
         return np.zeros(shape, np.int64)
-    n = np.asarray(np.random.Generator(np.random.PCG64(zlib.crc32(name.encode()))).standard_normal(tuple(shape)))
+    n = np.asarray(normal(shape, zlib.crc32(name.encode())))
     leaf = name.rpartition(".")[2]
     if leaf in ("running_mean", "bias"):
         n = 0.1 * n
     elif leaf == "running_var":
         n = 1 + 0.1 * np.abs(n)
     elif n.ndim == 2:
-        n = n * 0.5 / math.sqrt(shape[1])
+        n = 0.5 / math.sqrt(shape[1]) * n
     elif n.ndim > 2:
-        n = n * math.sqrt(2 / math.prod(shape[1:])) * (0.25 if name.endswith(".branch2.c.weight") else 1)
+        gain = math.sqrt(2 / math.prod(shape[1:]))
+        gain *= 0.25 if name.endswith(LAST_OF_A_BRANCH) else 1
+        n = gain * (attention if name.endswith(LOOKED_UP_BY) else 1) * n
     else:
         n = 1 + 0.1 * n
     return n.astype(np.float32)
@@ -34,36 +46,85 @@ def tensor(name: str, shape: list[int]) -> np.ndarray:
 
 def model(name: str) -> tuple[dict, dict[str, torch.Tensor], torch.Tensor, dict[str, np.ndarray]]:
     """Description, state dict, input and outputs of one reference model."""
-    told = json.loads((REFERENCE / "models" / f"{name}.json").read_text())
-    state = {key: tensor(key, shape) for key, shape, _ in told["state_dict"]}
-    digest = hashlib.sha256()
-    for value in state.values():
-        digest.update(np.ascontiguousarray(value).tobytes())
-    if digest.hexdigest() != told["weights"]["sha256"]:
-        raise RuntimeError(f"{name}: this numpy draws other weights than the golden ones")
-    shape, seed = told["input"]["full"]["shape"], told["input"]["full"]["seed"]
-    x = np.random.Generator(np.random.PCG64(seed)).standard_normal(tuple(shape)).astype(np.float32)
-    outputs = dict(np.load(REFERENCE / "models" / f"{name}.npz"))
+    told = json.loads((MODELS / f"{name}.json").read_text())
+    attention = told["weights"]["kwargs"].get("attn_gain", 0.02)
+    state = {key: tensor(key, shape, attention=attention) for key, shape, _ in told["state_dict"]}
+    same(f"the weights of {name}", state.values(), told["weights"]["sha256"])
+    full = told["input"]["full"]
+    x = normal(full["shape"], full["seed"]).astype(np.float32)
+    same(f"the input of {name}", [x], full["sha256"])
+    outputs = dict(np.load(MODELS / f"{name}.npz"))
     return told, {key: torch.from_numpy(np.array(value)) for key, value in state.items()}, torch.from_numpy(x), outputs
 
 
-def asf_name(ours: str) -> str:
-    """What the reference calls a tensor of ours."""
+def sounds(told: dict) -> torch.Tensor:
+    """Log-mels (N, 2, T, F) that go with the frames of an audiovisual model: aligned and not, each of its own level."""
+    audio = told["input"]["audio"]
+    clips = audio["shape"][0]
+    level = np.arange(2 * clips).reshape(clips, 2, 1, 1) / (2 * clips - 1)
+    x = normal(audio["shape"], audio["seed"]).astype(np.float32).astype(np.float64)
+    x = (x * (0.4 + 1.2 * level) + (level - 0.5)).astype(np.float32)
+    same("the sounds", [x], audio["sha256"])
+    return torch.from_numpy(x)
+
+
+def training_batch(told: dict) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Frames (4, 3, T, H, W), sounds (4, 2, T, F) and labels that an audiovisual model is trained on for one step."""
+    batch = told["train_mode"]["batch"]
+    frames = normal(batch["video"]["shape"], batch["video"]["seed"]).astype(np.float32)
+    with np.load(MODELS / f"{SOUNDS}.npz") as stored:
+        audio = stored["train_mode/audio"]
+    same("the frames", [frames], batch["video"]["sha256"])
+    same("the sounds", [audio], batch["audio"]["sha256"])
+    return torch.from_numpy(frames), torch.from_numpy(audio), torch.tensor(batch["labels"])
+
+
+def same(what: str, arrays, sha256: str) -> None:
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(np.ascontiguousarray(array).tobytes())
+    if digest.hexdigest() != sha256:
+        raise RuntimeError(f"{what}: this numpy draws others than the golden ones")
+
+
+def spread64(values: np.ndarray) -> np.ndarray:
+    """The values that the golden files keep of a large array."""
+    return values.reshape(-1)[np.linspace(0, values.size - 1, 64).astype(np.int64)]
+
+
+PATHWAYS = ("slow", "fast", "audio")
+STAGES = ("stem", "res2", "res3", "res4", "res5")
+# Ours to PySlowFast's, in this order; what they have in common is not listed.
+WORDS = (
+    (r"^trunk\.stages\.(slow|fast|audio)_(stem|res\d)\.(\d+)\.", r"\2.\1_res\3."),
+    (r"^trunk\.stages\.(slow|fast|audio)_(stem|res\d)\.attend(\d+)\.", r"\2.\1_nonlocal\3."),
+    (r"^trunk\.stages\.(slow|fast|audio)_stem\.", r"stem.\1_stem."),
+    (r"^trunk\.laterals\.f2s_(stem|res\d)\.conv\.", r"\1_fuse.conv_f2s."),
+    (r"^trunk\.laterals\.f2s_(stem|res\d)\.norm\.", r"\1_fuse.bn."),
+    (r"^trunk\.laterals\.a2s_(stem|res\d)\.first(_norm)?\.", r"\1_fuse.conv_a2fs_0\2."),
+    (r"^trunk\.laterals\.a2s_(stem|res\d)\.second(_norm)?\.", r"\1_fuse.conv_a2fs_1\2."),
+    (r"\.conv(_a2fs_\d)_norm\.", r".bn\1."),
+    (r"^sync\.see\.(res\d)\.", r"\1_fuse.avs.ref_fc."),
+    (r"^sync\.hear\.(res\d)\.", r"\1_fuse.avs.query_fc."),
+    (r"^heads\.linears\.label\.0\.", "head.projection."),
+    (r"^heads\.linears\.(verb|noun)\.0\.", r"head.projection_\1."),
+    (r"\.shortcut\.conv\.", ".branch1."),
+    (r"\.shortcut\.norm\.", ".branch1_bn."),
+    (r"(_stem|_nonlocal\d+)\.norm\.", r"\1.bn."),
+    (r"_stem\.([tf])\.", r"_stem.conv_\1."),
+    (r"(_nonlocal\d+)\.(theta|phi|g|out)\.", r"\1.conv_\2."),
+    (r"(_res\d+)\.([abctf])_norm\.", r"\1.branch2.\2_bn."),
+    (r"(_res\d+)\.([abctf])\.", r"\1.branch2.\2."),
+)
+
+
+def pyslowfast_name(ours: str) -> str:
+    """What PySlowFast and Auditory SlowFast call a tensor of ours; not those of split blocks, which AVSlowFast adds."""
     name = ours
-    for path, number in (("slow", 0), ("fast", 1)):
-        name = name.replace(f"trunk.stages.{path}_stem", f"s1.pathway{number}_stem")
-        for stage in range(2, 6):
-            name = name.replace(f"trunk.stages.{path}_res{stage}.", f"s{stage}.pathway{number}_res")
-    for at, stage in enumerate(("stem", "res2", "res3", "res4"), 1):
-        name = name.replace(f"trunk.laterals.f2s_{stage}.conv", f"s{at}_fuse.conv_f2s")
-        name = name.replace(f"trunk.laterals.f2s_{stage}.norm", f"s{at}_fuse.bn")
-    name = name.replace("shortcut.conv", "branch1").replace("shortcut.norm", "branch1_bn")
-    name = name.replace("heads.linears.label.0", "head.projection")
-    for labels in ("verb", "noun"):
-        name = name.replace(f"heads.linears.{labels}.0", f"head.projection_{labels}")
-    if "_stem" in name:
-        name = name.replace(".norm", ".bn")
-    for letter in "abc":
-        name = name.replace(f".{letter}_norm", f".branch2.{letter}_bn")
-        name = name.replace(f".{letter}.weight", f".branch2.{letter}.weight")
+    for rule, text in WORDS:
+        name = re.sub(rule, text, name)
+    for number, stage in enumerate(STAGES, 1):
+        name = re.sub(rf"^{stage}(?=[._])", f"s{number}", name)
+    for number, path in enumerate(PATHWAYS):
+        name = name.replace(f".{path}_", f".pathway{number}_")
     return name

@@ -177,21 +177,32 @@ def coded(pixels: np.ndarray, *, png: bool, quality: str = "2") -> bytes:
 
 
 def bounce(
-    path: Path, *, seconds: float, seed: int, clicks: bool = True, size: int = 64, fps: float = 30, **how
+    path: Path,
+    *,
+    seconds: float,
+    seed: int,
+    clicks: bool = True,
+    gaps: Sequence[tuple[float, float]] = ((0.25, 0.7),),
+    turn: float = 2.5,
+    size: int = 64,
+    fps: float = 30,
+    **how,
 ) -> tuple[float, ...]:
     """A ball that flies straight from one wall to another, and clicks whenever it hits one.
 
-    Hits come at irregular times 0.25 to 0.7 s apart, so that only the right sound fits the pictures.
+    Hits come at irregular times, so that only the right sound fits the pictures: ``gaps`` apart, each pair of least and
+    most seconds in its turn for about ``turn`` seconds.
 
     Returns:
         When it hits, in seconds.
     """
     draw = np.random.default_rng(seed)
     times, places = [-draw.uniform(0, 0.3)], [_on_wall(draw, 0)]
-    side = 0
+    side, first = 0, draw.uniform(0, len(gaps)) if len(gaps) > 1 else 0
     while times[-1] < seconds:
         side = (side + draw.integers(1, 4)) % 4
-        times.append(times[-1] + draw.uniform(0.25, 0.7))
+        least, most = gaps[int(first + max(times[-1], 0) / turn) % len(gaps)]
+        times.append(times[-1] + draw.uniform(least, most))
         places.append(_on_wall(draw, side))
     hits = tuple(float(time) for time in times if 0 <= time < seconds)
     sound = np.zeros(round(seconds * RATE), np.float32)
@@ -259,3 +270,29 @@ def beeps(
     still = _ball(size, 0.5, 0.5)
     write(path, (still for _ in range(round(seconds * fps))), fps=fps, sound=sound, **how)
     return tuple(float(each) for each in starts)
+
+
+def glow(
+    path: Path, *, seconds: float, seed: int, turn: float = 2.5, size: int = 48, fps: float = 30, **how
+) -> tuple[float, ...]:
+    """A picture that is dark or bright for ``turn`` seconds each, and hums low or high with it.
+
+    Returns:
+        Its brightness from 0 to 1 in each turn.
+    """
+    draw = np.random.default_rng(seed)
+    turns = int(np.ceil(seconds / turn)) + 1
+    levels = draw.permutation(np.linspace(0, 1, turns)) + draw.uniform(-0.05, 0.05, turns)
+    first = draw.uniform(0, turn)
+
+    def level(at: np.ndarray) -> np.ndarray:
+        return levels[((at + first) // turn).astype(int)].clip(0, 1)
+
+    hz = 200 * 16 ** level(np.arange(round(seconds * RATE)) / RATE)
+    sound = 0.3 * np.sin(2 * np.pi * np.cumsum(hz) / RATE) + 0.003 * draw.normal(size=len(hz))
+    noise = draw.integers(0, 30, (size, size, 3))
+    pictures = (
+        np.uint8((noise + 220 * each).clip(0, 255)) for each in level(np.arange(round(seconds * fps)) / fps)
+    )
+    write(path, pictures, fps=fps, sound=sound.astype(np.float32), **how)
+    return tuple(float(each) for each in levels)

@@ -1,4 +1,4 @@
-"""``slowfast recipes``: ls, show, cp, validate."""
+"""``slowfast recipes``: ls, variants, show, cp, validate."""
 
 from __future__ import annotations
 
@@ -42,6 +42,21 @@ def ls(as_json: options.Json = False) -> None:
         for row in rows
     ]
     show.table("", ["recipe", "corpus", "network", "tables", "paper", "measured here"], cells, left=6)
+
+
+@app.command("variants", epilog="Examples:  slowfast recipes variants  |  slowfast recipes variants --json")
+def variants(as_json: options.Json = False) -> None:
+    """List the networks that model.variant knows, with their parameters and multiply-adds."""
+    from slowfast_cli.cli import show
+    from slowfast_cli.stages.inspect import variants as sizes
+
+    found = [{"name": name, **size} for name, size in sizes().items()]
+    if as_json:
+        for each in found:
+            typer.echo(json.dumps(each))
+        return
+    rows = [[each["name"], each["reads"], f"{each['params_m']:.2f}", f"{each['gflops']:.2f}"] for each in found]
+    show.table("", ["network", "reads", "params (M)", "GFLOPs"], rows, left=2)
 
 
 @app.command(

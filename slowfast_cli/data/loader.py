@@ -94,6 +94,8 @@ def collate(clips: Sequence[Clip], sizes: Mapping[str, int] | None = None, broke
 
 def _stacked(arrays: Sequence[np.ndarray]) -> np.ndarray:
     """One array of all, zeros beyond the ends of the smaller ones."""
+    if len({array.shape for array in arrays}) == 1:
+        return np.stack(arrays)
     most = tuple(max(sizes) for sizes in zip(*(array.shape for array in arrays), strict=True))
     whole = np.zeros((len(arrays), *most), arrays[0].dtype)
     for row, array in enumerate(arrays):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from slowfast_cli.models.slowfast import Recogniser
@@ -15,20 +15,23 @@ def parameters(model: nn.Module) -> int:
     return sum(parameter.numel() for parameter in model.parameters())
 
 
-def gflops(model: Recogniser, signals: Signals, boxes: Tensor | None = None) -> float:
+def gflops(model: Recogniser, signals: Signals) -> float:
     """Multiply-adds of one view in 10^9, each counted once, in convolutions and linear layers, heads included.
 
-    All that is built counts, also what is only compared for AV-sync: so AV's numbers were counted.
+    All that is built counts, also what is only compared for AV-sync: so AV's numbers were counted. Of a network that
+    classifies boxes the trunk counts, and the classifier once.
 
     Args:
         model: Left as it was.
         signals: Of one clip (B = 1).
-        boxes: (N, 5), for networks that classify boxes.
     """
     training = model.training
     model.eval()
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         last, _ = model.trunk.run(signals, model.sync.reads if model.sync else ())
-        model.heads(last, boxes)
+        if model.trunk.net.regions == "none":
+            model.heads(last)
     model.train(training)
-    return float(counter.get_total_flops()) / 2 / 1e9
+    linears = [each for each in model.heads.modules() if isinstance(each, nn.Linear)]
+    of_a_box = sum(each.weight.numel() for each in linears) if model.trunk.net.regions != "none" else 0
+    return (counter.get_total_flops() / 2 + of_a_box) / 1e9

@@ -6,7 +6,7 @@ class runs them all (`slowfast_cli.models.slowfast`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeAlias, get_args
 
@@ -227,6 +227,15 @@ def narrowed(net: Net, width: int) -> Net:
     widest = max(path.width for path in net.pathways.values())
     paths = {name: replace(path, width=max(1, path.width * width // widest)) for name, path in net.pathways.items()}
     return replace(net, pathways=paths)
+
+
+def compared_at(net: Net, stages: Collection[Stage]) -> Net:
+    """The same network with only those taps that are compared: others would learn nothing."""
+    laterals = {
+        key: replace(lateral, taps=tuple(stage for stage in lateral.taps if stage in stages))
+        for key, lateral in net.laterals.items()
+    }
+    return replace(net, laterals={key: lateral for key, lateral in laterals.items() if lateral.after or lateral.taps})
 
 
 def from_plain(plain: Mapping[str, Any]) -> Net:

@@ -137,6 +137,8 @@ class Row(Section):
 
     set: dict[str, Any] = Field(default_factory=dict)
     """Fields to change, by dotted name."""
+    folds: tuple[Positive, ...] = ()
+    """Folds that are trained and scored one by one, and averaged."""
     published: dict[str, float] = Field(default_factory=dict)
     """The paper's numbers, by metric; `params_m` in millions, `gflops` a view."""
 

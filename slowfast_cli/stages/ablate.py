@@ -83,20 +83,52 @@ def ablate(
         SlowFastError: Anything the user can mend; finished rows stay finished.
     """
     chosen = rows(source, table, only)
-    for name, (_, recipe) in chosen.items():
-        Run(folder / slug(name)).require(recipe)  # numbers that are there are those of this very row
     for name, (row, recipe) in chosen.items():
-        run = Run(folder / slug(name))
-        result = run.folder / "result.json"
-        yield RowStarted(name=name, run=run.folder, finished=result.is_file())
+        for run, each in _runs(row, recipe, folder / slug(name)):
+            run.require(each)  # numbers that are there are those of this very row
+    for name, (row, recipe) in chosen.items():
+        result = folder / slug(name) / "result.json"
+        yield RowStarted(name=name, run=result.parent, finished=result.is_file())
         if not result.is_file():
-            _require_labels(assemble.corpus(recipe, "test"))
-            yield from training.train(recipe, run, name=source.name, device=device)
-            found = evaluate(recipe, run.best if run.best.is_file() else run.last, device=device)
-            values = dict(found.scores.values) if found.scores else {}
-            write_whole(result, lambda part, values=values: _dump(part, values))  # type: ignore[misc]
+            scores = yield from _trained(_runs(row, recipe, result.parent), source.name, device)
+            means = {key: sum(each[key] for each in scores) / len(scores) for key in scores[0]}
+            write_whole(result, lambda part, means=means: _dump(part, means))  # type: ignore[misc]
         yield RowFinished(row=_scored(row, recipe, name, result))
         write(Table(title=f"{source.name}, table {table}", rows=finished(source, table, folder)), folder)
+
+
+def _runs(row: Row, recipe: Recipe, folder: Path) -> list[tuple[Run, Recipe]]:
+    """A row's run, or one for each of its folds in a folder of its own."""
+    if not row.folds:
+        return [(Run(folder), recipe)]
+    return [
+        (
+            Run(folder / f"fold-{fold}"),
+            recipe.model_copy(update={"data": recipe.data.model_copy(update={"fold": fold})}),
+        )
+        for fold in row.folds
+    ]
+
+
+def _trained(
+    runs: Sequence[tuple[Run, Recipe]], name: str, device: str
+) -> Generator[training.Event, None, list[dict[str, float]]]:
+    """Train and score runs one after the other; those with numbers are not touched again."""
+    scores = []
+    for run, recipe in runs:
+        result = run.folder / ("result.json" if len(runs) == 1 else "scores.json")
+        if not result.is_file():
+            if recipe.task not in ("detect", "rotation", "sync"):
+                _require_labels(assemble.corpus(recipe, "test"))
+            yield from training.train(recipe, run, name=name, device=device)
+            found = evaluate(recipe, run.best if run.best.is_file() else run.last, device=device)
+            values = dict(found.scores.values) if found.scores else {}
+            if len(runs) > 1:
+                write_whole(result, lambda part, values=values: _dump(part, values))  # type: ignore[misc]
+        else:
+            values = json.loads(result.read_text(encoding="utf-8"))
+        scores.append({key: value for key, value in values.items() if value is not None})
+    return scores
 
 
 def finished(source: Source, table: str, folder: Path) -> tuple[TableRow, ...]:

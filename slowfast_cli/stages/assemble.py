@@ -28,10 +28,11 @@ from slowfast_cli.data import (
 from slowfast_cli.data.sources import Origin
 from slowfast_cli.features.frames import FrameSettings
 from slowfast_cli.features.logmel import FrontEnd
-from slowfast_cli.models.spec import Net, Stage, narrowed
+from slowfast_cli.models.spec import Net, Stage, compared_at, narrowed
 from slowfast_cli.models.zoo import VARIANTS
 from slowfast_cli.recipe.load import did_you_mean
 from slowfast_cli.recipe.schema import Recipe
+from slowfast_cli.stages.variant import require_variant
 from slowfast_cli.tasks import rotation
 from slowfast_cli.tasks.avsync import Sync
 from slowfast_cli.tasks.classify import Classify
@@ -236,37 +237,15 @@ def net(recipe: Recipe) -> Net:
     model = recipe.model
     if model.variant not in VARIANTS:
         near = did_you_mean(model.variant, list(VARIANTS))
-        raise UsageError(f"model.variant: {model.variant!r}: no such network{near or f'; {LIST_VARIANTS}'}")
+        raise UsageError(
+            f"model.variant: {model.variant!r}: no such network{near or '; `slowfast recipes variants` lists them'}"
+        )
     found = VARIANTS[model.variant]
     found = narrowed(found, model.width) if model.width else found
     if recipe.video and "frames" in found.signals and found.window:
         found = replace(found, window=max(recipe.video.crop // 32, 1))
-    _require_fit(recipe, found)
-    return found
-
-
-LIST_VARIANTS = "`slowfast recipes variants` lists them"
-
-
-def _require_fit(recipe: Recipe, found: Net) -> None:
-    variant = recipe.model.variant
-    if "frames" in found.signals and not recipe.video:
-        raise UsageError(f"model.variant: {variant} looks at frames: add a `video` section, or take one that listens")
-    if (found.regions != "none") != (recipe.task == "detect"):
-        wanted = (
-            "classifies boxes: set task: detect" if found.regions != "none" else "classifies whole clips, not boxes"
-        )
-        raise UsageError(f"model.variant: {variant} {wanted}; networks for boxes end in -ava")
-    both = {"frames", "logmel"} <= found.signals
-    if not both and recipe.model.drop_pathway:
-        raise UsageError(f"model.drop_pathway: {variant} has not both frames and sound, so there is nothing to drop")
-    if recipe.task == "rotation" and "frames" not in found.signals:
-        raise UsageError(f"task: rotation turns frames, and {variant} looks at none")
-    if recipe.sync and (unknown := set(recipe.sync.stages) - set(found.sync())):
-        raise UsageError(
-            f"sync.stages: {', '.join(sorted(unknown))}: {variant} brings sound to pictures after "
-            f"{', '.join(found.sync()) or 'no stage'}"
-        )
+    require_variant(recipe, found)
+    return compared_at(found, sync_stages(recipe))
 
 
 def task(recipe: Recipe, labels: Collection[str]) -> Task:

@@ -48,8 +48,14 @@ def require_fit(card: Card, recipe: Recipe, found: Corpus, weights: Path) -> Non
 def _require_same(weights: Path, section: str, made: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
     names = [name for name in wanted if name not in OF_TRAINING and made.get(name) != wanted[name]]
     if names:
-        differs = "; ".join(f"{section}.{name} {made.get(name)}, the recipe has {wanted[name]}" for name in names)
+        differs = "; ".join(
+            f"{section}.{name} {_told(made.get(name))}, the recipe has {_told(wanted[name])}" for name in names
+        )
         raise WeightsError(
             f"{weights}: trained with {differs}: use the weights' own, as "
-            + " ".join(f"{section}.{name}={made.get(name)}" for name in names)
+            + " ".join(f"{section}.{name}={_told(made.get(name))}" for name in names)
         )
+
+
+def _told(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)

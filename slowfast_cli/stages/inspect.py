@@ -5,6 +5,7 @@ from __future__ import annotations
 import resource
 import time
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -12,6 +13,8 @@ from slowfast_cli.data.views import clip_samples
 from slowfast_cli.engine import distributed
 from slowfast_cli.features.frames import WHOLE
 from slowfast_cli.models import count
+from slowfast_cli.models.slowfast import Recogniser
+from slowfast_cli.models.zoo import VARIANTS
 from slowfast_cli.recipe.schema import Recipe
 from slowfast_cli.stages import assemble
 from slowfast_cli.stages.training import optimiser, recogniser
@@ -59,14 +62,35 @@ def size(recipe: Recipe) -> Size:
     with torch.device("meta"):
         model = recogniser(recipe, assemble.heads(recipe))
         signals = _silence(recipe, 1, tested=True)
-        boxes = torch.zeros(1, 5) if recipe.task == "detect" else None
-        gflops = count.gflops(model, signals, boxes)
+        gflops = count.gflops(model, signals)
     return Size(
         parameters=count.parameters(model),
         gflops=gflops,
         shapes={name: tuple(value.shape[1:]) for name, value in signals.items() if value.ndim > 1},
         heads=assemble.heads(recipe),
     )
+
+
+def variants() -> dict[str, dict[str, Any]]:
+    """Every network of the zoo: what it reads, parameters with 400 classes, multiply-adds of a view it was made for.
+
+    Views are 32 frames of 256 x 256 (64 of networks that look at 16 slow ones, 8 of Slow alone), 128 x 80 of the sound that goes with
+    them, and 512 x 128 of sound alone; boxes are counted on frames of 256 x 320.
+    """
+    found = {}
+    for name, net in VARIANTS.items():
+        long = "16x8" in name
+        frames = 64 if long else 8 if set(net.pathways) == {"slow"} else 32
+        seconds = "frames" in net.signals or any(path.stem == "split" for path in net.pathways.values())
+        rows = (256 if long else 128, 80) if seconds else (512, 128)
+        with torch.device("meta"):
+            model = Recogniser(net, {"label": 400}, sync=tuple(net.sync()))
+            signals = {"frames": torch.zeros(1, 3, frames, 256, 256 if net.regions == "none" else 320)}
+            signals["logmel"] = torch.zeros(1, 1, *rows)
+            gflops = count.gflops(model, {key: signals[key] for key in net.signals})
+        reads = " and ".join(sorted(net.signals))
+        found[name] = {"reads": reads, "params_m": count.parameters(model) / 1e6, "gflops": gflops}
+    return found
 
 
 def trial(recipe: Recipe, device: str = "auto", processes: int = 1) -> Trial:

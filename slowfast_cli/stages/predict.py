@@ -1,73 +1,33 @@
-"""Predictions for any sound: whole files by a few views, or a timeline of sliding windows in constant memory."""
+"""Predictions for any file: a model with its senses, the files that words stand for, the best classes of an answer.
+
+What a model makes of a file depends on what it reads: `slowfast_cli.stages.predict_sound` for those that only listen,
+`slowfast_cli.stages.predict_video` for those that look at frames, and may listen too.
+"""
 
 from __future__ import annotations
 
 import glob
 import io
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from slowfast_cli.data.sources import media_below
-from slowfast_cli.data.views import clip_samples, cut, spread, windows
 from slowfast_cli.engine import distributed
-from slowfast_cli.features.logmel import FrontEnd, LogMel, repeat_last
-from slowfast_cli.media import audio
+from slowfast_cli.features.logmel import FrontEnd
 from slowfast_cli.media.source import shown
 from slowfast_cli.models.slowfast import Recogniser
-from slowfast_cli.types import MEDIA_SUFFIXES, DataError, Recording, Seconds, UsageError, WeightsError
+from slowfast_cli.stages.answers import Answer, Failed, Senses, Timeline
+from slowfast_cli.stages.predict_sound import Listener
+from slowfast_cli.types import MEDIA_SUFFIXES, VIDEO_SUFFIXES, DataError, UsageError, WeightsError
 from slowfast_cli.weights.file import Card, build
 
-BATCH = 16  # windows in one forward pass
-MOST_VIEWS = 10  # of one sound, spread evenly over it
-
-
-@dataclass(frozen=True, kw_only=True)
-class Timeline:
-    """Sliding windows.
-
-    Attributes:
-        window: Length of each.
-        hop: From the start of one to the start of the next.
-    """
-
-    window: Seconds
-    hop: Seconds
-
-    def __post_init__(self) -> None:
-        if not 0 < self.hop <= self.window < float("inf"):
-            raise UsageError(f"--timeline {self.window:g}/{self.hop:g}: want 0 < hop <= window, in seconds, as 2.0/0.5")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Answer:
-    """What the model says of a stretch of sound.
-
-    Attributes:
-        path: The file.
-        start: Of the stretch.
-        end: Of the stretch.
-        scores: Probabilities by label set, (classes,).
-    """
-
-    path: Path
-    start: Seconds
-    end: Seconds
-    scores: Mapping[str, np.ndarray]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Failed:
-    """A file that could not be used."""
-
-    path: Path
-    reason: str
+if TYPE_CHECKING:
+    from slowfast_cli.data.box_list import BoxList
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,28 +40,52 @@ class Top:
 
 
 class Predictor:
-    """A trained model with its front end, ready for samples.
+    """A trained model with its senses, ready for files.
 
     Args:
         weights: A weight file.
         device: ``auto``, ``cpu``, ``cuda``.
+        boxes: Where to look and when, for a model that classifies boxes; None asks it about the whole picture.
 
     Attributes:
         card: What the weights say of themselves.
+
+    Raises:
+        WeightsError: Not such a file, or a header that does not hold together.
+        UsageError: Boxes for a model that classifies none.
     """
 
     card: Card
 
-    def __init__(self, weights: Path, device: str = "auto") -> None:
-        self._device = distributed.device(device)
+    def __init__(self, weights: Path, device: str = "auto", *, boxes: BoxList | None = None) -> None:
+        at = distributed.device(device)
         self.card, model = build(weights)
-        self._model: Recogniser = model.to(self._device)
-        try:
-            self._front_end = FrontEnd(**self.card.front_end)  # type: ignore[arg-type]
-        except (TypeError, ValueError) as error:
-            raise WeightsError(f"{weights}: its header does not describe a front end ({error})") from error
-        self._log_mel = LogMel(self._front_end).to(self._device)
-        self._clip = clip_samples(self.card.clip_seconds, self._front_end.rate)
+        if boxes is not None and not self.detects:
+            raise UsageError(
+                f"--boxes {shown(boxes.path)}: {shown(weights)} classifies whole clips, not boxes: leave it out, or "
+                "take weights for boxes, as of AVA (`slowfast weights ls`)"
+            )
+        if not self.card.classes:
+            raise WeightsError(
+                f"{weights}: names no classes (it was trained to compare sound and pictures): finetune it on some first"
+            )
+        self._model = model.to(at)
+        self._senses = _senses(weights, self.card, self._model, boxes)
+
+    @property
+    def looks(self) -> bool:
+        """It reads frames, so that a file needs pictures."""
+        return "frames" in self.card.net.signals
+
+    @property
+    def detects(self) -> bool:
+        """It answers for boxes in the picture."""
+        return self.card.net.regions != "none"
+
+    @property
+    def suffixes(self) -> frozenset[str]:
+        """Of the files in a folder that are meant for it."""
+        return VIDEO_SUFFIXES if self.looks else MEDIA_SUFFIXES
 
     def files(self, paths: Iterable[Path | Failed], timeline: Timeline | None = None) -> Iterator[Answer | Failed]:
         """Answer for each file; one that fails, or has failed before, is told and the others go on."""
@@ -110,94 +94,32 @@ class Predictor:
                 yield path
                 continue
             try:
-                yield from self._windows(path, timeline) if timeline else [self._whole(path)]
+                yield from self._senses.answers(path, timeline)
             except DataError as error:
                 yield Failed(path=path, reason=str(error))
 
-    def _whole(self, path: Path) -> Answer:
-        recording = Recording(id=str(path), path=path)
-        rate = self._front_end.rate
-        with _decoding(path):
-            seconds = audio.probe(recording).seconds
-            size = max(round(seconds * rate), 1)
-            cuts = [cut(0, size, self._clip, start) for start in self._starts(size)]
-            pieces = [audio.read(recording, rate=rate, first=where.first, count=where.count) for where in cuts]
-        scores = self._scores([piece for piece in pieces if len(piece)] or _nothing(path))
-        return Answer(path=path, start=0.0, end=seconds, scores={name: rows.mean(0) for name, rows in scores.items()})
 
-    def _windows(self, path: Path, timeline: Timeline) -> Iterator[Answer]:
-        rate = self._front_end.rate
-        window, hop = (max(clip_samples(seconds, rate), 1) for seconds in (timeline.window, timeline.hop))
-        starts, held, pieces = 0, np.zeros(0, np.float32), list[np.ndarray]()
-        ends: list[Seconds] = []
-        for block in _blocks(path, rate):
-            held = np.concatenate([held, block])
-            while len(held) >= window:
-                pieces.append(held[:window].copy())
-                ends.append((starts + window) / rate)
-                held, starts = held[hop:], starts + hop
-                if len(pieces) == BATCH:
-                    yield from self._answers(path, pieces, ends)
-                    pieces, ends = [], []
-        if len(windows(starts + len(held), window, hop)) * hop > starts and len(held):  # the last, shorter one
-            pieces.append(held)
-            ends.append((starts + len(held)) / rate)
-        if pieces:
-            yield from self._answers(path, pieces, ends)
-        elif not starts:
-            _nothing(path)
+def _senses(weights: Path, card: Card, model: Recogniser, boxes: BoxList | None) -> Senses:
+    front_end = None
+    if "logmel" in card.net.signals:
+        with _header(weights, "a front end"):
+            front_end = FrontEnd(**card.front_end)  # type: ignore[arg-type]
+    if "frames" not in card.net.signals and front_end is not None:
+        return Listener(model, front_end, seconds=card.clip_seconds, views=card.views, sigmoid=card.sigmoid)
+    from slowfast_cli.stages import predict_video  # noqa: PLC0415  (a model of sound starts without it)
 
-    def _answers(self, path: Path, pieces: list[np.ndarray], ends: list[Seconds]) -> Iterator[Answer]:
-        scores = self._scores(pieces)
-        for row, (piece, end) in enumerate(zip(pieces, ends, strict=True)):
-            start = end - len(piece) / self._front_end.rate
-            yield Answer(path=path, start=start, end=end, scores={name: rows[row] for name, rows in scores.items()})
-
-    @torch.inference_mode()
-    def _scores(self, pieces: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
-        """Probabilities (pieces, classes) by label set; a piece longer than a clip is answered by several views."""
-        cuts = [cut(0, len(piece), self._clip, start) for piece in pieces for start in self._starts(len(piece))]
-        owner = [row for row, piece in enumerate(pieces) for _ in self._starts(len(piece))]
-        sounds = [pieces[row][where.first : where.first + where.count] for row, where in zip(owner, cuts, strict=True)]
-        logits = [
-            self._model({"logmel": self._logmel(sounds[first : first + BATCH])})
-            for first in range(0, len(sounds), BATCH)
-        ]
-        rows_of = [np.flatnonzero(np.array(owner) == row) for row in range(len(pieces))]
-        scores = {}
-        for labels in logits[0]:
-            probabilities = torch.cat([part[labels].float().softmax(1) for part in logits]).cpu().numpy()
-            scores[labels] = np.stack([probabilities[rows].mean(0) for rows in rows_of])
-        return scores
-
-    def _starts(self, size: int) -> list[float]:
-        """The views the model was scored with; more where the sound is much longer than those were."""
-        views = max(self.card.views, min(round(size / self._clip), MOST_VIEWS))
-        return spread(size, self._clip, views) if size > self._clip else [0.0]
-
-    def _logmel(self, sounds: Sequence[np.ndarray]) -> Tensor:
-        """Log-mels of one length, the last frame of a shorter sound repeated (ASF Sec. 4.2)."""
-        padded = torch.from_numpy(np.stack([np.pad(sound, (0, self._clip - 1 - len(sound))) for sound in sounds]))
-        frames_B = torch.tensor([self._front_end.frames(len(sound)) for sound in sounds], device=self._device)
-        return repeat_last(self._log_mel(padded.to(self._device)), frames_B)
+    with _header(weights, "frames"):
+        settings = predict_video.tested(card)
+    viewer = predict_video.Viewer(model, card, settings, front_end)
+    return viewer if card.net.regions == "none" else predict_video.Detector(viewer, boxes)
 
 
 @contextmanager
-def _decoding(path: Path) -> Iterator[None]:
-    """Turn what a decoder may raise of a broken file into an error of that file."""
+def _header(weights: Path, what: str) -> Iterator[None]:
     try:
         yield
-    except (ValueError, RuntimeError, ArithmeticError, LookupError, OSError) as error:
-        raise DataError(f"{shown(path)}: its decoder failed ({type(error).__name__}: {error})") from error
-
-
-def _blocks(path: Path, rate: int) -> Iterator[np.ndarray]:
-    with _decoding(path):
-        yield from audio.blocks(Recording(id=str(path), path=path), rate=rate)
-
-
-def _nothing(path: Path) -> list[np.ndarray]:
-    raise DataError(f"{shown(path)}: no sound in it: 0 samples decoded")
+    except (KeyError, TypeError, ValueError) as error:
+        raise WeightsError(f"{weights}: its header does not describe {what} ({error})") from error
 
 
 def tops(answer: Answer, card: Card, k: int) -> dict[str, list[Top]]:
@@ -220,13 +142,15 @@ def tops(answer: Answer, card: Card, k: int) -> dict[str, list[Top]]:
     return found
 
 
-def sources(words: Sequence[str], stdin: TextIO) -> list[Path | Failed]:
+def sources(words: Sequence[str], stdin: TextIO, suffixes: frozenset[str] = MEDIA_SUFFIXES) -> list[Path | Failed]:
     """The files that words stand for; a folder or a pattern without any is a failure among them.
 
     Args:
         words: Files, folders (with all below), globs, a ``list.txt`` (a path a line), ``-`` (stdin).
         stdin: Where ``-`` reads from.
+        suffixes: Of the files of a folder, in lower case.
     """
+    kinds = "sound or video" if suffixes == MEDIA_SUFFIXES else "video"
     found: list[Path | Failed] = []
     for word in words:
         path = Path(word)
@@ -235,8 +159,9 @@ def sources(words: Sequence[str], stdin: TextIO) -> list[Path | Failed]:
                 stdin.reconfigure(errors="surrogateescape")  # as the names of files
             found += _paths(stdin)
         elif path.is_dir():
-            reason = f"a folder without sound or video files; they end in {', '.join(sorted(MEDIA_SUFFIXES))}"
-            found += list(media_below(path)) or [Failed(path=path, reason=f"{shown(path)}: {reason}")]
+            reason = f"a folder without {kinds} files; they end in {', '.join(sorted(suffixes))}"
+            below = [each for each in media_below(path) if each.suffix.lower() in suffixes]
+            found += below or [Failed(path=path, reason=f"{shown(path)}: {reason}")]
         elif path.suffix.lower() == ".txt" and path.is_file():
             with path.open(encoding="utf-8-sig", errors="surrogateescape") as lines:
                 found += _paths(lines)

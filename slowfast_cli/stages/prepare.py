@@ -11,7 +11,7 @@ from torch import Tensor
 
 from slowfast_cli.features import frames as pictures
 from slowfast_cli.features.augment import Augment, mix
-from slowfast_cli.features.logmel import LogMel, repeat_last
+from slowfast_cli.features.logmel import FrontEnd, LogMel, repeat_last
 from slowfast_cli.recipe.schema import Recipe
 from slowfast_cli.stages import assemble
 from slowfast_cli.tasks.avsync import paired
@@ -28,7 +28,7 @@ def training(recipe: Recipe, device: torch.device) -> Training:
     What is drawn comes from torch's generator; whether a step drops the sound, from the seed and the step alone, so
     that all processes and all parts of a batch do the same.
     """
-    sounds = _sounds(recipe, device)
+    sounds = log_mels(assemble.front_end(recipe), device)
     settings = recipe.augment
     augment = Augment(**settings.model_dump(exclude={"mix"}))
     seen = assemble.frame_settings(recipe)
@@ -56,7 +56,7 @@ def training(recipe: Recipe, device: torch.device) -> Training:
 
 def testing(recipe: Recipe, device: torch.device) -> Testing:
     """Log-mel of samples, and one batch for each crop of the frames."""
-    sounds = _sounds(recipe, device)
+    sounds = log_mels(assemble.front_end(recipe), device)
     seen = assemble.frame_settings(recipe)
     hard = 1.0 if recipe.sync and recipe.sync.test == "hard" else 0.0
 
@@ -65,18 +65,20 @@ def testing(recipe: Recipe, device: torch.device) -> Testing:
         if seen is None or "frames" not in batch.signals:
             yield batch
             return
-        for crop in range(max(seen.crops, 1)):
-            view = _cut(batch, pictures.test_cut(batch.signals["sizes"].cpu(), seen, crop), seen)
-            if recipe.task == "rotation":
-                quarters = torch.tensor([quarters_of(id_) for id_ in batch.ids])
-                view = replace(view, signals=pictures.rotated(view.signals, quarters))
-            yield view
+        for view in crops(batch, seen):
+            yield _turned(view) if recipe.task == "rotation" else view
 
     return prepared
 
 
-def _sounds(recipe: Recipe, device: torch.device) -> Callable[[Signals], Signals]:
-    log_mel = LogMel(assemble.front_end(recipe)).to(device)
+def log_mels(front_end: FrontEnd, device: torch.device) -> Callable[[Signals], Signals]:
+    """Work out the log-mels of clips that came as samples; of clips without sound they are zeros.
+
+    Args:
+        front_end: Their settings.
+        device: Where.
+    """
+    log_mel = LogMel(front_end).to(device)
 
     def prepared(signals: Signals) -> Signals:
         signals = dict(signals)
@@ -94,12 +96,28 @@ def _sounds(recipe: Recipe, device: torch.device) -> Callable[[Signals], Signals
     return prepared
 
 
+def crops(batch: Batch, settings: pictures.FrameSettings) -> Iterator[Batch]:
+    """One batch for each crop that is tested.
+
+    Args:
+        batch: Its frames are as they were read, their sizes beside them.
+        settings: Which crops.
+    """
+    for number in range(max(settings.crops, 1)):
+        yield _cut(batch, pictures.test_cut(batch.signals["sizes"].cpu(), settings, number), settings)
+
+
 def _cut(batch: Batch, cut: pictures.Cut, settings: pictures.FrameSettings) -> Batch:
     signals = dict(batch.signals)
     sizes_B2 = signals.pop("sizes").cpu()
     signals["frames"] = pictures.sampled(signals["frames"], sizes_B2, cut, settings)
     boxes: Tensor | None = None if batch.boxes is None else pictures.placed(batch.boxes, cut)
     return replace(batch, signals=signals, boxes=boxes)
+
+
+def _turned(batch: Batch) -> Batch:
+    quarters_B = torch.tensor([quarters_of(id_) for id_ in batch.ids])
+    return replace(batch, signals=pictures.rotated(batch.signals, quarters_B))
 
 
 def _compared(signals: Signals, hard: float) -> Signals:

@@ -84,6 +84,8 @@ def test_random_crops_are_even_and_named_by_their_key(recording):
     starts = []
 
     class Spy:
+        front_end = FRONT_END
+
         def samples(self, recording):
             return 2 * RATE
 

@@ -18,7 +18,7 @@ from slowfast_cli.features.logmel import FrontEnd, LogMel
 from slowfast_cli.media import audio
 from slowfast_cli.media.shards import Shards
 from slowfast_cli.recipe.load import load
-from slowfast_cli.stages import assemble
+from slowfast_cli.stages import prepare
 from slowfast_cli.stages.extract import extract
 from slowfast_cli.types import Corpus, Recording, Segment
 
@@ -102,11 +102,9 @@ def test_clips_out_of_media_are_the_references(recordings, kind):
         front_end = FRONT_ENDS[row["loader"], kind]
         recipe = recipes[row["loader"]]
         settings = recipe.frontend.model_copy(update={"hop_ms": front_end.hop_ms})
-        prepare = assemble.prepare(
-            recipe.model_copy(update={"frontend": settings}), {}, torch.device("cpu"), training=False
-        )
+        prepared = prepare.testing(recipe.model_copy(update={"frontend": settings}), torch.device("cpu"))
         clips = clips_of(row, DecodedSamples(front_end), recordings)
-        batch = prepare(collate([clips[Key(0, 0, row["clip_idx"])]]))
+        (batch,) = prepared(collate([clips[Key(0, 0, row["clip_idx"])]]))
         (got,) = batch.signals["logmel"][:, 0]
         recording = clips.segments[0].recording
         samples = audio.read(recording, rate=front_end.rate, first=row["slice"][0], count=row["samples_used"])
@@ -145,7 +143,7 @@ def test_media_and_shards_agree_away_from_the_edges_of_a_clip(recordings):
         decoded = clips_of(row, DecodedSamples(front_end), recordings)[Key(0, 0, row["clip_idx"])]
         with torch.no_grad():
             (want,) = LogMel(front_end)(torch.from_numpy(decoded.signals["samples"])[None])[:, 0].numpy()
-        inside = slice(2, int(decoded.signals["frames"]) - 2)
+        inside = slice(2, int(decoded.signals["true_frames"]) - 2)
         np.testing.assert_allclose(stored.signals["logmel"][0][inside], want[inside], atol=2e-4)
         agreed += 1
     assert agreed >= 20

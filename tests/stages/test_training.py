@@ -300,7 +300,7 @@ def test_options_run_and_leave_nothing(sounds, tmp_path, monkeypatch, more):
 def test_a_dry_run_says_what_it_would_cost(sounds, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     done = tiny.good("train", "folder", *words(sounds), "--dry-run")
-    for told in ("parameters", "GFLOPs a view", "60 frames x 32 mels", "label 3", "peak memory", "6 (3 an epoch)"):
+    for told in ("parameters", "GFLOPs a view", "1 x 60 x 32", "label 3", "peak memory", "6 (3 an epoch)"):
         assert told in done.out
     assert "folder train: 12 of 12 segments (100.0%)" in done.out
     assert list(tmp_path.iterdir()) == []

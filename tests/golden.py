@@ -13,8 +13,8 @@ import torch
 REFERENCE = Path(__file__).parent / "reference"
 MODELS = REFERENCE / "models"
 ASF = sorted(path.stem for path in MODELS.glob("asf_*.json"))
-VIDEO = sorted(path.stem for kind in ("psf", "avslowfast") for path in MODELS.glob(f"{kind}_*.json"))
 SOUNDS = "avslowfast_4x16_r50"  # keeps the batch of sounds that all three are trained on
+VIDEO = [path.stem for kind in ("psf", "avslowfast") for path in sorted(MODELS.glob(f"{kind}_*.json"), reverse=True)]
 LAST_OF_A_BRANCH = (".branch2.c.weight", ".conv_out.weight")  # damped, so that no sum over blocks blows up
 LOOKED_UP_BY = (".conv_theta.weight", ".conv_phi.weight")
 

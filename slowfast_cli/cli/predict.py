@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
-import csv
-import json
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from slowfast_cli.cli import options
-from slowfast_cli.types import DataError, SlowFastError, UsageError
+from slowfast_cli.types import DataError, UsageError
 
 if TYPE_CHECKING:
-    from slowfast_cli.stages.predict import Answer, Predictor, Timeline, Top
+    from slowfast_cli.cli.show_predictions import Best
+    from slowfast_cli.stages.answers import Answer, Failed, Timeline
+    from slowfast_cli.stages.draw import Caption
+    from slowfast_cli.stages.predict import Predictor
 
 EPILOG = (
     "Examples:  slowfast predict clip.wav  |  slowfast predict sounds/ 'more/*.mp4' --json  |  "
-    "slowfast predict day.flac --timeline 2.0/0.5 --csv day.csv  |  find . -name '*.ogg' | slowfast predict -"
+    "slowfast predict day.flac --timeline 2.0/0.5 --csv day.csv  |  find . -name '*.ogg' | slowfast predict -  |  "
+    "slowfast predict clip.mp4 -w runs/kinetics/default --timeline 2/1 --draw told.mp4  |  "
+    "slowfast predict film.mp4 -w runs/ava/default --boxes persons.csv --json"
 )
 LOW = 0.5  # a top score below which a small model may not know the sound at all
-FEW = 50  # classes of a small model
-COLUMNS = ("path", "start", "end", "set", "rank", "label", "index", "score")
 
 
 def predict(
@@ -40,6 +41,19 @@ def predict(
         str | None,
         typer.Option(metavar="WINDOW/HOP", help="Sliding windows, in seconds, as 2.0/0.5.", show_default=False),
     ] = None,
+    boxes: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Boxes to ask a detector about: a csv file with time,x1,y1,x2,y2 (shares of the frame, or pixels; "
+            "path for several files), or a list of AVA's. Without it: the whole picture, every second.",
+            show_default=False,
+        ),
+    ] = None,
+    draw: Annotated[
+        Path | None,
+        typer.Option(metavar="OUT.mp4", help="Write the video with the answers drawn in.", show_default=False),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="JSON lines on stdout.")] = False,
     csv_file: Annotated[
         Path | None, typer.Option("--csv", help="Write the answers to a CSV file as well.", show_default=False)
@@ -47,40 +61,80 @@ def predict(
     device: options.Device = "auto",
     offline: options.Offline = False,
 ) -> None:
-    """Say what is heard in sound files and in the sound of videos: the top-5 classes."""
+    """Say what is heard in sounds, and what is seen in videos by weights that look at frames: the top-5 classes."""
     slides = _timeline(timeline)
+    if boxes is not None and slides is not None:
+        raise UsageError("--boxes and --timeline: boxes come with their own times: give one of the two")
+    from slowfast_cli.cli import show_predictions as told
+    from slowfast_cli.stages.answers import Failed
     from slowfast_cli.stages.obtain import weight_file
-    from slowfast_cli.stages.predict import Failed, Predictor, tops
+    from slowfast_cli.stages.predict import Predictor
     from slowfast_cli.stages.predict import sources as find
 
-    predictor = Predictor(weight_file(weights, offline=offline), device)
-    failed = done = 0
-    low = False
-    paths = find(sources, sys.stdin)
-    with _csv(csv_file) as rows:
+    predictor = Predictor(weight_file(weights, offline=offline), device, boxes=boxes)
+    paths = find(sources, sys.stdin, predictor.suffixes)
+    predictor.check(paths)
+    _check_drawn(draw, paths)
+    seen = _Seen(predictor=predictor, top=top, drawn=draw is not None)
+    with told.csv_file(csv_file, boxes=predictor.detects) as rows:
         for answer in predictor.files(paths, slides):
             if isinstance(answer, Failed):
-                failed += 1
-                typer.echo(f"error: {answer.reason}", err=True)
+                seen.fail(answer)
                 continue
-            done += 1
-            best = tops(answer, predictor.card, top)
-            low = low or any(best[labels][0].score < LOW for labels in answer.scores)
-            _print(answer, best, as_json=as_json, many=len(paths) > 1, slides=slides is not None)
-            for line in _lines(answer, best) if rows else ():
+            best = seen.best(answer)
+            if as_json:
+                told.as_json(answer, best)
+            else:
+                told.as_text(answer, best, many=len(paths) > 1, slides=slides is not None)
+            for line in told.rows(answer, best) if rows else ():
                 rows.writerow(line)
-    if low and not as_json:
-        _unsure(predictor)
-    if failed:
+    told.silent([path for path, heard in seen.heard.items() if not heard], len(seen.heard))
+    if seen.low and not as_json:
+        told.unsure(predictor.card, looks=predictor.looks)
+    if seen.failed:
         raise DataError(
-            f"{failed} of {len(paths)} files could not be used" if len(paths) > 1 else "no answer for that file"
+            f"{seen.failed} of {len(paths)} files could not be used" if len(paths) > 1 else "no answer for that file"
         )
+    if draw is not None:
+        _draw(paths, draw, seen)
+
+
+@dataclass
+class _Seen:
+    """What has come by so far."""
+
+    predictor: Predictor
+    top: int
+    drawn: bool
+    failed: int = 0
+    low: bool = False
+    heard: dict[Path, bool] = field(default_factory=dict)
+    captions: list[Caption] = field(default_factory=list)
+
+    def fail(self, failed: Failed) -> None:
+        """Tell a failure."""
+        self.failed += 1
+        typer.echo(f"error: {failed.reason}", err=True)
+
+    def best(self, answer: Answer) -> Best:
+        """The best classes of an answer."""
+        from slowfast_cli.cli import show_predictions as told
+        from slowfast_cli.stages.predict import tops
+
+        card = self.predictor.card
+        best = tops(answer, card, self.top)
+        # Where each class stands for itself, that none does is an answer too.
+        self.low = self.low or (not card.sigmoid and any(best[labels][0].score < LOW for labels in answer.scores))
+        self.heard[answer.path] = answer.heard
+        if self.drawn:
+            self.captions.append(told.caption(answer, best))
+        return best
 
 
 def _timeline(text: str | None) -> Timeline | None:
     if text is None:
         return None
-    from slowfast_cli.stages.predict import Timeline
+    from slowfast_cli.stages.answers import Timeline
 
     try:
         window, _, hop = text.partition("/")
@@ -89,62 +143,23 @@ def _timeline(text: str | None) -> Timeline | None:
         raise UsageError(f"--timeline {text}: two numbers of seconds, WINDOW/HOP, as 2.0/0.5") from error
 
 
-def _print(answer: Answer, best: dict[str, list[Top]], *, as_json: bool, many: bool, slides: bool) -> None:
-    if as_json:
-        for labels, lines in best.items():
-            typer.echo(json.dumps(_plain(answer, labels, lines), ensure_ascii=False))
+def _check_drawn(out: Path | None, paths: Sequence[Path | Failed]) -> None:
+    if out is None:
         return
+    from slowfast_cli.stages.draw import check
+
+    if len(paths) != 1:
+        raise UsageError(f"--draw {out}: draws over one video, and {len(paths)} files are named: name one")
+    if isinstance(paths[0], Path):
+        check(paths[0], out)
+
+
+def _draw(paths: Sequence[Path | Failed], out: Path, seen: _Seen) -> None:
     from slowfast_cli.cli import show
+    from slowfast_cli.cli.show_predictions import name
+    from slowfast_cli.stages.draw import draw
 
-    place = f"{answer.start:.2f}-{answer.end:.2f} s" if slides else ""
-    if slides:  # a line a window: a long recording has thousands
-        told = "; ".join(", ".join(f"{line.label} {line.score:.0%}" for line in lines[:3]) for lines in best.values())
-        show.out.print(f"{_name(answer) + '  ' if many else ''}{place}  {told}", soft_wrap=True, markup=False)
-        return
-    for labels, lines in best.items():
-        title = _name(answer) + (f" - {labels}" if len(best) > 1 else "")
-        show.table(title, ["", "score"], [[line.label, f"{line.score:.1%}"] for line in lines])
-
-
-def _name(answer: Answer) -> str:
-    return str(answer.path).encode("utf-8", "replace").decode()  # one that is not UTF-8 could not be printed
-
-
-def _plain(answer: Answer, labels: str, lines: list[Top]) -> dict[str, Any]:
-    top = [{"label": line.label, "index": line.index, "score": round(line.score, 6)} for line in lines]
-    start, end = round(answer.start, 3), round(answer.end, 3)
-    return {"path": _name(answer), "start": start, "end": end, "set": labels, "top": top}
-
-
-def _lines(answer: Answer, best: dict[str, list[Top]]) -> Iterator[list[Any]]:
-    for labels, lines in best.items():
-        plain = _plain(answer, labels, lines)
-        for rank, line in enumerate(plain["top"], 1):
-            index = "-".join(map(str, line["index"])) if isinstance(line["index"], tuple) else line["index"]
-            yield [plain["path"], plain["start"], plain["end"], labels, rank, line["label"], index, line["score"]]
-
-
-@contextmanager
-def _csv(path: Path | None) -> Iterator[Any]:
-    if path is None:
-        yield None
-        return
-    try:
-        file = path.open("w", encoding="utf-8", newline="")
-    except OSError as error:
-        raise SlowFastError(f"--csv {path}: cannot be written ({error.strerror or error})") from error
-    with file:
-        rows = csv.writer(file, lineterminator="\n")
-        rows.writerow(COLUMNS)
-        yield rows
-
-
-def _unsure(predictor: Predictor) -> None:
-    from slowfast_cli.cli import show
-
-    for labels, names in predictor.card.classes.items():
-        known = f"these {len(names)}: {', '.join(names)}" if len(names) <= FEW else f"{len(names)} classes"
-        show.say(
-            f"A top score is low: this model knows only {known} ({labels}). "
-            "Other sounds need other weights: `slowfast weights ls`."
-        )
+    for path in paths:
+        if isinstance(path, Path):
+            draw(path, out, seen.captions, heard=not seen.predictor.looks)
+            show.say(f"drawn: {name(out.absolute())}")

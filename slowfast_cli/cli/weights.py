@@ -4,44 +4,53 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from slowfast_cli.cli import options
 from slowfast_cli.types import UsageError
 
+if TYPE_CHECKING:
+    from slowfast_cli.weights.file import Card
+
 app = typer.Typer(help="List, download, convert, export and describe weights.", no_args_is_help=True)
 
 
 @app.command("ls", epilog="Examples:  slowfast weights ls  |  slowfast weights ls --json")
 def ls(as_json: options.Json = False) -> None:
-    """List the official weights: expected score, licence, whether they are here."""
+    """List the official weights: expected score, what they take in, size, licence, whether they are here."""
     from slowfast_cli.cli import show
-    from slowfast_cli.weights.catalogue import CATALOGUE, describe
+    from slowfast_cli.stages.table import text, title
+    from slowfast_cli.weights.catalogue import CATALOGUE
     from slowfast_cli.weights.download import target
+    from slowfast_cli.weights.entry import describe
 
     rows = []
     for entry in CATALOGUE.values():
         goal = target(entry)
         here = goal.path.is_file()
-        published = ", ".join(f"{key} {value:g}" for key, value in list(entry.published.items())[:3])
         if as_json:
             typer.echo(json.dumps({**describe(entry), "path": str(goal.path) if here else None}))
-        front = entry.frontend
+        front, frames = entry.frontend, entry.video
+        heard = f"{float(front['rate']) / 1000:g} kHz, {front['window_ms']}/{front['hop_ms']} ms" if front else ""
+        seen = f"{frames['frames']} x {frames['step']} frames" if frames else ""
+        work = "" if entry.gflops is None else f", {entry.gflops:.3g} G"
         rows.append(
             [
                 entry.name,
-                published,
-                f"{front['rate']} Hz, {front['window_ms']}/{front['hop_ms']} ms",
+                ", ".join(f"{title(key)} {text(key, value)}" for key, value in list(entry.published.items())[:1]),
+                heard or seen,
+                f"{entry.params_m:g} M{work}",
                 entry.licence,
                 "yes" if here else "no",
             ]
         )
     if not as_json:
-        show.table("", ["weights", "paper", "front end", "licence", "downloaded"], rows, left=5)
+        show.table("", ["weights", "published", "input", "size", "licence", "here"], rows)
         show.out.print(
-            "None is bundled: their licence forbids commercial use. `slowfast weights download NAME` fetches one."
+            "None is bundled: `slowfast weights download NAME` fetches one. CC BY-NC-SA forbids commercial use.\n"
+            "Input: rate, window and hop of the sound; frames, and how far apart. Size: parameters, and multiply-adds."
         )
 
 
@@ -77,16 +86,34 @@ def download(
     typer.echo(str(path))
 
 
-@app.command("convert", epilog="Examples:  slowfast weights convert SLOWFAST_VGG.pyth vgg.safetensors")
+@app.command(
+    "convert",
+    epilog="Examples:  slowfast weights convert SLOWFAST_VGG.pyth vgg.safetensors  |  "
+    "slowfast weights convert SLOWFAST_16x8.pkl k400.safetensors --variant slowfast-16x8-r101",
+)
 def convert(
-    source: Annotated[Path, typer.Argument(metavar="IN.pyth", help="A checkpoint of Auditory Slow-Fast.")],
+    source: Annotated[
+        Path,
+        typer.Argument(
+            metavar="IN.pyth",
+            help="A checkpoint of PySlowFast, Auditory Slow-Fast, AVSlowFast, PyTorchVideo or Caffe2 (.pkl).",
+        ),
+    ],
     dest: Annotated[Path, typer.Argument(metavar="OUT.safetensors", help="The weight file to write.")],
+    variant: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="What it is, if the file does not say: a network of `slowfast recipes variants` or official weights.",
+            show_default="found from the file",
+        ),
+    ] = None,
 ) -> None:
     """Turn a foreign checkpoint into a weight file, running nothing that is in it."""
     from slowfast_cli.cli import show
     from slowfast_cli.stages.convert import convert as stage
 
-    done = stage(source, dest)
+    done = stage(source, dest, variant=variant)
     told = done.told
     show.say(f"loaded {len(told.loaded)} tensors, missing {len(told.fresh)}, unexpected {len(told.unused)}")
     for name in told.unused[:5]:
@@ -148,7 +175,6 @@ def show_card(
     if as_json:
         typer.echo(json.dumps(describe(card), ensure_ascii=False))
         return
-    front = card.front_end
     rows = [
         ["file", f"{path} ({path.stat().st_size / 1e6:.2f} MB)"],
         ["recipe", card.recipe],
@@ -158,11 +184,7 @@ def show_card(
             "network",
             "; ".join(f"{name}: width {each.width}, stride {each.stride}" for name, each in card.net.pathways.items()),
         ],
-        [
-            "front end",
-            f"{front['rate']} Hz, {front['window_ms']:g} ms window, {front['hop_ms']:g} ms hop, {front['mels']} mels",
-        ],
-        ["clip", f"{card.clip_seconds:g} s, {card.views} views"],
+        *_inputs(card),
         *[
             [f"classes ({labels})", f"{len(names)}: {', '.join(names[:12])}{', ...' if len(names) > 12 else ''}"]
             for labels, names in card.classes.items()
@@ -171,3 +193,22 @@ def show_card(
         *[["note", note] for note in card.notes],
     ]
     show.table("", ["", ""], rows, left=2)
+
+
+def _inputs(card: Card) -> list[list[str]]:
+    """What weights hear and see, and what they answer about."""
+    front, video, rows = card.front_end, card.video, list[list[str]]()
+    if front:
+        hears = (
+            f"{front['rate']} Hz, {front['window_ms']:g} ms window, {front['hop_ms']:g} ms hop, {front['mels']} mels"
+        )
+        rows.append(["front end", hears])
+    if video:
+        crops = f"{video['crops']} crops" if video["crops"] else "whole"
+        sees = f"{video['frames']}, every {video['step']} of {video['fps']:g} a second"
+        rows.append(["frames", f"{sees}; short side {video['side']}, {crops}"])
+    if card.net.regions != "none":
+        rows.append(["boxes", f"classified one by one ({card.net.regions} RoIAlign)"])
+    if card.sigmoid:
+        rows.append(["answers", "each class for itself"])
+    return [*rows, ["clip", f"{card.clip_seconds:g} s, {card.views} views"]]

@@ -57,13 +57,13 @@ class BoxList:
         """The rows say which video they are about."""
         return "" not in self.rows
 
-    def of(self, video: Path, *, size: tuple[int, int], seconds: Seconds) -> dict[Seconds, tuple[Box, ...]]:
+    def of(self, video: Path, *, size: tuple[int, int], length: Seconds) -> dict[Seconds, tuple[Box, ...]]:
         """The boxes of a video by their times, in order; the same box is there once, with its best score.
 
         Args:
             video: The file; it may be named in full, or by its name with or without suffix.
             size: Its width and height.
-            seconds: Its length.
+            length: In seconds.
 
         Raises:
             DataError: There are none, or one lies past its end or outside its picture.
@@ -72,14 +72,14 @@ class BoxList:
         if not chosen:
             videos = sorted(self.rows)
             raise DataError(
-                f"{shown(self.path)}: no box is of {shown(video)}; they are of "
-                f"{', '.join(map(shown, videos[:3]))}{', ...' if len(videos) > 3 else ''}: name the file so, or its stem"
+                f"{shown(self.path)}: no box is of {shown(video)}; they are of {', '.join(map(shown, videos[:3]))}"
+                f"{', ...' if len(videos) > 3 else ''}: let them name the file, or its name without suffix"
             )
         found: dict[Seconds, dict[Place, Box]] = {}
         for row in sorted(chosen, key=lambda each: each.time):
-            if row.time > seconds + LATE:
+            if row.time > length + LATE:
                 raise DataError(
-                    f"{row.where}: time {row.time:g} s, and {shown(video)} is {seconds:.2f} s long: mend or remove it"
+                    f"{row.where}: time {row.time:g} s, and {shown(video)} is {length:.2f} s long: mend or remove it"
                 )
             place = self._place(row, size)
             held = found.setdefault(row.time, {})

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
 from slowfast_cli.data import labels
 from slowfast_cli.engine.checkpoint import make_folder, write_whole
-from slowfast_cli.models.spec import STAGES, Stage
+from slowfast_cli.models.spec import STAGES, Net, Stage
 from slowfast_cli.models.zoo import VARIANTS
 from slowfast_cli.recipe.load import did_you_mean
 from slowfast_cli.types import UsageError, WeightsError
 from slowfast_cli.weights import convert_pyslowfast
-from slowfast_cli.weights.catalogue import UNVERIFIED_ORDER
+from slowfast_cli.weights.catalogue import CATALOGUE
+from slowfast_cli.weights.entry import Entry, network
 from slowfast_cli.weights.file import Card, Loaded, put, save
+from slowfast_cli.weights.official_sound import UNVERIFIED_ORDER
 from slowfast_cli.weights.pickles import load_tensors
 
 # Class lists by label set and size; a head of another size gets numbered classes.
@@ -28,7 +32,16 @@ NAMES = {
     ("verb", 97): "epic100_verbs",
     ("noun", 300): "epic100_nouns",
 }
-RECIPES = {309: "vggsound", 400: "kinetics", 157: "charades-av", 80: "ava"}
+# The recipe that goes with so many classes, of a network that only hears or sees, or does both.
+RECIPES = {
+    (309, False): "vggsound",
+    (400, False): "kinetics",
+    (400, True): "kinetics-av",
+    (157, False): "charades-av",
+    (157, True): "charades-av",
+    (80, False): "ava",
+    (80, True): "ava-av",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,28 +59,21 @@ class Converted:
     told: Loaded
 
 
-def convert(
-    source: Path,
-    out: Path,
-    *,
-    variant: str | None = None,
-    licence: str = "",
-    scores: Mapping[str, float] | None = None,
-) -> Converted:
+def convert(source: Path, out: Path, *, variant: str | None = None, entry: Entry | None = None) -> Converted:
     """Convert a checkpoint of the SlowFast family: PySlowFast, Auditory Slow-Fast, AVSlowFast, PyTorchVideo or Caffe2.
 
     Args:
         source: A ``.pyth``, ``.pth`` or ``.pkl`` file.
         out: The ``.safetensors`` file to write.
-        variant: The network it is, by its name in the zoo; by default found from shapes and settings.
-        licence: Of the weights.
-        scores: What is known of them.
+        variant: The network it is, by its name in the zoo or as official weights: for what the file does not tell. By
+            default that is as published for a network of its shapes.
+        entry: The official weights that it is; also says licence and scores.
 
     Raises:
-        WeightsError: Not such a checkpoint, or one that does not fill its network.
+        UsageError: No such variant.
+        WeightsError: Not such a checkpoint, or one that does not fill its network, or is not the variant.
     """
-    if variant is not None and variant not in VARIANTS:
-        raise UsageError(f"--variant {variant}: no such network{did_you_mean(variant, list(VARIANTS))}")
+    said = _said(variant, entry)
     state, cfg = load_tensors(source)
     if not convert_pyslowfast.recognises(state):
         seen = ", ".join(list(state)[:3])
@@ -76,7 +82,7 @@ def convert(
             "s1.pathway0_stem.conv.weight ..., blocks.0.... (PyTorchVideo) or conv1_w ... (Caffe2)"
         )
     try:
-        found = convert_pyslowfast.convert(state, cfg, net=VARIANTS[variant] if variant else None)
+        found = convert_pyslowfast.convert(state, cfg, like=said.net, video=said.video)
     except WeightsError as error:
         raise WeightsError(f"{source}: {error}") from error
     if found.front_end is None or found.clip_seconds is None:
@@ -84,7 +90,13 @@ def convert(
             f"{source}: says nothing of its front end, and its heads ({dict(found.heads)}) are not the published ones: "
             "keep the checkpoint's `cfg`, whose AUDIO_DATA section holds it"
         )
-    notes = found.notes + ((UNVERIFIED_ORDER,) if found.heads.get("label") == 309 else ())
+    other = _other(found.net, said)
+    if said.heads is not None and dict(found.heads) != dict(said.heads):
+        raise WeightsError(f"{source}: is not {said.name}: classes {dict(found.heads)}, not {dict(said.heads)}")
+    if other and variant:
+        raise WeightsError(
+            f"{source}: is not {said.name}: {other}; without --variant the network is found from the file"
+        )
     card = Card(
         net=found.net,
         classes={name: _class_names(name, size) for name, size in found.heads.items()},
@@ -94,11 +106,11 @@ def convert(
         video=found.video,
         sigmoid=found.sigmoid,
         sync=_synced(found.state),
-        recipe="epic" if "verb" in found.heads else RECIPES.get(found.heads.get("label", 0), "vggsound"),
-        source=source.name,
-        licence=licence,
-        scores=scores or {},
-        notes=notes,
+        recipe=_recipe(found),
+        source=entry.url if entry else source.name,
+        licence=entry.licence if entry else "",
+        scores=dict(entry.published) if entry else {},
+        notes=found.notes + _notes(found, entry) + ((f"not as announced: {other}",) if other else ()),
     )
     told = put(card.model(), found.state)
     told = Loaded(loaded=told.loaded, fresh=told.fresh, unused=told.unused + found.unexpected)
@@ -110,6 +122,65 @@ def convert(
     make_folder(out.parent)
     write_whole(out, lambda part: save(part, found.state, card))
     return Converted(path=out, card=card, told=told)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Said:
+    """What a checkpoint is said to be."""
+
+    name: str = ""
+    net: Net | None = None
+    heads: Mapping[str, int] | None = None
+    video: Mapping[str, Any] | None = None
+
+
+def _said(variant: str | None, entry: Entry | None) -> _Said:
+    entry = entry or CATALOGUE.get(variant or "")
+    if entry:
+        return _Said(name=entry.name, net=network(entry), heads=entry.heads, video=entry.video)
+    if variant is None:
+        return _Said()
+    if variant not in VARIANTS:
+        raise UsageError(
+            f"--variant {variant}: no such network{did_you_mean(variant, [*VARIANTS, *CATALOGUE])}; `slowfast recipes "
+            "variants` lists them, and names of `slowfast weights ls` will do as well"
+        )
+    net = VARIANTS[variant]
+    # A name like slowfast-8x8-r50 says how many frames Slow looks at, and how far apart: alpha times those of Fast.
+    clip = re.search(r"(\d+)x(\d+)", variant)
+    alpha = net.pathways["slow"].stride if "slow" in net.pathways else 1
+    video = {"frames": int(clip[1]) * alpha, "step": int(clip[2]) // alpha} if clip else {}
+    if clip and "a2s" in net.laterals:
+        video["rows"] = int(clip[1]) * (net.laterals["a2s"].alpha or 1)
+    return _Said(name=variant, net=net, video=video)
+
+
+def _other(net: Net, said: _Said) -> str:
+    """The first thing in which a network is not what it is said to be; empty where it is."""
+    if said.net is None or replace(net, window=said.net.window) == said.net:
+        return ""
+    ours, theirs = asdict(net), asdict(said.net)
+    for path, fields in ours["pathways"].items():
+        for key, value in fields.items():
+            if path in theirs["pathways"] and value != theirs["pathways"][path][key]:
+                return f"{path}.{key} is {value}, not {theirs['pathways'][path][key]}"
+    return (
+        f"its pathways are {', '.join(ours['pathways'])}, joined by {', '.join(ours['laterals']) or 'nothing'}, "
+        f"regions {net.regions}"
+    )
+
+
+def _recipe(found: convert_pyslowfast.Converted) -> str:
+    if "verb" in found.heads:
+        return "epic"
+    hears = {"frames", "logmel"} <= found.net.signals
+    return RECIPES.get((found.heads.get("label", 0), hears), "vggsound" if not found.video else "kinetics")
+
+
+def _notes(found: convert_pyslowfast.Converted, entry: Entry | None) -> tuple[str, ...]:
+    if entry:
+        return (entry.note,) if entry.note else ()
+    return (UNVERIFIED_ORDER,) if found.heads.get("label") == 309 else ()
 
 
 def _synced(state: Mapping[str, Tensor]) -> tuple[Stage, ...]:

@@ -10,7 +10,6 @@ from pathlib import Path
 from slowfast_cli.data import loader
 from slowfast_cli.engine import distributed
 from slowfast_cli.engine.evaluate import predictions
-from slowfast_cli.features.frames import WHOLE
 from slowfast_cli.metrics import per_class
 from slowfast_cli.metrics.ensemble import late_fusion
 from slowfast_cli.metrics.predictions import Rows, labelled, merge, stack
@@ -64,11 +63,17 @@ def finished(run: str, first: Recipe) -> Beside:
 
     Raises:
         WeightsError: It is no folder of a finished run.
+        DataError: It is about another corpus.
     """
     folder = Path(run)
     if not (folder / "recipe.yaml").is_file():
         raise WeightsError(f"--with {run}: no folder of a finished run: it holds recipe.yaml and last.safetensors")
     recipe = check(read(str(folder / "recipe.yaml")))
+    if recipe.data.corpus != first.data.corpus:
+        raise DataError(
+            f"--with {run}: that run is about {recipe.data.corpus}, this one about {first.data.corpus}: name runs on "
+            "the same data set"
+        )
     data = recipe.data.model_copy(update={"root": first.data.root, "test": first.data.test, "val": first.data.val})
     return Beside(recipe=recipe.model_copy(update={"data": data}), weights=newest(folder))
 
@@ -136,7 +141,7 @@ def _predicted(recipe: Recipe, weights: Path, part: assemble.Part, device: str, 
     clips = reading.clips(recipe, found, source)
     if recipe.task != "rotation":
         clips.segments = tuple(replace(segment, targets={}) for segment in clips.segments)
-    keys = loader.test_keys(len(clips), recipe.data.views, batch=_batch(recipe), share=share)
+    keys = loader.test_keys(len(clips), recipe.data.views, batch=reading.test_batch(recipe), share=share)
     told = _Told(total=recipe.data.views * len(clips), tick=tick)
     read = told.counted(loader.batches(clips, keys, workers=reading.workers(recipe), device=at))
     views = chain.from_iterable(map(prepare.testing(recipe, at), read))
@@ -152,13 +157,6 @@ def _predicted(recipe: Recipe, weights: Path, part: assemble.Part, device: str, 
         predictions=gathered,
         silent=len(set(distributed.gather(sorted(told.silent), share))),
     )
-
-
-def _batch(recipe: Recipe) -> int:
-    """Clips in a forward pass: a batch of the recipe's parts, and one where whole frames differ in size."""
-    if recipe.video and recipe.video.crops == WHOLE:
-        return 1
-    return max(1, recipe.optim.batch // assemble.parts(recipe))
 
 
 class _Told:

@@ -74,7 +74,7 @@ def size(recipe: Recipe) -> Size:
 def variants() -> dict[str, dict[str, Any]]:
     """Every network of the zoo: what it reads, parameters with 400 classes, multiply-adds of a view it was made for.
 
-    Views are 32 frames of 256 x 256 (64 of networks that look at 16 slow ones, 8 of Slow alone), 128 x 80 of the sound that goes with
+    Views are 32 frames of 256 x 256 (64 of networks with 16 slow ones, 8 of Slow alone), 128 x 80 of the sound with
     them, and 512 x 128 of sound alone; boxes are counted on frames of 256 x 320.
     """
     found = {}

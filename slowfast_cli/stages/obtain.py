@@ -38,5 +38,5 @@ def weight_file(word: str | None, *, offline: bool = False, progress: Progress |
     source = download(entry, offline=offline, progress=progress)
     ours = source.with_name(f"{entry.name}.safetensors")
     if not ours.is_file() or ours.stat().st_mtime < source.stat().st_mtime:
-        convert(source, ours, licence=entry.licence, scores=dict(entry.published))
+        convert(source, ours, entry=entry)
     return ours

@@ -12,10 +12,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TextIO
 
 import numpy as np
 
+from slowfast_cli.data import box_list
 from slowfast_cli.data.sources import media_below
 from slowfast_cli.engine import distributed
 from slowfast_cli.features.logmel import FrontEnd
@@ -25,9 +26,6 @@ from slowfast_cli.stages.answers import Answer, Failed, Senses, Timeline
 from slowfast_cli.stages.predict_sound import Listener
 from slowfast_cli.types import MEDIA_SUFFIXES, VIDEO_SUFFIXES, DataError, UsageError, WeightsError
 from slowfast_cli.weights.file import Card, build
-
-if TYPE_CHECKING:
-    from slowfast_cli.data.box_list import BoxList
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +43,8 @@ class Predictor:
     Args:
         weights: A weight file.
         device: ``auto``, ``cpu``, ``cuda``.
-        boxes: Where to look and when, for a model that classifies boxes; None asks it about the whole picture.
+        boxes: A list of where to look and when, for a model that classifies boxes, see
+            `slowfast_cli.data.box_list.read`; None asks it about the whole picture.
 
     Attributes:
         card: What the weights say of themselves.
@@ -53,16 +52,18 @@ class Predictor:
     Raises:
         WeightsError: Not such a file, or a header that does not hold together.
         UsageError: Boxes for a model that classifies none.
+        DataError: The list of boxes does not hold together.
     """
 
     card: Card
 
-    def __init__(self, weights: Path, device: str = "auto", *, boxes: BoxList | None = None) -> None:
+    def __init__(self, weights: Path, device: str = "auto", *, boxes: Path | None = None) -> None:
+        self._boxes = None if boxes is None else box_list.read(boxes)
         at = distributed.device(device)
         self.card, model = build(weights)
         if boxes is not None and not self.detects:
             raise UsageError(
-                f"--boxes {shown(boxes.path)}: {shown(weights)} classifies whole clips, not boxes: leave it out, or "
+                f"--boxes {shown(boxes)}: {shown(weights)} classifies whole clips, not boxes: leave it out, or "
                 "take weights for boxes, as of AVA (`slowfast weights ls`)"
             )
         if not self.card.classes:
@@ -70,7 +71,7 @@ class Predictor:
                 f"{weights}: names no classes (it was trained to compare sound and pictures): finetune it on some first"
             )
         self._model = model.to(at)
-        self._senses = _senses(weights, self.card, self._model, boxes)
+        self._senses = _senses(weights, self.card, self._model, self._boxes)
 
     @property
     def looks(self) -> bool:
@@ -87,6 +88,18 @@ class Predictor:
         """Of the files in a folder that are meant for it."""
         return VIDEO_SUFFIXES if self.looks else MEDIA_SUFFIXES
 
+    def check(self, paths: Sequence[Path | Failed]) -> None:
+        """Refuse files that the boxes cannot be told apart for.
+
+        Raises:
+            UsageError: There are several, and the boxes do not say which one they are about.
+        """
+        if self._boxes is not None and not self._boxes.named and len(paths) > 1:
+            raise UsageError(
+                f"--boxes {shown(self._boxes.path)}: does not say which of {len(paths)} files each box is about: add "
+                "a column 'path', or name one file"
+            )
+
     def files(self, paths: Iterable[Path | Failed], timeline: Timeline | None = None) -> Iterator[Answer | Failed]:
         """Answer for each file; one that fails, or has failed before, is told and the others go on."""
         for path in paths:
@@ -99,7 +112,7 @@ class Predictor:
                 yield Failed(path=path, reason=str(error))
 
 
-def _senses(weights: Path, card: Card, model: Recogniser, boxes: BoxList | None) -> Senses:
+def _senses(weights: Path, card: Card, model: Recogniser, boxes: box_list.BoxList | None) -> Senses:
     front_end = None
     if "logmel" in card.net.signals:
         with _header(weights, "a front end"):

@@ -8,6 +8,7 @@ from dataclasses import replace
 from slowfast_cli.data.clips import Clips, Reader
 from slowfast_cli.data.sound_clips import DecodedSamples, SoundReader, Store, StoredRows
 from slowfast_cli.data.video_clips import DecodedSounds, StoredSounds, VideoReader
+from slowfast_cli.features.frames import WHOLE
 from slowfast_cli.media.shards import Shards
 from slowfast_cli.recipe.schema import Recipe
 from slowfast_cli.stages import assemble
@@ -105,6 +106,13 @@ def _reader(recipe: Recipe, source: Store | None) -> Reader:
         front_end=assemble.front_end(recipe),
         gap=recipe.sync.gap_seconds if recipe.sync else None,
     )
+
+
+def test_batch(recipe: Recipe) -> int:
+    """Clips in a forward pass when testing: as many as when training, and one where whole frames differ in size."""
+    if recipe.video and recipe.video.crops == WHOLE:
+        return 1
+    return max(1, recipe.optim.batch // assemble.parts(recipe))
 
 
 def workers(recipe: Recipe) -> int:

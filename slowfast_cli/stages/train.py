@@ -232,7 +232,7 @@ def _score(training: Training, run: Run, card: Card, done: int, epoch_steps: int
                 (batch for _, batch in zip(range(recipe.schedule.precise_norms), batches, strict=False)),
             )
     distributed.average_buffers(training.scored, share)
-    keys = loader.test_keys(len(training.val_clips), recipe.data.views, batch=recipe.optim.batch, share=share)
+    keys = loader.test_keys(len(training.val_clips), recipe.data.views, batch=reading.test_batch(recipe), share=share)
     read = loader.batches(training.val_clips, keys, workers=reading.workers(recipe), device=training.device)
     views = chain.from_iterable(map(prepare.testing(recipe, training.device), read))
     task = assemble.task(recipe, training.val.classes)

@@ -53,11 +53,15 @@ class Sync:
         return found
 
     def scores(self, outputs: Outputs, batch: Batch) -> dict[str, Tensor]:
-        """How much nearer the sound that belongs is: (B, 2), the share of either distance that the other has."""
+        """How much nearer the sound that belongs is: (B, 2), the share of either distance that the other has.
+
+        Where boxes are asked about, each has that of its clip.
+        """
         found = {}
         for stage in self.stages:
             near_B, far_B = _distances(outputs, stage)
-            found[label_set(stage)] = torch.stack([far_B, near_B], dim=1) / (near_B + far_B).clamp(min=1e-8)[:, None]
+            nearer_B2 = torch.stack([far_B, near_B], dim=1) / (near_B + far_B).clamp(min=1e-8)[:, None]
+            found[label_set(stage)] = nearer_B2 if batch.boxes is None else nearer_B2[batch.boxes[:, 0].long()]
         return found
 
 

@@ -1,8 +1,8 @@
 """Checkpoints of the SlowFast family to ours: names by rule, the network from the shapes, the rest from the settings.
 
 A checkpoint of PySlowFast, Auditory SlowFast or AVSlowFast may carry ``cfg``, its settings as YAML text; those of
-Caffe2 and PyTorchVideo carry none. What leaves no trace in the shapes is then taken as published, and the card says so:
-alpha, the frames of a clip, the front end; or it is taken from a network of the zoo that the caller names.
+Caffe2 and PyTorchVideo carry none. What leaves no trace in the shapes is then taken from a network that the caller
+names, or as published, and the card says so: alpha, the frames of a clip, the front end, how boxes are read.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from torch import Tensor
 
 from slowfast_cli.models.spec import STAGES, Lateral, Net, Pathway
 from slowfast_cli.types import Seconds, Settings, WeightsError
-from slowfast_cli.weights.foreign_names import ours, pyslowfast
-from slowfast_cli.weights.foreign_settings import Told
+from slowfast_cli.weights.foreign_names import detects, ours, pyslowfast
+from slowfast_cli.weights.foreign_settings import Told, parsed
 
 LONGER_HOP = 4  # of the Slow stream alone (see `slowfast_cli.models.zoo`)
 
@@ -58,37 +58,44 @@ def recognises(state: Mapping[str, Tensor]) -> bool:
     return stem is not None and stem.ndim in (4, 5) and any(name.startswith("head.projection") for name in names)
 
 
-def convert(state: Mapping[str, Tensor], text: str | None, *, net: Net | None = None) -> Converted:
+def convert(
+    state: Mapping[str, Tensor],
+    text: str | None,
+    *,
+    like: Net | None = None,
+    video: Mapping[str, Any] | None = None,
+) -> Converted:
     """Translate a checkpoint.
 
     Args:
         state: Its tensors.
         text: Its settings as YAML, if it has them.
-        net: The network it is; by default found from shapes and settings.
+        like: A network that it is said to be, asked for what neither shapes nor settings tell.
+        video: Settings of the frames, in our terms, likewise.
 
     Raises:
         WeightsError: Settings and shapes contradict each other, or it is no network of this family.
     """
-    state = pyslowfast(state)
-    told = Told.read(text)
+    boxes, state = detects(state), pyslowfast(state)
     names = _pathway_names(state)
-    notes: list[str] = []
-    found = net or _net(state, names, told, notes)
     renamed = {ours(name, names): value for name, value in state.items()}
-    unexpected = tuple(name for name in state if ours(name, names) == name)
     heads = {name.split(".")[2]: len(value) for name, value in renamed.items() if re.match(r"heads\..*bias$", name)}
-    seen = "frames" in found.signals
-    front_end, seconds = _audiovisual(found) if seen else _front_end(told, heads, names, notes)
-    video = told.video(found, notes) if seen else {}
+    unexpected = tuple(name for name in state if ours(name, names) == name)
+    told = Told(settings=parsed(text), classes=heads.get("label", 0), boxes=boxes, like=like, video=video or {})
+    notes: list[str] = []
+    net = _net(state, names, told, notes)
+    seen, heard = "frames" in net.signals, "logmel" in net.signals
+    frames = told.frames(net, notes) if seen else {}
+    front_end, seconds = _front_end(told, heads, names, notes) if not seen else (None, None)
     return Converted(
-        net=found,
+        net=net,
         heads=heads,
         state={name: _shaped(name, value) for name, value in renamed.items() if name not in unexpected},
-        front_end=front_end,
-        clip_seconds=video["frames"] * video["step"] / video["fps"] if seen else seconds,
-        views=(1 if found.regions != "none" else 10) if seen or "verb" in heads else 2,
-        video=video,
-        sigmoid=found.regions != "none" or told.sigmoid,
+        front_end=front_end if not seen else told.audiovisual_front_end if heard else {},
+        clip_seconds=frames["frames"] * frames["step"] / frames["fps"] if seen else seconds,
+        views=(1 if net.regions != "none" else 10) if seen or "verb" in heads else 2,
+        video=frames,
+        sigmoid=seen and told.sigmoid,
         unexpected=unexpected,
         notes=tuple(notes),
     )
@@ -122,7 +129,7 @@ def _net(state: Mapping[str, Tensor], names: Sequence[str], told: Told, notes: l
             laterals["a2s"] = _a2s(state, laterals["f2s"], told)
         net = Net(pathways=paths, laterals={key: each for key, each in laterals.items() if each.after or each.taps})
         return replace(net, window=told.window, regions=told.regions) if seen else net
-    except (KeyError, ValueError) as error:
+    except (KeyError, ValueError, IndexError, ZeroDivisionError) as error:
         raise WeightsError(f"the checkpoint is no network of the SlowFast family: {error}") from error
 
 
@@ -169,6 +176,9 @@ def _pathway(state: Mapping[str, Tensor], number: int, stride: int, told: Told) 
         for s in (2, 3, 4, 5)
     ]
     timely = [sum(kernel > 1 for kernel in each) if max(each) > 1 else len(each) for each in kernels]
+    for stage, each in enumerate(kernels, 2):
+        if each != sorted(each, reverse=True):
+            raise ValueError(f"res{stage} has temporal kernels {', '.join(map(str, each))}, as I3D does")
     path = Pathway(
         stride=stride,
         width=stem.shape[0],
@@ -209,25 +219,15 @@ def _audio(state: Mapping[str, Tensor], number: int) -> Pathway:
 
 
 def _blocks(state: Mapping[str, Tensor], stage: int, path: int) -> int:
-    return len({m[1] for name in state if (m := re.match(rf"s{stage}\.pathway{path}_res(\d+)\.", name))})
+    found = {m[1] for name in state if (m := re.match(rf"s{stage}\.pathway{path}_res(\d+)\.", name))}
+    if not found:
+        raise ValueError(f"pathway {path} has no bottleneck in res{stage}")
+    return len(found)
 
 
 def _attended(state: Mapping[str, Tensor], stage: int, path: int) -> tuple[int, ...]:
     found = {m[1] for name in state if (m := re.match(rf"s{stage}\.pathway{path}_nonlocal(\d+)\.", name))}
     return tuple(sorted(map(int, found)))
-
-
-def _audiovisual(net: Net) -> tuple[Settings, None]:
-    """The front end of AVSlowFast, which is fixed (AV Sec. 4); nothing for a network that hears nothing."""
-    if "logmel" not in net.signals:
-        return {}, None
-    return dict(AV_FRONT_END), None
-
-
-AV_FRONT_END: Settings = {
-    "rate": 16000, "window_ms": 32.0, "hop_ms": 16.0, "mels": 80, "fft": 512, "floor": 1e-8,
-    "power": 2, "area_norm": True, "centred": False, "mean": -7.03, "std": 4.66,
-}  # fmt: skip
 
 
 def _front_end(

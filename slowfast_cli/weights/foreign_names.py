@@ -16,7 +16,7 @@ from slowfast_cli.models.spec import STAGES
 PREFIXES = ("module.", "model.")  # of DistributedDataParallel, and of a module that holds the network
 OPTIMISER = re.compile(r".*(_momentum|_grad)|model_iter|lr|.*num_batches_tracked")
 
-_STAGE, _PATH = r"^s(?P<stage>\d)", r"\.pathway(?P<path>\d)"
+_STAGE, _PATH = r"^s(?P<stage>[1-5])", r"\.pathway(?P<path>[0-2])"
 _BLOCK = _STAGE + _PATH + r"_res(?P<block>\d+)\."
 _FUSE, _ATTEND = _STAGE + r"_fuse\.", _STAGE + _PATH + r"_nonlocal(?P<block>\d+)\."
 _IN_BLOCK, _IN_LATERAL = "trunk.stages.{path}_{stage}.{block}.", "trunk.laterals.{lateral}_{stage}."
@@ -68,7 +68,7 @@ CAFFE2 = (
     (r"^t_res(\d)_\d+_branch2c_bn_subsample_bn_", r"s\1_fuse.bn."),
     (r"^t_res(\d)_\d+_branch2c_bn_subsample_", r"s\1_fuse.conv_f2s."),
     (r"^(t_)?res_conv1_bn_", r"s1.pathway\1_stem.bn."),
-    (r"^(t_)?conv1_", r"s1.pathway\1_stem.conv."),
+    (r"^(t_)?(res_)?conv1_", r"s1.pathway\1_stem.conv."),
     (r"^(t_)?res(\d)_(\d+)_branch1_bn_", r"s\2.pathway\1_res\3.branch1_bn."),
     (r"^(t_)?res(\d)_(\d+)_branch1_", r"s\2.pathway\1_res\3.branch1."),
     (r"^(t_)?res(\d)_(\d+)_branch2([abc])_bn_", r"s\2.pathway\1_res\3.branch2.\4_bn."),
@@ -100,6 +100,8 @@ def ours(name: str, paths: Sequence[str]) -> str:
             if "stage" in found:
                 found["stage"] = STAGES[int(found["stage"]) - 1]
             if "path" in found:
+                if int(found["path"]) >= len(paths):
+                    return name
                 found["path"] = paths[int(found["path"])]
             if "conv" in found and "nonlocal" not in name:
                 found["conv"] = CONVS.get(found["conv"], found["conv"])
@@ -107,9 +109,14 @@ def ours(name: str, paths: Sequence[str]) -> str:
     return name
 
 
+def detects(state: Mapping[str, Tensor]) -> bool:
+    """Whether the names alone show that boxes are classified, as those of the hub's detectors do."""
+    return any(_bare(name).startswith("detection_head.") for name in state)
+
+
 def _bare(name: str) -> str:
-    for prefix in PREFIXES:
-        name = name.removeprefix(prefix)
+    while name.startswith(PREFIXES):
+        name = name.partition(".")[2]
     return name
 
 

@@ -1,4 +1,4 @@
-"""Foreign PyTorch checkpoints, read without running a line of what is in them."""
+"""Foreign checkpoints, of PyTorch and of Caffe2, read without running a line of what is in them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pickle
 import re
 import warnings
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,10 @@ import torch
 from torch import Tensor
 
 from slowfast_cli.types import WeightsError
+from slowfast_cli.weights import array_pickles
 
-STATE_KEYS = ("model_state", "model_state_dict", "state_dict", "model")  # where public checkpoints keep their tensors
+# Where public checkpoints keep their tensors; the last is Caffe2's.
+STATE_KEYS = ("model_state", "model_state_dict", "state_dict", "model", "blobs")
 
 # Epoch counters and scores saved as NumPy scalars are in many checkpoints of before torch 2.6, and harmless.
 _SCALAR: Any = np.float64(0).__reduce__()[0]  # its module is called differently in numpy 1 and 2
@@ -28,10 +30,11 @@ _PLAIN: list[Any] = [
 
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], str | None]:
-    """The tensors of a ``.pyth``, ``.pt``, ``.pth`` or ``.pth.tar`` checkpoint, and its settings if it carries any.
+    """The tensors of a checkpoint, and its settings if it carries any; what it is shows in the file, not in its name.
 
-    Reads a state dict as it is, or one under ``model_state`` (ASF, PySlowFast), ``model_state_dict``, ``state_dict`` or
-    ``model``. Only tensors and plain values are unpickled; whatever else a pickle would call is refused, not called.
+    Reads what `torch.save` wrote, and pickles of arrays as Caffe2 left them: a state dict as it is, or one under
+    ``model_state`` (ASF, PySlowFast), ``model_state_dict``, ``state_dict``, ``model`` or ``blobs`` (Caffe2). Only
+    tensors, arrays and plain values are unpickled; whatever else a pickle would call is refused, not called.
 
     Args:
         path: The file.
@@ -42,19 +45,25 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], str | None]:
     Raises:
         WeightsError: No such file; empty; a web page; no checkpoint; truncated; would run code; holds no tensors.
     """
-    zipped = _is_zip(path)
-    content = _unpickle(path, zipped=zipped)
+    start = _start(path)
+    arrays = array_pickles.is_array_pickle(start)
+    if arrays:
+        content = _unpickled(path, lambda: array_pickles.read(path))
+    else:
+        content = _unpickled(path, lambda: _loaded(path, zipped=_is_zip(path, start)))
     if not isinstance(content, Mapping):
         raise WeightsError(
             f"{path}: holds a {type(content).__name__}; right is a dict of tensors, as `state_dict()` gives"
         )
-    state = next((content[key] for key in STATE_KEYS if isinstance(content.get(key), Mapping)), content)
-    cfg = content.get("cfg")
-    return _tensors(path, state), cfg if isinstance(cfg, str) else None
+    key = next((key for key in STATE_KEYS if isinstance(content.get(key), Mapping)), None)
+    # Caffe2's settings are of another kind, and need classes of another program to be read.
+    cfg = content.get("cfg") if key != "blobs" else None
+    tensors = _tensors(path, content[key] if key else content, strict=not arrays)
+    return tensors, cfg if isinstance(cfg, str) else None
 
 
-def _is_zip(path: Path) -> bool:
-    """Whether it is in torch's zip format; refuse what the first bytes show to be no checkpoint at all."""
+def _start(path: Path) -> bytes:
+    """The first bytes of a file, unless they show that it is no checkpoint at all."""
     try:
         with path.open("rb") as file:
             start = file.read(512)
@@ -69,18 +78,29 @@ def _is_zip(path: Path) -> bool:
         )
     if start.startswith(b"version https://git-lfs"):
         raise WeightsError(f"{path}: is a Git LFS pointer, not the file; run `git lfs pull` where it comes from")
+    return start
+
+
+def _is_zip(path: Path, start: bytes) -> bool:
+    """Whether it is in torch's zip format."""
     zipped = zipfile.is_zipfile(path)
     if start.startswith(b"PK\x03\x04") and not zipped:
         raise WeightsError(f"{path}: is truncated, its end is missing; download it again")
     return zipped
 
 
-def _unpickle(path: Path, *, zipped: bool) -> Any:
+def _loaded(path: Path, *, zipped: bool) -> Any:
+    with warnings.catch_warnings(), torch.serialization.safe_globals(_PLAIN):
+        warnings.simplefilter("ignore")  # of newer pickle protocols: they load or they do not
+        # Only the zip format can be mapped; the older one is read whole.
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped or None)
+
+
+def _unpickled(path: Path, read: Callable[[], Any]) -> Any:
     try:
-        with warnings.catch_warnings(), torch.serialization.safe_globals(_PLAIN):
-            warnings.simplefilter("ignore")  # of newer pickle protocols: they load or they do not
-            # Only the zip format can be mapped; the older one is read whole.
-            return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped or None)
+        return read()
+    except WeightsError:
+        raise
     except pickle.UnpicklingError as error:
         raise WeightsError(_why(path, str(error))) from error
     except Exception as error:  # a damaged pickle raises whatever its bytes happen to ask for
@@ -99,10 +119,13 @@ def _why(path: Path, message: str) -> str:
             f"{path}: would run code when loaded ({found[1].strip()}), so it was not; right is a checkpoint of tensors "
             "and plain values: save its state_dict with torch.save where you trust it, then use that file"
         )
+    if "truncated" in message:
+        return f"{path}: is truncated, its end is missing; download it again"
     return f"{path}: is no PyTorch checkpoint; give a file saved by torch.save"
 
 
-def _tensors(path: Path, state: Mapping[Any, Any]) -> dict[str, Tensor]:
+def _tensors(path: Path, state: Mapping[Any, Any], *, strict: bool) -> dict[str, Tensor]:
+    """Those of a state dict; among Caffe2's blobs there may be other things (``strict`` false)."""
     tensors = {str(name): value for name, value in state.items() if isinstance(value, Tensor)}
     if not tensors:
         keys = ", ".join(str(key) for key in list(state)[:5]) or "nothing"
@@ -110,7 +133,7 @@ def _tensors(path: Path, state: Mapping[Any, Any]) -> dict[str, Tensor]:
             f"{path}: holds no tensors but {keys}; right is a state dict, or one under {', '.join(STATE_KEYS)}"
         )
     strange = [str(name) for name, value in state.items() if not isinstance(value, Tensor)]
-    if strange:
+    if strange and strict:
         raise WeightsError(
             f"{path}: {strange[0]!r} and {len(strange) - 1} others are not tensors; right is a plain state dict: save "
             "model.state_dict(), not the model"

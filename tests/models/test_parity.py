@@ -7,13 +7,16 @@ import torch
 import yaml
 
 from slowfast_cli.models.slowfast import Recogniser
-from slowfast_cli.weights import convert_asf
+from slowfast_cli.weights import convert_pyslowfast
 from slowfast_cli.weights.file import put
+from slowfast_cli.weights.foreign_names import ours
 
 
-def build(name: str, cfg: bool = True) -> tuple[Recogniser, convert_asf.Converted, torch.Tensor, dict[str, np.ndarray]]:
+def build(
+    name: str, cfg: bool = True
+) -> tuple[Recogniser, convert_pyslowfast.Converted, torch.Tensor, dict[str, np.ndarray]]:
     told, state, x, outputs = golden.model(name)
-    found = convert_asf.convert(state, yaml.safe_dump(told["settings"]) if cfg else None)
+    found = convert_pyslowfast.convert(state, yaml.safe_dump(told["settings"]) if cfg else None)
     model = Recogniser(found.net, dict(found.heads))
     came = put(model, found.state)
     assert not came.fresh
@@ -74,9 +77,7 @@ def test_training_mode_equals_the_reference():
     assert len(after) > 10
     state = model.state_dict()
     for name, value in after.items():
-        np.testing.assert_allclose(
-            state[convert_asf._ours(name, ["slow", "fast"])].numpy(), value, rtol=1e-4, atol=1e-5
-        )
+        np.testing.assert_allclose(state[ours(name, ["slow", "fast"])].numpy(), value, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", golden.ASF)
@@ -100,7 +101,7 @@ def test_settings_no_recipe_has_are_read_from_the_checkpoint():
         pathways={"slow": slow, "fast": fast}, laterals={"f2s": Lateral(src="fast", dst="slow", kernel=5, ratio=3)}
     )
     model = Recogniser(net, {"label": 7})
-    theirs = {golden.asf_name(name): value for name, value in model.state_dict().items()}
+    theirs = {golden.pyslowfast_name(name): value for name, value in model.state_dict().items()}
     cfg = yaml.safe_dump(
         {
             "SLOWFAST": {"ALPHA": 8},
@@ -113,7 +114,7 @@ def test_settings_no_recipe_has_are_read_from_the_checkpoint():
             },
         }
     )
-    found = convert_asf.convert(theirs, cfg)
+    found = convert_pyslowfast.convert(theirs, cfg)
     assert found.net == replace(net)
     assert not found.unexpected
     assert found.front_end == {"rate": 8000, "window_ms": 25.0, "hop_ms": 10.0, "mels": 40, "fft": 2048, "floor": 1e-6}

@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import golden
 import numpy as np
@@ -73,11 +73,13 @@ class Case:
         return logits, {**maps, **attended}
 
 
+@lru_cache(maxsize=1)
 def build(name):
     told, state, frames, outputs = golden.model(name)
     found = convert_pyslowfast.convert(state, yaml.safe_dump(told["settings"]))
-    model = Recogniser(found.net, found.heads, sync=COMPARED if name.startswith("avslowfast") else ()).eval()
-    came = put(model, found.state)
+    with torch.device("meta"):  # nothing need be drawn that is replaced
+        model = Recogniser(found.net, found.heads, sync=COMPARED if name.startswith("avslowfast") else ()).eval()
+    came = put(model.to_empty(device="cpu"), found.state)
     assert not came.fresh
     assert not came.unused
     assert not found.unexpected
@@ -194,8 +196,9 @@ def step(case, tag, dtype):
     net = case.found.net
     if tag == "drop":
         net = replace(net, pathways={**net.pathways, "audio": replace(net.pathways["audio"], absent="laterals")})
-    model = Recogniser(net, case.found.heads, sync=COMPARED).to(dtype).train()
-    put(model, case.found.state)
+    with torch.device("meta"):
+        model = Recogniser(net, case.found.heads, sync=COMPARED).to(dtype).train()
+    put(model.to_empty(device="cpu"), case.found.state)
     frames, audio, labels = golden.training_batch(case.told)
     logmel = torch.cat([audio[:, :1], audio[:, 1:]])
     truth = case.told["train_mode"][tag]

@@ -38,7 +38,7 @@ def test_gflops_count_a_multiply_add_once():
         assert stem / 1e9 < count.gflops(model, {"logmel": x}) < 3e-5
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("variant", [name for name, net in VARIANTS.items() if net.signals == {"logmel"}])
 def test_every_parameter_gets_a_gradient(variant):
     torch.manual_seed(0)
     model = Recogniser(narrowed(VARIANTS[variant], 8), {"verb": 3, "noun": 4}, dropout=0.1).train()

@@ -34,7 +34,7 @@ def network(heads, width=8, variant="asf-r50"):
 
 def checkpoint(path, model, *, cfg=SETTINGS, prefix="", **more):
     """As the reference saves one, epoch and optimiser with it."""
-    state = {prefix + golden.asf_name(name): value for name, value in model.state_dict().items()}
+    state = {prefix + golden.pyslowfast_name(name): value for name, value in model.state_dict().items()}
     content = {"epoch": 49, "model_state": state, "optimizer_state": {"param_groups": [{"lr": 0.01}], "state": {}}}
     torch.save({**content, **({"cfg": yaml.safe_dump(cfg)} if cfg else {}), **more}, path)
     return path

@@ -1,0 +1,149 @@
+"""Official weights of SlowFast: those of PySlowFast's model zoo (Caffe2's and its own) and of PyTorchVideo's.
+
+Left out are networks that ours are not: I3D, which pools time; C2D and the ResNet-50 of ImageNet, which have no
+temporal kernel; MMAction2's, whose laterals have neither norm nor activation and whose slow frames are the first of
+each group; and those of Something-Something V2, whose clips are spread over whole videos. Of Audiovisual SlowFast no
+official weights exist.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+from slowfast_cli.weights.entry import Entry
+
+PAPER = "arXiv:1812.03982"
+LICENCE = "Apache-2.0"
+OF_THE_PROJECT = "Apache-2.0 is the licence of the project; it states none for the weights by themselves."
+PYSLOWFAST = "https://github.com/facebookresearch/SlowFast/blob/main/MODEL_ZOO.md"
+PYTORCHVIDEO = "https://github.com/facebookresearch/pytorchvideo/blob/main/docs/source/model_zoo.md"
+NOTES = {
+    "kinetics600": "The class order of this head is not alphabetical and was never published: its classes are "
+    "numbered. It is a trunk to start from, as the detectors for AVA did.",
+    "ava21": "Trained on the annotations v2.1 of AVA; its classes are those of v2.2.",
+}
+
+TITLES = {
+    "kinetics400": "Kinetics-400",
+    "kinetics600": "Kinetics-600",
+    "charades": "Charades",
+    "ava": "AVA v2.2",
+    "ava21": "AVA v2.1",
+}
+CLASSES = {"kinetics400": 400, "kinetics600": 600, "charades": 157, "ava": 80, "ava21": 80}
+FILMED: Mapping[str, Any] = {"fps": 24.0, "jitter": [256, 340]}  # Charades' pictures, in which its steps count
+POOLED = (2, 2, 2)  # under a key of the Non-Local blocks of AVA's models; 1 x 2 x 2 elsewhere
+
+
+def _entry(
+    name: str,
+    url: str,
+    variant: str,
+    clip: tuple[int, int],
+    published: Mapping[str, float],
+    size: tuple[float, float | None],
+) -> Entry:
+    """A video model; those of AVA read boxes without the half-pixel shift.
+
+    Args:
+        name: Network, data set, and which of two files.
+        url: Of its file.
+        variant: Its network in the zoo.
+        clip: Frames, and from one to the next in frames of the video.
+        published: Its scores.
+        size: Parameters in millions; multiply-adds in 10^9.
+    """
+    kind, sampling, depth, *rest = name.split("-")
+    dataset = next(word for word in rest if word in CLASSES)
+    detects, filmed = dataset.startswith("ava"), dataset == "charades"
+    video = {"frames": clip[0], "step": clip[1], "crops": 0 if detects else 3, **(FILMED if filmed else {})}
+    theirs = url.startswith(_HUB)
+    return Entry(
+        name=name,
+        title=f"{'SlowFast' if kind == 'slowfast' else 'Slow'} {sampling} {depth.upper()}"
+        f"{' with Non-Local blocks' if 'nl' in rest else ''}, {TITLES[dataset]}",
+        url=url,
+        file=f"{name}.{url.rpartition('.')[2]}",  # the servers' own names are not unique
+        dataset="ava" if detects else dataset,
+        variant=variant,
+        regions="unaligned" if detects else "",
+        attend_pool=POOLED if detects and "nl" in rest else None,
+        video=MappingProxyType(video),
+        clip_seconds=clip[0] * clip[1] / video.get("fps", 30.0),
+        frames=clip[0],
+        views=1 if detects else 10,
+        heads=MappingProxyType({"label": CLASSES[dataset]}),
+        sigmoid=detects or filmed,
+        published=MappingProxyType(published),
+        table=f"{'PyTorchVideo' if theirs else 'PySlowFast'} model zoo",
+        params_m=size[0],
+        gflops=size[1],
+        note=" ".join(filter(None, (NOTES.get(dataset), OF_THE_PROJECT))),
+        paper=PAPER,
+        licence=LICENCE,
+        source=PYTORCHVIDEO if theirs else PYSLOWFAST,
+    )
+
+
+def _top(top1: float, top5: float) -> dict[str, float]:
+    return {"top1": top1, "top5": top5}
+
+
+_FILES = "https://dl.fbaipublicfiles.com/"
+_HUB = f"{_FILES}pytorchvideo/model_zoo/"
+_KINETICS, _AVA = f"{_FILES}pyslowfast/model_zoo/kinetics400/", f"{_FILES}pyslowfast/model_zoo/ava/"
+_MULTIGRID = f"{_FILES}pyslowfast/pyslowfast/model_zoo/multigrid/model_zoo/"
+
+# PySlowFast's zoo prints no multiply-adds: they are those of SF Tables 2 and 5, where these have the network.
+_ROWS: tuple[tuple[str, str, str, tuple[int, int], Mapping[str, float], tuple[float, float | None]], ...] = (
+    ("slow-4x16-r50-kinetics400-caffe2", f"{_KINETICS}SLOWONLY_4x16_R50.pkl",
+     "slow-r50", (4, 16), _top(72.7, 90.3), (32.45, 27.3)),
+    ("slow-4x16-r50-kinetics400-hub", f"{_HUB}kinetics/SLOW_4x16_R50.pyth",
+     "slow-r50", (4, 16), _top(72.40, 90.18), (32.45, 27.55)),
+    ("slow-8x8-r50-kinetics400-caffe2", f"{_KINETICS}SLOWONLY_8x8_R50.pkl",
+     "slow-r50", (8, 8), _top(74.8, 91.6), (32.45, 54.5)),
+    ("slow-8x8-r50-kinetics400-hub", f"{_HUB}kinetics/SLOW_8x8_R50.pyth",
+     "slow-r50", (8, 8), _top(74.58, 91.63), (32.45, 54.52)),
+    ("slowfast-4x16-r50-kinetics400-caffe2", f"{_KINETICS}SLOWFAST_4x16_R50.pkl",
+     "slowfast-4x16-r50", (32, 2), _top(75.6, 92.0), (34.48, 36.1)),
+    ("slowfast-4x16-r50-kinetics400-hub", f"{_HUB}kinetics/SLOWFAST_4x16_R50.pyth",
+     "slowfast-4x16-r50", (32, 2), _top(75.34, 91.89), (34.48, 36.69)),
+    ("slowfast-8x8-r50-kinetics400-caffe2", f"{_KINETICS}SLOWFAST_8x8_R50.pkl",
+     "slowfast-8x8-r50", (32, 2), _top(77.0, 92.6), (34.57, 65.7)),
+    ("slowfast-8x8-r50-kinetics400-hub", f"{_HUB}kinetics/SLOWFAST_8x8_R50.pyth",
+     "slowfast-8x8-r50", (32, 2), _top(76.94, 92.69), (34.57, 65.71)),
+    ("slowfast-8x8-r50-stepwise-kinetics400", f"{_MULTIGRID}Kinetics/SLOWFAST_8x8_R50_stepwise.pkl",
+     "slowfast-8x8-r50", (32, 2), _top(76.8, 92.7), (34.57, 65.7)),
+    ("slowfast-8x8-r50-multigrid-kinetics400", f"{_MULTIGRID}Kinetics/SLOWFAST_8x8_R50_stepwise_multigrid.pkl",
+     "slowfast-8x8-r50", (32, 2), _top(76.6, 92.7), (34.57, 65.7)),
+    ("slowfast-8x8-r101-kinetics400", f"{_HUB}kinetics/SLOWFAST_8x8_R101.pyth",
+     "slowfast-8x8-r101-all", (32, 2), _top(77.90, 93.27), (62.83, 127.20)),
+    ("slowfast-16x8-r101-kinetics400", f"{_HUB}kinetics/SLOWFAST_16x8_R101_50_50.pyth",
+     "slowfast-16x8-r101", (64, 2), _top(78.70, 93.61), (53.77, 215.61)),
+    ("slowfast-8x8-r101-nl-kinetics600", f"{_AVA}pretrain/SLOWFAST_32x2_R101_50_50.pkl",
+     "slowfast-8x8-r101-nl", (32, 2), {}, (60.54, None)),
+    ("slowfast-16x8-r101-nl-kinetics600", f"{_AVA}pretrain/SLOWFAST_64x2_R101_50_50.pkl",
+     "slowfast-16x8-r101-nl", (64, 2), {}, (60.54, None)),
+    ("slow-8x8-r50-charades", f"{_HUB}charades/SLOW_8x8_R50.pyth", "slow-r50", (8, 8), {"map": 0.3472}, (31.96, 55.10)),
+    ("slowfast-8x8-r50-charades", f"{_HUB}charades/SLOWFAST_8x8_R50.pyth",
+     "slowfast-8x8-r50", (32, 2), {"map": 0.3724}, (34.00, 66.60)),
+    ("slowfast-16x8-r50-charades", f"{_MULTIGRID}Charades/SLOWFAST_16x8_R50.pkl",
+     "slowfast-16x8-r50", (64, 2), {"map": 0.389}, (34.01, None)),
+    ("slowfast-16x8-r50-multigrid-charades", f"{_MULTIGRID}Charades/SLOWFAST_16x8_R50_multigrid.pkl",
+     "slowfast-16x8-r50", (64, 2), {"map": 0.386}, (34.01, None)),
+    ("slow-4x16-r50-ava-caffe2", f"{_AVA}C2D_8x8_R50.pkl", "slow-r50-ava", (4, 16), {"map": 0.195}, (31.80, None)),
+    ("slow-4x16-r50-ava-hub", f"{_HUB}ava/SLOW_4x16_R50_DETECTION.pyth",
+     "slow-r50-ava", (4, 16), {"map": 0.195}, (31.78, None)),
+    ("slowfast-8x8-r50-ava", f"{_HUB}ava/SLOWFAST_8x8_R50_DETECTION.pyth",
+     "slowfast-8x8-r50-ava", (32, 2), {"map": 0.2467}, (33.82, None)),
+    ("slowfast-8x8-r101-nl-ava", f"{_AVA}SLOWFAST_32x2_R101_50_50.pkl",
+     "slowfast-8x8-r101-nl-ava", (32, 2), {"map": 0.291}, (59.34, None)),
+    ("slowfast-8x8-r101-nl-ava21", f"{_AVA}SLOWFAST_32x2_R101_50_50_v2.1.pkl",
+     "slowfast-8x8-r101-nl-ava", (32, 2), {"map": 0.282}, (59.34, None)),
+    ("slowfast-16x8-r101-nl-ava", f"{_AVA}SLOWFAST_64x2_R101_50_50.pkl",
+     "slowfast-8x8-r101-nl-ava", (64, 2), {"map": 0.294}, (59.34, None)),
+)  # fmt: skip
+
+ENTRIES = tuple(_entry(*row) for row in _ROWS)

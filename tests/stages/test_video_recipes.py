@@ -1,0 +1,204 @@
+"""Every recipe about video, from its annotation lists to its scores, on small clips: train, go on, evaluate."""
+
+import json
+
+import pytest
+import tiny
+import tiny_video
+
+from slowfast_cli.recipe.load import bundled, check, read
+from slowfast_cli.stages import reading
+
+VIDEO = [name for name in bundled() if check(read(name)).video]
+SPARE = {  # what the small corpora cannot fill, or what a row needs
+    "kinetics-sounds": ["optim.batch=2"],
+    "charades-av": ["model.variant=avslowfast-16x8-r101", "optim.batch=2"],
+    "epic55-av": ["model.variant=avslowfast-8x8-r50"],
+    "ava": ["data.val=val", "optim.batch=2", "model.variant=slowfast-4x16-r50-ava"],
+    "ava-av": ["data.val=val", "optim.batch=2"],
+}
+METRICS = {"charades-av": "val_map", "ava": "val_challenge_map", "ava-av": "val_map"}
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory):
+    return tiny_video.render(tmp_path_factory.mktemp("clips") / "rendered")
+
+
+@pytest.fixture(scope="module")
+def corpora(clips, tmp_path_factory):
+    made = {}
+
+    def root(name):
+        maker = tiny_video.MAKERS[name]
+        if maker not in made:
+            made[maker] = maker(tmp_path_factory.mktemp(maker.__name__) / "root", clips)
+        return made[maker]
+
+    return root
+
+
+def words(name, root, *more):
+    return [name, *tiny_video.SMALL, *tiny_video.SCRATCH, *SPARE.get(name, []), f"data.root={root}", *more]
+
+
+def test_every_recipe_has_a_corpus():
+    assert set(VIDEO) == set(tiny_video.MAKERS)
+
+
+@pytest.mark.parametrize("name", VIDEO)
+def test_a_recipe_runs_from_its_lists_to_its_scores(name, corpora, tmp_path):
+    run = tmp_path / "run"
+    done = tiny.good("train", *words(name, corpora(name)), "--run", run)
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    steps = [line for line in lines if "loss" in line]
+    assert steps
+    assert all(line["loss"] == line["loss"] and line["loss"] > 0 for line in steps)
+    scored = lines[-1]
+    assert METRICS.get(name, "val_top1") in scored
+    if check(read(name)).sync:
+        assert {"val_sync_res3", "val_sync_res4", "val_sync_res5"} <= scored.keys()
+        assert {"loss_sync_res3", "loss_sync_res5"} <= steps[0].keys()
+    assert "broken" not in done.err
+    told = tiny.good("evaluate", *words(name, corpora(name)), "--weights", run, "--json", "--no-plots")
+    found = json.loads(told.out)
+    for metric, value in found["scores"].items():
+        if f"val_{metric}" in scored and scored[f"val_{metric}"] is not None:
+            assert value == pytest.approx(scored[f"val_{metric}"], abs=1e-4), metric
+    assert found["found"] == found["listed"]
+    hears = "logmel" in str((run / "recipe.yaml").read_text()) or "av" in name
+    if hears and name in ("kinetics-av", "ava-av", "charades-av", "epic55-av"):
+        assert ("without sound" in told.err) == (name != "ava-av")
+
+
+def test_a_stopped_run_goes_on_as_if_it_had_not_been(corpora, tmp_path):
+    """Random crops, dropped sound, wrong sounds and their curriculum follow from the seed and the step alone."""
+    base = words("kinetics-av", corpora("kinetics-av"), "schedule.epochs=3", "optim.batch=2", "model.drop_pathway=0.5")
+    whole, parted = tmp_path / "whole", tmp_path / "parted"
+    tiny.good("train", *base, "--run", whole)
+    from slowfast_cli.recipe.load import load
+    from slowfast_cli.stages.run import Run
+    from slowfast_cli.stages.train import Step, train
+
+    events = train(load(base[0], base[1:]), Run(parted), name="kinetics-av")
+    for event in events:
+        if isinstance(event, Step) and event.number == 5:
+            break
+    events.close()
+    tiny.good("train", *base, "--run", parted)
+    assert (whole / "last.safetensors").read_bytes() == (parted / "last.safetensors").read_bytes()
+
+
+def test_the_sound_is_dropped_by_the_step_alone(corpora):
+    import torch
+
+    from slowfast_cli.data import loader
+    from slowfast_cli.recipe.load import load
+    from slowfast_cli.stages import assemble, prepare
+
+    recipe = load("kinetics-av", [*words("kinetics-av", corpora("kinetics-av"))[1:], "model.drop_pathway=0.8"])
+    source = reading.store(recipe)
+    clips = reading.clips(recipe, assemble.corpus(recipe, "train"), source)
+    batch = loader.collate([clips[loader.Key(0, index, -1)] for index in range(4)])
+    assert batch.signals["heard"].tolist() == [1, 1, 1, 0]
+    prepared = prepare.training(recipe, torch.device("cpu"))
+    heard = [prepared(batch, step, 0.0).signals["heard"].tolist() for step in range(200)]
+    again = [prepared(batch, step, 0.0).signals["heard"].tolist() for step in range(200)]
+    assert heard == again
+    assert {tuple(each) for each in heard} == {(0, 0, 0, 0), (1, 1, 1, 0)}
+    assert 0.7 < sum(not any(each) for each in heard) / 200 < 0.9
+
+
+def test_wrong_sounds_become_hard_halfway(corpora):
+    import torch
+
+    from slowfast_cli.data import loader
+    from slowfast_cli.recipe.load import load
+    from slowfast_cli.stages import assemble, prepare
+
+    recipe = load("kinetics-av", [*words("kinetics-av", corpora("kinetics-av"))[1:], "sync.gap_seconds=0.1"])
+    clips = reading.clips(recipe, assemble.corpus(recipe, "train"), reading.store(recipe))
+    batch = loader.collate([clips[loader.Key(0, index, -1)] for index in range(4)])
+    prepared = prepare.training(recipe, torch.device("cpu"))
+    (plain, *_) = prepare.testing(recipe, torch.device("cpu"))(batch)
+    own = plain.signals["logmel"][4:]
+    easy, hard = (prepared(batch, 0, done).signals["logmel"][4:] for done in (0.0, 0.5))
+    torch.testing.assert_close(easy, own[[1, 2, 3, 0]])
+    torch.testing.assert_close(hard, own[[1, 2, 0, 3]])
+    assert not torch.allclose(own[0], plain.signals["logmel"][0])
+
+
+def test_broken_videos_are_counted_and_never_replaced(clips, tmp_path):
+    root = tiny_video.kinetics(tmp_path / "root", clips)
+    victims = [sorted((root / split).rglob("*.mp4"))[0] for split in ("train", "val")]
+    for victim in victims:
+        victim.unlink()
+        victim.write_bytes(b"no video at all" * 100)
+    run = tmp_path / "run"
+    tiny.good("train", *words("kinetics", root), "--run", run)
+    told = (run / "broken.csv").read_text()
+    assert victims[0].name in told
+    assert told.count("\n") == 2
+    found = json.loads(tiny.good("evaluate", *words("kinetics", root), "--weights", run, "--json", "--no-plots").out)
+    assert (found["found"], found["listed"]) == (3, 4)
+
+
+def test_two_runs_are_one_opinion(corpora, tmp_path):
+    """Late ensembling: the mean of two runs' probabilities; and verbs of one with nouns of another."""
+    import numpy as np
+
+    root = corpora("kinetics")
+    for name in ("kinetics", "kinetics-audio"):
+        tiny.good("train", *words(name, root), "--run", tmp_path / name)
+    seen, heard = tmp_path / "kinetics", tmp_path / "kinetics-audio"
+    parts = []
+    for each in (seen, heard):
+        tiny.good("evaluate", each, "--no-plots")
+        parts.append(np.load(each / "evaluation" / "test" / "predictions.npz"))
+    tiny.good("evaluate", seen, "--with", heard, "--no-plots", "--out", tmp_path / "both")
+    both = np.load(next((tmp_path / "both").rglob("predictions.npz")))
+    means = (parts[0]["scores_label"] + parts[1]["scores_label"]) / 2
+    np.testing.assert_allclose(both["scores_label"], means, atol=1e-6)
+
+    root = corpora("epic55-av")
+    for labels in ("verb", "noun"):
+        run = tmp_path / labels
+        tiny.good("train", *words("epic55-av", root, f"data.labels=[{labels}]", "sync=null"), "--run", run)
+    told = json.loads(tiny.good("evaluate", tmp_path / "verb", "--with", tmp_path / "noun", "--no-plots", "--json").out)
+    assert {"verb_top1", "noun_top1", "action_top1"} <= told["scores"].keys()
+    done = tiny.slowfast("evaluate", seen, "--with", tmp_path / "noun", "--no-plots")
+    assert done.code == 3
+    assert "that run is about epic55" in done.err
+
+
+def test_folds_are_trained_and_averaged(corpora, tmp_path):
+    row = ["model.variant=avslowfast-8x8-r50-late"]
+    out = tmp_path / "table"
+    told = tiny.good("ablate", *words("ucf101", corpora("ucf101"), *row), "--table", "8", "--out", out, "--json")
+    (found,) = json.loads(told.out)["rows"]
+    folds = [json.loads((out / "avslowfast-8x8" / f"fold-{fold}" / "scores.json").read_text()) for fold in (1, 2, 3)]
+    assert found["ours"]["top1"] == pytest.approx(sum(fold["top1"] for fold in folds) / 3)
+
+
+def test_a_detector_starts_from_a_classifier(corpora, tmp_path):
+    """The head is made anew, and what was taken over is told."""
+    tiny.good("train", *words("kinetics", corpora("kinetics")), "--run", tmp_path / "kinetics")
+    done = tiny.good(
+        "train", *[word for word in words("ava", corpora("ava")) if word != "~model.init"],
+        f"model.init={tmp_path / 'kinetics'}", "--run", tmp_path / "ava",
+    )  # fmt: skip
+    assert "new 2 (heads.linears.label.0.weight, heads.linears.label.0.bias)" in done.err
+
+
+def test_a_probe_leaves_its_trunk_alone(corpora, tmp_path):
+    from slowfast_cli.weights.file import read as weights
+
+    pre = [*words("kinetics-ssl", corpora("kinetics-ssl")), "model.variant=avslowfast-8x8-r50-sync"]
+    tiny.good("train", *pre, "--run", tmp_path / "ssl")
+    probe = [word for word in words("ucf101", corpora("ucf101")) if word not in ("~model.init", "~model.freeze_trunk")]
+    tiny.good("train", *probe, f"model.init={tmp_path / 'ssl'}", "--run", tmp_path / "probe")
+    before, after = (weights(tmp_path / run / "last.safetensors")[1] for run in ("ssl", "probe"))
+    trunk = [name for name in after if name.startswith("trunk.")]
+    assert len(trunk) > 300
+    assert all((before[name] == after[name]).all() for name in trunk)
+    assert after["heads.linears.label.0.weight"].any()

@@ -21,7 +21,7 @@ def render(folder: Path) -> Path:
     folder.mkdir(parents=True)
     for number, name in enumerate(CLIPS):
         rendered.bounce(folder / f"{name}.mp4", seconds=SECONDS, seed=number, size=48, clicks=name != "quiet")
-    rendered.numbered(folder / "quiet.mp4", frames=60, size=(64, 48))
+    rendered.numbered(folder / "quiet.mp4", frames=60, size=(48, 48))
     return folder
 
 

@@ -8,20 +8,28 @@ from __future__ import annotations
 
 import math
 import pickle
+import pickletools
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-# What the first bytes of a bare pickle may be: a protocol of 2 and later, or a dict in protocol 0 or 1.
-STARTS = (b"\x80", b"(d", b"}")
+# What the first bytes of a bare pickle may be: of protocol 2 and later, or a dict of whatever kind in protocol 0 or 1.
+STARTS = (b"\x80", b"(d", b"}", b"c")
 TORCH = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # the number that torch's own older format starts with
 FORMATS = {
     f"{kind}{size}" for kind, sizes in {"f": "248", "i": "1248", "u": "1248", "b": "1"}.items() for size in sizes
 }
+
+
+# Instructions that no pickle of arrays has: they make instances of classes, or fetch objects from elsewhere.
+STRANGE = frozenset(
+    ("INST", "OBJ", "NEWOBJ", "NEWOBJ_EX", "PERSID", "BINPERSID", "EXT1", "EXT2", "EXT4", "NEXT_BUFFER")
+)
+REMEMBERED = 1_000_000  # the most values that are referred to again; a damaged number would reserve memory for as many
 
 
 class _RefusedError(Exception):
@@ -128,11 +136,22 @@ def read(path: Path) -> Any:
         Exception: Whatever damaged bytes happen to ask for.
     """
     with path.open("rb") as file:
+        _require_plain(file)
+        file.seek(0)
         try:
             content = _Reader(file, encoding="latin1").load()
         except _RefusedError as error:
             raise pickle.UnpicklingError(f"GLOBAL {error}") from error
     return _made(content)
+
+
+def _require_plain(file: IO[bytes]) -> None:
+    """Read once through the instructions without following them."""
+    for instruction, given, _ in pickletools.genops(file):
+        if instruction.name in STRANGE:
+            raise pickle.UnpicklingError(f"GLOBAL {str(given or instruction.name).replace(' ', '.')}")
+        if instruction.name in ("PUT", "BINPUT", "LONG_BINPUT") and int(given or 0) > REMEMBERED:
+            raise ValueError(f"value number {given} is referred to")
 
 
 def _made(content: Any, depth: int = 0) -> Any:

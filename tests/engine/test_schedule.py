@@ -8,7 +8,8 @@ import pytest
 from slowfast_cli.engine import schedule
 from slowfast_cli.engine.schedule import cosine, steps, warmed_up
 from slowfast_cli.recipe.load import load
-from slowfast_cli.stages.assemble import learning_rate
+from slowfast_cli.stages import assemble, plan
+from slowfast_cli.types import UsageError
 
 
 def test_the_examples_in_the_docstrings_hold():
@@ -19,15 +20,15 @@ def test_the_examples_in_the_docstrings_hold():
 def test_vggsound_drops_after_30_and_40_epochs():
     """ASF Sec. 4.2: 50 epochs from 0.01."""
     recipe = load("vggsound")
-    rate = learning_rate(recipe)
-    told = {epoch: recipe.optim.lr * rate(epoch) for epoch in (0, 29.999, 30, 39.999, 40, 49.999)}
+    rate = plan.learning_rate(recipe, 1000)
+    told = {epoch: recipe.optim.lr * rate(round(1000 * epoch)) for epoch in (0, 29.999, 30, 39.999, 40, 49.999)}
     assert list(told.values()) == pytest.approx([1e-2, 1e-2, 1e-3, 1e-3, 1e-4, 1e-4])
 
 
 def test_epic_drops_after_20_and_25_epochs():
     recipe = load("epic")
-    rate = learning_rate(recipe)
-    told = [recipe.optim.lr * rate(epoch) for epoch in (0, 19.999, 20, 24.999, 25, 29.999)]
+    rate = plan.learning_rate(recipe, 1000)
+    told = [recipe.optim.lr * rate(round(1000 * epoch)) for epoch in (0, 19.999, 20, 24.999, 25, 29.999)]
     assert told == pytest.approx([1e-3, 1e-3, 1e-4, 1e-4, 1e-5, 1e-5])
 
 
@@ -48,3 +49,57 @@ def test_warming_up_rises_evenly_to_what_the_schedule_has_then(shape):
     rises = [rate(epoch / 10) for epoch in range(31)]
     assert rises == sorted(rises)
     assert warmed_up(shape, 0) is shape
+
+
+def test_kinetics_is_half_a_cosine_after_a_rise_scaled_with_the_batch():
+    """AV App. A.4: 1.6 for 1,024 clips, 34 epochs up, 256 in all."""
+    recipe = load("kinetics-av", ["optim.batch=64"])
+    rate, top = plan.learning_rate(recipe, 100), plan.top_rate(recipe)
+    assert top == pytest.approx(1.6 * 64 / 1024)
+    assert plan.steps(recipe, 100) == 25600
+    cosine = [0.5 * (1 + math.cos(math.pi * epoch / 256)) for epoch in (34, 128, 255)]
+    assert [rate(100 * epoch) for epoch in (34, 128, 255)] == pytest.approx(cosine)
+    assert rate(0) == pytest.approx(0.01 * cosine[0])
+    assert rate(1700) == pytest.approx(0.505 * cosine[0])
+    assert plan.top_rate(load("kinetics-av")) == pytest.approx(1.6)
+
+
+def test_schedules_in_steps_are_the_papers():
+    """AV App. A.5, A.6, A.8."""
+    pretraining = plan.learning_rate(load("kinetics-ssl"), 234)
+    told = [1.6 * pretraining(step) for step in (0, 10_000, 79_999, 80_000, 100_000, 110_000)]
+    assert told == pytest.approx([0.001, 1.6, 1.6, 0.16, 0.016, 0.0016])
+    epic, charades = (plan.learning_rate(load(name), 100) for name in ("epic55-av", "charades-av"))
+    assert [epic(step) for step in (0, 15_999, 16_000, 20_000)] == pytest.approx([1, 1, 0.1, 0.01])
+    assert [charades(step) for step in (31_999, 32_000)] == pytest.approx([1, 0.1])
+    probe = plan.learning_rate(load("ucf101"), 149)
+    assert [probe(step) for step in (0, 160_000, 319_999)] == pytest.approx([1, 0.5, 0], abs=1e-4)
+    for name, count in (("epic55-av", 24_000), ("charades-av", 40_000), ("ava", 52_000), ("kinetics-ssl", 120_000)):
+        assert plan.steps(load(name), 77) == count
+
+
+def test_batches_are_worked_off_in_parts_of_so_many_clips():
+    recipe = load("kinetics-av")
+    assert [assemble.parts(recipe, world) for world in (1, 8, 128)] == [128, 16, 1]
+    assert assemble.parts(load("vggsound", ["optim.accumulate=2"]), 4) == 2
+    for words, told in (
+        (["optim.norm_clips=7"], "let it be a multiple"),
+        (["optim.accumulate=2"], "optim.accumulate 1"),
+        (["schedule.steps=5"], "either epochs or steps"),
+        (["schedule.epochs=null"], "either epochs or steps"),
+        (["schedule.warmup_steps=5"], "either warmup_epochs or warmup_steps"),
+    ):
+        with pytest.raises(UsageError, match=told):
+            load("kinetics-av", words)
+
+
+def test_norms_need_not_decay():
+    import torch
+
+    from slowfast_cli.engine.optim import optimizer
+
+    model = torch.nn.Sequential(torch.nn.Conv3d(1, 2, 1), torch.nn.BatchNorm3d(2))
+    settings = {"lr": 0.1, "momentum": 0.9, "nesterov": True, "weight_decay": 0.5}
+    groups = optimizer(model, "sgd", **settings, decay_norms=False).param_groups
+    assert [(len(group["params"]), group["weight_decay"]) for group in groups] == [(2, 0.5), (2, 0.0)]
+    assert [len(group["params"]) for group in optimizer(model, "sgd", **settings).param_groups] == [4]

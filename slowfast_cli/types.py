@@ -49,7 +49,7 @@ class Recording:
 
     Attributes:
         id: Unique within its corpus; the key of its rows in the shards.
-        path: The file, or the folder of pictures.
+        path: The file or folder.
         dataset: Name of the 1-d dataset of samples when ``path`` is an HDF5 file.
         rate: Sampling rate of that dataset in Hz; media files carry their own.
         fps: Pictures a second when ``path`` is a folder of them, in the order of their names.
@@ -118,8 +118,7 @@ class Segment:
         recording: Where the sound is.
         start: In seconds from the start of the recording.
         stop: In seconds; None means to the end of the recording.
-        targets: Class index by label set (``label``, or ``verb`` and ``noun``), a tuple of them where several hold at
-            once; empty for a split without labels.
+        targets: Class index by label set (``verb`` and ``noun``), or a tuple where several hold; empty without labels.
         group: Who or what the segment shares with others: participant, fold or source.
         centre: The moment that its only clip is centred on; None spreads clips from start to stop.
         spans: When each of several targets holds; empty where they hold throughout.
@@ -145,11 +144,12 @@ class Segment:
 
 @dataclass(frozen=True, kw_only=True)
 class Failure:
-    """Something listed that could not be used, and why."""
+    """Something listed that could not be used, and why; ``soundless``: it only has no sound, no fault of a video."""
 
     id: str
     path: Path
     reason: str
+    soundless: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,6 +165,7 @@ class Corpus:
         subsets: Ids of segments that are also scored apart (``unseen``).
         tail: Indices of rare classes by label set, scored apart.
         scored: Indices of the classes that count, by label set, where not all do (AVA: 60 of 80).
+        seen: Whether it is about pictures, so that a recording without sound is whole.
     """
 
     name: str
@@ -175,6 +176,7 @@ class Corpus:
     subsets: Mapping[str, frozenset[str]] = field(default_factory=dict)
     tail: Mapping[str, frozenset[int]] = field(default_factory=dict)
     scored: Mapping[str, frozenset[int]] = field(default_factory=dict)
+    seen: bool = False
 
     def __post_init__(self) -> None:
         for labels, names in self.classes.items():
@@ -230,8 +232,7 @@ class Batch:
     """Clips stacked, on one device.
 
     Attributes:
-        signals: ``logmel`` (B, 1, T, F), ``frames`` (B, 3, T, H, W); ``heard`` (B,), 0 for clips whose sound is missing
-            or left out, where both are there.
+        signals: ``logmel`` (B, 1, T, F), ``frames`` (B, 3, T, H, W); ``heard`` (B,): 0 where there is no sound to them.
         targets: By label set: class indices (B,); or probabilities (B, classes) when examples were mixed or several
             classes hold at once; of boxes where there are any, (N, classes).
         ids: The segments' ids, one a row of the signals.
@@ -251,7 +252,7 @@ class Batch:
         return len(self.ids)
 
     def pin_memory(self) -> Batch:
-        """The same in page-locked memory, which a device copies from while it works; the loader calls it."""
+        """The same in page-locked memory; the loader calls it."""
         return self.map(lambda value: value.pin_memory())
 
     def map(self, change: Callable[[Tensor], Tensor]) -> Batch:

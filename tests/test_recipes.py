@@ -22,7 +22,7 @@ def test_a_recipe_assembles(name):
     assert assemble.known(recipe.data.corpus).heads or recipe.data.corpus in {"folder", "csv"}
     rate = plan.learning_rate(recipe, 1000)
     last, top = plan.steps(recipe, 1000) - 1, max(map(rate, range(0, plan.steps(recipe, 1000), 97)))
-    assert rate(last) < top == pytest.approx(1, abs=0.02)
+    assert rate(last) < top == pytest.approx(1, abs=0.05)
     text = bundled()[name].read_text()
     assert text.startswith("# ")
     assert "slowfast train" in text

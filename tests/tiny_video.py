@@ -111,9 +111,10 @@ def ucf101(root: Path, clips: Path) -> Path:
         for group in range(1, 5):
             file = f"v_{name}_g{group:02d}_c01.avi"
             link(clips / f"{CLIPS[group - 1]}.mp4", root / "UCF-101" / name / file)
-            rows["train"].append(f"{name}/{file} {number}")
             if group > 2:
                 rows["test"].append(f"{name}/{file}")
+            else:
+                rows["train"].append(f"{name}/{file} {number}")
     for fold in (1, 2, 3):
         (lists / f"trainlist0{fold}.txt").write_text("\r\n".join(rows["train"]) + "\r\n", newline="")
         (lists / f"testlist0{fold}.txt").write_text("\r\n".join(rows["test"]) + "\r\n", newline="")
@@ -137,8 +138,16 @@ def hmdb51(root: Path, clips: Path) -> Path:
     return root
 
 
+def own(root: Path, clips: Path) -> Path:
+    for part, count in (("train", 4), ("val", 2)):
+        for number in range(count):
+            for label in ("left", "right"):
+                link(clips / f"{CLIPS[number % 4]}.mp4", root / part / label / f"{part}{number}.mp4")
+    return root
+
+
 MAKERS = {
     "kinetics": kinetics, "kinetics-av": kinetics, "kinetics-audio": kinetics, "kinetics-sounds": kinetics_sounds,
     "kinetics-ssl": kinetics, "epic55-av": epic55, "charades-av": charades, "ava": ava, "ava-av": ava,
-    "ucf101": ucf101, "hmdb51": hmdb51,
+    "ucf101": ucf101, "hmdb51": hmdb51, "folder-video": own,
 }  # fmt: skip

@@ -35,7 +35,10 @@ def ls(as_json: options.Json = False) -> None:
 
 @app.command(
     "check",
-    epilog="Examples:  slowfast data check vggsound --root /data/vggsound  |  slowfast data check esc50 --limit 200",
+    epilog=(
+        "Examples:  slowfast data check vggsound --root /data/vggsound  |  "
+        "slowfast data check kinetics400 --limit 200 --out wrong.csv"
+    ),
 )
 def check(
     name: Annotated[str, typer.Argument(help="A data set.")],
@@ -49,9 +52,15 @@ def check(
     limit: Annotated[
         int | None, typer.Option(min=1, help="Only the first so many recordings of each split.", show_default=False)
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Write what is wrong to a CSV file.", show_default=False)] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Write what is wrong, and videos with nothing to hear, to a CSV file.", show_default=False),
+    ] = None,
 ) -> None:
-    """Decode every recording of a data set: listed, found, unreadable, too short, silent, without sound."""
+    """Decode every recording of a data set, sound and pictures: listed, found, unreadable, too short, silent.
+
+    A video with no sound can be used, and is counted apart.
+    """
     from slowfast_cli.cli import data_check
 
     found = data_check.run(name, root, min_seconds=min_seconds, jobs=jobs, limit=limit, out=out)

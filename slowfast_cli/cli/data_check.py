@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from slowfast_cli.cli import show
 from slowfast_cli.recipe.load import load
 from slowfast_cli.stages import assemble
-from slowfast_cli.stages.check import Report, check
-from slowfast_cli.types import Corpus, Failure
+from slowfast_cli.stages.check import PICTURES_ONLY, Report, State, check
+from slowfast_cli.types import Corpus
 
 
 def run(name: str, root: Path | None, *, min_seconds: float, jobs: int, limit: int | None, out: Path | None) -> int:
@@ -24,49 +25,62 @@ def run(name: str, root: Path | None, *, min_seconds: float, jobs: int, limit: i
     corpora, skipped = assemble.everything(recipe)
     for reason in skipped:
         show.say(f"skipped: {reason}")
-    rows: list[list[str]] = []
-    failures: list[Failure] = []
-    for corpus in corpora:
-        report = _checked(_limited(corpus, limit), recipe.frontend.rate, min_seconds, jobs)
-        states = {**report.states}
-        ok = states.pop("ok", 0)
-        wrong = ", ".join(f"{count:,} {state}" for state, count in sorted(states.items())) or "none"
-        rows.append(
-            [
-                corpus.split,
-                f"{report.listed:,}",
-                f"{report.found:,}",
-                f"{report.recordings:,}",
-                f"{ok:,}",
-                wrong,
-                f"{report.seconds / 3600:.2f} h",
-            ]
-        )
-        failures += report.failures
-    failures = list({(each.id, each.path): each for each in failures}.values())  # test may be val once more
+    reports = [
+        _checked(_limited(corpus, limit), recipe.frontend.rate, min_seconds, jobs, assemble.known(name).mixed)
+        for corpus in corpora
+    ]
+    # test may be val once more
+    failures = list({(each.id, each.path): each for report in reports for each in report.failures}.values())
+    wrong = [each for each in failures if not each.soundless]
+    seen = any(report.seen for report in reports) or any(corpus.seen for corpus in corpora)
     show.table(
-        f"{name}: {assemble.root(recipe)}", ["split", "listed", "found", "recordings", "good", "wrong", "sound"], rows
+        f"{name}: {assemble.root(recipe)}",
+        ["split", "listed", "found", "recordings", "good", "wrong", "sound", *(["pictures", "pictures only"] * seen)],
+        [_row(corpus.split, report, seen=seen) for corpus, report in zip(corpora, reports, strict=True)],
     )
-    for failure in failures[:10]:
+    for failure in wrong[:10]:
         show.say(f"{failure.path}: {failure.reason}" if str(failure.path) not in failure.reason else failure.reason)
-    if len(failures) > 10:
-        show.say(f"and {len(failures) - 10:,} more{'' if out else '; --out FILE.csv lists them all'}")
+    if len(wrong) > 10:
+        show.say(f"and {len(wrong) - 10:,} more{'' if out else '; --out FILE.csv lists them all'}")
+    if mute := len(failures) - len(wrong):
+        show.say(f"nothing to hear in {mute:,} {'video' if mute == 1 else 'videos'}: pictures alone can be used")
     if out:
         with out.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
-            writer.writerows([["id", "path", "reason"], *([each.id, str(each.path), each.reason] for each in failures)])
+            writer.writerow(["id", "path", "reason"])
+            writer.writerows([each.id, str(each.path), each.reason] for each in failures)
     missing = {(each.id, each.path) for corpus in corpora for each in corpus.missing}
-    return sum((each.id, each.path) not in missing for each in failures)
+    return sum((each.id, each.path) not in missing for each in wrong)
+
+
+def _row(split: str, report: Report, *, seen: bool) -> list[str]:
+    states = {**report.states}
+    ok = states.pop("ok", 0)
+    only = {state: states.pop(state, 0) for state in PICTURES_ONLY.values()}
+    return [
+        split,
+        f"{report.listed:,}",
+        f"{report.found:,}",
+        f"{report.recordings:,}",
+        f"{ok:,}",
+        _counts(states),
+        f"{report.seconds / 3600:.2f} h",
+        *([f"{report.seen / 3600:.2f} h", _counts(only)] if seen else []),
+    ]
+
+
+def _counts(states: Mapping[State, int]) -> str:
+    return ", ".join(f"{count:,} {state}" for state, count in sorted(states.items()) if count) or "none"
 
 
 def _limited(corpus: Corpus, limit: int | None) -> Corpus:
     return replace(corpus, segments=corpus.segments[:limit]) if limit else corpus
 
 
-def _checked(corpus: Corpus, rate: int, min_seconds: float, jobs: int) -> Report:
+def _checked(corpus: Corpus, rate: int, min_seconds: float, jobs: int, mixed: bool) -> Report:
     bar = show.Bar(len(corpus.recordings), "rec", f"check {corpus.split}")
     report: Report | None = None
-    for number, event in enumerate(check(corpus, rate=rate, min_seconds=min_seconds, jobs=jobs), 1):
+    for number, event in enumerate(check(corpus, rate=rate, min_seconds=min_seconds, jobs=jobs, mixed=mixed), 1):
         if isinstance(event, Report):
             report = event
         else:

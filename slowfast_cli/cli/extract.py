@@ -109,8 +109,9 @@ def _summarise(done: Summary) -> None:
         f"stored {done.recordings:,} recordings ({done.kept:,} were there), {done.seconds:,.0f} s of sound in "
         f"{done.elapsed:,.1f} s: {done.speed:,.0f} s of sound a second"
     )
-    if done.failures:
-        show.say(
-            f"failed: {len(done.failures)}, as {done.failures[0].reason}; all are in {done.folder / 'failures.csv'}"
-        )
+    if done.soundless:
+        show.say(f"without sound: {done.soundless:,} segments, which are recognised by their pictures alone")
+    failed = [each for each in done.failures if not (done.soundless and each.soundless)]
+    if failed:
+        show.say(f"failed: {len(failed)}, as {failed[0].reason}; all are in {done.folder / 'failures.csv'}")
     show.say(f"done: {done.folder.absolute()} ({done.bytes / 1e6:,.1f} MB)")

@@ -24,7 +24,7 @@ class Display:
         self._bar: show.Bar | None = None
         self._started: Started | None = None
         self._steps: list[Step] = []
-        self._warned = False
+        self._warned = self._told_broken = False
 
     def show(self, event: Event) -> None:
         """Show one event."""
@@ -37,6 +37,8 @@ class Display:
                 self._score(event)
             case Finished():
                 self.close()
+                if event.broken:
+                    show.say(f"not readable: {event.broken:,} clips on the way, left out: {event.run / 'broken.csv'}")
                 show.say(f"done: {event.run.absolute()}")
 
     def _start(self, event: Started) -> None:
@@ -58,6 +60,10 @@ class Display:
         self._bar = show.Bar(event.steps, "step", self._name)
 
     def _step(self, step: Step) -> None:
+        for failure in step.broken if not self._told_broken else ():
+            self._told_broken = True
+            show.say(f"not readable, and left out: {failure.reason}; further ones are only counted")
+            break
         self._steps = [*self._steps[-49:], step]
         seconds = sum(each.seconds for each in self._steps)
         waited = sum(each.waited for each in self._steps) / seconds

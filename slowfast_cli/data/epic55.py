@@ -59,7 +59,7 @@ def read(root: Path, split: str) -> Corpus:
     part = {"train": "train", "val": "val", "train-tbn": "train", "val-tbn": "val"}.get(split)
     if part is None:
         segments, missing = narrated(path, videos(root), root, classes, key="uid", page=ORIGIN.page)
-        return Corpus(name="epic55", split=split, segments=segments, classes=classes, missing=missing)
+        return Corpus(name="epic55", split=split, segments=segments, classes=classes, missing=missing, seen=True)
     by, table = (
         ("video_id", "epic55_tbn_split") if split.endswith("tbn") else ("participant_id", "epic55_baradel_split")
     )
@@ -71,4 +71,4 @@ def read(root: Path, split: str) -> Corpus:
         return subsets[row[by]] == part
 
     segments, missing = narrated(path, videos(root), root, classes, key="uid", page=ORIGIN.page, chosen=chosen)
-    return Corpus(name="epic55", split=split, segments=segments, classes=classes, missing=missing)
+    return Corpus(name="epic55", split=split, segments=segments, classes=classes, missing=missing, seen=True)

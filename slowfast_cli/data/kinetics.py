@@ -158,6 +158,7 @@ def _read(origin: Origin, root: Path, split: str, kept: Mapping[int, int], names
         targets = {} if index is None else {"label": kept[index]}
         segments[id] = Segment(id=id, recording=Recording(id=name, path=found), targets=targets)
     return Corpus(
+        seen=True,
         name=origin.name,
         split=split,
         segments=tuple(segments.values()),

@@ -71,7 +71,7 @@ class DecodedSounds:
     def seconds(self, recording: Recording) -> Seconds | None:
         """See `Sounds`."""
         try:
-            return DecodedSamples(self.front_end).samples(_sound(recording)) / self.front_end.rate
+            return DecodedSamples(self.front_end).samples(recording) / self.front_end.rate
         except NoSoundError:
             return None
 
@@ -80,16 +80,12 @@ class DecodedSounds:
         made = self.front_end
         rows_R = np.maximum(rows_R, 0)
         most = (int(rows_R[-1]) - int(rows_R[0])) * made.hop + made.window
-        found_N = audio.read(_sound(recording), rate=made.rate, first=int(rows_R[0]) * made.hop, count=most)
+        found_N = audio.read(recording, rate=made.rate, first=int(rows_R[0]) * made.hop, count=most)
         last = made.frames(len(found_N)) - 1
         return {
             f"{name}_samples": found_N,
             f"{name}_rows": np.minimum(rows_R - rows_R[0], last),
         }
-
-
-def _sound(recording: Recording) -> Recording:
-    return Recording(id=recording.id, path=recording.sound or recording.path)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -32,33 +32,33 @@ def decoders() -> dict[str, str]:
 
 @contextmanager
 def opened(recording: Recording) -> Iterator[Source]:
-    """Open a recording with the first backend that reads it.
+    """Open the sound of a recording with the first backend that reads it.
 
     Raises:
         DataError: It is not there, is empty, is a folder, has no sound, or no backend reads it.
     """
-    path = recording.path
+    path = recording.sound or recording.path
     try:
         if path.is_dir():
             raise DataError(f"{shown(path)}: a folder, not a sound file: name the file")
         if path.stat().st_size == 0:
             raise DataError(f"{shown(path)}: empty file (0 bytes): fetch or record it again")
-        source = _open(recording)
+        source = _open(recording, path)
     except OSError as error:
         raise DataError(f"{shown(path)}: cannot be read: {error.strerror or error}") from error
     with closing(source):
         yield source
 
 
-def _open(recording: Recording) -> Source:
+def _open(recording: Recording, path: Path) -> Source:
     if recording.dataset is not None and recording.rate is not None:
-        return Hdf5Source(recording.path, recording.dataset, recording.rate)
+        return Hdf5Source(path, recording.dataset, recording.rate)
     with suppress(soundfile.LibsndfileError):
-        source = SoundFileSource(recording.path)
+        source = SoundFileSource(path)
         if source.file.frames > 0:
             return source
         source.close()
-    return AvSource(recording.path)
+    return AvSource(path)
 
 
 class Hdf5Source:

@@ -56,7 +56,7 @@ class Entry:
 
     def line(self) -> str:
         """As JSON on one line."""
-        failures = [{"id": each.id, "path": str(each.path), "reason": each.reason} for each in self.failures]
+        failures = [{**vars(each), "path": str(each.path)} for each in self.failures]
         return json.dumps({**self.__dict__, "failures": failures}) + "\n"
 
 

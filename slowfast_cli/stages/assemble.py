@@ -52,6 +52,7 @@ class Known:
         recipe: The recipe that goes with it.
         everything: Splits that together hold every recording.
         heads: Number of classes by label set; empty where the data decides.
+        mixed: Each of its files is sound or video, as it happens.
     """
 
     read: Reader
@@ -59,62 +60,35 @@ class Known:
     recipe: str
     everything: tuple[str, ...] = ("train", "val", "test")
     heads: Mapping[str, int] = field(default_factory=dict)
+    mixed: bool = False
 
 
+TWO, ALL = ("train", "val"), ("all",)
+# fmt: off
 CORPORA: dict[str, Known] = {
-    "vggsound": Known(
-        read=vggsound.read,
-        origin=vggsound.ORIGIN,
-        recipe="vggsound",
-        everything=("train", "test"),
-        heads={"label": 309},
-    ),
-    "epic": Known(
-        read=epic.read,
-        origin=epic.ORIGIN,
-        recipe="epic",
-        everything=("train", "validation", "test"),
-        heads={"verb": 97, "noun": 300},
-    ),
-    "esc50": Known(read=esc50.read, origin=esc50.ORIGIN, recipe="esc50", everything=("all",), heads={"label": 50}),
-    "esc10": Known(read=esc10.read, origin=esc10.ORIGIN, recipe="esc10", everything=("all",), heads={"label": 10}),
-    "kinetics400": Known(
-        read=kinetics.read, origin=kinetics.ORIGIN, recipe="kinetics", everything=("train", "val"), heads={"label": 400}
-    ),
-    "kinetics600": Known(
-        read=kinetics.read600,
-        origin=kinetics.ORIGIN600,
-        recipe="kinetics",
-        everything=("train", "val"),
-        heads={"label": 600},
-    ),
-    "kinetics-sounds": Known(
-        read=kinetics.read_sounds,
-        origin=kinetics.ORIGIN_SOUNDS,
-        recipe="kinetics-sounds",
-        everything=("train", "val"),
-        heads={"label": 32},
-    ),
-    "epic55": Known(
-        read=epic55.read,
-        origin=epic55.ORIGIN,
-        recipe="epic55-av",
-        everything=("all", "test_s1", "test_s2"),
-        heads={"verb": 125, "noun": 352},
-    ),
-    "charades": Known(
-        read=charades.read,
-        origin=charades.ORIGIN,
-        recipe="charades-av",
-        everything=("train", "test"),
-        heads={"label": 157},
-    ),
-    "ava": Known(read=ava.read, origin=ava.ORIGIN, recipe="ava-av", everything=("train", "val"), heads={"label": 80}),
-    "ucf101": Known(read=ucf101.read, origin=ucf101.ORIGIN, recipe="ucf101", everything=("all",), heads={"label": 101}),
-    "hmdb51": Known(read=hmdb51.read, origin=hmdb51.ORIGIN, recipe="hmdb51", everything=("all",), heads={"label": 51}),
-    "folder": Known(read=folder.read, origin=folder.ORIGIN, recipe="folder"),
-    "csv": Known(read=listing.read, origin=listing.ORIGIN, recipe="folder"),
+    "vggsound": Known(read=vggsound.read, origin=vggsound.ORIGIN, recipe="vggsound", everything=("train", "test"),
+                      heads={"label": 309}),
+    "epic": Known(read=epic.read, origin=epic.ORIGIN, recipe="epic", everything=("train", "validation", "test"),
+                  heads={"verb": 97, "noun": 300}),
+    "esc50": Known(read=esc50.read, origin=esc50.ORIGIN, recipe="esc50", everything=ALL, heads={"label": 50}),
+    "esc10": Known(read=esc10.read, origin=esc10.ORIGIN, recipe="esc10", everything=ALL, heads={"label": 10}),
+    "kinetics400": Known(read=kinetics.read, origin=kinetics.ORIGIN, recipe="kinetics-av", everything=TWO,
+                         heads={"label": 400}),
+    "kinetics600": Known(read=kinetics.read600, origin=kinetics.ORIGIN600, recipe="kinetics-audio", everything=TWO,
+                         heads={"label": 600}),
+    "kinetics-sounds": Known(read=kinetics.read_sounds, origin=kinetics.ORIGIN_SOUNDS, recipe="kinetics-sounds",
+                             everything=TWO, heads={"label": 32}),
+    "epic55": Known(read=epic55.read, origin=epic55.ORIGIN, recipe="epic55-av", heads={"verb": 125, "noun": 352},
+                    everything=("all", "test_s1", "test_s2")),
+    "charades": Known(read=charades.read, origin=charades.ORIGIN, recipe="charades-av", everything=("train", "test"),
+                      heads={"label": 157}),
+    "ava": Known(read=ava.read, origin=ava.ORIGIN, recipe="ava-av", everything=TWO, heads={"label": 80}),
+    "ucf101": Known(read=ucf101.read, origin=ucf101.ORIGIN, recipe="ucf101", everything=ALL, heads={"label": 101}),
+    "hmdb51": Known(read=hmdb51.read, origin=hmdb51.ORIGIN, recipe="hmdb51", everything=ALL, heads={"label": 51}),
+    "folder": Known(read=folder.read, origin=folder.ORIGIN, recipe="folder", mixed=True),
+    "csv": Known(read=listing.read, origin=listing.ORIGIN, recipe="folder", mixed=True),
 }
+# fmt: on
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 Part = Literal["train", "val", "test"]

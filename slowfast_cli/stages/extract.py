@@ -83,7 +83,8 @@ class Summary:
         failures: Of the recordings asked for, those that gave nothing, from this run and earlier ones.
         listed: Segments in the lists.
         missing: Segments without media.
-        lost: Segments whose recording failed.
+        lost: Segments whose recording failed; of pictures, not those that only have no sound.
+        soundless: Segments of those.
         bytes: Of all shards.
         folder: Where they are.
     """
@@ -96,6 +97,7 @@ class Summary:
     listed: int
     missing: int
     lost: int
+    soundless: int
     bytes: int
     folder: Path
 
@@ -222,7 +224,13 @@ class _State:
 
     def summary(self, out: Path, corpora: Sequence[Corpus]) -> Summary:
         failed = failures(out, corpora)
-        ids = {each.id for each in failed}
+        ids = {each.id: each.soundless for each in failed}
+        hit = [
+            corpus.seen and ids[segment.recording.id]
+            for corpus in corpora
+            for segment in corpus.segments
+            if segment.recording.id in ids
+        ]
         return Summary(
             recordings=self.recordings - self.failed,
             kept=self.kept,
@@ -231,7 +239,8 @@ class _State:
             failures=failed,
             listed=sum(corpus.listed for corpus in corpora),
             missing=sum(len(corpus.missing) for corpus in corpora),
-            lost=sum(segment.recording.id in ids for corpus in corpora for segment in corpus.segments),
+            lost=len(hit) - sum(hit),
+            soundless=sum(hit),
             bytes=sum(each.bytes for each in manifest(out)),
             folder=out,
         )

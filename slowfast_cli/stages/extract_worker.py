@@ -19,7 +19,7 @@ from slowfast_cli.features.logmel import FrontEnd, LogMel
 from slowfast_cli.media import audio
 from slowfast_cli.media.shard_writer import TEMPORARY, Making, ShardWriter
 from slowfast_cli.media.shards import Entry
-from slowfast_cli.media.source import shown
+from slowfast_cli.media.source import NoSoundError, shown
 from slowfast_cli.types import DataError, Failure, Recording, Seconds, SlowFastError
 
 # Ways a decoder dies of one file; any other signal comes from outside and stops the run.
@@ -121,7 +121,8 @@ def make(work: Work, job: Job) -> Iterator[Message]:
                         yield Advanced(seconds=length)
                 except DataError as error:
                     writer.drop()
-                    failures.append(Failure(id=recording.id, path=recording.path, reason=str(error)))
+                    mute = isinstance(error, NoSoundError)
+                    failures.append(Failure(id=recording.id, path=recording.path, reason=str(error), soundless=mute))
                 else:
                     writer.keep(recording.id, seconds)
                 yield Ended(id=recording.id, seconds=seconds, failed=bool(failures) and failures[-1].id == recording.id)

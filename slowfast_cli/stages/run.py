@@ -73,6 +73,12 @@ class Run:
         """One JSON object a line: steps and scores."""
         return self.folder / "metrics.jsonl"
 
+    @property
+    def broken(self) -> int:
+        """Clips that could not be read in the course of the run."""
+        path = self.folder / "broken.csv"
+        return len(path.read_text(encoding="utf-8").splitlines()) - 1 if path.is_file() else 0
+
     def open(self, recipe: Recipe, *, fresh: bool) -> bool:
         """Make the folder, or see that it is this recipe's.
 

@@ -78,9 +78,11 @@ class Finished:
 
     Attributes:
         run: The folder.
+        broken: Clips that could not be read on the way, see ``broken.csv`` there.
     """
 
     run: Path
+    broken: int = 0
 
 
 Event = Started | Step | Scored | Finished
@@ -139,7 +141,7 @@ def train(
     distributed.barrier(share)
     if leads:
         curves_plot(lines(run.metrics), run.folder / "curves.png", title=name)
-    yield Finished(run=run.folder)
+    yield Finished(run=run.folder, broken=run.broken)
 
 
 def _rounds(

@@ -48,7 +48,7 @@ class _Format:
 
 
 class _Array:
-    """``numpy.ndarray`` while it is read: what `tensor` needs."""
+    """``numpy.ndarray`` while it is read: what `_tensor` needs."""
 
     def __init__(self, *given: object) -> None:
         self.shape: object = ()

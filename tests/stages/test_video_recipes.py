@@ -202,3 +202,21 @@ def test_a_probe_leaves_its_trunk_alone(corpora, tmp_path):
     assert len(trunk) > 300
     assert all((before[name] == after[name]).all() for name in trunk)
     assert after["heads.linears.label.0.weight"].any()
+
+
+def test_sound_is_extracted_and_a_video_without_is_no_failure(corpora, tmp_path):
+    """Shards in place of the videos' own sound: the same clips, and the same scores within what float16 keeps."""
+    root, out = corpora("kinetics-av"), tmp_path / "shards"
+    done = tiny.good("extract", "--recipe", "kinetics-av", "--root", root, "--out", out, "--max-missing", 0, "-j", 1)
+    assert "without sound: 3 segments, which are recognised by their pictures alone" in done.err
+    assert "failed" not in done.err
+    stored = [f"data.shards={out}", "data.source=shards"]
+    tiny.good("train", *words("kinetics-av", root), *stored, "--run", tmp_path / "run")
+    scores = []
+    for source in (stored, []):
+        told = tiny.good(
+            "evaluate", *words("kinetics-av", root), *source, "--weights", tmp_path / "run", "--json", "--no-plots"
+        )
+        scores.append(json.loads(told.out)["scores"])
+        assert "without sound: 1 segments" in told.err
+    assert scores[0]["map"] == pytest.approx(scores[1]["map"], abs=0.01)

@@ -4,7 +4,6 @@ import contextlib
 import os
 import pickle
 import pickletools
-import struct
 from collections import OrderedDict
 
 import numpy as np
@@ -30,33 +29,6 @@ ARRAYS = {
     "lr": np.array(0.1, np.float32),
     "model_iter": np.int64(7),
 }
-
-
-def python2(blobs, settings=None) -> bytes:
-    """What cPickle of Python 2 writes with protocol 2: names and bytes alike are its `str`."""
-
-    def text(value):
-        raw = value.encode("latin1") if isinstance(value, str) else value
-        return b"U" + bytes([len(raw)]) + raw if len(raw) < 256 else b"T" + struct.pack("<i", len(raw)) + raw
-
-    def number(value):
-        return b"K" + bytes([value]) if value < 256 else b"J" + struct.pack("<i", value)
-
-    def array(value):
-        made = b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\n" + number(0) + b"\x85" + text("b") + b"\x87R"
-        shape = b"(" + b"".join(map(number, value.shape)) + b"t"
-        kind = b"cnumpy\ndtype\n" + text(value.dtype.str[1:]) + number(0) + number(1) + b"\x87R"
-        kind += (
-            b"(" + number(3) + text(value.dtype.str[0]) + b"NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xff" + number(0) + b"tb"
-        )
-        return made + b"(" + number(1) + shape + kind + b"\x89" + text(value.tobytes()) + b"tb"
-
-    def entries(pairs):
-        return b"}(" + b"".join(text(name) + value for name, value in pairs) + b"u"
-
-    inside = [("blobs", entries([(name, array(value)) for name, value in blobs.items()]))]
-    inside += [("cfg", text(settings))] if settings is not None else []
-    return b"\x80\x02" + entries(inside) + b"."
 
 
 class Call:
@@ -98,7 +70,7 @@ def test_arrays_of_any_kind_and_protocol(put, protocol):
     assert settings == "A: 1"
 
 
-def test_what_python_2_wrote(put):
+def test_what_python_2_wrote(put, python2):
     blobs = {name: np.asarray(value) for name, value in ARRAYS.items() if name not in ("columns", "turned")}
     large = {**blobs, "large": np.random.default_rng(0).standard_normal((300, 7)).astype(np.float32)}
     content = python2(large, "MODEL: {}")
@@ -108,7 +80,7 @@ def test_what_python_2_wrote(put):
     check(load_tensors(put(content))[0], large)
 
 
-def test_the_content_decides_not_the_name(tmp_path):
+def test_the_content_decides_not_the_name(tmp_path, python2):
     state = {"a.weight": torch.ones(2)}
     for number, (content, zipped) in enumerate(((state, True), (state, False))):
         path = tmp_path / f"{number}.pkl"
@@ -196,7 +168,7 @@ def test_no_pickle_changes_what_reads_it(put, state):
     check(load_tensors(put(pickle.dumps(ARRAYS, 2)))[0])
 
 
-def test_sizes_that_do_not_hold(put):
+def test_sizes_that_do_not_hold(put, python2):
     """A shape that its bytes do not fill is no array, however large it says it is."""
     good = python2({"conv1_w": np.ones((2, 3), np.float32)})
     shape = b"(K\x02K\x03t"
@@ -217,7 +189,7 @@ def test_every_truncation_is_refused(put, protocol):
             load_tensors(put(whole[:size]))
 
 
-def test_damage_gives_our_error_or_tensors(put):
+def test_damage_gives_our_error_or_tensors(put, python2):
     whole, rng = (
         python2({name: np.asarray(value) for name, value in ARRAYS.items() if name != "turned"}),
         np.random.default_rng(0),

@@ -1,32 +1,53 @@
 """The official weights and their facts."""
 
-import pytest
+from dataclasses import replace
 
+import pytest
+import torch
+
+from slowfast_cli.data import labels
+from slowfast_cli.features.frames import FrameSettings
 from slowfast_cli.features.logmel import FrontEnd
+from slowfast_cli.models import count
+from slowfast_cli.models.slowfast import Recogniser
 from slowfast_cli.models.zoo import VARIANTS
 from slowfast_cli.types import WeightsError
 from slowfast_cli.weights.catalogue import CATALOGUE, find
+from slowfast_cli.weights.entry import describe, network
 
-NAMES = ["asf-vggsound", "asf-slow-vggsound", "asf-fast-vggsound", "asf-epic", "asf-slow-epic", "asf-fast-epic"]
-
-
-def test_the_six_are_there():
-    assert list(CATALOGUE) == NAMES
-    assert len({entry.url for entry in CATALOGUE.values()}) == 6
-    assert len({entry.file for entry in CATALOGUE.values()}) == 6
+SOUND = ["asf-vggsound", "asf-slow-vggsound", "asf-fast-vggsound", "asf-epic", "asf-slow-epic", "asf-fast-epic"]
+VIDEO = [name for name in CATALOGUE if name not in SOUND]
+FILES = "https://dl.fbaipublicfiles.com/"
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_facts_hold_together(name):
+def test_all_are_there():
+    assert list(CATALOGUE)[:6] == SOUND
+    assert len(VIDEO) == 24
+    for field in ("name", "url", "file"):
+        assert len({getattr(entry, field) for entry in CATALOGUE.values()}) == 30
+    two = {name.rpartition("-")[0] for name in VIDEO if name.endswith("-hub")}
+    assert two == {name.rpartition("-")[0] for name in VIDEO if name.endswith("-caffe2")}
+    assert two == {
+        "slow-4x16-r50-kinetics400",
+        "slow-8x8-r50-kinetics400",
+        "slowfast-4x16-r50-kinetics400",
+        "slowfast-8x8-r50-kinetics400",
+        "slow-4x16-r50-ava",
+    }
+
+
+@pytest.mark.parametrize("name", SOUND)
+def test_facts_of_sound_hold_together(name):
     entry = find(name)
     assert entry.name == name
     assert entry.url.startswith("https://www.dropbox.com/s/")
     assert entry.url.endswith(f"/{entry.file}?dl=1")  # dl=0 is a web page
-    assert entry.licence == "CC BY-NC-SA 4.0"
+    assert (entry.licence, entry.paper) == ("CC BY-NC-SA 4.0", "arXiv:2103.03516")
     assert entry.variant in VARIANTS
     front = FrontEnd(**entry.frontend)
     samples = round(entry.clip_seconds * front.rate)
     assert front.frames(samples - 1) == entry.frames  # a crop is one sample short of the clip
+    assert not entry.video
     if entry.dataset == "vggsound":
         assert dict(entry.heads) == {"label": 309}
         assert "unverified" in entry.note
@@ -36,15 +57,78 @@ def test_facts_hold_together(name):
         assert entry.views == 10
 
 
+@pytest.mark.parametrize("name", VIDEO)
+def test_facts_of_video_hold_together(name):
+    entry = find(name)
+    assert entry.name == name
+    assert entry.url.startswith(FILES)
+    assert entry.file == f"{name}.{entry.url.rpartition('.')[2]}"
+    assert (entry.licence, entry.paper) == ("Apache-2.0", "arXiv:1812.03982")
+    assert "states none for the weights" in entry.note
+    assert ("pytorchvideo" in entry.url) == ("pytorchvideo" in entry.source) == ("PyTorchVideo" in entry.table)
+    settings = FrameSettings(**{**entry.video, "jitter": tuple(entry.video.get("jitter", (256, 320)))})
+    assert (settings.frames, settings.seconds) == (entry.frames, entry.clip_seconds)
+    sampling = [int(number) for number in name.split("-")[1].split("x")]  # of the slow stream
+    net = network(entry)
+    alpha = net.pathways["slow"].stride
+    assert sampling == [entry.frames // alpha, entry.video["step"] * alpha]
+    known = {"ava": "ava80", "kinetics400": "kinetics400", "kinetics600": "kinetics600", "charades": "charades"}
+    assert entry.heads["label"] == len(labels.names(known[entry.dataset]))
+    detects = entry.dataset == "ava"
+    assert (net.regions, settings.crops, entry.views) == (("unaligned", 0, 1) if detects else ("none", 3, 10))
+    assert entry.sigmoid == (entry.dataset in ("ava", "charades"))
+    assert set(entry.published) == ({"map"} if entry.sigmoid else set() if "600" in name else {"top1", "top5"})
+    assert ("never published" in entry.note) == (entry.dataset == "kinetics600")
+    attends = any(net.pathways["slow"].attend)
+    assert attends == ("-nl-" in name)
+    if attends:
+        assert net.pathways["slow"].attend_pool == ((2, 2, 2) if detects else (1, 2, 2))
+
+
+def test_sizes_are_those_of_the_networks():
+    """Parameters as printed; the multiply-adds that PyTorchVideo prints count a little more than convolutions."""
+    for entry in CATALOGUE.values():
+        net = network(entry)
+        with torch.device("meta"):
+            model = Recogniser(replace(net, pathways=dict(net.pathways)), dict(entry.heads))
+        assert count.parameters(model) / 1e6 == pytest.approx(entry.params_m, abs=0.02), entry.name
+        if entry.gflops is not None and "r101" not in entry.name:
+            found = count.gflops(model, {"frames": torch.zeros(1, 3, entry.frames, 256, 256, device="meta")})
+            assert found == pytest.approx(entry.gflops, rel=0.02), entry.name
+
+
 def test_published_numbers():
     assert find("asf-vggsound").published["top1"] == 52.46
     assert find("asf-fast-vggsound").published["dprime"] == 2.576
     assert find("asf-epic").published["action_top1"] == 15.22
     assert find("asf-slow-epic").published["unseen_noun_top1"] == 14.65
+    assert find("slowfast-8x8-r50-kinetics400-caffe2").published == {"top1": 77.0, "top5": 92.6}
+    assert find("slowfast-16x8-r101-kinetics400").published["top1"] == 78.70
+    assert find("slowfast-8x8-r101-nl-ava").published["map"] == 0.291
+    assert find("slowfast-8x8-r50-charades").published["map"] == 0.3724
+
+
+def test_addresses():
+    assert (
+        find("slowfast-8x8-r50-kinetics400-hub").url == f"{FILES}pytorchvideo/model_zoo/kinetics/SLOWFAST_8x8_R50.pyth"
+    )
+    assert find("slow-4x16-r50-ava-caffe2").url == f"{FILES}pyslowfast/model_zoo/ava/C2D_8x8_R50.pkl"
+    name = "slowfast-16x8-r101-nl-kinetics600"
+    assert find(name).url == f"{FILES}pyslowfast/model_zoo/ava/pretrain/SLOWFAST_64x2_R101_50_50.pkl"
+
+
+def test_an_entry_is_plain_values():
+    plain = describe(find("slowfast-8x8-r101-nl-ava21"))
+    assert plain["video"] == {"frames": 32, "step": 2, "crops": 0}
+    assert plain["heads"] == {"label": 80}
+    assert plain["attend_pool"] == (2, 2, 2)
 
 
 def test_did_you_mean():
     with pytest.raises(WeightsError, match="did you mean 'asf-vggsound'"):
         find("asf-vgsound")
+    both = "'slowfast-8x8-r50-kinetics400-caffe2' or 'slowfast-8x8-r50-kinetics400-hub'"
+    with pytest.raises(WeightsError, match=rf"did you mean {both}\?"):
+        find("slowfast-8x8-r50-kinetics400")
     with pytest.raises(WeightsError, match="there are asf-vggsound, "):
         find("resnet")

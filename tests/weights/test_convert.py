@@ -1,5 +1,6 @@
 """`slowfast weights`: foreign checkpoints become ours, or are refused, and none of them runs anything."""
 
+import io
 import os
 import pickle
 
@@ -8,8 +9,10 @@ import pytest
 import tiny
 import torch
 import yaml
+from rich.console import Console
 
 from slowfast_cli import load_model
+from slowfast_cli.cli import show
 from slowfast_cli.models.slowfast import Recogniser
 from slowfast_cli.models.spec import narrowed
 from slowfast_cli.models.zoo import VARIANTS
@@ -220,11 +223,28 @@ def test_the_list_says_what_is_known(tmp_path, monkeypatch):
     done = tiny.good("weights", "ls")
     assert all(name in done.out for name in CATALOGUE)
     assert "CC BY-NC-SA" in done.out
+    assert "Apache-2.0" in done.out
     assert "None is bundled" in done.out
     lines = tiny.good("weights", "ls", "--json").lines
     assert [line["name"] for line in lines] == list(CATALOGUE)
     assert lines[0]["published"]["top1"] == 52.46
+    assert lines[-1]["video"] == {"frames": 64, "step": 2, "crops": 0}
     assert {line["path"] for line in lines} == {None}
+
+
+@pytest.mark.parametrize("width", [40, 80, 120, 160])
+def test_the_list_fits_the_terminal(monkeypatch, width):
+    """Names stay in one piece, to be copied, and no line is wider than the terminal."""
+    out = io.StringIO()
+    monkeypatch.setattr(show, "out", Console(file=out, width=width, highlight=False))
+    tiny.good("weights", "ls")
+    lines = out.getvalue().splitlines()
+    assert all(any(name in line for line in lines) for name in CATALOGUE)
+    assert ("\u2503" in out.getvalue()) == (width >= 120)  # a table, or a block a row
+    if width >= 80:
+        assert max(map(len, lines)) <= width
+    wanted = "Top-1 78.70", "64 x 2 frames", "53.77 M, 216 G", "16 kHz", "mAP 0.291"
+    assert all(word in out.getvalue() for word in wanted)
 
 
 def test_without_a_network_it_says_what_to_do(tmp_path, monkeypatch):

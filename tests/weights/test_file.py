@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import save as serialise
 
 from slowfast_cli import load_model
+from slowfast_cli.features.frames import from_settings
 from slowfast_cli.models.slowfast import Recogniser
 from slowfast_cli.models.spec import Lateral, Net, Pathway, narrowed
 from slowfast_cli.models.zoo import VARIANTS
@@ -65,6 +66,50 @@ def test_every_kind_of_network_comes_back(tmp_path, variant):
     card = card_of(net=narrowed(VARIANTS[variant], 4))
     save(tmp_path / "w.safetensors", card.model().state_dict(), card)
     assert build(tmp_path / "w.safetensors")[0].net == card.net
+
+
+VIDEO = {
+    "frames": 16, "step": 2, "fps": 24.0, "crop": 64, "jitter": [64, 80], "flip": True, "side": 64, "crops": 3,
+    "rows": 64, "mean": 0.45, "std": 0.225,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("variant", "more"),
+    [
+        ("slow-r50", {"sigmoid": True}),
+        ("slowfast-8x8-r50-nl", {}),
+        ("slowfast-8x8-r101-nl-ava", {"sigmoid": True}),
+        ("avslowfast-4x16-r50", {"sync": ("res3", "res4", "res5")}),
+        ("avslowfast-16x4-r50-sync", {"sync": ("res4",)}),
+    ],
+)
+def test_networks_that_see_come_back(tmp_path, variant, more):
+    """Frames, boxes, what is compared and how answers are read: all of it is in the file."""
+    net = narrowed(VARIANTS[variant], 8)
+    front_end = tiny.FRONT_END if "logmel" in net.signals else {}
+    card = card_of(net=net, video=VIDEO, front_end=front_end, clip_seconds=16 * 2 / 24, **more)
+    model = card.model().eval()
+    save(tmp_path / "w.safetensors", model.state_dict(), card)
+    assert read_card(tmp_path / "w.safetensors") == card
+    back = load_model(tmp_path / "w.safetensors")
+    assert back.card.video == VIDEO
+    assert from_settings(dict(back.card.video)).seconds == pytest.approx(card.clip_seconds)
+    signals = {"frames": torch.randn(1, 3, 16, 64, 64), "logmel": torch.randn(1, 1, 64, 32)}
+    boxes = torch.tensor([[0, 1.0, 2, 40, 50]]) if net.regions != "none" else None
+    with torch.inference_mode():
+        for labels, logits in model(signals, boxes).items():
+            assert torch.equal(back(signals, boxes=boxes)[labels], logits)
+
+
+def test_files_of_before_video_are_read(path):
+    """Cards without frames, boxes and comparison, as the bundled model has."""
+    old = {key: value for key, value in PLAIN.items() if key not in ("video", "sigmoid", "sync")}
+    for pathway in old["net"]["pathways"].values():
+        assert set(pathway) >= {"width", "stride"}
+    rewrite(path, header=json.dumps(old))
+    assert (read_card(path).video, read_card(path).sigmoid, read_card(path).sync) == ({}, False, ())
+    assert load_model(path).card.net == card_of().net
 
 
 def test_networks_that_have_no_name_come_back(tmp_path):

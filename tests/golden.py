@@ -5,6 +5,7 @@ import json
 import math
 import re
 import zlib
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +45,7 @@ def tensor(name: str, shape: list[int], *, attention: float = 0.02) -> np.ndarra
     return n.astype(np.float32)
 
 
+@lru_cache(maxsize=1)  # tests of one model follow each other
 def model(name: str) -> tuple[dict, dict[str, torch.Tensor], torch.Tensor, dict[str, np.ndarray]]:
     """Description, state dict, input and outputs of one reference model."""
     told = json.loads((MODELS / f"{name}.json").read_text())

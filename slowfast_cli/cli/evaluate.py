@@ -167,7 +167,7 @@ def _print(found: Evaluated, compared: Compared, title: str, least: Least, as_js
         show.scores(found.scores, found.published, title)
         for labels, (ours, theirs) in compared.items():
             rows = [
-                [gain.name, f"{gain.better:.1f}", f"{gain.worse:.1f}", f"{sign}{gain.points:.1f}", f"{gain.ratio:.1f}x"]
+                [gain.name, f"{gain.better:.1f}", f"{gain.worse:.1f}", f"{sign}{gain.points:.1f}", f"{gain.ratio:.2f}x"]
                 for sign, gains in (("+", ours), ("-", theirs))
                 for gain in gains
             ]

@@ -112,7 +112,7 @@ class _Told:
     def __len__(self) -> int:
         return len(self._clips)
 
-    def __getitem__(self, keys: list[Key]) -> Batch | SlowFastError:
+    def __getitem__(self, keys: list[Key]) -> Batch | tuple[Failure, ...] | SlowFastError:
         clips: list[Clip] = []
         broken: list[Failure] = []
         try:
@@ -123,10 +123,7 @@ class _Told:
                     segment = self._clips.segments[key.segment]
                     broken.append(Failure(id=segment.id, path=segment.recording.path, reason=str(error)))
             if not clips:
-                raise DataError(
-                    f"none of the {len(keys)} recordings of a batch can be read, as {broken[0].reason}; "
-                    "`slowfast data check` finds them all"
-                )
+                return tuple(broken)
             return collate(clips, self._clips.sizes, broken)
         except SlowFastError as error:
             return type(error)(str(error))
@@ -137,7 +134,12 @@ def _as_it_is(batch: Any) -> Any:
 
 
 def batches(
-    clips: Clips, keys: Iterator[list[Key]] | list[list[Key]], *, workers: int, device: torch.device
+    clips: Clips,
+    keys: Iterator[list[Key]] | list[list[Key]],
+    *,
+    workers: int,
+    device: torch.device,
+    spare: list[Failure] | None = None,
 ) -> Iterator[Batch]:
     """Read batches in the background and move them to the device.
 
@@ -146,6 +148,7 @@ def batches(
         keys: The batches, in order.
         workers: Processes that read; 0 reads in this one.
         device: Where the batches go.
+        spare: Where recordings are noted of batches of which nothing can be read; None: such a batch is an error.
 
     Raises:
         DataError: A clip that cannot be read, other than for its own recording; or a whole batch of such.
@@ -164,7 +167,15 @@ def batches(
     for batch in loader:
         if isinstance(batch, SlowFastError):
             raise batch
-        yield to(batch, device)
+        if isinstance(batch, Batch):
+            yield to(batch, device)
+        elif spare is None:
+            raise DataError(
+                f"none of the {len(batch)} recordings of a batch can be read, as {batch[0].reason}; "
+                "`slowfast data check` finds them all"
+            )
+        else:
+            spare += batch
 
 
 def to(batch: Batch, device: torch.device) -> Batch:

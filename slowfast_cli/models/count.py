@@ -34,4 +34,4 @@ def gflops(model: Recogniser, signals: Signals) -> float:
     model.train(training)
     linears = [each for each in model.heads.modules() if isinstance(each, nn.Linear)]
     of_a_box = sum(each.weight.numel() for each in linears) if model.trunk.net.regions != "none" else 0
-    return (counter.get_total_flops() / 2 + of_a_box) / 1e9
+    return float(counter.get_total_flops() / 2 + of_a_box) / 1e9

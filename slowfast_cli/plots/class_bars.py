@@ -57,11 +57,11 @@ def class_bars_plot(
     panels = made.subplots(1, columns, squeeze=False)[0]
     for index, axes in enumerate(panels):
         _draw(axes, pairs[index * height : (index + 1) * height], height, bold, orange)
-    made.supxlabel(f"{measure(rows)}, %", fontsize=8 + columns, color=INK)
+        axes.set_xlabel(f"{measure(rows)}, %", fontsize=9, color=INK)
     made.suptitle(title or f"{len(pairs)} classes", fontsize=10 + columns, color=INK)
     handles = panels[0].containers[:2]
     if handles:
-        made.legend(handles, models, loc="outside lower right", ncols=2, fontsize=8, frameon=False)
+        made.legend(handles, models, loc="outside lower center", ncols=2, fontsize=7.5 + columns / 2, frameon=False)
     return save(made, path)
 
 
@@ -74,7 +74,7 @@ def _draw(
     axes.set_yticks(places, [one.name for one, _ in pairs], fontsize=7.5)
     for label, (one, two) in zip(axes.get_yticklabels(), pairs, strict=True):
         label.set_fontweight("bold" if one.name in bold else "normal")
-        change = one.value - two.value
+        change = round(one.value - two.value, 1) + 0.0  # and no minus before a zero
         place = label.get_position()[1]
         axes.text(102, place, f"{change:+.1f}", va="center", fontsize=6.5, color=INK if change > 0 else QUIET)
     axes.set_ylim(height - 0.4, -0.6)

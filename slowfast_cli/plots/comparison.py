@@ -66,7 +66,7 @@ def _title(side: Side) -> str:
     count = f"{len(side.gains)} {'class' if len(side.gains) == 1 else 'classes'}"
     if side.by == "ratio":
         return f"{side.model} is better: {count} more than {side.above:g} times as good"
-    return f"{side.model} is better: {count} by more than {side.above:g} points"
+    return f"{side.model} is better: {count} by more than {side.above:g} {'point' if side.above == 1 else 'points'}"
 
 
 def _draw(axes: Axes, side: Side, other: str, colour: str, lines: int) -> None:
@@ -77,7 +77,7 @@ def _draw(axes: Axes, side: Side, other: str, colour: str, lines: int) -> None:
     axes.scatter([g.better for g in shown], places, s=20, color=colour, zorder=3, label=side.model)
     axes.set_yticks(places, [g.name for g in shown], fontsize=8)
     for place, gain in zip(places, shown, strict=True):
-        text = f"{gain.ratio:.1f}×" if side.by == "ratio" else f"+{gain.points:.0f}"
+        text = f"{gain.ratio:.2f}×" if side.by == "ratio" else f"+{gain.points:.0f}"
         axes.text(104, place, text, va="center", fontsize=7.5, color=colour)
     axes.set_ylim(lines - 0.4, -0.6)
     axes.set_xlim(-2, 115)

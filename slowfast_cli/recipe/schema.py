@@ -190,6 +190,8 @@ class Recipe(Section):
             raise ValueError(f"data.clip_seconds: {self.data.clip_seconds} s at {self.frontend.rate} Hz are no samples")
         if self.task == "sync" and self.sync is None:
             raise ValueError("task: sync wants a section `sync` that says where sound and pictures are compared")
+        if self.video is not None and self.augment.mix:
+            raise ValueError("augment.mix: mixes sounds alone, and this recipe is about video: set it to 0")
         if self.video is None and (self.sync or self.task in ("detect", "rotation")):
             raise ValueError(f"task: {self.task}{' with sync' if self.sync else ''} is about video: add `video`")
         return self

@@ -143,7 +143,7 @@ def _predicted(recipe: Recipe, weights: Path, part: assemble.Part, device: str, 
         clips.segments = tuple(replace(segment, targets={}) for segment in clips.segments)
     keys = loader.test_keys(len(clips), recipe.data.views, batch=reading.test_batch(recipe), share=share)
     told = _Told(total=recipe.data.views * len(clips), tick=tick)
-    read = told.counted(loader.batches(clips, keys, workers=reading.workers(recipe), device=at))
+    read = told.counted(loader.batches(clips, keys, workers=reading.workers(recipe), device=at, spare=told.spare))
     views = chain.from_iterable(map(prepare.testing(recipe, at), read))
     task, dtype = assemble.task(recipe, found.classes), assemble.DTYPES[recipe.optim.precision]
     merged = merge(predictions(model.to(at), task.predict, views, dtype=dtype), recipe.data.merge)
@@ -151,6 +151,8 @@ def _predicted(recipe: Recipe, weights: Path, part: assemble.Part, device: str, 
     broken = {each.id: each for each in distributed.gather(list(told.broken.values()), share)}
     seen = {each.id for each in gathered}
     lost = {id_: each for id_, each in broken.items() if id_ not in seen}
+    if lost and not gathered:
+        raise DataError(f"none of the {len(lost)} segments can be read, as {next(iter(lost.values())).reason}")
     kept = tuple(segment for segment in found.segments if segment.id not in lost)
     return _Predicted(
         corpus=replace(found, segments=kept, missing=found.missing + tuple(lost.values())),
@@ -165,6 +167,7 @@ class _Told:
     def __init__(self, total: int, tick: Tick | None) -> None:
         self.total, self.tick, self.done = total, tick, 0
         self.broken: dict[str, Failure] = {}
+        self.spare: list[Failure] = []
         self.silent: set[str] = set()
 
     def counted(self, batches: Iterable[Batch]) -> Iterator[Batch]:
@@ -176,7 +179,8 @@ class _Told:
             yield batch
             self.done += len(batch) + len(batch.broken)
             if self.tick:
-                self.tick(self.done, self.total)
+                self.tick(self.done + len(self.spare), self.total)
+        self.broken |= {each.id: each for each in self.spare}
 
 
 def _joined(first: Corpus, rest: Sequence[Corpus]) -> Corpus:

@@ -43,6 +43,8 @@ class Least:
     by: By = "points"
 
     def __str__(self) -> str:
+        if self.above == 1 and self.by == "points":
+            return "1 point"
         return f"{self.above:g} points" if self.by == "points" else f"{self.above:g} times"
 
 

@@ -178,7 +178,11 @@ def _steps(training: Training, steps: range, epoch_steps: int) -> Iterator[Step]
     recipe, share = training.recipe, training.share
     model: nn.Module = training.model
     if share.world > 1:
-        model = DistributedDataParallel(model, device_ids=[training.device] if training.device.type == "cuda" else None)
+        model = DistributedDataParallel(
+            model,
+            device_ids=[training.device] if training.device.type == "cuda" else None,
+            find_unused_parameters=recipe.task == "sync",  # what comes after the last stage that is compared
+        )
     if recipe.optim.compile:
         model = torch.compile(model)  # type: ignore[assignment]
     parts = assemble.parts(recipe, share.world)
@@ -235,7 +239,9 @@ def _score(training: Training, run: Run, card: Card, done: int, epoch_steps: int
             )
     distributed.average_buffers(training.scored, share)
     keys = loader.test_keys(len(training.val_clips), recipe.data.views, batch=reading.test_batch(recipe), share=share)
-    read = loader.batches(training.val_clips, keys, workers=reading.workers(recipe), device=training.device)
+    read = loader.batches(
+        training.val_clips, keys, workers=reading.workers(recipe), device=training.device, spare=[]
+    )
     views = chain.from_iterable(map(prepare.testing(recipe, training.device), read))
     task = assemble.task(recipe, training.val.classes)
     found = merge(predictions(training.scored, task.predict, views, dtype=dtype), recipe.data.merge)

@@ -90,6 +90,12 @@ ROOT = Path(__file__).parents[2]
 EXAMPLES = list(examples())
 
 
+def recipe_of(run):
+    """The recipe of a run folder where `slowfast train` puts it by itself: runs/RECIPE/NAME."""
+    parts = Path(run or "").parts
+    return parts[1] if len(parts) == 3 and parts[0] == "runs" else None
+
+
 def parsed(line):
     """The command that a line calls, with its context; words, options and recipe have to exist."""
     command, words, seen = TREE, shlex.split(line)[1:], ["slowfast"]
@@ -101,6 +107,10 @@ def parsed(line):
         return " ".join(seen)
     context = command.make_context(" ".join(seen), words)
     recipe = context.params.get("recipe")
+    others = [context.params.get("compare"), *(context.params.get("beside") or ())]
+    for run in (recipe, *others):
+        assert recipe_of(str(run)) in {None, *bundled()}, run
+    recipe = recipe_of(recipe) or recipe  # a run folder keeps the recipe it was made with
     if recipe and Path(recipe).stem not in {"my", "mine", "own"}:
         assert recipe.removeprefix("recipes/").removesuffix(".yaml") in bundled()
         source = override(read(recipe), context.params.get("overrides") or [])

@@ -198,4 +198,4 @@ def test_average_precision_is_named(tmp_path, words):
         measure="average precision",
     )
     picture(comparison_plot(side, replace(side, model="v", gains=()), tmp_path / "c.png"))
-    assert {"average precision, %", "av is better: 1 class more than 2 times as good", "3.0×"} <= set(words)
+    assert {"average precision, %", "av is better: 1 class more than 2 times as good", "3.00×"} <= set(words)

@@ -220,3 +220,21 @@ def test_sound_is_extracted_and_a_video_without_is_no_failure(corpora, tmp_path)
         scores.append(json.loads(told.out)["scores"])
         assert "without sound: 1 segments" in told.err
     assert scores[0]["map"] == pytest.approx(scores[1]["map"], abs=0.01)
+
+
+def test_a_film_that_is_broken_is_a_missing_one_even_alone_in_its_batch(clips, tmp_path):
+    root = tiny_video.ava(tmp_path / "root", clips)
+    tiny.good("train", *words("ava", root), "--run", tmp_path / "run")
+    rows = (root / "annotations" / "ava_val_v2.2.csv").read_text()
+    (root / "annotations" / "ava_val_v2.2.csv").write_text(rows + rows.replace("1j20qq1JyX4", "brokenfilm0"))
+    found = root / "annotations" / "ava_val_predicted_boxes.csv"
+    found.write_text(found.read_text() + found.read_text().replace("1j20qq1JyX4", "brokenfilm0"))
+    (root / "videos_15min" / "brokenfilm0.mp4").write_bytes(b"nothing" * 500)
+    done = tiny.good("evaluate", *words("ava", root), "--weights", tmp_path / "run", "--json", "--no-plots")
+    told = json.loads(done.out)
+    assert (told["found"], told["listed"]) == (2, 4)
+    (root / "videos_15min" / "1j20qq1JyX4.mp4").unlink()
+    (root / "videos_15min" / "1j20qq1JyX4.mp4").write_bytes(b"nothing" * 500)
+    done = tiny.slowfast("evaluate", *words("ava", root), "--weights", tmp_path / "run", "--json", "--no-plots")
+    assert done.code == 3
+    assert "1j20qq1JyX4.mp4" in done.err

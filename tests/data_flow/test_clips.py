@@ -7,7 +7,7 @@ import pytest
 import tiny
 import torch
 
-from slowfast_cli.data import clips as module
+from slowfast_cli.data import sound_clips as module
 from slowfast_cli.data.clips import Clips, Key
 from slowfast_cli.data.loader import collate
 from slowfast_cli.data.sound_clips import DecodedSamples, SoundReader, StoredRows

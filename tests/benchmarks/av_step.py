@@ -28,7 +28,8 @@ from slowfast_cli.stages import assemble, training
 from slowfast_cli.types import Batch
 
 WARM_UP, CLASSES, MIB = 4, 400, 1 << 20
-SMALL = ["model.width=8", "video.frames=8", "video.step=8", "video.crop=64", "video.jitter=[64,72]", "video.side=64"]
+# 4 slow frames: of 2 under a kernel of 3, torch 2.13 has garbage for the gradient of weights in bfloat16 on CPUs.
+SMALL = ["model.width=8", "video.frames=16", "video.step=4", "video.crop=64", "video.jitter=[64,72]", "video.side=64"]
 
 
 @dataclass(kw_only=True)

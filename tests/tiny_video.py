@@ -22,6 +22,8 @@ def render(folder: Path) -> Path:
     for number, name in enumerate(CLIPS):
         rendered.bounce(folder / f"{name}.mp4", seconds=SECONDS, seed=number, size=48, clicks=name != "quiet")
     rendered.numbered(folder / "quiet.mp4", frames=60, size=(48, 48))
+    rendered.bounce(folder / "film.mp4", seconds=5, seed=9, size=48)
+    rendered.numbered(folder / "quiet-film.mp4", frames=150, size=(48, 48))
     return folder
 
 
@@ -83,7 +85,7 @@ def ava(root: Path, clips: Path) -> Path:
     for split, films in (("train", ("-5KQ66BBWC4", "filmtwo0000")), ("val", ("1j20qq1JyX4",))):
         rows, found = [], []
         for film in films:
-            clip = "quiet" if film == "filmtwo0000" else "a"
+            clip = "quiet-film" if film == "filmtwo0000" else "film"
             link(clips / f"{clip}.mp4", root / "videos_15min" / f"{film}.mp4")
             # Real lists start at 902 s, 2 s into the cut; the last seconds lie past the end of these short ones.
             for second in (902, 903):

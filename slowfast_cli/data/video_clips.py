@@ -14,12 +14,12 @@ import numpy as np
 
 from slowfast_cli.data.clips import Key, Piece
 from slowfast_cli.data.sound_clips import DecodedSamples, StoredRows
-from slowfast_cli.data.views import span, video_starts
+from slowfast_cli.data.views import rows_span, span, spread_rows, video_starts
 from slowfast_cli.features.frames import FrameSettings
 from slowfast_cli.features.logmel import FrontEnd
 from slowfast_cli.media import audio, video
-from slowfast_cli.media.source import NoSoundError
-from slowfast_cli.types import Recording, Seconds, Segment
+from slowfast_cli.media.source import NoSoundError, shown
+from slowfast_cli.types import BrokenMediaError, Recording, Seconds, Segment
 
 
 class Sounds(Protocol):
@@ -78,7 +78,8 @@ class DecodedSounds:
     def at(self, recording: Recording, rows_R: np.ndarray, name: str) -> dict[str, np.ndarray]:
         """See `Sounds`."""
         made = self.front_end
-        rows_R = np.maximum(rows_R, 0)
+        end = made.frames(DecodedSamples(made).samples(recording)) - 1
+        rows_R = rows_R.clip(0, end)
         most = (int(rows_R[-1]) - int(rows_R[0])) * made.hop + made.window
         found_N = audio.read(recording, rate=made.rate, first=int(rows_R[0]) * made.hop, count=most)
         last = made.frames(len(found_N)) - 1
@@ -117,6 +118,12 @@ class VideoReader:
         ``heard``.
         """
         known = video.probe(segment.recording)
+        first = segment.start if segment.centre is None else segment.centre - self.settings.seconds / 2
+        if first > 0 and first >= known.seconds:
+            raise BrokenMediaError(
+                f"{shown(segment.recording.path)}: {segment.id} starts at {first:g} s, and the video ends at "
+                f"{known.seconds:.2f} s: fetch it again, or mend the list"
+            )
         draw = np.random.default_rng((self.seed, key.epoch, key.segment, key.view + 1))
         begin = self._begin(segment, known.seconds, key, draw)
         signals: dict[str, np.ndarray] = {}
@@ -155,17 +162,16 @@ class VideoReader:
             return {}
         count, seconds = self.settings.rows, sounds.seconds(recording)
         names = ("logmel",) if self.gap is None else ("logmel", "shifted")
+        if seconds is None and not self.pictures:
+            raise BrokenMediaError(f"{shown(recording.path)}: no sound in it, and nothing else is recognised")
         if seconds is None:
             return self._silence(names)
-        # The reference spans (L - 1) / L of the clip's (L - 1) frames, and picks evenly spaced rows of that, floored.
-        frames = self.settings.seconds * fps
-        length = (frames - 1) ** 2 / frames / fps / hop
+        length = rows_span(self.settings.seconds, fps, hop)
         first = start / hop
-        signals = sounds.at(recording, np.floor(np.linspace(first, first + length, count)).astype(np.int64), "logmel")
+        signals = sounds.at(recording, spread_rows(first, length, count), "logmel")
         if self.gap is not None:
             other = elsewhere(first, self.gap / hop, max(seconds / hop - length, 0), draw)
-            rows_R = np.floor(np.linspace(other, other + length, count)).astype(np.int64)
-            signals |= sounds.at(recording, rows_R, "shifted")
+            signals |= sounds.at(recording, spread_rows(other, length, count), "shifted")
         return {**signals, "heard": np.array(1, np.float32)}
 
     def _silence(self, names: tuple[str, ...]) -> dict[str, np.ndarray]:

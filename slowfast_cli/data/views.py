@@ -84,6 +84,37 @@ def video_starts(room: Seconds, views: int) -> list[Seconds]:
     return [room * view / views for view in range(views)] if views > 1 else [room / 2]
 
 
+SLOWEST = 24.0  # frames a second
+
+
+def rows_span(seconds: Seconds, fps: float, hop: Seconds) -> float:
+    """Rows of a log-mel that go with a clip of frames, as the reference spreads them.
+
+    It spans (L - 1) / L of the time from the first to the last of the clip's L frames. Of videos slower than those it
+    was made for that would leave sound out, so they count as of 24 frames a second.
+
+    Args:
+        seconds: Length of the clip.
+        fps: Frames a second of the video.
+        hop: From one row to the next.
+
+    >>> round(rows_span(64 / 30, 30, 0.016), 2), rows_span(2, 1, 0.016) == rows_span(2, 24, 0.016)
+    (129.2, True)
+    """
+    rate = max(fps, SLOWEST)
+    frames = seconds * rate
+    return (frames - 1) ** 2 / frames / rate / hop
+
+
+def spread_rows(first: float, length: float, count: int) -> np.ndarray:
+    """Numbers of so many rows, evenly spread over a stretch of a log-mel, floored.
+
+    >>> spread_rows(140, 128.9925, 128)[:3].tolist(), spread_rows(140, 128.9925, 128)[-1]
+    ([140, 141, 142], 268)
+    """
+    return np.floor(np.linspace(first, first + length, count)).astype(np.int64)
+
+
 def span(seconds: Seconds, fps: float, step: Seconds | None) -> Seconds:
     """From the first to the last frame of a clip.
 

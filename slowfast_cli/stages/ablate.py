@@ -91,7 +91,8 @@ def ablate(
         yield RowStarted(name=name, run=result.parent, finished=result.is_file())
         if not result.is_file():
             scores = yield from _trained(_runs(row, recipe, result.parent), source.name, device)
-            means = {key: sum(each[key] for each in scores) / len(scores) for key in scores[0]}
+            common = [key for key in scores[0] if all(key in each for each in scores)]
+            means = {key: sum(each[key] for each in scores) / len(scores) for key in common}
             write_whole(result, lambda part, means=means: _dump(part, means))  # type: ignore[misc]
         yield RowFinished(row=_scored(row, recipe, name, result))
         write(Table(title=f"{source.name}, table {table}", rows=finished(source, table, folder)), folder)

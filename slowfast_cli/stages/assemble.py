@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import torch
 
@@ -154,10 +154,28 @@ def corpus(recipe: Recipe, part: Part) -> Corpus:
         raise UsageError(
             f"data.labels: {', '.join(sorted(unknown))}: {found.name} has the label sets {', '.join(found.classes)}"
         )
-    kept = {labels: found.classes[labels] for labels in recipe.data.labels}
-    targets = {segment.id: segment.targets for segment in found.segments}
-    return _relabelled(
-        found, kept, lambda id_: {labels: index for labels, index in targets[id_].items() if labels in kept}
+    return _chosen(found, frozenset(recipe.data.labels))
+
+
+T = TypeVar("T")
+
+
+def _chosen(found: Corpus, wanted: frozenset[str]) -> Corpus:
+    """The corpus with some of its label sets; what is scored, and when labels hold, stays."""
+
+    def some(values: Mapping[str, T]) -> dict[str, T]:
+        return {labels: value for labels, value in values.items() if labels in wanted}
+
+    segments = tuple(
+        replace(
+            segment,
+            targets=some(segment.targets),
+            spans=tuple(span for span in segment.spans if span.labels in wanted),
+        )
+        for segment in found.segments
+    )
+    return replace(
+        found, segments=segments, classes=some(found.classes), tail=some(found.tail), scored=some(found.scored)
     )
 
 

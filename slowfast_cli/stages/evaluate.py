@@ -16,8 +16,8 @@ from slowfast_cli.metrics.predictions import Rows, labelled, merge, stack
 from slowfast_cli.recipe.load import check, read
 from slowfast_cli.recipe.schema import Recipe
 from slowfast_cli.stages import assemble, prepare, reading
-from slowfast_cli.stages.fitting import require_fit
-from slowfast_cli.stages.scoring import scored, without_sync
+from slowfast_cli.stages.fitting import require_fit, require_kind
+from slowfast_cli.stages.scoring import sync_accuracy, with_sync, without_sync
 from slowfast_cli.types import Batch, Corpus, DataError, Failure, Prediction, Scores, WeightsError
 from slowfast_cli.weights.file import build, newest
 
@@ -106,16 +106,13 @@ def evaluate(
     first = _predicted(recipe, weights, part, device, tick)
     rest = [_predicted(each.recipe, each.weights, part, device, tick) for each in beside]
     found = _joined(first.corpus, [each.corpus for each in rest])
-    gathered = late_fusion([each.predictions for each in (first, *rest)])
+    plain = late_fusion([each.predictions for each in (first, *rest)])
     known = labelled(found)
     ids = {segment.id for segment in known}
-    plain = without_sync(recipe, gathered)
     chosen = [each for each in plain if each.id in ids] or plain
     rows = stack(chosen, known or found.segments) if found.classes else Rows(ids=(), scores={}, targets={})
     return Evaluated(
-        scores=scored(recipe, [each for each in gathered if each.id in ids] or gathered, found)
-        if known or not found.classes
-        else None,
+        scores=with_sync(chosen, found, first.sync) if known or not found.classes else None,
         published=recipe.published,
         corpus=found,
         rows=rows,
@@ -128,6 +125,7 @@ def evaluate(
 class _Predicted:
     corpus: Corpus
     predictions: list[Prediction]
+    sync: dict[str, float]
     silent: int
 
 
@@ -138,6 +136,7 @@ def _predicted(recipe: Recipe, weights: Path, part: assemble.Part, device: str, 
     source = reading.store(recipe)
     found = reading.usable(recipe, assemble.corpus(recipe, part), source)
     require_fit(card, recipe, found, weights)
+    require_kind(recipe, found)
     clips = reading.clips(recipe, found, source)
     if recipe.task != "rotation":
         clips.segments = tuple(replace(segment, targets={}) for segment in clips.segments)
@@ -156,7 +155,8 @@ def _predicted(recipe: Recipe, weights: Path, part: assemble.Part, device: str, 
     kept = tuple(segment for segment in found.segments if segment.id not in lost)
     return _Predicted(
         corpus=replace(found, segments=kept, missing=found.missing + tuple(lost.values())),
-        predictions=gathered,
+        predictions=without_sync(recipe, gathered),
+        sync=sync_accuracy(recipe, gathered),
         silent=len(set(distributed.gather(sorted(told.silent), share))),
     )
 

@@ -9,10 +9,10 @@ from typing import Any
 from slowfast_cli.features.logmel import FrontEnd
 from slowfast_cli.recipe.schema import Recipe
 from slowfast_cli.stages import assemble
-from slowfast_cli.types import Corpus, WeightsError
+from slowfast_cli.types import Corpus, UsageError, WeightsError
 from slowfast_cli.weights.file import Card
 
-OF_TRAINING = ("jitter", "flip")  # frames are tested alike whatever they were trained on
+OF_FRAMES = ("frames", "step", "fps", "mean", "std")  # what a network has to be given as it was trained
 
 
 def require_fit(card: Card, recipe: Recipe, found: Corpus, weights: Path) -> None:
@@ -32,21 +32,38 @@ def require_fit(card: Card, recipe: Recipe, found: Corpus, weights: Path) -> Non
                 f"{found.name}, and they part at index {at}: evaluate with the recipe of the weights ({card.recipe})"
             )
     frames = assemble.frame_settings(recipe)
-    if frames is None and card.clip_seconds != recipe.data.clip_seconds:
-        raise WeightsError(
-            f"{weights}: trained on clips of {card.clip_seconds:g} s, the recipe has {recipe.data.clip_seconds:g}: "
-            f"evaluate with data.clip_seconds={card.clip_seconds:g}"
-        )
-    if "logmel" in card.net.signals:
+    seconds = frames.seconds if frames else recipe.data.clip_seconds
+    if card.clip_seconds != seconds:
+        field = "" if frames else f": evaluate with data.clip_seconds={card.clip_seconds:g}"
+        raise WeightsError(f"{weights}: trained on clips of {card.clip_seconds:g} s, the recipe has {seconds:g}{field}")
+    hears, looks = "logmel" in card.net.signals, "frames" in card.net.signals
+    if hears:
         _require_same(weights, "frontend", vars(FrontEnd(**card.front_end)), vars(assemble.front_end(recipe)))  # type: ignore[arg-type]
-    if "frames" in card.net.signals:
-        if frames is None:
+    if frames is None:
+        if looks:
             raise WeightsError(f"{weights}: looks at frames, and the recipe has no `video` section: use its own recipe")
-        _require_same(weights, "video", card.video, frames.settings())
+        return
+    matter = (*(OF_FRAMES if looks else ()), *(("rows",) if hears else ()))
+    wanted = frames.settings()
+    _require_same(weights, "video", card.video, {name: wanted[name] for name in matter})
+
+
+def require_kind(recipe: Recipe, found: Corpus) -> None:
+    """Refuse a task that does not go with the labels.
+
+    Raises:
+        UsageError: One class is to be chosen where several hold at once, or the other way round.
+    """
+    targets = [target for segment in found.segments for target in segment.targets.values()]
+    several = any(isinstance(target, tuple) for target in targets)
+    if targets and recipe.task in ("classify", "multilabel") and several != (recipe.task == "multilabel"):
+        held = "any number of classes a segment" if several else "one class a segment"
+        right = "multilabel" if several else "classify"
+        raise UsageError(f"task: {recipe.task}: {found.name} has {held}: set task: {right}")
 
 
 def _require_same(weights: Path, section: str, made: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
-    names = [name for name in wanted if name not in OF_TRAINING and made.get(name) != wanted[name]]
+    names = [name for name in wanted if made.get(name) != wanted[name]]
     if names:
         differs = "; ".join(
             f"{section}.{name} {_told(made.get(name))}, the recipe has {_told(wanted[name])}" for name in names

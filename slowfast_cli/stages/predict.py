@@ -18,7 +18,9 @@ import numpy as np
 
 from slowfast_cli.data import box_list
 from slowfast_cli.data.sources import media_below
+from slowfast_cli.data.views import rows_span, spread_rows
 from slowfast_cli.engine import distributed
+from slowfast_cli.features.frames import from_settings
 from slowfast_cli.features.logmel import FrontEnd
 from slowfast_cli.media.source import shown
 from slowfast_cli.models.slowfast import Recogniser
@@ -118,7 +120,13 @@ def _senses(weights: Path, card: Card, model: Recogniser, boxes: box_list.BoxLis
         with _header(weights, "a front end"):
             front_end = FrontEnd(**card.front_end)  # type: ignore[arg-type]
     if "frames" not in card.net.signals and front_end is not None:
-        return Listener(model, front_end, seconds=card.clip_seconds, views=card.views, sigmoid=card.sigmoid)
+        rows: list[int] = []
+        if card.video:  # it was trained on the sound that goes with frames
+            with _header(weights, "frames"):
+                seen = from_settings(dict(card.video))
+            length = rows_span(seen.seconds, seen.fps, front_end.hop / front_end.rate)
+            rows = spread_rows(0, length, seen.rows).tolist()
+        return Listener(model, front_end, seconds=card.clip_seconds, views=card.views, sigmoid=card.sigmoid, rows=rows)
     from slowfast_cli.stages import predict_video  # noqa: PLC0415  (a model of sound starts without it)
 
     with _header(weights, "frames"):

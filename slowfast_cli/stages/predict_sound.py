@@ -29,10 +29,18 @@ class Listener:
         seconds: Length of the clips it was trained on.
         views: Clips over which it was scored.
         sigmoid: Whether each class stands for itself; the views then are merged by their maximum.
+        rows: Numbers of the log-mel's rows that it was trained on, where not all of them.
     """
 
     def __init__(
-        self, model: Recogniser, front_end: FrontEnd, *, seconds: Seconds, views: int, sigmoid: bool = False
+        self,
+        model: Recogniser,
+        front_end: FrontEnd,
+        *,
+        seconds: Seconds,
+        views: int,
+        sigmoid: bool = False,
+        rows: Sequence[int] = (),
     ) -> None:
         self._device = next(model.parameters()).device
         self._model = model
@@ -41,6 +49,7 @@ class Listener:
         self._clip = clip_samples(seconds, front_end.rate)
         self._views = views
         self._sigmoid = sigmoid
+        self._rows = list(rows)
 
     def answers(self, path: Path, timeline: Timeline | None) -> Iterator[Answer]:
         """See `slowfast_cli.stages.answers.Senses`."""
@@ -117,7 +126,8 @@ class Listener:
         """Log-mels of one length, the last frame of a shorter sound repeated (ASF Sec. 4.2)."""
         padded = torch.from_numpy(np.stack([np.pad(sound, (0, self._clip - 1 - len(sound))) for sound in sounds]))
         frames_B = torch.tensor([self._front_end.frames(len(sound)) for sound in sounds], device=self._device)
-        return repeat_last(self._log_mel(padded.to(self._device)), frames_B)
+        whole = repeat_last(self._log_mel(padded.to(self._device)), frames_B)
+        return whole[:, :, self._rows] if self._rows else whole
 
 
 def _blocks(path: Path, rate: int) -> Iterator[np.ndarray]:

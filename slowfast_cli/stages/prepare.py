@@ -14,7 +14,7 @@ from slowfast_cli.features.augment import Augment, mix
 from slowfast_cli.features.logmel import FrontEnd, LogMel, repeat_last
 from slowfast_cli.recipe.schema import Recipe
 from slowfast_cli.stages import assemble
-from slowfast_cli.tasks.avsync import paired
+from slowfast_cli.tasks.avsync import paired, strangers
 from slowfast_cli.tasks.rotation import LABELS, TURNS, quarters_of
 from slowfast_cli.types import Batch, Signals
 
@@ -35,8 +35,8 @@ def training(recipe: Recipe, device: torch.device) -> Training:
 
     def prepared(batch: Batch, step: int, done: float) -> Batch:
         batch = replace(batch, signals=sounds(batch.signals))
-        if "logmel" in batch.signals:
-            batch = replace(batch, signals={**batch.signals, "logmel": augment(batch.signals["logmel"])})
+        heard = [name for name in ("logmel", "shifted") if name in batch.signals]
+        batch = replace(batch, signals=batch.signals | {name: augment(batch.signals[name]) for name in heard})
         if settings.mix:
             mixed, targets = mix(batch.signals["logmel"], batch.targets, assemble.heads(recipe), settings.mix)
             batch = replace(batch, signals={**batch.signals, "logmel": mixed}, targets=targets)
@@ -48,8 +48,10 @@ def training(recipe: Recipe, device: torch.device) -> Training:
             batch = replace(batch, signals=pictures.rotated(batch.signals, quarters))
         if "heard" in batch.signals and np.random.default_rng((recipe.seed, step)).random() < recipe.model.drop_pathway:
             batch = replace(batch, signals={**batch.signals, "heard": torch.zeros_like(batch.signals["heard"])})
-        hard = recipe.sync.hard if recipe.sync and done >= recipe.sync.hard_from else 0.0
-        return replace(batch, signals=_compared(batch.signals, hard))
+        if recipe.sync and "shifted" in batch.signals:
+            hard = recipe.sync.hard if done >= recipe.sync.hard_from else 0.0
+            batch = _compared(batch, paired(batch.signals["logmel"], batch.signals["shifted"], hard=hard))
+        return batch
 
     return prepared
 
@@ -58,10 +60,13 @@ def testing(recipe: Recipe, device: torch.device) -> Testing:
     """Log-mel of samples, and one batch for each crop of the frames."""
     sounds = log_mels(assemble.front_end(recipe), device)
     seen = assemble.frame_settings(recipe)
-    hard = 1.0 if recipe.sync and recipe.sync.test == "hard" else 0.0
+    hard = recipe.sync is None or recipe.sync.test == "hard"
 
     def prepared(batch: Batch) -> Iterator[Batch]:
-        batch = replace(batch, signals=_compared(sounds(batch.signals), hard))
+        batch = replace(batch, signals=sounds(batch.signals))
+        if "shifted" in batch.signals:
+            own, other = batch.signals["logmel"], batch.signals["shifted"]
+            batch = _compared(batch, paired(own, other, hard=1) if hard else strangers(own, batch.ids))
         if seen is None or "frames" not in batch.signals:
             yield batch
             return
@@ -120,9 +125,7 @@ def _turned(batch: Batch) -> Batch:
     return replace(batch, signals=pictures.rotated(batch.signals, quarters_B))
 
 
-def _compared(signals: Signals, hard: float) -> Signals:
-    """Put sound that does not belong behind the sound that does, where a clip brought another stretch of its own."""
-    if "shifted" not in signals:
-        return signals
-    rest = {name: value for name, value in signals.items() if name != "shifted"}
-    return {**rest, "logmel": paired(signals["logmel"], signals["shifted"], hard=hard)}
+def _compared(batch: Batch, pairs_S1TF: Tensor) -> Batch:
+    """The same with sound that does not belong behind the sound that does, in place of another stretch of each clip."""
+    rest = {name: value for name, value in batch.signals.items() if name != "shifted"}
+    return replace(batch, signals={**rest, "logmel": pairs_S1TF})

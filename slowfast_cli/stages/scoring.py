@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -10,32 +10,39 @@ import numpy as np
 from slowfast_cli.metrics.scores import score
 from slowfast_cli.recipe.load import did_you_mean
 from slowfast_cli.recipe.schema import Recipe
+from slowfast_cli.stages import assemble
 from slowfast_cli.tasks.avsync import BELONGS, label_set
 from slowfast_cli.types import Corpus, Prediction, Scores, UsageError
 
 
 def scored(recipe: Recipe, predictions: Sequence[Prediction], found: Corpus) -> Scores:
-    """Compare predictions with the labels of a corpus.
-
-    For every stage of AV-sync there is ``sync_<stage>``: the share of clips, in percent, whose own sound was nearer to
-    the pictures than the one that does not belong; chance is 50.
-    """
+    """Compare predictions with the labels of a corpus; AV-sync as `sync_accuracy`."""
     told = sync_accuracy(recipe, predictions)
-    plain = without_sync(recipe, predictions)
+    return with_sync(without_sync(recipe, predictions), found, told)
+
+
+def with_sync(predictions: Sequence[Prediction], found: Corpus, told: Mapping[str, float]) -> Scores:
+    """The scores of a corpus's own label sets, if it has any, beside those of AV-sync."""
     if not found.classes:
-        return Scores(values=told, found=len(predictions), listed=found.listed)
-    scores = score(plain, found)
+        return Scores(values=told, found=len({each.id for each in predictions}), listed=found.listed)
+    scores = score(predictions, found)
     return replace(scores, values={**scores.values, **told})
 
 
 def sync_accuracy(recipe: Recipe, predictions: Sequence[Prediction]) -> dict[str, float]:
-    """The share of clips whose own sound was nearer, in percent, by stage."""
-    names = [label_set(stage) for stage in recipe.sync.stages] if recipe.sync else []
-    return {
-        name: 100 * float(np.mean([each.scores[name][0] > each.scores[name][1] for each in predictions]))
-        for name in names
-        if predictions and name in predictions[0].scores
-    }
+    """For every stage ``sync_<stage>``: how often a clip's own sound was nearer than the wrong one, in percent.
+
+    Chance is 50. Clips whose two sounds cannot be told apart do not count, nor does a stage whose pictures have heard
+    the sound before it.
+    """
+    clips = {each.id: each.scores for each in predictions}
+    found = {}
+    for name in [label_set(stage) for stage in recipe.sync.stages] if recipe.sync else []:
+        pairs = np.array([scores[name] for scores in clips.values() if name in scores]).reshape(-1, len(BELONGS))
+        pairs = pairs[np.isfinite(pairs).all(axis=1)]
+        if len(pairs):
+            found[name] = 100 * float((pairs[:, 0] > pairs[:, 1]).mean())
+    return found
 
 
 def without_sync(recipe: Recipe, predictions: Sequence[Prediction]) -> list[Prediction]:
@@ -56,8 +63,11 @@ def require_metric(recipe: Recipe, val: Corpus) -> None:
         UsageError: The recipe's metric is not among the scores.
     """
     blank = {labels: np.zeros(len(names), np.float32) for labels, names in val.classes.items()}
-    stages = recipe.sync.stages if recipe.sync else ()
-    blank |= {label_set(stage): np.zeros(len(BELONGS), np.float32) for stage in stages}
+    net = assemble.net(recipe)
+    blank |= {
+        label_set(stage): np.full(len(BELONGS), 0 if net.innocent(stage) else np.nan, np.float32)
+        for stage in assemble.sync_stages(recipe)
+    }
     names: list[str] = []
     for segments in (val.segments[:50], val.segments):  # which are scored apart depends on the segments
         guesses = [

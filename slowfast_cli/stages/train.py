@@ -162,7 +162,7 @@ def _rounds(
             yield step
             if scored:
                 yield scored
-            if leads and (done % epoch_steps == 0 or done % CHECKPOINT_STEPS == 0):
+            if leads and (done % epoch_steps == 0 or done % CHECKPOINT_STEPS == 0 or done == steps.stop):
                 checkpoint.save_state(run.state, training.state(done))
     except LossNotFiniteError as error:
         raise SlowFastError(
@@ -239,9 +239,7 @@ def _score(training: Training, run: Run, card: Card, done: int, epoch_steps: int
             )
     distributed.average_buffers(training.scored, share)
     keys = loader.test_keys(len(training.val_clips), recipe.data.views, batch=reading.test_batch(recipe), share=share)
-    read = loader.batches(
-        training.val_clips, keys, workers=reading.workers(recipe), device=training.device, spare=[]
-    )
+    read = loader.batches(training.val_clips, keys, workers=reading.workers(recipe), device=training.device, spare=[])
     views = chain.from_iterable(map(prepare.testing(recipe, training.device), read))
     task = assemble.task(recipe, training.val.classes)
     found = merge(predictions(training.scored, task.predict, views, dtype=dtype), recipe.data.merge)

@@ -18,6 +18,7 @@ from slowfast_cli.models.slowfast import Recogniser
 from slowfast_cli.recipe.schema import Recipe
 from slowfast_cli.stages import assemble, plan, reading
 from slowfast_cli.stages.finetune import start_from
+from slowfast_cli.stages.fitting import require_kind
 from slowfast_cli.stages.scoring import require_metric
 from slowfast_cli.types import Corpus, DataError, UsageError
 from slowfast_cli.weights.file import Card, Loaded
@@ -123,6 +124,7 @@ def build(recipe: Recipe, share: Share, device: torch.device, *, smoke: bool) ->
     train_corpus, val = found["train"], found["val"]
     if recipe.task != "detect":
         _require_labels(train_corpus)
+    require_kind(recipe, train_corpus)
     require_metric(recipe, val)
     if smoke:
         train_corpus = replace(train_corpus, segments=train_corpus.segments[: 2 * recipe.optim.batch])
@@ -202,7 +204,13 @@ def _require_labels(found: Corpus) -> None:
 
 def _require_shares(recipe: Recipe, share: Share, device: torch.device) -> None:
     settings, parts = recipe.optim, assemble.parts(recipe, share.world)
-    if not parts or settings.batch % (parts * share.world):
+    if settings.norm_clips and settings.batch % (settings.norm_clips * share.world):
+        raise UsageError(
+            f"optim.norm_clips: {settings.batch} clips do not part into {share.world} processes x "
+            f"{settings.norm_clips} clips a batch norm sees: set optim.batch to a multiple of both, or "
+            "optim.norm_clips=null"
+        )
+    if settings.batch % (parts * share.world):
         raise UsageError(
             f"optim.batch: {settings.batch} clips do not part into {share.world} processes x {parts} parts"
         )

@@ -8,6 +8,7 @@ Shapes: B clips, S = 2B sounds, the first B of which belong, E embedding.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -55,12 +56,16 @@ class Sync:
     def scores(self, outputs: Outputs, batch: Batch) -> dict[str, Tensor]:
         """How much nearer the sound that belongs is: (B, 2), the share of either distance that the other has.
 
-        Where boxes are asked about, each has that of its clip.
+        Where boxes are asked about, each has that of its clip. NaN for clips whose sounds cannot be told apart, and
+        where the pictures have heard the sound.
         """
+        valid_B = distinct(batch.signals["logmel"])
         found = {}
         for stage in self.stages:
             near_B, far_B = _distances(outputs, stage)
             nearer_B2 = torch.stack([far_B, near_B], dim=1) / (near_B + far_B).clamp(min=1e-8)[:, None]
+            counts_B = valid_B & (outputs[f"counts_{stage}"] > 0)
+            nearer_B2 = nearer_B2.where(counts_B[:, None], torch.nan)
             found[label_set(stage)] = nearer_B2 if batch.boxes is None else nearer_B2[batch.boxes[:, 0].long()]
         return found
 
@@ -82,6 +87,17 @@ def distinct(logmel_S1TF: Tensor) -> Tensor:
     aligned_B, other_B = pairs_S.tensor_split(2)
     alike_B = torch.cosine_similarity(aligned_B, other_B)
     return (aligned_B.var(1) > LEAST_VARIANCE) & (other_B.var(1) > LEAST_VARIANCE) & (alike_B < MOST_ALIKE)
+
+
+def strangers(aligned_B1TF: Tensor, ids: Sequence[str]) -> Tensor:
+    """Put behind each sound that of the next clip of another segment; its own, which does not count, where none is.
+
+    Shape:
+        (B, 1, T, F) -> (2B, 1, T, F)
+    """
+    B = len(ids)
+    turn = [next((j % B for j in range(i + 1, i + B) if ids[j % B] != ids[i]), i) for i in range(B)]
+    return torch.cat([aligned_B1TF, aligned_B1TF[turn]])
 
 
 def paired(aligned_B1TF: Tensor, shifted_B1TF: Tensor, *, hard: float) -> Tensor:

@@ -218,3 +218,27 @@ def test_boxes_and_frames_of_several_sizes_go_into_one_batch(numbered, tmp_path)
     assert batch.boxes[:, 0].tolist() == [0, 1, 1]
     assert batch.places == ((0, 0, 0.5, 1), (0.1, 0, 0.5, 1), (0.2, 0, 0.5, 1))
     assert batch.targets["label"].tolist() == [[0, 1], [1, 1], [0, 0]]
+
+
+@pytest.mark.parametrize("seconds", [1.0, 2.5])
+def test_sound_shorter_than_its_pictures_is_the_same_from_shards_and_media(seconds, tmp_path):
+    """Beyond its end its last row is repeated, whichever way it is read."""
+    path = tmp_path / "short.mkv"
+    pictures = (rendered.picture_of(number) for number in range(180))
+    rendered.write(path, pictures, sound=rendered.tone(seconds, 700))
+    recording = Recording(id="short", path=path)
+    corpus = Corpus(name="t", split="all", segments=(Segment(id="a", recording=recording),), classes={})
+    list(extract([corpus], tmp_path / "shards", front_end=AV, dtype="float32"))
+    stored = StoredSounds(StoredRows(Shards(tmp_path / "shards", AV.settings()), AV))
+    for view in (0, 4, 9):
+        pieces = [
+            reader(sounds=source).read(corpus.segments[0], Key(0, 0, view)) for source in (stored, DecodedSounds(AV))
+        ]
+        np.testing.assert_allclose(heard(pieces[0]), heard(pieces[1]), atol=2e-3)
+
+
+def test_sound_spans_slow_videos_as_well():
+    from slowfast_cli.data.views import rows_span
+
+    for fps in (1, 5, 12, 24, 30, 60):
+        assert 0.93 < rows_span(64 / 30, fps, 0.016) * 0.016 / (64 / 30) < 1

@@ -67,3 +67,20 @@ def test_equal_vectors_have_a_gradient_that_is_a_number():
     given = {"seen_res4": seen, "heard_res4": torch.tensor([[0.5, 0.0], [0.5, 0.0]]), "counts_res4": torch.ones(1)}
     Sync(stages=("res4",)).losses(given, batch(1))["sync_res4"].backward()
     assert seen.grad.isfinite().all()
+
+
+def test_clips_that_say_nothing_have_no_score():
+    given = outputs([[0.5, 0.0]] * 3, [[0.5, 0.0]] * 3, [[0.0, 0.5]] * 3, [1.0, 0.0, 1.0])
+    whole = batch(3)
+    whole.signals["logmel"][5] = whole.signals["logmel"][2]  # both sounds of the last are the same
+    scores = Sync(stages=("res4",)).scores(given, whole)["sync_res4"]
+    assert scores[0].tolist() == [1, 0]
+    assert scores[1:].isnan().all()
+
+
+def test_strangers_are_of_other_segments():
+    from slowfast_cli.tasks.avsync import strangers
+
+    got = strangers(sounds([0, 1, 2, 3]), ["a", "a", "b", "b"]).flatten().tolist()
+    assert got == [0, 1, 2, 3, 2, 2, 0, 0]
+    assert strangers(sounds([5, 6]), ["a", "a"]).flatten().tolist() == [5, 6, 5, 6]

@@ -131,7 +131,8 @@ VARIANTS: dict[str, Net] = {
     "slowfast-4x16-r50-sample": fused(SF_4X16, kind="time-sample"),
     "slowfast-4x16-r50-conv-sum": fused(SF_4X16, join="sum"),
     "slowfast-8x8-r50": SF_8X8,
-    "slowfast-8x8-r50-nl": attending(fused(SF_8X8, kernel=5), (1, 3), (1, 3, 5)),
+    "slowfast-8x8-r50-nl": attending(SF_8X8, (1, 3), (1, 3, 5)),
+    "slowfast-8x8-r50-nl-released": attending(fused(SF_8X8, kernel=5), (1, 3), (1, 3, 5)),  # PySlowFast's laterals
     "slowfast-8x8-r101": SF_R101,
     "slowfast-8x8-r101-all": SF_R101_ALL,
     "slowfast-8x8-r101-nl": attending(SF_R101, *R101_NL),

@@ -34,7 +34,7 @@ KNOWN = {  # which network of the zoo each is, but for the size it was cropped t
     "psf_slowfast_4x16_r50": "slowfast-4x16-r50",
     "psf_slowfast_8x8_r50": "slowfast-8x8-r50",
     "psf_slowfast_8x8_r50_full256": "slowfast-8x8-r50",
-    "psf_slowfast_nln_8x8_r50": "slowfast-8x8-r50-nl",
+    "psf_slowfast_nln_8x8_r50": "slowfast-8x8-r50-nl-released",
     "avslowfast_4x16_r50": "avslowfast-4x16-r50",
     "avslowfast_8x8_r50": "avslowfast-8x8-r50",
 }

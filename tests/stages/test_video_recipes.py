@@ -319,3 +319,20 @@ def test_official_weights_in_recipes_are_in_the_catalogue():
 
     names = {name for path in bundled().values() for name in re.findall(r"--weights ([\w-]+)\b(?!/)", path.read_text())}
     assert {name for name in names if "-" in name} <= CATALOGUE.keys()
+
+
+def test_non_local_blocks_start_from_the_twin_without(corpora, tmp_path):
+    """They are new, and nothing else is (AV App. A.4)."""
+    base = words("kinetics", corpora("kinetics"))
+    tiny.good("train", *base, "model.variant=slowfast-8x8-r50", "--run", tmp_path / "plain")
+    grown = [word for word in base if word != "~model.init"]
+    done = tiny.good(
+        "train", *grown, "model.variant=slowfast-8x8-r50-nl", f"model.init={tmp_path / 'plain'}",
+        "--run", tmp_path / "grown",
+    )  # fmt: skip
+    assert "new 60 (trunk.stages.slow_res3.attend1" in done.err
+    other = tiny.slowfast(
+        "train", *grown, "model.variant=slowfast-4x16-r50", f"model.init={tmp_path / 'plain'}", "--run", tmp_path / "no"
+    )
+    assert other.code == 4
+    assert "another network" in other.err

@@ -239,6 +239,7 @@ class Batch:
         boxes: (N, 5): row of the batch, then x1, y1, x2, y2 in pixels of the frames.
         places: Of the boxes, as shares of the recording's frame, in the same order.
         broken: Recordings of the batch that could not be read, and are not in it.
+        silent: How many clips have no sound, where sound is asked for.
     """
 
     signals: Signals
@@ -247,6 +248,7 @@ class Batch:
     boxes: Tensor | None = None
     places: tuple[Place, ...] = ()
     broken: tuple[Failure, ...] = ()
+    silent: int = 0
 
     def __len__(self) -> int:
         return len(self.ids)

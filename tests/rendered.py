@@ -291,8 +291,6 @@ def glow(
     hz = 200 * 16 ** level(np.arange(round(seconds * RATE)) / RATE)
     sound = 0.3 * np.sin(2 * np.pi * np.cumsum(hz) / RATE) + 0.003 * draw.normal(size=len(hz))
     noise = draw.integers(0, 30, (size, size, 3))
-    pictures = (
-        np.uint8((noise + 220 * each).clip(0, 255)) for each in level(np.arange(round(seconds * fps)) / fps)
-    )
+    pictures = (np.uint8((noise + 220 * each).clip(0, 255)) for each in level(np.arange(round(seconds * fps)) / fps))
     write(path, pictures, fps=fps, sound=sound.astype(np.float32), **how)
     return tuple(float(each) for each in levels)

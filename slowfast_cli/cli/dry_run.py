@@ -33,7 +33,8 @@ def dry_run(recipe: Recipe, name: str, device: str, processes: int = 1) -> None:
     try:
         store = reading.store(recipe)
         train, val = (reading.usable(recipe, assemble.corpus(recipe, part), store) for part in ("train", "val"))
-        steps = len(reading.clips(recipe, train, store)) // recipe.optim.batch
+        clips = reading.clips(recipe, train, store)
+        steps = len(clips) // recipe.optim.batch
         total = plan.steps(recipe, steps)
         rows += [
             ["training", show.coverage(train)],
@@ -41,6 +42,7 @@ def dry_run(recipe: Recipe, name: str, device: str, processes: int = 1) -> None:
             ["steps", f"{total:,} ({steps:,} an epoch)"],
             ["time", f"about {tried.seconds * assemble.parts(recipe, processes) * total / 3600:.1f} h"],
         ]
+        reading.require_batch(recipe, clips, train.split)
     except DataError as error:
         problem = error
     show.table(f"{name}: {recipe.model.variant}", ["", ""], rows)

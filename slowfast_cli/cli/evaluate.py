@@ -79,10 +79,13 @@ def evaluate(
 
     words = list(overrides or [])
     run = Path(recipe) if (Path(recipe) / "recipe.yaml").is_file() else None  # a run folder has its own recipe
+    if run is None and len(Path(recipe).parts) > 1 and not Path(recipe).suffix:
+        raise UsageError(f"{recipe}: no such run folder: it holds recipe.yaml and weights; train it first")
     source = override(read(str(run / "recipe.yaml") if run else recipe), words)
     checked = check(source)
     path = weight_file(weights or str(run or folder_for(source.name, checked, words)), offline=offline)
-    folder = make_folder(out or _folder(path, source.name) / split)
+    joined = "".join(f"-with-{Path(each).parent.name}-{Path(each).name}" for each in beside or ())
+    folder = make_folder(out or _folder(path, source.name) / f"{split}{joined}")
     theirs = stored.predictions_of(compare, split) if compare else None
     others = [stage.finished(each, checked) for each in beside or ()]
     found = _evaluated(checked, path, split, device, others)
@@ -91,7 +94,7 @@ def evaluate(
     stored.save_predictions(found, folder / "predictions.npz")
     if submission:
         show.say(f"submission: {stored.write_submission(found, submission).absolute()}")
-    title = " + ".join([f"{source.name}: {path}", *(beside or ())])
+    title = " + ".join([str(path) if run else f"{source.name}: {path}", *(beside or ())])
     least = Least(above=above if above is not None else {"points": 10.0, "ratio": 1.5}[by], by=by)  # type: ignore[arg-type]
     _tell(found, title, folder, theirs, least, plots, as_json)
     _finish(checked, path, found, folder, device, plots)

@@ -24,7 +24,7 @@ class Display:
         self._bar: show.Bar | None = None
         self._started: Started | None = None
         self._steps: list[Step] = []
-        self._warned = self._told_broken = False
+        self._warned = self._told_broken = self._told_silent = False
 
     def show(self, event: Event) -> None:
         """Show one event."""
@@ -38,7 +38,7 @@ class Display:
             case Finished():
                 self.close()
                 if event.broken:
-                    show.say(f"not readable: {event.broken:,} clips on the way, left out: {event.run / 'broken.csv'}")
+                    show.say(f"not readable, and left out: {event.broken:,} segments, see {event.run / 'broken.csv'}")
                 show.say(f"done: {event.run.absolute()}")
 
     def _start(self, event: Started) -> None:
@@ -53,7 +53,9 @@ class Display:
                 f"from other weights: loaded {len(told.loaded)}, new {len(told.fresh)}{_named(told.fresh)}, "
                 f"unused {len(told.unused)}{_named(told.unused)}"
             )
-        if event.first_step:
+        if event.first_step == event.steps:
+            show.say(f"finished before, after {event.steps} steps: --fresh starts over")
+        elif event.first_step:
             show.say(
                 f"going on at step {event.first_step} of {event.steps} (epoch {event.first_step / event.epoch_steps:g})"
             )
@@ -64,6 +66,12 @@ class Display:
             self._told_broken = True
             show.say(f"not readable, and left out: {failure.reason}; further ones are only counted")
             break
+        if step.silent and not self._told_silent:
+            self._told_silent = True
+            show.say(
+                f"without sound: {step.silent} of the {step.clips} clips of step {step.number}, and maybe further "
+                "ones: they are recognised by their pictures alone"
+            )
         self._steps = [*self._steps[-49:], step]
         seconds = sum(each.seconds for each in self._steps)
         waited = sum(each.waited for each in self._steps) / seconds

@@ -79,7 +79,9 @@ def collate(clips: Sequence[Clip], sizes: Mapping[str, int] | None = None, broke
     targets: dict[str, Tensor] = {
         labels: torch.from_numpy(np.stack([clip.targets[labels] for clip in clips])) for labels in clips[0].targets
     }
-    whole = Batch(signals=signals, targets=targets, ids=tuple(clip.id for clip in clips), broken=tuple(broken))
+    silent = sum(not clip.signals.get("heard", True) for clip in clips)
+    ids = tuple(clip.id for clip in clips)
+    whole = Batch(signals=signals, targets=targets, ids=ids, broken=tuple(broken), silent=silent)
     boxes = [(row, box) for row, clip in enumerate(clips) for box in clip.boxes]
     if not boxes:
         return whole
@@ -185,8 +187,10 @@ def to(batch: Batch, device: torch.device) -> Batch:
 
 def _set_up_worker(worker: int) -> None:
     torch.set_num_threads(1)
-    # Ctrl-C goes to the whole process group: the main process ends the run between two steps, and its workers with it.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Ctrl-C, and what a scheduler sends, go to the whole process group: the main process ends the run between two
+    # steps, and its workers with it.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def require_clips(clips: int, batch: int, split: str) -> None:

@@ -46,7 +46,7 @@ class Origin:
         expected = "".join(f"\n  {name}" if name.startswith("or ") else f"\n  {root}/{name}" for name in self.files)
         return DataError(
             f"{root}: {found}; {self.name} needs there{expected}\n"
-            f"get it from {self.page} (licence: {self.licence}), or name its folder with --root"
+            f"get it from {self.page} (licence: {self.licence}), or name its folder: --root, or data.root= in a recipe"
         )
 
     def split(self, split: str) -> str:

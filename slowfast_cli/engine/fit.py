@@ -36,6 +36,7 @@ class Step:
         waited: Wall time of it that was spent on waiting for data.
         clips: Examples of this process in it.
         broken: Recordings of this process that could not be read, and were left out of it.
+        silent: Examples of this process that have no sound, where sound is asked for.
     """
 
     number: int
@@ -46,6 +47,7 @@ class Step:
     waited: Seconds
     clips: int
     broken: tuple[Failure, ...] = ()
+    silent: int = 0
 
     @property
     def loss(self) -> float:
@@ -111,12 +113,13 @@ def fit(
         model.train()
         optimizer.zero_grad(set_to_none=True)
         totals: dict[str, Tensor] = {}
-        clips, broken = 0, list[Failure]()
+        clips, silent, broken = 0, 0, list[Failure]()
         for part in range(how.parts):
             asked = time.perf_counter()
             batch = next(batches)
             waited += time.perf_counter() - asked
             clips += len(batch)
+            silent += batch.silent
             broken += batch.broken
             with _last_part_syncs(model, part == how.parts - 1):
                 with torch.autocast(device.type, how.dtype, enabled=how.dtype != torch.float32):
@@ -142,6 +145,7 @@ def fit(
             waited=waited,
             clips=clips,
             broken=tuple(broken),
+            silent=silent,
         )
 
 

@@ -81,6 +81,9 @@ class SlowFast(nn.Module):
 
     def run(self, signals: Signals, keep: Collection[str] = ()) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """The maps of the last stage by pathway, and the named intermediates."""
+        if missing := self.net.signals - signals.keys():
+            reads = ", ".join(sorted(self.net.signals))
+            raise KeyError(f"signals: {', '.join(sorted(missing))} missing; this network reads {reads}")
         x = {name: every(signals[path.reads], path.stride) for name, path in self.net.pathways.items()}
         clips = min(len(signal) for signal in x.values())
         kept: dict[str, Tensor] = {}

@@ -20,7 +20,6 @@ from slowfast_cli.data import box_list
 from slowfast_cli.data.sources import media_below
 from slowfast_cli.data.views import rows_span, spread_rows
 from slowfast_cli.engine import distributed
-from slowfast_cli.features.frames import from_settings
 from slowfast_cli.features.logmel import FrontEnd
 from slowfast_cli.media.source import shown
 from slowfast_cli.models.slowfast import Recogniser
@@ -122,6 +121,8 @@ def _senses(weights: Path, card: Card, model: Recogniser, boxes: box_list.BoxLis
     if "frames" not in card.net.signals and front_end is not None:
         rows: list[int] = []
         if card.video:  # it was trained on the sound that goes with frames
+            from slowfast_cli.features.frames import from_settings  # noqa: PLC0415  (others start without it)
+
             with _header(weights, "frames"):
                 seen = from_settings(dict(card.video))
             length = rows_span(seen.seconds, seen.fps, front_end.hop / front_end.rate)

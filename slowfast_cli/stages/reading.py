@@ -6,6 +6,7 @@ import os
 from dataclasses import replace
 
 from slowfast_cli.data.clips import Clips, Reader
+from slowfast_cli.data.loader import require_clips
 from slowfast_cli.data.sound_clips import DecodedSamples, SoundReader, Store, StoredRows
 from slowfast_cli.data.video_clips import DecodedSounds, StoredSounds, VideoReader
 from slowfast_cli.features.frames import WHOLE
@@ -106,6 +107,15 @@ def _reader(recipe: Recipe, source: Store | None) -> Reader:
         front_end=assemble.front_end(recipe),
         gap=recipe.sync.gap_seconds if recipe.sync else None,
     )
+
+
+def require_batch(recipe: Recipe, found: Clips, split: str) -> None:
+    """Refuse a training split that does not fill one batch.
+
+    Raises:
+        DataError: It does not.
+    """
+    require_clips(len(found), recipe.optim.batch, split)
 
 
 def test_batch(recipe: Recipe) -> int:

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from hashlib import sha256
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,8 @@ from slowfast_cli.media.source import shown
 from slowfast_cli.recipe.load import to_yaml
 from slowfast_cli.recipe.schema import Recipe
 from slowfast_cli.types import Failure, SlowFastError, UsageError, finite
+
+LONGEST_NAME = 120  # of a run folder, in characters
 
 # What may differ between an interrupted run and the one that goes on: where things are, not what is learned.
 MAY_CHANGE = (
@@ -75,9 +78,12 @@ class Run:
 
     @property
     def broken(self) -> int:
-        """Clips that could not be read in the course of the run."""
+        """Segments that could not be read in the course of the run."""
         path = self.folder / "broken.csv"
-        return len(path.read_text(encoding="utf-8").splitlines()) - 1 if path.is_file() else 0
+        if not path.is_file():
+            return 0
+        with path.open(encoding="utf-8", newline="") as file:
+            return len(list(csv.reader(file))) - 1
 
     def open(self, recipe: Recipe, *, fresh: bool) -> bool:
         """Make the folder, or see that it is this recipe's.
@@ -168,14 +174,17 @@ class Run:
             file.write(json.dumps(finite(dict(line)), allow_nan=False) + "\n")
 
     def note_broken(self, failures: Iterable[Failure]) -> None:
-        """Add recordings that could not be read to ``broken.csv``."""
+        """Add recordings that could not be read to ``broken.csv``, each once."""
         for each in failures:
             path = self.folder / "broken.csv"
-            fresh = not path.exists()
-            with path.open("a", encoding="utf-8", newline="") as file:
-                rows = csv.writer(file, lineterminator="\n")
-                rows.writerows([["id", "path", "reason"]] if fresh else [])
-                rows.writerow([each.id, shown(each.path), each.reason])
+            rows = [["id", "path", "reason"]]
+            if path.is_file():
+                with path.open(encoding="utf-8", newline="") as file:
+                    rows = list(csv.reader(file))
+            if each.id not in {row[0] for row in rows}:
+                rows.append([each.id, shown(each.path), each.reason])
+                with path.open("w", encoding="utf-8", newline="") as file:
+                    csv.writer(file, lineterminator="\n").writerows(rows)
 
     def cut_metrics(self, step: int) -> None:
         """Drop what was logged after the state that is gone on from."""
@@ -219,7 +228,9 @@ def folder_for(name: str, recipe: Recipe, overrides: Sequence[str]) -> Path:
     """
     telling = [word for word in overrides if word.lstrip("~").partition("=")[0] not in _says_where(recipe)]
     words = "".join(c if c.isalnum() or c in "=.,~-" else "_" for c in ",".join(sorted(telling)))
-    return Path("runs") / name / (words[:120] or "default")
+    if len(words) > LONGEST_NAME:  # what is cut off tells apart
+        words = f"{words[: LONGEST_NAME - 9]}-{sha256(words.encode()).hexdigest()[:8]}"
+    return Path("runs") / name / (words or "default")
 
 
 def _says_where(recipe: Recipe) -> tuple[str, ...]:

@@ -78,7 +78,7 @@ class Finished:
 
     Attributes:
         run: The folder.
-        broken: Clips that could not be read on the way, see ``broken.csv`` there.
+        broken: Segments that could not be read, see ``broken.csv`` there.
     """
 
     run: Path

@@ -10,7 +10,6 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from slowfast_cli.data import loader
 from slowfast_cli.data.clips import Clips
 from slowfast_cli.data.loader import Share
 from slowfast_cli.engine.optim import optimizer
@@ -135,7 +134,7 @@ def build(recipe: Recipe, share: Share, device: torch.device, *, smoke: bool) ->
         )
     _require_shares(recipe, share, device)
     train_clips = reading.clips(recipe, train_corpus, store)
-    loader.require_clips(len(train_clips), recipe.optim.batch, train_corpus.split)
+    reading.require_batch(recipe, train_clips, train_corpus.split)
     torch.manual_seed(recipe.seed)
     model = recogniser(recipe, assemble.sizes(val))
     told = start_from(model, recipe.model.init, val.classes) if recipe.model.init else None

@@ -98,7 +98,7 @@ def test_a_row_is_gone_on_with_where_it_stopped(done, recipe, tmp_path):
     shutil.copytree(folder, tmp_path / "table")
     (tmp_path / "table" / "fast-only" / "result.json").unlink()
     again = tiny.good("ablate", recipe, "--out", tmp_path / "table")
-    assert "going on at step 3 of 3" in again.err
+    assert "finished before, after 3 steps" in again.err
     assert again.out == told.out
 
 

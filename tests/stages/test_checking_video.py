@@ -127,9 +127,12 @@ def test_folders_of_pictures_are_decoded_and_need_no_sound(clips, tmp_path):
 def test_a_video_that_ends_before_a_moment_it_is_asked_about_is_too_short(clips, tmp_path):
     """The film was cut wrongly: annotations of AVA lie up to the end of its 15 minutes."""
     root = tiny_video.ava(tmp_path / "root", clips)
+    film = root / "videos_15min" / "1j20qq1JyX4.mp4"
+    film.unlink()
+    os.link(clips / "a.mp4", film)
     done = tiny.slowfast("data", "check", "ava", "--root", root)
     assert done.code == 3
-    assert "3.00 s of pictures: a segment starts at 3.00 s" in done.err or "2.00 s of pictures" in done.err
+    assert "3.00 s of pictures: a segment starts at 3.00 s" in done.err
 
 
 def test_own_files_are_checked_as_what_they_are(clips, tmp_path):

@@ -4,6 +4,7 @@ import contextlib
 import copy
 import fcntl
 import json
+import os
 import shutil
 import signal
 import time
@@ -163,7 +164,7 @@ def test_a_finished_run_is_left_as_it_is(trained, sounds, tmp_path):
     shutil.copytree(trained, tmp_path / "run")
     before = {name: (tmp_path / "run" / name).stat().st_mtime_ns for name in ("last.safetensors", "state.pt")}
     done = tiny.good("train", "folder", *words(sounds), "--run", tmp_path / "run")
-    assert "going on at step 6 of 6" in done.err
+    assert "finished before, after 6 steps" in done.err
     assert before == {name: (tmp_path / "run" / name).stat().st_mtime_ns for name in before}
 
 
@@ -476,3 +477,18 @@ def test_two_processes_fail_as_one_does(sounds, tmp_path):
     assert done.code == 3
     assert "no log-mels here; made with other settings" in done.err
     assert "Traceback" not in done.err
+
+
+def test_a_scheduler_that_ends_the_whole_group_loses_nothing(sounds, tmp_path):
+    """`timeout` and batch systems send SIGTERM to the workers that read as well."""
+    words = ["folder", *tiny.WORDS, f"data.root={sounds}", "data.workers=2", "schedule.epochs=400"]
+    words += ["--run", tmp_path / "run"]
+    with tiny.start("train", *words, start_new_session=True) as child:
+        for _ in range(600):
+            if (tmp_path / "run" / "state.pt").exists() or child.poll() is not None:
+                break
+            time.sleep(0.1)
+        os.killpg(child.pid, signal.SIGTERM)
+        _, err = child.communicate(timeout=60)
+    assert "defect" not in err
+    assert "the same command goes on from there" in err

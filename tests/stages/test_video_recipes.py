@@ -252,7 +252,7 @@ def test_a_run_that_counts_steps_is_finished_with_the_last(corpora, tmp_path):
     base = [*words("kinetics", corpora("kinetics")), "schedule.epochs=null", "schedule.steps=3"]
     tiny.good("train", *base, "--run", tmp_path / "run")
     before = (tmp_path / "run" / "metrics.jsonl").read_text()
-    assert "going on at step 3 of 3" in tiny.good("train", *base, "--run", tmp_path / "run").err
+    assert "finished before, after 3 steps" in tiny.good("train", *base, "--run", tmp_path / "run").err
     assert (tmp_path / "run" / "metrics.jsonl").read_text() == before
 
 

@@ -76,13 +76,13 @@ def test_a_missing_package_is_not_ok(monkeypatch, tmp_path):
     got = examine(tmp_path)
     assert not got.ok
     assert {"av", "torch", "FFmpeg", "aac in mp4"} <= {f.name for f in got.reasons}
-    assert fact(got, "av").remedy == 'pip install "av>=14"'
+    assert fact(got, "av").remedy == 'pip install "av>=17.1"'
     assert fact(got, "torch").problem == "2.3.1 is older than 2.11"
     text = as_text(got)
     assert "NOT READY" in text
-    assert '    pip install "av>=14"' in text
+    assert '    pip install "av>=17.1"' in text
     assert "pip install --force-reinstall av" in text
-    assert any('pip install "av>=14"' in reason for reason in as_dict(got)["reasons"])
+    assert any('pip install "av>=17.1"' in reason for reason in as_dict(got)["reasons"])
 
 
 @pytest.mark.parametrize(

@@ -130,3 +130,65 @@ def pyslowfast_name(ours: str) -> str:
     for number, path in enumerate(PATHWAYS):
         name = name.replace(f".{path}_", f".pathway{number}_")
     return name
+
+
+@lru_cache(maxsize=1)
+def haiku(name: str) -> tuple[dict, dict[str, torch.Tensor], dict[str, np.ndarray]]:
+    """Description, parameter tree and outputs of one reference model in Haiku."""
+    told = json.loads((MODELS / f"{name}.json").read_text())
+    tree = {key: haiku_tensor(key, shape) for key, shape, _ in told["params"]}
+    same(f"the weights of {name}", tree.values(), told["weights"]["sha256"])
+    return told, {key: torch.from_numpy(value) for key, value in tree.items()}, dict(np.load(MODELS / f"{name}.npz"))
+
+
+def haiku_tensor(name: str, shape: list[int]) -> np.ndarray:
+    n = np.asarray(normal(shape, zlib.crc32(name.encode())))
+    kinds = {
+        "skip_gain": lambda: 0.5 + 0.1 * n,
+        "gain": lambda: 1 + 0.1 * n,
+        "bias": lambda: 0.1 * n,
+        "b": lambda: 0.1 * n,
+        "w": lambda: n / math.sqrt(math.prod(shape[:-1])),
+    }
+    return np.array(kinds[name.rpartition("/")[2]]().astype(np.float32))
+
+
+HAIKU_WORDS = (
+    (r"shortcut", "~/conv_shortcut"),
+    (r"convs\.0", "~/conv0"),
+    (r"convs\.1", "~/conv1"),
+    (r"convs\.2", "~/conv1b"),
+    (r"convs\.3", "~/conv2"),
+    (r"squeeze_excite\.squeeze", "~/squeeze_excite/~/linear"),
+    (r"squeeze_excite\.excite", "~/squeeze_excite/~/linear_1"),
+)
+
+
+def haiku_name(net, ours: str) -> str:
+    """What the reference calls a parameter of a SlowFast NFNet of ours."""
+    linear = "squeeze_excite" in ours
+    leaf = {"weight": "w", "bias": "b" if linear else "bias"}.get(ours.rpartition(".")[2], ours.rpartition(".")[2])
+    if found := re.match(r"trunk\.laterals\.f2s_(\w+)\.conv", ours):
+        number = STAGES.index(found[1])
+        return f"slow_fast_nf_net/~/fuse_fast2_slow{f'_{number}' if number else ''}/~/conv_f2s/{leaf}"
+    path, stage, rest = re.match(r"trunk\.stages\.(\w+)_(stem|res\d)\.(.*)\.", ours).groups()
+    module = (
+        "NFNet/" if len(net.pathways) == 1 else f"slow_fast_nf_net/~/{ {'fast': 'NFNet', 'slow': 'NFNet_1'}[path] }/"
+    )
+    if stage == "stem":
+        return f"{module}~/stem_{rest}/{leaf}"
+    if rest == "final":
+        return f"{module}~/final_conv/{leaf}"
+    block, _, part = rest.partition(".")
+    number = int(block) + sum(net.pathways[path].depth[: STAGES.index(stage) - 1])
+    for rule, text in HAIKU_WORDS:
+        part = re.sub(rf"^{rule}$", text, part)
+    place = f"{module}~/nf_block{f'_{number}' if number else ''}"
+    return f"{place}/{part}/{leaf}" if part else f"{place}/{leaf}"
+
+
+def unturned(ours: str, value: torch.Tensor) -> torch.Tensor:
+    """Kernels as the reference keeps them: (time, mel, in, out), (in, out)."""
+    if not ours.endswith(".weight"):
+        return value
+    return value.permute(2, 3, 1, 0) if value.ndim == 4 else value.T

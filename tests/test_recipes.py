@@ -2,7 +2,7 @@
 
 import pytest
 
-from slowfast_cli.models.slowfast import Recogniser
+from slowfast_cli.models.recogniser import Recogniser
 from slowfast_cli.recipe.load import bundled, check, load, read
 from slowfast_cli.stages import ablate, assemble, inspect, plan
 

@@ -180,10 +180,7 @@ def show_card(
         ["recipe", card.recipe],
         ["source", card.source],
         ["licence", card.licence or "not stated"],
-        [
-            "network",
-            "; ".join(f"{name}: width {each.width}, stride {each.stride}" for name, each in card.net.pathways.items()),
-        ],
+        ["network", str(card.net)],
         *_inputs(card),
         *[
             [f"classes ({labels})", f"{len(names)}: {', '.join(names[:12])}{', ...' if len(names) > 12 else ''}"]

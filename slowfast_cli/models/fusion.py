@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from slowfast_cli.models.spec import Net, Stage
 from slowfast_cli.nn.blocks import conv, norm
+from slowfast_cli.nn.nf import ACTIVATION, WSConv
 from slowfast_cli.nn.nonlocal_block import AudioQuery
 
 
@@ -26,7 +27,9 @@ def lateral(net: Net, key: str, at: Stage) -> nn.Module:
         return PooledConvs(channels, spec.inner, brought, spec.kernel, step)
     if spec.kind == "attention":
         return AudioQuery(channels, net.width(spec.dst, at, before=key), spec.inner, step)
-    return TimeConv(channels, brought, spec.kernel, step, source.axes)
+    if source.block != "residual":
+        return NFTimeConv(channels, brought, spec.kernel, step, ACTIVATION[source.block](gain=False))
+    return TimeConv(channels, brought, spec.kernel, step, source.axes, source.norm)
 
 
 def join(dst_BDTx: Tensor, brought_BCTx: Tensor, how: str) -> Tensor:
@@ -53,19 +56,42 @@ class TimeConv(nn.Module):
         kernel: Steps of the source under it.
         step: Steps of the source for one of the destination.
         axes: Of the source's signal.
+        norms: Kind of norm, as of `slowfast_cli.nn.blocks.norm`.
     """
 
-    def __init__(self, channels: int, brought: int, kernel: int, step: int, axes: int) -> None:
+    def __init__(self, channels: int, brought: int, kernel: int, step: int, axes: int, norms: str = "batch") -> None:
         super().__init__()
         rest = (1,) * (axes - 1)
-        self.conv = conv(channels, brought, (kernel, *rest), (step, *rest))
-        self.norm = norm(brought, axes)
+        self.conv = conv(channels, brought, (kernel, *rest), (step, *rest), bias=norms == "none")
+        self.norm = norm(brought, axes, norms)
         self.relu = nn.ReLU(inplace=True)
 
     def forward(self, src_BCTx: Tensor, dst_BDTx: Tensor) -> Tensor:
         """Shape: (B, C, step * T, ...), (B, D, T, ...) -> (B, brought, T, ...)."""
         brought_BCTx: Tensor = self.relu(self.norm(self.conv(src_BCTx)))
         return fitted(brought_BCTx, dst_BDTx.shape[2])
+
+
+class NFTimeConv(nn.Module):
+    """The same without norm, and with standardised kernels (HARES App. B).
+
+    Args:
+        channels: Of the source.
+        brought: Channels that come out.
+        kernel: Steps of the source under it.
+        step: Steps of the source for one of the destination.
+        activation: Of what comes out, which has no gain here.
+    """
+
+    def __init__(self, channels: int, brought: int, kernel: int, step: int, activation: nn.Module) -> None:
+        super().__init__()
+        self.conv = WSConv(channels, brought, (kernel, 1), (step, 1))
+        self.activation = activation
+
+    def forward(self, src_BCTF: Tensor, dst_BDTF: Tensor) -> Tensor:
+        """Shape: (B, C, step * T, F), (B, D, T, F) -> (B, brought, T, F)."""
+        brought_BCTF: Tensor = self.activation(self.conv(src_BCTF))
+        return fitted(brought_BCTF, dst_BDTF.shape[2])
 
 
 class TimeToChannel(nn.Module):

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as f
 
-from slowfast_cli.models.spec import Net
+from slowfast_cli.models.architecture import Architecture, Baseline
 from slowfast_cli.nn.roi_align import roi_align
 
 BINS = 7  # along each side of a box (SF Sec. 4: 7 x 7)
@@ -27,7 +27,7 @@ def pooled(map_BCTx: Tensor, window: int | None) -> Tensor:
     Shape:
         (B, C, T, ...) -> (B, P, C)
     """
-    if map_BCTx.ndim == 4 or window is None:
+    if map_BCTx.ndim <= 4 or window is None:
         return map_BCTx.flatten(2).mean(2)[:, None]
     H, W = map_BCTx.shape[3:]
     means_BCHW = f.avg_pool2d(map_BCTx.mean(2), (min(window, H), min(window, W)), 1)
@@ -41,21 +41,24 @@ class Heads(nn.Module):
         net: Which pathways there are, and how they end.
         classes: Number of classes by label set.
         dropout: On the features, while training.
+        hidden: Units of a hidden layer with ReLU before all classifiers; 0: none.
     """
 
-    def __init__(self, net: Net, classes: Mapping[str, int], *, dropout: float) -> None:
+    def __init__(self, net: Architecture, classes: Mapping[str, int], *, dropout: float, hidden: int = 0) -> None:
         super().__init__()
         features = net.features()
         self.net = net
         self.read = [list(features)] if net.merge == "concat" else [[name] for name in features]
+        sizes = [sum(features[name] for name in names) for names in self.read]
         self.dropout = nn.Dropout(dropout)
+        self.hidden = nn.ModuleList([nn.Sequential(nn.Linear(size, hidden), nn.ReLU()) for size in sizes if hidden])
         self.linears = nn.ModuleDict(
             {
-                labels: nn.ModuleList([nn.Linear(sum(features[name] for name in names), size) for names in self.read])
-                for labels, size in classes.items()
+                labels: nn.ModuleList([nn.Linear(hidden or size, count) for size in sizes])
+                for labels, count in classes.items()
             }
         )
-        for linear in self.modules():
+        for linear in self.linears.modules():
             if isinstance(linear, nn.Linear):
                 nn.init.normal_(linear.weight, std=0.01)
                 nn.init.zeros_(linear.bias)
@@ -76,6 +79,7 @@ class Heads(nn.Module):
         """
         features = self._features(maps, boxes_N5)
         joined = [self.dropout(torch.cat([features[name] for name in names], dim=2)) for names in self.read]
+        joined = [layer(x) for layer, x in zip(self.hidden, joined, strict=True)] if len(self.hidden) else joined
         logits = {
             labels: torch.stack([linear(x) for linear, x in zip(linears, joined, strict=True)]).mean(0)  # type: ignore[call-overload]
             for labels, linears in self.linears.items()
@@ -94,6 +98,8 @@ class Heads(nn.Module):
 
     def _region(self, name: str, map_BCTx: Tensor, boxes_N5: Tensor) -> Tensor:
         """A box's maximum over its bins (SF Sec. 4, AV App. A.7); of sound, the mean of the whole clip."""
+        if isinstance(self.net, Baseline):
+            raise ValueError(f"{self.net.kind} sees no boxes")
         path = self.net.pathways[name]
         if path.axes == 2:
             return pooled(map_BCTx, None)[boxes_N5[:, 0].long()]

@@ -1,21 +1,18 @@
-"""The one network class: it runs any `Net`, of sound, of video and of both."""
+"""The one class of trunks of ours: it runs any `Net`, of sound, of video and of both."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 
-import torch
 from torch import Tensor, nn
 
 from slowfast_cli.models.fusion import join, lateral
-from slowfast_cli.models.heads import Heads
-from slowfast_cli.models.pathway import every, stage
+from slowfast_cli.models.pathway import PICK, stage
 from slowfast_cli.models.spec import STAGES, Net, Stage
-from slowfast_cli.models.sync import Sync
 from slowfast_cli.nn.blocks import Bottleneck
-from slowfast_cli.nn.frozen import freeze
 from slowfast_cli.nn.nonlocal_block import AudioQuery, NonLocal
 from slowfast_cli.nn.split_block import SplitConcat, SplitSum
+from slowfast_cli.nn.standardise import standardised
 from slowfast_cli.types import Signals
 
 
@@ -84,7 +81,9 @@ class SlowFast(nn.Module):
         if missing := self.net.signals - signals.keys():
             reads = ", ".join(sorted(self.net.signals))
             raise KeyError(f"signals: {', '.join(sorted(missing))} missing; this network reads {reads}")
-        x = {name: every(signals[path.reads], path.stride) for name, path in self.net.pathways.items()}
+        if self.net.standardise and "logmel" in self.net.signals:
+            signals = {**signals, "logmel": standardised(signals["logmel"])}
+        x = {name: PICK[path.pick](signals[path.reads], path.stride) for name, path in self.net.pathways.items()}
         clips = min(len(signal) for signal in x.values())
         kept: dict[str, Tensor] = {}
         for at in STAGES:
@@ -132,69 +131,11 @@ def _silenced(x_BCTx: Tensor, heard_B: Tensor) -> Tensor:
     return x_BCTx * heard_B.to(x_BCTx).reshape(-1, *(1,) * (x_BCTx.ndim - 1))
 
 
-class Recogniser(nn.Module):
-    """A trunk and its heads: what is trained, saved and used.
-
-    Args:
-        net: The network's description.
-        classes: Number of classes by label set.
-        dropout: On the features, while training.
-        freeze_norms: Batch norms that keep their statistics and parameters: none, all-but-first, all.
-        freeze_trunk: Learn the heads only; the trunk stays in eval mode.
-        sync: Stages at which sound and pictures are compared.
-    """
-
-    def __init__(
-        self,
-        net: Net,
-        classes: Mapping[str, int],
-        *,
-        dropout: float = 0.0,
-        freeze_norms: str = "none",
-        freeze_trunk: bool = False,
-        sync: Sequence[Stage] = (),
-    ) -> None:
-        super().__init__()
-        self.trunk = SlowFast(net)
-        self.heads = Heads(net, classes, dropout=dropout)
-        self.sync = Sync(net, sync) if sync else None
-        self._frozen = freeze(self.trunk, freeze_norms)
-        self._probes = freeze_trunk
-        if freeze_trunk:
-            self.trunk.requires_grad_(False)
-
-    def forward(self, signals: Signals, boxes: Tensor | None = None) -> dict[str, Tensor]:
-        """Logits, in training and evaluation alike.
-
-        Args:
-            signals: What the network reads: ``logmel`` (B, 1, T, F), ``frames`` (B, 3, T, H, W), ``heard`` (B,). With
-                twice as many sounds as frames, the second half belonging to other moments, a model with ``sync`` also
-                gives what `slowfast_cli.models.sync.Sync` does.
-            boxes: (N, 5): row of the batch, x1, y1, x2, y2 in pixels of the frames; for networks that classify boxes.
-
-        Returns:
-            By label set as `slowfast_cli.models.heads.Heads`: (B, classes), (B, positions, classes) or (N, classes).
-        """
-        compares = self.sync is not None and len(signals["logmel"]) > len(signals["frames"])
-        last, kept = self.trunk.run(signals, self.sync.reads if self.sync is not None and compares else ())
-        logits: dict[str, Tensor] = self.heads(last, boxes)
-        if self.sync is not None and compares:
-            frames = signals["frames"]
-            logits |= self.sync(kept, signals.get("heard", torch.ones(len(frames), device=frames.device)))
-        return logits
-
-    def train(self, mode: bool = True) -> Recogniser:
-        """As `torch.nn.Module.train`, except that frozen norms stay in eval mode."""
-        super().train(mode)
-        for name in self._frozen:  # by name: a norm may have been exchanged for a synchronised one
-            self.trunk.get_submodule(name).eval()
-        if self._probes:
-            self.trunk.eval()
-        return self
-
-
 def initialise(trunk: nn.Module) -> None:
-    """Weights as the reference draws them: He fan-out, norms at one, the last norm of each residual branch at zero."""
+    """Weights as the reference draws them: He fan-out, norms at one, the last norm of each residual branch at zero.
+
+    Where there are no norms that is its last convolution; a `slowfast_cli.nn.nf.NFBlock` has a gain at zero instead.
+    """
     for module in trunk.modules():
         if isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
@@ -202,6 +143,7 @@ def initialise(trunk: nn.Module) -> None:
                 nn.init.zeros_(module.bias)
     for module in trunk.modules():
         if isinstance(module, Bottleneck | SplitConcat | SplitSum):
-            nn.init.zeros_(module.c_norm.weight)  # type: ignore[arg-type]
+            last = module.c if isinstance(module.c_norm, nn.Identity) else module.c_norm
+            nn.init.zeros_(last.weight)  # type: ignore[arg-type]
         if isinstance(module, NonLocal | AudioQuery):
             nn.init.zeros_(module.norm.weight)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Literal, TypeAlias, get_args
 
 Stage: TypeAlias = Literal["stem", "res2", "res3", "res4", "res5"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
@@ -26,7 +26,8 @@ class Pathway:
         width: Channels after the stem; res2..res5 have 4, 8, 16, 32 times that.
         depth: Bottlenecks in res2..res5.
         stem: ``square`` halves every axis twice, by its convolution and its max-pool (ASF Sec. 3); ``space`` keeps time
-            (SF Table 1); ``split`` adds a convolution over time and one over frequency and halves nothing (AV Table 1).
+            (SF Table 1); ``split`` adds a convolution over time and one over frequency and halves nothing (AV Table 1);
+            ``nfnet`` has four small convolutions that halve every axis twice (HARES Table 5).
         time: Temporal kernel of stem, res2..res5.
         time_in: The convolution of a bottleneck that has the temporal kernel: its first, which separates time from
             frequency (ASF Fig. 1), or its middle one, square as in ResNet.
@@ -40,13 +41,22 @@ class Pathway:
         attend_pool: Positions over (time, height, width) whose maximum is one key of it.
         absent: Where zeros stand in for what it gives when a clip lacks its signal, or training drops it: nowhere, at
             its laterals, or at the head too.
+        pick: How one step in ``stride`` is found: as one of them, or as their maximum.
+        norm: After each convolution of a ``residual`` block: over the batch, a clip's map, a channel of it, or none.
+        block: ``residual`` with norms, or without: ``nf-resnet`` (HARES Sec. 3.2) and ``nfnet`` (HARES Table 5).
+        widths: Channels of res2..res5, where they are not those multiples of ``width``.
+        group: Channels of a group in the grouped convolutions of ``nfnet`` blocks.
+        stem_time: Temporal kernels of the four convolutions of an ``nfnet`` stem.
+        drop: Stochastic depth of the last block, rising from 0 at the first.
+        final: Times the channels of res5 that a last 1x1 convolution gives; None: no such convolution.
+        final_gain: Whether the activation after it has the gain of the others.
     """
 
     reads: Literal["logmel", "frames"] = "logmel"
     stride: int = 1
     width: int = 64
     depth: tuple[int, int, int, int] = (3, 4, 6, 3)
-    stem: Literal["square", "space", "split"] = "square"
+    stem: Literal["square", "space", "split", "nfnet"] = "square"
     time: tuple[int, int, int, int, int] = (1, 1, 1, 3, 3)
     time_in: Literal["first", "middle"] = "first"
     time_blocks: tuple[int, int, int, int] | None = None
@@ -58,6 +68,15 @@ class Pathway:
     attend: tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...], tuple[int, ...]] = ((), (), (), ())
     attend_pool: tuple[int, int, int] = (1, 2, 2)
     absent: Literal["nowhere", "laterals", "everywhere"] = "nowhere"
+    pick: Literal["one", "largest"] = "one"
+    norm: Literal["batch", "layer", "instance", "none"] = "batch"
+    block: Literal["residual", "nf-resnet", "nfnet"] = "residual"
+    widths: tuple[int, int, int, int] | None = None
+    group: int | None = None
+    stem_time: tuple[int, int, int, int] = (3, 3, 3, 3)
+    drop: float = 0.0
+    final: int | None = None
+    final_gain: bool = False
 
     def __post_init__(self) -> None:
         if min(self.stride, self.width, *self.depth, *self.time) < 1 or not all(kernel % 2 for kernel in self.time):
@@ -70,12 +89,15 @@ class Pathway:
 
     def channels(self, stage: Stage) -> int:
         """Channels after a stage, before any lateral joins."""
-        return self.width if stage == "stem" else 4 * self.width * 2 ** (STAGES.index(stage) - 1)
+        if stage == "stem":
+            return self.width
+        number = STAGES.index(stage) - 1
+        return self.widths[number] if self.widths else 4 * self.width * 2**number
 
     def shrink(self, stage: Stage) -> int:
         """Time steps of its input that have become one after a stage."""
         passed = STAGES[: STAGES.index(stage) + 1]
-        return int((4 if self.stem == "square" else 1) << sum(each in passed for each in self.halve_time))
+        return int((4 if self.stem in ("square", "nfnet") else 1) << sum(each in passed for each in self.halve_time))
 
     def scale(self, stage: Stage) -> int:
         """Positions of a picture's side that have become one after a stage."""
@@ -98,6 +120,7 @@ class Lateral:
         join: Concatenated to the channels of ``dst``, or added to them, the same at every position.
         kernel: Steps of ``src`` under each convolution.
         ratio: Channels it brings per channel of ``src``, for a concatenated ``time-conv``.
+        widths: Or how many it brings after each stage of ``after``.
         inner: Channels between the two convolutions, or of queries and keys.
         alpha: Steps of the signal that ``src`` reads for one that ``dst`` looks at of its own; None where both read the
             same.
@@ -111,6 +134,7 @@ class Lateral:
     join: Literal["concat", "sum"] = "concat"
     kernel: int = 7
     ratio: int = 2
+    widths: tuple[int, ...] | None = None
     inner: int = 64
     alpha: int | None = None
 
@@ -126,6 +150,7 @@ class Net:
         window: Positions of the last map, along each side, whose average one classification is about; frames larger
             than those trained on are classified at several. None: all positions.
         regions: Classify boxes rather than the whole, by RoIAlign with or without the half-pixel shift.
+        standardise: Bring each clip's log-mel to mean 0 and deviation 1 first (HARES Sec. 3 and App. C).
     """
 
     pathways: Mapping[str, Pathway]
@@ -133,6 +158,7 @@ class Net:
     merge: Literal["concat", "average"] = "concat"
     window: int | None = None
     regions: Literal["none", "aligned", "unaligned"] = "none"
+    standardise: bool = False
 
     def __post_init__(self) -> None:
         for key, lateral in self.laterals.items():
@@ -147,6 +173,9 @@ class Net:
                         f"lateral {key} after {at}: brings {self.brought(key, at)} channels, and {lateral.dst} has "
                         f"{self.width(lateral.dst, at, before=key)} to add them to"
                     )
+
+    def __str__(self) -> str:
+        return "; ".join(f"{name}: width {path.width}, stride {path.stride}" for name, path in self.pathways.items())
 
     def step(self, lateral: Lateral, stage: Stage) -> int:
         """How many steps of ``src`` make one of ``dst`` after a stage."""
@@ -169,7 +198,7 @@ class Net:
         if lateral.kind == "time-sample":
             return own
         if lateral.kind == "time-conv" and lateral.join == "concat":
-            return own * lateral.ratio
+            return lateral.widths[lateral.after.index(stage)] if lateral.widths else own * lateral.ratio
         return self.width(lateral.dst, stage, before=key)
 
     def width(self, name: str, stage: Stage, *, before: str | None = None) -> int:
@@ -198,7 +227,7 @@ class Net:
 
     def features(self) -> dict[str, int]:
         """Length of each pathway's pooled feature."""
-        return {name: path.channels("res5") for name, path in self.pathways.items()}
+        return {name: path.channels("res5") * (path.final or 1) for name, path in self.pathways.items()}
 
     @property
     def signals(self) -> frozenset[str]:
@@ -225,8 +254,20 @@ class Net:
 def narrowed(net: Net, width: int) -> Net:
     """The same network with ``width`` channels after the stem of its widest pathway, the others in proportion."""
     widest = max(path.width for path in net.pathways.values())
-    paths = {name: replace(path, width=max(1, path.width * width // widest)) for name, path in net.pathways.items()}
-    return replace(net, pathways=paths)
+
+    def scaled(channels: int) -> int:
+        return max(1, channels * width // widest)
+
+    def each(path: Pathway) -> Pathway:
+        widths = tuple(map(scaled, path.widths)) if path.widths else None
+        group = scaled(path.group) if path.group else None
+        return replace(path, width=scaled(path.width), widths=widths, group=group)  # type: ignore[arg-type]
+
+    laterals = {
+        key: replace(lateral, widths=tuple(map(scaled, lateral.widths))) if lateral.widths else lateral
+        for key, lateral in net.laterals.items()
+    }
+    return replace(net, pathways={name: each(path) for name, path in net.pathways.items()}, laterals=laterals)
 
 
 def compared_at(net: Net, stages: Collection[Stage]) -> Net:
@@ -236,25 +277,3 @@ def compared_at(net: Net, stages: Collection[Stage]) -> Net:
         for key, lateral in net.laterals.items()
     }
     return replace(net, laterals={key: lateral for key, lateral in laterals.items() if lateral.after or lateral.taps})
-
-
-def from_plain(plain: Mapping[str, Any]) -> Net:
-    """The tree that `dataclasses.asdict` wrote down.
-
-    Raises:
-        TypeError: A field this version does not know.
-        ValueError: Values that do not hold together.
-    """
-
-    def frozen(value: Any) -> Any:
-        return tuple(map(frozen, value)) if isinstance(value, list) else value
-
-    def build(kind: type[Any], values: Mapping[str, Any]) -> Any:
-        return kind(**{key: frozen(value) for key, value in values.items()})
-
-    rest = {key: value for key, value in plain.items() if key not in ("pathways", "laterals")}
-    return Net(
-        pathways={name: build(Pathway, values) for name, values in plain["pathways"].items()},
-        laterals={name: build(Lateral, values) for name, values in plain["laterals"].items()},
-        **rest,
-    )

@@ -108,8 +108,56 @@ AV_R101 = audiovisual(fused(SF_R101, kernel=7), 16)
 A2F = replace(AV_4X16.laterals["a2s"], dst="fast", alpha=4, taps=())
 R101_NL = ((), (6, 13, 20))  # AV uses them in res4 only (App. A.4)
 
+# HARES Table 5 in the reading of the released code, whose last convolution doubles the features and gives the printed
+# 63 M parameters; "-table5" is the printed table's, with features of 1728.
+NF_SLOW = Pathway(
+    width=128,
+    stem="nfnet",
+    stem_time=(1, 1, 1, 3),
+    time=(1, 1, 1, 3, 3),
+    block="nfnet",
+    widths=(256, 512, 1536, 1536),
+    depth=(1, 2, 6, 3),
+    group=128,
+    drop=0.1,
+    final=2,
+)
+NF_FAST = replace(
+    NF_SLOW,
+    width=16,
+    stem_time=(3, 1, 1, 3),
+    time=(1, 3, 3, 3, 3),
+    widths=(32, 64, 192, 192),
+    group=16,
+)
+NF_F2S = replace(F2S, widths=(64, 256, 512, 1024))
+SF_NFNET = Net(
+    pathways={"fast": NF_FAST, "slow": replace(NF_SLOW, stride=4, pick="largest")},
+    laterals={"f2s": NF_F2S},
+    standardise=True,
+)
+
+# NFNet-F0 as Brock et al. 2021b have it: square kernels, and every stage but the first halves time too.
+NFNET = replace(
+    NF_SLOW,
+    stem_time=(3, 3, 3, 3),
+    time=(3, 3, 3, 3, 3),
+    time_in="middle",
+    halve_time=("res3", "res4", "res5"),
+    final_gain=True,
+)
+
+
+def sounding(name: str, net: Net, **changes: object) -> dict[str, Net]:
+    """A network of HARES: its clips standardised, its pathways changed."""
+    paths = {key: replace(path, **changes) for key, path in net.pathways.items()}  # type: ignore[arg-type]
+    return {name: replace(net, pathways=paths, standardise=True)}
+
+
+SF_R50 = Net(pathways={"slow": SLOW, "fast": FAST}, laterals={"f2s": F2S})
+
 VARIANTS: dict[str, Net] = {
-    "asf-r50": Net(pathways={"slow": SLOW, "fast": FAST}, laterals={"f2s": F2S}),
+    "asf-r50": SF_R50,
     "asf-late-r50": Net(pathways={"slow": SLOW, "fast": FAST}, merge="average"),
     "asf-fast-r50": Net(pathways={"fast": FAST}),
     "asf-slow-r50": Net(pathways={"slow": SLOW_ALONE}),
@@ -170,6 +218,24 @@ VARIANTS: dict[str, Net] = {
     # AV Table A.3: beta_A = 1, split in res2 only, is what its GFLOPs fit; "audio-r50-half" is the model's own pathway.
     "audio-r50": Net(pathways={"audio": replace(HEARD, width=64, split=("res2",), absent="nowhere")}),
     "audio-r50-half": Net(pathways={"audio": replace(HEARD, absent="nowhere")}),
+}
+# HARES Tables 2 and 3.
+VARIANTS |= {
+    "sf-nfnet-f0": SF_NFNET,
+    "sf-nfnet-f0-table5": Net(
+        pathways={name: replace(path, final=None) for name, path in SF_NFNET.pathways.items()},
+        laterals=SF_NFNET.laterals,
+        standardise=True,
+    ),
+    "slow-nfnet-f0": Net(pathways={"slow": replace(NF_SLOW, final_gain=True)}, standardise=True),
+    "fast-nfnet-f0": Net(pathways={"fast": replace(NF_FAST, final_gain=True)}, standardise=True),
+    "nfnet-f0": Net(pathways={"audio": NFNET}, standardise=True),
+    **sounding("sf-r50-bn", SF_R50),
+    **sounding("sf-r50-ln", SF_R50, norm="layer"),
+    **sounding("sf-r50-in", SF_R50, norm="instance"),
+    **sounding("sf-r50-no-norm", SF_R50, norm="none"),
+    **sounding("sf-nf-r50", SF_R50, block="nf-resnet", drop=0.1),
+    **sounding("resnet50-standardised", VARIANTS["resnet50"]),
 }
 VARIANTS |= {
     f"{name}-ava": detector(VARIANTS[name])

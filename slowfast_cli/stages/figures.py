@@ -14,6 +14,7 @@ from slowfast_cli.data.loader import collate, to
 from slowfast_cli.engine import distributed
 from slowfast_cli.engine.checkpoint import write_whole
 from slowfast_cli.metrics.per_class import By, ClassRow, Gain, confusions, gains, measure
+from slowfast_cli.models.baseline import BaselineTrunk
 from slowfast_cli.plots.class_bars import class_bars_plot
 from slowfast_cli.plots.comparison import Side, comparison_plot
 from slowfast_cli.plots.confusion import confusion_plot
@@ -100,12 +101,15 @@ def feature_maps(
     """Draw what res3 and res5 of each pathway answer to the sound of a few clips (ASF App. B, Fig. 3).
 
     Returns:
-        The picture; None for a network that hears nothing.
+        The picture; None for a network that hears nothing, or whose stages have no names.
     """
     at = distributed.device(device)
     _, model = build(weights)
     model = model.to(at)
-    paths = [name for name, path in model.trunk.net.pathways.items() if path.reads == "logmel"]
+    trunk = model.trunk
+    if isinstance(trunk, BaselineTrunk):
+        return None
+    paths = [name for name, path in trunk.net.pathways.items() if path.reads == "logmel"]
     if not paths:
         return None
     chosen = _of_different_classes(corpus, samples)
@@ -113,7 +117,7 @@ def feature_maps(
     batch = next(prepare.testing(recipe, at)(to(collate([clips[Key(0, index, 0)] for index in chosen]), at)))
     keep = [f"{name}_{stage}" for name in paths for stage in STAGES_SHOWN]
     with torch.inference_mode():
-        maps = {name: value.cpu().numpy() for name, value in model.trunk.maps(batch.signals, keep).items()}
+        maps = {name: value.cpu().numpy() for name, value in trunk.maps(batch.signals, keep).items()}
     logmel = batch.signals["logmel"].cpu().numpy()
     rows = [
         MapRow(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from slowfast_cli.models.slowfast import Recogniser
+from slowfast_cli.models.architecture import Baseline
+from slowfast_cli.models.recogniser import Recogniser
 from slowfast_cli.stages.obtain import weight_file
 from slowfast_cli.types import WeightsError
 from slowfast_cli.weights.file import Loaded, put, read
@@ -43,5 +44,7 @@ def start_from(model: Recogniser, weights: str, classes: Mapping[str, tuple[str,
 def _may_be_new(model: Recogniser, name: str) -> bool:
     """Whether a tensor changes nothing before it has learned: of Non-Local blocks, or of what is only compared."""
     net = model.trunk.net
+    if isinstance(net, Baseline):
+        return False
     taps = {f"trunk.laterals.{key}_{stage}." for key, lateral in net.laterals.items() for stage in lateral.taps}
     return ".attend" in name or name.startswith(tuple(taps))

@@ -13,7 +13,7 @@ from slowfast_cli.data.views import clip_samples
 from slowfast_cli.engine import distributed
 from slowfast_cli.features.frames import WHOLE
 from slowfast_cli.models import count
-from slowfast_cli.models.slowfast import Recogniser
+from slowfast_cli.models.recogniser import Recogniser
 from slowfast_cli.models.zoo import VARIANTS
 from slowfast_cli.recipe.schema import Recipe
 from slowfast_cli.stages import assemble

@@ -22,7 +22,7 @@ from slowfast_cli.data.views import rows_span, spread_rows
 from slowfast_cli.engine import distributed
 from slowfast_cli.features.logmel import FrontEnd
 from slowfast_cli.media.source import shown
-from slowfast_cli.models.slowfast import Recogniser
+from slowfast_cli.models.recogniser import Recogniser
 from slowfast_cli.stages.answers import Answer, Failed, Senses, Timeline
 from slowfast_cli.stages.predict_sound import Listener
 from slowfast_cli.types import MEDIA_SUFFIXES, VIDEO_SUFFIXES, DataError, UsageError, WeightsError

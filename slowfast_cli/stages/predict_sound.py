@@ -13,7 +13,7 @@ from slowfast_cli.data.views import clip_samples, cut, spread, windows
 from slowfast_cli.features.logmel import FrontEnd, LogMel, repeat_last
 from slowfast_cli.media import audio
 from slowfast_cli.media.source import shown
-from slowfast_cli.models.slowfast import Recogniser
+from slowfast_cli.models.recogniser import Recogniser
 from slowfast_cli.stages.answers import MOST_VIEWS, Answer, Timeline, decoding
 from slowfast_cli.types import DataError, Recording, Seconds
 

@@ -23,7 +23,7 @@ from slowfast_cli.features.logmel import FrontEnd
 from slowfast_cli.media import video
 from slowfast_cli.media.decode import opened
 from slowfast_cli.metrics.predictions import merge
-from slowfast_cli.models.slowfast import Recogniser
+from slowfast_cli.models.recogniser import Recogniser
 from slowfast_cli.stages.answers import MOST_VIEWS, Answer, Timeline, decoding
 from slowfast_cli.stages.prepare import crops, log_mels
 from slowfast_cli.tasks.classify import Classify

@@ -11,9 +11,10 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from slowfast_cli.data.clips import Clips
+from slowfast_cli.data.columns import typical
 from slowfast_cli.data.loader import Share
 from slowfast_cli.engine.optim import optimizer
-from slowfast_cli.models.slowfast import Recogniser
+from slowfast_cli.models.recogniser import Recogniser
 from slowfast_cli.recipe.schema import Recipe
 from slowfast_cli.stages import assemble, plan, reading
 from slowfast_cli.stages.finetune import start_from
@@ -193,7 +194,9 @@ def optimiser(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:
 
 
 def _require_labels(found: Corpus) -> None:
-    bare = next((segment.id for segment in found.segments if segment.targets.keys() != found.classes.keys()), None)
+    bare = next(
+        (segment.id for segment in typical(found.segments) if segment.targets.keys() != found.classes.keys()), None
+    )
     if bare is not None:
         raise DataError(
             f"{found.name} {found.split}: {bare} has no label of every set ({', '.join(found.classes)}), so nothing "

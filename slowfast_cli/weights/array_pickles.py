@@ -136,13 +136,32 @@ def read(path: Path) -> Any:
         Exception: Whatever damaged bytes happen to ask for.
     """
     with path.open("rb") as file:
-        _require_plain(file)
-        file.seek(0)
-        try:
-            content = _Reader(file, encoding="latin1").load()
-        except _RefusedError as error:
-            raise pickle.UnpicklingError(f"GLOBAL {error}") from error
-    return _made(content)
+        return _made(_plain(file))
+
+
+def read_one(file: IO[bytes]) -> Any:
+    """What the pickled array of one object, as in an ``.npy`` of a dict, holds; the file stands where it begins.
+
+    Raises:
+        pickle.UnpicklingError: As `read`; or it is no such array.
+        Exception: Whatever damaged bytes happen to ask for.
+    """
+    record = _plain(file)
+    held = record.data if isinstance(record, _Array) else None
+    if not isinstance(held, list) or len(held) != 1 or not isinstance(held[0], Mapping):
+        raise pickle.UnpicklingError("no dict of arrays")
+    return _made(held[0])
+
+
+def _plain(file: IO[bytes]) -> Any:
+    """What a pickle makes of the few functions that it may call."""
+    start = file.tell()
+    _require_plain(file)
+    file.seek(start)
+    try:
+        return _Reader(file, encoding="latin1").load()
+    except _RefusedError as error:
+        raise pickle.UnpicklingError(f"GLOBAL {error}") from error
 
 
 def _require_plain(file: IO[bytes]) -> None:

@@ -17,8 +17,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialise
 from torch import Tensor
 
-from slowfast_cli.models.slowfast import Recogniser
-from slowfast_cli.models.spec import Net, Stage, from_plain
+from slowfast_cli.models.architecture import Architecture, from_plain
+from slowfast_cli.models.recogniser import Recogniser
+from slowfast_cli.models.spec import Stage
 from slowfast_cli.types import Seconds, Settings, WeightsError, finite
 
 FORMAT = 1
@@ -39,6 +40,7 @@ class Card:
         video: Settings of the frames it looks at; empty for a network that sees nothing.
         sigmoid: Whether each class stands for itself, or one of a label set is chosen.
         sync: Stages at which it compares sound and pictures.
+        hidden: Units of a hidden layer before its classifiers; 0: none.
         recipe: What it was trained by.
         source: Where the weights come from.
         licence: Of the weights.
@@ -46,7 +48,7 @@ class Card:
         notes: What a user should know.
     """
 
-    net: Net
+    net: Architecture
     classes: Mapping[str, tuple[str, ...]]
     front_end: Settings
     clip_seconds: Seconds
@@ -54,6 +56,7 @@ class Card:
     video: Mapping[str, Any] = field(default_factory=dict)
     sigmoid: bool = False
     sync: tuple[Stage, ...] = ()
+    hidden: int = 0
     recipe: str = ""
     source: str = ""
     licence: str = ""
@@ -63,7 +66,9 @@ class Card:
     def model(self, *, dropout: float = 0.0, freeze_norms: str = "none") -> Recogniser:
         """A network of this kind, freshly initialised."""
         sizes = {labels: len(names) for labels, names in self.classes.items()}
-        return Recogniser(self.net, sizes, dropout=dropout, freeze_norms=freeze_norms, sync=self.sync)
+        return Recogniser(
+            self.net, sizes, dropout=dropout, freeze_norms=freeze_norms, sync=self.sync, hidden=self.hidden
+        )
 
 
 def save(path: Path, state: Mapping[str, Tensor], card: Card, *, dtype: torch.dtype = torch.float32) -> None:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from slowfast_cli.types import WeightsError
-from slowfast_cli.weights import array_pickles
+from slowfast_cli.weights import array_pickles, array_trees
 
 # Where public checkpoints keep their tensors; the last is Caffe2's.
 STATE_KEYS = ("model_state", "model_state_dict", "state_dict", "model", "blobs")
@@ -32,9 +32,10 @@ _PLAIN: list[Any] = [
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], str | None]:
     """The tensors of a checkpoint, and its settings if it carries any; what it is shows in the file, not in its name.
 
-    Reads what `torch.save` wrote, and pickles of arrays as Caffe2 left them: a state dict as it is, or one under
-    ``model_state`` (ASF, PySlowFast), ``model_state_dict``, ``state_dict``, ``model`` or ``blobs`` (Caffe2). Only
-    tensors, arrays and plain values are unpickled; whatever else a pickle would call is refused, not called.
+    Reads what `torch.save` wrote, pickles of arrays as Caffe2 left them, and trees of arrays that NumPy saved: a state
+    dict as it is, or one under ``model_state`` (ASF, PySlowFast), ``model_state_dict``, ``state_dict``, ``model`` or
+    ``blobs`` (Caffe2). Only tensors, arrays and plain values are unpickled; whatever else a pickle would call is
+    refused, not called.
 
     Args:
         path: The file.
@@ -47,7 +48,9 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], str | None]:
     """
     start = _start(path)
     arrays = array_pickles.is_array_pickle(start)
-    if arrays:
+    if array_trees.is_array_tree(path, start):
+        content = _unpickled(path, lambda: array_trees.read(path))
+    elif arrays:
         content = _unpickled(path, lambda: array_pickles.read(path))
     else:
         content = _unpickled(path, lambda: _loaded(path, zipped=_is_zip(path, start)))

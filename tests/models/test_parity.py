@@ -6,7 +6,7 @@ import pytest
 import torch
 import yaml
 
-from slowfast_cli.models.slowfast import Recogniser
+from slowfast_cli.models.recogniser import Recogniser
 from slowfast_cli.weights import convert_pyslowfast
 from slowfast_cli.weights.file import put
 from slowfast_cli.weights.foreign_names import ours

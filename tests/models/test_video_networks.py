@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from slowfast_cli.models.heads import pooled
-from slowfast_cli.models.slowfast import Recogniser
-from slowfast_cli.models.spec import Lateral, Net, Pathway, compared_at, from_plain, narrowed
+from slowfast_cli.models.recogniser import Recogniser
+from slowfast_cli.models.architecture import from_plain
+from slowfast_cli.models.spec import Lateral, Net, Pathway, compared_at, narrowed
 from slowfast_cli.models.zoo import VARIANTS
 from slowfast_cli.nn.nonlocal_block import NonLocal
 from slowfast_cli.nn.roi_align import roi_align

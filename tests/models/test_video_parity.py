@@ -12,7 +12,7 @@ import yaml
 
 from slowfast_cli.models.fusion import join
 from slowfast_cli.models.heads import pooled
-from slowfast_cli.models.slowfast import Recogniser
+from slowfast_cli.models.recogniser import Recogniser
 from slowfast_cli.models.spec import STAGES
 from slowfast_cli.models.zoo import VARIANTS
 from slowfast_cli.nn.roi_align import roi_align

@@ -9,7 +9,7 @@ from slowfast_cli.data import labels
 from slowfast_cli.features.frames import FrameSettings
 from slowfast_cli.features.logmel import FrontEnd
 from slowfast_cli.models import count
-from slowfast_cli.models.slowfast import Recogniser
+from slowfast_cli.models.recogniser import Recogniser
 from slowfast_cli.models.zoo import VARIANTS
 from slowfast_cli.types import WeightsError
 from slowfast_cli.weights.catalogue import CATALOGUE, find

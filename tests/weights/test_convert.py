@@ -13,7 +13,7 @@ from rich.console import Console
 
 from slowfast_cli import load_model
 from slowfast_cli.cli import show
-from slowfast_cli.models.slowfast import Recogniser
+from slowfast_cli.models.recogniser import Recogniser
 from slowfast_cli.models.spec import narrowed
 from slowfast_cli.models.zoo import VARIANTS
 from slowfast_cli.stages.obtain import weight_file

@@ -14,7 +14,7 @@ import torch
 import yaml
 
 from slowfast_cli import load_model
-from slowfast_cli.models.slowfast import Recogniser
+from slowfast_cli.models.recogniser import Recogniser
 from slowfast_cli.models.spec import narrowed
 from slowfast_cli.models.zoo import VARIANTS
 from slowfast_cli.stages import convert as stage

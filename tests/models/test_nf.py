@@ -1,0 +1,208 @@
+"""SlowFast NFNets: the golden outputs through the importer, sizes, and what each part does."""
+
+import json
+from dataclasses import replace
+
+import golden
+import numpy as np
+import pytest
+import torch
+
+from slowfast_cli.models import count
+from slowfast_cli.models.recogniser import Recogniser
+from slowfast_cli.models.slowfast import SlowFast
+from slowfast_cli.models.spec import narrowed
+from slowfast_cli.models.zoo import VARIANTS
+from slowfast_cli.nn.nf import NFBlock, WSConv, same
+from slowfast_cli.weights import convert_haiku, pickles
+from slowfast_cli.weights.file import put
+
+VARIANT = {"slowfast": "sf-nfnet-f0", "slow": "slow-nfnet-f0", "fast": "fast-nfnet-f0"}
+STAGE = {"stem": "stem_conv3", "res2": "nf_block", "res3": "nf_block_2", "res4": "nf_block_8"}
+
+
+@pytest.fixture(scope="module", params=VARIANT)
+def reference(request):
+    """Description, parameter tree, outputs; and our network with those parameters, without standardised input."""
+    told, tree, outputs = golden.haiku(f"nfnet_f0_{request.param}")
+    found = convert_haiku.convert(tree)
+    assert found.net == VARIANTS[VARIANT[request.param]]
+    assert not found.unexpected
+    model = Recogniser(replace(found.net, standardise=False), {})
+    came = put(model, found.state)
+    assert not came.fresh
+    assert not came.unused
+    return told, outputs, model.trunk.eval()
+
+
+@pytest.fixture(scope="module")
+def x():
+    return torch.from_numpy(golden.haiku("nfnet_f0_slowfast")[2]["input/full"]).permute(0, 3, 1, 2)
+
+
+def test_features_equal_the_reference(reference, x):
+    told, outputs, trunk = reference
+    with torch.inference_mode():
+        features = torch.cat(list(trunk({"logmel": x}).values()), dim=1).numpy()
+    for kind in ("output", "output_fp64"):
+        want = outputs[f"{kind}/features"]
+        assert features.shape == want.shape
+        assert np.abs(features - want).max() <= 1e-5 * np.abs(want).max()
+    assert count.parameters(trunk) == told["param_count"]
+
+
+def test_intermediates_equal_the_reference(reference, x):
+    told, outputs, trunk = reference
+    modules = {"slow": "slow_fast_nf_net/~/NFNet_1/~/", "fast": "slow_fast_nf_net/~/NFNet/~/"}
+    if len(trunk.net.pathways) == 1:
+        modules = dict.fromkeys(trunk.net.pathways, "NFNet/~/")
+    keep = [f"{path}_{stage}" for path in modules for stage in STAGE]
+    with torch.inference_mode():
+        maps = trunk.maps({"logmel": x}, keep)
+    for path, module in modules.items():
+        for stage, theirs in STAGE.items():
+            got = maps[f"{path}_{stage}"].permute(0, 2, 3, 1).contiguous().numpy()
+            assert list(got.shape) == told["stages"][module + theirs]["shape"]
+            want = outputs[f"stage/{module}{theirs}/spread64"]
+            assert np.abs(golden.spread64(got) - want).max() <= 1e-4 * got.std()
+
+
+def test_any_size_of_tree_is_recognised():
+    """A network with other widths, depth and kernels: our own parameters under their names come back as they were."""
+    for name in VARIANT.values():
+        net = narrowed(VARIANTS[name], 64 if "fast" not in name else 8)
+        state = Recogniser(net, {}).state_dict()
+        found = convert_haiku.convert(
+            {golden.haiku_name(net, key): golden.unturned(key, value) for key, value in state.items()}
+        )
+        assert {name: path.widths for name, path in found.net.pathways.items()} == {
+            name: path.widths for name, path in net.pathways.items()
+        }
+        assert all(torch.equal(found.state[key], value) for key, value in state.items())
+
+
+@pytest.mark.parametrize("suffix", ["npz", "npy"])
+def test_trees_are_read_from_files(tmp_path, suffix):
+    _, tree, _ = golden.haiku("nfnet_f0_fast")
+    path = tmp_path / f"tree.{suffix}"
+    arrays = {name: value.numpy() for name, value in tree.items()}
+    if suffix == "npz":
+        np.savez(path, **arrays)
+    else:
+        nested: dict[str, dict[str, np.ndarray]] = {}
+        for name, array in arrays.items():
+            module, _, leaf = name.rpartition("/")
+            nested.setdefault(module, {})[leaf] = array
+        np.save(path, nested, allow_pickle=True)
+    state, cfg = pickles.load_tensors(path)
+    assert cfg is None
+    assert state.keys() == tree.keys()
+    assert all(torch.equal(state[name], tree[name]) for name in tree)
+
+
+def test_a_tree_that_would_run_code_is_refused(tmp_path):
+    from slowfast_cli.types import WeightsError
+
+    class Evil:
+        def __reduce__(self):
+            return (print, ("ran",))
+
+    np.save(tmp_path / "evil.npy", {"module": Evil()}, allow_pickle=True)
+    with pytest.raises(WeightsError, match=r"would run code when loaded \((builtins|__builtin__).print\)"):
+        pickles.load_tensors(tmp_path / "evil.npy")
+
+
+# HARES Table 2, in millions, without classifiers.
+@pytest.mark.parametrize(
+    ("variant", "millions"),
+    [("sf-r50-bn", 26), ("sf-nfnet-f0", 63), ("nfnet-f0", 68), ("resnet50-standardised", 23)],
+)
+def test_published_sizes(variant, millions):
+    with torch.device("meta"):
+        found = count.parameters(SlowFast(VARIANTS[variant])) / 1e6
+    assert int(found) == millions or round(found) == millions
+
+
+def test_feature_lengths_of_code_and_table():
+    assert sum(VARIANTS["sf-nfnet-f0"].features().values()) == 3456
+    assert list(VARIANTS["sf-nfnet-f0"].features()) == ["fast", "slow"]
+    assert sum(VARIANTS["sf-nfnet-f0-table5"].features().values()) == 1728
+
+
+def test_kernels_are_standardised():
+    torch.manual_seed(0)
+    conv = WSConv(6, 4, (3, 1), groups=2)
+    with torch.no_grad():
+        conv.weight.mul_(7).add_(3)
+    kernels = conv.standardised()
+    torch.testing.assert_close(kernels.mean((1, 2, 3)), torch.zeros(4), atol=1e-6, rtol=0)
+    torch.testing.assert_close(kernels.square().sum((1, 2, 3)), torch.ones(4))
+
+
+@pytest.mark.parametrize("size", [1, 2, 5, 298, 400, 401])
+@pytest.mark.parametrize(("kernel", "stride"), [(3, 2), (7, 4), (3, 1), (2, 2), (1, 1), (4, 4)])
+def test_same_padding_gives_the_size_divided_upwards(size, kernel, stride):
+    before, after = same(size, kernel, stride)
+    assert 0 <= after - before <= 1 or (before, after) == (0, 0)
+    if kernel >= stride:
+        assert (size + before + after - kernel) // stride + 1 == -(-size // stride)
+
+
+def test_stochastic_depth_skips_whole_examples_while_training_only():
+    torch.manual_seed(0)
+    block = NFBlock(8, 8, [(1, 1), (3, 1), (1, 3)], (1, 1), kind="nfnet", group=4, beta=1.0, drop=0.5)
+    torch.nn.init.ones_(block.skip_gain)
+    x = torch.randn(200, 8, 6, 6)
+    with torch.no_grad():
+        skipped = (block.train()(x) == x).flatten(1).all(1)
+        assert 60 < skipped.sum() < 140
+        assert not (block.eval()(x) == x).flatten(1).all(1).any()
+
+
+def test_the_slow_stream_sees_maxima():
+    from slowfast_cli.models.pathway import largest
+
+    x = torch.randn(2, 1, 11, 5)
+    got = largest(x, 4)  # 11 steps: one step less at the end than three fours
+    want = torch.stack([x[:, :, :4].amax(2), x[:, :, 4:8].amax(2), x[:, :, 8:].amax(2)], dim=2)
+    torch.testing.assert_close(got, want)
+
+
+def test_each_clip_is_standardised_by_itself():
+    torch.manual_seed(0)
+    model = Recogniser(narrowed(VARIANTS["sf-nf-r50"], 16), {"label": 3}).eval()
+    x = torch.randn(3, 1, 64, 40)
+    with torch.inference_mode():
+        plain, louder = model({"logmel": x})["label"], model({"logmel": 5 * x + 9})["label"]
+        alone = model({"logmel": x[:1]})["label"]
+        silence = model({"logmel": torch.zeros(1, 1, 64, 40)})["label"]
+    torch.testing.assert_close(plain, louder, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(plain[:1], alone, rtol=1e-4, atol=1e-5)
+    assert silence.isfinite().all()
+
+
+def test_norms_are_of_their_kind():
+    kinds = {
+        "sf-r50-bn": "BatchNorm2d",
+        "sf-r50-ln": "GroupNorm",
+        "sf-r50-in": "GroupNorm",
+        "sf-r50-no-norm": "Identity",
+    }
+    for variant, kind in kinds.items():
+        trunk = SlowFast(narrowed(VARIANTS[variant], 8))
+        norms = {type(module).__name__ for name, module in trunk.named_modules() if name.endswith("norm")}
+        assert norms == {kind}
+        groups = {(m.num_groups, m.num_channels) for m in trunk.modules() if isinstance(m, torch.nn.GroupNorm)}
+        if variant == "sf-r50-ln":
+            assert {number for number, _ in groups} == {1}
+        if variant == "sf-r50-in":
+            assert all(number == channels for number, channels in groups)
+
+
+def test_card_survives_json():
+    from slowfast_cli.models.architecture import from_plain
+
+    net = VARIANTS["sf-nfnet-f0"]
+    from dataclasses import asdict
+
+    assert from_plain(json.loads(json.dumps(asdict(net)))) == net

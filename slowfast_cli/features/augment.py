@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as f
 
-from slowfast_cli.features.torchaudio_import import functional as audio
+from slowfast_cli.torchaudio_import import functional as audio
 
 
 @dataclass(frozen=True, kw_only=True)

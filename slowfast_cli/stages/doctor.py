@@ -174,7 +174,7 @@ def _torch() -> Iterator[Fact]:
     yield _probe(
         "torch",
         "import torchaudio",
-        lambda: str(trials.module("slowfast_cli.features.torchaudio_import").torchaudio.__version__),
+        lambda: str(trials.module("slowfast_cli.torchaudio_import").torchaudio.__version__),
         "pip install -c constraints.txt torch torchaudio",
         absent="does not import",
     )

@@ -91,7 +91,7 @@ def test_a_missing_package_is_not_ok(monkeypatch, tmp_path):
         ("soundfile", {"libsndfile", "wav"}),
         ("h5py", {"hdf5"}),
         ("torch", {"build"}),
-        ("slowfast_cli.features.torchaudio_import", {"import torchaudio"}),
+        ("slowfast_cli.torchaudio_import", {"import torchaudio"}),
         ("numpy", {"wav", "aac in mp4", "hdf5"}),
     ],
 )

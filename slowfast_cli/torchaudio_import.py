@@ -32,3 +32,4 @@ def _import_torchaudio() -> ModuleType:
 
 torchaudio = _import_torchaudio()
 functional = importlib.import_module("torchaudio.functional")
+models = importlib.import_module("torchaudio.models")

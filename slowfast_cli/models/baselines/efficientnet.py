@@ -1,0 +1,48 @@
+"""EfficientNet-B0 (Tan and Le 2019; HARES Table 2), as transformers builds it, for one channel.
+
+Shapes: B batch, T frames, F mel bands, D feature.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from slowfast_cli.models.architecture import Baseline
+from slowfast_cli.models.baselines.transformers_import import imported
+
+LENGTH = 1280  # of B0's feature
+
+
+class EfficientNet(nn.Module):
+    """The network without its classifier, initialised as by Tan and Le.
+
+    Args:
+        net: The description: all widths follow its `length`.
+    """
+
+    def __init__(self, net: Baseline) -> None:
+        super().__init__()
+        package = imported(net.kind)
+        settings = package.EfficientNetConfig(
+            num_channels=1,
+            width_coefficient=net.length / LENGTH,
+            depth_coefficient=1.0,
+            hidden_dim=net.length,
+            dropout_rate=0.2,
+        )
+        network = package.EfficientNetModel(settings)
+        self.embeddings, self.encoder = network.embeddings, network.encoder
+        for module in self.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                # Theirs is 0.99 in most, which in TensorFlow is the share that stays; here it is what is new.
+                module.momentum = 0.01
+                nn.init.ones_(module.weight)  # theirs are near 0: good for weights to be loaded, not for learning
+            if isinstance(module, nn.Conv2d):
+                # He fan-out, of a filter that sees its own channel only: of one channel.
+                fan_out = module.weight[0, 0].numel() * module.out_channels / module.groups
+                nn.init.normal_(module.weight, std=(2 / fan_out) ** 0.5)
+
+    def forward(self, x_B1TF: Tensor) -> Tensor:
+        """Shape: (B, 1, T, F) -> (B, D, T / 32, F / 32)."""
+        last_BDTF: Tensor = self.encoder(self.embeddings(x_B1TF)).last_hidden_state
+        return last_BDTF

@@ -6,7 +6,7 @@ Torch is imported for type checkers only, so that the command line starts withou
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import isfinite
 from pathlib import Path
@@ -159,31 +159,33 @@ class Corpus:
     Attributes:
         name: The data set, as in ``--dataset``.
         split: The part of it.
-        segments: Those whose media exist, in the order of the list.
+        segments: Those whose media exist, in the order of the list; a tuple, or columns that make each when asked.
         classes: Names by label set; a target is an index into them.
         missing: Listed, but not usable.
         subsets: Ids of segments that are also scored apart (``unseen``).
         tail: Indices of rare classes by label set, scored apart.
         scored: Indices of the classes that count, by label set, where not all do (AVA: 60 of 80).
         seen: Whether it is about pictures, so that a recording without sound is whole.
+        note: What its reader has to tell of what it found.
     """
 
     name: str
     split: str
-    segments: tuple[Segment, ...]
+    segments: Sequence[Segment]
     classes: Mapping[str, tuple[str, ...]]
-    missing: tuple[Failure, ...] = ()
+    missing: Sequence[Failure] = ()
     subsets: Mapping[str, frozenset[str]] = field(default_factory=dict)
     tail: Mapping[str, frozenset[int]] = field(default_factory=dict)
     scored: Mapping[str, frozenset[int]] = field(default_factory=dict)
     seen: bool = False
+    note: str = ""
 
     def __post_init__(self) -> None:
         for labels, names in self.classes.items():
             if len(set(names)) != len(names):
                 raise ValueError(f"{self.name}: label set {labels} names a class twice")
         seen: set[str] = set()
-        for segment in self.segments:
+        for segment in self.segments if isinstance(self.segments, tuple | list) else ():  # columns check themselves
             if segment.id in seen:
                 raise ValueError(f"{self.name}: segment {segment.id} is listed twice")
             seen.add(segment.id)

@@ -1,10 +1,10 @@
-"""Your own sounds: one folder a class."""
+"""Your own sounds: one folder a class, or without classes."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from slowfast_cli.data.sources import SPLIT_NAMES, Origin, held_out, media_below, subfolders
+from slowfast_cli.data.sources import SPLIT_NAMES, Origin, held_out, media_below, media_in, subfolders
 from slowfast_cli.types import Corpus, DataError, Recording, Segment
 
 ORIGIN = Origin(
@@ -12,7 +12,11 @@ ORIGIN = Origin(
     task="your own sounds or videos, one label a file",
     classes="one a folder",
     splits=("train", "val", "test"),
-    files=("<class>/<any sound or video>", "or {train,val,test}/<class>/<any sound or video>"),
+    files=(
+        "<class>/<any sound or video>",
+        "or {train,val,test}/<class>/<any sound or video>",
+        "or either without class folders, to learn without labels",
+    ),
     page="your own recordings",
     licence="yours",
 )
@@ -25,32 +29,39 @@ def read(root: Path, split: str) -> Corpus:
 
         root/<class>/**/<any media file>
         root/{train,val,test}/<class>/**/<any media file>    also training, valid, validation, dev, testing, eval
+        root/[{train,val,test}/]<any media file>             without class folders: no labels
 
     Classes are the folder names, sorted. Without folders of splits, a fifth of each class is kept for ``val``: the same
     files on every machine, chosen by a hash of their paths below ``root``. A ``val`` or ``test`` that is not there is
     the other one of the two. Folders without media are no classes.
+
+    Files that lie in no class folder, where no file does, have no targets, and the corpus no label set: what is learned
+    without labels can be learned from them. Beside class folders such files are left out.
 
     Args:
         root: The folder.
         split: ``train``, ``val`` or ``test``.
 
     Raises:
-        DataError: There is no such folder, or there are no class folders with media in it.
+        DataError: There is no such folder, or there are no media in it.
     """
     ORIGIN.split(split)
     if not root.is_dir():
         raise ORIGIN.absent(root)
     parts = {SPLIT_NAMES[part.name.lower()]: part for part in subfolders(root) if part.name.lower() in SPLIT_NAMES}
-    by_part = {name: _labelled(part) for name, part in parts.items()} if "train" in parts else {"": _labelled(root)}
+    places = parts if "train" in parts else {"": root}
+    by_part = {name: _labelled(part) for name, part in places.items()}
     classes = tuple(sorted({label for files in by_part.values() for label in files.values()}))
     if not classes:
-        raise DataError(f"{root}: no folder with sounds or videos in it: lay them out as {' '.join(ORIGIN.files)}")
+        by_part = {name: dict.fromkeys(media_in(part), "") for name, part in places.items()}
+    if not any(by_part.values()):
+        raise DataError(f"{root}: no sounds or videos in it: lay them out as {' '.join(ORIGIN.files)}")
     segments = []
     for path, label in _chosen(by_part, split, root).items():
         id = path.relative_to(root).as_posix()
-        recording = Recording(id=id, path=path)
-        segments.append(Segment(id=id, recording=recording, targets={"label": classes.index(label)}))
-    return Corpus(name="folder", split=split, segments=tuple(segments), classes={"label": classes})
+        targets = {"label": classes.index(label)} if classes else {}
+        segments.append(Segment(id=id, recording=Recording(id=id, path=path), targets=targets))
+    return Corpus(name="folder", split=split, segments=tuple(segments), classes={"label": classes} if classes else {})
 
 
 def _labelled(folder: Path) -> dict[Path, str]:

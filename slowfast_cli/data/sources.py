@@ -30,6 +30,7 @@ class Origin:
         files: What has to be on disk.
         page: Where to get it.
         licence: Of annotations and media.
+        note: What to know before its scores are compared with others'.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Origin:
     files: tuple[str, ...]
     page: str
     licence: str
+    note: str = ""
 
     def absent(self, root: Path) -> DataError:
         """The error of a data set that is not at ``root``."""
@@ -83,14 +85,31 @@ def rows(
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file, header, delimiter=delimiter, restkey="", restval="\0")
+            reader = csv.DictReader(
+                file, header, delimiter=delimiter, restkey="\0", restval="\0", skipinitialspace=True
+            )
             for row in reader:
-                if "" in row or "\0" in row.values():
+                if "\0" in row or "\0" in row.values():
                     wanted = len(reader.fieldnames or ())
                     raise DataError(f"{path}: row {reader.line_num}: it has not {wanted} columns: mend or remove it")
                 yield reader.line_num, {name.strip(): value.strip() for name, value in row.items()}
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path}: not a csv file in UTF-8 ({error}): save it as one") from error
+
+
+def lines(path: Path) -> Iterator[tuple[int, str]]:
+    """The lines of a text file that are not blank, each with its number, from 1, and without outer spaces.
+
+    Raises:
+        DataError: It is not UTF-8.
+    """
+    try:
+        with path.open(encoding="utf-8-sig") as file:
+            for number, line in enumerate(file, 1):
+                if line.strip():
+                    yield number, line.strip()
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: not a text file in UTF-8 ({error}): save it as one") from error
 
 
 def media_index(folders: Iterable[Path], suffixes: frozenset[str] = MEDIA_SUFFIXES) -> dict[str, Path]:
@@ -118,6 +137,13 @@ def media_index(folders: Iterable[Path], suffixes: frozenset[str] = MEDIA_SUFFIX
 
 def _sound(suffix: str) -> bool:
     return suffix.lower() in AUDIO_SUFFIXES
+
+
+def media_in(folder: Path) -> list[Path]:
+    """Media files directly in a folder, hidden ones left out, sorted."""
+    with os.scandir(folder) as entries:
+        names = [each.name for each in entries if not each.name.startswith(".") and each.is_file()]
+    return [folder / name for name in sorted(names) if os.path.splitext(name)[1].lower() in MEDIA_SUFFIXES]  # noqa: PTH122
 
 
 def media_below(folder: Path) -> Iterator[Path]:

@@ -181,6 +181,12 @@ class Shards:
         place = int(np.searchsorted(self._ids, wanted))
         return place if place < len(self._ids) and self._ids[place] == wanted else None
 
+    def held(self, ids: np.ndarray) -> np.ndarray:
+        """Which of many recordings are stored, by their ids as bytes: (N,) bool."""
+        places = np.minimum(np.searchsorted(self._ids, ids), len(self._ids) - 1)
+        found: np.ndarray = self._ids[places] == ids if len(self._ids) else np.zeros(len(ids), bool)
+        return found
+
     def _place(self, id: str) -> int:
         place = self._find(id)
         if place is None:

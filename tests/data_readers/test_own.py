@@ -60,13 +60,33 @@ def test_a_split_without_folder_is_another_one(tmp_path):
 
 
 def test_folders_without_sound(tmp_path):
-    touch(tmp_path / "loose.wav")
-    with pytest.raises(DataError, match="no folder with sounds"):
+    touch(tmp_path / "notes.txt", tmp_path / ".hidden.wav", tmp_path / "rain" / "notes.txt")
+    with pytest.raises(DataError, match="no sounds or videos in it"):
         folder.read(tmp_path, "train")
     with pytest.raises(DataError, match="does not exist"):
         folder.read(tmp_path / "gone", "train")
     with pytest.raises(DataError, match="no split 'dev'"):
         folder.read(tmp_path, "dev")
+
+
+def test_sounds_without_class_folders_have_no_labels(tmp_path):
+    for index in range(10):
+        touch(tmp_path / f"{index}.wav", tmp_path / f"._{index}.wav")
+    touch(tmp_path / "notes.txt", tmp_path / "empty" / "notes.txt")
+    train, val = folder.read(tmp_path, "train"), folder.read(tmp_path, "val")
+    assert train.classes == val.classes == {}
+    assert (len(train.segments), len(val.segments)) == (8, 2)
+    assert all(segment.targets == {} for segment in train.segments)
+    assert sorted(ids(train) + ids(val)) == [f"{index}.wav" for index in range(10)]
+    touch(tmp_path / "rain" / "a.wav")  # with a class folder, what is in none is left out, as ever
+    assert ids(folder.read(tmp_path, "train")) == ["rain/a.wav"]
+
+
+def test_folders_of_splits_without_class_folders(tmp_path):
+    touch(tmp_path / "train" / "a.wav", tmp_path / "train" / "b.mp4", tmp_path / "val" / "c.flac")
+    assert ids(folder.read(tmp_path, "train")) == ["train/a.wav", "train/b.mp4"]
+    assert ids(folder.read(tmp_path, "val")) == ["val/c.flac"]
+    assert folder.read(tmp_path, "val").classes == {}
 
 
 @pytest.mark.parametrize("delimiter", [",", "\t", ";"])

@@ -155,7 +155,7 @@ def labelled(corpus: Corpus) -> tuple[Segment, ...]:
     """
     if boxed(corpus):
         known = any(box.targets for segment in corpus.segments for box in segment.truth or segment.boxes)
-        return corpus.segments if known else ()
+        return tuple(corpus.segments) if known else ()
     return tuple(segment for segment in corpus.segments if segment.targets.keys() >= corpus.classes.keys())
 
 

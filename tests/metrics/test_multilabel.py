@@ -157,3 +157,40 @@ def test_a_class_that_is_never_right_has_no_ratio():
     assert [gain.name for gain in gains(ours, theirs, 50)] == ["class 0"]
     assert gains(ours, theirs, 50)[0].ratio == math.inf
     assert gains(ours, theirs, 1, by="ratio") == ()
+
+
+def test_right_in_every_label_set():
+    """A slow twin: one segment after the other, one label set after the other."""
+    rng = np.random.default_rng(2)
+    sizes = {"action": 3, "object": 5, "location": 2}
+    segments, guesses, right = [], [], 0
+    for row in range(200):
+        targets = {labels: int(rng.integers(size)) for labels, size in sizes.items()}
+        scores = {labels: rng.random(size).astype(np.float32) for labels, size in sizes.items()}
+        for labels, target in targets.items():
+            scores[labels][target] += 0.7 * rng.random()
+        recording = Recording(id=f"s{row}", path=Path("x.wav"))
+        segments.append(Segment(id=f"s{row}", recording=recording, targets=targets))
+        guesses.append(Prediction(id=f"s{row}", scores=scores))
+        right += all(int(scores[labels].argmax()) == target for labels, target in targets.items())
+    assert 20 < right < 180
+    classes = {labels: tuple(map(str, range(size))) for labels, size in sizes.items()}
+    corpus = Corpus(name="some", split="test", segments=tuple(segments), classes=classes)
+    got = score(guesses, corpus).values
+    assert got["all_top1"] == pytest.approx(100 * right / 200)
+    assert got["all_top1"] < min(got[f"{labels}_top1"] for labels in sizes)
+    some = replace(corpus, subsets={"first": frozenset(f"s{row}" for row in range(10)), "nobody": frozenset()})
+    ten = score(guesses[:10], replace(corpus, segments=corpus.segments[:10])).values
+    assert score(guesses, some).values["first_all_top1"] == pytest.approx(ten["all_top1"])
+    alone = corpus_of([segment.targets["action"] for segment in segments], 3)
+    assert "all_top1" not in score(predictions_of([each.scores["action"] for each in guesses]), alone).values
+
+
+def test_equal_scores_are_right_only_for_the_first_class_in_every_label_set():
+    segments = tuple(
+        Segment(id=f"s{row}", recording=Recording(id=f"s{row}", path=Path("x.wav")), targets={"a": row, "b": 0})
+        for row in range(2)
+    )
+    corpus = Corpus(name="some", split="test", segments=segments, classes={"a": ("x", "y"), "b": ("x", "y")})
+    flat = [Prediction(id=each.id, scores={"a": np.ones(2), "b": np.ones(2)}) for each in segments]
+    assert score(flat, corpus).values["all_top1"] == 50

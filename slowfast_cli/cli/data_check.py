@@ -25,6 +25,9 @@ def run(name: str, root: Path | None, *, min_seconds: float, jobs: int, limit: i
     corpora, skipped = assemble.everything(recipe)
     for reason in skipped:
         show.say(f"skipped: {reason}")
+    for corpus in corpora:
+        if corpus.note:
+            show.say(f"{corpus.split}: {corpus.note}")
     reports = [
         _checked(_limited(corpus, limit), recipe.frontend.rate, min_seconds, jobs, assemble.known(name).mixed)
         for corpus in corpora

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from slowfast_cli.models.architecture import Baseline
@@ -49,11 +50,27 @@ class Wav2Vec2(nn.Module):
             encoder_layer_drop=0.0,
             aux_num_out=None,
         )
-        self.width = width
+        self.width, self.length = width, net.length
+        self._initialise()
 
     def forward(self, samples_BN: Tensor) -> Tensor:
         """Shape: (B, N) -> (B, D, T), N at least 400."""
         return self.contextual(self.projected(self.normed(self.encoded(samples_BN)))).transpose(1, 2)
+
+    @torch.no_grad()
+    def _initialise(self) -> None:
+        """As Baevski et al. start; as torchaudio leaves it, the convolutions damp what they are given to nothing."""
+        for module in self.network.feature_extractor.modules():
+            if isinstance(module, nn.Conv1d):
+                nn.init.kaiming_normal_(module.weight)
+        transformer = self.network.encoder.transformer
+        for module in transformer.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.normal_(module.weight, std=0.02)
+                nn.init.zeros_(module.bias)
+        places = transformer.pos_conv_embed.conv
+        places.weight = torch.randn_like(places.weight) * (4 / (places.kernel_size[0] * self.length)) ** 0.5
+        nn.init.zeros_(places.bias)
 
     def encoded(self, samples_BN: Tensor) -> Tensor:
         """What the convolutions make of the samples.

@@ -1,0 +1,24 @@
+"""The loss of contrastive predictive coding, InfoNCE (van den Oord et al. 2018)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from slowfast_cli.tasks.choices import surprise, told
+from slowfast_cli.tasks.task import Outputs
+from slowfast_cli.types import Batch
+
+
+@dataclass(frozen=True)
+class Cpc:
+    """The part of a task."""
+
+    def losses(self, outputs: Outputs, batch: Batch) -> dict[str, Tensor]:
+        """``cpc``: InfoNCE, the mean over all steps, distances and both directions."""
+        return {"cpc": surprise(outputs["cpc_choices"])}
+
+    def scores(self, outputs: Outputs, batch: Batch) -> dict[str, Tensor]:
+        """``told``: the share of questions answered right (B, 1)."""
+        return {"told": told(outputs["cpc_choices"])}

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from slowfast_cli.tasks.choices import surprise, told
+from slowfast_cli.tasks.simclr import TOLD
 from slowfast_cli.tasks.task import Outputs
 from slowfast_cli.types import Batch
 
@@ -21,4 +22,4 @@ class Cpc:
 
     def scores(self, outputs: Outputs, batch: Batch) -> dict[str, Tensor]:
         """``told``: the share of questions answered right (B, 1)."""
-        return {"told": told(outputs["cpc_choices"])}
+        return {TOLD: told(outputs["cpc_choices"])}

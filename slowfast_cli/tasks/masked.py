@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from slowfast_cli.tasks.choices import surprise, told
+from slowfast_cli.tasks.simclr import TOLD
 from slowfast_cli.tasks.task import Outputs
 from slowfast_cli.types import Batch
 
@@ -30,4 +31,4 @@ class Masked:
 
     def scores(self, outputs: Outputs, batch: Batch) -> dict[str, Tensor]:
         """``told``: the share of masked steps that are told from the others (B, 1)."""
-        return {"told": told(outputs["masked_choices"])}
+        return {TOLD: told(outputs["masked_choices"])}

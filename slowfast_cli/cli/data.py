@@ -20,7 +20,7 @@ app = typer.Typer(help="List the data sets that can be read, and check those on 
 def ls(as_json: options.Json = False) -> None:
     """List the data sets: task, classes, splits, licence."""
     from slowfast_cli.cli import show
-    from slowfast_cli.stages.assemble import CORPORA
+    from slowfast_cli.stages.corpora import CORPORA
 
     if as_json:
         for each in CORPORA.values():

@@ -77,12 +77,13 @@ def read(root: Path, split: str) -> Corpus:
         DataError: A list is not there or does not hold together.
     """
     ORIGIN.split(split)
-    parts = {
-        part: first_file(root / place / f"{NAMES[part]}.csv" for place in LISTS) for part in PARTS.get(split, (split,))
-    }
-    lists = {part: path for part, path in parts.items() if path is not None}
-    if not lists:
+    parts = PARTS.get(split, (split,))
+    known = {part: first_file(root / place / f"{name}.csv" for place in LISTS) for part, name in NAMES.items()}
+    lists = {part: path for part, path in known.items() if path is not None and part in parts}
+    if not any(known.values()):
         raise ORIGIN.absent(root)
+    if not lists:
+        raise DataError(f"{root}: holds no {NAMES[parts[0]]}.csv, the list of {split}: get it from {ORIGIN.page}")
     note = f"{split} is {' and '.join(lists)}" if len(parts) > 1 else ""
     return gathered(split, tuple(lists.values()), listing(root, lists), root, note=note)
 

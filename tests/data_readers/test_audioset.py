@@ -216,3 +216,8 @@ def test_many_segments_are_columns(tmp_path):
     last = corpus.segments[-1]
     assert (last.id, last.targets) == (ids[count - 1001], {"label": ((count - 1001) % 527, (count - 1001) % 101)})
     assert corpus.missing[-1].path == tmp_path / "audios" / f"{ids[-1]}.wav"
+
+
+def test_one_list_is_not_there(root):
+    with pytest.raises(DataError, match=r"holds no unbalanced_train_segments\.csv, the list of unbalanced"):
+        audioset.read(root, "unbalanced")

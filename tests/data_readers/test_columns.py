@@ -1,6 +1,7 @@
 """Segments as columns: what a list of objects would say, and no more of it than was asked for."""
 
 import pickle
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -80,10 +81,13 @@ def test_columns_refuse_nonsense(more, reason):
 def test_some_runs():
     rng = np.random.default_rng(0)
     runs = [rng.integers(0, 9, size).tolist() for size in rng.integers(0, 4, 50)]
-    values, offsets = np.array(sum(runs, [])), np.concatenate([[0], np.cumsum([len(run) for run in runs])])
+    values, offsets = (
+        np.array([value for run in runs for value in run]),
+        np.concatenate([[0], np.cumsum([len(run) for run in runs])]),
+    )
     places = rng.permutation(50)[:20]
     found, ends = some_runs(values, offsets, places)
-    assert [found[a:b].tolist() for a, b in zip(ends[:-1], ends[1:], strict=True)] == [runs[place] for place in places]
+    assert [found[a:b].tolist() for a, b in pairwise(ends)] == [runs[place] for place in places]
     none, ends = some_runs(values, offsets, np.zeros(0, np.int64))
     assert (none.tolist(), ends.tolist()) == ([], [0])
 

@@ -1,12 +1,14 @@
-"""The log-mel front end: spectrogram, HTK mel filters, natural logarithm (ASF Sec. 4.2, AV Sec. 4).
+"""The log-mel front end: spectrogram, mel filters, logarithm (ASF Sec. 4.2, AV Sec. 4; and as others have it).
 
 Shapes: B batch, N samples, T frames (time), F mel bands, D samples under the window, K frequency bins.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
+from typing import Literal
 
 import numpy as np
 import torch
@@ -24,14 +26,19 @@ class FrontEnd:
         rate: Samples a second, Hz.
         window_ms: Length of the periodic Hann window.
         hop_ms: Time from one frame to the next.
-        mels: Number of HTK mel bands from 0 to half the rate.
+        mels: Number of mel bands.
         fft: Points of the Fourier transform; the window stands in its middle.
-        floor: Added to the mel bands before the logarithm, where full scale is 1.
+        floor: Added to the mel bands before the logarithm, where full scale is 1; of decibels, their least value.
         power: Exponent of the spectrum's magnitude: 1, or 2 for its power.
         area_norm: Whether each mel filter has the same area (Slaney) rather than the same height.
-        centred: Whether frames are centred on their time, with silence beyond both ends, or start at it.
+        centred: Whether frames are centred on their time, with `edges` beyond both ends, or start at it.
         mean: Subtracted from the logarithm.
         std: What it is divided by then.
+        fmin: Where the lowest mel band begins, Hz.
+        fmax: Where the highest ends, Hz; 0: at half the rate.
+        mel_scale: HTK's, or Slaney's, which is linear below 1 kHz.
+        edges: What is beyond both ends: silence, or the sound mirrored.
+        decibels: Ten times the decimal logarithm in place of the natural one.
     """
 
     rate: int = 16000
@@ -45,6 +52,11 @@ class FrontEnd:
     centred: bool = True
     mean: float = 0.0
     std: float = 1.0
+    fmin: float = 0.0
+    fmax: float = 0.0
+    mel_scale: Literal["htk", "slaney"] = "htk"
+    edges: Literal["silent", "mirrored"] = "silent"
+    decibels: bool = False
 
     def __post_init__(self) -> None:
         if self.hop < 1 or not 0 < self.window <= self.fft:
@@ -52,6 +64,13 @@ class FrontEnd:
                 f"front end: at {self.rate} Hz hop_ms {self.hop_ms} is {self.hop} samples, window_ms {self.window_ms} "
                 f"is {self.window}: a hop has at least 1, a window from 1 to fft ({self.fft})"
             )
+        if not 0 <= self.fmin < self.top <= self.rate / 2:
+            raise ValueError(
+                f"front end: mel bands from fmin {self.fmin:g} to fmax {self.fmax:g} Hz: right are bounds that rise, "
+                f"from 0 to at most half the rate, {self.rate / 2:g}"
+            )
+        if self.edges == "mirrored" and not self.centred:
+            raise ValueError("front end: edges mirrored, but frames are not centred, so nothing is beyond the start")
 
     @property
     def window(self) -> int:
@@ -63,15 +82,25 @@ class FrontEnd:
         """Hop in samples."""
         return round(self.hop_ms * self.rate / 1000)
 
+    @property
+    def top(self) -> float:
+        """Where the highest mel band ends, Hz."""
+        return self.fmax or self.rate / 2
+
     def frames(self, samples: int) -> int:
         """How many frames the log-mel of that many samples has, at least one; the first is on, or at, sample 0."""
         return 1 + max(0, samples if self.centred else samples - self.window) // self.hop
 
+    @property
+    def silence(self) -> float:
+        """What every band of a frame of silence is."""
+        return ((10 * math.log10(self.floor) if self.decibels else math.log(self.floor)) - self.mean) / self.std
+
     def settings(self) -> Settings:
         """The fields as plain values, for JSON; those that older files do not know, where they are not as there."""
         plain: Settings = asdict(self)
-        later = ("power", "area_norm", "centred", "mean", "std")
-        return {name: value for name, value in plain.items() if name not in later or value != getattr(FrontEnd, name)}
+        first = ("rate", "window_ms", "hop_ms", "mels", "fft", "floor")
+        return {name: value for name, value in plain.items() if name in first or value != getattr(FrontEnd, name)}
 
 
 def repeat_last(logmel_B1TF: Tensor, frames_B: Tensor) -> Tensor:
@@ -89,26 +118,51 @@ def repeat_last(logmel_B1TF: Tensor, frames_B: Tensor) -> Tensor:
 
 
 def mel_filters(front_end: FrontEnd) -> np.ndarray:
-    """Triangular HTK mel filters.
+    """Triangular mel filters.
 
     Computed in float64: float32 corners, as torchaudio has them, are off by 1e-5.
 
     Shape:
         (F, K), K = fft // 2 + 1
     """
-    top_mel = 2595 * np.log10(1 + front_end.rate / 2 / 700)
-    corners_hz = 700 * (10 ** (np.linspace(0, top_mel, front_end.mels + 2) / 2595) - 1)
+    low_mel, top_mel = (_mel(hz, front_end.mel_scale) for hz in (front_end.fmin, front_end.top))
+    corners_hz = _hz(np.linspace(low_mel, top_mel, front_end.mels + 2), front_end.mel_scale)
     bins_hz = np.linspace(0, front_end.rate / 2, front_end.fft // 2 + 1)
     low, centre, high = corners_hz[:-2, None], corners_hz[1:-1, None], corners_hz[2:, None]
     height = 2 / (high - low) if front_end.area_norm else 1
-    return height * np.maximum(0, np.minimum((bins_hz - low) / (centre - low), (high - bins_hz) / (high - centre)))
+    slopes = np.minimum((bins_hz - low) / (centre - low), (high - bins_hz) / (high - centre))
+    return np.asarray(height * np.maximum(0, slopes))
+
+
+# Slaney's scale: 3 mels in 200 Hz up to 1 kHz, then 27 to a factor of 6.4.
+BREAK_HZ, BREAK_MEL, LOG_STEP = 1000.0, 15.0, np.log(6.4) / 27
+
+
+def _mel(hz: float, scale: str) -> float:
+    if scale == "htk":
+        return float(2595 * np.log10(1 + hz / 700))
+    return hz * BREAK_MEL / BREAK_HZ if hz < BREAK_HZ else float(BREAK_MEL + np.log(hz / BREAK_HZ) / LOG_STEP)
+
+
+def _hz(mel_N: np.ndarray, scale: str) -> np.ndarray:
+    if scale == "htk":
+        return np.asarray(700 * (10 ** (mel_N / 2595) - 1))
+    above_N = BREAK_HZ * np.exp(LOG_STEP * (np.maximum(mel_N, BREAK_MEL) - BREAK_MEL))
+    return np.where(mel_N < BREAK_MEL, mel_N * BREAK_HZ / BREAK_MEL, above_N)
+
+
+def _mirrored(places: Tensor, samples: int) -> Tensor:
+    """The places inside a sound that are seen in mirrors at its first and its last sample."""
+    period = max(1, 2 * (samples - 1))
+    places = places % period
+    return torch.where(places < samples, places, period - places)
 
 
 class LogMel(nn.Module):
     """Samples to log-mel spectrograms, batched, on any device.
 
-    The same float32 result whatever the autocast: ``(ln(mel(|STFT| ** power) + floor) - mean) / std``, zeros beyond
-    both ends.
+    The same float32 result whatever the autocast: ``(ln(mel(|STFT| ** power) + floor) - mean) / std``, or of decibels
+    ``(10 log10(max(mel(|STFT| ** power), floor)) - mean) / std``.
     """
 
     window: Tensor
@@ -135,8 +189,13 @@ class LogMel(nn.Module):
         Shape:
             (B, N) -> (B, 1, front_end.frames(N), F)
         """
-        padded_BN = f.pad(samples_BN, (self._before, self.front_end.window - self._before))
-        return self._frames(padded_BN, self.front_end.frames(samples_BN.shape[1]))[:, None]
+        return self._frames(self._padded(samples_BN), self.front_end.frames(samples_BN.shape[1]))[:, None]
+
+    def _padded(self, samples_BN: Tensor) -> Tensor:
+        N, after = samples_BN.shape[1], self.front_end.window - self._before
+        if self.front_end.edges == "silent" or N == 0:
+            return f.pad(samples_BN, (self._before, after))
+        return samples_BN[:, _mirrored(torch.arange(-self._before, N + after, device=samples_BN.device), N)]
 
     @property
     def _before(self) -> int:
@@ -152,9 +211,10 @@ class LogMel(nn.Module):
             Consecutive rows (T, F), together exactly the `forward` of the whole recording.
         """
         window, hop = self.front_end.window, self.front_end.hop
-        held = torch.zeros(self._before, device=self.window.device)
+        mirrors = self.front_end.edges == "mirrored"
+        held = torch.zeros(0 if mirrors else self._before, device=self.window.device)
         total = done = 0
-        for block in blocks:
+        for block in self._between_mirrors(blocks) if mirrors else blocks:
             total += len(block)
             held = torch.cat([held, block.to(held)])
             # A frame needs its whole window, and its hop where that is longer; the last ones wait for the end.
@@ -162,9 +222,26 @@ class LogMel(nn.Module):
             if ready > 0:
                 yield self._frames(held[None], ready)[0]
                 held, done = held[ready * hop :], done + ready
-        rest = self.front_end.frames(total) - done
+        rest = self.front_end.frames(total - window if mirrors else total) - done
         if total and rest > 0:
             yield self._frames(f.pad(held, (0, window))[None], rest)[0]
+
+    def _between_mirrors(self, blocks: Iterable[Tensor]) -> Iterator[Tensor]:
+        """The blocks with the window's worth of samples that `_padded` puts around the whole recording."""
+        window, begun = self.front_end.window, False
+        last = torch.zeros(0, device=self.window.device)
+        for block in blocks:
+            last = torch.cat([last, block.to(last)])
+            if begun:
+                yield block
+            elif len(last) > window:
+                yield from (last[1 : self._before + 1].flip(0), last)
+                begun = True
+            last = last[-window - 1 :] if begun else last
+        if begun:
+            yield last[-1 - (window - self._before) : -1].flip(0)
+        elif len(last):
+            yield self._padded(last[None])[0]
 
     def _frames(self, samples_BN: Tensor, frames: int) -> Tensor:
         """The first ``frames`` frames (B, T, F), the first one's window starting at sample 0."""
@@ -188,5 +265,6 @@ class LogMel(nn.Module):
             spectrum_BTK[..., first:last] @ self.get_buffer(f"filters{number}_KF")
             for number, (first, last) in enumerate(self.bands)
         ]
-        log_BTF = torch.cat(mel_BTF, dim=-1).add_(self.front_end.floor).log_()
+        all_BTF, floor = torch.cat(mel_BTF, dim=-1), self.front_end.floor
+        log_BTF = all_BTF.clamp_(min=floor).log10_().mul_(10) if self.front_end.decibels else all_BTF.add_(floor).log_()
         return log_BTF.sub_(self.front_end.mean).div_(self.front_end.std)

@@ -66,6 +66,8 @@ def test_filters_equal_librosa(rate, mels, fft):
             FrontEnd(rate=8000, mels=16, fft=512),
             FrontEnd(rate=8000, hop_ms=40, mels=16, fft=512),
             FrontEnd(rate=8000, window_ms=3, hop_ms=1, mels=8, fft=64),
+            FrontEnd(rate=8000, window_ms=32, hop_ms=10, mels=8, fft=256, edges="mirrored", decibels=True),
+            FrontEnd(rate=8000, window_ms=3.1, hop_ms=4, mels=8, fft=64, edges="mirrored"),
         ]
     ),
 )
@@ -100,6 +102,72 @@ def test_autocast_changes_nothing():
         assert torch.equal(log_mel(samples), log_mel(samples))
         mixed = log_mel(samples)
     assert torch.equal(mixed, log_mel(samples))
+
+
+PANNS = {"mels": 64, "fft": 1024, "floor": 1e-10, "power": 2, "area_norm": True, "mel_scale": "slaney"}
+OTHERS = {
+    "panns": FrontEnd(**PANNS, rate=32000, window_ms=32, fmin=50, fmax=14000, edges="mirrored", decibels=True),
+    "panns-16k": FrontEnd(**PANNS | {"fft": 512}, window_ms=32, fmin=50, fmax=8000, edges="mirrored", decibels=True),
+    "byola": FrontEnd(mels=64, fft=1024, window_ms=64, power=2, fmin=60, fmax=7800, edges="mirrored"),
+    "slaney": FrontEnd(mels=40, fft=2048, window_ms=25, mel_scale="slaney", fmin=1200),
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+@pytest.mark.parametrize("length", [16000, 16001, 3000])
+def test_front_ends_of_others_equal_librosa(name, length):
+    import librosa
+
+    it = OTHERS[name]
+    samples = np.random.default_rng(length).standard_normal(length).astype(np.float32)
+    samples *= np.linspace(0, 1, length, dtype=np.float32) ** 4  # from silence to full scale
+    bands = librosa.feature.melspectrogram(
+        y=samples, sr=it.rate, n_fft=it.fft, hop_length=it.hop, win_length=it.window, power=it.power, n_mels=it.mels,
+        fmin=it.fmin, fmax=it.fmax or it.rate / 2, htk=it.mel_scale == "htk", norm="slaney" if it.area_norm else None,
+        pad_mode="reflect" if it.edges == "mirrored" else "constant",
+    )  # fmt: skip
+    want = librosa.power_to_db(bands, ref=1, amin=it.floor, top_db=None) if it.decibels else np.log(bands + it.floor)
+    found = LogMel(it)(torch.from_numpy(samples)[None])[0, 0].numpy().T
+    assert found.shape == want.shape
+    # Librosa has its Fourier transform in float32.
+    np.testing.assert_allclose(found, want, atol=2e-3 if it.decibels else 2e-4)
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_silence_is_what_silence_gives(name):
+    found = LogMel(OTHERS[name])(torch.zeros(1, 4000))
+    torch.testing.assert_close(found, torch.full_like(found, OTHERS[name].silence))
+
+
+@pytest.mark.parametrize("length", [1, 2, 5, 300, 511, 513])
+def test_what_is_shorter_than_a_window_is_mirrored_again_and_again(length):
+    it = OTHERS["panns-16k"]
+    samples = np.random.default_rng(length).standard_normal(length)
+    padded = np.pad(samples, 256, mode="reflect") if length > 1 else np.full(513, samples[0])
+    plain = FrontEnd(**{**it.settings(), "edges": "silent", "centred": False})
+    want = LogMel(plain)(torch.from_numpy(padded).float()[None])
+    found = LogMel(it)(torch.from_numpy(samples).float()[None])
+    torch.testing.assert_close(found, want[:, :, : it.frames(length)])
+
+
+def test_settings_tell_what_older_files_do_not_know_only_where_it_differs():
+    old = {"rate": 16000, "window_ms": 20, "hop_ms": 10, "mels": 128, "fft": 2048, "floor": 1e-6}
+    assert FrontEnd().settings() == old
+    assert FrontEnd(power=2).settings() == {**old, "power": 2}
+    for it in OTHERS.values():
+        assert FrontEnd(**it.settings()) == it
+    assert set(OTHERS["panns-16k"].settings()) - set(old) == {
+        "power", "area_norm", "fmin", "fmax", "mel_scale", "edges", "decibels"
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"fmin": -1}, {"fmin": 9000}, {"fmax": 8001}, {"fmin": 500, "fmax": 500}, {"edges": "mirrored", "centred": False}],
+)
+def test_bounds_that_are_none_are_refused(wrong):
+    with pytest.raises(ValueError, match=r"front end: (mel bands from fmin|edges mirrored)"):
+        FrontEnd(**wrong)
 
 
 @pytest.mark.parametrize("wrong", [{"hop_ms": 0.01}, {"window_ms": 500}, {"window_ms": 0.001}])

@@ -144,8 +144,8 @@ class Shards:
         self._ids, self._shard, self._rows = keys[order], shard[order], rows[order]
         self._first = (ends - rows)[order]
         self._seconds = np.array([length for each in stored for length in each.seconds], np.float64)[order]
-        done = set(ids)
         failed = {each.id: each for line in entries for each in line.failures}
+        done = set(ids) if failed else set()  # of millions it is as large as the index
         self.failures = tuple(each for id, each in failed.items() if key(id) not in done)
         self._open: OrderedDict[int, Any] = OrderedDict()
         self._process = os.getpid()

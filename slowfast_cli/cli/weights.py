@@ -96,7 +96,7 @@ def convert(
         Path,
         typer.Argument(
             metavar="IN.pyth",
-            help="A checkpoint of PySlowFast, Auditory Slow-Fast, AVSlowFast, PyTorchVideo or Caffe2 (.pkl).",
+            help="A checkpoint of PySlowFast, Auditory Slow-Fast, AVSlowFast, PyTorchVideo, Caffe2 or PANNs (CNN14).",
         ),
     ],
     dest: Annotated[Path, typer.Argument(metavar="OUT.safetensors", help="The weight file to write.")],

@@ -12,11 +12,14 @@ from torch import Tensor
 
 from slowfast_cli.data import labels
 from slowfast_cli.engine.checkpoint import make_folder, write_whole
-from slowfast_cli.models.spec import STAGES, Net, Stage
+from slowfast_cli.features.logmel import FrontEnd, mel_filters
+from slowfast_cli.models.architecture import Architecture, Baseline
+from slowfast_cli.models.baselines.zoo import BASELINES
+from slowfast_cli.models.spec import STAGES, Stage
 from slowfast_cli.models.zoo import VARIANTS
 from slowfast_cli.recipe.load import did_you_mean
-from slowfast_cli.types import UsageError, WeightsError
-from slowfast_cli.weights import convert_pyslowfast
+from slowfast_cli.types import Settings, UsageError, WeightsError
+from slowfast_cli.weights import convert_panns, convert_pyslowfast
 from slowfast_cli.weights.catalogue import CATALOGUE
 from slowfast_cli.weights.entry import Entry, network
 from slowfast_cli.weights.file import Card, Loaded, put, save
@@ -31,6 +34,7 @@ NAMES = {
     ("label", 80): "ava80",
     ("verb", 97): "epic100_verbs",
     ("noun", 300): "epic100_nouns",
+    ("label", 527): "audioset527",
 }
 # The recipe that goes with so many classes, of a network that only hears or sees, or does both.
 RECIPES = {
@@ -60,7 +64,7 @@ class Converted:
 
 
 def convert(source: Path, out: Path, *, variant: str | None = None, entry: Entry | None = None) -> Converted:
-    """Convert a checkpoint of the SlowFast family: PySlowFast, Auditory Slow-Fast, AVSlowFast, PyTorchVideo or Caffe2.
+    """Convert a checkpoint: of PySlowFast, Auditory Slow-Fast, AVSlowFast, PyTorchVideo or Caffe2, or CNN14 of PANNs.
 
     Args:
         source: A ``.pyth``, ``.pth`` or ``.pkl`` file.
@@ -75,14 +79,8 @@ def convert(source: Path, out: Path, *, variant: str | None = None, entry: Entry
     """
     said = _said(variant, entry)
     state, cfg = load_tensors(source)
-    if not convert_pyslowfast.recognises(state):
-        seen = ", ".join(list(state)[:3])
-        raise WeightsError(
-            f"{source}: not a checkpoint of the SlowFast family: its tensors are called {seen} ...; those are called "
-            "s1.pathway0_stem.conv.weight ..., blocks.0.... (PyTorchVideo) or conv1_w ... (Caffe2)"
-        )
     try:
-        found = convert_pyslowfast.convert(state, cfg, like=said.net, video=said.video)
+        found = _translated(state, cfg, said)
     except WeightsError as error:
         raise WeightsError(f"{source}: {error}") from error
     if found.front_end is None or found.clip_seconds is None:
@@ -124,26 +122,59 @@ def convert(source: Path, out: Path, *, variant: str | None = None, entry: Entry
     return Converted(path=out, card=card, told=told)
 
 
+def _translated(state: Mapping[str, Tensor], cfg: str | None, said: _Said) -> convert_pyslowfast.Converted:
+    if convert_panns.recognises(state):
+        found = convert_panns.convert(state, known=said.front_end)
+        _check_filters(found.front_end, convert_panns.filters(state))
+        return found
+    if convert_pyslowfast.recognises(state):
+        like = None if isinstance(said.net, Baseline) else said.net
+        return convert_pyslowfast.convert(state, cfg, like=like, video=said.video)
+    seen = ", ".join(list(state)[:3])
+    raise WeightsError(
+        f"not a checkpoint of the SlowFast family: its tensors are called {seen} ...; those are called "
+        "s1.pathway0_stem.conv.weight ..., blocks.0.... (PyTorchVideo) or conv1_w ... (Caffe2), and CNN14's of PANNs "
+        "bn0.weight ..."
+    )
+
+
+def _check_filters(settings: Settings | None, filters_KF: Tensor | None) -> None:
+    """The mel filters that a checkpoint holds are those of the front end it is taken to have."""
+    if settings is None or filters_KF is None:
+        return
+    front_end = FrontEnd(**settings)  # type: ignore[arg-type]
+    ours_KF = mel_filters(front_end).T
+    if filters_KF.shape != ours_KF.shape or abs(filters_KF.numpy() - ours_KF).max() > 1e-4 * ours_KF.max():
+        raise WeightsError(
+            f"its mel filters are not those of {front_end.rate} Hz from {front_end.fmin:g} to {front_end.top:g} Hz, "
+            "which PANNs has with its Fourier transform; right are the filters of its published front ends"
+        )
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Said:
     """What a checkpoint is said to be."""
 
     name: str = ""
-    net: Net | None = None
+    net: Architecture | None = None
     heads: Mapping[str, int] | None = None
+    front_end: Settings | None = None
     video: Mapping[str, Any] | None = None
 
 
 def _said(variant: str | None, entry: Entry | None) -> _Said:
     entry = entry or CATALOGUE.get(variant or "")
     if entry:
-        return _Said(name=entry.name, net=network(entry), heads=entry.heads, video=entry.video)
+        front_end = entry.frontend or None
+        return _Said(name=entry.name, net=network(entry), heads=entry.heads, front_end=front_end, video=entry.video)
     if variant is None:
         return _Said()
+    if variant in BASELINES:
+        return _Said(name=variant, net=BASELINES[variant])
     if variant not in VARIANTS:
         raise UsageError(
-            f"--variant {variant}: no such network{did_you_mean(variant, [*VARIANTS, *CATALOGUE])}; `slowfast recipes "
-            "variants` lists them, and names of `slowfast weights ls` will do as well"
+            f"--variant {variant}: no such network{did_you_mean(variant, [*VARIANTS, *BASELINES, *CATALOGUE])}; "
+            "`slowfast recipes variants` lists them, and names of `slowfast weights ls` will do as well"
         )
     net = VARIANTS[variant]
     # A name like slowfast-8x8-r50 says how many frames Slow looks at, and how far apart: alpha times those of Fast.
@@ -155,9 +186,13 @@ def _said(variant: str | None, entry: Entry | None) -> _Said:
     return _Said(name=variant, net=net, video=video)
 
 
-def _other(net: Net, said: _Said) -> str:
+def _other(net: Architecture, said: _Said) -> str:
     """The first thing in which a network is not what it is said to be; empty where it is."""
-    if said.net is None or replace(net, window=said.net.window) == said.net:
+    if said.net is None or net == said.net:
+        return ""
+    if isinstance(net, Baseline) or isinstance(said.net, Baseline):
+        return f"it is {net}"
+    if replace(net, window=said.net.window) == said.net:
         return ""
     ours, theirs = asdict(net), asdict(said.net)
     for path, fields in ours["pathways"].items():
@@ -171,6 +206,8 @@ def _other(net: Net, said: _Said) -> str:
 
 
 def _recipe(found: convert_pyslowfast.Converted) -> str:
+    if isinstance(found.net, Baseline):
+        return ""
     if "verb" in found.heads:
         return "epic"
     hears = {"frames", "logmel"} <= found.net.signals

@@ -10,11 +10,11 @@ from difflib import get_close_matches
 from types import MappingProxyType
 
 from slowfast_cli.types import WeightsError
-from slowfast_cli.weights import official_sound, official_video
+from slowfast_cli.weights import official_panns, official_sound, official_video
 from slowfast_cli.weights.entry import Entry
 
 CATALOGUE: Mapping[str, Entry] = MappingProxyType(
-    {entry.name: entry for entry in (*official_sound.ENTRIES, *official_video.ENTRIES)}
+    {entry.name: entry for entry in (*official_sound.ENTRIES, *official_panns.ENTRIES, *official_video.ENTRIES)}
 )
 
 

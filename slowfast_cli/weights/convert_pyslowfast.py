@@ -14,6 +14,7 @@ from typing import Any
 
 from torch import Tensor
 
+from slowfast_cli.models.architecture import Architecture
 from slowfast_cli.models.spec import STAGES, Lateral, Net, Pathway
 from slowfast_cli.types import Seconds, Settings, WeightsError
 from slowfast_cli.weights.foreign_names import detects, ours, pyslowfast
@@ -39,7 +40,7 @@ class Converted:
         notes: What was taken for granted.
     """
 
-    net: Net
+    net: Architecture
     heads: Mapping[str, int]
     state: Mapping[str, Tensor]
     front_end: Settings | None

@@ -34,10 +34,14 @@ class Target:
     Attributes:
         url: Where it comes from.
         path: The finished file.
+        md5: Of the right file, where that is known.
+        sha256: Likewise.
     """
 
     url: str
     path: Path
+    md5: str = ""
+    sha256: str = ""
 
     @property
     def part(self) -> Path:
@@ -81,7 +85,7 @@ def target(source: Entry | str, cache: Path | None = None) -> Target:
     """
     folder = cache or default_cache()
     if isinstance(source, Entry):
-        return Target(url=source.url, path=folder / source.file)
+        return Target(url=source.url, path=folder / source.file, md5=source.md5, sha256=source.sha256)
     parts = urlsplit(source)
     # Without its query, so that ?dl=1 is no part of the name; with a digest, since many addresses end in model.pth.
     name = re.sub(r"[^\w.=-]", "_", unquote(parts.path.rsplit("/", 1)[-1]))
@@ -123,7 +127,8 @@ def download(
         with _alone(goal):
             if not goal.path.is_file():
                 _fetch(goal, progress or (lambda here, total: None))
-                goal.digest.write_text(f"{_sha256(goal.part)}  {goal.path.name}\n", encoding="utf-8")
+                _refuse_other(goal)
+                goal.digest.write_text(f"{_digest(goal.part)}  {goal.path.name}\n", encoding="utf-8")
                 goal.part.replace(goal.path)
                 goal.tag.unlink(missing_ok=True)
     except (URLError, TimeoutError, ConnectionError, HTTPException, SSLError) as error:
@@ -158,7 +163,7 @@ def _checked(goal: Target) -> Path:
     """The finished file, unless it differs from what was downloaded."""
     if goal.digest.is_file():
         recorded = goal.digest.read_text(encoding="utf-8").split()[:1]
-        if recorded != [_sha256(goal.path)]:
+        if recorded != [_digest(goal.path)]:
             raise WeightsError(
                 f"{goal.path}: does not match the SHA-256 recorded when it was downloaded; delete it and its .sha256 "
                 "file, then run the same command again"
@@ -166,8 +171,20 @@ def _checked(goal: Target) -> Path:
     return goal.path
 
 
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
+def _refuse_other(goal: Target) -> None:
+    """A file that came whole, but is not the one that was published."""
+    for kind, right in (("md5", goal.md5), ("sha256", goal.sha256)):
+        found = _digest(goal.part, kind) if right else right
+        if found != right:
+            _forget(goal)
+            raise WeightsError(
+                f"{goal.url}: another file than was published, its {kind} is {found}, not {right}; try again, and if "
+                f"it stays so, {goal.by_hand} if you trust it"
+            )
+
+
+def _digest(path: Path, kind: str = "sha256") -> str:
+    digest = hashlib.new(kind, usedforsecurity=False)
     with path.open("rb") as file:
         while block := file.read(1 << 20):
             digest.update(block)

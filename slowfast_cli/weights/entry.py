@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from slowfast_cli.models.spec import Net
+from slowfast_cli.models.architecture import Architecture
+from slowfast_cli.models.baselines.zoo import BASELINES
 from slowfast_cli.models.zoo import VARIANTS
 from slowfast_cli.types import Settings
 
@@ -20,6 +21,8 @@ class Entry:
         title: What it is, for people.
         url: Direct download.
         file: Name of the file in the cache.
+        md5: Of its bytes, where that is published; a download that differs is refused.
+        sha256: Likewise.
         dataset: What it was trained on.
         variant: Its network in the zoo.
         regions: How it reads boxes, where not as its network in the zoo.
@@ -46,6 +49,8 @@ class Entry:
     title: str
     url: str
     file: str
+    md5: str = ""
+    sha256: str = ""
     dataset: str
     variant: str
     regions: Literal["", "aligned", "unaligned"] = ""
@@ -67,8 +72,10 @@ class Entry:
     source: str
 
 
-def network(entry: Entry) -> Net:
+def network(entry: Entry) -> Architecture:
     """The network of an entry: that of the zoo, but for what its authors did otherwise."""
+    if entry.variant in BASELINES:
+        return BASELINES[entry.variant]
     net = VARIANTS[entry.variant]
     if entry.regions:
         net = replace(net, regions=entry.regions)

@@ -20,10 +20,14 @@ from slowfast_cli.weights import array_pickles, array_trees
 # Where public checkpoints keep their tensors; the last is Caffe2's.
 STATE_KEYS = ("model_state", "model_state_dict", "state_dict", "model", "blobs")
 
-# Epoch counters and scores saved as NumPy scalars are in many checkpoints of before torch 2.6, and harmless.
+# Epoch counters and scores saved as NumPy scalars are in many checkpoints of before torch 2.6, and arrays of indices
+# beside the tensors of PANNs; both harmless: an array of objects is none of these types, and is refused.
 _SCALAR: Any = np.float64(0).__reduce__()[0]  # its module is called differently in numpy 1 and 2
+_ARRAY: Any = np.zeros(0).__reduce__()[0]
 _PLAIN: list[Any] = [
     *((_SCALAR, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")),
+    *((_ARRAY, f"numpy.{core}.multiarray._reconstruct") for core in ("core", "_core")),
+    np.ndarray,
     np.dtype,
     *(type(np.dtype(kind)) for kind in ("f4", "f8", "i4", "i8", "?")),
 ]

@@ -16,15 +16,16 @@ from slowfast_cli.weights.catalogue import CATALOGUE, find
 from slowfast_cli.weights.entry import describe, network
 
 SOUND = ["asf-vggsound", "asf-slow-vggsound", "asf-fast-vggsound", "asf-epic", "asf-slow-epic", "asf-fast-epic"]
-VIDEO = [name for name in CATALOGUE if name not in SOUND]
+PANNS = ["panns-cnn14", "panns-cnn14-16k"]
+VIDEO = [name for name in CATALOGUE if name not in SOUND + PANNS]
 FILES = "https://dl.fbaipublicfiles.com/"
 
 
 def test_all_are_there():
-    assert list(CATALOGUE)[:6] == SOUND
+    assert list(CATALOGUE)[:8] == SOUND + PANNS
     assert len(VIDEO) == 24
     for field in ("name", "url", "file"):
-        assert len({getattr(entry, field) for entry in CATALOGUE.values()}) == 30
+        assert len({getattr(entry, field) for entry in CATALOGUE.values()}) == 32
     two = {name.rpartition("-")[0] for name in VIDEO if name.endswith("-hub")}
     assert two == {name.rpartition("-")[0] for name in VIDEO if name.endswith("-caffe2")}
     assert two == {
@@ -55,6 +56,20 @@ def test_facts_of_sound_hold_together(name):
     else:
         assert dict(entry.heads) == {"verb": 97, "noun": 300}
         assert entry.views == 10
+
+
+@pytest.mark.parametrize("name", PANNS)
+def test_facts_of_panns_hold_together(name):
+    entry = find(name)
+    assert entry.url == f"https://zenodo.org/record/3987831/files/{entry.file.replace('=', '%3D')}?download=1"
+    assert f"mAP={entry.published['map']}.pth" in entry.file
+    assert (entry.licence, entry.paper, entry.sigmoid) == ("CC BY 4.0", "arXiv:1912.10211", True)
+    front = FrontEnd(**entry.frontend)
+    assert front.frames(round(entry.clip_seconds * front.rate)) == entry.frames
+    assert front.rate == (16000 if "16k" in name else 32000)
+    assert front.mels == network(entry).bands
+    assert entry.heads["label"] == len(labels.names("audioset527"))
+    assert [len(entry.md5), len(entry.sha256)] in ([32, 0], [0, 64])
 
 
 @pytest.mark.parametrize("name", VIDEO)
@@ -90,7 +105,9 @@ def test_sizes_are_those_of_the_networks():
     for entry in CATALOGUE.values():
         net = network(entry)
         with torch.device("meta"):
-            model = Recogniser(replace(net, pathways=dict(net.pathways)), dict(entry.heads))
+            model = Recogniser(
+                replace(net, **({"pathways": dict(net.pathways)} if entry.video else {})), dict(entry.heads)
+            )
         assert count.parameters(model) / 1e6 == pytest.approx(entry.params_m, abs=0.02), entry.name
         if entry.gflops is not None and "r101" not in entry.name:
             found = count.gflops(model, {"frames": torch.zeros(1, 3, entry.frames, 256, 256, device="meta")})

@@ -5,6 +5,7 @@ import json
 import re
 import socket
 import threading
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
@@ -280,3 +281,13 @@ def test_where_the_cache_is(monkeypatch, tmp_path):
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", str(tmp_path))
     assert default_cache() == tmp_path / ".cache" / "slowfast"
+
+
+@pytest.mark.parametrize("kind", ["md5", "sha256"])
+def test_another_file_than_was_published_is_refused(server, tmp_path, kind):
+    right = hashlib.new(kind, BODY).hexdigest()
+    entry = replace(find("asf-epic"), url=f"{server.url}/good.pyth", file="x.pyth")
+    with pytest.raises(WeightsError, match=f"another file than was published, its {kind} is {right}, not 123abc"):
+        download(replace(entry, **{kind: "123abc"}), tmp_path)
+    assert not leftovers(tmp_path)
+    assert download(replace(entry, **{kind: right}), tmp_path).read_bytes() == BODY

@@ -72,6 +72,21 @@ def test_numpy_scalars_are_no_danger(save, zipped):
 
 
 @FORMATS
+def test_arrays_beside_the_tensors_are_no_danger(save, zipped):
+    sampler = {"indexes_per_class": [np.arange(5), np.array([7])], "queue": [3, 1], "weights": np.ones(3, np.float32)}
+    check(load_tensors(save({"iteration": 600000, "model": STATE, "sampler": sampler}, zipped=zipped))[0])
+
+
+@FORMATS
+def test_arrays_of_objects_are_refused(save, zipped, tmp_path):
+    objects = np.array([Trap(tmp_path / "trap")], dtype=object)
+    for content in (objects, np.array([None], dtype=object)):
+        with pytest.raises(WeightsError, match=r"would run code when loaded|no PyTorch checkpoint"):
+            load_tensors(save({"model": STATE, "sampler": content}, zipped=zipped))
+    assert not (tmp_path / "trap").exists()
+
+
+@FORMATS
 def test_nothing_is_run(save, zipped, tmp_path):
     path = save({"model_state": STATE, "extra": Trap(tmp_path / "trap")}, zipped=zipped)
     with pytest.raises(WeightsError, match=r"would run code when loaded \(posix\.mkdir\)"):

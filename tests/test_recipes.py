@@ -29,6 +29,9 @@ NOT_REPRODUCED = {
     ("hmdb51", "SlowFast 4x16 (ROT), split 1"): (
         "params_m", 32.27, "printed 33.0: with the head of Kinetics-400, and without batch norms",
     ),
+    ("hares", "PANNs-CNN14 (SimCLR)"): (
+        "params_m", 79.67, "printed 71: of its own 80.75 the classifier is 1.08",
+    ),
 }  # fmt: skip
 
 
@@ -41,14 +44,14 @@ def test_the_recipes_are_there():
 @pytest.mark.parametrize("name", NAMES)
 def test_a_recipe_assembles(name):
     recipe = load(name)
-    assert assemble.net(recipe).pathways
+    assert assemble.net(recipe).features()
     assert assemble.known(recipe.data.corpus).heads or recipe.data.corpus in {"folder", "csv"}
     rate = plan.learning_rate(recipe, 1000)
     last, top = plan.steps(recipe, 1000) - 1, max(map(rate, range(0, plan.steps(recipe, 1000), 97)))
     assert rate(last) < top == pytest.approx(1, abs=0.05)
     text = bundled()[name].read_text()
     assert text.startswith("# ")
-    assert "slowfast train" in text
+    assert "slowfast evaluate recipes/hares.yaml" in text if recipe.probe else "slowfast train" in text
 
 
 @pytest.mark.parametrize(("name", "table", "row"), ROWS)
@@ -61,6 +64,8 @@ def test_a_row_assembles_and_has_the_published_size(name, table, row):
         assert int(ours["params_m"] * 100) / 100 == found.published.get("params_m", int(ours["params_m"] * 100) / 100)
     for key in ours.keys() & found.published.keys():
         close = ours[key] == pytest.approx(found.published[key], rel=0.01)
+        if name == "hares" and found.published[key] > 20:  # whole millions, rounded or cut off
+            close = close or found.published[key] in (int(ours[key]), round(ours[key]))
         if (name, row) in NOT_REPRODUCED and NOT_REPRODUCED[name, row][0] == key:
             assert not close, "it is reproduced now: take it off the list"
             assert ours[key] == pytest.approx(NOT_REPRODUCED[name, row][1], rel=0.001)

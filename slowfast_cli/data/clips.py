@@ -18,7 +18,7 @@ class Key(NamedTuple):
     Attributes:
         epoch: Decides a random crop.
         segment: Its place in the list.
-        view: Of the test views; -1 crops at random.
+        view: Of the test views; -1 crops at random, -2 is another random crop of the same epoch.
     """
 
     epoch: int
@@ -47,6 +47,9 @@ class Reader(Protocol):
     def read(self, segment: Segment, key: Key) -> Piece:
         """The clip that a key names."""
 
+    def count(self, segment: Segment) -> int:
+        """Test clips of a segment."""
+
 
 class Clips(Dataset[Clip]):
     """The clips of a corpus, by `Key`.
@@ -54,20 +57,20 @@ class Clips(Dataset[Clip]):
     Args:
         segments: In the order that keys count.
         reader: Of their signals.
-        views: Test clips of a segment.
         sizes: Number of classes by label set, for those of which several may hold at once.
     """
 
-    def __init__(
-        self, segments: Sequence[Segment], reader: Reader, *, views: int, sizes: Mapping[str, int] | None = None
-    ) -> None:
+    def __init__(self, segments: Sequence[Segment], reader: Reader, *, sizes: Mapping[str, int] | None = None) -> None:
         self.segments = segments
-        self.views = views
         self.reader = reader
         self.sizes = dict(sizes or {})
 
     def __len__(self) -> int:
         return len(self.segments)
+
+    def counts(self) -> list[int]:
+        """Test clips of each segment."""
+        return [self.reader.count(segment) for segment in self.segments]
 
     def __getitem__(self, key: Key) -> Clip:
         segment = self.segments[key.segment]

@@ -35,7 +35,7 @@ class Share:
 
 
 def training_keys(
-    clips: int, *, batch: int, parts: int, epochs: int, first_step: int, seed: int, share: Share
+    clips: int, *, batch: int, parts: int, epochs: int, first_step: int, seed: int, share: Share, crops: int = 1
 ) -> Iterator[list[Key]]:
     """Batches of a whole training run, shuffled anew each epoch; what does not fill a last batch is left out.
 
@@ -47,6 +47,7 @@ def training_keys(
         first_step: Where a resumed run goes on.
         seed: Of the order.
         share: The part of each batch that is this process's.
+        crops: Random clips of each segment in a batch.
     """
     steps = clips // batch
     size = batch // parts // share.world
@@ -56,12 +57,19 @@ def training_keys(
             order = np.random.default_rng((seed, epoch)).permutation(clips)
         whole = order[number * batch : (number + 1) * batch]
         mine = whole.reshape(parts, share.world, size)[:, share.rank]
-        yield from ([Key(epoch, int(index), -1) for index in part] for part in mine)
+        yield from ([Key(epoch, int(index), -1 - crop) for crop in range(crops) for index in part] for part in mine)
 
 
-def test_keys(clips: int, views: int, *, batch: int, share: Share) -> list[list[Key]]:
-    """Batches that hold every view of every segment once, over all processes."""
-    mine = [Key(0, index, view) for index in range(share.rank, clips, share.world) for view in range(views)]
+def test_keys(counts: Sequence[int], *, batch: int, share: Share) -> list[list[Key]]:
+    """Batches that hold every view of every segment once, over all processes.
+
+    Args:
+        counts: Views of each segment.
+        batch: Clips in a batch.
+        share: This process's.
+    """
+    own = range(share.rank, len(counts), share.world)
+    mine = [Key(0, index, view) for index in own for view in range(counts[index])]
     return [mine[first : first + batch] for first in range(0, len(mine), batch)]
 
 

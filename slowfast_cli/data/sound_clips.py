@@ -12,11 +12,11 @@ from typing import Protocol
 import numpy as np
 
 from slowfast_cli.data.clips import Key, Piece
-from slowfast_cli.data.views import Cut, clip_samples, cut, spread
+from slowfast_cli.data.views import Cut, clip_samples, covering, cut, spread
 from slowfast_cli.features.logmel import FrontEnd
 from slowfast_cli.media import audio
 from slowfast_cli.media.shards import Shards
-from slowfast_cli.types import Recording, Seconds, Segment
+from slowfast_cli.types import DataError, Recording, Seconds, Segment
 
 
 class Store(Protocol):
@@ -29,8 +29,8 @@ class Store(Protocol):
     def samples(self, recording: Recording) -> int:
         """Length of a recording in samples at the front end's rate."""
 
-    def signals(self, recording: Recording, where: Cut, clip: int) -> dict[str, np.ndarray]:
-        """The signal of a cut; ``clip`` is the samples of a whole clip."""
+    def signals(self, recording: Recording, where: Cut, clip: int, *, silence: bool) -> dict[str, np.ndarray]:
+        """The signal of a cut; ``clip`` is the samples of a whole clip, filled up by silence or the last frame."""
 
 
 @dataclass(frozen=True)
@@ -49,13 +49,16 @@ class StoredRows:
         """Length of a recording in samples, from the shard's index."""
         return round(self.shards.seconds(recording.id) * self.front_end.rate)
 
-    def signals(self, recording: Recording, where: Cut, clip: int) -> dict[str, np.ndarray]:
-        """``logmel`` (1, T, F), the last row repeated up to a whole clip."""
+    def signals(self, recording: Recording, where: Cut, clip: int, *, silence: bool) -> dict[str, np.ndarray]:
+        """``logmel`` (1, T, F), the last row or that of silence repeated up to a whole clip."""
         first = round(where.first / self.front_end.hop)
         last = min(first + self.front_end.frames(where.count), self.shards.rows(recording.id))
         first = min(first, last - 1)
         rows_TF = self.shards.read(recording.id, first, last - first)
         missing = self.front_end.frames(clip - 1) - len(rows_TF)
+        if silence:
+            quiet = np.full((missing, self.front_end.mels), self.front_end.silence, rows_TF.dtype)
+            return {"logmel": np.concatenate([rows_TF, quiet])[None]}
         return {"logmel": np.pad(rows_TF, ((0, missing), (0, 0)), mode="edge")[None]}
 
 
@@ -69,12 +72,12 @@ class DecodedSamples:
         """Length of a recording in samples, from its header."""
         return round(_seconds(recording) * self.front_end.rate)
 
-    def signals(self, recording: Recording, where: Cut, clip: int) -> dict[str, np.ndarray]:
-        """``samples`` (N,), zeros up to a whole clip, and ``true_frames`` (), how many frames are true."""
+    def signals(self, recording: Recording, where: Cut, clip: int, *, silence: bool) -> dict[str, np.ndarray]:
+        """``samples`` (N,), zeros up to a whole clip, and ``true_frames`` (), how many frames stay."""
         found_N = audio.read(recording, rate=self.front_end.rate, first=where.first, count=where.count)
         return {
             "samples": np.pad(found_N, (0, clip - 1 - len(found_N))),
-            "true_frames": np.array(self.front_end.frames(len(found_N)), np.int64),
+            "true_frames": np.array(self.front_end.frames(clip - 1 if silence else len(found_N)), np.int64),
         }
 
 
@@ -90,29 +93,46 @@ class SoundReader:
     Attributes:
         store: Where the signals are.
         seconds: Length of a clip.
-        views: Test clips of a segment.
+        views: Test clips of a segment; None: as many as cover it.
         seed: Of the random crops.
+        silence: Whether a clip that is too short is filled up by silence, rather than by its last frame.
     """
 
     store: Store
     seconds: Seconds
-    views: int
+    views: int | None
     seed: int = 0
+    silence: bool = False
 
     def read(self, segment: Segment, key: Key) -> Piece:
         """The clip that a key names."""
         rate = self.store.front_end.rate
         clip = clip_samples(self.seconds, rate)
+        first, size = self._extent(segment)
+        where = cut(first, size, clip, self._start(key, size, clip))
+        signals = self.store.signals(segment.recording, where, clip, silence=self.silence)
+        return Piece(signals=signals, start=where.first / rate, stop=(where.first + where.count) / rate)
+
+    def count(self, segment: Segment) -> int:
+        """Test clips of a segment; where it cannot be read one, whose reading will tell."""
+        if self.views is not None:
+            return self.views
+        try:
+            return len(covering(self._extent(segment)[1], clip_samples(self.seconds, self.store.front_end.rate)))
+        except DataError:
+            return 1
+
+    def _extent(self, segment: Segment) -> tuple[int, int]:
+        """The first sample of a segment, and how many it has."""
+        rate = self.store.front_end.rate
         first = round(segment.start * rate)
         end = max(self.store.samples(segment.recording), first + 1)
         if segment.stop is not None:  # it may lie past the end of the recording
             end = min(end, round(segment.stop * rate))
-        where = cut(first, end - first, clip, self._start(key, end - first, clip))
-        signals = self.store.signals(segment.recording, where, clip)
-        return Piece(signals=signals, start=where.first / rate, stop=(where.first + where.count) / rate)
+        return first, end - first
 
     def _start(self, key: Key, size: int, clip: int) -> float:
         if key.view >= 0:
-            return spread(size, clip, self.views)[key.view]
-        draw = np.random.default_rng((self.seed, key.epoch, key.segment))
+            return (covering(size, clip) if self.views is None else spread(size, clip, self.views))[key.view]
+        draw = np.random.default_rng((self.seed, key.epoch, key.segment, *([-key.view] if key.view < -1 else [])))
         return float(draw.uniform(0, max(size - clip, 0)))

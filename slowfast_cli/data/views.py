@@ -42,6 +42,16 @@ def spread(size: int, clip: int, views: int) -> list[float]:
     return [float(start) for start in np.linspace(0, max(size - clip, 0), views)]
 
 
+def covering(size: int, clip: int) -> list[float]:
+    """Starts of clips that follow each other to the end, but for a rest of less than a tenth of a clip (HARES App. A).
+
+    >>> covering(480000, 160000), covering(500000, 160000), covering(490000, 160000), covering(100, 160000)
+    ([0.0, 160000.0, 320000.0], [0.0, 160000.0, 320000.0, 480000.0], [0.0, 160000.0, 320000.0], [0.0])
+    """
+    starts = range(0, max(size, 1), clip)
+    return [float(start) for start in starts if start == 0 or size - start >= clip / 10]
+
+
 def cut(first: int, size: int, clip: int, start: float) -> Cut:
     """The samples of a clip that starts at ``start`` in a segment: one fewer than the clip's size, as in the reference.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import time
 from collections.abc import Callable, Iterator
@@ -11,12 +10,10 @@ from math import inf, isfinite
 
 import torch
 from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
 
 from slowfast_cli.engine.distributed import mean
+from slowfast_cli.engine.gradients import Contrast, Loss, contrasted, summed
 from slowfast_cli.types import Batch, Failure, Seconds, SlowFastError
-
-Loss = Callable[[nn.Module, Batch], dict[str, Tensor]]
 
 
 class LossNotFiniteError(SlowFastError):
@@ -65,6 +62,7 @@ class How:
         dtype: Of the forward pass; parameters stay float32.
         seed: All randomness of a step follows from it and the step's number, so that a resumed run repeats it.
         rank: Of this process: its dropout differs from the others'.
+        contrast: In place of the loss, where the clips of all parts of a batch are compared with each other.
     """
 
     parts: int = 1
@@ -72,6 +70,7 @@ class How:
     dtype: torch.dtype = torch.float32
     seed: int = 0
     rank: int = 0
+    contrast: Contrast | None = None
 
 
 def fit(
@@ -104,32 +103,21 @@ def fit(
     for group in optimizer.param_groups:
         group.setdefault("initial_lr", group["lr"])
     scaler = scaler or torch.amp.GradScaler(enabled=False)
-    device = next(model.parameters()).device
     for number in steps:
-        began, waited = time.perf_counter(), 0.0
+        began = time.perf_counter()
         torch.manual_seed((how.seed * 1_000_003 + number) * 4096 + how.rank)
         for group in optimizer.param_groups:
             group["lr"] = group["initial_lr"] * schedule(number)
         model.train()
         optimizer.zero_grad(set_to_none=True)
-        totals: dict[str, Tensor] = {}
-        clips, silent, broken = 0, 0, list[Failure]()
-        for part in range(how.parts):
-            asked = time.perf_counter()
-            batch = next(batches)
-            waited += time.perf_counter() - asked
-            clips += len(batch)
-            silent += batch.silent
-            broken += batch.broken
-            with _last_part_syncs(model, part == how.parts - 1):
-                with torch.autocast(device.type, how.dtype, enabled=how.dtype != torch.float32):
-                    losses = loss(model, batch)
-                scaler.scale(torch.stack(list(losses.values())).sum() / how.parts).backward()
-            for labels, value in losses.items():
-                totals[labels] = totals.get(labels, torch.zeros_like(value)) + value.detach() / how.parts
+        taken = (
+            summed(model, loss, batches, how.parts, dtype=how.dtype, scaler=scaler)
+            if how.contrast is None
+            else contrasted(model, how.contrast, batches, how.parts, dtype=how.dtype, scaler=scaler)
+        )
         scaler.unscale_(optimizer)
         norm = nn.utils.clip_grad_norm_(_learning(optimizer), how.clip_norm)
-        losses_now = mean(totals)
+        losses_now = mean(taken.losses)
         if not all(isfinite(value) for value in losses_now.values()):
             raise LossNotFiniteError(f"step {number + 1}: the loss is {losses_now}")
         if not scaler.is_enabled() and not isfinite(norm):
@@ -142,18 +130,12 @@ def fit(
             lr=optimizer.param_groups[0]["lr"],
             grad_norm=float(norm),
             seconds=time.perf_counter() - began,
-            waited=waited,
-            clips=clips,
-            broken=tuple(broken),
-            silent=silent,
+            waited=taken.waited,
+            clips=taken.clips,
+            broken=tuple(taken.broken),
+            silent=taken.silent,
         )
 
 
 def _learning(optimizer: torch.optim.Optimizer) -> list[Tensor]:
     return list(itertools.chain.from_iterable(group["params"] for group in optimizer.param_groups))
-
-
-def _last_part_syncs(model: nn.Module, last: bool) -> contextlib.AbstractContextManager[None]:
-    """Gradients of a batch in parts go round the processes once."""
-    waits = isinstance(model, DistributedDataParallel) and not last
-    return model.no_sync() if waits else contextlib.nullcontext()  # type: ignore[operator]

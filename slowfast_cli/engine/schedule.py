@@ -18,7 +18,7 @@ def steps(drop_at: tuple[int, ...], drop_by: float) -> Schedule:
     return lambda done: float(drop_by ** sum(done >= at for at in drop_at))
 
 
-def cosine(length: int) -> Schedule:
+def cosine(length: float) -> Schedule:
     """Half a period of a cosine, from one to zero (AV App. A.4).
 
     >>> [round(cosine(10)(epoch), 3) for epoch in (0, 5, 10)]
@@ -36,3 +36,16 @@ def warmed_up(schedule: Schedule, length: float, first: float = 0.01) -> Schedul
     if not length:
         return schedule
     return lambda done: schedule(done) if done >= length else schedule(length) * (first + (1 - first) * done / length)
+
+
+def risen(schedule: Schedule, length: float, first: float = 0.0) -> Schedule:
+    """The same, begun after a linear rise over ``length`` from a share of its first value (HARES App. C).
+
+    >>> [round(risen(cosine(10), 5)(step), 3) for step in (0, 1, 5, 10, 15)]
+    [0.0, 0.2, 1.0, 0.5, 0.0]
+    """
+
+    def factor(done: float) -> float:
+        return schedule(done - length) if done >= length else schedule(0) * (first + (1 - first) * done / length)
+
+    return factor

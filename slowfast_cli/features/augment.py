@@ -122,30 +122,38 @@ def time_warp(logmel_B1TF: Tensor, width: int) -> Tensor:
 
 
 def mix(
-    logmel_B1TF: Tensor, targets: Mapping[str, Tensor], classes: Mapping[str, int], alpha: float
+    sounds: Tensor,
+    targets: Mapping[str, Tensor],
+    classes: Mapping[str, int],
+    alpha: float,
+    beta: float | None = None,
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Mix each clip with another of the batch, magnitudes and targets in the same share (mixup, Zhang et al. 2018).
 
     Args:
-        logmel_B1TF: The clips.
-        targets: Class indices (B,) by label set.
+        sounds: Log-mels (B, 1, T, F), or samples (B, N).
+        targets: Class indices (B,), or probabilities (B, classes), by label set.
         classes: Number of classes by label set.
-        alpha: The share of the first clip is drawn from Beta(alpha, alpha), folded to at least one half.
+        alpha: The share of the first clip is drawn from Beta(alpha, beta).
+        beta: None: as alpha, and the share is folded to at least one half.
 
     Returns:
         The mixed clips, and probabilities (B, classes) by label set.
     """
-    B = len(logmel_B1TF)
+    B = len(sounds)
     # Drawn on the CPU's generator: the same shares whatever the device.
-    share_B = torch.distributions.Beta(torch.tensor(alpha), torch.tensor(alpha)).sample((B,)).to(logmel_B1TF)
-    share_B = torch.maximum(share_B, 1 - share_B)
-    other = torch.randperm(B).to(logmel_B1TF.device)
-    share_B111 = share_B[:, None, None, None]
-    mixed_B1TF = torch.logaddexp(
-        logmel_B1TF + share_B111.log(), logmel_B1TF[other] + (1 - share_B111).clamp(min=1e-6).log()
-    )
+    drawn = torch.distributions.Beta(torch.tensor(alpha), torch.tensor(alpha if beta is None else beta))
+    share_B = drawn.sample((B,)).to(sounds)
+    if beta is None:
+        share_B = torch.maximum(share_B, 1 - share_B)
+    other = torch.randperm(B).to(sounds.device)
+    share = share_B.reshape(-1, *(1,) * (sounds.ndim - 1))
+    if sounds.ndim == 2:
+        mixed = share * sounds + (1 - share) * sounds[other]
+    else:
+        mixed = torch.logaddexp(sounds + share.clamp(min=1e-6).log(), sounds[other] + (1 - share).clamp(min=1e-6).log())
     soft = {}
-    for labels, target_B in targets.items():
-        one_hot_BC = f.one_hot(target_B, classes[labels]).to(logmel_B1TF)
-        soft[labels] = share_B[:, None] * one_hot_BC + (1 - share_B[:, None]) * one_hot_BC[other]
-    return mixed_B1TF, soft
+    for labels, target in targets.items():
+        hot_BC = (target if target.ndim == 2 else f.one_hot(target, classes[labels])).to(sounds)
+        soft[labels] = share_B[:, None] * hot_BC + (1 - share_B[:, None]) * hot_BC[other]
+    return mixed, soft

@@ -21,7 +21,7 @@ class Baseline:
     Attributes:
         kind: One of `slowfast_cli.models.baselines`, or ``package.module:callable``, which makes a module of the user's
             (see `slowfast_cli.models.imported`).
-        reads: ``logmel`` (B, 1, T, F), or ``samples`` (B, N).
+        reads: ``logmel`` (B, 1, T, F), ``samples`` (B, N), or ``features`` (B, length) that another trunk gave before.
         length: Of its feature.
         rate: Of the samples it reads, Hz; None for a log-mel.
         bands: Mel bands that its size depends on; None where any number will do.
@@ -31,7 +31,7 @@ class Baseline:
     """
 
     kind: str
-    reads: Literal["logmel", "samples"] = "logmel"
+    reads: Literal["logmel", "samples", "features"] = "logmel"
     length: int
     rate: int | None = None
     bands: int | None = None
@@ -58,6 +58,10 @@ class Baseline:
     def sync(self) -> dict[Stage, str]:
         """Sound and pictures are compared nowhere: it does not see."""
         return {}
+
+    def innocent(self, stage: Stage) -> bool:
+        """No sound has reached the pictures: there are none."""
+        return True
 
 
 Architecture: TypeAlias = Net | Baseline

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +16,14 @@ from slowfast_cli.models.spec import Net, Stage
 from slowfast_cli.models.sync import Sync
 from slowfast_cli.nn.frozen import freeze
 from slowfast_cli.types import Signals
+
+
+@runtime_checkable
+class Follows(Protocol):
+    """An objective that keeps something beside the trunk, as a running average of it."""
+
+    def follow(self, trunk: nn.Module) -> None:
+        """Go after the trunk by one step."""
 
 
 def trunk(net: Architecture) -> SlowFast | BaselineTrunk:
@@ -81,6 +90,11 @@ class Recogniser(nn.Module):
             frames = signals["frames"]
             logits |= self.sync(kept, signals.get("heard", torch.ones(len(frames), device=frames.device)))
         return logits
+
+    def follow(self) -> None:
+        """Let what an objective keeps beside the trunk follow it; called after each optimiser step."""
+        if isinstance(self.objective, Follows):
+            self.objective.follow(self.trunk)
 
     def train(self, mode: bool = True) -> Recogniser:
         """As `torch.nn.Module.train`, except that frozen norms stay in eval mode."""

@@ -236,6 +236,7 @@ VARIANTS |= {
     **sounding("sf-r50-no-norm", SF_R50, norm="none"),
     **sounding("sf-nf-r50", SF_R50, block="nf-resnet", drop=0.1),
     **sounding("resnet50-standardised", VARIANTS["resnet50"]),
+    **sounding("sf-small", VARIANTS["asf-small"]),  # not published
 }
 VARIANTS |= {
     f"{name}-ava": detector(VARIANTS[name])

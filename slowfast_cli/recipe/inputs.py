@@ -18,9 +18,10 @@ class Data(Section):
     root: Path | None = None
     """Where it lies; by default $SLOWFAST_DATA/<corpus>, or data/<corpus>."""
     shards: Path | None = None
-    """Where `slowfast extract` put its log-mels; by default in `shards` beside the root."""
-    source: Literal["shards", "media"] = "shards"
-    """Read stored log-mels, or decode the media and compute the log-mel of the exact clip on the device."""
+    """Where `slowfast extract` put its log-mels, or a probe its features; by default in `shards` beside the root."""
+    source: Literal["shards", "media", "features"] = "shards"
+    """Read stored log-mels; or decode the media and compute the log-mel of the exact clip on the device; or read the
+    features that a frozen trunk gave before, which a probe keeps."""
     train: str = "train"
     """The split that is learned from; {fold} stands for the field of that name."""
     val: str = "test"
@@ -32,9 +33,12 @@ class Data(Section):
     labels: tuple[str, ...] = ()
     """Label sets to learn; all of the corpus by default."""
     clip_seconds: Rate | None = None
-    """Length of a clip of sound; a segment that is shorter is padded with its last frame. Of video: see `video`."""
-    views: Positive = 1
-    """Clips spread evenly over a segment, whose predictions are merged when testing."""
+    """Length of a clip of sound; a segment that is shorter is filled up, see `pad`. Of video: see `video`."""
+    views: Count = 1
+    """Clips spread evenly over a segment, whose predictions are merged when testing; 0 takes as many as cover it, one
+    after the other."""
+    pad: Literal["last", "silence"] = "last"
+    """What fills up a clip of sound that is shorter than `clip_seconds`: its last frame, repeated, or silence."""
     merge: Literal["mean", "max"] = "mean"
     """How the predictions of a segment's views become one."""
     workers: Count | None = None
@@ -51,21 +55,31 @@ class FrontEnd(Section):
     hop_ms: Rate = 10
     """From one frame to the next."""
     mels: Positive = 128
-    """HTK mel bands."""
+    """Mel bands."""
     fft: Positive = 2048
     """Points of the Fourier transform."""
     floor: Rate = 1e-6
-    """Added to the mel bands before the logarithm: what lies below counts as silence."""
+    """Added to the mel bands before the logarithm: what lies below counts as silence; of decibels, their least."""
     power: Literal[1, 2] = 1
     """Magnitude or power spectrum."""
     area_norm: bool = False
     """Mel filters of the same area (Slaney) rather than of the same height."""
     centred: bool = True
-    """Frames centred on their time, with silence beyond the ends, or starting at it."""
+    """Frames centred on their time, or starting at it."""
     mean: float = 0.0
     """Subtracted from the logarithm."""
     std: Rate = 1.0
     """What it is divided by then."""
+    fmin: Amount = 0.0
+    """Where the lowest mel band begins, Hz."""
+    fmax: Amount = 0.0
+    """Where the highest ends, Hz; 0: at half the rate."""
+    mel_scale: Literal["htk", "slaney"] = "htk"
+    """HTK's, or Slaney's, which is linear below 1 kHz."""
+    edges: Literal["silent", "mirrored"] = "silent"
+    """What is beyond both ends of the sound: silence, or the sound mirrored."""
+    decibels: bool = False
+    """Ten times the decimal logarithm in place of the natural one."""
 
 
 class Video(Section):
@@ -123,4 +137,7 @@ class Augment(Section):
     gain_db: Amount = 0
     """Loudness moved by up to this much either way."""
     mix: Amount = 0
-    """Examples mixed in pairs, with the share drawn from Beta(mix, mix); 0 does not mix."""
+    """Examples mixed in pairs, with the share of the first drawn from Beta(mix, mix) and folded to at least a half; 0
+    does not mix."""
+    mix_other: Rate | None = None
+    """The other parameter, where the share is drawn from Beta(mix, mix_other), and is as it comes."""

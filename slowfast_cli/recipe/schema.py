@@ -33,12 +33,15 @@ class Sync(Section):
 class Model(Section):
     """The network and what it starts from."""
 
-    variant: str
-    """A network of `slowfast_cli.models.zoo`."""
+    variant: str | None = None
+    """A network of `slowfast_cli.models.zoo`, or ``package.module:callable`` for a module of your own; none: that of
+    `init`."""
     width: Positive | None = None
     """Channels after the stem of the widest pathway, the others in proportion; by default the variant's own."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """On the features before the head."""
+    hidden: Count = 0
+    """Units of a hidden layer between the features and the classifiers; 0: none."""
     init: str | None = None
     """Weights to start from: a file, a run folder or a catalogue name; heads of other classes are made anew."""
     freeze_norms: Literal["none", "all-but-first", "all"] = "none"
@@ -47,6 +50,43 @@ class Model(Section):
     """Learn the classifiers only, on features as `init` gives them: the linear probe."""
     drop_pathway: Share = 0.0
     """Share of training steps in which the pictures are alone: DropPathway's P_d (AV Sec. 3.5)."""
+
+
+class Pretext(Section):
+    """What a trunk is pretrained by, where the task is one that needs no labels."""
+
+    temperature: Rate = 0.1
+    """What similarities are divided by."""
+    hidden: Positive = 4096
+    """Units of the projector's hidden layers."""
+    layers: Count = 3
+    """Hidden layers of the projector of ``simclr``."""
+    out: Positive = 128
+    """Units of its output."""
+
+
+class Probe(Section):
+    """Classifiers on frozen features of `model.init` (HARES Sec. 2.1 and App. A)."""
+
+    features: Literal["live", "cached"] = "cached"
+    """Compute them anew in every step, as the paper, or once: of the test clips, and of `crops` training clips."""
+    crops: Positive = 10
+    """Training clips of each segment, cut and augmented at random, whose features are kept."""
+    kind: Literal["linear", "svm"] = "linear"
+    """A linear layer (with `model.hidden` units before it), or a linear support vector machine, on cached features."""
+    costs: tuple[Rate, ...] = (3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
+    """C of the support vector machine: the one that does best on the first fold is taken for all."""
+    folds: tuple[Positive, ...] = ()
+    """Folds that are scored one by one, and averaged."""
+
+
+class Suite(Section):
+    """Tasks that a pretrained trunk is scored by, each by a probe of its own."""
+
+    domains: dict[str, tuple[str, ...]]
+    """Tasks by domain: names of recipes in ``recipes/hares``."""
+    columns: dict[str, dict[str, float]] = Field(default_factory=dict)
+    """What the paper printed, by network and task, in percent."""
 
 
 class Optim(Section):
@@ -118,6 +158,8 @@ class Schedule(Section):
     """The same, in steps."""
     warmup_from: Share = 0.01
     """The share of the rate it rises from."""
+    warmup_apart: bool = False
+    """Whether the shape begins after the rise, at the full rate; else the rise leads to where the shape is by then."""
     validate_every: Positive = 1
     """Epochs from one scoring of the validation split to the next; the last is always scored."""
     precise_norms: Count = 0
@@ -130,6 +172,10 @@ class Schedule(Section):
         if self.warmup_epochs and self.warmup_steps:
             raise ValueError("schedule: give either warmup_epochs or warmup_steps")
         return self
+
+
+Task = Literal["classify", "multilabel", "detect", "rotation", "sync", "simclr", "byol", "cpc", "masked"]
+PRETEXTS = ("simclr", "byol", "cpc", "masked")
 
 
 class Row(Section):
@@ -151,10 +197,14 @@ class Recipe(Section):
     video: Video | None = None
     augment: Augment = Augment()
     model: Model
-    task: Literal["classify", "multilabel", "detect", "rotation", "sync"] = "classify"
-    """What is learned: one class out of each label set, any number of them, those of each box, by how many quarters the
-    frames were turned, or nothing besides `sync`."""
+    task: Task = "classify"
+    """What is learned: one class out of each label set, any number of them, or those of each box; without labels: by
+    how many quarters the frames were turned, nothing besides `sync`, which of many clips is of the same recording
+    (simclr), what its features are (byol), what comes next (cpc) or is hidden (masked) in it."""
     sync: Sync | None = None
+    pretext: Pretext = Pretext()
+    probe: Probe | None = None
+    suite: Suite | None = None
     optim: Optim
     schedule: Schedule
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
@@ -178,6 +228,10 @@ class Recipe(Section):
                 "no weights: use `slowfast finetune RECIPE --weights FILE`, set model.init=FILE, or "
                 "model.freeze_norms=none to train from scratch"
             )
+        if self.model.variant is None and self.model.init is None:
+            raise ValueError("model.variant: names a network, or model.init weights that hold one")
+        if self.task in PRETEXTS and (self.video or self.probe):
+            raise ValueError(f"task: {self.task} pretrains a network that listens: take `video` and `probe` out")
         if self.model.freeze_trunk and self.model.init is None:
             raise ValueError("model.freeze_trunk: wants a trained trunk: name its weights with model.init=FILE")
         return self

@@ -5,90 +5,41 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import fields, replace
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal
 
 import torch
+from torch import nn
 
-from slowfast_cli.data import (
-    ava,
-    charades,
-    epic,
-    epic55,
-    esc10,
-    esc50,
-    folder,
-    hmdb51,
-    kinetics,
-    listing,
-    ucf101,
-    vggsound,
-)
-from slowfast_cli.data.sources import Origin
+from slowfast_cli.data.stored_features import StoredFeatures
 from slowfast_cli.features.frames import FrameSettings
 from slowfast_cli.features.logmel import FrontEnd
-from slowfast_cli.models.spec import Net, Stage, compared_at, narrowed
+from slowfast_cli.models import imported, objectives
+from slowfast_cli.models.architecture import Architecture, Baseline
+from slowfast_cli.models.baselines.zoo import BASELINES
+from slowfast_cli.models.objectives.simclr import Projector
+from slowfast_cli.models.spec import Stage, compared_at, narrowed
 from slowfast_cli.models.zoo import VARIANTS
 from slowfast_cli.recipe.load import did_you_mean
-from slowfast_cli.recipe.schema import Recipe
-from slowfast_cli.stages.variant import require_variant
+from slowfast_cli.recipe.schema import PRETEXTS, Model, Recipe
+from slowfast_cli.stages.corpora import CORPORA, Known
+from slowfast_cli.stages.obtain import weight_file
+from slowfast_cli.stages.relabel import chosen, nothing, relabelled, turned
+from slowfast_cli.stages.variant import require_baseline, require_variant, require_waveform
 from slowfast_cli.tasks import rotation
 from slowfast_cli.tasks.avsync import Sync
+from slowfast_cli.tasks.byol import Byol
 from slowfast_cli.tasks.classify import Classify
+from slowfast_cli.tasks.cpc import Cpc
+from slowfast_cli.tasks.masked import Masked
 from slowfast_cli.tasks.multilabel import MultiLabel
+from slowfast_cli.tasks.simclr import SimCLR
 from slowfast_cli.tasks.task import Part as TaskPart
 from slowfast_cli.tasks.task import Task
-from slowfast_cli.types import Corpus, DataError, Reader, Target, UsageError
+from slowfast_cli.types import Corpus, DataError, UsageError
+from slowfast_cli.weights.file import read_card
 
-
-@dataclass(frozen=True, kw_only=True)
-class Known:
-    """A data set that the toolkit reads.
-
-    Attributes:
-        read: Its reader.
-        origin: What it is, and where to get it.
-        recipe: The recipe that goes with it.
-        everything: Splits that together hold every recording.
-        heads: Number of classes by label set; empty where the data decides.
-        mixed: Each of its files is sound or video, as it happens.
-    """
-
-    read: Reader
-    origin: Origin
-    recipe: str
-    everything: tuple[str, ...] = ("train", "val", "test")
-    heads: Mapping[str, int] = field(default_factory=dict)
-    mixed: bool = False
-
-
-TWO, ALL = ("train", "val"), ("all",)
-# fmt: off
-CORPORA: dict[str, Known] = {
-    "vggsound": Known(read=vggsound.read, origin=vggsound.ORIGIN, recipe="vggsound", everything=("train", "test"),
-                      heads={"label": 309}),
-    "epic": Known(read=epic.read, origin=epic.ORIGIN, recipe="epic", everything=("train", "validation", "test"),
-                  heads={"verb": 97, "noun": 300}),
-    "esc50": Known(read=esc50.read, origin=esc50.ORIGIN, recipe="esc50", everything=ALL, heads={"label": 50}),
-    "esc10": Known(read=esc10.read, origin=esc10.ORIGIN, recipe="esc10", everything=ALL, heads={"label": 10}),
-    "kinetics400": Known(read=kinetics.read, origin=kinetics.ORIGIN, recipe="kinetics-av", everything=TWO,
-                         heads={"label": 400}),
-    "kinetics600": Known(read=kinetics.read600, origin=kinetics.ORIGIN600, recipe="kinetics-audio", everything=TWO,
-                         heads={"label": 600}),
-    "kinetics-sounds": Known(read=kinetics.read_sounds, origin=kinetics.ORIGIN_SOUNDS, recipe="kinetics-sounds",
-                             everything=TWO, heads={"label": 32}),
-    "epic55": Known(read=epic55.read, origin=epic55.ORIGIN, recipe="epic55-av", heads={"verb": 125, "noun": 352},
-                    everything=("all", "test_s1", "test_s2")),
-    "charades": Known(read=charades.read, origin=charades.ORIGIN, recipe="charades-av", everything=("train", "test"),
-                      heads={"label": 157}),
-    "ava": Known(read=ava.read, origin=ava.ORIGIN, recipe="ava-av", everything=TWO, heads={"label": 80}),
-    "ucf101": Known(read=ucf101.read, origin=ucf101.ORIGIN, recipe="ucf101", everything=ALL, heads={"label": 101}),
-    "hmdb51": Known(read=hmdb51.read, origin=hmdb51.ORIGIN, recipe="hmdb51", everything=ALL, heads={"label": 51}),
-    "folder": Known(read=folder.read, origin=folder.ORIGIN, recipe="folder", mixed=True),
-    "csv": Known(read=listing.read, origin=listing.ORIGIN, recipe="folder", mixed=True),
-}
-# fmt: on
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 Part = Literal["train", "val", "test"]
@@ -142,48 +93,17 @@ def corpus(recipe: Recipe, part: Part) -> Corpus:
         UsageError: There is no such label set.
     """
     found = _read(recipe.data.corpus, root(recipe), recipe.split(part))
-    if recipe.task == "sync":
-        return _relabelled(found, {}, lambda id_: {})
+    if recipe.task == "sync" or recipe.task in PRETEXTS:
+        return relabelled(found, {}, nothing)
     if recipe.task == "rotation":
-        return _relabelled(
-            found, {rotation.LABELS: rotation.TURNS}, lambda id_: {rotation.LABELS: rotation.quarters_of(id_)}
-        )
+        return relabelled(found, {rotation.LABELS: rotation.TURNS}, turned)
     if not recipe.data.labels:
         return found
     if unknown := set(recipe.data.labels) - set(found.classes):
         raise UsageError(
             f"data.labels: {', '.join(sorted(unknown))}: {found.name} has the label sets {', '.join(found.classes)}"
         )
-    return _chosen(found, frozenset(recipe.data.labels))
-
-
-T = TypeVar("T")
-
-
-def _chosen(found: Corpus, wanted: frozenset[str]) -> Corpus:
-    """The corpus with some of its label sets; what is scored, and when labels hold, stays."""
-
-    def some(values: Mapping[str, T]) -> dict[str, T]:
-        return {labels: value for labels, value in values.items() if labels in wanted}
-
-    segments = tuple(
-        replace(
-            segment,
-            targets=some(segment.targets),
-            spans=tuple(span for span in segment.spans if span.labels in wanted),
-        )
-        for segment in found.segments
-    )
-    return replace(
-        found, segments=segments, classes=some(found.classes), tail=some(found.tail), scored=some(found.scored)
-    )
-
-
-def _relabelled(
-    found: Corpus, classes: Mapping[str, tuple[str, ...]], targets: Callable[[str], Mapping[str, Target]]
-) -> Corpus:
-    segments = tuple(replace(segment, targets=targets(segment.id), spans=()) for segment in found.segments)
-    return replace(found, segments=segments, classes=classes, tail={}, scored={}, subsets={})
+    return chosen(found, frozenset(recipe.data.labels))
 
 
 def everything(recipe: Recipe) -> tuple[list[Corpus], list[str]]:
@@ -220,24 +140,52 @@ def frame_settings(recipe: Recipe) -> FrameSettings | None:
     return FrameSettings(**recipe.video.model_dump()) if recipe.video else None
 
 
-def net(recipe: Recipe) -> Net:
+NETWORKS: Mapping[str, Architecture] = {**VARIANTS, **BASELINES}
+
+
+def net(recipe: Recipe) -> Architecture:
     """The recipe's network.
 
     Raises:
-        UsageError: There is no variant of that name, or it does not go with the task.
+        UsageError: There is no variant of that name, or it does not go with the task or the front end.
     """
-    model = recipe.model
-    if model.variant not in VARIANTS:
-        near = did_you_mean(model.variant, list(VARIANTS))
-        raise UsageError(
-            f"model.variant: {model.variant!r}: no such network{near or '; `slowfast recipes variants` lists them'}"
-        )
-    found = VARIANTS[model.variant]
-    found = narrowed(found, model.width) if model.width else found
+    if recipe.data.source == "features":
+        made = StoredFeatures(shards_folder(recipe) / recipe.split("test")).made
+        return Baseline(kind="features", reads="features", length=made["length"])
+    found = _named(recipe.model)
+    if isinstance(found, Baseline):
+        require_baseline(recipe, found)
+        return found
+    found = narrowed(found, recipe.model.width) if recipe.model.width else found
     if recipe.video and "frames" in found.signals and found.window:
         found = replace(found, window=max(recipe.video.crop // 32, 1))
     require_variant(recipe, found)
     return compared_at(found, sync_stages(recipe))
+
+
+def _named(model: Model) -> Architecture:
+    """The network of a name, of a module of the user's, or of weights."""
+    if model.variant is None:
+        return _of_weights(model.init or "")
+    if ":" in model.variant:
+        return net_of(model.variant)
+    if model.variant not in NETWORKS:
+        near = did_you_mean(model.variant, list(NETWORKS))
+        raise UsageError(
+            f"model.variant: {model.variant!r}: no such network{near or '; `slowfast recipes variants` lists them'}"
+        )
+    return NETWORKS[model.variant]
+
+
+@functools.lru_cache(maxsize=8)
+def _of_weights(name: str) -> Architecture:
+    return read_card(weight_file(name)).net
+
+
+@functools.lru_cache(maxsize=8)
+def net_of(factory: str) -> Baseline:
+    """The description of a module of the user's."""
+    return imported.describe(factory)
 
 
 def task(recipe: Recipe, labels: Collection[str]) -> Task:
@@ -245,11 +193,54 @@ def task(recipe: Recipe, labels: Collection[str]) -> Task:
     parts: list[TaskPart] = []
     if recipe.task in ("classify", "rotation"):
         parts.append(Classify(labels=tuple(labels), label_smoothing=recipe.optim.label_smoothing))
+    elif recipe.task in PRETEXTS:
+        parts.append(_pretext(recipe))
     elif recipe.task != "sync":
         parts.append(MultiLabel(labels=tuple(labels)))
     if recipe.sync:
         parts.append(Sync(stages=recipe.sync.stages, weight=recipe.sync.weight))
     return Task(tuple(parts))
+
+
+def _pretext(recipe: Recipe) -> TaskPart:
+    """The loss of a task without labels."""
+    if recipe.task == "simclr":
+        return SimCLR(temperature=recipe.pretext.temperature)
+    kinds: dict[str, type[Byol] | type[Cpc] | type[Masked]] = {"byol": Byol, "cpc": Cpc, "masked": Masked}
+    return kinds[recipe.task]()
+
+
+def objective(recipe: Recipe) -> Callable[[nn.Module], nn.Module] | None:
+    """What a task without labels adds to the trunk; None of a task with labels.
+
+    Raises:
+        UsageError: It does not go with the network.
+    """
+    sizes = recipe.pretext
+    if recipe.task == "simclr":
+        length = sum(net(recipe).features().values())
+        return lambda trunk: Projector(length, hidden=sizes.hidden, layers=sizes.layers, out=sizes.out)
+    if recipe.task == "byol":
+        return lambda trunk: objectives.Byol(trunk, hidden=sizes.hidden, size=sizes.out)
+    if recipe.task in ("cpc", "masked"):
+        require_waveform(recipe, net(recipe))
+        return objectives.Cpc if recipe.task == "cpc" else objectives.Masked
+    return None
+
+
+def crops(recipe: Recipe) -> int:
+    """Random clips of a recording that are read for a training batch."""
+    return 2 if recipe.task == "simclr" else 1
+
+
+def compared(recipe: Recipe) -> int:
+    """Clips of a recording that have to be in one batch, as they are compared with each other."""
+    return 2 if recipe.task in ("simclr", "byol") else 1
+
+
+def views(recipe: Recipe) -> int:
+    """Views that weights say they were scored with; of those that cover a segment, however many, one."""
+    return recipe.data.views or 1
 
 
 def sizes(found: Corpus) -> dict[str, int]:
@@ -259,7 +250,7 @@ def sizes(found: Corpus) -> dict[str, int]:
 
 def heads(recipe: Recipe) -> dict[str, int]:
     """Number of classes by label set: known beforehand, or read from the corpus."""
-    if recipe.task == "sync":
+    if recipe.task == "sync" or recipe.task in PRETEXTS:
         return {}
     if recipe.task == "rotation":
         return {rotation.LABELS: len(rotation.TURNS)}

@@ -8,6 +8,7 @@ from itertools import chain
 from pathlib import Path
 
 from slowfast_cli.data import loader
+from slowfast_cli.data.columns import changed, joined
 from slowfast_cli.engine import distributed
 from slowfast_cli.engine.evaluate import predictions
 from slowfast_cli.metrics import per_class
@@ -18,7 +19,7 @@ from slowfast_cli.recipe.schema import Recipe
 from slowfast_cli.stages import assemble, prepare, reading
 from slowfast_cli.stages.fitting import require_fit, require_kind
 from slowfast_cli.stages.scoring import sync_accuracy, with_sync, without_sync
-from slowfast_cli.types import Batch, Corpus, DataError, Failure, Prediction, Scores, WeightsError
+from slowfast_cli.types import Batch, Corpus, DataError, Failure, Prediction, Scores, Segment, WeightsError
 from slowfast_cli.weights.file import build, newest
 
 Tick = Callable[[int, int], None]  # views done, views in all
@@ -139,10 +140,11 @@ def _predicted(recipe: Recipe, weights: Path, part: assemble.Part, device: str, 
     require_kind(recipe, found)
     clips = reading.clips(recipe, found, source)
     if recipe.task != "rotation":
-        clips.segments = tuple(replace(segment, targets={}) for segment in clips.segments)
-    keys = loader.test_keys(len(clips), recipe.data.views, batch=reading.test_batch(recipe), share=share)
-    told = _Told(total=recipe.data.views * len(clips), tick=tick)
-    read = told.counted(loader.batches(clips, keys, workers=reading.workers(recipe), device=at, spare=told.spare))
+        clips.segments = changed(clips.segments, _unlabelled)
+    counts = clips.counts()
+    keys = loader.test_keys(counts, batch=reading.test_batch(recipe), share=share)
+    told = _Told(total=sum(counts), tick=tick)
+    read = told.counted(reading.batches(recipe, clips, keys, at, spare=told.spare))
     views = chain.from_iterable(map(prepare.testing(recipe, at), read))
     task, dtype = assemble.task(recipe, found.classes), assemble.DTYPES[recipe.optim.precision]
     merged = merge(predictions(model.to(at), task.predict, views, dtype=dtype), recipe.data.merge)
@@ -152,13 +154,19 @@ def _predicted(recipe: Recipe, weights: Path, part: assemble.Part, device: str, 
     lost = {id_: each for id_, each in broken.items() if id_ not in seen}
     if lost and not gathered:
         raise DataError(f"none of the {len(lost)} segments can be read, as {next(iter(lost.values())).reason}")
-    kept = tuple(segment for segment in found.segments if segment.id not in lost)
+    if lost:
+        kept = tuple(segment for segment in found.segments if segment.id not in lost)
+        found = replace(found, segments=kept, missing=joined(found.missing, tuple(lost.values())))
     return _Predicted(
-        corpus=replace(found, segments=kept, missing=found.missing + tuple(lost.values())),
+        corpus=found,
         predictions=without_sync(recipe, gathered),
         sync=sync_accuracy(recipe, gathered),
         silent=len(set(distributed.gather(sorted(told.silent), share))),
     )
+
+
+def _unlabelled(segment: Segment) -> Segment:
+    return replace(segment, targets={})
 
 
 class _Told:

@@ -113,7 +113,7 @@ def feature_maps(
     if not paths:
         return None
     chosen = _of_different_classes(corpus, samples)
-    clips = reading.clips(recipe, corpus, reading.store(recipe))
+    clips = reading.sound_clips(recipe, corpus, reading.store(recipe))
     batch = next(prepare.testing(recipe, at)(to(collate([clips[Key(0, index, 0)] for index in chosen]), at)))
     keep = [f"{name}_{stage}" for name in paths for stage in STAGES_SHOWN]
     with torch.inference_mode():

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from slowfast_cli.data.columns import typical
 from slowfast_cli.features.logmel import FrontEnd
 from slowfast_cli.recipe.schema import Recipe
 from slowfast_cli.stages import assemble
-from slowfast_cli.types import Corpus, UsageError, WeightsError
+from slowfast_cli.types import Corpus, DataError, UsageError, WeightsError
 from slowfast_cli.weights.file import Card
 
 OF_FRAMES = ("frames", "step", "fps", "mean", "std")  # what a network has to be given as it was trained
@@ -52,9 +53,15 @@ def require_kind(recipe: Recipe, found: Corpus) -> None:
     """Refuse a task that does not go with the labels.
 
     Raises:
+        DataError: There are no classes, and the task needs some.
         UsageError: One class is to be chosen where several hold at once, or the other way round.
     """
-    targets = [target for segment in found.segments for target in segment.targets.values()]
+    if not found.classes and recipe.task in ("classify", "multilabel", "detect"):
+        raise DataError(
+            f"{found.name} {found.split}: its {len(found.segments)} files have no classes, and task {recipe.task} "
+            "needs some: put the files into one folder a class, or pre-train with a task that needs none"
+        )
+    targets = [target for segment in typical(found.segments) for target in segment.targets.values()]
     several = any(isinstance(target, tuple) for target in targets)
     if targets and recipe.task in ("classify", "multilabel") and several != (recipe.task == "multilabel"):
         held = "any number of classes a segment" if several else "one class a segment"

@@ -61,6 +61,7 @@ def size(recipe: Recipe) -> Size:
     """Build a recipe's network and count it, at the size it is tested at; needs no data for the known corpora."""
     with torch.device("meta"):
         model = recogniser(recipe, assemble.heads(recipe))
+        model.objective = None  # it is no part of what is used later
         signals = _silence(recipe, 1, tested=True)
         gflops = count.gflops(model, signals)
     return Size(
@@ -126,6 +127,9 @@ def _noise(recipe: Recipe, clips: int, heads: dict[str, int]) -> Batch:
         name: torch.randn_like(value) if value.ndim > 1 else value
         for name, value in _silence(recipe, clips, tested=False).items()
     }
+    ids = tuple(str(number) for number in range(clips))
+    for name in signals if assemble.compared(recipe) > 1 else ():
+        signals[name] = torch.cat([signals[name], torch.randn_like(signals[name])])
     if recipe.sync:
         signals["logmel"] = torch.cat([signals["logmel"], torch.randn_like(signals["logmel"])])
     several = recipe.task in ("multilabel", "detect")
@@ -136,7 +140,7 @@ def _noise(recipe: Recipe, clips: int, heads: dict[str, int]) -> Batch:
     boxes = None
     if recipe.task == "detect":
         boxes = torch.tensor([[float(row), 8.0, 8.0, 40.0, 40.0] for row in range(clips)])
-    return Batch(signals=signals, targets=targets, ids=tuple(str(i) for i in range(clips)), boxes=boxes)
+    return Batch(signals=signals, targets=targets, ids=ids * assemble.compared(recipe), boxes=boxes)
 
 
 def _silence(recipe: Recipe, clips: int, *, tested: bool) -> Signals:
@@ -153,6 +157,10 @@ def _silence(recipe: Recipe, clips: int, *, tested: bool) -> Signals:
         if not frames:
             rows = front_end.frames(clip_samples(recipe.data.clip_seconds or 0, front_end.rate) - 1)
         found["logmel"] = torch.zeros(clips, 1, rows, front_end.mels)
+    if "samples" in reads:
+        found["samples"] = torch.zeros(clips, clip_samples(recipe.data.clip_seconds or 0, front_end.rate) - 1)
+    if "features" in reads:
+        found["features"] = torch.zeros(clips, sum(assemble.net(recipe).features().values()))
     if len(found) == 2:
         found["heard"] = torch.ones(clips)
     return found

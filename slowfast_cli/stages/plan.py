@@ -27,5 +27,9 @@ def learning_rate(recipe: Recipe, epoch_steps: int) -> Callable[[int], float]:
     length = plan.steps if plan.steps is not None else (plan.epochs or 0)
     shape = schedule.cosine(length) if plan.shape == "cosine" else schedule.steps(plan.drop_at, plan.drop_by)
     warm = plan.warmup_steps / unit if plan.warmup_steps else plan.warmup_epochs * epoch_steps / unit
-    rate = schedule.warmed_up(shape, warm, plan.warmup_from)
+    if plan.warmup_apart:
+        later = schedule.cosine(max(length - warm, 1e-9)) if plan.shape == "cosine" else shape
+        rate = schedule.risen(later, warm, plan.warmup_from)
+    else:
+        rate = schedule.warmed_up(shape, warm, plan.warmup_from)
     return lambda step: rate(step / unit)

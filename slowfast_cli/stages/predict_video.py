@@ -122,7 +122,7 @@ class Viewer:
         """Probabilities for segments of one clip each, or for their boxes, in order; a few segments at a time."""
         waiting = iter(segments)
         while taken := list(islice(waiting, self._batch)):
-            clips = Clips(taken, self._reader, views=1)
+            clips = Clips(taken, self._reader)
             with decoding(path):
                 batch = collate([clips[Key(0, row, 0)] for row in range(len(taken))])
             batch = to(batch, self._device)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from slowfast_cli.features import frames as pictures
 from slowfast_cli.features.augment import Augment, mix
+from slowfast_cli.features.byol_augment import Views
 from slowfast_cli.features.logmel import FrontEnd, LogMel, repeat_last
 from slowfast_cli.recipe.schema import Recipe
 from slowfast_cli.stages import assemble
@@ -23,23 +24,30 @@ Testing = Callable[[Batch], Iterator[Batch]]
 
 
 def training(recipe: Recipe, device: torch.device) -> Training:
-    """Log-mel of samples, augmentation, frames cut at random, DropPathway, sound that does not belong.
+    """Log-mel of samples, augmentation, BYOL-A's views, frames cut at random, DropPathway, sound that does not belong.
 
     What is drawn comes from torch's generator; whether a step drops the sound, from the seed and the step alone, so
-    that all processes and all parts of a batch do the same.
+    that all processes and all parts of a batch do the same. What BYOL-A's views remember of earlier clips is not kept
+    when a run is interrupted: it starts anew.
     """
-    sounds = log_mels(assemble.front_end(recipe), device)
+    sounds = _sounds(recipe, device)
     settings = recipe.augment
-    augment = Augment(**settings.model_dump(exclude={"mix"}))
+    augment = Augment(**settings.model_dump(exclude={"mix", "mix_other"}))
+    two_views = Views().to(device) if recipe.task == "byol" else None
     seen = assemble.frame_settings(recipe)
 
     def prepared(batch: Batch, step: int, done: float) -> Batch:
         batch = replace(batch, signals=sounds(batch.signals))
         heard = [name for name in ("logmel", "shifted") if name in batch.signals]
         batch = replace(batch, signals=batch.signals | {name: augment(batch.signals[name]) for name in heard})
+        if two_views is not None:
+            views = two_views(batch.signals["logmel"])
+            batch = replace(batch, signals={"logmel": views}, ids=batch.ids * 2)
         if settings.mix:
-            mixed, targets = mix(batch.signals["logmel"], batch.targets, assemble.heads(recipe), settings.mix)
-            batch = replace(batch, signals={**batch.signals, "logmel": mixed}, targets=targets)
+            name = "samples" if "samples" in batch.signals else "logmel"
+            sizes, other = assemble.heads(recipe), settings.mix_other
+            mixed, targets = mix(batch.signals[name], batch.targets, sizes, settings.mix, other)
+            batch = replace(batch, signals={**batch.signals, name: mixed}, targets=targets)
         if seen is not None and "frames" in batch.signals:
             batch = _cut(batch, pictures.random_cut(batch.signals["sizes"].cpu(), seen), seen)
         if recipe.task == "rotation":
@@ -58,7 +66,7 @@ def training(recipe: Recipe, device: torch.device) -> Training:
 
 def testing(recipe: Recipe, device: torch.device) -> Testing:
     """Log-mel of samples, and one batch for each crop of the frames."""
-    sounds = log_mels(assemble.front_end(recipe), device)
+    sounds = _sounds(recipe, device)
     seen = assemble.frame_settings(recipe)
     hard = recipe.sync is None or recipe.sync.test == "hard"
 
@@ -74,6 +82,17 @@ def testing(recipe: Recipe, device: torch.device) -> Testing:
             yield _turned(view) if recipe.task == "rotation" else view
 
     return prepared
+
+
+def _sounds(recipe: Recipe, device: torch.device) -> Callable[[Signals], Signals]:
+    """What becomes of clips that came as samples: log-mels, unless the network reads samples."""
+    if "samples" in assemble.net(recipe).signals:
+        return _as_samples
+    return log_mels(assemble.front_end(recipe), device)
+
+
+def _as_samples(signals: Signals) -> Signals:
+    return {name: value for name, value in signals.items() if name != "true_frames"}
 
 
 def log_mels(front_end: FrontEnd, device: torch.device) -> Callable[[Signals], Signals]:

@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
-from slowfast_cli.data.clips import Clips, Reader
+import numpy as np
+import torch
+
+from slowfast_cli.data import loader
+from slowfast_cli.data.clips import Clips, Key, Reader
+from slowfast_cli.data.columns import Columns, Made, joined
 from slowfast_cli.data.loader import require_clips
 from slowfast_cli.data.sound_clips import DecodedSamples, SoundReader, Store, StoredRows
+from slowfast_cli.data.stored_features import FeatureClips, StoredFeatures
 from slowfast_cli.data.video_clips import DecodedSounds, StoredSounds, VideoReader
 from slowfast_cli.features.frames import WHOLE
 from slowfast_cli.media.shards import Shards
 from slowfast_cli.recipe.schema import Recipe
 from slowfast_cli.stages import assemble
-from slowfast_cli.types import Corpus, DataError, Failure, Segment
+from slowfast_cli.types import Batch, Corpus, DataError, Failure, Segment
+
+NOT_STORED = "not in the shards: run `slowfast extract` again"
 
 
 def store(recipe: Recipe) -> Store | None:
@@ -24,10 +34,11 @@ def store(recipe: Recipe) -> Store | None:
         DataError: There are no shards, or shards of another front end.
     """
     assemble.known(recipe.data.corpus)  # a wrong name before the data that is not there
-    if "logmel" not in assemble.net(recipe).signals:
+    reads = assemble.net(recipe).signals
+    if not {"logmel", "samples"} & reads:
         return None
     made = assemble.front_end(recipe)
-    if recipe.data.source == "media":
+    if recipe.data.source == "media" or "samples" in reads:  # shards hold log-mels
         return DecodedSamples(made)
     where = assemble.shards_folder(recipe)
     if not where.is_dir():
@@ -47,29 +58,71 @@ def usable(recipe: Recipe, found: Corpus, source: Store | None) -> Corpus:
     Raises:
         DataError: Nothing is left.
     """
+    if recipe.data.source == "features":
+        return _with_features(recipe, found)
     if source is None or "frames" in assemble.net(recipe).signals:
         return found
+    if isinstance(found.segments, Made):  # what they are made of decides
+        under = usable(recipe, replace(found, segments=found.segments.items), source)
+        return replace(under, segments=Made(under.segments, found.segments.make))
+    if isinstance(found.segments, Columns):
+        kept_columns, lost = _of_columns(found.segments, source)
+        return _left(found, kept_columns, lost, source)
     reasons = {segment.id: _why_not(segment, source) for segment in found.segments}
     kept = tuple(segment for segment in found.segments if not reasons[segment.id])
+    missing = tuple(
+        Failure(id=segment.id, path=segment.recording.path, reason=reasons[segment.id])
+        for segment in found.segments
+        if reasons[segment.id]
+    )
+    return _left(found, kept, missing, source)
+
+
+def _of_columns(segments: Columns, source: Store) -> tuple[Columns, Sequence[Failure]]:
+    """The same of columns, without an object for each: whole recordings, which have a beginning."""
+    if not isinstance(source, StoredRows):
+        return segments, ()
+    there = source.shards.held(segments.ids)
+    if there.all():
+        return segments, ()
+    return segments.take(there), Made(segments.take(~there), partial(_unstored, source.failures))
+
+
+def _unstored(failures: Mapping[str, str], segment: Segment) -> Failure:
+    reason = failures.get(segment.recording.id, NOT_STORED)
+    return Failure(id=segment.id, path=segment.recording.path, reason=reason)
+
+
+def _left(found: Corpus, kept: Sequence[Segment], lost: Sequence[Failure], source: Store) -> Corpus:
     if not kept:
         where = source.shards.folder if isinstance(source, StoredRows) else found.name
         raise DataError(
             f"{where}: holds none of the {len(found.segments)} segments of {found.name} {found.split}: "
             f"run `slowfast extract --dataset {found.name}`"
         )
-    missing = tuple(
-        Failure(id=segment.id, path=segment.recording.path, reason=reasons[segment.id])
-        for segment in found.segments
-        if reasons[segment.id]
+    return replace(found, segments=kept, missing=joined(found.missing, lost)) if lost else found
+
+
+def _with_features(recipe: Recipe, found: Corpus) -> Corpus:
+    """The corpus without the segments whose features could not be computed."""
+    there = stored(recipe, found).kept(found.segments)
+    if there.all():
+        return found
+    lost = [found.segments[place] for place in np.flatnonzero(~there).tolist()]
+    failures = tuple(Failure(id=each.id, path=each.recording.path, reason="could not be read") for each in lost)
+    kept: Sequence[Segment] = (
+        found.segments.take(there)
+        if isinstance(found.segments, Columns)
+        else tuple(found.segments[place] for place in np.flatnonzero(there).tolist())
     )
-    return replace(found, segments=kept, missing=found.missing + missing)
+    return replace(found, segments=kept, missing=joined(found.missing, failures))
 
 
 def _why_not(segment: Segment, source: Store) -> str:
     """Why a segment has no sound; empty when it has."""
     if isinstance(source, StoredRows) and segment.recording.id not in source.shards:
         failed = source.failures.get(segment.recording.id)
-        return failed or "not in the shards: run `slowfast extract` again"
+        return failed or NOT_STORED
     if not segment.start:  # nothing to look up: a clip of its own, which has a first sample
         return ""
     try:
@@ -79,14 +132,39 @@ def _why_not(segment: Segment, source: Store) -> str:
     return "" if segment.start < ends else f"starts at {segment.start:g} s, and its recording ends at {ends:.2f} s"
 
 
-def clips(recipe: Recipe, found: Corpus, source: Store | None) -> Clips:
-    """The clips of a split; of boxes, the segments that have some."""
+def clips(recipe: Recipe, found: Corpus, source: Store | None) -> Clips | FeatureClips:
+    """The clips of a split; of boxes, the segments that have some; or its stored features."""
+    if recipe.data.source == "features":
+        return FeatureClips(found, stored(recipe, found), sizes=assemble.sizes(found))
+    return sound_clips(recipe, found, source)
+
+
+def stored(recipe: Recipe, found: Corpus) -> StoredFeatures:
+    """The features of a split, where the recipe says that they are kept."""
+    return StoredFeatures(assemble.shards_folder(recipe) / found.split)
+
+
+def batches(
+    recipe: Recipe,
+    found: Clips | FeatureClips,
+    keys: Iterator[list[Key]] | list[list[Key]],
+    device: torch.device,
+    spare: list[Failure] | None = None,
+) -> Iterator[Batch]:
+    """Batches of either, on the device; see `slowfast_cli.data.loader.batches`."""
+    if isinstance(found, FeatureClips):
+        return found.batches(keys, device)
+    return loader.batches(found, keys, workers=workers(recipe), device=device, spare=spare)
+
+
+def sound_clips(recipe: Recipe, found: Corpus, source: Store | None) -> Clips:
+    """The clips of a split, read from media or shards."""
     segments = found.segments
     if recipe.task == "detect":
         segments = tuple(segment for segment in segments if segment.boxes)
         if not segments:
             raise DataError(f"{found.name} {found.split}: no segment has boxes to ask about: see `slowfast data ls`")
-    return Clips(segments, _reader(recipe, source), views=recipe.data.views, sizes=assemble.sizes(found))
+    return Clips(segments, _reader(recipe, source), sizes=assemble.sizes(found))
 
 
 def _reader(recipe: Recipe, source: Store | None) -> Reader:
@@ -94,13 +172,19 @@ def _reader(recipe: Recipe, source: Store | None) -> Reader:
     if settings is None:
         if source is None or recipe.data.clip_seconds is None:
             raise ValueError("a recipe of sound alone has a store and clips of so many seconds")
-        return SoundReader(store=source, seconds=recipe.data.clip_seconds, views=recipe.data.views, seed=recipe.seed)
+        return SoundReader(
+            store=source,
+            seconds=recipe.data.clip_seconds,
+            views=recipe.data.views or None,
+            seed=recipe.seed,
+            silence=recipe.data.pad == "silence",
+        )
     sounds = None
     if source is not None:
         sounds = StoredSounds(source) if isinstance(source, StoredRows) else DecodedSounds(source.front_end)
     return VideoReader(
         settings=settings,
-        views=recipe.data.views,
+        views=assemble.views(recipe),
         seed=recipe.seed,
         pictures="frames" in assemble.net(recipe).signals,
         sounds=sounds,
@@ -109,7 +193,7 @@ def _reader(recipe: Recipe, source: Store | None) -> Reader:
     )
 
 
-def require_batch(recipe: Recipe, found: Clips, split: str) -> None:
+def require_batch(recipe: Recipe, found: Clips | FeatureClips, split: str) -> None:
     """Refuse a training split that does not fill one batch.
 
     Raises:
@@ -122,7 +206,7 @@ def test_batch(recipe: Recipe) -> int:
     """Clips in a forward pass when testing: as many as when training, and one where whole frames differ in size."""
     if recipe.video and recipe.video.crops == WHOLE:
         return 1
-    return max(1, recipe.optim.batch // assemble.parts(recipe))
+    return max(1, recipe.optim.batch // assemble.parts(recipe)) * assemble.compared(recipe)
 
 
 def workers(recipe: Recipe) -> int:

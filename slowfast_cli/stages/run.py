@@ -43,6 +43,7 @@ MAY_CHANGE = (
     "published",
     "measured",
     "tables",
+    "suite",
 )
 
 

@@ -185,17 +185,18 @@ def _steps(training: Training, steps: range, epoch_steps: int) -> Iterator[Step]
         )
     if recipe.optim.compile:
         model = torch.compile(model)  # type: ignore[assignment]
-    parts = assemble.parts(recipe, share.world)
+    parts, task = assemble.parts(recipe, share.world), assemble.task(recipe, training.val.classes)
     how = How(
         parts=parts,
         clip_norm=recipe.optim.clip_norm,
         dtype=assemble.DTYPES[recipe.optim.precision],
         seed=recipe.seed,
         rank=share.rank,
+        contrast=task.losses if recipe.task == "simclr" and parts > 1 else None,
     )
     for step in fit(
         model,
-        assemble.task(recipe, training.val.classes).loss,
+        task.loss,
         _training_batches(training, steps),
         training.optimizer,
         plan.learning_rate(recipe, epoch_steps),
@@ -203,6 +204,7 @@ def _steps(training: Training, steps: range, epoch_steps: int) -> Iterator[Step]
         how=how,
         scaler=training.scaler,
     ):
+        training.model.follow()
         if training.averaged:
             training.averaged.update_parameters(training.model)
         yield step
@@ -218,9 +220,10 @@ def _training_batches(training: Training, steps: range, seed: int = 0) -> Iterat
         first_step=steps.start,
         seed=recipe.seed + seed,
         share=training.share,
+        crops=assemble.crops(recipe),
     )
     prepared = prepare.training(recipe, training.device)
-    read = loader.batches(training.train_clips, keys, workers=reading.workers(recipe), device=training.device)
+    read = reading.batches(recipe, training.train_clips, keys, training.device)
     for number, batch in enumerate(read, steps.start * parts):
         yield prepared(batch, number // parts, number // parts / steps.stop)
 
@@ -238,8 +241,8 @@ def _score(training: Training, run: Run, card: Card, done: int, epoch_steps: int
                 (batch for _, batch in zip(range(recipe.schedule.precise_norms), batches, strict=False)),
             )
     distributed.average_buffers(training.scored, share)
-    keys = loader.test_keys(len(training.val_clips), recipe.data.views, batch=reading.test_batch(recipe), share=share)
-    read = loader.batches(training.val_clips, keys, workers=reading.workers(recipe), device=training.device, spare=[])
+    keys = loader.test_keys(training.val_clips.counts(), batch=reading.test_batch(recipe), share=share)
+    read = reading.batches(recipe, training.val_clips, keys, training.device, spare=[])
     views = chain.from_iterable(map(prepare.testing(recipe, training.device), read))
     task = assemble.task(recipe, training.val.classes)
     found = merge(predictions(training.scored, task.predict, views, dtype=dtype), recipe.data.merge)
@@ -249,7 +252,9 @@ def _score(training: Training, run: Run, card: Card, done: int, epoch_steps: int
     training.best = max(training.best, value)
     log({"step": done, "epoch": epoch, **{f"val_{key}": value for key, value in scores.values.items()}})
     if share.rank == 0:
-        state = training.scored.state_dict()
+        state = {
+            name: value for name, value in training.scored.state_dict().items() if not name.startswith("objective.")
+        }
         told = replace(card, scores=scores.values)
         for path in (run.last, run.best) if best and recipe.keep == "best" else (run.last,):
             checkpoint.write_whole(path, lambda part: save(part, state, told))

@@ -13,9 +13,10 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from slowfast_cli.data.clips import Clips
 from slowfast_cli.data.columns import typical
 from slowfast_cli.data.loader import Share
+from slowfast_cli.data.stored_features import FeatureClips
 from slowfast_cli.engine.optim import optimizer
 from slowfast_cli.models.recogniser import Recogniser
-from slowfast_cli.recipe.schema import Recipe
+from slowfast_cli.recipe.schema import PRETEXTS, Recipe
 from slowfast_cli.stages import assemble, plan, reading
 from slowfast_cli.stages.finetune import start_from
 from slowfast_cli.stages.fitting import require_kind
@@ -53,8 +54,8 @@ class Training:
     scaler: torch.amp.GradScaler
     train: Corpus
     val: Corpus
-    train_clips: Clips
-    val_clips: Clips
+    train_clips: Clips | FeatureClips
+    val_clips: Clips | FeatureClips
     init: Loaded | None
     best: float = float("-inf")
 
@@ -90,16 +91,19 @@ class Training:
         Args:
             name: Of the recipe.
         """
-        recipe, frames = self.recipe, assemble.frame_settings(self.recipe)
+        recipe, frames, net = self.recipe, assemble.frame_settings(self.recipe), assemble.net(self.recipe)
         return Card(
-            net=assemble.net(recipe),
+            net=net,
             classes=self.val.classes,
-            front_end=assemble.front_end(recipe).settings() if "logmel" in assemble.net(recipe).signals else {},
+            front_end=assemble.front_end(recipe).settings()
+            if "frames" not in net.signals or len(net.signals) > 1
+            else {},
             video=frames.settings() if frames else {},
             clip_seconds=frames.seconds if frames else recipe.data.clip_seconds or 0.0,
-            views=recipe.data.views,
+            views=assemble.views(recipe),
             sigmoid=recipe.task in ("multilabel", "detect"),
             sync=assemble.sync_stages(recipe),
+            hidden=recipe.model.hidden,
             recipe=name,
             source=f"slowfast train {name} on {self.train.name} {self.train.split}",
         )
@@ -122,7 +126,7 @@ def build(recipe: Recipe, share: Share, device: torch.device, *, smoke: bool) ->
     store = reading.store(recipe)
     found = {part: reading.usable(recipe, assemble.corpus(recipe, part), store) for part in ("train", "val")}
     train_corpus, val = found["train"], found["val"]
-    if recipe.task != "detect":
+    if recipe.task != "detect" and recipe.task not in PRETEXTS:
         _require_labels(train_corpus)
     require_kind(recipe, train_corpus)
     require_metric(recipe, val)
@@ -174,8 +178,10 @@ def recogniser(recipe: Recipe, sizes: Mapping[str, int]) -> Recogniser:
         sizes,
         dropout=recipe.model.dropout,
         freeze_norms=recipe.model.freeze_norms,
-        freeze_trunk=recipe.model.freeze_trunk,
+        freeze_trunk=recipe.model.freeze_trunk or recipe.probe is not None,
         sync=assemble.sync_stages(recipe),
+        hidden=recipe.model.hidden,
+        objective=assemble.objective(recipe),
     )
 
 

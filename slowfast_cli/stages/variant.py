@@ -2,9 +2,47 @@
 
 from __future__ import annotations
 
+from slowfast_cli.models.architecture import Architecture, Baseline
 from slowfast_cli.models.spec import Net
 from slowfast_cli.recipe.schema import Recipe
 from slowfast_cli.types import UsageError
+
+
+def require_baseline(recipe: Recipe, found: Baseline) -> None:
+    """Refuse a network of the literature, or of the user's, that cannot read what the recipe makes.
+
+    Raises:
+        UsageError: It cannot; the text says what would.
+    """
+    name, made = recipe.model.variant or recipe.model.init, recipe.frontend
+    if recipe.video or recipe.task in ("detect", "rotation", "sync"):
+        raise UsageError(
+            f"model.variant: {name} listens only: it goes with no `video`, and not with task: {recipe.task}"
+        )
+    if recipe.model.width:
+        raise UsageError(f"model.width: {name} has its own: set it to null")
+    wrong = []
+    if found.rate is not None and found.rate != made.rate:
+        wrong.append(f"frontend.rate={found.rate}")
+    if found.bands is not None and found.bands != made.mels:
+        wrong.append(f"frontend.mels={found.bands}")
+    wrong += [f"frontend.{key}={value}" for key, value in found.front_end.items() if getattr(made, key) != value]
+    if wrong:
+        raise UsageError(f"model.variant: {name} reads other sounds: set {' '.join(wrong)}")
+
+
+def require_waveform(recipe: Recipe, found: Architecture) -> None:
+    """Refuse a network that the objectives on waveforms cannot train.
+
+    Raises:
+        UsageError: It is another one.
+    """
+    wanted = {"cpc": "bidir-cpc", "masked": "wav2vec2"}[recipe.task]
+    if not isinstance(found, Baseline) or found.kind != wanted:
+        raise UsageError(
+            f"task: {recipe.task} trains {wanted}, and model.variant is {recipe.model.variant}: set it to "
+            f"{'bidir-cpc' if recipe.task == 'cpc' else 'wav2vec2-base'}, or take task: simclr"
+        )
 
 
 def require_variant(recipe: Recipe, found: Net) -> None:

@@ -39,7 +39,10 @@ class Task:
 
     def loss(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
         """Losses of all parts, by name."""
-        outputs = _asked(model, batch)
+        return self.losses(_asked(model, batch), batch)
+
+    def losses(self, outputs: Outputs, batch: Batch) -> dict[str, Tensor]:
+        """The same of outputs that the network has given."""
         return {name: value for part in self.parts for name, value in part.losses(outputs, batch).items()}
 
     @torch.inference_mode()

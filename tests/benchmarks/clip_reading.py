@@ -45,7 +45,7 @@ def main() -> None:
         for _ in extract([corpus], folder / "shards", front_end=front_end):
             pass
         store = StoredRows(Shards(folder / "shards", front_end.settings()), front_end)
-        clips = Clips(segments, SoundReader(store=store, seconds=1.999, views=1), views=1)
+        clips = Clips(segments, SoundReader(store=store, seconds=1.999, views=1))
 
         def ours(index: int, epoch: int) -> None:
             clips[Key(epoch, index, -1)]

@@ -125,7 +125,7 @@ def main() -> None:
         recipe = load("kinetics-av", words)
         found = assemble.corpus(recipe, "train")
         ours = reading.clips(recipe, found, reading.store(recipe))
-        whole = Clips(ours.segments, WholeFiles(ours.reader), views=ours.views, sizes=ours.sizes)  # type: ignore[arg-type]
+        whole = Clips(ours.segments, WholeFiles(ours.reader), sizes=ours.sizes)  # type: ignore[arg-type]
         size = sum(segment.recording.path.stat().st_size for segment in found.segments) / len(found.segments)
         print(f"{len(ours)} videos of {size / 1024:.0f} KiB, batches of {BATCH}, torch with one thread; clips a second")
         for segment in found.segments:

@@ -40,7 +40,7 @@ def store(request, recording):
 
 
 def make(segments, store, *, seconds=1.0, views=2, seed=0):
-    return Clips(segments, SoundReader(store=store, seconds=seconds, views=views, seed=seed), views=views)
+    return Clips(segments, SoundReader(store=store, seconds=seconds, views=views, seed=seed))
 
 
 def logmel(clip):
@@ -89,7 +89,7 @@ def test_random_crops_are_even_and_named_by_their_key(recording):
         def samples(self, recording):
             return 2 * RATE
 
-        def signals(self, recording, where, clip):
+        def signals(self, recording, where, clip, *, silence):
             starts.append(where.first)
             assert where.count == clip - 1 == RATE - 1
             return {}

@@ -69,7 +69,7 @@ def test_each_view_is_predicted_once(world, clips):
     seen = Counter(
         key
         for rank in range(world)
-        for part in view_keys(clips, 3, batch=4, share=Share(rank=rank, world=world))
+        for part in view_keys([3] * clips, batch=4, share=Share(rank=rank, world=world))
         for key in part
     )
     assert seen == Counter(Key(0, segment, view) for segment in range(clips) for view in range(3))
@@ -103,7 +103,7 @@ def four(tmp_path_factory):
         Segment(id=path.name, recording=Recording(id=path.name, path=path), targets={"label": i})
         for i, path in enumerate(paths)
     ]
-    return Clips(segments, SoundReader(store=DecodedSamples(FrontEnd()), seconds=0.2, views=1), views=1)
+    return Clips(segments, SoundReader(store=DecodedSamples(FrontEnd()), seconds=0.2, views=1))
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn"])
@@ -128,8 +128,8 @@ def test_an_error_in_a_worker_arrives_whole(four, tmp_path, workers):
     broken = tmp_path / "broken.wav"
     broken.write_bytes(b"no sound in here")
     segment = Segment(id="x", recording=Recording(id="x", path=broken), targets={"label": 0})
-    clips = Clips([*four.segments, segment], four.reader, views=1)
-    read = batches(clips, view_keys(5, 1, batch=4, share=Share()), workers=workers, device=CPU)
+    clips = Clips([*four.segments, segment], four.reader)
+    read = batches(clips, view_keys([1] * 5, batch=4, share=Share()), workers=workers, device=CPU)
     assert next(read).ids == tuple(each.id for each in four.segments)
     with pytest.raises(DataError) as error:
         next(read)
@@ -142,7 +142,7 @@ def test_reading_draws_nothing_from_the_common_generator(four):
     torch.manual_seed(1)
     before = torch.get_rng_state()
     for workers in (0, 1):
-        next(batches(four, view_keys(4, 1, batch=4, share=Share()), workers=workers, device=CPU))
+        next(batches(four, view_keys([1] * 4, batch=4, share=Share()), workers=workers, device=CPU))
     assert torch.equal(torch.get_rng_state(), before)
 
 

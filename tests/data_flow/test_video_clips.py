@@ -197,7 +197,7 @@ def test_labels_are_those_of_the_seconds_of_the_clip(numbered):
             Span(labels="label", index=3, start=6, stop=9),
         ),
     )  # fmt: skip
-    clips = Clips([segment], reader(), views=10, sizes={"label": 5})
+    clips = Clips([segment], reader(), sizes={"label": 5})
     assert clips[Key(0, 0, -1)].targets["label"].tolist() == [1, 0, 1, 0, 0]
     assert clips[Key(0, 0, 1)].targets["label"].tolist() == [1, 0, 1, 1, 0]
 
@@ -210,7 +210,7 @@ def test_boxes_and_frames_of_several_sizes_go_into_one_batch(numbered, tmp_path)
             Box(place=(0.1, 0, 0.5, 1), targets=(0, 1)), Box(place=(0.2, 0, 0.5, 1), targets=()),
         )),
     ]  # fmt: skip
-    clips = Clips(segments, reader(), views=1, sizes={"label": 2})
+    clips = Clips(segments, reader(), sizes={"label": 2})
     batch = collate([clips[Key(0, 0, 0)], clips[Key(0, 1, 0)]], clips.sizes)
     assert batch.signals["frames"].shape == (2, 3, 32, 128, 96)
     assert batch.signals["frames"].dtype == torch.uint8

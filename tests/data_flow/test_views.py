@@ -47,7 +47,7 @@ def segment_of(row, folder):
 
 def clips_of(row, store, folder):
     reader = SoundReader(store=store, seconds=SECONDS[row["loader"]], views=row["num_clips"])
-    return Clips([segment_of(row, folder)], reader, views=row["num_clips"])
+    return Clips([segment_of(row, folder)], reader)
 
 
 @pytest.fixture(scope="module")

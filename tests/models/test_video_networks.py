@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 import torch
 
+from slowfast_cli.models.architecture import from_plain
 from slowfast_cli.models.heads import pooled
 from slowfast_cli.models.recogniser import Recogniser
-from slowfast_cli.models.architecture import from_plain
 from slowfast_cli.models.spec import Lateral, Net, Pathway, compared_at, narrowed
 from slowfast_cli.models.zoo import VARIANTS
 from slowfast_cli.nn.nonlocal_block import NonLocal

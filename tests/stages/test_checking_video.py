@@ -11,8 +11,8 @@ import tiny_video
 
 from slowfast_cli.data import charades, epic55, kinetics
 from slowfast_cli.media import video
-from slowfast_cli.stages.corpora import CORPORA
 from slowfast_cli.stages.check import Report, check
+from slowfast_cli.stages.corpora import CORPORA
 
 LAYOUTS = {
     "kinetics400": tiny_video.kinetics,

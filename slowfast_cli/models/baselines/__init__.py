@@ -15,7 +15,14 @@ from slowfast_cli.models.baselines.mcdonnell_gao import McDonnellGao
 from slowfast_cli.models.baselines.vit import ViT
 from slowfast_cli.models.baselines.wav2vec2 import Wav2Vec2
 
+
+def _given(net: Baseline) -> nn.Module:
+    """Features as they are: (B, D) -> (B, D, 1)."""
+    return nn.Unflatten(1, (net.length, 1))
+
+
 BODIES: Mapping[str, Callable[[Baseline], nn.Module]] = {
+    "features": _given,
     "bidir-cpc": BidirCpc,
     "byola-cnn": ByolaCnn,
     "cnn14": Cnn14,

@@ -1,0 +1,116 @@
+"""A trunk from a module of the user's: any network that says what it reads and gives one vector a clip.
+
+>>> class Loudness(nn.Module):
+...     def describe(self):
+...         return {"reads": "samples", "rate": 16000, "length": 1}
+...     def embed(self, signal):
+...         return signal.square().mean(1, keepdim=True)
+>>> isinstance(Loudness(), Embedder)
+True
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+from torch import Tensor, nn
+
+from slowfast_cli.models.architecture import Baseline
+from slowfast_cli.types import UsageError
+
+
+@runtime_checkable
+class Embedder(Protocol):
+    """What a module of the user's has besides being an `torch.nn.Module`."""
+
+    def describe(self) -> Mapping[str, Any]:
+        """What it reads, and the length of what it gives.
+
+        Returns:
+            ``{"reads": "samples", "rate": 16000, "length": D}`` for samples at 16 kHz; or ``{"reads": "logmel",
+            "front_end": {"rate": 16000, "window_ms": 25, "hop_ms": 10, "mels": 80}, "length": D}``, the fields of a
+            recipe's ``frontend``, and optionally ``"standardise": True``.
+        """
+
+    def embed(self, signal: Tensor) -> Tensor:
+        """One vector a clip.
+
+        Shape:
+            samples (B, N), from -1 to 1, or log-mels (B, 1, T, F) -> (B, D)
+        """
+
+
+class Embedded(nn.Module):
+    """Such a module as the body of a trunk.
+
+    Args:
+        module: The user's.
+        length: Of what it gives.
+        name: Where it is from.
+    """
+
+    def __init__(self, module: nn.Module, length: int, name: str) -> None:
+        super().__init__()
+        self.module, self.length, self.name = module, length, name
+
+    def forward(self, signal: Tensor) -> Tensor:
+        """Shape: (B, N) or (B, 1, T, F) -> (B, D, 1)."""
+        found_BD: Tensor = self.module.embed(signal)  # type: ignore[operator]
+        if found_BD.shape != (len(signal), self.length):
+            raise UsageError(
+                f"{self.name}: embed() gave {tuple(found_BD.shape)} for {len(signal)} clips; right is "
+                f"({len(signal)}, {self.length}), as describe() says"
+            )
+        return found_BD[:, :, None]
+
+
+def make(factory: str) -> nn.Module:
+    """Import and call it.
+
+    Args:
+        factory: ``package.module:callable``; the current folder is looked in too.
+
+    Raises:
+        UsageError: There is no such thing, or what it makes has not the two methods.
+    """
+    place, _, name = factory.partition(":")
+    if str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
+    try:
+        found = getattr(importlib.import_module(place), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise UsageError(f"{factory}: cannot be imported ({error}): name it as package.module:callable") from error
+    module = found() if callable(found) else found
+    if not isinstance(module, nn.Module) or not isinstance(module, Embedder):
+        raise UsageError(
+            f"{factory}: made a {type(module).__name__}; right is a torch.nn.Module with the methods describe() and "
+            "embed(signal), see slowfast_cli.models.imported"
+        )
+    return module
+
+
+def describe(factory: str) -> Baseline:
+    """What a module of the user's says of itself.
+
+    Raises:
+        UsageError: It cannot be imported, or says too little.
+    """
+    said = dict(make(factory).describe())  # type: ignore[operator]
+    try:
+        found = Baseline(kind=factory, standardise=bool(said.pop("standardise", False)), **said)
+    except TypeError as error:
+        raise UsageError(f"{factory}: describe() says {said}: {error}") from error
+    if (found.rate is None) == (found.reads == "samples") or (found.reads == "logmel") != bool(found.front_end):
+        raise UsageError(
+            f"{factory}: describe() says {said}: samples come with a rate in Hz, a logmel with a front_end"
+        )
+    return found
+
+
+def body(net: Baseline) -> nn.Module:
+    """The module of a description."""
+    return Embedded(make(net.kind), net.length, net.kind)

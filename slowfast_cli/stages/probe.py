@@ -1,0 +1,165 @@
+"""Classifiers on frozen features: how one task says what a pretrained trunk is worth (HARES Sec. 2.1 and App. A)."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import LinearSVC
+
+from slowfast_cli.data.stored_features import StoredFeatures
+from slowfast_cli.models.recogniser import Recogniser
+from slowfast_cli.recipe.inputs import Augment
+from slowfast_cli.recipe.schema import Probe, Recipe
+from slowfast_cli.stages import assemble, reading, train
+from slowfast_cli.stages.embed import Tick, embed
+from slowfast_cli.stages.evaluate import evaluate
+from slowfast_cli.stages.finetune import start_from
+from slowfast_cli.stages.run import Run
+from slowfast_cli.stages.training import recogniser
+from slowfast_cli.types import Scores, Settings, UsageError
+
+SPLITS: tuple[assemble.Part, ...] = ("train", "test")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Probed:
+    """What a probe found.
+
+    Attributes:
+        scores: On the test split; the mean of the folds where there are some.
+        notes: What a reader should know beside.
+    """
+
+    scores: Scores
+    notes: tuple[str, ...] = ()
+
+
+def probe(
+    recipe: Recipe, folder: Path, *, made_by: Settings, device: str = "auto", tick: Tick | None = None
+) -> Generator[train.Event, None, Probed]:
+    """Learn a task on the frozen features of a trunk, and score it.
+
+    Args:
+        recipe: Of the task; ``model`` and ``frontend`` are the trunk's.
+        folder: Features, the run and its weights go there; what is there is gone on with.
+        made_by: What tells this trunk from others.
+        device: As for training.
+        tick: Told how many features are computed.
+
+    Raises:
+        SlowFastError: Anything the user can mend.
+    """
+    settings = _settings(recipe)
+    if settings.kind == "svm":
+        return _by_svm(recipe, settings, folder, made_by, device, tick)
+    if settings.features == "cached":
+        trunk = frozen(recipe).trunk
+        for part in SPLITS:
+            embed(
+                recipe, trunk, part, folder / "features" / recipe.split(part), made_by=made_by, device=device, tick=tick
+            )
+        recipe = on_features(recipe, folder / "features")
+    run = Run(folder / "run")
+    yield from train.train(recipe, run, name=folder.name, device=device)
+    found = evaluate(recipe, run.last, device=device)
+    if found.scores is None:
+        raise UsageError(f"{recipe.data.corpus} {recipe.split('test')}: no labels to score against")
+    return Probed(scores=found.scores)
+
+
+def _settings(recipe: Recipe) -> Probe:
+    if recipe.probe is None:
+        raise UsageError(
+            "probe: the recipe has no such section: it says how classifiers are learned on frozen features"
+        )
+    return recipe.probe
+
+
+def frozen(recipe: Recipe) -> Recogniser:
+    """The recipe's network with the weights it starts from, to be read only."""
+    torch.manual_seed(recipe.seed)
+    model = recogniser(recipe, {})
+    if recipe.model.init:
+        start_from(model, recipe.model.init, {})
+    return model.eval()
+
+
+def on_features(recipe: Recipe, folder: Path) -> Recipe:
+    """The same task on stored features: nothing is left to augment."""
+    data = recipe.data.model_copy(update={"source": "features", "shards": folder})
+    return recipe.model_copy(update={"data": data, "augment": Augment()})
+
+
+def _by_svm(recipe: Recipe, settings: Probe, folder: Path, made_by: Settings, device: str, tick: Tick | None) -> Probed:
+    """A linear support vector machine, its C chosen on the first fold (HARES App. A); the mean over the folds.
+
+    Features are brought to mean 0 and deviation 1 first, by those that are learned from.
+    """
+    folds = [_at(recipe, fold=fold) for fold in settings.folds]
+    whole = _at(recipe, train="all", test="all") if folds else recipe
+    trunk = frozen(recipe).trunk
+    held = {
+        part: _held(
+            whole,
+            part,
+            embed(whole, trunk, part, folder / "features" / part, made_by=made_by, device=device, tick=tick),
+        )
+        for part in SPLITS
+    }
+    scores: list[float] = []
+    chosen, tested = 0.0, 0
+    for each in folds or [recipe]:
+        rows = {part: _rows(each, part, *held[part]) for part in SPLITS}
+        costs = settings.costs if not scores else (chosen,)
+        accuracies = {cost: _accuracy(cost, rows["train"], rows["test"], seed=recipe.seed) for cost in costs}
+        chosen = max(accuracies, key=lambda cost: accuracies[cost])
+        scores.append(accuracies[chosen])
+        tested += len(rows["test"][1])
+    values = {"top1": float(np.mean(scores)), "c": chosen}
+    values |= {f"fold{fold}_top1": value for fold, value in zip(settings.folds, scores, strict=False)}
+    return Probed(scores=Scores(values=values, found=tested, listed=assemble.corpus(whole, "test").listed))
+
+
+def _at(recipe: Recipe, **data: Any) -> Recipe:
+    return recipe.model_copy(update={"data": recipe.data.model_copy(update=data)})
+
+
+def _held(recipe: Recipe, part: assemble.Part, stored: StoredFeatures) -> tuple[np.ndarray, list[str]]:
+    """Features (crops, S, D), and the ids of the segments."""
+    found = reading.usable(recipe, assemble.corpus(recipe, part), None)
+    kept = np.flatnonzero(stored.kept(found.segments))
+    rows = stored.array("rows")
+    rows_NSD = rows[:, kept] if rows.ndim == 3 else rows[None, stored.array("first")[kept]]
+    return rows_NSD.astype(np.float32), [found.segments[place].id for place in kept.tolist()]
+
+
+def _rows(
+    recipe: Recipe, part: assemble.Part, rows_NSD: np.ndarray, ids: Sequence[str]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Those of a fold: features (M, D) and classes (M,), a row a clip."""
+    found = assemble.corpus(recipe, part)
+    (labels,) = found.classes
+    classes = {segment.id: segment.targets[labels] for segment in found.segments}
+    places = [place for place, id_ in enumerate(ids) if id_ in classes]
+    targets_S = np.array([classes[ids[place]] for place in places])
+    return rows_NSD[:, places].reshape(-1, rows_NSD.shape[2]), np.tile(targets_S, len(rows_NSD))
+
+
+def _accuracy(
+    cost: float, train: tuple[np.ndarray, np.ndarray], test: tuple[np.ndarray, np.ndarray], *, seed: int
+) -> float:
+    """Percent of the test clips that are right."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # of the largest C: its score then is what it is
+        machine = make_pipeline(StandardScaler(), LinearSVC(C=cost, dual="auto", random_state=seed))
+        machine.fit(*train)
+    return 100 * float(machine.score(*test))

@@ -74,17 +74,17 @@ def ablate(
 
 def _run(source: Source, table: str, folder: Path, only: list[str], device: str) -> list[TableRow]:
     from slowfast_cli.cli import show
-    from slowfast_cli.cli.show_training import Display
+    from slowfast_cli.cli.show_suite import SuiteDisplay
     from slowfast_cli.cli.train import interruptible
     from slowfast_cli.stages import ablate as stage
 
     rows: list[TableRow] = []
-    display = Display(source.name)
+    display = SuiteDisplay(source.name)
     events = stage.ablate(source, table, folder, only=only, device=device)
     with interruptible() as asked, contextlib.closing(events):
         for event in events:
             if isinstance(event, stage.RowStarted):
-                display = Display(event.name)
+                display = SuiteDisplay(event.name)
                 show.say(f"{event.name}: {'finished before' if event.finished else 'training'}: {event.run}")
             elif isinstance(event, stage.RowFinished):
                 rows.append(event.row)

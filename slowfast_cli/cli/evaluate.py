@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 EPILOG = (
     "Examples:  slowfast evaluate vggsound  |  slowfast evaluate epic --weights runs/epic/default --split val  |  "
     "slowfast evaluate vggsound --weights runs/slow --compare runs/fast --above 20  |  "
-    "slowfast evaluate runs/kinetics-audio/default --with runs/kinetics/default"
+    "slowfast evaluate runs/kinetics-audio/default --with runs/kinetics/default  |  "
+    "slowfast evaluate recipes/hares.yaml --weights runs/simclr/default --tasks esc50"
 )
 
 
@@ -51,6 +52,10 @@ def evaluate(
     submission: Annotated[
         Path | None, typer.Option(help="Write the EPIC-KITCHENS-100 challenge's JSON here.", show_default=False)
     ] = None,
+    tasks: Annotated[
+        str | None,
+        typer.Option(help="Of a suite, as hares: only these tasks, with commas between.", show_default=False),
+    ] = None,
     plots: Annotated[bool, typer.Option(help="Draw confusion matrix, classes and feature maps.")] = True,
     out: Annotated[
         Path | None, typer.Option(help="Where files go.", show_default="evaluation, in the weights' folder")
@@ -61,13 +66,18 @@ def evaluate(
     offline: options.Offline = False,
 ) -> None:
     """Score trained weights by the recipe's protocol, beside the paper's numbers."""
-    if split not in ("train", "val", "test"):
-        raise UsageError(f"--split {split}: train, val or test")
-    if by not in ("points", "ratio"):
-        raise UsageError(f"--by {by}: points or ratio")
+    for option, value, allowed in (("--split", split, ("train", "val", "test")), ("--by", by, ("points", "ratio"))):
+        if value not in allowed:
+            raise UsageError(f"{option} {value}: one of {', '.join(allowed)}")
+    from slowfast_cli.cli.evaluate_suite import evaluate_suite, is_suite
     from slowfast_cli.cli.train import spread
 
     spread(gpus)
+    words = list(overrides or [])
+    if is_suite(recipe):
+        where = {"out": out, "device": device, "as_json": as_json, "offline": offline}
+        evaluate_suite(recipe, words, weights=weights, tasks=tasks, **where)  # type: ignore[arg-type]
+        return
     from slowfast_cli.cli import show
     from slowfast_cli.engine.checkpoint import make_folder
     from slowfast_cli.recipe.load import check, override, read
@@ -77,12 +87,13 @@ def evaluate(
     from slowfast_cli.stages.obtain import weight_file
     from slowfast_cli.stages.run import folder_for
 
-    words = list(overrides or [])
     run = Path(recipe) if (Path(recipe) / "recipe.yaml").is_file() else None  # a run folder has its own recipe
     if run is None and len(Path(recipe).parts) > 1 and not Path(recipe).suffix:
         raise UsageError(f"{recipe}: no such run folder: it holds recipe.yaml and weights; train it first")
     source = override(read(str(run / "recipe.yaml") if run else recipe), words)
     checked = check(source)
+    if tasks:
+        raise UsageError(f"--tasks {tasks}: {source.name} has no suite of tasks; recipes/hares.yaml has one")
     path = weight_file(weights or str(run or folder_for(source.name, checked, words)), offline=offline)
     joined = "".join(f"-with-{Path(each).parent.name}-{Path(each).name}" for each in beside or ())
     folder = make_folder(out or _folder(path, source.name) / f"{split}{joined}")

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from slowfast_cli.engine.checkpoint import make_folder, write_whole
 from slowfast_cli.recipe.load import Source, changed, check, did_you_mean
-from slowfast_cli.recipe.schema import Recipe, Row
-from slowfast_cli.stages import assemble, inspect
+from slowfast_cli.recipe.schema import PRETEXTS, Recipe, Row, Suite
+from slowfast_cli.stages import assemble, inspect, suite
 from slowfast_cli.stages import train as training
 from slowfast_cli.stages.evaluate import evaluate
 from slowfast_cli.stages.run import Run
@@ -35,7 +35,7 @@ class RowFinished:
     row: TableRow
 
 
-Event = RowStarted | RowFinished | training.Event
+Event = RowStarted | RowFinished | suite.Event
 
 
 def rows(source: Source, table: str, only: Sequence[str] = ()) -> dict[str, tuple[Row, Recipe]]:
@@ -113,23 +113,49 @@ def _runs(row: Row, recipe: Recipe, folder: Path) -> list[tuple[Run, Recipe]]:
 
 def _trained(
     runs: Sequence[tuple[Run, Recipe]], name: str, device: str
-) -> Generator[training.Event, None, list[dict[str, float]]]:
+) -> Generator[suite.Event, None, list[dict[str, float]]]:
     """Train and score runs one after the other; those with numbers are not touched again."""
     scores = []
     for run, recipe in runs:
         result = run.folder / ("result.json" if len(runs) == 1 else "scores.json")
         if not result.is_file():
-            if recipe.task not in ("detect", "rotation", "sync"):
+            if recipe.task not in ("detect", "rotation", "sync", *PRETEXTS):
                 _require_labels(assemble.corpus(recipe, "test"))
             yield from training.train(recipe, run, name=name, device=device)
-            found = evaluate(recipe, run.best if run.best.is_file() else run.last, device=device)
-            values = dict(found.scores.values) if found.scores else {}
+            weights = run.best if run.best.is_file() else run.last
+            values = {}
+            if recipe.task not in PRETEXTS:
+                found = evaluate(recipe, weights, device=device)
+                values = dict(found.scores.values) if found.scores else {}
+            if recipe.suite:
+                values = yield from _by_suite(recipe, recipe.suite, weights, values, device)
             if len(runs) > 1:
                 write_whole(result, lambda part, values=values: _dump(part, values))  # type: ignore[misc]
         else:
             values = json.loads(result.read_text(encoding="utf-8"))
         scores.append({key: value for key, value in values.items() if value is not None})
     return scores
+
+
+def _by_suite(
+    recipe: Recipe, asked: Suite, weights: Path, own: Mapping[str, float], device: str
+) -> Generator[suite.Event, None, dict[str, float]]:
+    """The scores of a trunk by a suite, in percent, and the averages of the domains that are complete.
+
+    The data set that a classifier was trained on is not probed once more: its own score stands there (HARES App. A).
+    """
+    tasks = suite.chosen(asked, ())
+    trained = [task for task in tasks if task == recipe.data.corpus and recipe.metric in own]
+    scores = {task: own[recipe.metric] * (100 if recipe.metric.endswith("map") else 1) for task in trained}
+    rest = [task for task in tasks if task not in trained]
+    scored = suite.trunk(str(weights))
+    for event in suite.evaluate(recipe, scored, weights.parent / "suite", tasks=rest, device=device):
+        if isinstance(event, suite.TaskScored):
+            scores[event.task] = event.score
+        yield event
+    if not scores:
+        raise DataError(f"suite: none of {', '.join(tasks)} could be scored: see what was missing above")
+    return scores | {name: value for name, value in suite.averages(asked, scores).items() if value is not None}
 
 
 def finished(source: Source, table: str, folder: Path) -> tuple[TableRow, ...]:

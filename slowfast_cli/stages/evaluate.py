@@ -15,11 +15,11 @@ from slowfast_cli.metrics import per_class
 from slowfast_cli.metrics.ensemble import late_fusion
 from slowfast_cli.metrics.predictions import Rows, labelled, merge, stack
 from slowfast_cli.recipe.load import check, read
-from slowfast_cli.recipe.schema import Recipe
+from slowfast_cli.recipe.schema import PRETEXTS, Recipe
 from slowfast_cli.stages import assemble, prepare, reading
 from slowfast_cli.stages.fitting import require_fit, require_kind
 from slowfast_cli.stages.scoring import sync_accuracy, with_sync, without_sync
-from slowfast_cli.types import Batch, Corpus, DataError, Failure, Prediction, Scores, Segment, WeightsError
+from slowfast_cli.types import Batch, Corpus, DataError, Failure, Prediction, Scores, Segment, UsageError, WeightsError
 from slowfast_cli.weights.file import build, newest
 
 Tick = Callable[[int, int], None]  # views done, views in all
@@ -133,6 +133,11 @@ class _Predicted:
 def _predicted(recipe: Recipe, weights: Path, part: assemble.Part, device: str, tick: Tick | None) -> _Predicted:
     share = distributed.join()
     at = distributed.device(device)
+    if recipe.task in PRETEXTS:
+        raise UsageError(
+            f"task: {recipe.task}: a trunk pretrained without labels knows no classes: score it by "
+            f"`slowfast evaluate recipes/hares.yaml --weights {weights}`, or train classes on it by `slowfast finetune`"
+        )
     card, model = build(weights)
     source = reading.store(recipe)
     found = reading.usable(recipe, assemble.corpus(recipe, part), source)

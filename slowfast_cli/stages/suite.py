@@ -138,7 +138,7 @@ def chosen(suite: Suite, tasks: Sequence[str]) -> list[str]:
     Raises:
         UsageError: There is no such task.
     """
-    known = [task for names in suite.domains.values() for task in names]
+    known = domains(suite)["hares"]
     for task in tasks:
         if task not in known:
             raise UsageError(f"--tasks {task}: no such task{did_you_mean(task, known)}; there are {', '.join(known)}")
@@ -255,8 +255,12 @@ def _done(result: Path, wanted: Mapping[str, Any]) -> TaskScored | None:
 
 def averages(suite: Suite, scores: Mapping[str, float]) -> dict[str, float | None]:
     """The mean of each domain, and of all tasks as ``hares``; None where a task of it is missing."""
-    domains = {**suite.domains, "hares": tuple(task for names in suite.domains.values() for task in names)}
     return {
         domain: sum(scores[task] for task in names) / len(names) if all(task in scores for task in names) else None
-        for domain, names in domains.items()
+        for domain, names in domains(suite).items()
     }
+
+
+def domains(suite: Suite) -> dict[str, tuple[str, ...]]:
+    """Tasks by domain, and all of them as ``hares``."""
+    return {**suite.domains, "hares": tuple(task for names in suite.domains.values() for task in names)}

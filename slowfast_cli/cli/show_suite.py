@@ -1,0 +1,106 @@
+"""A suite on the screen: its tasks as they are scored, and the table of the paper at the end (HARES Table 4)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from slowfast_cli.cli import show
+from slowfast_cli.cli.show_training import Display
+from slowfast_cli.stages import suite
+
+if TYPE_CHECKING:
+    from slowfast_cli.recipe.schema import Suite
+    from slowfast_cli.stages.embed import Tick
+
+
+class SuiteDisplay:
+    """Shows the events of one evaluation, and of the training before it.
+
+    Args:
+        name: Of what is trained before.
+
+    Attributes:
+        scored: What the tasks gave, by name.
+        missing: Why others gave nothing.
+    """
+
+    def __init__(self, name: str = "") -> None:
+        self.scored: dict[str, suite.TaskScored] = {}
+        self.missing: dict[str, suite.TaskMissing] = {}
+        self._display = Display(name)
+        self._bar: show.Bar | None = None
+
+    def tick(self, task: str) -> Tick:
+        """What is told of the features of a task."""
+
+        def told(done: int, total: int) -> None:
+            self._bar = self._bar or show.Bar(total, "clip", f"{task}: features")
+            self._bar.to(done)
+            if done >= total:
+                self.close()
+
+        return told
+
+    def close(self) -> None:
+        """Take the bar away."""
+        if self._bar:
+            self._bar.close()
+        self._bar = None
+
+    def interrupted(self, folder: Path) -> None:
+        """Say what becomes of an interrupted run."""
+        self.close()
+        self._display.interrupted(folder)
+
+    def show(self, event: suite.Event) -> None:
+        """Show one event."""
+        match event:
+            case suite.TaskStarted():
+                self._display.close()
+                self._display = Display(event.task)
+                show.say(f"{event.task}: {'scored before' if event.finished else 'probing'}")
+            case suite.TaskScored():
+                self.close()
+                self.scored[event.task] = event
+                show.say(
+                    f"{event.task}: {event.metric} {event.score:.1f} on {event.found:,} of {event.listed:,} segments"
+                )
+            case suite.TaskMissing():
+                self.close()
+                self.missing[event.task] = event
+                show.say(f"{event.task}: {'no data' if event.absent else 'not scored'}: {event.reason}")
+            case _:
+                self._display.show(event)
+
+
+def summary(asked: Suite, scores: Mapping[str, float], name: str) -> None:
+    """The table: domains, averages and the HARES score, ours beside the paper's."""
+    header, body = cells(asked, scores)
+    show.table(f"{name}: scores in percent", header, body)
+    for domain, names in {
+        **asked.domains,
+        "hares": tuple(task for each in asked.domains.values() for task in each),
+    }.items():
+        there = [task for task in names if task in scores]
+        if there and len(there) < len(names):
+            lacking = ", ".join(task for task in names if task not in scores)
+            show.out.print(
+                f"{domain}: {len(there)} of {len(names)} tasks, so no average; missing: {lacking}", soft_wrap=True
+            )
+
+
+def cells(asked: Suite, scores: Mapping[str, float]) -> tuple[list[str], list[list[str]]]:
+    """Header and rows of it."""
+    columns = [scores, *asked.columns.values()]
+    means = [suite.averages(asked, column) for column in columns]
+    body = []
+    for domain, names in asked.domains.items():
+        body += [[task, *(_text(column.get(task)) for column in columns)] for task in names]
+        body.append([domain, *(_text(mean[domain]) for mean in means)])
+    return ["", "ours", *asked.columns], [*body, ["hares", *(_text(mean["hares"]) for mean in means)]]
+
+
+def _text(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1f}"

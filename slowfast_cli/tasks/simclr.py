@@ -17,6 +17,7 @@ from slowfast_cli.tasks.task import Outputs
 from slowfast_cli.types import Batch
 
 TOLD = "told"  # the share of questions that were answered right, as a label set of one number
+ALONE = -1  # in place of a twin
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,8 +39,9 @@ class SimCLR:
         embedding_BE = outputs["embedding"]
         logits_BN, first, paired_B, twin_B = self._compared(embedding_BE, batch.ids)
         logits_BN = _without_itself(logits_BN, first)
-        rows_B = f.cross_entropy(logits_BN, twin_B, reduction="none")
-        return {"simclr": (rows_B * paired_B).sum() / paired_B.sum().clamp(min=1)}
+        asked_B = torch.where(paired_B > 0, twin_B, ALONE)  # or the first of them would be asked for itself
+        rows_B = f.cross_entropy(logits_BN, asked_B, ignore_index=ALONE, reduction="none")
+        return {"simclr": rows_B.sum() / paired_B.sum().clamp(min=1)}
 
     def scores(self, outputs: Outputs, batch: Batch) -> dict[str, Tensor]:
         """``told`` (B, 1): 1 where the nearest clip of the batch is the twin."""

@@ -27,6 +27,26 @@ def cosine(length: float) -> Schedule:
     return lambda done: 0.5 * (1 + math.cos(math.pi * min(done / length, 1)))
 
 
+def restarts(first: int, floor: float = 0.0) -> Schedule:
+    """Cosines one after the other, each twice as long as the one before (Loshchilov & Hutter 2017).
+
+    Args:
+        first: Length of the first.
+        floor: The share of the rate that each ends at.
+
+    >>> [round(restarts(2)(epoch), 3) for epoch in (0, 1, 2, 4, 6, 10)]
+    [1.0, 0.5, 1.0, 0.5, 1.0, 0.5]
+    """
+
+    def factor(done: float) -> float:
+        length = first
+        while done >= length:
+            done, length = done - length, 2 * length
+        return floor + (1 - floor) * cosine(length)(done)
+
+    return factor
+
+
 def warmed_up(schedule: Schedule, length: float, first: float = 0.01) -> Schedule:
     """The same after a linear rise over ``length`` from a share of what it has then.
 

@@ -146,8 +146,12 @@ class Schedule(Section):
     """Passes over the training split; or give `steps`."""
     steps: Positive | None = None
     """Optimiser steps; or give `epochs`."""
-    shape: Literal["steps", "cosine"] = "steps"
-    """Drops at given epochs, or half a cosine to zero."""
+    shape: Literal["steps", "cosine", "restarts"] = "steps"
+    """Drops at given epochs; half a cosine to zero; or such cosines one after the other, each twice as long."""
+    restart: Positive = 2
+    """Length of the first of them, in epochs, or in steps where `steps` is given."""
+    floor: Share = 0.0
+    """The share of the rate that they end at."""
     drop_at: tuple[Positive, ...] = ()
     """Epochs, or steps where `steps` is given, after which the rate drops."""
     drop_by: Share = 0.1

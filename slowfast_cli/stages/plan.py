@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from slowfast_cli.engine import schedule
-from slowfast_cli.recipe.schema import Recipe
+from slowfast_cli.recipe.schema import Recipe, Schedule
 
 
 def steps(recipe: Recipe, epoch_steps: int) -> int:
@@ -25,11 +25,15 @@ def learning_rate(recipe: Recipe, epoch_steps: int) -> Callable[[int], float]:
     plan = recipe.schedule
     unit = 1 if plan.steps is not None else epoch_steps
     length = plan.steps if plan.steps is not None else (plan.epochs or 0)
-    shape = schedule.cosine(length) if plan.shape == "cosine" else schedule.steps(plan.drop_at, plan.drop_by)
     warm = plan.warmup_steps / unit if plan.warmup_steps else plan.warmup_epochs * epoch_steps / unit
     if plan.warmup_apart:
-        later = schedule.cosine(max(length - warm, 1e-9)) if plan.shape == "cosine" else shape
-        rate = schedule.risen(later, warm, plan.warmup_from)
+        rate = schedule.risen(_shape(plan, length - warm), warm, plan.warmup_from)
     else:
-        rate = schedule.warmed_up(shape, warm, plan.warmup_from)
+        rate = schedule.warmed_up(_shape(plan, length), warm, plan.warmup_from)
     return lambda step: rate(step / unit)
+
+
+def _shape(plan: Schedule, length: float) -> schedule.Schedule:
+    if plan.shape == "steps":
+        return schedule.steps(plan.drop_at, plan.drop_by)
+    return schedule.cosine(max(length, 1e-9)) if plan.shape == "cosine" else schedule.restarts(plan.restart, plan.floor)

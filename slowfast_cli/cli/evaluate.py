@@ -68,7 +68,7 @@ def evaluate(
     """Score trained weights by the recipe's protocol, beside the paper's numbers."""
     for option, value, allowed in (("--split", split, ("train", "val", "test")), ("--by", by, ("points", "ratio"))):
         if value not in allowed:
-            raise UsageError(f"{option} {value}: one of {', '.join(allowed)}")
+            raise UsageError(f"{option} {value}: {', '.join(allowed[:-1])} or {allowed[-1]}")
     from slowfast_cli.cli.evaluate_suite import evaluate_suite, is_suite
     from slowfast_cli.cli.train import spread
 

@@ -55,7 +55,11 @@ def variants(as_json: options.Json = False) -> None:
         for each in found:
             typer.echo(json.dumps(each))
         return
-    rows = [[each["name"], each["reads"], f"{each['params_m']:.2f}", f"{each['gflops']:.2f}"] for each in found]
+    numbers = ("params_m", "gflops")
+    rows = [
+        [each["name"], each["reads"], *("-" if each[key] is None else f"{each[key]:.2f}" for key in numbers)]
+        for each in found
+    ]
     show.table("", ["network", "reads", "params (M)", "GFLOPs"], rows, left=2)
 
 

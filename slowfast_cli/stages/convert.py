@@ -19,7 +19,7 @@ from slowfast_cli.models.spec import STAGES, Stage
 from slowfast_cli.models.zoo import VARIANTS
 from slowfast_cli.recipe.load import did_you_mean
 from slowfast_cli.types import Settings, UsageError, WeightsError
-from slowfast_cli.weights import convert_panns, convert_pyslowfast
+from slowfast_cli.weights import convert_haiku, convert_panns, convert_pyslowfast
 from slowfast_cli.weights.catalogue import CATALOGUE
 from slowfast_cli.weights.entry import Entry, network
 from slowfast_cli.weights.file import Card, Loaded, put, save
@@ -64,10 +64,12 @@ class Converted:
 
 
 def convert(source: Path, out: Path, *, variant: str | None = None, entry: Entry | None = None) -> Converted:
-    """Convert a checkpoint: of PySlowFast, Auditory Slow-Fast, AVSlowFast, PyTorchVideo or Caffe2, or CNN14 of PANNs.
+    """Convert a checkpoint of a known kind.
+
+    PySlowFast, Auditory Slow-Fast, AVSlowFast, PyTorchVideo, Caffe2, CNN14 of PANNs, and SlowFast NFNets in Haiku.
 
     Args:
-        source: A ``.pyth``, ``.pth`` or ``.pkl`` file.
+        source: A ``.pyth``, ``.pth`` or ``.pkl`` file, or a Haiku parameter tree in ``.npz`` or ``.npy``.
         out: The ``.safetensors`` file to write.
         variant: The network it is, by its name in the zoo or as official weights: for what the file does not tell. By
             default that is as published for a network of its shapes.
@@ -130,11 +132,13 @@ def _translated(state: Mapping[str, Tensor], cfg: str | None, said: _Said) -> co
     if convert_pyslowfast.recognises(state):
         like = None if isinstance(said.net, Baseline) else said.net
         return convert_pyslowfast.convert(state, cfg, like=like, video=said.video)
+    if convert_haiku.recognises(state):
+        return convert_haiku.convert(state)
     seen = ", ".join(list(state)[:3])
     raise WeightsError(
         f"not a checkpoint of the SlowFast family: its tensors are called {seen} ...; those are called "
-        "s1.pathway0_stem.conv.weight ..., blocks.0.... (PyTorchVideo) or conv1_w ... (Caffe2), and CNN14's of PANNs "
-        "bn0.weight ..."
+        "s1.pathway0_stem.conv.weight ..., blocks.0.... (PyTorchVideo) or conv1_w ... (Caffe2), CNN14's of PANNs "
+        "bn0.weight ..., SlowFast NFNet's in Haiku slow_fast_nf_net/~/NFNet/~/stem_conv0/w ..."
     )
 
 

@@ -69,7 +69,8 @@ class Predictor:
             )
         if not self.card.classes:
             raise WeightsError(
-                f"{weights}: names no classes (it was trained to compare sound and pictures): finetune it on some first"
+                f"{weights}: names no classes (it was trained without any): finetune it on some first, with `slowfast "
+                "finetune RECIPE --weights ...`"
             )
         self._model = model.to(at)
         self._senses = _senses(weights, self.card, self._model, self._boxes)
@@ -115,7 +116,7 @@ class Predictor:
 
 def _senses(weights: Path, card: Card, model: Recogniser, boxes: box_list.BoxList | None) -> Senses:
     front_end = None
-    if "logmel" in card.net.signals:
+    if "frames" not in card.net.signals or "logmel" in card.net.signals:
         with _header(weights, "a front end"):
             front_end = FrontEnd(**card.front_end)  # type: ignore[arg-type]
     if "frames" not in card.net.signals and front_end is not None:
@@ -127,7 +128,7 @@ def _senses(weights: Path, card: Card, model: Recogniser, boxes: box_list.BoxLis
                 seen = from_settings(dict(card.video))
             length = rows_span(seen.seconds, seen.fps, front_end.hop / front_end.rate)
             rows = spread_rows(0, length, seen.rows).tolist()
-        return Listener(model, front_end, seconds=card.clip_seconds, views=card.views, sigmoid=card.sigmoid, rows=rows)
+        return Listener(model, card, front_end, rows=rows)
     from slowfast_cli.stages import predict_video  # noqa: PLC0415  (a model of sound starts without it)
 
     with _header(weights, "frames"):

@@ -16,6 +16,7 @@ from slowfast_cli.media.source import shown
 from slowfast_cli.models.recogniser import Recogniser
 from slowfast_cli.stages.answers import MOST_VIEWS, Answer, Timeline, decoding
 from slowfast_cli.types import DataError, Recording, Seconds
+from slowfast_cli.weights.file import Card
 
 BATCH = 16  # windows in one forward pass
 
@@ -25,30 +26,26 @@ class Listener:
 
     Args:
         model: The model, on its device.
-        front_end: Of the log-mel that it reads.
-        seconds: Length of the clips it was trained on.
-        views: Clips over which it was scored.
-        sigmoid: Whether each class stands for itself; the views then are merged by their maximum.
+        card: What it says of itself. Where each class stands for itself, views are merged by their maximum.
+        front_end: Of the log-mel that it reads, or the rate of the samples.
         rows: Numbers of the log-mel's rows that it was trained on, where not all of them.
     """
 
     def __init__(
         self,
         model: Recogniser,
+        card: Card,
         front_end: FrontEnd,
         *,
-        seconds: Seconds,
-        views: int,
-        sigmoid: bool = False,
         rows: Sequence[int] = (),
     ) -> None:
         self._device = next(model.parameters()).device
         self._model = model
         self._front_end = front_end
         self._log_mel = LogMel(front_end).to(self._device)
-        self._clip = clip_samples(seconds, front_end.rate)
-        self._views = views
-        self._sigmoid = sigmoid
+        self._clip = clip_samples(card.clip_seconds, front_end.rate)
+        self._views, self._sigmoid, self._silence = card.views, card.sigmoid, card.silence
+        self._reads = "samples" if "samples" in card.net.signals else "logmel"
         self._rows = list(rows)
 
     def answers(self, path: Path, timeline: Timeline | None) -> Iterator[Answer]:
@@ -102,7 +99,7 @@ class Listener:
         owner = [row for row, piece in enumerate(pieces) for _ in self._starts(len(piece))]
         sounds = [pieces[row][where.first : where.first + where.count] for row, where in zip(owner, cuts, strict=True)]
         logits = [
-            self._model({"logmel": self._logmel(sounds[first : first + BATCH])})
+            self._model({self._reads: self._signal(sounds[first : first + BATCH])})
             for first in range(0, len(sounds), BATCH)
         ]
         rows_of = [np.flatnonzero(np.array(owner) == row) for row in range(len(pieces))]
@@ -122,11 +119,16 @@ class Listener:
         views = max(self._views, min(round(size / self._clip), MOST_VIEWS))
         return spread(size, self._clip, views) if size > self._clip else [0.0]
 
-    def _logmel(self, sounds: Sequence[np.ndarray]) -> Tensor:
-        """Log-mels of one length, the last frame of a shorter sound repeated (ASF Sec. 4.2)."""
+    def _signal(self, sounds: Sequence[np.ndarray]) -> Tensor:
+        """Samples or log-mels of one length; a shorter sound filled up as in training (ASF Sec. 4.2)."""
         padded = torch.from_numpy(np.stack([np.pad(sound, (0, self._clip - 1 - len(sound))) for sound in sounds]))
-        frames_B = torch.tensor([self._front_end.frames(len(sound)) for sound in sounds], device=self._device)
-        whole = repeat_last(self._log_mel(padded.to(self._device)), frames_B)
+        padded = padded.to(self._device)
+        if self._reads == "samples":
+            return padded
+        whole: Tensor = self._log_mel(padded)
+        if not self._silence:
+            frames_B = torch.tensor([self._front_end.frames(len(sound)) for sound in sounds], device=self._device)
+            whole = repeat_last(whole, frames_B)
         return whole[:, :, self._rows] if self._rows else whole
 
 

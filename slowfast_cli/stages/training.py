@@ -104,6 +104,7 @@ class Training:
             sigmoid=recipe.task in ("multilabel", "detect"),
             sync=assemble.sync_stages(recipe),
             hidden=recipe.model.hidden,
+            silence=recipe.data.pad == "silence",
             recipe=name,
             source=f"slowfast train {name} on {self.train.name} {self.train.split}",
         )

@@ -41,6 +41,7 @@ class Card:
         sigmoid: Whether each class stands for itself, or one of a label set is chosen.
         sync: Stages at which it compares sound and pictures.
         hidden: Units of a hidden layer before its classifiers; 0: none.
+        silence: Whether clips that are too short are filled up by silence, rather than by their last frame.
         recipe: What it was trained by.
         source: Where the weights come from.
         licence: Of the weights.
@@ -57,6 +58,7 @@ class Card:
     sigmoid: bool = False
     sync: tuple[Stage, ...] = ()
     hidden: int = 0
+    silence: bool = False
     recipe: str = ""
     source: str = ""
     licence: str = ""

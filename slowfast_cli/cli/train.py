@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from slowfast_cli.cli import options
-from slowfast_cli.types import SlowFastError
+from slowfast_cli.types import SlowFastError, UsageError
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -48,6 +48,7 @@ def train(
     words = list(overrides or [])
     source = override(read(recipe), words)
     checked = check(source)
+    refuse_probe(source.name, checked)
     if dry_run:
         from slowfast_cli.cli.dry_run import dry_run as describe
 
@@ -61,6 +62,19 @@ def train(
             follow(checked, Run(Path(folder) / "run"), source.name, device=device, smoke=True)
     else:
         follow(checked, Run(run or folder_for(source.name, checked, words)), source.name, fresh=fresh, device=device)
+
+
+def refuse_probe(name: str, recipe: Recipe) -> None:
+    """A task of a suite is not trained by itself: its network is the trunk that the suite scores.
+
+    Raises:
+        UsageError: The recipe is one.
+    """
+    if recipe.probe:
+        task = name.rpartition("/")[2]
+        raise UsageError(
+            f"{name}: a probe of a trained trunk: run `slowfast evaluate recipes/hares.yaml --weights WEIGHTS --tasks {task}`"
+        )
 
 
 def follow(

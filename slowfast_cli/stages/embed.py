@@ -73,13 +73,14 @@ def embed(
     rows = _Rows(folder, clips.segments, counts)
     spare: list[Failure] = []
     torch.manual_seed(recipe.seed * 1_000_003 + share.rank)
+    mixed = bool(crops and recipe.augment.mix)
     prepared = partial(_augmented, prepare.training(recipe, at)) if crops else prepare.testing(recipe, at)
     trunk = trunk.to(at).eval()
     done = 0
     for whole in loader.batches(clips, parts, workers=reading.workers(recipe), device=at, spare=spare):
         for batch in prepared(whole):
             with torch.inference_mode():
-                rows.write(batch, torch.cat(list(trunk(batch.signals).values()), dim=1), mixed=bool(recipe.augment.mix))
+                rows.write(batch, torch.cat(list(trunk(batch.signals).values()), dim=1), mixed=mixed)
         done += len(whole) + len(whole.broken)
         if tick:
             tick(done + len(spare), len(keys))

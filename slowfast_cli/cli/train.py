@@ -71,10 +71,8 @@ def refuse_probe(name: str, recipe: Recipe) -> None:
         UsageError: The recipe is one.
     """
     if recipe.probe:
-        task = name.rpartition("/")[2]
-        raise UsageError(
-            f"{name}: a probe of a trained trunk: run `slowfast evaluate recipes/hares.yaml --weights WEIGHTS --tasks {task}`"
-        )
+        command = f"slowfast evaluate recipes/hares.yaml --weights WEIGHTS --tasks {name.rpartition('/')[2]}"
+        raise UsageError(f"{name}: is a probe of a trained trunk: run `{command}`")
 
 
 def follow(

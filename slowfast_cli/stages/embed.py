@@ -54,33 +54,34 @@ def embed(
     """
     at, share = distributed.device(device), distributed.join()
     source = reading.store(recipe)
-    found = reading.usable(recipe, assemble.corpus(recipe, part), source)
+    listed = assemble.corpus(recipe, part)
+    found = reading.usable(recipe, listed, source)
     clips = reading.sound_clips(recipe, found, source)
     crops = recipe.probe.crops if part == "train" and recipe.probe else 0
-    settings = {**made_by, "segments": digest(clips.segments), "crops": crops, **_matters(recipe)}
+    settings = {**made_by, "segments": digest(listed.segments), "crops": crops, **_matters(recipe)}
     if _is_there(folder, settings):
         return StoredFeatures(folder)
     counts = clips.counts() if not crops else [crops] * len(clips)
+    everyone = _of_all(listed.segments, clips.segments, counts)
     own = range(share.rank, len(clips), share.world)
-    keys = [Key(crop, index, -1) for crop in range(crops) for index in own]
-    keys = keys or [Key(0, index, view) for index in own for view in range(counts[index])]
+    random = [Key(crop, index, -1) for crop in range(crops) for index in own]
+    keys = random if crops else [Key(0, index, view) for index in own for view in range(counts[index])]
     size = reading.test_batch(recipe)
     parts = [keys[first : first + size] for first in range(0, len(keys), size)]
     if share.rank == 0:
         shutil.rmtree(folder, ignore_errors=True)
-        _reserve(make_folder(folder), counts, crops, sum(assemble.net(recipe).features().values()))
+        _reserve(make_folder(folder), everyone, crops, sum(assemble.net(recipe).features().values()))
     distributed.barrier(share)
-    rows = _Rows(folder, clips.segments, counts)
-    spare: list[Failure] = []
+    rows, spare = _Rows(folder, listed.segments, everyone), list[Failure]()
     torch.manual_seed(recipe.seed * 1_000_003 + share.rank)
-    mixed = bool(crops and recipe.augment.mix)
     prepared = partial(_augmented, prepare.training(recipe, at)) if crops else prepare.testing(recipe, at)
     trunk = trunk.to(at).eval()
     done = 0
     for whole in loader.batches(clips, parts, workers=reading.workers(recipe), device=at, spare=spare):
         for batch in prepared(whole):
             with torch.inference_mode():
-                rows.write(batch, torch.cat(list(trunk(batch.signals).values()), dim=1), mixed=mixed)
+                features_BD = torch.cat(list(trunk(batch.signals).values()), dim=1)
+            rows.write(batch, features_BD, mixed=bool(crops and recipe.augment.mix))
         done += len(whole) + len(whole.broken)
         if tick:
             tick(done + len(spare), len(keys))
@@ -100,9 +101,20 @@ def _write(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8")
 
 
+def _of_all(listed: Sequence[Segment], usable: Sequence[Segment], counts: Sequence[int]) -> Sequence[int]:
+    """Clips of each segment that is listed; of those that cannot be used none."""
+    if len(usable) == len(listed):
+        return counts
+    held = {segment.id: count for segment, count in zip(usable, counts, strict=True)}
+    return [held.get(segment.id, 0) for segment in listed]
+
+
 def _matters(recipe: Recipe) -> dict[str, Any]:
     """What the features of a trunk depend on besides it."""
     return {
+        "variant": recipe.model.variant,
+        "width": recipe.model.width,
+        "source": recipe.data.source,
         "clip_seconds": recipe.data.clip_seconds,
         "views": recipe.data.views,
         "pad": recipe.data.pad,

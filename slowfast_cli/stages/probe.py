@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import warnings
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +63,7 @@ def probe(
     settings = _settings(recipe)
     if settings.kind == "svm":
         return _by_svm(recipe, settings, folder, made_by, device, tick)
+    run = Run(folder / f"run-{_digest(settled(recipe, made_by))}")  # of other weights or settings: another run
     if settings.features == "cached":
         trunk = frozen(recipe).trunk
         for part in SPLITS:
@@ -68,7 +71,6 @@ def probe(
                 recipe, trunk, part, folder / "features" / recipe.split(part), made_by=made_by, device=device, tick=tick
             )
         recipe = on_features(recipe, folder / "features")
-    run = Run(folder / "run")
     yield from train.train(recipe, run, name=folder.name, device=device)
     found = evaluate(recipe, run.last, device=device)
     if found.scores is None:
@@ -91,6 +93,23 @@ def frozen(recipe: Recipe) -> Recogniser:
     if recipe.model.init:
         start_from(model, recipe.model.init, {})
     return model.eval()
+
+
+def settled(recipe: Recipe, made_by: Settings) -> dict[str, Any]:
+    """What a score depends on; where things are does not matter.
+
+    Args:
+        recipe: Of the task.
+        made_by: What tells its trunk from others.
+    """
+    plain = recipe.model_dump(mode="json", exclude={"published", "measured", "tables", "suite"})
+    for name in ("root", "shards", "workers"):
+        plain["data"].pop(name)
+    return {**plain, "model": {**plain["model"], "init": None}, **made_by}
+
+
+def _digest(plain: Mapping[str, Any]) -> str:
+    return sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:8]
 
 
 def on_features(recipe: Recipe, folder: Path) -> Recipe:

@@ -18,7 +18,7 @@ from slowfast_cli.recipe.schema import Recipe, Suite
 from slowfast_cli.stages import assemble, train
 from slowfast_cli.stages.embed import Tick
 from slowfast_cli.stages.obtain import weight_file
-from slowfast_cli.stages.probe import probe
+from slowfast_cli.stages.probe import probe, settled
 from slowfast_cli.types import DataError, Settings, UsageError
 from slowfast_cli.weights.file import read_card
 
@@ -157,7 +157,7 @@ def task_recipe(task: str, scored: Trunk, words: Sequence[str], known: Sequence[
     Raises:
         UsageError: The recipe does not hold together.
     """
-    own = [word.removeprefix(f"{task}.") for word in words if word.split(".")[0] == task]
+    own = [word.replace(f"{task}.", "", 1) for word in words if word.lstrip("~").split(".")[0] == task]
     common = [word for word in words if word.lstrip("~").split(".")[0] not in known]
     source: Source = override(read(f"hares/{task}"), [*common, *own])
     fields = {f"model.{name}": value for name, value in scored.model.items()}
@@ -202,7 +202,7 @@ def evaluate(
 
 
 def _task(task: str, recipe: Recipe, scored: Trunk, folder: Path, device: str, tick: Tick | None) -> Generator[Event]:
-    result, wanted = folder / "result.json", _plain(recipe, scored)
+    result, wanted = folder / "result.json", settled(recipe, scored.made_by)
     done = _done(result, wanted)
     if not done and not assemble.root(recipe).exists():
         yield TaskMissing(task=task, reason=f"{assemble.root(recipe)} does not exist", absent=True)
@@ -233,14 +233,6 @@ def _task(task: str, recipe: Recipe, scored: Trunk, folder: Path, device: str, t
 
 def _write(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8")
-
-
-def _plain(recipe: Recipe, scored: Trunk) -> dict[str, Any]:
-    """What a score depends on; where things are does not matter."""
-    plain = recipe.model_dump(mode="json", exclude={"published", "measured", "tables", "suite"})
-    for name in ("root", "shards", "workers"):
-        plain["data"].pop(name)
-    return {**plain, "model": {**plain["model"], "init": None}, **scored.made_by}
 
 
 def _done(result: Path, wanted: Mapping[str, Any]) -> TaskScored | None:

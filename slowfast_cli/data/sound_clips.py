@@ -5,6 +5,8 @@ Shapes: N samples, T frames, F mel bands.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Protocol
@@ -16,7 +18,7 @@ from slowfast_cli.data.views import Cut, clip_samples, covering, cut, spread
 from slowfast_cli.features.logmel import FrontEnd
 from slowfast_cli.media import audio
 from slowfast_cli.media.shards import Shards
-from slowfast_cli.types import DataError, Recording, Seconds, Segment
+from slowfast_cli.types import BrokenMediaError, DataError, Recording, Seconds, Segment
 
 
 class Store(Protocol):
@@ -74,7 +76,8 @@ class DecodedSamples:
 
     def signals(self, recording: Recording, where: Cut, clip: int, *, silence: bool) -> dict[str, np.ndarray]:
         """``samples`` (N,), zeros up to a whole clip, and ``true_frames`` (), how many frames stay."""
-        found_N = audio.read(recording, rate=self.front_end.rate, first=where.first, count=where.count)
+        with _broken():
+            found_N = audio.read(recording, rate=self.front_end.rate, first=where.first, count=where.count)
         return {
             "samples": np.pad(found_N, (0, clip - 1 - len(found_N))),
             "true_frames": np.array(self.front_end.frames(clip - 1 if silence else len(found_N)), np.int64),
@@ -83,7 +86,17 @@ class DecodedSamples:
 
 @lru_cache(maxsize=1 << 16)  # a file is opened for its length once, not for every clip of it
 def _seconds(recording: Recording) -> Seconds:
-    return audio.probe(recording).seconds
+    with _broken():
+        return audio.probe(recording).seconds
+
+
+@contextmanager
+def _broken() -> Iterator[None]:
+    """What is wrong with one recording need not end a training of days, or the scoring of the others."""
+    try:
+        yield
+    except DataError as error:
+        raise BrokenMediaError(str(error)) from error
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,7 +20,7 @@ from slowfast_cli.engine import distributed
 from slowfast_cli.engine.checkpoint import make_folder, write_whole
 from slowfast_cli.recipe.schema import Recipe
 from slowfast_cli.stages import assemble, prepare, reading
-from slowfast_cli.types import Batch, DataError, Failure, Segment, Settings
+from slowfast_cli.types import Batch, DataError, Failure, Segment, Settings, SlowFastError
 
 Tick = Callable[[int, int], None]  # clips done, clips in all
 
@@ -165,7 +165,13 @@ class _Rows:
             places.append((at, number) if self._rows.ndim == 3 else self._first[number] + at)
             self._seen[number] += 1
         where = tuple(np.array(places).T) if self._rows.ndim == 3 else np.array(places)
-        self._rows[where] = features_BD.float().cpu().numpy()
+        found_BD = features_BD.float().cpu().numpy()
+        if not np.abs(found_BD).max() < np.finfo(np.float16).max:
+            raise SlowFastError(
+                f"features of {batch.ids[0]} and others reach {np.abs(found_BD).max():g}, which float16 does not hold: "
+                "take probe.features=live"
+            )
+        self._rows[where] = found_BD
         for labels, target_BC in batch.targets.items() if mixed else ():
             self._mixed(labels, target_BC.shape[1])[where] = target_BC.cpu().numpy()
 

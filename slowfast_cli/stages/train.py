@@ -147,7 +147,7 @@ def train(
 def _rounds(
     training: Training, run: Run, card: Card, steps: range, epoch_steps: int, log: Track
 ) -> Generator[Step | Scored]:
-    """Steps, and scores after epochs; the state is saved after each epoch, now and then between, and on leaving."""
+    """Steps, and scores after epochs; the state is saved with them, now and then between, and on leaving."""
     leads, every = training.share.rank == 0, training.recipe.schedule.validate_every
     done = steps.start
     try:
@@ -162,7 +162,7 @@ def _rounds(
             yield step
             if scored:
                 yield scored
-            if leads and (done % epoch_steps == 0 or done % CHECKPOINT_STEPS == 0 or done == steps.stop):
+            if leads and (scored or done % CHECKPOINT_STEPS == 0):
                 checkpoint.save_state(run.state, training.state(done))
     except LossNotFiniteError as error:
         raise SlowFastError(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from slowfast_cli.cli import show
 from slowfast_cli.cli.show_training import Display
 from slowfast_cli.stages import suite
+from slowfast_cli.stages.table import title
 
 if TYPE_CHECKING:
     from slowfast_cli.recipe.schema import Suite
@@ -97,9 +98,9 @@ def cells(asked: Suite, scores: Mapping[str, float]) -> tuple[list[str], list[li
     means = [suite.averages(asked, column) for column in columns]
     body = []
     for domain, names in asked.domains.items():
-        body += [[task, *(_text(column.get(task)) for column in columns)] for task in names]
-        body.append([domain, *(_text(mean[domain]) for mean in means)])
-    return ["", "ours", *asked.columns], [*body, ["hares", *(_text(mean["hares"]) for mean in means)]]
+        body += [[title(task), *(_text(column.get(task)) for column in columns)] for task in names]
+        body.append([f"{title(domain)}, average", *(_text(mean[domain]) for mean in means)])
+    return ["", "ours", *asked.columns], [*body, ["HARES", *(_text(mean["hares"]) for mean in means)]]
 
 
 def _text(value: float | None) -> str:

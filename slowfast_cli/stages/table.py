@@ -17,6 +17,21 @@ TITLES = {
     "dprime": "d'",
     "top1": "Top-1",
     "top5": "Top-5",
+    "all_top1": "All sets Top-1",
+    "told": "Told apart (%)",
+    "hares": "HARES",
+    "step_ms": "Step (ms)",
+    "audioset": "AudioSet",
+    "tut18": "TUT18",
+    "esc50": "ESC-50",
+    "speech_commands_v1": "Speech Commands v1",
+    "speech_commands_v2": "Speech Commands v2",
+    "fluent": "Fluent Speech Commands",
+    "voxforge": "VoxForge",
+    "voxceleb1": "VoxCeleb1",
+    "nsynth_pitch": "NSynth pitch",
+    "nsynth_instrument": "NSynth instrument",
+    "magnatagatune": "MagnaTagATune",
 }
 
 

@@ -80,16 +80,10 @@ def summary(asked: Suite, scores: Mapping[str, float], name: str) -> None:
     """The table: domains, averages and the HARES score, ours beside the paper's."""
     header, body = cells(asked, scores)
     show.table(f"{name}: scores in percent", header, body)
-    for domain, names in {
-        **asked.domains,
-        "hares": tuple(task for each in asked.domains.values() for task in each),
-    }.items():
-        there = [task for task in names if task in scores]
-        if there and len(there) < len(names):
-            lacking = ", ".join(task for task in names if task not in scores)
-            show.out.print(
-                f"{domain}: {len(there)} of {len(names)} tasks, so no average; missing: {lacking}", soft_wrap=True
-            )
+    for domain, names in suite.domains(asked).items():
+        if lacking := [title(task) for task in names if task not in scores]:
+            told = f"{len(names) - len(lacking)} of {len(names)} tasks, so no average; missing: {', '.join(lacking)}"
+            show.out.print(f"{title(domain)}: {told}", soft_wrap=True)
 
 
 def cells(asked: Suite, scores: Mapping[str, float]) -> tuple[list[str], list[list[str]]]:

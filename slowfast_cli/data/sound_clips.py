@@ -5,8 +5,6 @@ Shapes: N samples, T frames, F mel bands.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Protocol
@@ -76,8 +74,7 @@ class DecodedSamples:
 
     def signals(self, recording: Recording, where: Cut, clip: int, *, silence: bool) -> dict[str, np.ndarray]:
         """``samples`` (N,), zeros up to a whole clip, and ``true_frames`` (), how many frames stay."""
-        with _broken():
-            found_N = audio.read(recording, rate=self.front_end.rate, first=where.first, count=where.count)
+        found_N = audio.read(recording, rate=self.front_end.rate, first=where.first, count=where.count)
         return {
             "samples": np.pad(found_N, (0, clip - 1 - len(found_N))),
             "true_frames": np.array(self.front_end.frames(clip - 1 if silence else len(found_N)), np.int64),
@@ -86,17 +83,7 @@ class DecodedSamples:
 
 @lru_cache(maxsize=1 << 16)  # a file is opened for its length once, not for every clip of it
 def _seconds(recording: Recording) -> Seconds:
-    with _broken():
-        return audio.probe(recording).seconds
-
-
-@contextmanager
-def _broken() -> Iterator[None]:
-    """What is wrong with one recording need not end a training of days, or the scoring of the others."""
-    try:
-        yield
-    except DataError as error:
-        raise BrokenMediaError(str(error)) from error
+    return audio.probe(recording).seconds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,7 +105,20 @@ class SoundReader:
     silence: bool = False
 
     def read(self, segment: Segment, key: Key) -> Piece:
-        """The clip that a key names."""
+        """The clip that a key names.
+
+        Raises:
+            BrokenMediaError: Its recording cannot be read; the others can.
+            DataError: The shards cannot.
+        """
+        try:
+            return self._read(segment, key)
+        except DataError as error:
+            if isinstance(self.store, StoredRows):
+                raise
+            raise BrokenMediaError(str(error)) from error
+
+    def _read(self, segment: Segment, key: Key) -> Piece:
         rate = self.store.front_end.rate
         clip = clip_samples(self.seconds, rate)
         first, size = self._extent(segment)

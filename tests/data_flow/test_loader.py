@@ -133,8 +133,23 @@ def test_an_error_in_a_worker_arrives_whole(four, tmp_path, workers):
     assert next(read).ids == tuple(each.id for each in four.segments)
     with pytest.raises(DataError) as error:
         next(read)
-    assert str(error.value).startswith(f"{broken}: not a media file")
+    assert f"none of the 1 recordings of a batch can be read, as {broken}: not a media file" in str(error.value)
     assert "Traceback" not in str(error.value)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_recording_that_cannot_be_read_is_left_out_and_told(four, tmp_path, workers):
+    broken = tmp_path / "broken.wav"
+    broken.write_bytes(b"no sound in here")
+    segment = Segment(id="x", recording=Recording(id="x", path=broken), targets={"label": 0})
+    clips = Clips([four.segments[0], segment, *four.segments[1:]], four.reader)
+    spare = []
+    first, second, third = view_keys([1, 2, 1, 1, 1], batch=2, share=Share())
+    found = list(batches(clips, [first, second, third, [Key(0, 1, 0)]], workers=workers, device=CPU, spare=spare))
+    assert [batch.ids for batch in found] == [("0.wav",), ("1.wav",), ("2.wav", "3.wav")]
+    assert [[each.id for each in batch.broken] for batch in found] == [["x"], ["x"], []]
+    assert [(each.id, each.path) for each in spare] == [("x", broken)]
+    assert "not a media file" in spare[0].reason
 
 
 def test_reading_draws_nothing_from_the_common_generator(four):

@@ -14,9 +14,11 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Mapping
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
+import torch
 from torch import Tensor, nn
 
 from slowfast_cli.models.architecture import Baseline
@@ -75,16 +77,18 @@ def make(factory: str) -> nn.Module:
         factory: ``package.module:callable``; the current folder is looked in too.
 
     Raises:
-        UsageError: There is no such thing, or what it makes has not the two methods.
+        UsageError: There is no such thing, it fails, or what it makes has not the two methods.
     """
     place, _, name = factory.partition(":")
     if str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
     try:
         found = getattr(importlib.import_module(place), name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise UsageError(f"{factory}: cannot be imported ({error}): name it as package.module:callable") from error
-    module = found() if callable(found) else found
+        module = found() if callable(found) else found
+    except Exception as error:  # it runs whatever the user has written
+        raise UsageError(
+            f"{factory}: cannot be imported ({type(error).__name__}: {error}): name it as package.module:callable"
+        ) from error
     if not isinstance(module, nn.Module) or not isinstance(module, Embedder):
         raise UsageError(
             f"{factory}: made a {type(module).__name__}; right is a torch.nn.Module with the methods describe() and "
@@ -99,16 +103,39 @@ def describe(factory: str) -> Baseline:
     Raises:
         UsageError: It cannot be imported, or says too little.
     """
-    said = dict(make(factory).describe())  # type: ignore[operator]
+    module = make(factory)
     try:
+        said = dict(module.describe())  # type: ignore[operator]
         found = Baseline(kind=factory, standardise=bool(said.pop("standardise", False)), **said)
-    except TypeError as error:
-        raise UsageError(f"{factory}: describe() says {said}: {error}") from error
+    except Exception as error:
+        raise UsageError(f"{factory}: describe() does not say what is read: {type(error).__name__}: {error}") from error
+    if found.reads not in ("logmel", "samples") or not isinstance(found.length, int) or found.length < 1:
+        raise UsageError(
+            f"{factory}: describe() says {said}: reads is samples or logmel, length the numbers that embed() gives"
+        )
     if (found.rate is None) == (found.reads == "samples") or (found.reads == "logmel") != bool(found.front_end):
         raise UsageError(
             f"{factory}: describe() says {said}: samples come with a rate in Hz, a logmel with a front_end"
         )
     return found
+
+
+def digest(factory: str) -> str:
+    """Tells the weights of a module of the user's, and the file it is in, from others.
+
+    Raises:
+        UsageError: It cannot be imported.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)  # or what it draws would tell it from itself
+        module = make(factory)
+    told = sha256()
+    file = sys.modules[factory.partition(":")[0]].__file__
+    told.update(Path(file).read_bytes() if file else b"")
+    for name, value in module.state_dict().items():
+        told.update(name.encode())
+        told.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return told.hexdigest()
 
 
 def body(net: Baseline) -> nn.Module:

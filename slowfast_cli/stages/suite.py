@@ -11,6 +11,7 @@ from typing import Any
 
 from slowfast_cli.engine import distributed
 from slowfast_cli.engine.checkpoint import make_folder, write_whole
+from slowfast_cli.models import imported
 from slowfast_cli.models.architecture import Baseline
 from slowfast_cli.recipe.inputs import FrontEnd
 from slowfast_cli.recipe.load import Source, changed, check, did_you_mean, override, read
@@ -104,7 +105,8 @@ def trunk(word: str, *, offline: bool = False) -> Trunk:
         return Trunk(word=word, model={"variant": name, "init": None}, front_end=front_end, made_by={"trunk": word})
     if ":" in word and not Path(word).exists():
         front_end = _front_end(assemble.net_of(word))
-        return Trunk(word=word, model={"variant": word, "init": None}, front_end=front_end, made_by={"trunk": word})
+        made_by: Settings = {"trunk": word, "weights": imported.digest(word)}
+        return Trunk(word=word, model={"variant": word, "init": None}, front_end=front_end, made_by=made_by)
     path = weight_file(word, offline=offline)
     card = read_card(path)
     if "frames" in card.net.signals:

@@ -142,7 +142,8 @@ def mix(
     """
     B = len(sounds)
     # Drawn on the CPU's generator: the same shares whatever the device.
-    drawn = torch.distributions.Beta(torch.tensor(alpha), torch.tensor(alpha if beta is None else beta))
+    second = alpha if beta is None else beta
+    drawn = torch.distributions.Beta(torch.tensor(float(alpha)), torch.tensor(float(second)))
     share_B = drawn.sample((B,)).to(sounds)
     if beta is None:
         share_B = torch.maximum(share_B, 1 - share_B)

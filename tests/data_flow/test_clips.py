@@ -17,7 +17,7 @@ from slowfast_cli.media.shards import Shards
 from slowfast_cli.recipe.load import load
 from slowfast_cli.stages import prepare
 from slowfast_cli.stages.extract import extract
-from slowfast_cli.types import Corpus, DataError, Recording, Segment
+from slowfast_cli.types import BrokenMediaError, Corpus, DataError, Recording, Segment
 
 FRONT_END = FrontEnd(mels=32)
 RATE = FRONT_END.rate
@@ -58,6 +58,83 @@ def test_short_segments_are_padded_with_their_last_frame(recording, store):
     assert (rows[20:] == rows[20]).all()
     assert not (rows[19] == rows[20]).all()
     assert (clip.id, clip.view, clip.targets) == ("a", 1, {"label": 3})
+
+
+def test_short_segments_may_be_filled_up_with_silence(recording, store):
+    """As zeros behind the samples make it: the last window with sound reaches into them."""
+    short = Segment(id="a", recording=recording, start=0.5, stop=0.7)
+    filled = Clips([short], SoundReader(store=store, seconds=1.0, views=1, silence=True))[Key(0, 0, 0)]
+    rows, repeated = logmel(filled), logmel(make([short], store)[Key(0, 0, 0)])
+    assert rows.shape == (100, 32)
+    np.testing.assert_allclose(rows[22:], FRONT_END.silence, rtol=1e-6)
+    np.testing.assert_array_equal(rows[:19], repeated[:19])
+    assert (repeated[22:] > FRONT_END.silence + 1).any()
+    if isinstance(store, DecodedSamples):
+        whole = np.zeros(RATE - 1, np.float32)
+        whole[: round(0.2 * RATE)] = audio.read(recording, rate=RATE, first=RATE // 2, count=round(0.2 * RATE))
+        with torch.no_grad():
+            want = LogMel(FRONT_END)(torch.from_numpy(whole)[None])[0, 0].numpy()
+        np.testing.assert_array_equal(rows, want)
+    long = Segment(id="a", recording=recording)
+    same = [
+        logmel(Clips([long], SoundReader(store=store, seconds=1.0, views=2, silence=silence))[Key(0, 0, 1)])
+        for silence in (False, True)
+    ]
+    np.testing.assert_array_equal(*same)
+
+
+@pytest.mark.parametrize(
+    ("start", "stop", "starts"),
+    [
+        (0.0, None, [0.0, 0.6, 1.2, 1.8]),  # of 2 s
+        (0.0, 1.85, [0.0, 0.6, 1.2]),  # 50 ms are no clip of their own
+        (0.0, 1.87, [0.0, 0.6, 1.2, 1.8]),
+        (0.5, 1.1, [0.5]),
+        (0.5, 0.6, [0.5]),
+        (0.5, 9.0, [0.5, 1.1, 1.7]),  # it ends with its recording
+    ],
+)
+def test_clips_one_after_the_other_cover_a_segment(recording, store, start, stop, starts):
+    """HARES App. A; a rest of less than a tenth of a clip is left out."""
+    segment = Segment(id="a", recording=recording, start=start, stop=stop)
+    reader = SoundReader(store=store, seconds=0.6, views=None)
+    assert reader.count(segment) == len(starts)
+    pieces = [reader.read(segment, Key(0, 0, view)) for view in range(len(starts))]
+    assert [piece.start for piece in pieces] == pytest.approx(starts)
+    ends = [piece.stop for piece in pieces]
+    assert ends[:-1] == pytest.approx(starts[1:], abs=1.1 / RATE)
+    assert ends[-1] <= min(2.0, stop or 2.0) + 1e-9
+    assert Clips([segment, segment], reader).counts() == [len(starts)] * 2
+    with pytest.raises(IndexError):
+        reader.read(segment, Key(0, 0, len(starts)))
+
+
+def test_of_a_recording_that_cannot_be_read_one_clip_is_asked_for(tmp_path):
+    """Its reading tells what is wrong with it."""
+    broken = Recording(id="a", path=tmp_path / "broken.wav")
+    broken.path.write_bytes(b"no sound")
+    reader = SoundReader(store=DecodedSamples(FRONT_END), seconds=0.6, views=None)
+    assert reader.count(Segment(id="a", recording=broken)) == 1
+    with pytest.raises(BrokenMediaError, match=r"broken\.wav: not a media file"):
+        reader.read(Segment(id="a", recording=broken), Key(0, 0, 0))
+
+
+def test_the_second_crop_of_an_epoch_is_another_one(recording, store):
+    clips = make([Segment(id="a", recording=recording), Segment(id="b", recording=recording)], store, seconds=0.3)
+    reader = clips.reader
+    starts = {
+        (epoch, segment, view): reader.read(clips.segments[segment], Key(epoch, segment, view)).start
+        for epoch in range(20)
+        for segment in range(2)
+        for view in (-1, -2)
+    }
+    assert len(set(starts.values())) > 70  # of 80; shards begin at rows
+    for key, start in starts.items():
+        assert reader.read(clips.segments[key[1]], Key(*key)).start == start
+        assert 0 <= start <= 1.7
+    first, second = (np.array([start for key, start in starts.items() if key[2] == view]) for view in (-1, -2))
+    assert abs(np.corrcoef(first, second)[0, 1]) < 0.4
+    assert clips[Key(0, 0, -2)].view == 0
 
 
 @pytest.mark.parametrize("view", [0, 1, -1])

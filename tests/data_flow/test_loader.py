@@ -75,6 +75,18 @@ def test_each_view_is_predicted_once(world, clips):
     assert seen == Counter(Key(0, segment, view) for segment in range(clips) for view in range(3))
 
 
+@pytest.mark.parametrize(("world", "parts"), [(1, 1), (2, 1), (2, 3)])
+def test_two_crops_of_a_recording_are_in_the_same_part(world, parts):
+    """They are compared with each other; one crop of each is read in the order that there is without the other."""
+    for rank in range(world):
+        share = Share(rank=rank, world=world)
+        one, two = (keys(parts=parts, share=share, crops=crops) for crops in (1, 2))
+        assert len(one) == len(two)
+        for single, double in zip(one, two, strict=True):
+            assert double[: len(single)] == single
+            assert double[len(single) :] == [key._replace(view=-2) for key in single]
+
+
 def test_a_split_smaller_than_a_batch_is_refused():
     require_clips(8, 8, "train")
     with pytest.raises(DataError, match=r"split train: 7 segments do not fill a batch of 8: set optim\.batch"):

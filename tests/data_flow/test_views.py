@@ -13,7 +13,7 @@ from slowfast_cli.data import views
 from slowfast_cli.data.clips import Clips, Key
 from slowfast_cli.data.loader import collate
 from slowfast_cli.data.sound_clips import DecodedSamples, SoundReader, StoredRows
-from slowfast_cli.data.views import clip_samples, cut, spread, windows
+from slowfast_cli.data.views import clip_samples, covering, cut, spread, windows
 from slowfast_cli.features.logmel import FrontEnd, LogMel
 from slowfast_cli.media import audio
 from slowfast_cli.media.shards import Shards
@@ -160,3 +160,14 @@ def test_windows_cover_everything_and_end_with_the_sound():
             for start in starts:
                 covered[start : start + window] = True
             assert covered.all()
+
+
+def test_covering_clips_follow_each_other():
+    for clip in (1, 7, 10, 40):
+        for size in range(1, 130):
+            starts = covering(size, clip)
+            assert starts == [float(clip * number) for number in range(len(starts))]
+            rest = size - clip * len(starts)
+            assert rest < max(clip / 10, 1)  # what is left out
+            assert rest > -clip or size < clip
+            assert len(starts) == 1 or size - starts[-1] >= clip / 10

@@ -6,7 +6,7 @@ import math
 import pytest
 
 from slowfast_cli.engine import schedule
-from slowfast_cli.engine.schedule import cosine, steps, warmed_up
+from slowfast_cli.engine.schedule import cosine, risen, steps, warmed_up
 from slowfast_cli.recipe.load import load
 from slowfast_cli.stages import assemble, plan
 from slowfast_cli.types import UsageError
@@ -49,6 +49,15 @@ def test_warming_up_rises_evenly_to_what_the_schedule_has_then(shape):
     rises = [rate(epoch / 10) for epoch in range(31)]
     assert rises == sorted(rises)
     assert warmed_up(shape, 0) is shape
+
+
+@pytest.mark.parametrize("shape", [cosine(20), steps((5, 10), 0.1)])
+def test_rising_apart_leaves_the_whole_shape_for_later(shape):
+    rate = risen(shape, 4)
+    assert [rate(done) for done in (0, 1, 2, 4)] == pytest.approx([0, 0.25, 0.5, 1])
+    assert [rate(done) for done in (4, 9.5, 24, 30)] == [shape(done) for done in (0, 5.5, 20, 26)]
+    assert risen(shape, 4, 0.2)(0) == pytest.approx(0.2)
+    assert [risen(shape, 0)(done) for done in (0, 7)] == [shape(0), shape(7)]
 
 
 def test_kinetics_is_half_a_cosine_after_a_rise_scaled_with_the_batch():

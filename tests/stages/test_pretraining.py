@@ -3,6 +3,7 @@
 import contextlib
 import itertools
 import math
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -166,6 +167,36 @@ def test_parts_of_a_batch_are_one_contrast(bare, tmp_path, monkeypatch):
     one, two = (read(newest(tmp_path / name))[1] for name in ("whole", "parts"))
     for name, value in one.items():
         torch.testing.assert_close(two[name], value, rtol=1e-3, atol=1e-4)
+
+
+def test_two_processes_pretrain_as_one_does(bare, tmp_path):
+    """Each with a part of the clips, of which all are compared; and in parts besides."""
+    still = [*NORMLESS, *PLAIN, "optim.name=sgd", "optim.weight_decay=0", "optim.lr=0.05", "model.variant=sf-r50-ln"]
+    words = [*WORDS, *still, f"data.root={bare}", "optim.accumulate=2"]
+    tiny.good("train", "simclr", *words, "--run", tmp_path / "one")
+    done = tiny.process("train", "simclr", *words, "--run", tmp_path / "two", "--gpus", "2")
+    assert done.code == 0, done.err
+    one, two = numbers(tmp_path / "one"), numbers(tmp_path / "two")
+    assert len(one) == len(two) == 6
+    for mine, theirs in zip(one, two, strict=True):
+        assert {**theirs, "val_told": 0} == pytest.approx({**mine, "val_told": 0}, rel=1e-3)
+    alone, both = (read(newest(tmp_path / name))[1] for name in ("one", "two"))
+    for name, value in alone.items():
+        torch.testing.assert_close(both[name], value, rtol=1e-3, atol=1e-4)
+
+
+def test_recordings_that_cannot_be_read_do_not_end_it(bare, tmp_path):
+    root = tmp_path / "sounds"
+    shutil.copytree(bare, root)
+    for name in ("0.wav", "7.wav"):
+        (root / name).write_bytes(b"no sound")
+    events = trained(recipe_of(root, "schedule.epochs=4"), tmp_path / "run")
+    lost = {failure.id for event in events if isinstance(event, Step) for failure in event.broken}
+    assert lost
+    assert lost <= {"0.wav", "7.wav"}
+    assert events[-1].broken == len(lost)
+    assert all(math.isfinite(event.loss) for event in events if isinstance(event, Step))
+    assert min(event.clips for event in events if isinstance(event, Step)) in (4, 6)
 
 
 def test_what_is_left_is_the_trunk(pretrained, labelled, tmp_path):

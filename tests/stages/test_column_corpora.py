@@ -10,6 +10,7 @@ from slowfast_cli.data import audioset, labels
 from slowfast_cli.data.columns import Columns, Made
 from slowfast_cli.recipe.load import load
 from slowfast_cli.stages import assemble, reading
+from slowfast_cli.stages.relabel import chosen, nothing, relabelled
 from slowfast_cli.types import DataError
 
 SOUNDS = ("rain.wav", "rooster.flac", "helicopter.mkv")
@@ -49,7 +50,7 @@ def test_what_can_be_read_stays_columns(tagged, monkeypatch):
     assert reading.usable(mine, found, reading.store(mine)) is found
     stored = recipe(tagged, f"data.shards={tiny.shards(tagged)}")
     assert reading.usable(stored, found, reading.store(stored)) is found
-    bare = assemble._relabelled(found, {}, assemble._nothing)
+    bare = relabelled(found, {}, nothing)
     assert reading.usable(stored, bare, reading.store(stored)).segments.items is found.segments
 
 
@@ -66,7 +67,7 @@ def test_what_is_not_in_the_shards_is_missing(tagged):
     assert isinstance(kept.missing, Made)
     assert [(each.id, each.reason) for each in kept.missing] == [("-bala_00011", reading.NOT_STORED)]
     assert kept.listed == found.listed == 12
-    bare = assemble._relabelled(found, {}, assemble._nothing)
+    bare = relabelled(found, {}, nothing)
     left = reading.usable(stored, bare, source)
     assert [(segment.id, segment.targets) for segment in left.segments] == [(each.id, {}) for each in kept.segments]
     assert list(left.missing) == list(kept.missing)
@@ -77,8 +78,8 @@ def test_what_is_not_in_the_shards_is_missing(tagged):
 
 def test_targets_taken_from_columns_are_taken_when_asked_for(tagged):
     found = assemble.corpus(recipe(tagged), "train")
-    assert assemble._chosen(found, frozenset({"label"})) is found
-    bare = assemble._relabelled(found, {}, assemble._nothing)
+    assert chosen(found, frozenset({"label"})) is found
+    bare = relabelled(found, {}, nothing)
     assert isinstance(bare.segments, Made)
     assert [segment.targets for segment in bare.segments] == [{}] * 11
     assert [segment.id for segment in bare.segments] == [segment.id for segment in found.segments]

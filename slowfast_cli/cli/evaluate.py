@@ -69,12 +69,15 @@ def evaluate(
     for option, value, allowed in (("--split", split, ("train", "val", "test")), ("--by", by, ("points", "ratio"))):
         if value not in allowed:
             raise UsageError(f"{option} {value}: {', '.join(allowed[:-1])} or {allowed[-1]}")
-    from slowfast_cli.cli.evaluate_suite import evaluate_suite, is_suite
+    from slowfast_cli.cli.evaluate_suite import evaluate_suite, is_suite, refuse
     from slowfast_cli.cli.train import spread
 
     spread(gpus)
     words = list(overrides or [])
     if is_suite(recipe):
+        unfit = {"--split": split != "test", "--compare": compare, "--with": beside, "--above": above}
+        unfit |= {"--by": by != "points", "--submission": submission}
+        refuse(option for option, given in unfit.items() if given)
         where = {"out": out, "device": device, "as_json": as_json, "offline": offline}
         evaluate_suite(recipe, words, weights=weights, tasks=tasks, **where)  # type: ignore[arg-type]
         return
@@ -87,9 +90,7 @@ def evaluate(
     from slowfast_cli.stages.obtain import weight_file
     from slowfast_cli.stages.run import folder_for
 
-    run = Path(recipe) if (Path(recipe) / "recipe.yaml").is_file() else None  # a run folder has its own recipe
-    if run is None and len(Path(recipe).parts) > 1 and not Path(recipe).suffix:
-        raise UsageError(f"{recipe}: no such run folder: it holds recipe.yaml and weights; train it first")
+    run = _run_folder(recipe)
     source = override(read(str(run / "recipe.yaml") if run else recipe), words)
     checked = check(source)
     if tasks:
@@ -109,6 +110,14 @@ def evaluate(
     least = Least(above=above if above is not None else {"points": 10.0, "ratio": 1.5}[by], by=by)  # type: ignore[arg-type]
     _tell(found, title, folder, theirs, least, plots, as_json)
     _finish(checked, path, found, folder, device, plots)
+
+
+def _run_folder(recipe: str) -> Path | None:
+    """The run folder that stands in the place of a recipe, which has its own."""
+    run = Path(recipe) if (Path(recipe) / "recipe.yaml").is_file() else None
+    if run is None and len(Path(recipe).parts) > 1 and not Path(recipe).suffix:
+        raise UsageError(f"{recipe}: no such run folder: it holds recipe.yaml and weights; train it first")
+    return run
 
 
 def _evaluated(recipe: Recipe, weights: Path, split: str, device: str, others: list[Beside]) -> Evaluated | None:

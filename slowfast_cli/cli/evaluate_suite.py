@@ -25,6 +25,16 @@ def is_suite(recipe: str) -> bool:
     return not (Path(recipe) / "recipe.yaml").is_file() and "suite" in read(recipe).values
 
 
+def refuse(options: Iterable[str]) -> None:
+    """Refuse options that say nothing about a suite.
+
+    Raises:
+        UsageError: There are some.
+    """
+    if given := ", ".join(options):
+        raise UsageError(f"{given}: not for a suite of tasks: take it out")
+
+
 def evaluate_suite(
     name: str,
     words: Sequence[str],
@@ -56,7 +66,7 @@ def evaluate_suite(
     from slowfast_cli.cli.show_suite import SuiteDisplay, summary
     from slowfast_cli.cli.train import interruptible
     from slowfast_cli.engine import distributed
-    from slowfast_cli.engine.checkpoint import make_folder, write_whole
+    from slowfast_cli.engine.checkpoint import make_folder, write_text
     from slowfast_cli.recipe.load import check, read
     from slowfast_cli.stages import suite
 
@@ -72,10 +82,11 @@ def evaluate_suite(
     names = [name for name in (tasks or "").split(",") if name]
     scored = suite.trunk(weights, offline=offline)
     folder = make_folder(out or _folder(scored, source.name))
-    display = SuiteDisplay()
+    stop: list[int] = []
+    display = SuiteDisplay(stop=stop)
     events = suite.evaluate(recipe, scored, folder, tasks=names, words=words, device=device, tick=display.tick)
     try:
-        with interruptible() as stop, contextlib.closing(events):
+        with interruptible(stop), contextlib.closing(events):
             for event in events:
                 display.show(event)
                 if stop:
@@ -95,7 +106,7 @@ def evaluate_suite(
         "published": asked.columns,
     }
     text = json.dumps(finite(plain), allow_nan=False)
-    write_whole(folder / "suite.json", lambda path: _write(path, text))
+    write_text(folder / "suite.json", text)
     if as_json:
         typer.echo(text)
     elif scores:
@@ -114,10 +125,6 @@ def _require_scores(missing: Iterable[TaskMissing], names: Sequence[str], any_sc
             "none of the tasks' data is there: put data sets below $SLOWFAST_DATA, or name their folders as "
             "esc50.data.root=ESC-50-master; `slowfast data ls` says where to get them"
         )
-
-
-def _write(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
 
 
 def _folder(scored: Trunk, name: str) -> Path:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,13 +21,15 @@ class SuiteDisplay:
 
     Args:
         name: Of what is trained before.
+        stop: Holds something once the user wants to stop: features are then computed no further.
 
     Attributes:
         scored: What the tasks gave, by name.
         missing: Why others gave nothing.
     """
 
-    def __init__(self, name: str = "") -> None:
+    def __init__(self, name: str = "", stop: Sequence[int] = ()) -> None:
+        self._stop = stop
         self.scored: dict[str, suite.TaskScored] = {}
         self.missing: dict[str, suite.TaskMissing] = {}
         self._display = Display(name)
@@ -39,6 +41,8 @@ class SuiteDisplay:
         def told(done: int, total: int) -> None:
             self._bar = self._bar or show.Bar(total, "clip", f"{task}: features")
             self._bar.to(done)
+            if self._stop:
+                raise KeyboardInterrupt
             if done >= total:
                 self.close()
 

@@ -104,9 +104,9 @@ def follow(
 
 
 @contextlib.contextmanager
-def interruptible() -> Iterator[list[int]]:
-    """Collects SIGINT and SIGTERM instead of raising in the middle of a step; a second one raises."""
-    asked: list[int] = []
+def interruptible(asked: list[int] | None = None) -> Iterator[list[int]]:
+    """Collects SIGINT and SIGTERM, in ``asked``, instead of raising in the middle of a step; a second one raises."""
+    asked = [] if asked is None else asked
 
     def ask(number: int, frame: FrameType | None) -> None:
         if asked:

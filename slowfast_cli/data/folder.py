@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from slowfast_cli.data.sources import SPLIT_NAMES, Origin, held_out, media_below, media_in, subfolders
-from slowfast_cli.types import Corpus, DataError, Recording, Segment
+from slowfast_cli.types import Corpus, DataError, Failure, Recording, Segment
 
 ORIGIN = Origin(
     name="folder",
@@ -36,7 +36,7 @@ def read(root: Path, split: str) -> Corpus:
     the other one of the two. Folders without media are no classes.
 
     Files that lie in no class folder, where no file does, have no targets, and the corpus no label set: what is learned
-    without labels can be learned from them. Beside class folders such files are left out.
+    without labels can be learned from them. Beside class folders such files are left out, and counted as missing.
 
     Args:
         root: The folder.
@@ -61,7 +61,14 @@ def read(root: Path, split: str) -> Corpus:
         id = path.relative_to(root).as_posix()
         targets = {"label": classes.index(label)} if classes else {}
         segments.append(Segment(id=id, recording=Recording(id=id, path=path), targets=targets))
-    return Corpus(name="folder", split=split, segments=tuple(segments), classes={"label": classes} if classes else {})
+    loose = [path for part in places.values() for path in media_in(part)] if classes and split == "train" else []
+    return Corpus(
+        name="folder",
+        split=split,
+        segments=tuple(segments),
+        classes={"label": classes} if classes else {},
+        missing=tuple(Failure(id=each.name, path=each, reason="lies beside the class folders") for each in loose),
+    )
 
 
 def _labelled(folder: Path) -> dict[Path, str]:

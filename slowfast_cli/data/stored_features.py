@@ -1,8 +1,9 @@
 """Features that a frozen trunk gave before: of random training clips, or of every test clip, as arrays on disk.
 
 On disk, one folder a split: ``rows.npy`` (crops, N, D) or (clips, D) float16; ``first.npy`` (N + 1,), the first test
-clip of each segment; ``kept.npy`` (N,), which segments could be read; ``targets-<labels>.npy`` (crops, N, classes)
-where clips were mixed; and ``made.json``, written last.
+clip of each segment; ``seen.npy`` (N,), how many of its clips are done; ``kept.npy`` (N,), which segments could be
+read, and ``lost-*.json``, why the others could not; ``targets-<labels>.npy`` (crops, N, classes) where clips were
+mixed; ``begun.json``, what is being made, and ``made.json``, the same when it is complete.
 
 Shapes: N segments, D features, B batch.
 """
@@ -21,6 +22,7 @@ import numpy as np
 import torch
 
 from slowfast_cli.data.clips import Key, hot
+from slowfast_cli.data.columns import Columns
 from slowfast_cli.types import Batch, Corpus, DataError, Segment
 
 MADE = "made.json"
@@ -56,6 +58,13 @@ class StoredFeatures:
         array: np.ndarray = np.load(self.folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
         return array
 
+    def lost(self) -> dict[str, str]:
+        """Why segments have no features, by id."""
+        found: dict[str, str] = {}
+        for path in sorted(self.folder.glob("lost-*.json")):
+            found |= json.loads(path.read_text(encoding="utf-8"))
+        return found
+
     def kept(self, segments: Sequence[Segment]) -> np.ndarray:
         """Which of the segments have features: (N,) bool.
 
@@ -69,9 +78,12 @@ class StoredFeatures:
         return np.array(self.array("kept"))
 
 
-def digest(segments: Iterable[Segment]) -> str:
+def digest(segments: Sequence[Segment]) -> str:
     """Tells one list of segments from another."""
     told = sha256()
+    if isinstance(segments, Columns):  # whole recordings: their ids say all
+        told.update(segments.ids.tobytes())
+        return told.hexdigest()
     for segment in segments:
         told.update(f"{segment.id}\0{segment.start}\0{segment.stop}\n".encode("utf-8", "surrogateescape"))
     return told.hexdigest()

@@ -43,13 +43,13 @@ def spread(size: int, clip: int, views: int) -> list[float]:
 
 
 def covering(size: int, clip: int) -> list[float]:
-    """Starts of clips that follow each other to the end, but for a rest of less than a tenth of a clip (HARES App. A).
+    """Starts of clips that follow each other to the end, but for a rest of less than a hundredth of one (HARES App. A).
 
-    >>> covering(480000, 160000), covering(500000, 160000), covering(490000, 160000), covering(100, 160000)
+    >>> covering(480000, 160000), covering(500000, 160000), covering(481000, 160000), covering(100, 160000)
     ([0.0, 160000.0, 320000.0], [0.0, 160000.0, 320000.0, 480000.0], [0.0, 160000.0, 320000.0], [0.0])
     """
     starts = range(0, max(size, 1), clip)
-    return [float(start) for start in starts if start == 0 or size - start >= clip / 10]
+    return [float(start) for start in starts if start == 0 or size - start >= clip / 100]
 
 
 def cut(first: int, size: int, clip: int, start: float) -> Cut:

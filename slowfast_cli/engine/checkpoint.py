@@ -48,6 +48,15 @@ def write_whole(path: Path, write: Callable[[Path], None]) -> None:
             part.unlink(missing_ok=True)
 
 
+def write_text(path: Path, text: str) -> None:
+    """Write a text whole."""
+
+    def write(part: Path) -> None:
+        part.write_text(text, encoding="utf-8")
+
+    write_whole(path, write)
+
+
 def save_state(path: Path, state: dict[str, Any]) -> None:
     """Write a training state: tensors and plain values only."""
     write_whole(path, lambda part: torch.save(state, part))

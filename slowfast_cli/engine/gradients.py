@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from slowfast_cli.nn.frozen import norms
 from slowfast_cli.types import Batch, Failure, Seconds
 
 Loss = Callable[[nn.Module, Batch], dict[str, Tensor]]
@@ -89,8 +90,8 @@ def contrasted(
     """Gradients of a loss that compares the clips of all parts: gradient caching (Gao et al. 2021).
 
     Each part is run twice: first without keeping what gradients need, for the outputs, whose gradients then are what
-    the second run starts from. Both runs draw the same random numbers. Where no norm goes over the batch the result is
-    that of the whole batch at once.
+    the second run starts from. Both runs draw the same random numbers, and running statistics are moved by the second
+    only. Where no norm goes over the batch the result is that of the whole batch at once.
 
     Args:
         model: Its gradients are added to.
@@ -105,7 +106,7 @@ def contrasted(
     for _ in range(parts):
         batch = taken.next(batches)
         drawn = _Random(batch)
-        with torch.no_grad(), _autocast(batch, dtype):
+        with torch.no_grad(), still(model), _autocast(batch, dtype):
             held.append((batch, drawn, model(batch.signals)))
     outputs = {name: torch.cat([each[name] for _, _, each in held]).detach().requires_grad_() for name in held[0][2]}
     ids = tuple(id_ for batch, _, _ in held for id_ in batch.ids)
@@ -128,6 +129,19 @@ def contrasted(
 
 def _gradient(value: Tensor) -> Tensor:
     return torch.zeros_like(value) if value.grad is None else value.grad
+
+
+@contextlib.contextmanager
+def still(model: nn.Module) -> Iterator[None]:
+    """Keep the running statistics of batch norms as they are, in training mode too."""
+    momenta = [(norm, norm.momentum) for _, norm in norms(model)]
+    try:
+        for norm, _ in momenta:
+            norm.momentum = 0.0
+        yield
+    finally:
+        for norm, momentum in momenta:
+            norm.momentum = momentum
 
 
 class _Random:

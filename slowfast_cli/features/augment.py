@@ -20,7 +20,11 @@ from slowfast_cli.torchaudio_import import functional as audio
 
 @dataclass(frozen=True, kw_only=True)
 class Augment:
-    """How clips are blanked out, warped, moved and made louder; fields as in a recipe's ``augment`` section."""
+    """How clips are blanked out, warped, moved and made louder; fields as in a recipe's ``augment`` section.
+
+    Attributes:
+        slope: By how much a band rises when the amplitude grows by a factor of e (see `FrontEnd.slope`).
+    """
 
     freq_masks: int = 0
     freq_width: int = 27
@@ -31,6 +35,22 @@ class Augment:
     stretch: float = 0.0
     shift: int = 0
     gain_db: float = 0.0
+    slope: float = 1.0
+
+    def samples(self, sounds_BN: Tensor) -> Tensor:
+        """What of it can be done to samples: start each clip somewhere else, and make it louder or softer.
+
+        Shape:
+            (B, N) -> (B, N)
+        """
+        B, N = sounds_BN.shape
+        if self.roll:
+            first_B1 = torch.randint(N, (B, 1), device=sounds_BN.device)
+            sounds_BN = sounds_BN.gather(1, (torch.arange(N, device=sounds_BN.device) + first_B1) % N)
+        if self.gain_db:
+            db_B1 = torch.empty(B, 1, device=sounds_BN.device).uniform_(-self.gain_db, self.gain_db)
+            sounds_BN = sounds_BN * 10 ** (db_B1 / 20)
+        return sounds_BN
 
     def __call__(self, logmel_B1TF: Tensor) -> Tensor:
         """Augment a batch.
@@ -53,9 +73,9 @@ class Augment:
         for _ in range(self.time_masks):
             x_B1TF = audio.mask_along_axis_iid(x_B1TF, self.time_width + 1, 0.0, axis=2)
         if self.gain_db:
-            # 20 dB are a factor of 10 in magnitude, so ln 10 in the log-mel.
+            # 20 dB are a factor of 10 in magnitude, so ln 10 in its logarithm.
             gain_B111 = torch.empty_like(mean_B111).uniform_(-self.gain_db, self.gain_db) * (
-                torch.log(torch.tensor(10.0)) / 20
+                self.slope * torch.log(torch.tensor(10.0)) / 20
             )
             mean_B111 = mean_B111 + gain_B111
         return x_B1TF + mean_B111
@@ -127,6 +147,7 @@ def mix(
     classes: Mapping[str, int],
     alpha: float,
     beta: float | None = None,
+    slope: float = 1.0,
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Mix each clip with another of the batch, magnitudes and targets in the same share (mixup, Zhang et al. 2018).
 
@@ -136,6 +157,7 @@ def mix(
         classes: Number of classes by label set.
         alpha: The share of the first clip is drawn from Beta(alpha, beta).
         beta: None: as alpha, and the share is folded to at least one half.
+        slope: By how much a band of a log-mel rises when the amplitude grows by a factor of e.
 
     Returns:
         The mixed clips, and probabilities (B, classes) by label set.
@@ -152,7 +174,8 @@ def mix(
     if sounds.ndim == 2:
         mixed = share * sounds + (1 - share) * sounds[other]
     else:
-        mixed = torch.logaddexp(sounds + share.clamp(min=1e-6).log(), sounds[other] + (1 - share).clamp(min=1e-6).log())
+        shares = (share.clamp(min=1e-6).log(), (1 - share).clamp(min=1e-6).log())
+        mixed = slope * torch.logaddexp(sounds / slope + shares[0], sounds[other] / slope + shares[1])
     soft = {}
     for labels, target in targets.items():
         hot_BC = (target if target.ndim == 2 else f.one_hot(target, classes[labels])).to(sounds)

@@ -96,6 +96,11 @@ class FrontEnd:
         """What every band of a frame of silence is."""
         return ((10 * math.log10(self.floor) if self.decibels else math.log(self.floor)) - self.mean) / self.std
 
+    @property
+    def slope(self) -> float:
+        """By how much every band rises when the sound's amplitude grows by a factor of e."""
+        return self.power * (10 / math.log(10) if self.decibels else 1) / self.std
+
     def settings(self) -> Settings:
         """The fields as plain values, for JSON; those that older files do not know, where they are not as there."""
         plain: Settings = asdict(self)

@@ -84,7 +84,7 @@ def make(factory: str) -> nn.Module:
         sys.path.insert(0, str(Path.cwd()))
     try:
         found = getattr(importlib.import_module(place), name)
-        module = found() if callable(found) else found
+        module = found if isinstance(found, nn.Module) else found()
     except Exception as error:  # it runs whatever the user has written
         raise UsageError(
             f"{factory}: cannot be imported ({type(error).__name__}: {error}): name it as package.module:callable"

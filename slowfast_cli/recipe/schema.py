@@ -164,8 +164,8 @@ class Schedule(Section):
     """The share of the rate it rises from."""
     warmup_apart: bool = False
     """Whether the shape begins after the rise, at the full rate; else the rise leads to where the shape is by then."""
-    validate_every: Positive = 1
-    """Epochs from one scoring of the validation split to the next; the last is always scored."""
+    validate_every: Positive | None = 1
+    """Epochs from one scoring of the validation split to the next; the last is always scored, and with none only it."""
     precise_norms: Count = 0
     """Training batches over which batch-norm statistics are averaged anew before scoring."""
 

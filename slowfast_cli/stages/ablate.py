@@ -8,7 +8,7 @@ from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from slowfast_cli.engine.checkpoint import make_folder, write_whole
+from slowfast_cli.engine.checkpoint import make_folder, write_text
 from slowfast_cli.recipe.load import Source, changed, check, did_you_mean
 from slowfast_cli.recipe.schema import PRETEXTS, Recipe, Row, Suite
 from slowfast_cli.stages import assemble, inspect, suite
@@ -93,7 +93,7 @@ def ablate(
             scores = yield from _trained(_runs(row, recipe, result.parent), source.name, device)
             common = [key for key in scores[0] if all(key in each for each in scores)]
             means = {key: sum(each[key] for each in scores) / len(scores) for key in common}
-            write_whole(result, lambda part, means=means: _dump(part, means))  # type: ignore[misc]
+            write_text(result, _json(means))
         yield RowFinished(row=_scored(row, recipe, name, result))
         write(Table(title=f"{source.name}, table {table}", rows=finished(source, table, folder)), folder)
 
@@ -130,7 +130,7 @@ def _trained(
             if recipe.suite:
                 values = yield from _by_suite(recipe, recipe.suite, weights, values, device)
             if len(runs) > 1:
-                write_whole(result, lambda part, values=values: _dump(part, values))  # type: ignore[misc]
+                write_text(result, _json(values))
         else:
             values = json.loads(result.read_text(encoding="utf-8"))
         scores.append({key: value for key, value in values.items() if value is not None})
@@ -195,12 +195,8 @@ def write(table: Table, folder: Path) -> None:
         "json": json.dumps(finite(plain(table)), indent=1),
     }
     for suffix, content in texts.items():
-        write_whole(folder / f"table.{suffix}", lambda part, content=content: _text(part, content))  # type: ignore[misc]
+        write_text(folder / f"table.{suffix}", content)
 
 
-def _dump(path: Path, values: object) -> None:
-    _text(path, json.dumps(finite(values), indent=1, allow_nan=False))
-
-
-def _text(path: Path, content: str) -> None:
-    path.write_text(content, encoding="utf-8")
+def _json(values: object) -> str:
+    return json.dumps(finite(values), indent=1, allow_nan=False)

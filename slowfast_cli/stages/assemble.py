@@ -38,7 +38,7 @@ from slowfast_cli.tasks.simclr import SimCLR
 from slowfast_cli.tasks.task import Part as TaskPart
 from slowfast_cli.tasks.task import Task
 from slowfast_cli.types import Corpus, DataError, UsageError
-from slowfast_cli.weights.file import read_card
+from slowfast_cli.weights.file import read_card, require_own
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -179,7 +179,10 @@ def _named(model: Model) -> Architecture:
 
 @functools.lru_cache(maxsize=8)
 def _of_weights(name: str) -> Architecture:
-    return read_card(weight_file(name)).net
+    path = weight_file(name)
+    card = read_card(path)
+    require_own(path, card)
+    return card.net
 
 
 @functools.lru_cache(maxsize=8)

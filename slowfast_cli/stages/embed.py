@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +16,15 @@ import torch
 from torch import nn
 
 from slowfast_cli.data import loader
-from slowfast_cli.data.clips import Key
+from slowfast_cli.data.clips import Clips, Key
 from slowfast_cli.data.stored_features import MADE, StoredFeatures, digest
 from slowfast_cli.engine import distributed
-from slowfast_cli.engine.checkpoint import make_folder, write_whole
+from slowfast_cli.engine.checkpoint import make_folder, write_text
 from slowfast_cli.recipe.schema import Recipe
 from slowfast_cli.stages import assemble, prepare, reading
 from slowfast_cli.types import Batch, DataError, Failure, Segment, Settings, SlowFastError
 
+BEGUN = "begun.json"
 Tick = Callable[[int, int], None]  # clips done, clips in all
 
 
@@ -63,42 +66,101 @@ def embed(
         return StoredFeatures(folder)
     counts = clips.counts() if not crops else [crops] * len(clips)
     everyone = _of_all(listed.segments, clips.segments, counts)
-    own = range(share.rank, len(clips), share.world)
-    random = [Key(crop, index, -1) for crop in range(crops) for index in own]
-    keys = random if crops else [Key(0, index, view) for index in own for view in range(counts[index])]
-    size = reading.test_batch(recipe)
-    parts = [keys[first : first + size] for first in range(0, len(keys), size)]
-    if share.rank == 0:
-        shutil.rmtree(folder, ignore_errors=True)
-        _reserve(make_folder(folder), everyone, crops, sum(assemble.net(recipe).features().values()))
+    if share.rank == 0 and not _goes_on(folder, settings):
+        _reserve(recipe, folder, everyone, crops)
+        write_text(folder / BEGUN, json.dumps(settings))
     distributed.barrier(share)
-    rows, spare = _Rows(folder, listed.segments, everyone), list[Failure]()
-    torch.manual_seed(recipe.seed * 1_000_003 + share.rank)
-    prepared = partial(_augmented, prepare.training(recipe, at)) if crops else prepare.testing(recipe, at)
-    trunk = trunk.to(at).eval()
-    done = 0
-    for whole in loader.batches(clips, parts, workers=reading.workers(recipe), device=at, spare=spare):
-        for batch in prepared(whole):
-            with torch.inference_mode():
-                features_BD = torch.cat(list(trunk(batch.signals).values()), dim=1)
-            rows.write(batch, features_BD, mixed=bool(crops and recipe.augment.mix))
-        done += len(whole) + len(whole.broken)
-        if tick:
-            tick(done + len(spare), len(keys))
-    rows.close()
+    where = _places(listed.segments, clips.segments)
+    rows = _Rows(folder, where)
+    plan = _Plan(counts, crops, rows.seen[where], recipe.seed, share)
+    lost = _computed(recipe, trunk.to(at).eval(), clips, plan, rows, at, tick)
+    if share.rank == 0:
+        lost |= {failure.id: failure.reason for failure in found.missing}
+    write_text(folder / f"lost-{share.rank}.json", json.dumps(lost))
     distributed.barrier(share)
     stored = StoredFeatures(folder)
+    if share.rank == 0:
+        np.save(folder / "kept.npy", (rows.seen == np.array(everyone)) & (rows.seen > 0))
+        if stored.array("kept").any():
+            length = int(stored.array("rows").shape[-1])
+            write_text(folder / MADE, json.dumps({**settings, "length": length}))
+    distributed.barrier(share)
     if not stored.array("kept").any():
         raise DataError(f"{found.name} {found.split}: none of the {len(clips)} segments can be read, see `data check`")
-    if share.rank == 0:
-        text = json.dumps({**settings, "length": int(stored.array("rows").shape[-1])})
-        write_whole(folder / MADE, lambda path: _write(path, text))
-    distributed.barrier(share)
     return stored
 
 
-def _write(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
+def _computed(
+    recipe: Recipe, trunk: nn.Module, clips: Clips, plan: _Plan, rows: _Rows, at: torch.device, tick: Tick | None
+) -> dict[str, str]:
+    """Compute what is planned; returns why recordings could not be read, by id."""
+    size = reading.test_batch(recipe)
+    torch.manual_seed(recipe.seed * 1_000_003 + plan.share.rank)
+    prepared = partial(_augmented, prepare.training(recipe, at)) if plan.crops else prepare.testing(recipe, at)
+    own, done, spare, lost = plan.batches(size), 0, list[Failure](), dict[str, str]()
+    for whole in loader.batches(clips, plan.batches(size), workers=reading.workers(recipe), device=at, spare=spare):
+        numbers = _numbers(own, clips.segments, whole)
+        for batch in prepared(whole):
+            with torch.inference_mode():
+                features_BD = torch.cat(list(trunk(batch.signals).values()), dim=1)
+            rows.write(batch, [numbers[id_] for id_ in batch.ids], features_BD)
+        lost |= {failure.id: failure.reason for failure in whole.broken}
+        done += len(whole) + len(whole.broken)
+        if tick:
+            tick(done + len(spare), plan.count)
+    return lost | {failure.id: failure.reason for failure in spare}
+
+
+class _Plan:
+    """Which clips a process reads, in which order: those that an earlier run has not read.
+
+    Args:
+        counts: Clips of each segment.
+        crops: Random clips of each; 0 of test clips.
+        seen: Clips of each that are done.
+        seed: Of the order of random clips, whose neighbours are mixed.
+        share: This process's part.
+    """
+
+    def __init__(self, counts: Sequence[int], crops: int, seen: np.ndarray, seed: int, share: loader.Share) -> None:
+        self.crops, self.share = crops, share
+        self._counts, self._seen, self._seed = counts, np.array(seen), seed
+        self.count = int((np.array(counts) - self._seen)[share.rank :: share.world].sum())
+
+    def batches(self, size: int) -> Iterator[list[Key]]:
+        """The same each time."""
+        keys = self._random() if self.crops else self._all()
+        while batch := list(islice(keys, size)):
+            yield batch
+
+    def _random(self) -> Iterator[Key]:
+        for crop in range(self.crops):
+            order = np.random.default_rng((self._seed, crop)).permutation(len(self._counts))
+            for index in order[self.share.rank :: self.share.world].tolist():
+                if self._seen[index] <= crop:
+                    yield Key(crop, index, -1)
+
+    def _all(self) -> Iterator[Key]:
+        for index in range(self.share.rank, len(self._counts), self.share.world):
+            for view in range(int(self._seen[index]), self._counts[index]):
+                yield Key(0, index, view)
+
+
+def _numbers(own: Iterator[list[Key]], segments: Sequence[Segment], batch: Batch) -> dict[str, int]:
+    """Numbers of a batch's segments, by id; batches of which nothing could be read are passed over."""
+    for keys in own:
+        numbers = {segments[key.segment].id: key.segment for key in keys}
+        if all(id_ in numbers for id_ in batch.ids):
+            return numbers
+    raise ValueError(f"a batch with {batch.ids[0]} that was not asked for")
+
+
+def _places(listed: Sequence[Segment], usable: Sequence[Segment]) -> np.ndarray:
+    """Where the usable segments stand in the list."""
+    if len(usable) == len(listed):
+        return np.arange(len(listed))
+    held = {segment.id for segment in usable}
+    return np.array([place for place, segment in enumerate(listed) if segment.id in held])
 
 
 def _of_all(listed: Sequence[Segment], usable: Sequence[Segment], counts: Sequence[int]) -> Sequence[int]:
@@ -115,6 +177,7 @@ def _matters(recipe: Recipe) -> dict[str, Any]:
         "variant": recipe.model.variant,
         "width": recipe.model.width,
         "source": recipe.data.source,
+        "root": str(assemble.root(recipe).absolute()),
         "clip_seconds": recipe.data.clip_seconds,
         "views": recipe.data.views,
         "pad": recipe.data.pad,
@@ -132,61 +195,83 @@ def _is_there(folder: Path, settings: dict[str, Any]) -> bool:
     return all(made.get(name) == value for name, value in json.loads(json.dumps(settings)).items())
 
 
+def _goes_on(folder: Path, settings: dict[str, Any]) -> bool:
+    """Whether an interrupted run of the same has left something."""
+    try:
+        begun = json.loads((folder / BEGUN).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return bool(begun == json.loads(json.dumps(settings)))
+
+
 def _augmented(prepared: prepare.Training, batch: Batch) -> Iterator[Batch]:
     yield prepared(batch, 0, 0.0)
 
 
-def _reserve(folder: Path, counts: Sequence[int], crops: int, length: int) -> None:
+def _reserve(recipe: Recipe, folder: Path, counts: Sequence[int], crops: int) -> None:
     """Files of the right size, which all processes then write to."""
+    shutil.rmtree(folder, ignore_errors=True)
+    make_folder(folder)
     first = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts, dtype=np.int64)])
+    length = sum(assemble.net(recipe).features().values())
     shape = (crops, len(counts), length) if crops else (int(first[-1]), length)
-    np.lib.format.open_memmap(folder / "rows.npy", mode="w+", dtype=np.float16, shape=shape).flush()
-    np.lib.format.open_memmap(folder / "kept.npy", mode="w+", dtype=bool, shape=(len(counts),)).flush()
+    _made(folder / "rows.npy", np.float16, shape)
+    _made(folder / "seen.npy", np.int32, (len(counts),))
     np.save(folder / "first.npy", first)
+    for labels, classes in assemble.heads(recipe).items() if crops and recipe.augment.mix else ():
+        _made(folder / f"targets-{labels}.npy", np.float16, (crops, len(counts), classes))
+
+
+def _made(path: Path, kind: type[np.generic], shape: tuple[int, ...]) -> None:
+    np.lib.format.open_memmap(path, mode="w+", dtype=kind, shape=shape).flush()
 
 
 class _Rows:
-    """Writes each clip's feature where it belongs; clips of a segment come in their order."""
+    """Writes each clip's feature where it belongs; clips of a segment come in their order.
 
-    def __init__(self, folder: Path, segments: Sequence[Segment], counts: Sequence[int]) -> None:
-        self._folder, self._counts = folder, np.array(counts)
+    Args:
+        folder: Has the files.
+        where: Place of each usable segment among the listed ones.
+
+    Attributes:
+        seen: How many clips of each listed segment are done, of all processes; (N,), on disk.
+    """
+
+    def __init__(self, folder: Path, where: np.ndarray) -> None:
+        self._where = where
         self._rows = np.load(folder / "rows.npy", mmap_mode="r+")
         self._first = np.load(folder / "first.npy")
-        self._index = {segment.id: number for number, segment in enumerate(segments)}
-        self._seen = np.zeros(len(segments), np.int64)
-        self._targets: dict[str, np.ndarray] = {}
+        self.seen = np.load(folder / "seen.npy", mmap_mode="r+")
+        self._mixed = {
+            path.stem.removeprefix("targets-"): np.load(path, mmap_mode="r+") for path in folder.glob("targets-*.npy")
+        }
 
-    def write(self, batch: Batch, features_BD: torch.Tensor, *, mixed: bool) -> None:
-        """Put down one batch, and its targets where they are not those of the corpus."""
-        places = []
-        for id_ in batch.ids:
-            number = self._index[id_]
-            at = int(self._seen[number])
-            places.append((at, number) if self._rows.ndim == 3 else self._first[number] + at)
-            self._seen[number] += 1
-        where = tuple(np.array(places).T) if self._rows.ndim == 3 else np.array(places)
+    def write(self, batch: Batch, segments: Sequence[int], features_BD: torch.Tensor) -> None:
+        """Put down one batch, and its targets where clips were mixed.
+
+        Args:
+            batch: Its clips.
+            segments: Numbers of their segments.
+            features_BD: Theirs.
+
+        Raises:
+            SlowFastError: Features that float16 does not hold.
+        """
         found_BD = features_BD.float().cpu().numpy()
         if not np.abs(found_BD).max() < np.finfo(np.float16).max:
             raise SlowFastError(
                 f"features of {batch.ids[0]} and others reach {np.abs(found_BD).max():g}, which float16 does not hold: "
                 "take probe.features=live"
             )
-        self._rows[where] = found_BD
-        for labels, target_BC in batch.targets.items() if mixed else ():
-            self._mixed(labels, target_BC.shape[1])[where] = target_BC.cpu().numpy()
-
-    def _mixed(self, labels: str, classes: int) -> np.ndarray:
-        if labels not in self._targets:
-            path = self._folder / f"targets-{labels}.npy"
-            shape = (*self._rows.shape[:2], classes)
-            mode = "r+" if path.is_file() else "w+"
-            self._targets[labels] = np.lib.format.open_memmap(path, mode=mode, dtype=np.float16, shape=shape)
-        return self._targets[labels]
-
-    def close(self) -> None:
-        """Note which segments are whole: those of other processes are left to them."""
-        kept = np.load(self._folder / "kept.npy", mmap_mode="r+")
-        mine = self._seen > 0
-        kept[mine] = self._seen[mine] == self._counts[mine]
-        for array in (kept, self._rows, *self._targets.values()):
-            array.flush()
+        places, ahead, numbers = self._where[list(segments)], Counter[int](), list[int]()
+        for place in places.tolist():
+            numbers.append(int(self.seen[place]) + ahead[place])
+            ahead[place] += 1
+        if self._rows.ndim == 3:
+            self._rows[numbers, places] = found_BD
+        else:
+            self._rows[self._first[places] + np.array(numbers)] = found_BD
+        for labels, targets in self._mixed.items():
+            targets[numbers, places] = batch.targets[labels].cpu().numpy()
+        for place, count in ahead.items():  # the rows are there before they count
+            self.seen[place] += count

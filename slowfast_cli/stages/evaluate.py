@@ -138,7 +138,7 @@ def _predicted(recipe: Recipe, weights: Path, part: assemble.Part, device: str, 
             f"task: {recipe.task}: a trunk pretrained without labels knows no classes: score it by "
             f"`slowfast evaluate recipes/hares.yaml --weights {weights}`, or train classes on it by `slowfast finetune`"
         )
-    card, model = build(weights)
+    card, model = build(weights, trusted=recipe.model.variant)
     source = reading.store(recipe)
     found = reading.usable(recipe, assemble.corpus(recipe, part), source)
     require_fit(card, recipe, found, weights)

@@ -17,7 +17,8 @@ def start_from(model: Recogniser, weights: str, classes: Mapping[str, tuple[str,
     Args:
         model: Of the recipe.
         weights: A file, a run folder or a catalogue name.
-        classes: The model's, by label set: a head is taken over only when its classes are the same, in the same order.
+        classes: The model's, by label set: a head is taken over only when its classes are the same, in the same order;
+            of none nothing but the trunk is.
 
     Raises:
         WeightsError: Nothing of the trunk fits: it is another network.
@@ -25,11 +26,8 @@ def start_from(model: Recogniser, weights: str, classes: Mapping[str, tuple[str,
     path = weight_file(weights)
     card, state = read(path)
     other = {labels for labels, names in card.classes.items() if classes.get(labels) != names}
-    taken = {
-        name: value
-        for name, value in state.items()
-        if not any(name.startswith(f"heads.linears.{labels}.") for labels in other)
-    }
+    gone = ("heads.",) if not classes else tuple(f"heads.linears.{labels}." for labels in other)
+    taken = {name: value for name, value in state.items() if not name.startswith(gone)}
     told = put(model, taken)
     trunk = [name for name in told.fresh if name.startswith("trunk.") and not _may_be_new(model, name)]
     if trunk:

@@ -72,6 +72,10 @@ class Predictor:
                 f"{weights}: names no classes (it was trained without any): finetune it on some first, with `slowfast "
                 "finetune RECIPE --weights ...`"
             )
+        if "features" in self.card.net.signals:
+            raise WeightsError(
+                f"{weights}: is a probe, which knows the features of a trunk and no sound: finetune the trunk instead"
+            )
         self._model = model.to(at)
         self._senses = _senses(weights, self.card, self._model, self._boxes)
 

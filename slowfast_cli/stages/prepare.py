@@ -23,30 +23,34 @@ Training = Callable[[Batch, int, float], Batch]  # batch, steps done, share of t
 Testing = Callable[[Batch], Iterator[Batch]]
 
 
-def training(recipe: Recipe, device: torch.device) -> Training:
+def training(recipe: Recipe, device: torch.device, views: Views | None = None) -> Training:
     """Log-mel of samples, augmentation, BYOL-A's views, frames cut at random, DropPathway, sound that does not belong.
 
     What is drawn comes from torch's generator; whether a step drops the sound, from the seed and the step alone, so
-    that all processes and all parts of a batch do the same. What BYOL-A's views remember of earlier clips is not kept
-    when a run is interrupted: it starts anew.
+    that all processes and all parts of a batch do the same.
+
+    Args:
+        recipe: What is to be done.
+        device: Where.
+        views: BYOL-A's, which remember earlier clips.
     """
     sounds = _sounds(recipe, device)
-    settings = recipe.augment
-    augment = Augment(**settings.model_dump(exclude={"mix", "mix_other"}))
-    two_views = Views().to(device) if recipe.task == "byol" else None
+    settings, slope = recipe.augment, assemble.front_end(recipe).slope
+    augment = Augment(**settings.model_dump(exclude={"mix", "mix_other"}), slope=slope)
     seen = assemble.frame_settings(recipe)
 
     def prepared(batch: Batch, step: int, done: float) -> Batch:
         batch = replace(batch, signals=sounds(batch.signals))
         heard = [name for name in ("logmel", "shifted") if name in batch.signals]
         batch = replace(batch, signals=batch.signals | {name: augment(batch.signals[name]) for name in heard})
-        if two_views is not None:
-            views = two_views(batch.signals["logmel"])
-            batch = replace(batch, signals={"logmel": views}, ids=batch.ids * 2)
+        if "samples" in batch.signals:
+            batch = replace(batch, signals={**batch.signals, "samples": augment.samples(batch.signals["samples"])})
+        if views is not None:
+            batch = replace(batch, signals={"logmel": views(batch.signals["logmel"])}, ids=batch.ids * 2)
         if settings.mix:
             name = "samples" if "samples" in batch.signals else "logmel"
             sizes, other = assemble.heads(recipe), settings.mix_other
-            mixed, targets = mix(batch.signals[name], batch.targets, sizes, settings.mix, other)
+            mixed, targets = mix(batch.signals[name], batch.targets, sizes, settings.mix, other, slope)
             batch = replace(batch, signals={**batch.signals, name: mixed}, targets=targets)
         if seen is not None and "frames" in batch.signals:
             batch = _cut(batch, pictures.random_cut(batch.signals["sizes"].cpu(), seen), seen)

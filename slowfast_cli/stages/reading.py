@@ -105,11 +105,14 @@ def _left(found: Corpus, kept: Sequence[Segment], lost: Sequence[Failure], sourc
 
 def _with_features(recipe: Recipe, found: Corpus) -> Corpus:
     """The corpus without the segments whose features could not be computed."""
-    there = stored(recipe, found).kept(found.segments)
+    features = stored(recipe, found)
+    there = features.kept(found.segments)
     if there.all():
         return found
-    lost = [found.segments[place] for place in np.flatnonzero(~there).tolist()]
-    failures = tuple(Failure(id=each.id, path=each.recording.path, reason="could not be read") for each in lost)
+    lost, reasons = [found.segments[place] for place in np.flatnonzero(~there).tolist()], features.lost()
+    failures = tuple(
+        Failure(id=each.id, path=each.recording.path, reason=reasons.get(each.id, "could not be read")) for each in lost
+    )
     kept: Sequence[Segment] = (
         found.segments.take(there)
         if isinstance(found.segments, Columns)

@@ -25,7 +25,7 @@ import torch
 import yaml
 
 from slowfast_cli import __version__
-from slowfast_cli.engine.checkpoint import write_whole
+from slowfast_cli.engine.checkpoint import write_text
 from slowfast_cli.media.source import shown
 from slowfast_cli.recipe.load import to_yaml
 from slowfast_cli.recipe.schema import Recipe
@@ -107,10 +107,8 @@ class Run:
                         self.folder.rename(_unused(self.folder))
             self.require(recipe)
             self.folder.mkdir(parents=True, exist_ok=True)
-            write_whole(self.folder / "recipe.yaml", lambda part: _write(part, to_yaml(recipe)))
-            write_whole(
-                self.folder / "environment.json", lambda part: _write(part, json.dumps(environment(), indent=1))
-            )
+            write_text(self.folder / "recipe.yaml", to_yaml(recipe))
+            write_text(self.folder / "environment.json", json.dumps(environment(), indent=1))
             with (self.folder / "command.txt").open("a", encoding="utf-8") as file:
                 file.write(f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M:%SZ} {' '.join(sys.argv)}\n")
         except OSError as error:
@@ -191,7 +189,7 @@ class Run:
         """Drop what was logged after the state that is gone on from."""
         if self.metrics.is_file():
             kept = [line for line in lines(self.metrics) if line["step"] <= step]
-            write_whole(self.metrics, lambda part: _write(part, "".join(json.dumps(line) + "\n" for line in kept)))
+            write_text(self.metrics, "".join(json.dumps(line) + "\n" for line in kept))
 
 
 def lines(path: Path) -> list[dict[str, Any]]:
@@ -253,7 +251,3 @@ def _unused(folder: Path) -> Path:
     while (path := folder.with_name(f"{folder.name}~{number}")).exists():
         number += 1
     return path
-
-
-def _write(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from slowfast_cli.engine import distributed
-from slowfast_cli.engine.checkpoint import make_folder, write_whole
+from slowfast_cli.engine.checkpoint import make_folder, write_text
 from slowfast_cli.models import imported
 from slowfast_cli.models.architecture import Baseline
 from slowfast_cli.recipe.inputs import FrontEnd
@@ -20,10 +20,11 @@ from slowfast_cli.stages import assemble, train
 from slowfast_cli.stages.embed import Tick
 from slowfast_cli.stages.obtain import weight_file
 from slowfast_cli.stages.probe import probe, settled
-from slowfast_cli.types import DataError, Settings, UsageError
-from slowfast_cli.weights.file import read_card
+from slowfast_cli.types import DataError, Settings, UsageError, WeightsError
+from slowfast_cli.weights.file import read_card, require_own
 
 RANDOM = "random:"
+RESULT = "result.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +34,7 @@ class Trunk:
     Attributes:
         word: As it was named: a weight file, ``random:<network>``, ``package.module:callable``.
         model: Fields of a recipe's ``model``.
-        front_end: Fields of its ``frontend``.
+        front_end: Fields of its ``frontend`` that are the trunk's own; the rest is the suite's.
         made_by: What tells it from others.
     """
 
@@ -109,18 +110,26 @@ def trunk(word: str, *, offline: bool = False) -> Trunk:
         return Trunk(word=word, model={"variant": word, "init": None}, front_end=front_end, made_by=made_by)
     path = weight_file(word, offline=offline)
     card = read_card(path)
+    require_own(path, card)
+    if "features" in card.net.signals:
+        raise WeightsError(f"{path}: is a probe, which knows features only: score the trunk that it was learned on")
     if "frames" in card.net.signals:
         raise UsageError(f"{path}: looks at frames; the tasks of the suite are sounds: take a network that listens")
     made = sha256(path.read_bytes()).hexdigest()
     model = {"variant": None, "init": str(path)}
-    return Trunk(word=word, model=model, front_end=card.front_end, made_by={"trunk": made})
+    return Trunk(word=word, model=model, front_end=_whole(card.front_end), made_by={"trunk": made})
 
 
 def _front_end(net: Baseline) -> Settings:
-    """What a network asks of the front end: the rest is the suite's."""
-    asked: Settings = dict(net.front_end)
+    """What a network asks of the front end: all of it, as recipes have the rest; or only what its size depends on."""
+    asked = _whole(net.front_end) if net.front_end else {}
     asked |= {"rate": net.rate} if net.rate else {}
     return asked | ({"mels": net.bands} if net.bands else {})
+
+
+def _whole(settings: Settings) -> Settings:
+    """Every field of a front end, those that are not told as they are by default."""
+    return {**FrontEnd().model_dump(), **settings}
 
 
 def suite_of(recipe: Recipe) -> Suite:
@@ -163,9 +172,10 @@ def task_recipe(task: str, scored: Trunk, words: Sequence[str], known: Sequence[
     common = [word for word in words if word.lstrip("~").split(".")[0] not in known]
     source: Source = override(read(f"hares/{task}"), [*common, *own])
     fields = {f"model.{name}": value for name, value in scored.model.items()}
-    if scored.front_end:
-        bare = FrontEnd().model_dump() if len(scored.front_end) > 2 else {}
-        fields |= {f"frontend.{name}": value for name, value in {**bare, **scored.front_end}.items()}
+    fields |= {f"frontend.{name}": value for name, value in scored.front_end.items()}
+    taken = [word for word in (*common, *own) if word.lstrip("~").partition("=")[0] in fields]
+    if taken:
+        raise UsageError(f"{', '.join(taken)}: {scored.word} has its own: take it out")
     return check(changed(source, fields))
 
 
@@ -179,7 +189,7 @@ def evaluate(
     device: str = "auto",
     tick: Callable[[str], Tick] | None = None,
 ) -> Generator[Event]:
-    """Score a trunk on the tasks whose data is there; a task whose score is there is not done again.
+    """Score a trunk on the tasks whose data is there; a task whose score is there is not done again, only told.
 
     Args:
         recipe: Has the suite.
@@ -199,13 +209,17 @@ def evaluate(
     recipes = {task: task_recipe(task, scored, words, known) for task in chosen(suite, tasks)}
     for each in recipes.values():
         assemble.net(each)  # what does not go together is found before the first task
-    for task, each in recipes.items():
-        yield from _task(task, each, scored, folder / task, device, tick(task) if tick else None)
+    for task in known:
+        if task in recipes:
+            yield from _task(task, recipes[task], scored, folder / task, device, tick(task) if tick else None)
+        elif done := _done(folder / task / RESULT, task_recipe(task, scored, words, known), scored):
+            yield TaskStarted(task=task, finished=True)
+            yield done
 
 
 def _task(task: str, recipe: Recipe, scored: Trunk, folder: Path, device: str, tick: Tick | None) -> Generator[Event]:
-    result, wanted = folder / "result.json", settled(recipe, scored.made_by)
-    done = _done(result, wanted)
+    result, wanted = folder / RESULT, settled(recipe, scored.made_by)
+    done = _done(result, recipe, scored)
     if not done and not assemble.root(recipe).exists():
         yield TaskMissing(task=task, reason=f"{assemble.root(recipe)} does not exist", absent=True)
         return
@@ -228,21 +242,21 @@ def _task(task: str, recipe: Recipe, scored: Trunk, folder: Path, device: str, t
         listed=found.scores.listed,
     )
     if distributed.join().rank == 0:
-        text = json.dumps({"recipe": wanted, **asdict(finished)}, indent=1)
-        write_whole(result, lambda path: _write(path, text))
+        write_text(result, json.dumps({"recipe": wanted, **asdict(finished)}, indent=1))
     yield finished
 
 
-def _write(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
+def _done(result: Path, recipe: Recipe, scored: Trunk) -> TaskScored | None:
+    """The score of an earlier run of the same; None where there is none.
 
-
-def _done(result: Path, wanted: Mapping[str, Any]) -> TaskScored | None:
-    """The score of an earlier run of the same; None where there is none."""
+    It holds for the folder that the data was in, and goes on holding where there is no data any more.
+    """
     try:
         plain = json.loads(result.read_text(encoding="utf-8"))
-        same = plain.pop("recipe") == json.loads(json.dumps(wanted))
-        return TaskScored(**plain) if same else None
+        then, now = plain.pop("recipe"), json.loads(json.dumps(settled(recipe, scored.made_by)))
+        if not assemble.root(recipe).exists():
+            now["data"]["root"] = then["data"]["root"]
+        return TaskScored(**plain) if then == now else None
     except (OSError, ValueError, TypeError, KeyError):
         return None
 

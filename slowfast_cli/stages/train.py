@@ -157,7 +157,7 @@ def _rounds(
             if leads:
                 run.note_broken(step.broken)
             scored = None
-            if done == steps.stop or (done % epoch_steps == 0 and epoch % every == 0):
+            if done == steps.stop or (every and done % epoch_steps == 0 and epoch % every == 0):
                 scored = _score(training, run, card, done, epoch_steps, log)
             yield step
             if scored:
@@ -222,7 +222,7 @@ def _training_batches(training: Training, steps: range, seed: int = 0) -> Iterat
         share=training.share,
         crops=assemble.crops(recipe),
     )
-    prepared = prepare.training(recipe, training.device)
+    prepared = prepare.training(recipe, training.device, training.views)
     read = reading.batches(recipe, training.train_clips, keys, training.device)
     for number, batch in enumerate(read, steps.start * parts):
         yield prepared(batch, number // parts, number // parts / steps.stop)

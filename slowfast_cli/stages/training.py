@@ -15,6 +15,7 @@ from slowfast_cli.data.columns import typical
 from slowfast_cli.data.loader import Share
 from slowfast_cli.data.stored_features import FeatureClips
 from slowfast_cli.engine.optim import optimizer
+from slowfast_cli.features.byol_augment import Views
 from slowfast_cli.models.recogniser import Recogniser
 from slowfast_cli.recipe.schema import PRETEXTS, Recipe
 from slowfast_cli.stages import assemble, plan, reading
@@ -42,6 +43,7 @@ class Training:
         train_clips: Clips of the first.
         val_clips: Clips of the second.
         init: What came from other weights, if any.
+        views: BYOL-A's augmentation, which remembers earlier clips.
         best: The best score so far.
     """
 
@@ -57,6 +59,7 @@ class Training:
     train_clips: Clips | FeatureClips
     val_clips: Clips | FeatureClips
     init: Loaded | None
+    views: Views | None = None
     best: float = float("-inf")
 
     @property
@@ -73,6 +76,7 @@ class Training:
             "averaged": self.averaged.state_dict() if self.averaged else {},
             "optimizer": self.optimizer.state_dict(),
             "scaler": self.scaler.state_dict(),
+            "views": {**self.views.state_dict(), "past": self.views.past} if self.views else {},
         }
 
     def restore(self, state: dict[str, Any]) -> int:
@@ -82,6 +86,9 @@ class Training:
             self.averaged.load_state_dict(state["averaged"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.scaler.load_state_dict(state["scaler"])
+        if self.views:
+            self.views.past = state["views"].pop("past").to(self.device)
+            self.views.load_state_dict(state["views"])
         self.best = state["best"]
         return int(state["step"])
 
@@ -143,7 +150,8 @@ def build(recipe: Recipe, share: Share, device: torch.device, *, smoke: bool) ->
     reading.require_batch(recipe, train_clips, train_corpus.split)
     torch.manual_seed(recipe.seed)
     model = recogniser(recipe, assemble.sizes(val))
-    told = start_from(model, recipe.model.init, val.classes) if recipe.model.init else None
+    kept = {} if recipe.probe else val.classes  # a probe learns its classifiers from nothing
+    told = start_from(model, recipe.model.init, kept) if recipe.model.init else None
     model = model.to(device)
     if device.type == "cuda":  # on a CPU, narrow channels_last convolutions crash in torch 2.13
         nn.Module.to(model, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -164,6 +172,7 @@ def build(recipe: Recipe, share: Share, device: torch.device, *, smoke: bool) ->
         train=train_corpus,
         val=val,
         init=told,
+        views=Views().to(device) if recipe.task == "byol" else None,
     )
 
 

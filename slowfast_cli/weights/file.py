@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialise
 from torch import Tensor
 
-from slowfast_cli.models.architecture import Architecture, from_plain
+from slowfast_cli.models.architecture import Architecture, Baseline, from_plain
 from slowfast_cli.models.recogniser import Recogniser
 from slowfast_cli.models.spec import Stage
 from slowfast_cli.types import Seconds, Settings, WeightsError, finite
@@ -170,13 +170,37 @@ def put(model: torch.nn.Module, state: Mapping[str, Tensor]) -> Loaded:
     )
 
 
-def build(path: Path) -> tuple[Card, Recogniser]:
+def require_own(path: Path, card: Card, trusted: str | None = None) -> None:
+    """Refuse weights whose network is code of somebody's: nothing in a weight file may run.
+
+    Args:
+        path: The file.
+        card: What it says of itself.
+        trusted: The module that the user has named, which may.
+
+    Raises:
+        WeightsError: They are, and the user has not named it.
+    """
+    kind = card.net.kind if isinstance(card.net, Baseline) else ""
+    if ":" in kind and kind != trusted:
+        raise WeightsError(
+            f"{path}: its network is the module {kind}, which a weight file may not run: where you trust it, name it "
+            f"yourself, as model.variant={kind}"
+        )
+
+
+def build(path: Path, *, trusted: str | None = None) -> tuple[Card, Recogniser]:
     """The model of a weight file, in eval mode.
+
+    Args:
+        path: The file.
+        trusted: A module of the user's that may be its network.
 
     Raises:
         WeightsError: Not such a file, or tensors that do not fit its own header.
     """
     card, state = read(path)
+    require_own(path, card, trusted)
     model = card.model()
     told = put(model, state)
     if told.fresh or told.unused:

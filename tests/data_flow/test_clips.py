@@ -87,15 +87,15 @@ def test_short_segments_may_be_filled_up_with_silence(recording, store):
     ("start", "stop", "starts"),
     [
         (0.0, None, [0.0, 0.6, 1.2, 1.8]),  # of 2 s
-        (0.0, 1.85, [0.0, 0.6, 1.2]),  # 50 ms are no clip of their own
-        (0.0, 1.87, [0.0, 0.6, 1.2, 1.8]),
+        (0.0, 1.805, [0.0, 0.6, 1.2]),  # 5 ms are no clip of their own
+        (0.0, 1.81, [0.0, 0.6, 1.2, 1.8]),
         (0.5, 1.1, [0.5]),
         (0.5, 0.6, [0.5]),
         (0.5, 9.0, [0.5, 1.1, 1.7]),  # it ends with its recording
     ],
 )
 def test_clips_one_after_the_other_cover_a_segment(recording, store, start, stop, starts):
-    """HARES App. A; a rest of less than a tenth of a clip is left out."""
+    """HARES App. A; a rest of less than a hundredth of a clip is left out."""
     segment = Segment(id="a", recording=recording, start=start, stop=stop)
     reader = SoundReader(store=store, seconds=0.6, views=None)
     assert reader.count(segment) == len(starts)

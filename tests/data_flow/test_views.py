@@ -168,6 +168,6 @@ def test_covering_clips_follow_each_other():
             starts = covering(size, clip)
             assert starts == [float(clip * number) for number in range(len(starts))]
             rest = size - clip * len(starts)
-            assert rest < max(clip / 10, 1)  # what is left out
+            assert rest < max(clip / 100, 1)  # what is left out
             assert rest > -clip or size < clip
-            assert len(starts) == 1 or size - starts[-1] >= clip / 10
+            assert len(starts) == 1 or size - starts[-1] >= clip / 100

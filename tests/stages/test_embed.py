@@ -64,20 +64,20 @@ def close(found, wanted):
 
 
 def test_all_clips_that_cover_a_segment_are_kept_in_order(root, tmp_path):
-    """One after the other, but for a rest of less than a tenth of a clip."""
+    """One after the other, but for a rest of less than a hundredth of a clip."""
     recipe = recipe_of(root)
     ticks = []
     stored = embedded(recipe, tmp_path / "features", tick=lambda done, total: ticks.append((done, total)))
-    counts = [1, 1, 1, 2, 3]
+    counts = [1, 1, 2, 2, 3]
     assert stored.array("first").tolist() == np.cumsum([0, *order(root, counts)]).tolist()
     keys = [Key(0, index, view) for index, count in enumerate(order(root, counts)) for view in range(count)]
     rows = stored.array("rows")
-    assert rows.shape == (8, stored.made["length"]) == (8, sum(assemble.net(recipe).features().values()))
+    assert rows.shape == (9, stored.made["length"]) == (9, sum(assemble.net(recipe).features().values()))
     assert rows.dtype == np.float16
     assert close(rows, features(recipe, "test", keys))
-    assert len({row.tobytes() for row in rows}) == 8
+    assert len({row.tobytes() for row in rows}) == 9
     assert stored.array("kept").all()
-    assert ticks[-1] == (8, 8)
+    assert ticks[-1] == (9, 9)
 
 
 def order(root, counts):
@@ -153,10 +153,13 @@ def test_what_cannot_be_read_is_missing_and_the_rest_is_in_its_place(root, tmp_p
     embedded(recipe, tmp_path / "features" / "train", "train")
     left = on_features(recipe, tmp_path / "features")
     found = reading.usable(left, listed, None)
-    assert {each.id: each.reason for each in found.missing} == dict.fromkeys(lost, "could not be read")
+    reasons = {each.id: each.reason for each in found.missing}
+    assert reasons.keys() == lost
+    assert "empty file" in reasons["test/b/1.wav"]
+    assert "not a media file" in reasons["test/a/2.wav"]
     assert (len(found.segments), found.listed) == (3, 5)
     clips = reading.clips(left, found, None)
-    assert clips.counts() == [order(root, [1, 1, 1, 2, 3])[n] for n in np.flatnonzero(stored.array("kept"))]
+    assert clips.counts() == [order(root, [1, 1, 2, 2, 3])[n] for n in np.flatnonzero(stored.array("kept"))]
     for index, segment in enumerate(found.segments):
         last = clips.counts()[index] - 1
         (batch,) = clips.batches([[Key(0, index, last)]], CPU)
@@ -224,15 +227,34 @@ def test_two_processes_write_into_the_same_arrays(root, tmp_path, monkeypatch):
     """One after the other, as if both were one of two: together they have computed every row, and none twice."""
     recipe = recipe_of(root)
     whole = np.array(embedded(recipe, tmp_path / "whole").array("rows"))
-    kept = []
     for rank in (0, 1):
         monkeypatch.setattr(stage.distributed, "join", lambda rank=rank: stage.distributed.Share(rank=rank, world=2))
         monkeypatch.setattr(stage.distributed, "barrier", lambda share: None)
         monkeypatch.setattr(stage, "_is_there", lambda *words: False)
         stored = embedded(recipe, tmp_path / "both")
-        kept.append(np.array(stored.array("kept")).sum())
-    assert kept == [3, 5]
-    assert np.array_equal(stored.array("rows"), whole)
+        assert np.count_nonzero(stored.array("seen")) == (3, 5)[rank]
+    assert close(stored.array("rows"), whole)
+
+
+def test_an_interrupted_computation_goes_on_where_it_stopped(root, tmp_path, monkeypatch):
+    recipe = recipe_of(root, "optim.batch=2")
+    whole = np.array(embedded(recipe, tmp_path / "whole").array("rows"))
+
+    def stop(done, total):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        embedded(recipe, tmp_path / "parts", tick=stop)
+    assert not (tmp_path / "parts" / "made.json").is_file()
+    first = np.load(tmp_path / "parts" / "seen.npy").sum()
+    ticks = []
+    stored = embedded(recipe, tmp_path / "parts", tick=lambda done, total: ticks.append((done, total)))
+    assert 0 < first < len(whole)
+    assert ticks[-1] == (len(whole) - first,) * 2
+    np.testing.assert_array_equal(stored.array("rows"), whole)
+    with pytest.raises(KeyboardInterrupt):
+        embedded(recipe_of(root, "optim.batch=2", "seed=1"), tmp_path / "parts", tick=stop)  # another: from the start
+    assert np.load(tmp_path / "parts" / "seen.npy").sum() == first
 
 
 def test_silence_fills_up_what_is_too_short(root, tmp_path):

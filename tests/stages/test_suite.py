@@ -277,17 +277,21 @@ def test_overrides_are_for_all_or_for_one():
         ([], ["esc5O.optim.lr=1"], "esc5O: no such field"),
         ([], ["optim.lrr=1"], "optim.lrr: no such field; did you mean 'lr'"),
         ([], ["esc50.optim.lr"], "esc50.optim.lr|optim.lr: an override is key=value"),
-        ([], ["frontend.mels=64", "model.variant=byola-cnn"], None),  # the trunk says what it is
+        ([], ["model.variant=byola-cnn"], f"model.variant=byola-cnn: {RANDOM} has its own: take it out"),
     ],
 )
 def test_wrong_words(here, tmp_path, tasks, words, told):
-    if told is None:
-        trunk = suite.trunk("random:byola-cnn")
-        assert suite.task_recipe("tut18", trunk, ["frontend.mels=80"], ALL).frontend.mels == 64
-        return
     with pytest.raises(UsageError, match=told):
         run(tmp_path, tasks, words=[*WORDS, *words])
     assert not list(tmp_path.iterdir())
+
+
+def test_a_trunk_says_itself_what_it_reads():
+    trunk = suite.trunk("random:byola-cnn")
+    recipe = suite.task_recipe("tut18", trunk, ["frontend.hop_ms=20"], ALL)
+    assert (recipe.frontend.mels, recipe.frontend.hop_ms) == (64, 20)
+    with pytest.raises(UsageError, match=r"frontend\.mels=80: random:byola-cnn has its own"):
+        suite.task_recipe("tut18", trunk, ["frontend.mels=80"], ALL)
 
 
 def test_a_recipe_without_a_suite():
@@ -306,9 +310,11 @@ def weights(path, net=None, seed=0):
 def test_weights_bring_their_front_end(here, tmp_path):
     path = weights(tmp_path / "weights.safetensors")
     trunk = suite.trunk(str(path))
-    recipe = suite.task_recipe("tut18", trunk, ["frontend.mels=80"], ALL)
+    recipe = suite.task_recipe("tut18", trunk, [], ALL)
     assert recipe.frontend.mels == 40
-    assert assemble.front_end(recipe).settings() == trunk.front_end
+    assert recipe.frontend.model_dump() == trunk.front_end
+    with pytest.raises(UsageError, match=r"frontend\.hop_ms=20: .* has its own"):
+        suite.task_recipe("tut18", trunk, ["frontend.hop_ms=20"], ALL)
     (event,) = of(TaskScored, run(tmp_path / "out", ["tut18"], word=str(path), words=FEW))
     assert 0 <= event.score <= 100
     rows = np.load(tmp_path / "out" / "tut18" / "features" / "train" / "rows.npy")
@@ -509,5 +515,5 @@ def test_results_are_written_whole(whole):
         told = json.loads((folder / task / "result.json").read_text())
         assert {name: told[name] for name in asdict(event)} == asdict(event)
         assert told["recipe"]["metric"] == event.metric
-        assert "root" not in told["recipe"]["data"]
+        assert (folder / "data").is_dir() == told["recipe"]["data"]["root"].startswith(str(folder))
     assert replace(event) == event

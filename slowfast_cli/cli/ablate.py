@@ -43,11 +43,14 @@ def ablate(
     from slowfast_cli.recipe.load import check, override, read
     from slowfast_cli.stages import ablate as stage
     from slowfast_cli.stages.run import folder_for
+    from slowfast_cli.stages.suite import about_tasks, domains
     from slowfast_cli.stages.table import Table, plain
     from slowfast_cli.types import UsageError
 
-    words = list(overrides or [])
-    source = override(read(recipe), words)
+    words, written = list(overrides or []), read(recipe)
+    suite = check(written).suite
+    tasks = [word for word in words if suite and about_tasks(word, domains(suite)["hares"])]
+    source = override(written, [word for word in words if word not in tasks])
     checked = check(source)
     tables = checked.tables
     if table is None:
@@ -63,7 +66,7 @@ def ablate(
         rows = [stage.sized(each, built, title) for title, (each, built) in chosen.items()]
     else:
         folder = out or folder_for(source.name, checked, [*words, f"table-{table}"])
-        rows = _run(source, table, folder, row or [], device)
+        rows = _run(source, table, folder, row or [], tasks, device)
     made = Table(title=f"{source.name}, table {table}", rows=tuple(rows))
     if as_json:
         typer.echo(json.dumps(finite(plain(made)), allow_nan=False))
@@ -72,7 +75,7 @@ def ablate(
         show.table(made.title, header, body)
 
 
-def _run(source: Source, table: str, folder: Path, only: list[str], device: str) -> list[TableRow]:
+def _run(source: Source, table: str, folder: Path, only: list[str], words: list[str], device: str) -> list[TableRow]:
     from slowfast_cli.cli import show
     from slowfast_cli.cli.show_suite import SuiteDisplay
     from slowfast_cli.cli.train import interruptible
@@ -80,7 +83,7 @@ def _run(source: Source, table: str, folder: Path, only: list[str], device: str)
 
     rows: list[TableRow] = []
     display = SuiteDisplay(source.name)
-    events = stage.ablate(source, table, folder, only=only, device=device)
+    events = stage.ablate(source, table, folder, only=only, words=words, device=device)
     with interruptible() as asked, contextlib.closing(events):
         for event in events:
             if isinstance(event, stage.RowStarted):

@@ -26,6 +26,7 @@ class Baseline:
         rate: Of the samples it reads, Hz; None for a log-mel.
         bands: Mel bands that its size depends on; None where any number will do.
         frames: Frames of a clip that its size depends on, likewise.
+        least: Frames, or samples, that a clip has at least.
         standardise: Bring each clip's log-mel to mean 0 and deviation 1 first (HARES App. C).
         front_end: Settings of the log-mel that a module of the user's asks for.
     """
@@ -36,6 +37,7 @@ class Baseline:
     rate: int | None = None
     bands: int | None = None
     frames: int | None = None
+    least: int = 1
     standardise: bool = True
     front_end: Settings = field(default_factory=dict)
 

@@ -68,15 +68,24 @@ def sized(row: Row, recipe: Recipe, name: str) -> TableRow:
 
 
 def ablate(
-    source: Source, table: str, folder: Path, *, only: Sequence[str] = (), device: str = "auto"
+    source: Source,
+    table: str,
+    folder: Path,
+    *,
+    only: Sequence[str] = (),
+    words: Sequence[str] = (),
+    device: str = "auto",
 ) -> Generator[Event]:
     """Train and score the rows of a table; a row whose numbers are there is not touched again.
+
+    A row that is scored by a suite is gone on with until none of its tasks is missing.
 
     Args:
         source: The recipe.
         table: Which of its tables.
         folder: Each row has a run folder in it; the table's files are written beside them.
         only: Rows to do; all by default.
+        words: Overrides of the recipes of a suite's tasks.
         device: As for training.
 
     Raises:
@@ -88,14 +97,22 @@ def ablate(
             run.require(each)  # numbers that are there are those of this very row
     for name, (row, recipe) in chosen.items():
         result = folder / slug(name) / "result.json"
-        yield RowStarted(name=name, run=result.parent, finished=result.is_file())
-        if not result.is_file():
-            scores = yield from _trained(_runs(row, recipe, result.parent), source.name, device)
+        done = _complete(result, recipe)
+        yield RowStarted(name=name, run=result.parent, finished=done)
+        if not done:
+            scores = yield from _trained(_runs(row, recipe, result.parent), source.name, words, device)
             common = [key for key in scores[0] if all(key in each for each in scores)]
             means = {key: sum(each[key] for each in scores) / len(scores) for key in common}
             write_text(result, _json(means))
         yield RowFinished(row=_scored(row, recipe, name, result))
         write(Table(title=f"{source.name}, table {table}", rows=finished(source, table, folder)), folder)
+
+
+def _complete(result: Path, recipe: Recipe) -> bool:
+    """Whether a run has its numbers; of a suite all of them."""
+    if not result.is_file():
+        return False
+    return recipe.suite is None or "hares" in json.loads(result.read_text(encoding="utf-8"))
 
 
 def _runs(row: Row, recipe: Recipe, folder: Path) -> list[tuple[Run, Recipe]]:
@@ -112,13 +129,13 @@ def _runs(row: Row, recipe: Recipe, folder: Path) -> list[tuple[Run, Recipe]]:
 
 
 def _trained(
-    runs: Sequence[tuple[Run, Recipe]], name: str, device: str
+    runs: Sequence[tuple[Run, Recipe]], name: str, words: Sequence[str], device: str
 ) -> Generator[suite.Event, None, list[dict[str, float]]]:
     """Train and score runs one after the other; those with numbers are not touched again."""
     scores = []
     for run, recipe in runs:
         result = run.folder / ("result.json" if len(runs) == 1 else "scores.json")
-        if not result.is_file():
+        if not _complete(result, recipe):
             if recipe.task not in ("detect", "rotation", "sync", *PRETEXTS):
                 _require_labels(assemble.corpus(recipe, "test"))
             yield from training.train(recipe, run, name=name, device=device)
@@ -128,7 +145,7 @@ def _trained(
                 found = evaluate(recipe, weights, device=device)
                 values = dict(found.scores.values) if found.scores else {}
             if recipe.suite:
-                values = yield from _by_suite(recipe, recipe.suite, weights, values, device)
+                values = yield from _by_suite(recipe, recipe.suite, weights, values, words, device)
             if len(runs) > 1:
                 write_text(result, _json(values))
         else:
@@ -138,7 +155,7 @@ def _trained(
 
 
 def _by_suite(
-    recipe: Recipe, asked: Suite, weights: Path, own: Mapping[str, float], device: str
+    recipe: Recipe, asked: Suite, weights: Path, own: Mapping[str, float], words: Sequence[str], device: str
 ) -> Generator[suite.Event, None, dict[str, float]]:
     """The scores of a trunk by a suite, in percent, and the averages of the domains that are complete.
 
@@ -148,13 +165,15 @@ def _by_suite(
     trained = [task for task in tasks if task == recipe.data.corpus and recipe.metric in own]
     scores = {task: own[recipe.metric] * (100 if recipe.metric.endswith("map") else 1) for task in trained}
     rest = [task for task in tasks if task not in trained]
-    scored = suite.trunk(str(weights))
-    for event in suite.evaluate(recipe, scored, weights.parent / "suite", tasks=rest, device=device):
+    scored, faults = suite.trunk(str(weights)), list[str]()
+    for event in suite.evaluate(recipe, scored, weights.parent / "suite", tasks=rest, words=words, device=device):
         if isinstance(event, suite.TaskScored):
             scores[event.task] = event.score
+        if isinstance(event, suite.TaskMissing) and not event.absent:
+            faults.append(f"{event.task}: {event.reason}")
         yield event
-    if not scores:
-        raise DataError(f"suite: none of {', '.join(tasks)} could be scored: see what was missing above")
+    if faults or not scores:
+        raise DataError("\n".join(faults) or f"suite: no data of {', '.join(tasks)} is there: see above")
     return scores | {name: value for name, value in suite.averages(asked, scores).items() if value is not None}
 
 

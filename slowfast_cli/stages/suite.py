@@ -156,6 +156,11 @@ def chosen(suite: Suite, tasks: Sequence[str]) -> list[str]:
     return [task for task in known if not tasks or task in tasks]
 
 
+def about_tasks(word: str, known: Sequence[str]) -> bool:
+    """Whether an override is about the tasks' recipes and not about the suite's own: of one task, or of all probes."""
+    return word.lstrip("~").split(".")[0] in (*known, "probe")
+
+
 def task_recipe(task: str, scored: Trunk, words: Sequence[str], known: Sequence[str]) -> Recipe:
     """The recipe of a task, about a trunk.
 

@@ -29,6 +29,13 @@ def require_baseline(recipe: Recipe, found: Baseline) -> None:
     wrong += [f"frontend.{key}={value}" for key, value in found.front_end.items() if getattr(made, key) != value]
     if wrong:
         raise UsageError(f"model.variant: {name} reads other sounds: set {' '.join(wrong)}")
+    samples = round((recipe.data.clip_seconds or 0) * made.rate) - 1
+    steps = samples if found.reads == "samples" else 1 + samples // max(round(made.hop_ms * made.rate / 1000), 1)
+    if found.reads != "features" and steps < found.least:
+        raise UsageError(
+            f"data.clip_seconds: {recipe.data.clip_seconds} s are {steps} {'samples' if found.rate else 'frames'}, and "
+            f"{name} wants at least {found.least}"
+        )
 
 
 def require_waveform(recipe: Recipe, found: Architecture) -> None:

@@ -149,11 +149,13 @@ def _accuracies(
 ) -> list[tuple[float, list[float]]]:
     """The C that does best on the first fold, and the accuracies of all with it; as many fits at once as cores."""
     rows = [{part: _rows(fold, part, *held[part]) for part in SPLITS} for fold in folds]
-    run = Parallel(n_jobs=-1, mmap_mode="r")
-    first = run(delayed(_accuracy)(cost, rows[0]["train"], rows[0]["test"], recipe.seed) for cost in settings.costs)
-    best = int(np.argmax(first))
-    chosen = settings.costs[best]
-    rest = run(delayed(_accuracy)(chosen, each["train"], each["test"], recipe.seed) for each in rows[1:])
+    run = Parallel(n_jobs=-1, prefer="threads")  # liblinear lets other threads run
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # of the largest C: its score then is what it is
+        first = run(delayed(_accuracy)(cost, rows[0]["train"], rows[0]["test"], recipe.seed) for cost in settings.costs)
+        best = int(np.argmax(first))
+        chosen = settings.costs[best]
+        rest = run(delayed(_accuracy)(chosen, each["train"], each["test"], recipe.seed) for each in rows[1:])
     return [(chosen, [first[best], *rest])]
 
 
@@ -186,8 +188,6 @@ def _accuracy(
     cost: float, train: tuple[np.ndarray, np.ndarray], test: tuple[np.ndarray, np.ndarray], seed: int
 ) -> float:
     """Percent of the test clips that are right."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # of the largest C: its score then is what it is
-        machine = make_pipeline(StandardScaler(), LinearSVC(C=cost, dual="auto", random_state=seed))
-        machine.fit(*train)
+    machine = make_pipeline(StandardScaler(), LinearSVC(C=cost, dual="auto", random_state=seed))
+    machine.fit(*train)
     return 100 * float(machine.score(*test))

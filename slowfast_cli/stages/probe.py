@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from joblib import Parallel, delayed  # type: ignore[import-untyped]
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
+from sklearn.utils.parallel import Parallel, delayed
 
 from slowfast_cli.data.stored_features import StoredFeatures
 from slowfast_cli.engine import distributed

@@ -210,3 +210,31 @@ def test_processes_may_have_read_different_numbers_of_clips(told):
     # Each row is counted once by either process: the gradients of both, summed, are twice that of one.
     both = [value for rank in two for value in rank["moved"]]
     assert both == pytest.approx([2 * value for value in one["moved"]])
+
+
+def test_running_statistics_are_moved_by_the_second_pass_only():
+    torch.manual_seed(0)
+    net = narrowed(VARIANTS["sf-r50-bn"], 8)
+    model = Recogniser(net, {}, objective=lambda trunk: Projector(288, hidden=8, layers=1, out=4)).train()
+    norm = model.trunk.stages["fast_stem"].norm
+    contrasted(model, TASK.losses, parts(2), 2, **FP32)
+    found = norm.running_mean.clone()
+    assert norm.momentum == 0.1
+    norm.reset_running_stats()
+    with torch.no_grad():
+        for batch in parts(2):
+            model(batch.signals)
+    torch.testing.assert_close(found, norm.running_mean)
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_gradient_caching_on_a_gpu(dtype):
+    model = network(drop=0.5).cuda()
+    seen = []
+    model.register_forward_hook(lambda module, given, outputs: seen.append(outputs["embedding"].detach().clone()))
+    moved = (batch.map(lambda value: value.cuda()) for batch in parts(4))
+    taken = contrasted(model, TASK.losses, moved, 4, dtype=dtype, scaler=OFF)
+    assert taken.losses["simclr"].isfinite()
+    assert all(torch.equal(a, b) for a, b in zip(seen[:4], seen[4:], strict=True))
+    assert all(value.isfinite().all() for value in gradients(model).values())

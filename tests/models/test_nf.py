@@ -206,3 +206,14 @@ def test_card_survives_json():
     from dataclasses import asdict
 
     assert from_plain(json.loads(json.dumps(asdict(net)))) == net
+
+
+@pytest.mark.cuda
+def test_features_on_a_gpu_are_those_of_the_reference(reference, x):
+    _, outputs, trunk = reference
+    trunk = trunk.cuda().to(memory_format=torch.channels_last)
+    with torch.inference_mode(), torch.backends.cudnn.flags(allow_tf32=False):
+        features = torch.cat(list(trunk({"logmel": x.cuda()}).values()), dim=1).cpu().numpy()
+    trunk.cpu()
+    want = outputs["output/features"]
+    assert np.abs(features - want).max() <= 1e-4 * np.abs(want).max()

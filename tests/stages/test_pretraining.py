@@ -135,9 +135,12 @@ def test_the_slow_copy_follows_while_training(bare, small):
         torch.testing.assert_close(slow, old + (1 - objective.decay) * (new - old))
 
 
-@pytest.mark.parametrize("more", [[], ["optim.accumulate=2", *NORMLESS]], ids=["at once", "in parts"])
-def test_going_on_learns_the_same_bit_by_bit(bare, tmp_path, more):
-    recipe = recipe_of(bare, *more)
+ON = [("simclr", []), ("simclr", ["optim.accumulate=2", *NORMLESS]), ("byol", [])]
+
+
+@pytest.mark.parametrize(("task", "more"), ON, ids=["at once", "in parts", "what BYOL-A remembers"])
+def test_going_on_learns_the_same_bit_by_bit(bare, small, tmp_path, task, more):
+    recipe = recipe_of(bare, *more, task=task)
     trained(recipe, tmp_path / "whole")
     advance(recipe, tmp_path / "run", 3)
     torch.manual_seed(7)  # another process

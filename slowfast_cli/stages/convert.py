@@ -212,6 +212,8 @@ def _other(net: Architecture, said: _Said) -> str:
 def _recipe(found: convert_pyslowfast.Converted) -> str:
     if isinstance(found.net, Baseline):
         return ""
+    if not found.heads:
+        return "hares"
     if "verb" in found.heads:
         return "epic"
     hears = {"frames", "logmel"} <= found.net.signals

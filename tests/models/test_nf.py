@@ -217,3 +217,17 @@ def test_features_on_a_gpu_are_those_of_the_reference(reference, x):
     trunk.cpu()
     want = outputs["output/features"]
     assert np.abs(features - want).max() <= 1e-4 * np.abs(want).max()
+
+
+def test_a_tree_becomes_a_weight_file(tmp_path):
+    from slowfast_cli.stages.convert import convert
+    from slowfast_cli.weights.file import build
+
+    _, tree, _ = golden.haiku("nfnet_f0_fast")
+    np.savez(tmp_path / "fast.npz", **{name: value.numpy() for name, value in tree.items()})
+    made = convert(tmp_path / "fast.npz", tmp_path / "fast.safetensors")
+    assert (made.card.recipe, made.card.classes, made.card.front_end["mels"]) == ("hares", {}, 80)
+    assert not made.told.unused
+    card, model = build(tmp_path / "fast.safetensors")
+    assert card.net == VARIANTS["fast-nfnet-f0"]
+    assert sum(parameter.numel() for parameter in model.parameters()) == 899_842

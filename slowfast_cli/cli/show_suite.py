@@ -83,7 +83,10 @@ class SuiteDisplay:
 def summary(asked: Suite, scores: Mapping[str, float], name: str) -> None:
     """The table: domains, averages and the HARES score, ours beside the paper's."""
     header, body = cells(asked, scores)
-    show.table(f"{name}: scores in percent", header, body)
+    shown = _fitting(header, body, show.out.width)
+    show.table(f"{name}: scores in percent", header[:shown], [row[:shown] for row in body])
+    if header[shown:]:
+        show.out.print(f"in a wider window also: {', '.join(header[shown:])}", soft_wrap=True)
     for domain, names in suite.domains(asked).items():
         if lacking := [title(task) for task in names if task not in scores]:
             told = f"{len(names) - len(lacking)} of {len(names)} tasks, so no average; missing: {', '.join(lacking)}"
@@ -99,6 +102,17 @@ def cells(asked: Suite, scores: Mapping[str, float]) -> tuple[list[str], list[li
         body += [[title(task), *(_text(column.get(task)) for column in columns)] for task in names]
         body.append([f"{title(domain)}, average", *(_text(mean[domain]) for mean in means)])
     return ["", "ours", *asked.columns], [*body, ["HARES", *(_text(mean["hares"]) for mean in means)]]
+
+
+def _fitting(header: list[str], body: list[list[str]], width: int) -> int:
+    """How many columns stand side by side in so many characters; the first three in any case."""
+    taken, shown = 1, 0
+    for column in zip(header, *body, strict=True):
+        taken += max(map(len, column)) + 3
+        if taken > width and shown >= 3:
+            break
+        shown += 1
+    return shown
 
 
 def _text(value: float | None) -> str:

@@ -48,3 +48,15 @@ def test_a_complete_suite_is_the_mean_of_its_tasks(asked):
     assert means["hares"] == pytest.approx(5.5)
     assert means["environment"] == pytest.approx(1.5)
     json.dumps(means)
+
+
+@pytest.mark.parametrize(("width", "columns"), [(80, 5), (60, 3), (300, 12)])
+def test_a_narrow_window_shows_fewer_columns_and_names_the_others(asked, monkeypatch, width, columns):
+    monkeypatch.setattr(show.out, "_width", width)
+    with show.out.capture() as shown:
+        summary(asked, {"esc50": 60.0}, "hares: mine")
+    text = shown.get()
+    (line,) = [line for line in text.splitlines() if line.startswith("│ ESC-50 ")]
+    assert len(line.split("│")) - 2 == columns
+    assert len(line) <= width
+    assert ("in a wider window also: " in text) == (columns < 12)

@@ -44,7 +44,7 @@ def ablate(
     from slowfast_cli.stages import ablate as stage
     from slowfast_cli.stages.run import folder_for
     from slowfast_cli.stages.suite import about_tasks, domains
-    from slowfast_cli.stages.table import Table, plain
+    from slowfast_cli.stages.table import Table, TableRow, plain
     from slowfast_cli.types import UsageError
 
     words, written = list(overrides or []), read(recipe)
@@ -63,7 +63,13 @@ def ablate(
         table = next(iter(tables))
     if dry_run:
         chosen = stage.rows(source, table, row or ())
-        rows = [stage.sized(each, built, title) for title, (each, built) in chosen.items()]
+        rows = []
+        for title, (each, built) in chosen.items():
+            try:
+                rows.append(stage.sized(each, built, title))
+            except UsageError as error:  # an extra that is not installed: the others can be shown
+                show.say(f"{title}: {error}")
+                rows.append(TableRow(name=title, ours={}, published=each.published))
     else:
         folder = out or folder_for(source.name, checked, [*words, f"table-{table}"])
         rows = _run(source, table, folder, row or [], tasks, device)

@@ -123,7 +123,7 @@ def _require_scores(missing: Iterable[TaskMissing], names: Sequence[str], any_sc
     if not any_scored:
         raise DataError(
             "none of the tasks' data is there: put data sets below $SLOWFAST_DATA, or name their folders as "
-            "esc50.data.root=ESC-50-master; `slowfast data ls` says where to get them"
+            "esc50.data.root=ESC-50-master; `slowfast data check NAME` says what belongs there and where to get it"
         )
 
 

@@ -8,6 +8,7 @@ import signal
 import sys
 import tempfile
 from collections.abc import Iterator
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -55,7 +56,14 @@ def train(
         describe(checked, source.name, device, gpus)
         return
     spread(gpus)
+    from slowfast_cli.cli import show
     from slowfast_cli.stages.run import Run, folder_for
+
+    plan = checked.schedule
+    if not smoke and max(plan.warmup_epochs / (plan.epochs or inf), plan.warmup_steps / (plan.steps or inf)) >= 1:
+        show.say(
+            "the warm-up is as long as the training, so the rate never reaches optim.lr: set schedule.warmup_epochs=0"
+        )
 
     if smoke:
         with tempfile.TemporaryDirectory() as folder:

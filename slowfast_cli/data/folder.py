@@ -71,6 +71,31 @@ def read(root: Path, split: str) -> Corpus:
     )
 
 
+def read_unlabelled(root: Path, split: str) -> Corpus:
+    """Read every sound and video below a folder, whatever the folders in it are called: for learning without labels.
+
+    Folders of splits are such here too; without them a fifth of the files is kept for ``val``.
+
+    Args:
+        root: The folder.
+        split: ``train``, ``val`` or ``test``.
+
+    Raises:
+        DataError: There is no such folder, or there are no media in it.
+    """
+    ORIGIN.split(split)
+    if not root.is_dir():
+        raise ORIGIN.absent(root)
+    parts = {SPLIT_NAMES[part.name.lower()]: part for part in subfolders(root) if part.name.lower() in SPLIT_NAMES}
+    places = parts if "train" in parts else {"": root}
+    by_part = {name: dict.fromkeys(media_below(part), "") for name, part in places.items()}
+    if not any(by_part.values()):
+        raise DataError(f"{root}: no sounds or videos in it: lay them out as {' '.join(ORIGIN.files)}")
+    ids = {path.relative_to(root).as_posix(): path for path in _chosen(by_part, split, root)}
+    segments = tuple(Segment(id=id, recording=Recording(id=id, path=path)) for id, path in ids.items())
+    return Corpus(name="folder", split=split, segments=segments, classes={})
+
+
 def _labelled(folder: Path) -> dict[Path, str]:
     """The class of every media file below its class folders."""
     return {path: part.name for part in subfolders(folder) for path in media_below(part)}

@@ -61,7 +61,10 @@ class Embedded(nn.Module):
 
     def forward(self, signal: Tensor) -> Tensor:
         """Shape: (B, N) or (B, 1, T, F) -> (B, D, 1)."""
-        found_BD: Tensor = self.module.embed(signal)  # type: ignore[operator]
+        try:
+            found_BD: Tensor = self.module.embed(signal)  # type: ignore[operator]
+        except Exception as error:  # it runs whatever the user has written
+            raise UsageError(f"{self.name}: embed() failed: {type(error).__name__}: {error}") from error
         if found_BD.shape != (len(signal), self.length):
             raise UsageError(
                 f"{self.name}: embed() gave {tuple(found_BD.shape)} for {len(signal)} clips; right is "

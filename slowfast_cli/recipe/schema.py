@@ -234,6 +234,8 @@ class Recipe(Section):
             )
         if self.model.variant is None and self.model.init is None:
             raise ValueError("model.variant: names a network, or model.init weights that hold one")
+        if self.task == "simclr" and self.optim.batch < 2:
+            raise ValueError("optim.batch: simclr compares recordings with each other: at least 2 in a batch")
         if self.task in PRETEXTS and (self.video or self.probe):
             raise ValueError(f"task: {self.task} pretrains a network that listens: take `video` and `probe` out")
         if self.model.freeze_trunk and self.model.init is None:

@@ -81,8 +81,10 @@ def shards_folder(recipe: Recipe) -> Path:
 
 
 @functools.lru_cache(maxsize=8)
-def _read(corpus: str, where: Path, split: str) -> Corpus:
-    return known(corpus).read(where, split)
+def _read(corpus: str, where: Path, split: str, labelled: bool = True) -> Corpus:
+    found = known(corpus)
+    read = found.read if labelled or found.unlabelled is None else found.unlabelled
+    return read(where, split)
 
 
 def corpus(recipe: Recipe, part: Part) -> Corpus:
@@ -92,7 +94,8 @@ def corpus(recipe: Recipe, part: Part) -> Corpus:
         DataError: It is not there.
         UsageError: There is no such label set.
     """
-    found = _read(recipe.data.corpus, root(recipe), recipe.split(part))
+    labelled = recipe.task not in PRETEXTS
+    found = _read(recipe.data.corpus, root(recipe), recipe.split(part), labelled)
     if recipe.task == "sync" or recipe.task in PRETEXTS:
         return relabelled(found, {}, nothing)
     if recipe.task == "rotation":

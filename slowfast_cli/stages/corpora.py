@@ -43,6 +43,7 @@ class Known:
         everything: Splits that together hold every recording.
         heads: Number of classes by label set; empty where the data decides.
         mixed: Each of its files is sound or video, as it happens.
+        unlabelled: Its reader for learning without labels, where that finds more.
     """
 
     read: Reader
@@ -51,6 +52,7 @@ class Known:
     everything: tuple[str, ...] = ("train", "val", "test")
     heads: Mapping[str, int] = field(default_factory=dict)
     mixed: bool = False
+    unlabelled: Reader | None = None
 
 
 TWO, ALL = ("train", "val"), ("all",)
@@ -95,7 +97,8 @@ CORPORA: dict[str, Known] = {
                           heads={"label": 128}),
     "magnatagatune": Known(read=magnatagatune.read, origin=magnatagatune.ORIGIN, recipe="hares/magnatagatune",
                            heads={"label": 50}),
-    "folder": Known(read=folder.read, origin=folder.ORIGIN, recipe="folder", mixed=True),
+    "folder": Known(read=folder.read, origin=folder.ORIGIN, recipe="folder", mixed=True,
+                    unlabelled=folder.read_unlabelled),
     "csv": Known(read=listing.read, origin=listing.ORIGIN, recipe="folder", mixed=True),
 }
 # fmt: on

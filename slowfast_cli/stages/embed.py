@@ -258,6 +258,8 @@ class _Rows:
             SlowFastError: Features that float16 does not hold.
         """
         found_BD = features_BD.float().cpu().numpy()
+        if not np.isfinite(found_BD).all():
+            raise SlowFastError(f"features of {batch.ids[0]} or others are not finite: the trunk gives no numbers")
         if not np.abs(found_BD).max() < np.finfo(np.float16).max:
             raise SlowFastError(
                 f"features of {batch.ids[0]} and others reach {np.abs(found_BD).max():g}, which float16 does not hold: "

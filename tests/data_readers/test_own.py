@@ -193,3 +193,22 @@ def test_what_is_held_out_does_not_depend_on_what_else_is_there():
     assert held_out(names) == held_out(dict(reversed(names.items())))
     assert len(held_out(names)) == 10
     assert held_out({"x": "a", "y": "b"}) == frozenset()
+
+
+def test_without_labels_every_file_counts_wherever_it_lies(tmp_path):
+    for name in ("top.wav", "a/one.wav", "a/deep/er/two.wav", "b/three.wav", "four.flac", "notes.txt"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    found = {split: folder.read_unlabelled(tmp_path, split) for split in ("train", "val", "test")}
+    ids = {split: {each.id for each in corpus.segments} for split, corpus in found.items()}
+    assert ids["train"] | ids["val"] == {"top.wav", "a/one.wav", "a/deep/er/two.wav", "b/three.wav", "four.flac"}
+    assert len(ids["val"]) == 1
+    assert not ids["train"] & ids["val"]
+    assert ids["test"] == ids["val"]
+    assert all(not each.targets for corpus in found.values() for each in corpus.segments)
+    labelled = folder.read(tmp_path, "train")  # with labels those two are beside the class folders, and told
+    assert {each.path.name for each in labelled.missing} == {"top.wav", "four.flac"}
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="no sounds or videos in it"):
+        folder.read_unlabelled(tmp_path / "empty", "train")

@@ -46,10 +46,7 @@ def read(root: Path, split: str) -> Corpus:
         DataError: There is no such folder, or there are no media in it.
     """
     ORIGIN.split(split)
-    if not root.is_dir():
-        raise ORIGIN.absent(root)
-    parts = {SPLIT_NAMES[part.name.lower()]: part for part in subfolders(root) if part.name.lower() in SPLIT_NAMES}
-    places = parts if "train" in parts else {"": root}
+    places = _places(root)
     by_part = {name: _labelled(part) for name, part in places.items()}
     classes = tuple(sorted({label for files in by_part.values() for label in files.values()}))
     if not classes:
@@ -84,16 +81,21 @@ def read_unlabelled(root: Path, split: str) -> Corpus:
         DataError: There is no such folder, or there are no media in it.
     """
     ORIGIN.split(split)
-    if not root.is_dir():
-        raise ORIGIN.absent(root)
-    parts = {SPLIT_NAMES[part.name.lower()]: part for part in subfolders(root) if part.name.lower() in SPLIT_NAMES}
-    places = parts if "train" in parts else {"": root}
+    places = _places(root)
     by_part = {name: dict.fromkeys(media_below(part), "") for name, part in places.items()}
     if not any(by_part.values()):
         raise DataError(f"{root}: no sounds or videos in it: lay them out as {' '.join(ORIGIN.files)}")
     ids = {path.relative_to(root).as_posix(): path for path in _chosen(by_part, split, root)}
     segments = tuple(Segment(id=id, recording=Recording(id=id, path=path)) for id, path in ids.items())
     return Corpus(name="folder", split=split, segments=segments, classes={})
+
+
+def _places(root: Path) -> dict[str, Path]:
+    """The folders of the splits, or the root for all of them."""
+    if not root.is_dir():
+        raise ORIGIN.absent(root)
+    parts = {SPLIT_NAMES[part.name.lower()]: part for part in subfolders(root) if part.name.lower() in SPLIT_NAMES}
+    return parts if "train" in parts else {"": root}
 
 
 def _labelled(folder: Path) -> dict[Path, str]:

@@ -74,7 +74,8 @@ def evaluate(
 
     spread(gpus)
     words = list(overrides or [])
-    if is_suite(recipe):
+    run = _run_folder(recipe)
+    if run is None and is_suite(recipe):
         unfit = {"--split": split != "test", "--compare": compare, "--with": beside, "--above": above}
         unfit |= {"--by": by != "points", "--submission": submission}
         refuse(option for option, given in unfit.items() if given)
@@ -90,7 +91,6 @@ def evaluate(
     from slowfast_cli.stages.obtain import weight_file
     from slowfast_cli.stages.run import folder_for
 
-    run = _run_folder(recipe)
     source = override(read(str(run / "recipe.yaml") if run else recipe), words)
     checked = check(source)
     if tasks:
@@ -114,8 +114,10 @@ def evaluate(
 
 def _run_folder(recipe: str) -> Path | None:
     """The run folder that stands in the place of a recipe, which has its own."""
+    from slowfast_cli.recipe.load import bundled
+
     run = Path(recipe) if (Path(recipe) / "recipe.yaml").is_file() else None
-    if run is None and len(Path(recipe).parts) > 1 and not Path(recipe).suffix:
+    if run is None and len(Path(recipe).parts) > 1 and not Path(recipe).suffix and recipe not in bundled():
         raise UsageError(f"{recipe}: no such run folder: it holds recipe.yaml and weights; train it first")
     return run
 

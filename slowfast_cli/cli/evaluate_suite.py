@@ -22,7 +22,7 @@ def is_suite(recipe: str) -> bool:
     """Whether a recipe scores trunks by a suite of tasks."""
     from slowfast_cli.recipe.load import read
 
-    return not (Path(recipe) / "recipe.yaml").is_file() and "suite" in read(recipe).values
+    return "suite" in read(recipe).values
 
 
 def refuse(options: Iterable[str]) -> None:

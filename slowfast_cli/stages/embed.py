@@ -65,12 +65,13 @@ def embed(
     if _is_there(folder, settings):
         return StoredFeatures(folder)
     counts = clips.counts() if not crops else [crops] * len(clips)
-    everyone = _of_all(listed.segments, clips.segments, counts)
+    where = _places(listed.segments, clips.segments)
+    everyone = np.zeros(len(listed.segments), np.int64)
+    everyone[where] = counts
     if share.rank == 0 and not _goes_on(folder, settings):
         _reserve(recipe, folder, everyone, crops)
         write_text(folder / BEGUN, json.dumps(settings))
     distributed.barrier(share)
-    where = _places(listed.segments, clips.segments)
     rows = _Rows(folder, where)
     plan = _Plan(counts, crops, rows.seen[where], recipe.seed, share)
     lost = _computed(recipe, trunk.to(at).eval(), clips, plan, rows, at, tick)
@@ -80,7 +81,7 @@ def embed(
     distributed.barrier(share)
     stored = StoredFeatures(folder)
     if share.rank == 0:
-        np.save(folder / "kept.npy", (rows.seen == np.array(everyone)) & (rows.seen > 0))
+        np.save(folder / "kept.npy", (rows.seen == everyone) & (rows.seen > 0))
         if stored.array("kept").any():
             length = int(stored.array("rows").shape[-1])
             write_text(folder / MADE, json.dumps({**settings, "length": length}))
@@ -163,14 +164,6 @@ def _places(listed: Sequence[Segment], usable: Sequence[Segment]) -> np.ndarray:
     return np.array([place for place, segment in enumerate(listed) if segment.id in held])
 
 
-def _of_all(listed: Sequence[Segment], usable: Sequence[Segment], counts: Sequence[int]) -> Sequence[int]:
-    """Clips of each segment that is listed; of those that cannot be used none."""
-    if len(usable) == len(listed):
-        return counts
-    held = {segment.id: count for segment, count in zip(usable, counts, strict=True)}
-    return [held.get(segment.id, 0) for segment in listed]
-
-
 def _matters(recipe: Recipe) -> dict[str, Any]:
     """What the features of a trunk depend on besides it."""
     return {
@@ -208,7 +201,7 @@ def _augmented(prepared: prepare.Training, batch: Batch) -> Iterator[Batch]:
     yield prepared(batch, 0, 0.0)
 
 
-def _reserve(recipe: Recipe, folder: Path, counts: Sequence[int], crops: int) -> None:
+def _reserve(recipe: Recipe, folder: Path, counts: np.ndarray, crops: int) -> None:
     """Files of the right size, which all processes then write to."""
     shutil.rmtree(folder, ignore_errors=True)
     make_folder(folder)

@@ -87,13 +87,13 @@ def gather(values: Sequence[Any], share: Share) -> list[Any]:
     return [value for part in parts for value in part]
 
 
-def mean(values: Mapping[str, Tensor]) -> dict[str, float]:
+def mean(values: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Each value averaged over the processes: from means over their parts of a batch, the mean over all of it."""
     stacked = torch.stack(list(values.values()))
     if distributed.is_available() and distributed.is_initialized():
         distributed.all_reduce(stacked)
         stacked /= distributed.get_world_size()
-    return dict(zip(values, stacked.tolist(), strict=True))
+    return dict(zip(values, stacked.unbind(), strict=True))
 
 
 def average_buffers(model: nn.Module, share: Share) -> None:

@@ -178,5 +178,5 @@ def test_workers_are_one_a_core_that_this_process_may_use(monkeypatch):
     for cores, world, count in ((1, 1, 1), (3, 1, 3), (64, 1, 8), (64, 16, 4), (2, 4, 1)):
         monkeypatch.setattr("os.sched_getaffinity", lambda pid, cores=cores: set(range(cores)), raising=False)
         monkeypatch.setenv("LOCAL_WORLD_SIZE", str(world))
-        assert reading.workers(recipe) == count
-    assert reading.workers(load("vggsound", ["data.workers=3"])) == 3
+        assert reading.workers_of(recipe) == count
+    assert reading.workers_of(load("vggsound", ["data.workers=3"])) == 3

@@ -41,7 +41,7 @@ def recipe_of(sounds, *more):
 def numbers(run):
     """What was logged, without the times."""
     return [
-        {key: value for key, value in line.items() if key not in ("seconds", "waited")}
+        {key: value for key, value in line.items() if key not in ("seconds", "waited", "data_wait")}
         for line in lines(run / "metrics.jsonl")
     ]
 

@@ -227,8 +227,10 @@ class Copies:
 
 
 def to(batch: Batch, device: torch.device) -> Batch:
-    """The same batch on a device."""
-    return batch.map(lambda value: value.to(device, non_blocking=True))
+    """The same batch on a device; but for the sizes of frames, by which the host tells it where to cut."""
+    moved = batch.map(lambda value: value.to(device, non_blocking=True))
+    stays = {name: batch.signals[name] for name in ("sizes",) if name in batch.signals}
+    return replace(moved, signals={**moved.signals, **stays})
 
 
 def _used_by(stream: torch.cuda.Stream, value: Tensor) -> Tensor:

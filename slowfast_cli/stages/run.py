@@ -40,6 +40,8 @@ MAY_CHANGE = (
     "data.workers",
     "data.test",
     "optim.compile",
+    "optim.graphs",
+    "optim.recompute",
     "published",
     "measured",
     "tables",

@@ -1,7 +1,8 @@
-"""Magnitudes of spectra by products of real matrices: no complex number is made, and what is made fits a GPU's cache.
+"""Magnitudes of spectra by products of real matrices: no complex number is made, and memory is bounded.
 
-On a GPU whose double-precision units are not an afterthought this beats transforms in double precision, whose bins go
-to memory and back several times: a window of 320 samples has 1025 bins, and is 16 KB of them.
+A window of 320 samples has 1025 bins: transforms in double precision write 16 KB of padded samples and 16 KB of bins
+for each frame, and read them again. Products of the samples with waves under the window write the sums, and that is
+all. On a GPU with quick double precision the time is the same (32 clips of 5.12 s on an H100: 0.85 against 0.86 ms).
 
 Shapes: B batch, T frames (time), D samples under the window, K frequency bins, N frames of a tile.
 """
@@ -14,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-TILE = 2048  # frames: 34 MB of sums for 1025 bins, within the 40 MB or more of these GPUs' caches
+TILE = 8192  # frames: the quickest on an H100, 134 MB of sums; tiles that fit its cache lose more to their launches
 DOUBLES = frozenset({(6, 0), (7, 0), (8, 0), (9, 0), (10, 0)})  # compute capabilities with half-rate doubles or better
 
 

@@ -230,7 +230,7 @@ def _steps(training: Training, steps: range, epoch_steps: int) -> Iterator[Step]
     ):
         training.model.follow()
         if training.averaged:
-            training.averaged.update_parameters(training.model)
+            training.averaged.update(training.model)
         yield step
 
 

@@ -8,12 +8,12 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from slowfast_cli.data.clips import Clips
 from slowfast_cli.data.columns import typical
 from slowfast_cli.data.loader import Share
 from slowfast_cli.data.stored_features import FeatureClips
+from slowfast_cli.engine.averaging import Averaged
 from slowfast_cli.engine.optim import optimizer
 from slowfast_cli.features.byol_augment import Views
 from slowfast_cli.models.recogniser import Recogniser
@@ -52,7 +52,7 @@ class Training:
     share: Share
     device: torch.device
     model: Recogniser
-    averaged: AveragedModel | None
+    averaged: Averaged | None
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
     train: Corpus
@@ -164,7 +164,7 @@ def build(recipe: Recipe, share: Share, device: torch.device, *, smoke: bool) ->
         share=share,
         device=device,
         model=model,
-        averaged=AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(optim.ema)) if optim.ema else None,
+        averaged=Averaged(model, optim.ema) if optim.ema else None,
         optimizer=optimiser(recipe, model),
         scaler=torch.amp.GradScaler(device.type, enabled=optim.precision == "fp16"),
         train_clips=train_clips,

@@ -60,10 +60,9 @@ class SimCLR:
 
 def _without_itself(logits_BN: Tensor, first: int) -> Tensor:
     """Nobody is its own neighbour."""
-    own = torch.arange(len(logits_BN), device=logits_BN.device)
-    itself_BN = torch.zeros_like(logits_BN, dtype=torch.bool)
-    itself_BN[own, own + first] = True
-    return logits_BN.masked_fill(itself_BN, float("-inf"))
+    B, N = logits_BN.shape
+    every_N = torch.arange(N, device=logits_BN.device)
+    return logits_BN.masked_fill(every_N == every_N[first : first + B, None], float("-inf"))
 
 
 def twinned(batch: Batch, device: torch.device) -> tuple[Tensor, Tensor]:

@@ -11,9 +11,10 @@ PACKAGE = ROOT / "slowfast_cli"
 FILES = sorted(PACKAGE.rglob("*.py"))
 MAY_IMPORT = {
     "types": {"errors"},
-    "recipe": {"types"},
+    "remote": {"types"},
+    "recipe": {"types", "remote"},
     "nn": {"types"},
-    "media": {"types"},
+    "media": {"types", "remote"},
     "features": {"types", "torchaudio_import"},
     "metrics": {"types"},
     "models": {"nn", "types", "torchaudio_import"},
@@ -21,7 +22,7 @@ MAY_IMPORT = {
     "weights": {"models", "metrics", "types"},
     "plots": {"models", "metrics", "types"},
     "tasks": {"models", "metrics", "features", "types"},
-    "engine": {"tasks", "data", "types", "nn"},
+    "engine": {"tasks", "data", "types", "nn", "remote"},
     "stages": {
         "recipe",
         "nn",
@@ -35,8 +36,9 @@ MAY_IMPORT = {
         "tasks",
         "engine",
         "types",
+        "remote",
     },
-    "cli": {"stages", "recipe", "types", "engine", "weights"},
+    "cli": {"stages", "recipe", "types", "engine", "weights", "remote"},
 }
 
 

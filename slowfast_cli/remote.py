@@ -124,9 +124,10 @@ def push(path: Path) -> None:
 
 def _files(path: Path) -> Iterator[Path]:
     """What is written to the end, below a path."""
-    for where, folders, names in os.walk(path) if path.is_dir() else [(path.parent, [], [path.name])]:
+    for where, folders, names in os.walk(path) if path.is_dir() else ((path.parent, list[str](), [path.name]),):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        yield from (each for name in names if not name.startswith(".") and not _absent(each := Path(where) / name))
+        seen = (Path(where, name) for name in names if not name.startswith("."))
+        yield from (each for each in seen if not _absent(each))
 
 
 def _send(path: Path) -> None:

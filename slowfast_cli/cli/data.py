@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from slowfast_cli.cli import options
+from slowfast_cli.remote import place
 from slowfast_cli.types import DataError
 
 app = typer.Typer(help="List the data sets that can be read, and check those on disk.", no_args_is_help=True)
@@ -43,7 +44,10 @@ def ls(as_json: options.Json = False) -> None:
 def check(
     name: Annotated[str, typer.Argument(help="A data set.")],
     root: Annotated[
-        Path | None, typer.Option(help="Where it lies.", show_default="$SLOWFAST_DATA/<name>, or data/<name>")
+        Path | None,
+        typer.Option(
+            parser=place, metavar="PATH", help="Where it lies.", show_default="$SLOWFAST_DATA/<name>, or data/<name>"
+        ),
     ] = None,
     min_seconds: Annotated[float, typer.Option(help="Shorter recordings are reported.")] = 0.1,
     jobs: Annotated[

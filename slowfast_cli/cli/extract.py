@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from slowfast_cli.cli import options
+from slowfast_cli.remote import place
 from slowfast_cli.types import UsageError
 
 if TYPE_CHECKING:
@@ -31,10 +32,21 @@ def extract(
     ] = None,
     root: Annotated[
         Path | None,
-        typer.Option(help="Where the data set lies.", show_default="$SLOWFAST_DATA/<dataset>, or data/<dataset>"),
+        typer.Option(
+            parser=place,
+            metavar="PATH",
+            help="Where the data set lies: a folder, or a URL such as s3://bucket/epic.",
+            show_default="$SLOWFAST_DATA/<dataset>, or data/<dataset>",
+        ),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Where the shards go.", show_default="shards, beside the root")
+        Path | None,
+        typer.Option(
+            parser=place,
+            metavar="PATH",
+            help="Where the shards go: a folder, or a URL.",
+            show_default="shards, beside the root",
+        ),
     ] = None,
     jobs: Annotated[
         int, typer.Option("-j", "--jobs", min=1, help="Worker processes.", show_default="one a core")

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from slowfast_cli.remote import place
+
 RecipeName = Annotated[
     str, typer.Argument(metavar="RECIPE", help="A bundled recipe's name, or a YAML file.", show_default=False)
 ]
@@ -22,7 +24,13 @@ Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 Gpus = Annotated[int, typer.Option(min=1, help="Processes on this machine, one a GPU; more than one starts torchrun.")]
 RunFolder = Annotated[
     Path | None,
-    typer.Option("--run", help="The run folder; by default runs/<recipe>/<overrides>.", show_default=False),
+    typer.Option(
+        "--run",
+        parser=place,
+        metavar="PATH",
+        help="The run folder; by default runs/<recipe>/<overrides>.",
+        show_default=False,
+    ),
 ]
 Fresh = Annotated[bool, typer.Option("--fresh", help="Move what is there aside and start over.")]
 Offline = Annotated[bool, typer.Option("--offline", help="Do not use the network.")]

@@ -17,6 +17,7 @@ import h5py
 import numpy as np
 import soundfile
 
+from slowfast_cli import remote
 from slowfast_cli.media.container import AvSource
 from slowfast_cli.media.source import BLOCK, PREROLL_SECONDS, Source, scaled, shown
 from slowfast_cli.types import DataError, Recording, Seconds
@@ -37,7 +38,7 @@ def opened(recording: Recording) -> Iterator[Source]:
     Raises:
         DataError: It is not there, is empty, is a folder, has no sound, or no backend reads it.
     """
-    path = recording.sound or recording.path
+    path = remote.here(recording.sound or recording.path)
     try:
         if path.is_dir():
             raise DataError(f"{shown(path)}: a folder, not a sound file: name the file")

@@ -16,6 +16,7 @@ from typing import Any
 import av
 from av.stream import Discard, Disposition
 
+from slowfast_cli import remote
 from slowfast_cli.media.source import shown
 from slowfast_cli.types import BrokenMediaError, Seconds
 
@@ -62,7 +63,7 @@ class VideoStream:
         self.fresh = True
 
     def _container(self) -> Any:
-        name = str(self.path.absolute())
+        name = str(remote.here(self.path.absolute()))
         try:
             name.encode()
         except UnicodeEncodeError:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
+
+from slowfast_cli import remote
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0)]
 Positive = Annotated[int, Field(ge=1)]
 Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+# A folder here, or the URL of one elsewhere; written as it was given.
+Where = Annotated[Path, BeforeValidator(remote.place), PlainSerializer(remote.named, when_used="json")]
 Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from slowfast_cli.recipe.fields import Amount, Count, Positive, Rate, Section
+from slowfast_cli.recipe.fields import Amount, Count, Positive, Rate, Section, Where
 
 
 class Data(Section):
@@ -15,9 +14,9 @@ class Data(Section):
 
     corpus: str
     """A data set, as `slowfast data ls` names them."""
-    root: Path | None = None
-    """Where it lies; by default $SLOWFAST_DATA/<corpus>, or data/<corpus>."""
-    shards: Path | None = None
+    root: Where | None = None
+    """Where it lies, a folder or a URL of fsspec; by default $SLOWFAST_DATA/<corpus>, or data/<corpus>."""
+    shards: Where | None = None
     """Where `slowfast extract` put its log-mels, or a probe its features; by default in `shards` beside the root."""
     source: Literal["shards", "media", "features"] = "shards"
     """Read stored log-mels; or decode the media and compute the log-mel of the exact clip on the device; or read the

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from slowfast_cli import remote
 from slowfast_cli.stages.convert import convert
 from slowfast_cli.types import WeightsError
 from slowfast_cli.weights import catalogue
@@ -15,7 +16,7 @@ def weight_file(word: str | None, *, offline: bool = False, progress: Progress |
     """Find weights, downloading and converting them first where the catalogue knows them.
 
     Args:
-        word: A weight file, a run folder, a catalogue name, or None for the model that comes with the toolkit.
+        word: A weight file or a run folder, here or a URL; a catalogue name; None for the model that comes with it all.
         offline: Do not use the network.
         progress: Told of a download.
 
@@ -24,7 +25,9 @@ def weight_file(word: str | None, *, offline: bool = False, progress: Progress |
     """
     if word is None:
         return DEFAULT
-    path = Path(word)
+    path = remote.place(word)
+    if remote.url(path):
+        remote.here(path) if path.suffix else remote.fetched(path)
     if path.is_dir():
         return newest(path)
     if path.exists() or path.suffix or len(path.parts) > 1:

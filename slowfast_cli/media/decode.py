@@ -18,7 +18,7 @@ import numpy as np
 import soundfile
 
 from slowfast_cli.media.container import AvSource
-from slowfast_cli.media.source import BLOCK, PREROLL_SECONDS, Source, scaled, shown
+from slowfast_cli.media.source import BLOCK, PREROLL_SECONDS, Source, mixed, scaled, shown
 from slowfast_cli.types import DataError, Recording, Seconds
 
 UNKNOWN_SIZE = 0x7FFFF000  # RIFF sizes from here on are what programs write that did not know the length
@@ -140,7 +140,7 @@ class SoundFileSource:
                 return
             if not len(block):
                 return
-            mono = block.mean(axis=1, dtype=np.float32)
+            mono = mixed(block)
             if skip < len(mono):
                 yield mono[skip:]
             skip = max(0, skip - len(mono))

@@ -108,9 +108,7 @@ def main() -> None:
         alone = stages(paths, weights)
     took = median(times["slowfast predict"])
     floor = billions * FILES / peak()
-    print(
-        f"{FILES} clips of {SECONDS} s at {RATE} Hz, {card.net.__class__.__name__} of {billions:.2f} GFLOPs, {threads} cores"
-    )
+    print(f"{FILES} clips of {SECONDS} s at {RATE} Hz, a network of {billions:.2f} GFLOPs, {threads} cores")
     for side, spent in times.items():
         print(f"  {side:30} {1e3 * median(spent) / FILES:7.2f} ms a file")
     ratios = [theirs / ours for theirs, ours in zip(*times.values(), strict=True)]

@@ -106,6 +106,10 @@ class SoundFileSource:
         except BaseException:
             os.close(self.descriptor)
             raise
+        # Soundfile seeks to where it already is after each read of a seekable file, and an mp3 decoder forgets its past
+        # then: a click at each block. A file that says it is not seekable is read on.
+        self.seekable = self.file.seekable()
+        self.file.seekable = lambda: False
         self.rate = int(self.file.samplerate)
         self.channels = int(self.file.channels)
         known = self.file.frames < 1 << 40
@@ -128,7 +132,7 @@ class SoundFileSource:
         """See `Source`."""
         # libsndfile lands on the wrong sample of an mp3, so that is decoded from its start.
         start = max(0, first - int(PREROLL_SECONDS * self.rate)) if self.file.format == "OGG" else first
-        if self.file.format in ("MP3", "MPEG") or not self.file.seekable() or start >= self.file.frames:
+        if self.file.format in ("MP3", "MPEG") or not self.seekable or start >= self.file.frames:
             start = 0
         elif self.file.seek(start) != start:
             start = self.file.seek(0)

@@ -11,7 +11,7 @@ import numpy as np
 
 from slowfast_cli.types import DataError, Seconds
 
-BLOCK = 1 << 16  # native samples decoded at a time: a quarter of it costs a third more, for calls of the decoders
+BLOCK = 1 << 16  # native samples decoded at a time: smaller ones cost more calls of the decoders than they save
 PREROLL_SECONDS = 0.5  # decoded and dropped after a seek: lossy codecs need their past
 
 

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as f
 
 from slowfast_cli.features import dft
+from slowfast_cli.features.logmel_cpu import Band, Spectrum
 from slowfast_cli.features.mel import mel_filters
 from slowfast_cli.types import Settings
 
@@ -223,10 +224,28 @@ class LogMel(nn.Module):
         pieces_BTD = samples_BN[:, : (frames - 1) * hop + window].float().unfold(1, window, hop)
         if dft.pays(samples_BN.device):
             return self._by_matrices(pieces_BTD)
-        # On a CPU, tiles that stay in its cache; on a device, bins of bounded memory.
-        tile = max(1, (128 if samples_BN.device.type == "cpu" else 1 << 16) // len(samples_BN))
+        if samples_BN.device.type == "cpu":
+            return self._on_cpu(pieces_BTD)
+        tile = max(1, (1 << 16) // len(samples_BN))  # bins of bounded memory
         with torch.autocast(samples_BN.device.type, enabled=False):
             return torch.cat([self._tile(piece_BTD) for piece_BTD in pieces_BTD.split(tile, dim=1)], dim=1)
+
+    def _on_cpu(self, pieces_BTD: Tensor) -> Tensor:
+        bands = [
+            Band(first=first, last=last, filters=self.get_buffer(f"filters{number}_KF").numpy())
+            for number, (first, last) in enumerate(self.bands)
+        ]
+        it = self.front_end
+        spectrum = Spectrum(window=self.window.numpy(), fft=it.fft, power=it.power, bands=bands)
+        with np.errstate(all="ignore"):  # as torch, which does not warn of infinite or missing samples
+            rows_BTF = spectrum.mels(pieces_BTD.detach().numpy())
+            if it.decibels:
+                rows_BTF = 10 * np.log10(np.maximum(rows_BTF, np.float32(it.floor)))
+            else:
+                np.log(np.add(rows_BTF, np.float32(it.floor), out=rows_BTF), out=rows_BTF)
+        rows_BTF -= np.float32(it.mean)
+        rows_BTF /= np.float32(it.std)
+        return torch.from_numpy(rows_BTF)
 
     def _tile(self, pieces_BTD: Tensor) -> Tensor:
         # Float64 up to the bins: in float32 a loud low tone would cost quiet bins beside it 2e-3 of log-mel.
@@ -244,7 +263,7 @@ class LogMel(nn.Module):
         return self._logarithm(torch.cat(mel_BTF, dim=-1))
 
     def _by_matrices(self, pieces_BTD: Tensor) -> Tensor:
-        """The same in tiles that stay in a GPU's cache, see `slowfast_cli.features.dft`."""
+        """The same without complex numbers, see `slowfast_cli.features.dft`."""
         waves_DK2, filters_KF = self._matrices(pieces_BTD.device)
         with torch.autocast(pieces_BTD.device.type, enabled=False):
             tiles = []

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from math import ceil, gcd
+from typing import Any
 
 import av
 import numpy as np
@@ -185,4 +186,5 @@ def _fed(resampler: av.AudioResampler, block: np.ndarray, source_rate: int) -> I
         frame.sample_rate = source_rate
         for piece in resampler.resample(frame):
             if piece.samples:
-                yield piece.to_ndarray()[0]
+                plane: Any = piece.planes[0]
+                yield np.frombuffer(plane, np.float32, piece.samples)  # a copy less than `to_ndarray`

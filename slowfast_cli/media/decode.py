@@ -19,7 +19,7 @@ import soundfile
 
 from slowfast_cli import remote
 from slowfast_cli.media.container import AvSource
-from slowfast_cli.media.source import BLOCK, PREROLL_SECONDS, Source, scaled, shown
+from slowfast_cli.media.source import BLOCK, PREROLL_SECONDS, Source, mixed, scaled, shown
 from slowfast_cli.types import DataError, Recording, Seconds
 
 UNKNOWN_SIZE = 0x7FFFF000  # RIFF sizes from here on are what programs write that did not know the length
@@ -107,6 +107,10 @@ class SoundFileSource:
         except BaseException:
             os.close(self.descriptor)
             raise
+        # Soundfile seeks to where it already is after each read of a seekable file, and an mp3 decoder forgets its past
+        # then: a click at each block. A file that says it is not seekable is read on.
+        self.seekable = self.file.seekable()
+        self.file.seekable = lambda: False
         self.rate = int(self.file.samplerate)
         self.channels = int(self.file.channels)
         known = self.file.frames < 1 << 40
@@ -129,7 +133,7 @@ class SoundFileSource:
         """See `Source`."""
         # libsndfile lands on the wrong sample of an mp3, so that is decoded from its start.
         start = max(0, first - int(PREROLL_SECONDS * self.rate)) if self.file.format == "OGG" else first
-        if self.file.format in ("MP3", "MPEG") or not self.file.seekable() or start >= self.file.frames:
+        if self.file.format in ("MP3", "MPEG") or not self.seekable or start >= self.file.frames:
             start = 0
         elif self.file.seek(start) != start:
             start = self.file.seek(0)
@@ -141,7 +145,7 @@ class SoundFileSource:
                 return
             if not len(block):
                 return
-            mono = block.mean(axis=1, dtype=np.float32)
+            mono = mixed(block)
             if skip < len(mono):
                 yield mono[skip:]
             skip = max(0, skip - len(mono))

@@ -76,17 +76,48 @@ class WSConv(nn.Module):
         kernels: Tensor = (weight - mean) * scale
         return kernels
 
+    def fixed(self) -> SameConv:
+        """The convolution with its kernels as they are now, for inference."""
+        return SameConv(self.standardised().detach(), self.bias.detach(), self.stride, self.groups)
+
     def forward(self, x_BCTF: Tensor) -> Tensor:
         """Shape: (B, inputs, T, F) -> (B, outputs, ceil(T / stride), ceil(F / stride))."""
-        T, F = (self._padding(axis, x_BCTF.shape[2 + axis]) for axis in (0, 1))
-        even = T[0] == T[1] and F[0] == F[1]
-        x_BCTF = x_BCTF if even else f.pad(x_BCTF, (*F, *T))
-        padding = (T[0], F[0]) if even else (0, 0)
-        y_BCTF: Tensor = f.conv2d(x_BCTF, self.standardised(), self.bias, self.stride, padding, 1, self.groups)
-        return y_BCTF
+        return same_conv(x_BCTF, self.standardised(), self.bias, self.stride, self.groups)
 
-    def _padding(self, axis: int, size: int) -> Pair:
-        return same(size, self.kernel[axis], self.stride[axis])
+
+class SameConv(nn.Module):
+    """A convolution that pads as `WSConv` does, its kernels used as they are.
+
+    Args:
+        weight: (outputs, inputs / groups, time, frequency).
+        bias: (outputs,).
+        stride: Over time and frequency.
+        groups: Of channels that do not see each other.
+    """
+
+    def __init__(self, weight: Tensor, bias: Tensor, stride: Pair, groups: int) -> None:
+        super().__init__()
+        self.stride, self.groups = stride, groups
+        self.weight = nn.Parameter(weight, requires_grad=False)
+        self.bias = nn.Parameter(bias, requires_grad=False)
+
+    def forward(self, x_BCTF: Tensor) -> Tensor:
+        """Shape: (B, inputs, T, F) -> (B, outputs, ceil(T / stride), ceil(F / stride))."""
+        return same_conv(x_BCTF, self.weight, self.bias, self.stride, self.groups)
+
+
+def same_conv(x_BCTF: Tensor, weight: Tensor, bias: Tensor, stride: Pair, groups: int) -> Tensor:
+    """A convolution padded as TensorFlow's "SAME".
+
+    Shape:
+        (B, inputs, T, F) -> (B, outputs, ceil(T / stride), ceil(F / stride))
+    """
+    T, F = (same(x_BCTF.shape[2 + axis], weight.shape[2 + axis], stride[axis]) for axis in (0, 1))
+    even = T[0] == T[1] and F[0] == F[1]
+    x_BCTF = x_BCTF if even else f.pad(x_BCTF, (*F, *T))
+    padding = (T[0], F[0]) if even else (0, 0)
+    y_BCTF: Tensor = f.conv2d(x_BCTF, weight, bias, stride, padding, 1, groups)
+    return y_BCTF
 
 
 def same(size: int, kernel: int, stride: int) -> Pair:

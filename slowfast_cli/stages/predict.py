@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TextIO
 
 import numpy as np
+import torch
 
 from slowfast_cli.data import box_list
 from slowfast_cli.data.sources import media_below
@@ -22,7 +23,9 @@ from slowfast_cli.data.views import rows_span, spread_rows
 from slowfast_cli.engine import distributed
 from slowfast_cli.features.logmel import FrontEnd
 from slowfast_cli.media.source import shown
+from slowfast_cli.models.folding import ready
 from slowfast_cli.models.recogniser import Recogniser
+from slowfast_cli.stages.abreast import abreast
 from slowfast_cli.stages.answers import Answer, Failed, Senses, Timeline
 from slowfast_cli.stages.predict_sound import Listener
 from slowfast_cli.types import MEDIA_SUFFIXES, VIDEO_SUFFIXES, DataError, UsageError, WeightsError
@@ -76,7 +79,7 @@ class Predictor:
             raise WeightsError(
                 f"{weights}: is a probe, which knows the features of a trunk and no sound: finetune the trunk instead"
             )
-        self._model = model.to(at)
+        self._model = ready(model, at)
         self._senses = _senses(weights, self.card, self._model, self._boxes)
 
     @property
@@ -107,7 +110,13 @@ class Predictor:
             )
 
     def files(self, paths: Iterable[Path | Failed], timeline: Timeline | None = None) -> Iterator[Answer | Failed]:
-        """Answer for each file; one that fails, or has failed before, is told and the others go on."""
+        """Answer for each file, in order; one that fails, or has failed before, is told and the others go on.
+
+        Whole files are heard several at a time, a bounded number ahead of the answers.
+        """
+        if timeline is None and isinstance(self._senses, Listener):
+            yield from abreast(paths, self._senses.whole, threads=torch.get_num_threads())
+            return
         for path in paths:
             if isinstance(path, Failed):
                 yield path

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +15,21 @@ from slowfast_cli.features.logmel import FrontEnd, LogMel, repeat_last
 from slowfast_cli.media import audio
 from slowfast_cli.media.source import shown
 from slowfast_cli.models.recogniser import Recogniser
-from slowfast_cli.stages.answers import MOST_VIEWS, Answer, Timeline, decoding
+from slowfast_cli.stages.answers import MOST_VIEWS, Answer, Failed, Timeline, decoding
 from slowfast_cli.types import DataError, Recording, Seconds
 from slowfast_cli.weights.file import Card
 
 BATCH = 16  # windows in one forward pass
+NEAR = 2  # as many times as long as its views, a stretch is read in one piece rather than view by view
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Heard:
+    """The views of a file."""
+
+    path: Path
+    seconds: Seconds
+    pieces: list[np.ndarray]
 
 
 class Listener:
@@ -50,19 +61,49 @@ class Listener:
 
     def answers(self, path: Path, timeline: Timeline | None) -> Iterator[Answer]:
         """See `slowfast_cli.stages.answers.Senses`."""
-        yield from self._windows(path, timeline) if timeline else [self._whole(path)]
+        if timeline is not None:
+            yield from self._windows(path, timeline)
+            return
+        for told in self.whole([path]):
+            if isinstance(told, Failed):
+                raise DataError(told.reason)
+            yield told
 
-    def _whole(self, path: Path) -> Answer:
+    def whole(self, paths: Sequence[Path]) -> list[Answer | Failed]:
+        """Answer for whole files, in order, all their views in as few forward passes as hold them."""
+        found: list[_Heard | Failed] = []
+        for path in paths:
+            try:
+                found.append(self._heard(path))
+            except DataError as error:
+                found.append(Failed(path=path, reason=str(error)))
+        heard = [each for each in found if isinstance(each, _Heard)]
+        scores = self._scores([piece for each in heard for piece in each.pieces]) if heard else {}
+        told, done = list[Answer | Failed](), 0
+        for each in found:
+            if isinstance(each, Failed):
+                told.append(each)
+                continue
+            after = done + len(each.pieces)
+            merged = {name: self._merged(rows[done:after]) for name, rows in scores.items()}
+            told.append(Answer(path=each.path, start=0.0, end=each.seconds, scores=merged))
+            done = after
+        return told
+
+    def _heard(self, path: Path) -> _Heard:
         recording = Recording(id=str(path), path=path)
         rate = self._front_end.rate
         with decoding(path):
             seconds = audio.probe(recording).seconds
             size = max(round(seconds * rate), 1)
             cuts = [cut(0, size, self._clip, start) for start in self._starts(size)]
-            pieces = [audio.read(recording, rate=rate, first=where.first, count=where.count) for where in cuts]
-        scores = self._scores([piece for piece in pieces if len(piece)] or _nothing(path))
-        merged = {name: self._merged(rows) for name, rows in scores.items()}
-        return Answer(path=path, start=0.0, end=seconds, scores=merged)
+            first, last = cuts[0].first, cuts[-1].first + cuts[-1].count
+            if last - first <= NEAR * sum(where.count for where in cuts):  # opened and decoded once
+                span = audio.read(recording, rate=rate, first=first, count=last - first)
+                pieces = [span[where.first - first :][: where.count] for where in cuts]
+            else:
+                pieces = [audio.read(recording, rate=rate, first=where.first, count=where.count) for where in cuts]
+        return _Heard(path=path, seconds=seconds, pieces=[piece for piece in pieces if len(piece)] or _nothing(path))
 
     def _windows(self, path: Path, timeline: Timeline) -> Iterator[Answer]:
         rate = self._front_end.rate

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from slowfast_cli.features import dft
+from slowfast_cli.features import dft, logmel_cpu
 from slowfast_cli.features.logmel import FrontEnd, LogMel
 from slowfast_cli.features.mel import mel_filters
 
@@ -96,6 +96,47 @@ def test_a_batch_equals_its_clips():
     samples = torch.randn(5, 9000)
     log_mel = LogMel(FrontEnd())
     torch.testing.assert_close(log_mel(samples), torch.cat([log_mel(row[None]) for row in samples]), atol=2e-6, rtol=0)
+
+
+@pytest.mark.parametrize(("clips", "length"), [(1, 81903), (7, 1), (7, 1500), (3, 63 * 160), (2, 64 * 160), (40, 4000)])
+def test_tiles_leave_no_seam(clips, length):
+    """Of long clips cut in several, of several short ones together, of exactly one tile and one frame more."""
+    samples = torch.randn(clips, length)
+    log_mel = LogMel(FrontEnd())
+    padded = np.pad(samples.double().numpy(), ((0, 0), (160, 160)))
+    frames = np.lib.stride_tricks.sliding_window_view(padded, 320, axis=1)[:, ::160]
+    window = torch.hann_window(320, dtype=torch.float64).numpy()
+    want = np.log(np.abs(np.fft.rfft(frames * window, 2048)) @ mel_filters(FrontEnd()).T + 1e-6)
+    np.testing.assert_allclose(log_mel(samples)[:, 0].numpy(), want, atol=3e-6)
+
+
+def test_a_loud_low_tone_does_not_cost_quiet_bands():
+    seconds = np.arange(16000) / 16000
+    samples = (np.sin(2 * np.pi * 60 * seconds)).astype(np.float32)
+    frames = np.lib.stride_tricks.sliding_window_view(samples.astype(np.float64), 320)[::160]
+    window = torch.hann_window(320, dtype=torch.float64).numpy()
+    want = np.log(np.abs(np.fft.rfft(frames * window, 2048)) @ mel_filters(FrontEnd()).T + 1e-6)
+    assert np.ptp(want) > 10  # the loudest band over the quietest one
+    found = LogMel(FrontEnd(centred=False))(torch.from_numpy(samples)[None])[0, 0].numpy()
+    np.testing.assert_allclose(found, want, atol=3e-6)
+
+
+@pytest.mark.parametrize("power", [1, 2])
+def test_processors_without_complex_magnitudes_give_the_same_numbers(power, monkeypatch):
+    samples = torch.randn(2, 9000)
+    log_mel = LogMel(FrontEnd(power=power))
+    found = []
+    for one_pass in (True, False):
+        monkeypatch.setattr(logmel_cpu, "ONE_PASS", one_pass)
+        found.append(log_mel(samples))
+    torch.testing.assert_close(found[0], found[1], atol=2e-6, rtol=0)
+
+
+def test_what_is_no_number_is_told_by_no_warning(recwarn):
+    samples = torch.full((1, 400), float("nan"))
+    assert LogMel(FrontEnd())(samples).isnan().all()
+    assert LogMel(FrontEnd(floor=0.0))(torch.zeros(1, 400)).isneginf().all()
+    assert not recwarn
 
 
 def test_autocast_changes_nothing():

@@ -379,4 +379,4 @@ def test_an_answer_does_not_depend_on_its_neighbours(predictor):
     together = {answer.path: answer.scores["label"] for answer in predictor.files(files)}
     for path in files:
         (alone,) = predictor.files([path])
-        np.testing.assert_array_equal(alone.scores["label"], together[path])
+        np.testing.assert_allclose(alone.scores["label"], together[path], atol=1e-5)  # by batches of other sizes

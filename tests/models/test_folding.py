@@ -1,0 +1,131 @@
+"""Folded networks give what the trained ones give, over every family of variants."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from slowfast_cli.models.baselines.zoo import BASELINES
+from slowfast_cli.models.folding import folded, ready
+from slowfast_cli.models.recogniser import Recogniser
+from slowfast_cli.models.spec import compared_at, narrowed
+from slowfast_cli.models.zoo import VARIANTS
+from slowfast_cli.nn.nf import WSConv
+from slowfast_cli.nn.nonlocal_block import NonLocal
+
+FRAMES = {"frames": (3, 32, 32, 32), "logmel": (1, 128, 80)}
+BATCH_NORM = nn.modules.batchnorm._BatchNorm
+PLAIN = ("cnn14", "byola-cnn", "mcdonnell-gao", "bidir-cpc")  # those that need no other package
+
+
+def trained(model):
+    """Norms as if they had seen something, so that folding one wrongly shows."""
+    for module in model.modules():
+        if isinstance(module, BATCH_NORM):
+            nn.init.normal_(module.running_mean, std=0.3)
+            nn.init.uniform_(module.running_var, 0.5, 2)
+            if module.affine:
+                nn.init.uniform_(module.weight, 0.3, 0.8)
+                nn.init.normal_(module.bias, std=0.3)
+        if hasattr(module, "skip_gain"):
+            nn.init.ones_(module.skip_gain)
+        if isinstance(module, NonLocal):  # dot products of fresh features would overflow
+            nn.init.normal_(module.theta.weight, std=0.01)
+    return model.eval()
+
+
+def made(name, width=None):
+    torch.manual_seed(0)
+    net = narrowed(VARIANTS[name], width or (32 if "nf" in name else 8))
+    sizes = FRAMES if "frames" in net.signals else {"logmel": (1, 64, 32)}
+    signals = {key: torch.randn(2, *sizes[key]) for key in net.signals}
+    boxes = None if net.regions == "none" else torch.tensor([[0.0, 2, 2, 20, 20], [1.0, 0, 0, 31, 31]])
+    return trained(Recogniser(net, {"label": 5})), signals, boxes
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_every_variant_stays_the_same(name):
+    model, signals, boxes = made(name)
+    before = copy.deepcopy(model.state_dict())
+    with torch.inference_mode():
+        want = model(signals, boxes)["label"]
+        assert want.isfinite().all()
+        assert want.std() > 0
+        other = ready(model, torch.device("cpu"))
+        found = other(signals, boxes)["label"]
+    torch.testing.assert_close(found.softmax(1), want.softmax(1), atol=1e-5, rtol=0)
+    torch.testing.assert_close(found, want, atol=1e-4, rtol=1e-4)
+    assert not [name for name, module in other.named_modules() if isinstance(module, BATCH_NORM | WSConv)]
+    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+    assert {name for name, _ in other.named_modules()} == {name for name, _ in model.named_modules()}
+
+
+@pytest.mark.parametrize("name", PLAIN)
+def test_baselines_stay_the_same(name):
+    torch.manual_seed(0)
+    model = trained(Recogniser(BASELINES[name], {"label": 5}))
+    reads = model.trunk.net.reads
+    shape = (1, 96, model.trunk.net.bands or 128) if reads == "logmel" else (16000,)
+    signals = {reads: torch.randn(2, *shape)}
+    with torch.inference_mode():
+        want = model(signals)["label"]
+        torch.testing.assert_close(ready(model, torch.device("cpu"))(signals)["label"], want, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["asf-r50", "avslowfast-4x16-r50", "slowfast-8x8-r50-nl", "sf-nfnet-f0"])
+def test_intermediates_keep_their_names_and_values(name):
+    model, signals, _ = made(name)
+    trunk = ready(model, torch.device("cpu")).trunk
+    assert trunk.intermediates == model.trunk.intermediates
+    with torch.inference_mode():
+        found, want = (each.maps(signals, each.intermediates) for each in (trunk, model.trunk))
+    assert list(found) == list(want)
+    for key, value in want.items():
+        torch.testing.assert_close(found[key], value, atol=1e-4, rtol=1e-4)
+
+
+def test_sounds_that_belong_to_other_moments_are_compared_as_before():
+    torch.manual_seed(0)
+    stages = ("res3", "res4", "res5")
+    net = compared_at(narrowed(VARIANTS["avslowfast-8x8-r50"], 8), stages)
+    model = trained(Recogniser(net, {"label": 5}, sync=stages))
+    signals = {"frames": torch.randn(2, 3, 32, 32, 32), "logmel": torch.randn(4, 1, 128, 80), "heard": torch.ones(2)}
+    with torch.inference_mode():
+        want, found = model(signals), ready(model, torch.device("cpu"))(signals)
+    assert list(found) == list(want)
+    for key, value in want.items():
+        torch.testing.assert_close(found[key], value, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("freeze", ["all", "all-but-first"])
+def test_frozen_norms_are_folded_too(freeze):
+    torch.manual_seed(0)
+    model = trained(Recogniser(narrowed(VARIANTS["asf-r50"], 8), {"label": 5}, freeze_norms=freeze))
+    other = ready(model, torch.device("cpu"))
+    x = {"logmel": torch.randn(2, 1, 64, 32)}
+    with torch.inference_mode():
+        torch.testing.assert_close(other.eval()(x)["label"], model(x)["label"], atol=1e-5, rtol=1e-4)
+
+
+def test_norms_of_the_batch_are_left_alone():
+    """One that keeps no statistics, or is still training, has no fixed gain."""
+    model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Conv2d(2, 2, 3), nn.BatchNorm2d(2)).eval()
+    model[1].train()
+    model[3] = nn.BatchNorm2d(2, track_running_stats=False).eval()
+    assert folded(model) is model
+
+
+def test_a_module_of_somebody_is_not_taken_apart():
+    """What follows a convolution by name need not follow it by deed."""
+
+    class Theirs(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.a_norm = nn.Conv2d(1, 1, 1), nn.BatchNorm2d(1)
+
+        def forward(self, x):
+            return self.a(self.a_norm(x))
+
+    theirs = Theirs().eval()
+    assert folded(theirs) is theirs

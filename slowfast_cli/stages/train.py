@@ -29,8 +29,6 @@ from slowfast_cli.stages.training import Training, build
 from slowfast_cli.types import Batch, Corpus, Scores, SlowFastError
 from slowfast_cli.weights.file import Card, Loaded, save
 
-CHECKPOINT_STEPS = 1000  # a killed run repeats at most so many steps, however long its epochs are
-
 
 @dataclass(frozen=True, kw_only=True)
 class Started:
@@ -137,7 +135,8 @@ def train(
                 run.append(line)
                 track(line)
 
-        yield from _rounds(training, run, card, range(first, steps), epoch_steps, log)
+        with checkpoint.Saver() as saver:
+            yield from _rounds(training, run, card, range(first, steps), epoch_steps, log, saver)
     distributed.barrier(share)
     if leads:
         curves_plot(lines(run.metrics), run.folder / "curves.png", title=name)
@@ -145,7 +144,7 @@ def train(
 
 
 def _rounds(
-    training: Training, run: Run, card: Card, steps: range, epoch_steps: int, log: Track
+    training: Training, run: Run, card: Card, steps: range, epoch_steps: int, log: Track, saver: checkpoint.Saver
 ) -> Generator[Step | Scored]:
     """Steps, and scores after epochs; the state is saved with them, now and then between, and on leaving."""
     leads, every = training.share.rank == 0, training.recipe.schedule.validate_every
@@ -162,15 +161,16 @@ def _rounds(
             yield step
             if scored:
                 yield scored
-            if leads and (scored or done % CHECKPOINT_STEPS == 0):
-                checkpoint.save_state(run.state, training.state(done))
+            if leads and (scored or done % training.recipe.schedule.checkpoint_steps == 0):
+                saver.save(run.state, training.state(done))
     except LossNotFiniteError as error:
+        saver.wait()
         raise SlowFastError(
             f"{error}; {_last_good(run, epoch_steps)}: try a lower optim.lr, optim.clip_norm=1 or optim.precision=fp32"
         ) from error
     except GeneratorExit:
         if leads and done > steps.start:
-            checkpoint.save_state(run.state, training.state(done))
+            saver.save(run.state, training.state(done))
         raise
 
 

@@ -43,7 +43,7 @@ def join() -> Share:
             # Tensors on the CPU go by gloo, those on a GPU by NCCL, whichever a command uses.
             backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
             store, rank, world = next(iter(rendezvous("env://", timeout=TIMEOUT)))
-            if os.environ.get("GROUP_WORLD_SIZE") == "1":  # torchrun's store may still hold what an earlier start put in
+            if os.environ.get("GROUP_WORLD_SIZE") == "1":  # torchrun's store may hold what an earlier start left
                 store = PrefixStore(f"start-{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
             distributed.init_process_group(backend, timeout=TIMEOUT, store=store, rank=rank, world_size=world)
             _BOARD[:] = [PrefixStore("board", store)]

@@ -113,7 +113,8 @@ def torchrun(gpus: int, nodes: int = 1, meet: str | None = None, restarts: int =
                 f"that the very same command runs on each and that all can reach {meet} ({type(error).__name__})"
             ) from error
         finally:
-            del os.environ[FOLDER]
+            for name in (FOLDER, *OWN_STORE):
+                del os.environ[name]
     sys.exit(0)
 
 

@@ -111,8 +111,7 @@ def train(
     epoch_steps = len(training.train_clips) // recipe.optim.batch
     steps = plan.steps(recipe, epoch_steps)
     resumes = run.open(recipe, fresh=fresh) if share.rank == 0 else False
-    distributed.barrier(share)
-    resumes = resumes or (share.rank > 0 and run.state.is_file())
+    resumes = distributed.gather([resumes], share)[0]  # the file may be a while in coming to another machine's eyes
     card = training.card(name)
     leads = share.rank == 0
     with run.locked() if leads else nullcontext(), tracked(run.folder / "tensorboard", on=leads) as track:

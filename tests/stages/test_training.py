@@ -388,6 +388,30 @@ def test_two_processes_train_as_one_does(trained, sounds, tmp_path):
         torch.testing.assert_close(both[name], value, rtol=1e-3, atol=1e-5)
 
 
+@pytest.mark.slow
+def test_three_processes_validate_as_one_does(trained, sounds, tmp_path):
+    """Seven segments of two views, which three processes do not share evenly."""
+    root = tmp_path / "sounds"
+    shutil.copytree(sounds, root)
+    tiny.write(root / "val" / "rain" / "more.wav", tiny.sound("rain.wav", 0.9))
+    more = [f"model.init={trained}", "model.freeze_norms=all", "model.dropout=0", "optim.lr=1e-6", "optim.batch=12"]
+    still = ["augment.freq_masks=0", "augment.time_masks=0", "augment.warp=0", "augment.roll=false", "augment.mix=0"]
+    command = ["train", "folder", *words(root, *more, *still), "data.views=2", "data.source=media"]
+    tiny.good(*command, "--run", tmp_path / "one")
+    done = tiny.process(*command, "--run", tmp_path / "three", "--gpus", "3")
+    assert done.code == 0, done.err
+    one, three = (
+        [
+            {name: value for name, value in line.items() if name.startswith("val_") and value is not None}
+            for line in numbers(tmp_path / name)
+        ]
+        for name in ("one", "three")
+    )
+    assert [line for line in one if line]
+    for mine, theirs in zip(one, three, strict=True):
+        assert theirs == pytest.approx(mine, rel=1e-3)
+
+
 def test_the_best_weights_are_kept_beside_the_last_or_are_not(trained, sounds, tmp_path):
     scored = [line for line in numbers(trained) if "val_top1" in line]
     best = max(scored, key=lambda line: line["val_top1"])  # the first of equals

@@ -1,0 +1,42 @@
+"""What each task does in `test_distributed`: `srun python slurm_task.py OUT.json`."""
+
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+
+from slowfast_cli.engine import distributed
+from slowfast_cli.types import DataError
+
+
+def main() -> None:
+    share = distributed.join()
+    told = {
+        "share": [share.rank, share.world],
+        "anyone": [distributed.anyone(share.rank == 1), distributed.anyone(False)],
+        "before": sorted(distributed.posted(share)),
+    }
+    distributed.barrier(share)
+    distributed.post({"done": 10 * share.rank}, share)
+    distributed.post({"done": 11 * share.rank}, share)
+    try:
+        distributed.fail_together(DataError("x: broken") if share.rank == 2 else None, share)
+    except DataError as error:
+        told["problem"] = str(error)
+    distributed.fail_together(None, share)
+    told["posted"] = distributed.posted(share)
+    told = distributed.gather([told], share)
+    if share.rank == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+    try:
+        distributed.barrier(share)
+        lost = False
+    except Exception as error:
+        lost = distributed.is_lost(error)
+    if share.rank == 0:
+        Path(sys.argv[1]).write_text(json.dumps({"told": told, "lost": lost}))
+
+
+if __name__ == "__main__":
+    main()

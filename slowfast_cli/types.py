@@ -1,7 +1,6 @@
 """The values that flow through the toolkit; every layer may import this one, and it imports none.
 
-``Corpus -> Segment -> Clip -> Batch -> Prediction -> Scores``: each is frozen, knows its units and refuses nonsense.
-Torch is imported for type checkers only, so that the command line starts without it.
+``Corpus -> Segment -> Clip -> Batch -> Prediction -> Scores``: frozen, with units; no torch, so that the help is quick.
 """
 
 from __future__ import annotations
@@ -192,10 +191,8 @@ class Corpus:
             seen.add(segment.id)
             for labels, target in segment.targets.items():
                 for index in target if isinstance(target, tuple) else (target,):
-                    if not 0 <= index < len(self.classes[labels]):
-                        raise ValueError(
-                            f"{self.name}: {segment.id}: {labels} {index} is not one of {len(self.classes[labels])}"
-                        )
+                    if not 0 <= index < (size := len(self.classes[labels])):
+                        raise ValueError(f"{self.name}: {segment.id}: {labels} {index} is not one of {size}")
 
     @property
     def listed(self) -> int:
@@ -236,13 +233,14 @@ class Batch:
 
     Attributes:
         signals: ``logmel`` (B, 1, T, F), ``frames`` (B, 3, T, H, W); ``heard`` (B,): 0 where there is no sound to them.
-        targets: By label set: class indices (B,); or probabilities (B, classes) when examples were mixed or several
-            classes hold at once; of boxes where there are any, (N, classes).
+        targets: By label set: class indices (B,); (B, classes) when mixed or several hold; of boxes (N, classes).
         ids: The segments' ids, one a row of the signals.
         boxes: (N, 5): row of the batch, then x1, y1, x2, y2 in pixels of the frames.
         places: Of the boxes, as shares of the recording's frame, in the same order.
         broken: Recordings of the batch that could not be read, and are not in it.
         silent: How many clips have no sound, where sound is asked for.
+        read: How long a worker took to read it.
+        waited: How long it was waited for.
     """
 
     signals: Signals
@@ -252,6 +250,8 @@ class Batch:
     places: tuple[Place, ...] = ()
     broken: tuple[Failure, ...] = ()
     silent: int = 0
+    read: Seconds = 0.0
+    waited: Seconds = 0.0
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -109,7 +109,7 @@ def _run(source: Source, table: str, folder: Path, only: list[str], words: list[
                     rows.append(event.row)
                 else:
                     display.show(event)
-                if distributed.anyone(bool(asked)):
+                if asked and not distributed.BOARD:  # of several processes a training stops itself
                     display.interrupted(folder)
                     raise KeyboardInterrupt
     finally:

@@ -61,7 +61,7 @@ def extract(
         raise UsageError(f"--dtype {dtype}: float16 or float32")
     from slowfast_cli.cli import show
     from slowfast_cli.engine import distributed
-    from slowfast_cli.stages import assemble
+    from slowfast_cli.stages import assemble, reading
     from slowfast_cli.stages.extract import extract as stage
     from slowfast_cli.stages.extract_progress import Progress
 
@@ -77,7 +77,7 @@ def extract(
     show.say(f"shards: {where}")
     bar: show.Bar | None = None
     events = stage(
-        corpora, where, front_end=assemble.front_end(chosen), dtype=dtype, jobs=jobs or distributed.cores(),
+        corpora, where, front_end=assemble.front_end(chosen), dtype=dtype, jobs=jobs or reading.cores(),
         device=device or ("auto" if share.world > 1 else "cpu"), fresh=fresh and not launch.again(),
         max_missing=max_missing, retry=retry,
     )  # fmt: skip

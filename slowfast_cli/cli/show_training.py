@@ -6,10 +6,11 @@ from pathlib import Path
 
 from slowfast_cli.cli import show
 from slowfast_cli.engine.fit import Step
+from slowfast_cli.stages.pacing import SLOW, remedy
 from slowfast_cli.stages.table import text, title
 from slowfast_cli.stages.train import Event, Finished, Scored, Started
 
-SLOW_DATA = 0.2  # share of the time spent on waiting for data above which a remedy is named
+WINDOW = 50  # steps that what is shown is a mean of
 
 
 class Display:
@@ -72,23 +73,29 @@ class Display:
                 f"without sound: {step.silent} of the {step.clips} clips of step {step.number}, and maybe further "
                 "ones: they are recognised by their pictures alone"
             )
-        self._steps = [*self._steps[-49:], step]
+        self._steps = [*self._steps[1 - WINDOW :], step]
         seconds = sum(each.seconds for each in self._steps)
-        waited = sum(each.waited for each in self._steps) / seconds
         clips = sum(each.clips for each in self._steps) / seconds
         loss = sum(each.loss for each in self._steps) / len(self._steps)
+        waited = self._waited()
         if self._bar:
             self._bar.to(step.number, f"loss {loss:.3f}, lr {step.lr:.2g}, {clips:.0f} clips/s, data wait {waited:.0%}")
-        if waited > SLOW_DATA and len(self._steps) == 50 and not self._warned:
+        if waited > SLOW and len(self._steps) == WINDOW and not self._warned and self._started:
             self._warned = True
-            show.say(
-                f"data wait is {waited:.0%} of the time: more data.workers, or data.source=shards, would be faster"
-            )
+            read = sum(each.read for each in self._steps) / WINDOW
+            worked = sum(each.seconds - each.waited for each in self._steps) / WINDOW
+            source, cores = self._started.source, self._started.cores
+            show.say(f"data wait is {waited:.0%} of the time: {remedy(read, worked, source=source, cores=cores)}")
+
+    def _waited(self) -> float:
+        """Share of the time that was spent on waiting for data."""
+        return sum(each.waited for each in self._steps) / max(sum(each.seconds for each in self._steps), 1e-9)
 
     def _score(self, event: Scored) -> None:
         told = ", ".join(f"{title(key)} {text(key, value)}" for key, value in list(event.scores.values.items())[:5])
         loss = sum(each.loss for each in self._steps) / max(len(self._steps), 1)
-        show.say(f"epoch {event.epoch}: loss {loss:.3f}, {told}{' (best)' if event.best else ''}")
+        best, waited = " (best)" if event.best else "", f"data wait {self._waited():.0%}"
+        show.say(f"epoch {event.epoch}: loss {loss:.3f}, {told}{best}; {waited}")
 
     def interrupted(self, folder: Path) -> None:
         """Say how to go on."""

@@ -107,31 +107,34 @@ def follow(
     from slowfast_cli.stages import train as stage
 
     events = stage.train(recipe, run, name=name, fresh=fresh, device=device, smoke=smoke)
-    display, stopped = Display(name), False
+    display = Display(name)
     try:
         with interruptible() as asked, contextlib.closing(events):
             for event in events:
                 display.show(event)
-                if distributed.anyone(bool(asked)):  # all of them stop after the same step
-                    stopped = True
-                    break
+                if asked and not distributed.BOARD:  # several processes stop together, by themselves
+                    raise KeyboardInterrupt
+    except KeyboardInterrupt:
+        display.close()
+        display.interrupted(run.folder)
+        raise
     finally:
         display.close()
         distributed.leave()
-    if stopped:
-        display.interrupted(run.folder)
-        raise KeyboardInterrupt
 
 
 @contextlib.contextmanager
 def interruptible(asked: list[int] | None = None) -> Iterator[list[int]]:
     """Collects SIGINT and SIGTERM, in ``asked``, instead of raising in the middle of a step; a second one raises."""
+    from slowfast_cli.engine import stopping
+
     asked = [] if asked is None else asked
 
     def ask(number: int, frame: FrameType | None) -> None:
         if asked:
             raise KeyboardInterrupt
         asked.append(number)
+        stopping.ask()
         if os.environ.get("RANK", "0") == "0":
             sys.stderr.write("\nstopping after this step\n")
 
@@ -141,3 +144,4 @@ def interruptible(asked: list[int] | None = None) -> Iterator[list[int]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+        stopping.forget()

@@ -9,6 +9,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from torch.utils.data import Dataset
 
+from slowfast_cli.data.columns import packed
 from slowfast_cli.types import Clip, Seconds, Segment
 
 
@@ -55,13 +56,13 @@ class Clips(Dataset[Clip]):
     """The clips of a corpus, by `Key`.
 
     Args:
-        segments: In the order that keys count.
+        segments: In the order that keys count. Kept so that worker processes share them.
         reader: Of their signals.
         sizes: Number of classes by label set, for those of which several may hold at once.
     """
 
     def __init__(self, segments: Sequence[Segment], reader: Reader, *, sizes: Mapping[str, int] | None = None) -> None:
-        self.segments = segments
+        self.segments = packed(segments)
         self.reader = reader
         self.sizes = dict(sizes or {})
 

@@ -7,6 +7,7 @@ references; arrays are shared. N segments.
 from __future__ import annotations
 
 import os
+import pickle
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -148,6 +149,40 @@ class Made(Sequence[T], Generic[S, T]):
 
     def __iter__(self) -> Iterator[T]:
         return map(self.make, self.items)
+
+
+class Packed(Sequence[Segment]):
+    """Segments that lie in one array as bytes, and are made when asked for: a copy of a process shares its pages.
+
+    Args:
+        segments: Of any kind.
+    """
+
+    def __init__(self, segments: Sequence[Segment]) -> None:
+        pieces = [pickle.dumps(segment, pickle.HIGHEST_PROTOCOL) for segment in segments]
+        self._ends = np.cumsum([len(piece) for piece in pieces], dtype=np.int64)
+        self._bytes = np.frombuffer(b"".join(pieces), np.uint8)
+
+    def __len__(self) -> int:
+        return len(self._ends)
+
+    @overload
+    def __getitem__(self, index: int) -> Segment: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Segment, ...]: ...
+    def __getitem__(self, index: int | slice) -> Segment | tuple[Segment, ...]:
+        """A segment, or some of them."""
+        if isinstance(index, slice):
+            return tuple(self[place] for place in range(*index.indices(len(self))))
+        end = self._ends[index]
+        first = self._ends[index - 1] if index % len(self) else 0
+        segment: Segment = pickle.loads(self._bytes[first:end].data)
+        return segment
+
+
+def packed(segments: Sequence[Segment]) -> Sequence[Segment]:
+    """The same without an object for each: columns as they are, others as bytes."""
+    return Packed(segments) if isinstance(segments, tuple | list) else segments
 
 
 def joined(first: Sequence[T], second: Sequence[T]) -> Sequence[T]:

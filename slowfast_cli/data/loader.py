@@ -6,10 +6,12 @@ its part of every global batch, so that n processes see what one would.
 
 from __future__ import annotations
 
+import gc
 import signal
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -19,7 +21,10 @@ from torch.utils.data import DataLoader
 from slowfast_cli.data.clips import Clips, Key
 from slowfast_cli.data.clips import hot as hot_row
 from slowfast_cli.data.dealing import dealt
-from slowfast_cli.types import Batch, BrokenMediaError, Clip, DataError, Failure, SlowFastError
+from slowfast_cli.types import Batch, BrokenMediaError, Clip, DataError, Failure, Seconds, SlowFastError
+
+T = TypeVar("T")
+PREFETCH = 4  # batches that each worker is ahead
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,6 +129,7 @@ class _Told:
         return len(self._clips)
 
     def __getitem__(self, keys: list[Key]) -> Batch | tuple[Failure, ...] | SlowFastError:
+        began = time.perf_counter()
         clips: list[Clip] = []
         broken: list[Failure] = []
         try:
@@ -135,7 +141,8 @@ class _Told:
                     broken.append(Failure(id=segment.id, path=segment.recording.path, reason=str(error)))
             if not clips:
                 return tuple(broken)
-            return collate(clips, self._clips.sizes, broken)
+            batch = collate(clips, self._clips.sizes, broken)
+            return replace(batch, read=time.perf_counter() - began)
         except SlowFastError as error:
             return type(error)(str(error))
 
@@ -171,15 +178,16 @@ def batches(
         collate_fn=_as_it_is,
         num_workers=workers,
         pin_memory=device.type == "cuda",
-        prefetch_factor=4 if workers else None,
+        prefetch_factor=PREFETCH if workers else None,
         worker_init_fn=_set_up_worker if workers else None,
         generator=torch.Generator(),  # or it draws from the common one, in the first step of a process only
     )
-    for batch in loader:
+    copied = Copies(device)
+    for batch, waited in timed(loader):
         if isinstance(batch, SlowFastError):
             raise batch
         if isinstance(batch, Batch):
-            yield to(batch, device)
+            yield replace(copied(batch), waited=waited)
         elif spare is None:
             raise DataError(
                 f"none of the {len(batch)} recordings of a batch can be read, as {batch[0].reason}; "
@@ -189,13 +197,52 @@ def batches(
             spare += batch
 
 
+def timed(values: Iterable[T]) -> Iterator[tuple[T, Seconds]]:
+    """Each value, and how long it was waited for."""
+    asked = time.perf_counter()
+    for value in values:
+        yield value, time.perf_counter() - asked
+        asked = time.perf_counter()
+
+
+class Copies:
+    """Copies batches to a device, on a stream of its own: the work that is queued there before goes on meanwhile.
+
+    Args:
+        device: Where to.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
+
+    def __call__(self, batch: Batch) -> Batch:
+        """The batch on the device; what is queued there after this call waits for it."""
+        if self._stream is None:
+            return to(batch, self._device)
+        with torch.cuda.stream(self._stream):
+            moved = to(batch, self._device)
+        user = torch.cuda.current_stream(self._device)
+        user.wait_stream(self._stream)
+        return moved.map(lambda value: _used_by(user, value))
+
+
 def to(batch: Batch, device: torch.device) -> Batch:
-    """The same batch on a device."""
-    return batch.map(lambda value: value.to(device, non_blocking=True))
+    """The same batch on a device; but for the sizes of frames, by which the host tells it where to cut."""
+    moved = batch.map(lambda value: value.to(device, non_blocking=True))
+    stays = {name: batch.signals[name] for name in ("sizes",) if name in batch.signals}
+    return replace(moved, signals={**moved.signals, **stays})
+
+
+def _used_by(stream: torch.cuda.Stream, value: Tensor) -> Tensor:
+    """The same value, whose memory is not given away before a stream is done with it."""
+    value.record_stream(stream)
+    return value
 
 
 def _set_up_worker(worker: int) -> None:
     torch.set_num_threads(1)
+    gc.freeze()  # or a collection would write into, and so copy, every object that the parent has
     # Ctrl-C, and what a scheduler sends, go to the whole process group: the main process ends the run between two
     # steps, and its workers with it.
     for number in (signal.SIGINT, signal.SIGTERM):

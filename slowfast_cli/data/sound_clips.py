@@ -50,14 +50,16 @@ class StoredRows:
         return round(self.shards.seconds(recording.id) * self.front_end.rate)
 
     def signals(self, recording: Recording, where: Cut, clip: int, *, silence: bool) -> dict[str, np.ndarray]:
-        """``logmel`` (1, T, F), the last row or that of silence repeated up to a whole clip."""
+        """``logmel`` (1, T, F) as stored, the last row or that of silence repeated up to a whole clip."""
         first = round(where.first / self.front_end.hop)
         last = min(first + self.front_end.frames(where.count), self.shards.rows(recording.id))
         first = min(first, last - 1)
         rows_TF = self.shards.read(recording.id, first, last - first)
         missing = self.front_end.frames(clip - 1) - len(rows_TF)
+        if not missing:
+            return {"logmel": rows_TF[None]}
         if silence:
-            quiet = np.full((missing, self.front_end.mels), self.front_end.silence, rows_TF.dtype)
+            quiet = np.full((missing, self.front_end.mels), self.front_end.silence, np.float32)
             return {"logmel": np.concatenate([rows_TF, quiet])[None]}
         return {"logmel": np.pad(rows_TF, ((0, missing), (0, 0)), mode="edge")[None]}
 

@@ -22,7 +22,7 @@ from slowfast_cli.types import LostError, SlowFastError, UsageError
 TIMEOUT = timedelta(minutes=30)
 # What gloo and NCCL say when another process is gone: some of it comes as a plain RuntimeError.
 GONE = ("gloo", "NCCL", "Connection closed by peer", "Connection reset by peer", "Broken pipe", "Socket Timeout")
-_BOARD: list[Store] = []  # where processes leave word for each other without waiting
+BOARD: list[Store] = []  # where processes leave word for each other without waiting
 
 
 def join() -> Share:
@@ -46,7 +46,7 @@ def join() -> Share:
             if os.environ.get("GROUP_WORLD_SIZE") == "1":  # torchrun's store may hold what an earlier start left
                 store = PrefixStore(f"start-{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
             distributed.init_process_group(backend, timeout=TIMEOUT, store=store, rank=rank, world_size=world)
-            _BOARD[:] = [PrefixStore("board", store)]
+            BOARD[:] = [PrefixStore("board", store)]
         except (RuntimeError, ValueError) as error:
             raise LostError(
                 f"rank {os.environ['RANK']} of {os.environ['WORLD_SIZE']} did not meet the others at "
@@ -60,7 +60,7 @@ def leave() -> None:
     """Leave the other processes."""
     if distributed.is_available() and distributed.is_initialized():
         gc.collect()  # a wrapped model holds the group in cycles, whose threads then abort the exit now and then
-        _BOARD.clear()
+        BOARD.clear()
         distributed.destroy_process_group()
 
 
@@ -100,13 +100,13 @@ def gather(values: Sequence[Any], share: Share) -> list[Any]:
     return [value for part in parts for value in part]
 
 
-def mean(values: Mapping[str, Tensor]) -> dict[str, float]:
+def mean(values: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Each value averaged over the processes: from means over their parts of a batch, the mean over all of it."""
     stacked = torch.stack(list(values.values()))
     if distributed.is_available() and distributed.is_initialized():
         distributed.all_reduce(stacked)
         stacked /= distributed.get_world_size()
-    return dict(zip(values, stacked.tolist(), strict=True))
+    return dict(zip(values, stacked.unbind(), strict=True))
 
 
 def average_buffers(model: nn.Module, share: Share) -> None:
@@ -123,15 +123,6 @@ def barrier(share: Share) -> None:
         distributed.barrier()
 
 
-def anyone(asks: bool) -> bool:
-    """Whether any process asks, in every process alike: all call this at the same point."""
-    if not (distributed.is_available() and distributed.is_initialized()):
-        return asks
-    count = torch.tensor(int(asks))
-    distributed.all_reduce(count)
-    return bool(count)
-
-
 def fail_together(problem: SlowFastError | None, share: Share) -> None:
     """Raise what one process has found in all of them: none is left waiting for the others.
 
@@ -145,16 +136,16 @@ def fail_together(problem: SlowFastError | None, share: Share) -> None:
 
 def post(values: Mapping[str, Any], share: Share) -> None:
     """Leave word for the first process, which does not wait for it, in the place of the word before."""
-    if _BOARD:
-        _BOARD[0].set(str(share.rank), json.dumps(dict(values)))
+    if BOARD:
+        BOARD[0].set(str(share.rank), json.dumps(dict(values)))
 
 
 def posted(share: Share) -> dict[int, dict[str, Any]]:
     """The latest word of the other processes, by rank; of those that have left none yet, nothing."""
     found = {}
     for rank in range(1, share.world):
-        if _BOARD and _BOARD[0].check([str(rank)]):
-            found[rank] = dict(json.loads(_BOARD[0].get(str(rank))))
+        if BOARD and BOARD[0].check([str(rank)]):
+            found[rank] = dict(json.loads(BOARD[0].get(str(rank))))
     return found
 
 
@@ -162,10 +153,3 @@ def is_lost(error: Exception) -> bool:
     """Whether an error says that another process is gone."""
     known = isinstance(error, LostError | torch.distributed.DistError)
     return known or (isinstance(error, RuntimeError) and any(word in str(error) for word in GONE))
-
-
-def cores() -> int:
-    """CPU cores for this process, where several share the machine."""
-    here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    found = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, found // here)

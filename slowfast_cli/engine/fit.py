@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from math import inf, isfinite
 
@@ -13,7 +14,11 @@ from torch import Tensor, nn
 
 from slowfast_cli.engine.distributed import mean
 from slowfast_cli.engine.gradients import Contrast, Loss, contrasted, summed
+from slowfast_cli.engine.numbers import Numbers
 from slowfast_cli.types import Batch, Failure, Seconds, SlowFastError
+
+IN_FLIGHT = 2  # steps that a device may be behind: launches and copies hide behind them, and NaN is told soon
+GRADIENT = "gradient"  # among a step's numbers, beside the losses
 
 
 class LossNotFiniteError(SlowFastError):
@@ -22,34 +27,59 @@ class LossNotFiniteError(SlowFastError):
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """One optimiser step, done.
+    """One optimiser step, done, or on its way through a device: who asks for its losses waits for it.
 
     Attributes:
         number: Steps done since the start of the run, this one included.
-        losses: Mean loss over the batch of all processes by label set; their sum was minimised.
+        numbers: Mean losses over the batch of all processes by label set, and `GRADIENT`.
         lr: Learning rate it was taken with.
-        grad_norm: Of all gradients before clipping.
         seconds: Wall time of the step, waiting included.
         waited: Wall time of it that was spent on waiting for data.
         clips: Examples of this process in it.
         broken: Recordings of this process that could not be read, and were left out of it.
         silent: Examples of this process that have no sound, where sound is asked for.
+        read: Time that reading this process's examples took in a worker.
+        scaled: Whether an infinite gradient is no error, as a scaler of gradients skips the step then.
     """
 
     number: int
-    losses: dict[str, float]
+    numbers: Numbers
     lr: float
-    grad_norm: float
     seconds: Seconds
     waited: Seconds
     clips: int
     broken: tuple[Failure, ...] = ()
     silent: int = 0
+    read: Seconds = 0.0
+    scaled: bool = False
+
+    @property
+    def arrived(self) -> bool:
+        """Whether its losses are here, so that asking for them waits for nothing."""
+        return self.numbers.arrived
+
+    @property
+    def losses(self) -> dict[str, float]:
+        """By label set; their sum was minimised."""
+        return {name: value for name, value in self.numbers.values.items() if name != GRADIENT}
 
     @property
     def loss(self) -> float:
         """Sum over the label sets."""
         return sum(self.losses.values())
+
+    @property
+    def grad_norm(self) -> float:
+        """Of all gradients before clipping."""
+        return self.numbers.values[GRADIENT]
+
+    def require_finite(self) -> None:
+        """Wait for its numbers and check them.
+
+        Raises:
+            LossNotFiniteError: The loss is not finite, or the gradient.
+        """
+        _require_finite(self.number, self.numbers, scaled=self.scaled)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,13 +126,18 @@ def fit(
         how: How a step is taken.
         scaler: Of the gradients, for float16.
 
+    A device is given its work ahead of time: nothing here waits for a step but for the numbers of an earlier one, and
+    the device itself sees to it that a step whose loss or gradient is not finite changes nothing, nor any after it.
+
     Raises:
-        LossNotFiniteError: Before the step is applied, so the parameters are as the last good step left them. An
-            infinite gradient alone counts too, but with a ``scaler``, which then skips the step.
+        LossNotFiniteError: The parameters are as the last good step left them; on a device it may come up to
+            `IN_FLIGHT` steps late. An infinite gradient alone counts too, but with a ``scaler``, which skips the step.
     """
     for group in optimizer.param_groups:
         group.setdefault("initial_lr", group["lr"])
     scaler = scaler or torch.amp.GradScaler(enabled=False)
+    scaled, ahead = scaler.is_enabled(), IN_FLIGHT if optimizer.defaults.get("fused") else 0
+    flying: deque[Step] = deque()
     for number in steps:
         began = time.perf_counter()
         torch.manual_seed((how.seed * 1_000_003 + number) * 4096 + how.rank)
@@ -116,26 +151,56 @@ def fit(
             else contrasted(model, how.contrast, batches, how.parts, dtype=how.dtype, scaler=scaler)
         )
         scaler.unscale_(optimizer)
-        norm = nn.utils.clip_grad_norm_(_learning(optimizer), how.clip_norm)
-        losses_now = mean(taken.losses)
-        if not all(isfinite(value) for value in losses_now.values()):
-            raise LossNotFiniteError(f"step {number + 1}: the loss is {losses_now}")
-        if not scaler.is_enabled() and not isfinite(norm):
-            raise LossNotFiniteError(f"step {number + 1}: the gradient is {float(norm)}, the loss {losses_now}")
+        values = {**mean(taken.losses), GRADIENT: _clipped(optimizer, how.clip_norm)}
+        numbers = Numbers(values)
+        if not ahead:
+            _require_finite(number + 1, numbers, scaled=scaled)
+        elif not scaled:
+            _hold_back(optimizer, values)
         scaler.step(optimizer)
         scaler.update()
-        yield Step(
+        if len(flying) >= max(ahead, 1):
+            flying.popleft().require_finite()
+        step = Step(
             number=number + 1,
-            losses=losses_now,
+            numbers=numbers,
             lr=optimizer.param_groups[0]["lr"],
-            grad_norm=float(norm),
             seconds=time.perf_counter() - began,
             waited=taken.waited,
             clips=taken.clips,
             broken=tuple(taken.broken),
             silent=taken.silent,
+            read=taken.read,
+            scaled=scaled,
         )
+        flying.append(step)
+        yield step
+    for step in flying:
+        step.require_finite()
 
 
-def _learning(optimizer: torch.optim.Optimizer) -> list[Tensor]:
-    return list(itertools.chain.from_iterable(group["params"] for group in optimizer.param_groups))
+def _clipped(optimizer: torch.optim.Optimizer, largest: float) -> Tensor:
+    """The norm of all gradients, after which they are no longer than ``largest``."""
+    learning = list(itertools.chain.from_iterable(group["params"] for group in optimizer.param_groups))
+    norm = nn.utils.get_total_norm([each.grad for each in learning if each.grad is not None], foreach=None)
+    if largest < inf:
+        nn.utils.clip_grads_with_norm_(learning, largest, norm)
+    return norm
+
+
+def _hold_back(optimizer: torch.optim.Optimizer, values: Mapping[str, Tensor]) -> None:
+    """Let a fused optimiser find on the device that it has to leave everything as it is, now and ever after.
+
+    It looks at the attribute that `torch.amp.GradScaler` would set.
+    """
+    bad = ~torch.stack([value.detach().float() for value in values.values()]).isfinite().all()
+    optimizer.found_inf = torch.maximum(bad.float(), getattr(optimizer, "found_inf", torch.zeros_like(bad.float())))  # type: ignore[attr-defined]
+
+
+def _require_finite(number: int, numbers: Numbers, *, scaled: bool) -> None:
+    values = numbers.values
+    gradient = values.pop(GRADIENT)
+    if not all(isfinite(value) for value in values.values()):
+        raise LossNotFiniteError(f"step {number}: the loss is {values}")
+    if not scaled and not isfinite(gradient):
+        raise LossNotFiniteError(f"step {number}: the gradient is {gradient}, the loss {values}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -27,6 +26,7 @@ class Taken:
         waited: Wall time that was spent on waiting for data.
         clips: Examples in it.
         silent: Examples without sound, where sound is asked for.
+        read: Time that reading them took in a worker.
         broken: Recordings that could not be read.
     """
 
@@ -34,15 +34,16 @@ class Taken:
     waited: Seconds = 0.0
     clips: int = 0
     silent: int = 0
+    read: Seconds = 0.0
     broken: list[Failure] = field(default_factory=list)
 
     def next(self, batches: Iterator[Batch]) -> Batch:
         """The next part, counted."""
-        asked = time.perf_counter()
         batch = next(batches)
-        self.waited += time.perf_counter() - asked
+        self.waited += batch.waited
         self.clips += len(batch)
         self.silent += batch.silent
+        self.read += batch.read
         self.broken += batch.broken
         return batch
 

@@ -15,6 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as f
 
+from slowfast_cli.features import dft
+from slowfast_cli.features.mel import mel_filters
 from slowfast_cli.types import Settings
 
 
@@ -122,40 +124,6 @@ def repeat_last(logmel_B1TF: Tensor, frames_B: Tensor) -> Tensor:
     return torch.take_along_dim(logmel_B1TF, steps_BT[:, None, :, None], dim=2)
 
 
-def mel_filters(front_end: FrontEnd) -> np.ndarray:
-    """Triangular mel filters.
-
-    Computed in float64: float32 corners, as torchaudio has them, are off by 1e-5.
-
-    Shape:
-        (F, K), K = fft // 2 + 1
-    """
-    low_mel, top_mel = (_mel(hz, front_end.mel_scale) for hz in (front_end.fmin, front_end.top))
-    corners_hz = _hz(np.linspace(low_mel, top_mel, front_end.mels + 2), front_end.mel_scale)
-    bins_hz = np.linspace(0, front_end.rate / 2, front_end.fft // 2 + 1)
-    low, centre, high = corners_hz[:-2, None], corners_hz[1:-1, None], corners_hz[2:, None]
-    height = 2 / (high - low) if front_end.area_norm else 1
-    slopes = np.minimum((bins_hz - low) / (centre - low), (high - bins_hz) / (high - centre))
-    return np.asarray(height * np.maximum(0, slopes))
-
-
-# Slaney's scale: 3 mels in 200 Hz up to 1 kHz, then 27 to a factor of 6.4.
-BREAK_HZ, BREAK_MEL, LOG_STEP = 1000.0, 15.0, np.log(6.4) / 27
-
-
-def _mel(hz: float, scale: str) -> float:
-    if scale == "htk":
-        return float(2595 * np.log10(1 + hz / 700))
-    return hz * BREAK_MEL / BREAK_HZ if hz < BREAK_HZ else float(BREAK_MEL + np.log(hz / BREAK_HZ) / LOG_STEP)
-
-
-def _hz(mel_N: np.ndarray, scale: str) -> np.ndarray:
-    if scale == "htk":
-        return np.asarray(700 * (10 ** (mel_N / 2595) - 1))
-    above_N = BREAK_HZ * np.exp(LOG_STEP * (np.maximum(mel_N, BREAK_MEL) - BREAK_MEL))
-    return np.where(mel_N < BREAK_MEL, mel_N * BREAK_HZ / BREAK_MEL, above_N)
-
-
 def _mirrored(places: Tensor, samples: int) -> Tensor:
     """The places inside a sound that are seen in mirrors at its first and its last sample."""
     period = max(1, 2 * (samples - 1))
@@ -175,6 +143,7 @@ class LogMel(nn.Module):
     def __init__(self, front_end: FrontEnd) -> None:
         super().__init__()
         self.front_end = front_end
+        self._on_device: dict[torch.device, tuple[Tensor, Tensor]] = {}
         window = torch.hann_window(front_end.window, dtype=torch.float64)
         self.register_buffer("window", window, persistent=False)
         # A mel filter is zero outside a narrow band of bins: neighbours are multiplied with the bins they reach only.
@@ -252,6 +221,8 @@ class LogMel(nn.Module):
         """The first ``frames`` frames (B, T, F), the first one's window starting at sample 0."""
         window, hop = self.front_end.window, self.front_end.hop
         pieces_BTD = samples_BN[:, : (frames - 1) * hop + window].float().unfold(1, window, hop)
+        if dft.pays(samples_BN.device):
+            return self._by_matrices(pieces_BTD)
         # On a CPU, tiles that stay in its cache; on a device, bins of bounded memory.
         tile = max(1, (128 if samples_BN.device.type == "cpu" else 1 << 16) // len(samples_BN))
         with torch.autocast(samples_BN.device.type, enabled=False):
@@ -270,6 +241,31 @@ class LogMel(nn.Module):
             spectrum_BTK[..., first:last] @ self.get_buffer(f"filters{number}_KF")
             for number, (first, last) in enumerate(self.bands)
         ]
-        all_BTF, floor = torch.cat(mel_BTF, dim=-1), self.front_end.floor
-        log_BTF = all_BTF.clamp_(min=floor).log10_().mul_(10) if self.front_end.decibels else all_BTF.add_(floor).log_()
+        return self._logarithm(torch.cat(mel_BTF, dim=-1))
+
+    def _by_matrices(self, pieces_BTD: Tensor) -> Tensor:
+        """The same in tiles that stay in a GPU's cache, see `slowfast_cli.features.dft`."""
+        waves_DK2, filters_KF = self._matrices(pieces_BTD.device)
+        B, T, D = pieces_BTD.shape
+        mel_MF = pieces_BTD.new_empty(B * T, self.front_end.mels)
+        with torch.autocast(pieces_BTD.device.type, enabled=False):
+            for first in range(0, B * T, dft.TILE):
+                places = torch.arange(first, min(first + dft.TILE, B * T), device=pieces_BTD.device)
+                pieces_ND = pieces_BTD[places // T, places % T]
+                spectrum_NK = dft.magnitudes(pieces_ND, waves_DK2)
+                spectrum_NK = spectrum_NK if self.front_end.power == 1 else spectrum_NK.square_()
+                torch.matmul(spectrum_NK, filters_KF, out=mel_MF[first : first + dft.TILE])
+            return self._logarithm(mel_MF.view(B, T, -1))
+
+    def _matrices(self, device: torch.device) -> tuple[Tensor, Tensor]:
+        """The waves under the window and the mel filters, made where and when they are first wanted."""
+        if device not in self._on_device:
+            waves = torch.from_numpy(dft.waves(self.window.cpu().numpy(), self.front_end.fft))
+            filters = torch.from_numpy(mel_filters(self.front_end).T.astype(np.float32))
+            self._on_device[device] = waves.to(device), filters.to(device)
+        return self._on_device[device]
+
+    def _logarithm(self, mel_BTF: Tensor) -> Tensor:
+        floor = self.front_end.floor
+        log_BTF = mel_BTF.clamp_(min=floor).log10_().mul_(10) if self.front_end.decibels else mel_BTF.add_(floor).log_()
         return log_BTF.sub_(self.front_end.mean).div_(self.front_end.std)

@@ -143,7 +143,7 @@ class Shards:
         return float(self._seconds[self._place(id)])
 
     def read(self, id: str, first: int = 0, count: int | None = None) -> np.ndarray:
-        """Read rows of a recording.
+        """Read rows of a recording, of the type that they are stored in: half as many bytes go to a device as float16.
 
         Args:
             id: The recording.
@@ -151,7 +151,7 @@ class Shards:
             count: How many; None reads to the end.
 
         Shape:
-            (count, F) float32; fewer rows where the recording ends
+            (count, F); fewer rows where the recording ends
 
         Raises:
             DataError: It is not stored, or its shard is broken or was made with other settings.
@@ -164,7 +164,7 @@ class Shards:
         shard = int(self._shard[place])
         rows = self._file(shard)
         try:
-            found: np.ndarray = rows[start + min(first, end) : start + end].astype(np.float32)
+            found: np.ndarray = rows[start + min(first, end) : start + end]
         except (OSError, RuntimeError) as error:
             raise self._broken(self.folder / self._names[shard], str(error)) from error
         return found

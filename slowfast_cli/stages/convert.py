@@ -12,7 +12,8 @@ from torch import Tensor
 
 from slowfast_cli.data import labels
 from slowfast_cli.engine.checkpoint import make_folder, write_whole
-from slowfast_cli.features.logmel import FrontEnd, mel_filters
+from slowfast_cli.features.logmel import FrontEnd
+from slowfast_cli.features.mel import mel_filters
 from slowfast_cli.models.architecture import Architecture, Baseline
 from slowfast_cli.models.baselines.zoo import BASELINES
 from slowfast_cli.models.spec import STAGES, Stage

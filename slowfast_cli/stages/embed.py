@@ -103,7 +103,7 @@ def _computed(
     torch.manual_seed(recipe.seed * 1_000_003 + plan.share.rank)
     prepared = partial(_augmented, prepare.training(recipe, at)) if plan.crops else prepare.testing(recipe, at)
     own, done, spare, lost = plan.batches(size), 0, list[Failure](), dict[str, str]()
-    for whole in loader.batches(clips, plan.batches(size), workers=reading.workers(recipe), device=at, spare=spare):
+    for whole in loader.batches(clips, plan.batches(size), workers=reading.workers_of(recipe), device=at, spare=spare):
         numbers = _numbers(own, clips.segments, whole)
         for batch in prepared(whole):
             with torch.inference_mode():

@@ -100,7 +100,7 @@ def _as_samples(signals: Signals) -> Signals:
 
 
 def log_mels(front_end: FrontEnd, device: torch.device) -> Callable[[Signals], Signals]:
-    """Work out the log-mels of clips that came as samples; of clips without sound they are zeros.
+    """Float32 log-mels, worked out of clips that came as samples; of clips without sound they are zeros.
 
     Args:
         front_end: Their settings.
@@ -113,6 +113,8 @@ def log_mels(front_end: FrontEnd, device: torch.device) -> Callable[[Signals], S
         if "samples" in signals:
             signals["logmel"] = repeat_last(log_mel(signals.pop("samples")), signals.pop("true_frames"))
         for name in ("logmel", "shifted"):
+            if name in signals:
+                signals[name] = signals[name].float()  # shards hold float16, and this is cheaper here than before
             if f"{name}_samples" in signals:
                 rows_BR = signals.pop(f"{name}_rows")
                 whole_B1TF = log_mel(signals.pop(f"{name}_samples"))

@@ -23,6 +23,7 @@ from slowfast_cli.recipe.schema import Recipe
 from slowfast_cli.stages import assemble
 from slowfast_cli.types import Batch, Corpus, DataError, Failure, Segment
 
+GUESS = 8  # processes that read, where nothing was measured
 NOT_STORED = "not in the shards: run `slowfast extract` again"
 
 
@@ -152,12 +153,15 @@ def batches(
     found: Clips | FeatureClips,
     keys: Iterator[list[Key]] | list[list[Key]],
     device: torch.device,
+    *,
     spare: list[Failure] | None = None,
+    workers: int | None = None,
 ) -> Iterator[Batch]:
-    """Batches of either, on the device; see `slowfast_cli.data.loader.batches`."""
+    """Batches of either, on the device, read by so many processes; see `slowfast_cli.data.loader.batches`."""
     if isinstance(found, FeatureClips):
         return found.batches(keys, device)
-    return loader.batches(found, keys, workers=workers(recipe), device=device, spare=spare)
+    readers = workers_of(recipe) if workers is None else workers
+    return loader.batches(found, keys, workers=readers, device=device, spare=spare)
 
 
 def sound_clips(recipe: Recipe, found: Corpus, source: Store | None) -> Clips:
@@ -212,10 +216,13 @@ def test_batch(recipe: Recipe) -> int:
     return max(1, recipe.optim.batch // assemble.parts(recipe)) * assemble.compared(recipe)
 
 
-def workers(recipe: Recipe) -> int:
-    """Processes that read clips."""
-    if recipe.data.workers is not None:
-        return recipe.data.workers
-    here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # processes that share this machine's cores
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(cores // here, 8))
+def workers_of(recipe: Recipe) -> int:
+    """Processes that read clips, as the recipe says, or a first guess."""
+    return recipe.data.workers if recipe.data.workers is not None else min(cores(), GUESS)
+
+
+def cores() -> int:
+    """Cores that this process may use, of those that it shares with the others of its run on this machine."""
+    here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    found = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, found // here)

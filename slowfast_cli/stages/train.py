@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -15,18 +16,20 @@ from torch.nn.parallel import DistributedDataParallel
 from slowfast_cli.data import loader
 from slowfast_cli.engine import checkpoint, distributed
 from slowfast_cli.engine.evaluate import predictions
-from slowfast_cli.engine.fit import How, LossNotFiniteError, Step, fit
+from slowfast_cli.engine.fit import IN_FLIGHT, How, LossNotFiniteError, Step, fit
 from slowfast_cli.engine.precise_norms import average_statistics
+from slowfast_cli.engine.stopping import Agreement
 from slowfast_cli.metrics.predictions import merge
 from slowfast_cli.models.count import parameters
 from slowfast_cli.plots.curves import curves_plot
 from slowfast_cli.recipe.schema import Recipe
 from slowfast_cli.stages import assemble, plan, prepare, reading
+from slowfast_cli.stages.pacing import training_batches
 from slowfast_cli.stages.run import Run, lines
 from slowfast_cli.stages.scoring import scored
 from slowfast_cli.stages.track import Track, tracked
 from slowfast_cli.stages.training import Training, build
-from slowfast_cli.types import Batch, Corpus, Scores, SlowFastError
+from slowfast_cli.types import Corpus, Scores, SlowFastError
 from slowfast_cli.weights.file import Card, Loaded, save
 
 
@@ -43,6 +46,8 @@ class Started:
         train: The split that is learned from.
         val: The split that is scored.
         init: What came from other weights, if any.
+        source: Where clips are read from, as of the recipe.
+        cores: That this process may use to read them.
     """
 
     run: Path
@@ -53,6 +58,8 @@ class Started:
     train: Corpus
     val: Corpus
     init: Loaded | None
+    source: str
+    cores: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,6 +108,7 @@ def train(
 
     Raises:
         SlowFastError: Anything the user can mend.
+        KeyboardInterrupt: Of several processes, one was asked to stop: all have, after the same step, with it saved.
     """
     share = distributed.join()
     at = distributed.device(device)
@@ -127,6 +135,8 @@ def train(
             train=training.train,
             val=training.val,
             init=training.init,
+            source=recipe.data.source,
+            cores=reading.cores(),
         )
 
         def log(line: Mapping[str, float]) -> None:
@@ -147,30 +157,50 @@ def _rounds(
 ) -> Generator[Step | Scored]:
     """Steps, and scores after epochs; the state is saved with them, now and then between, and on leaving."""
     leads, every = training.share.rank == 0, training.recipe.schedule.validate_every
-    done = steps.start
+    done, flying, together = steps.start, deque[Step](), Agreement(IN_FLIGHT if training.device.type == "cuda" else 0)
     try:
         for step in _steps(training, steps, epoch_steps):
             done, epoch = step.number, step.number / epoch_steps
-            log({"step": done, "epoch": epoch, "loss": step.loss, "lr": step.lr, **_losses(step)})
-            if leads:
-                run.note_broken(step.broken)
-            scored = None
-            if done == steps.stop or (every and done % epoch_steps == 0 and epoch % every == 0):
-                scored = _score(training, run, card, done, epoch_steps, log)
-            yield step
+            flying.append(step)
+            scores = done == steps.stop or (every and done % epoch_steps == 0 and epoch % every == 0)
+            saves = leads and (scores or done % training.recipe.schedule.checkpoint_steps == 0)
+            told = _arrived(flying, run if leads else None, epoch_steps, log, wait=bool(scores or saves))
+            scored = _score(training, run, card, done, epoch_steps, log) if scores else None
+            yield from told
             if scored:
                 yield scored
-            if leads and (scored or done % training.recipe.schedule.checkpoint_steps == 0):
+            if saves:
                 saver.save(run.state, training.state(done))
+            if together.reached(done):
+                yield from _arrived(flying, run if leads else None, epoch_steps, log, wait=True)
+                if leads:
+                    saver.save(run.state, training.state(done))
+                raise KeyboardInterrupt
     except LossNotFiniteError as error:
         saver.wait()
         raise SlowFastError(
             f"{error}; {_last_good(run, epoch_steps)}: try a lower optim.lr, optim.clip_norm=1 or optim.precision=fp32"
         ) from error
     except GeneratorExit:
+        _arrived(flying, run if leads else None, epoch_steps, log, wait=True)
         if leads and done > steps.start:
             saver.save(run.state, training.state(done))
         raise
+
+
+def _arrived(flying: deque[Step], run: Run | None, epoch_steps: int, log: Track, *, wait: bool) -> list[Step]:
+    """Take out the steps whose losses are here, or wait for all of them; each is checked and logged."""
+    found = []
+    while flying and (wait or flying[0].arrived):
+        step = flying.popleft()
+        step.require_finite()
+        log(
+            {"step": step.number, "epoch": step.number / epoch_steps, "loss": step.loss, "lr": step.lr, **_losses(step)}
+        )
+        if run:
+            run.note_broken(step.broken)
+        found.append(step)
+    return found
 
 
 def _steps(training: Training, steps: range, epoch_steps: int) -> Iterator[Step]:
@@ -196,7 +226,7 @@ def _steps(training: Training, steps: range, epoch_steps: int) -> Iterator[Step]
     for step in fit(
         model,
         task.loss,
-        _training_batches(training, steps),
+        training_batches(training, steps),
         training.optimizer,
         plan.learning_rate(recipe, epoch_steps),
         steps,
@@ -209,30 +239,12 @@ def _steps(training: Training, steps: range, epoch_steps: int) -> Iterator[Step]
         yield step
 
 
-def _training_batches(training: Training, steps: range, seed: int = 0) -> Iterator[Batch]:
-    recipe, parts = training.recipe, assemble.parts(training.recipe, training.share.world)
-    keys = loader.training_keys(
-        len(training.train_clips),
-        batch=recipe.optim.batch,
-        parts=parts,
-        epochs=-(-steps.stop // (len(training.train_clips) // recipe.optim.batch)),
-        first_step=steps.start,
-        seed=recipe.seed + seed,
-        share=training.share,
-        crops=assemble.crops(recipe),
-    )
-    prepared = prepare.training(recipe, training.device, training.views)
-    read = reading.batches(recipe, training.train_clips, keys, training.device)
-    for number, batch in enumerate(read, steps.start * parts):
-        yield prepared(batch, number // parts, number // parts / steps.stop)
-
-
 def _score(training: Training, run: Run, card: Card, done: int, epoch_steps: int, log: Track) -> Scored:
     recipe, share, epoch = training.recipe, training.share, done // epoch_steps
     dtype = assemble.DTYPES[recipe.optim.precision]
     if recipe.schedule.precise_norms:
         autocast = torch.autocast(training.device.type, dtype, enabled=dtype != torch.float32)
-        batches = _training_batches(training, range(recipe.schedule.precise_norms), seed=1 + epoch)
+        batches = training_batches(training, range(recipe.schedule.precise_norms), seed=1 + epoch)
         with torch.random.fork_rng([training.device] if training.device.type == "cuda" else []), autocast:
             torch.manual_seed(recipe.seed + epoch)
             average_statistics(
@@ -262,7 +274,8 @@ def _score(training: Training, run: Run, card: Card, done: int, epoch_steps: int
 
 def _losses(step: Step) -> dict[str, float]:
     detail = {f"loss_{labels}": value for labels, value in step.losses.items()} if len(step.losses) > 1 else {}
-    return detail | {"grad_norm": step.grad_norm, "seconds": step.seconds, "waited": step.waited}
+    waited = {"seconds": step.seconds, "waited": step.waited, "data_wait": 100 * step.waited / step.seconds}
+    return detail | {"grad_norm": step.grad_norm, **waited}
 
 
 def _last_good(run: Run, epoch_steps: int) -> str:

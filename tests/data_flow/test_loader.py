@@ -9,13 +9,13 @@ import tiny
 import torch
 
 from slowfast_cli.data.clips import Clips, Key
-from slowfast_cli.data.loader import Share, batches, collate, require_clips, training_keys
+from slowfast_cli.data.loader import Copies, Share, batches, collate, require_clips, training_keys
 from slowfast_cli.data.loader import test_keys as view_keys
 from slowfast_cli.data.sound_clips import DecodedSamples, SoundReader
 from slowfast_cli.features.logmel import FrontEnd
 from slowfast_cli.recipe.load import load
 from slowfast_cli.stages import reading
-from slowfast_cli.types import Clip, DataError, Recording, Segment
+from slowfast_cli.types import Batch, Clip, DataError, Recording, Segment
 
 CPU = torch.device("cpu")
 PLAN = {"batch": 12, "parts": 2, "epochs": 3, "first_step": 0, "seed": 5}
@@ -178,5 +178,19 @@ def test_workers_are_one_a_core_that_this_process_may_use(monkeypatch):
     for cores, world, count in ((1, 1, 1), (3, 1, 3), (64, 1, 8), (64, 16, 4), (2, 4, 1)):
         monkeypatch.setattr("os.sched_getaffinity", lambda pid, cores=cores: set(range(cores)), raising=False)
         monkeypatch.setenv("LOCAL_WORLD_SIZE", str(world))
-        assert reading.workers(recipe) == count
-    assert reading.workers(load("vggsound", ["data.workers=3"])) == 3
+        assert reading.workers_of(recipe) == count
+    assert reading.workers_of(load("vggsound", ["data.workers=3"])) == 3
+
+
+@pytest.mark.cuda
+def test_a_copy_beside_the_work_is_whole_when_it_is_used():
+    """The device is kept busy, so that a copy that nothing waits for would be read too early."""
+    copied, device = Copies(torch.device("cuda")), torch.device("cuda")
+    busy = torch.randn(4096, 4096, device=device)
+    for number in range(8):
+        sent = Batch(signals={"x": torch.full((1 << 22,), float(number))}, targets={}, ids=("a",)).pin_memory()
+        for _ in range(4):
+            busy = busy @ busy / 4096
+        there = copied(sent)
+        assert there.signals["x"].is_cuda
+        assert (there.signals["x"].min().item(), there.signals["x"].max().item()) == (number, number)

@@ -6,15 +6,27 @@ import signal
 import sys
 from pathlib import Path
 
-from slowfast_cli.engine import distributed
+from slowfast_cli.engine import distributed, stopping
 from slowfast_cli.types import DataError
+
+
+def stops(share, *, at):
+    """After which of five steps, of which none ends before all have begun it, all stop; one is asked in the middle."""
+    together = stopping.Agreement(ahead=0)
+    for done in range(1, 6):
+        distributed.barrier(share)
+        if share.rank == 1 and done == at:
+            stopping.ask()
+        if together.reached(done):
+            return done
+    return None
 
 
 def main() -> None:
     share = distributed.join()
     told = {
         "share": [share.rank, share.world],
-        "anyone": [distributed.anyone(share.rank == 1), distributed.anyone(False)],
+        "stops": [stops(share, at=1), stops(share, at=9)],
         "before": sorted(distributed.posted(share)),
     }
     distributed.barrier(share)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from slowfast_cli.engine.fit import How, LossNotFiniteError, fit
+from slowfast_cli.engine.fit import IN_FLIGHT, How, LossNotFiniteError, fit
 from slowfast_cli.engine.optim import optimizer
 from slowfast_cli.types import Batch
 
@@ -229,6 +229,42 @@ def test_bfloat16_computes_in_bfloat16_and_keeps_float32():
     list(fit(model, spy, stream(), optim, lambda step: 1.0, range(1), how=How(dtype=torch.bfloat16)))
     assert kinds == [torch.bfloat16]
     assert {p.dtype for p in model.parameters()} == {torch.float32}
+
+
+def on_cuda(batch):
+    return batch.map(lambda value: value.cuda())
+
+
+@pytest.mark.cuda
+def test_a_device_leaves_everything_as_it_was_from_a_step_on_that_is_not_finite():
+    """The error comes up to two steps late, and those two have changed nothing."""
+    model = model_of().cuda()
+    optim = optimizer(model, "sgd", **SGD)
+    poisoned = data(3)
+    poisoned.signals["x"][2, 1] = nan
+    batches = map(on_cuda, [data(0), data(1), poisoned, *map(data, range(4, 9))])
+    steps = fit(model, loss, iter(batches), optim, lambda step: 1.0, range(8), how=How())
+    good = [next(steps), next(steps)]
+    kept = copy.deepcopy(dict(model.named_parameters()))
+    late = []
+    with pytest.raises(LossNotFiniteError, match=r"^step 3: the loss is \{'verb': nan, 'noun': nan\}"):
+        late += [next(steps) for _ in range(6)]
+    assert [step.number for step in good] == [1, 2]
+    assert len(late) <= IN_FLIGHT
+    assert all(torch.equal(value, kept[name]) for name, value in model.named_parameters())
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("name", ["sgd", "adamw"])
+def test_a_device_takes_the_steps_of_the_host(name):
+    settings = {**SGD, "nesterov": name == "sgd"}
+    one, other = model_of(), model_of().cuda()
+    here = run(one, 5, optim=optimizer(one, name, **settings))
+    there = run(other, 5, optim=optimizer(other, name, **settings), batches=map(on_cuda, stream()))
+    assert [step.losses for step in there] == [pytest.approx(step.losses, rel=1e-4) for step in here]
+    assert [step.grad_norm for step in there] == [pytest.approx(step.grad_norm, rel=1e-4) for step in here]
+    for a, b in zip(one.parameters(), other.parameters(), strict=True):
+        torch.testing.assert_close(a, b.cpu(), rtol=1e-4, atol=1e-5)
 
 
 def test_an_optimiser_leaves_frozen_parameters_out():

@@ -80,7 +80,7 @@ def advance(recipe, folder, steps):
 
 def numbers(run):
     return [
-        {key: value for key, value in line.items() if key not in ("seconds", "waited")}
+        {key: value for key, value in line.items() if key not in ("seconds", "waited", "data_wait")}
         for line in lines(run / "metrics.jsonl")
     ]
 

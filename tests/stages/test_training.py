@@ -40,7 +40,7 @@ def recipe_of(sounds, *more):
 def numbers(run):
     """What was logged, without the times."""
     return [
-        {key: value for key, value in line.items() if key not in ("seconds", "waited")}
+        {key: value for key, value in line.items() if key not in ("seconds", "waited", "data_wait")}
         for line in lines(run / "metrics.jsonl")
     ]
 
@@ -488,3 +488,33 @@ def test_a_scheduler_that_ends_the_whole_group_loses_nothing(sounds, tmp_path):
         _, err = child.communicate(timeout=60)
     assert "defect" not in err
     assert "the same command goes on from there" in err
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("how", [(), ("optim.precision=bf16",), ("optim.precision=fp16",)])
+def test_a_gpu_trains_stops_and_goes_on(sounds, tmp_path, how):
+    recipe = recipe_of(sounds, *how, "data.workers=2", "schedule.epochs=3")
+    events = stage.train(recipe, Run(tmp_path / "run"), name="folder", device="cuda")
+    with contextlib.closing(events):
+        next(event for event in events if isinstance(event, Step) and event.number == 4)
+    events = list(stage.train(recipe, Run(tmp_path / "run"), name="folder", device="cuda"))
+    assert next(event for event in events if isinstance(event, Started)).first_step >= 4
+    logged = [line for line in numbers(tmp_path / "run") if "loss" in line]
+    assert [line["step"] for line in logged] == list(range(1, 10))
+    assert all(line["loss"] < 10 for line in logged)
+    assert isinstance(events[-1], Finished)
+
+
+@pytest.mark.cuda
+def test_nothing_on_the_way_of_a_step_waits_for_the_device(sounds, tmp_path):
+    """PyTorch raises where something does; the losses come by a copy that is not waited for."""
+    recipe = recipe_of(sounds, "data.workers=0", "augment.freq_masks=2", "augment.time_masks=2", "augment.mix=0.3")
+    made = training.build(recipe, Share(), torch.device("cuda"), smoke=False)
+    steps = stage._steps(made, range(6), 3)
+    seen = [next(steps), next(steps)]
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        seen += [next(steps) for _ in range(4)]
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert [step.number for step in seen] == list(range(1, 7))

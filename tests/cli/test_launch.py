@@ -3,8 +3,8 @@
 import json
 import os
 import signal
+import socket
 import time
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -147,20 +147,6 @@ def test_a_process_knows_whether_it_takes_the_place_of_another(alone, tmp_path):
     assert not launch.again()
 
 
-def workers(launcher):
-    """Process ids of the ranks that a launcher has started."""
-    found = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            parent = int(stat.read_text().rpartition(")")[2].split()[1])
-            told = dict(word.split("=", 1) for word in (stat.parent / "environ").read_text().split("\0") if "=" in word)
-        except (OSError, ValueError):
-            continue
-        if parent == launcher and "RANK" in told:
-            found[int(told["RANK"])] = int(stat.parent.name)
-    return found
-
-
 def training(sounds, run, *more):
     words = [f"data.root={sounds}", *tiny.WORDS, "schedule.epochs=10", "schedule.validate_every=10"]
     return ["train", "folder", *words, "schedule.checkpoint_steps=4", "--gpus", 2, "--run", run, *more]
@@ -182,7 +168,7 @@ def killed(command, run, rank):
         deadline = time.monotonic() + 60
         while not (run / "state.pt").is_file() and child.poll() is None and time.monotonic() < deadline:
             time.sleep(0.01)
-        os.kill(workers(child.pid)[rank], signal.SIGKILL)
+        os.kill(tiny.ranks(child.pid)[rank], signal.SIGKILL)
         out, err = child.communicate(timeout=90)
     finally:
         child.kill()
@@ -229,15 +215,18 @@ def test_a_mistake_is_told_once_and_not_tried_again(sounds, tmp_path):
     print(f"a mistake of 2 processes, 3 restarts allowed: {time.monotonic() - began:.1f} s")
 
 
-def test_two_machines_meet(sounds, undisturbed, tmp_path):
-    """Two launchers on this one, a process each: what `--nodes 2` does between machines."""
-    import socket
-
+def meeting(command):
+    """A command of two machines: of one process each, that meet at a free port of this one."""
     with socket.socket() as free:
         free.bind(("localhost", 0))
         port = free.getsockname()[1]
-    command = [word if word != 2 else 1 for word in training(sounds, tmp_path / "run")]
-    both = [tiny.start(*command, "--nodes", 2, "--meet", f"localhost:{port}") for _ in range(2)]
+    return [*(word if word != 2 else 1 for word in command), "--nodes", 2, "--meet", f"localhost:{port}"]
+
+
+def test_two_machines_meet(sounds, undisturbed, tmp_path):
+    """Two launchers on this one, a process each: what `--nodes 2` does between machines."""
+    command = meeting(training(sounds, tmp_path / "run"))
+    both = [tiny.start(*command) for _ in range(2)]
     for child in both:
         _, err = child.communicate(timeout=90)
         assert child.returncode == 0, err
@@ -245,3 +234,40 @@ def test_two_machines_meet(sounds, undisturbed, tmp_path):
     assert all(torch.equal(two[name], value) for name, value in one.items())
     told = json.loads((tmp_path / "run" / "environment.json").read_text())
     assert told["world"] == 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_process_killed_on_one_machine_restarts_those_on_all(sounds, undisturbed, tmp_path, rank):
+    run = tmp_path / "run"
+    command = meeting(training(sounds, run, "--max-restarts", 3))
+    both = [tiny.start(*command) for _ in range(2)]
+    deadline = time.monotonic() + 60
+    while not (run / "state.pt").is_file() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    (killed_one,) = (found[rank] for child in both if rank in (found := tiny.ranks(child.pid)))
+    os.kill(killed_one, signal.SIGKILL)
+    errors = []
+    for child in both:
+        _, err = child.communicate(timeout=180)
+        errors.append(err)
+        assert child.returncode == 0, err
+    assert "going on at step" in "".join(errors)
+    assert [line["step"] for line in lines(run / "metrics.jsonl") if "loss" in line] == [*range(1, 31)]
+    one, two = (load_model(each).state_dict() for each in (undisturbed, run))
+    assert all(torch.equal(two[name], value) for name, value in one.items())
+
+
+@pytest.mark.slow
+def test_a_mistake_on_one_machine_ends_the_others(sounds, tmp_path):
+    """Here the data is not where the command says; there it is, and nobody comes."""
+    command = meeting(training(sounds, tmp_path / "run", "--max-restarts", 3, "frontend.mels=33"))
+    both = [tiny.start(*command) for _ in range(2)]
+    began = time.monotonic()
+    codes = []
+    for child in both:
+        child.communicate(timeout=90)
+        codes.append(child.returncode)
+    assert 3 in codes
+    assert 0 not in codes
+    assert time.monotonic() - began < 60

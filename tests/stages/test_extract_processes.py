@@ -3,9 +3,11 @@
 import csv
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -219,13 +221,38 @@ def test_processes_that_see_other_things_do_not_share_a_plan(monkeypatch, tmp_pa
         stage._require_one_plan(tmp_path, "this", Share(rank=0, world=2))
 
 
-@pytest.mark.slow
-def test_ctrl_c_stops_all_of_them(root, tmp_path):
-    many = tmp_path / "many"
+@pytest.fixture
+def many(root, tmp_path):
+    """So many recordings that there is time to do something to those who store them."""
     for number in range(300):
-        path = many / "train" / "a" / f"{number}.wav"
+        path = tmp_path / "many" / "train" / "a" / f"{number}.wav"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes((root / "train" / "b" / "01.wav").read_bytes())
+    return tmp_path / "many"
+
+
+@pytest.mark.slow
+def test_a_killed_process_is_started_again(many, tmp_path):
+    """--fresh was meant for the first start: what is finished is kept."""
+    out = tmp_path / "shards"
+    command = ["extract", "--dataset", "folder", "--root", many, "--out", out, "--gpus", 2, "-j", 1, "--fresh"]
+    child = tiny.start(*command, "--max-restarts", 1)
+    while child.poll() is None and not parts(out):
+        time.sleep(0.01)
+    kept = [id for each in manifest(out) for id in each.ids]
+    os.kill(tiny.ranks(child.pid)[1], signal.SIGKILL)
+    _, err = child.communicate(timeout=120)
+    assert child.returncode == 0, err
+    stored = [id for each in manifest(out) for id in each.ids]
+    assert len(kept) > 0
+    assert len(stored) == len(set(stored)) == 300
+    assert int(re.search(r"\((\d+) were there\)", err)[1]) >= len(kept)
+    assert Shards(out).verify() == ()
+    assert not list(out.glob("*.tmp"))
+
+
+@pytest.mark.slow
+def test_ctrl_c_stops_all_of_them(many, tmp_path):
     out = tmp_path / "shards"
     child = tiny.start("extract", "--dataset", "folder", "--root", many, "--out", out, "--gpus", 2, "-j", 1)
     while child.poll() is None and not list(out.glob("*.tmp")):

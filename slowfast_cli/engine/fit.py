@@ -7,13 +7,15 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from math import inf, isfinite
 
 import torch
 from torch import Tensor, nn
 
 from slowfast_cli.engine.distributed import mean
-from slowfast_cli.engine.gradients import Contrast, Loss, contrasted, summed
+from slowfast_cli.engine.gradients import Contrast, Loss, Taken, contrasted, summed
+from slowfast_cli.engine.graphs import Graph
 from slowfast_cli.engine.numbers import Numbers
 from slowfast_cli.types import Batch, Failure, Seconds, SlowFastError
 
@@ -93,6 +95,7 @@ class How:
         seed: All randomness of a step follows from it and the step's number, so that a resumed run repeats it.
         rank: Of this process: its dropout differs from the others'.
         contrast: In place of the loss, where the clips of all parts of a batch are compared with each other.
+        graphs: Whether steps are replayed as CUDA graphs, see `slowfast_cli.engine.graphs`.
     """
 
     parts: int = 1
@@ -101,6 +104,7 @@ class How:
     seed: int = 0
     rank: int = 0
     contrast: Contrast | None = None
+    graphs: bool = False
 
 
 def fit(
@@ -133,38 +137,33 @@ def fit(
         LossNotFiniteError: The parameters are as the last good step left them; on a device it may come up to
             `IN_FLIGHT` steps late. An infinite gradient alone counts too, but with a ``scaler``, which skips the step.
     """
-    for group in optimizer.param_groups:
-        group.setdefault("initial_lr", group["lr"])
+    rates = _Rates(optimizer, schedule, on_device=how.graphs)
     scaler = scaler or torch.amp.GradScaler(enabled=False)
     scaled, ahead = scaler.is_enabled(), IN_FLIGHT if optimizer.defaults.get("fused") else 0
+    graph = Graph(partial(_whole, model, loss, optimizer, how)) if how.graphs else None
     flying: deque[Step] = deque()
     for number in steps:
         began = time.perf_counter()
         torch.manual_seed((how.seed * 1_000_003 + number) * 4096 + how.rank)
-        for group in optimizer.param_groups:
-            group["lr"] = group["initial_lr"] * schedule(number)
-        model.train()
-        optimizer.zero_grad(set_to_none=True)
-        taken = (
-            summed(model, loss, batches, how.parts, dtype=how.dtype, scaler=scaler)
-            if how.contrast is None
-            else contrasted(model, how.contrast, batches, how.parts, dtype=how.dtype, scaler=scaler)
-        )
-        scaler.unscale_(optimizer)
-        values = {**mean(taken.losses), GRADIENT: _clipped(optimizer, how.clip_norm)}
-        numbers = Numbers(values)
-        if not ahead:
-            _require_finite(number + 1, numbers, scaled=scaled)
-        elif not scaled:
-            _hold_back(optimizer, values)
-        scaler.step(optimizer)
-        scaler.update()
+        rate = rates.set(number)
+        if graph:
+            taken = Taken()
+            numbers = Numbers(graph(taken.next(batches)))
+        else:
+            taken, values = _gradients(model, loss, batches, optimizer, how, scaler)
+            numbers = Numbers(values)
+            if not ahead:
+                _require_finite(number + 1, numbers, scaled=scaled)
+            elif not scaled:
+                _hold_back(optimizer, values)
+            scaler.step(optimizer)
+            scaler.update()
         if len(flying) >= max(ahead, 1):
             flying.popleft().require_finite()
         step = Step(
             number=number + 1,
             numbers=numbers,
-            lr=optimizer.param_groups[0]["lr"],
+            lr=rate,
             seconds=time.perf_counter() - began,
             waited=taken.waited,
             clips=taken.clips,
@@ -177,6 +176,53 @@ def fit(
         yield step
     for step in flying:
         step.require_finite()
+
+
+class _Rates:
+    """The learning rates of an optimiser's groups, all in proportion; on the device where a graph has to see them."""
+
+    def __init__(self, optimizer: torch.optim.Optimizer, schedule: Callable[[int], float], *, on_device: bool) -> None:
+        self._groups, self._schedule = optimizer.param_groups, schedule
+        for group in self._groups:
+            group["initial_lr"] = float(group.get("initial_lr", group["lr"]))
+            rate = torch.tensor(group["initial_lr"], device=group["params"][0].device)
+            group["lr"] = rate if on_device else group["initial_lr"]
+
+    def set(self, done: int) -> float:
+        """Set them for the step after ``done``; returns that of the first group."""
+        factor = self._schedule(done)
+        for group in self._groups:
+            rate = group["initial_lr"] * factor
+            group["lr"] = group["lr"].fill_(rate) if isinstance(group["lr"], Tensor) else rate
+        return float(self._groups[0]["initial_lr"] * factor)
+
+
+def _gradients(
+    model: nn.Module,
+    loss: Loss,
+    batches: Iterator[Batch],
+    optimizer: torch.optim.Optimizer,
+    how: How,
+    scaler: torch.amp.GradScaler,
+) -> tuple[Taken, dict[str, Tensor]]:
+    """The gradients of a step, clipped, and its numbers."""
+    model.train()
+    optimizer.zero_grad(set_to_none=True)
+    taken = (
+        summed(model, loss, batches, how.parts, dtype=how.dtype, scaler=scaler)
+        if how.contrast is None
+        else contrasted(model, how.contrast, batches, how.parts, dtype=how.dtype, scaler=scaler)
+    )
+    scaler.unscale_(optimizer)
+    return taken, {**mean(taken.losses), GRADIENT: _clipped(optimizer, how.clip_norm)}
+
+
+def _whole(model: nn.Module, loss: Loss, optimizer: torch.optim.Optimizer, how: How, batch: Batch) -> dict[str, Tensor]:
+    """A whole step on one batch, in which nothing is asked of the device."""
+    _, values = _gradients(model, loss, iter([batch]), optimizer, how, torch.amp.GradScaler(enabled=False))
+    _hold_back(optimizer, values)
+    optimizer.step()
+    return values
 
 
 def _clipped(optimizer: torch.optim.Optimizer, largest: float) -> Tensor:
@@ -193,8 +239,10 @@ def _hold_back(optimizer: torch.optim.Optimizer, values: Mapping[str, Tensor]) -
 
     It looks at the attribute that `torch.amp.GradScaler` would set.
     """
-    bad = ~torch.stack([value.detach().float() for value in values.values()]).isfinite().all()
-    optimizer.found_inf = torch.maximum(bad.float(), getattr(optimizer, "found_inf", torch.zeros_like(bad.float())))  # type: ignore[attr-defined]
+    finite = torch.stack([value.detach().float() for value in values.values()]).isfinite().all()
+    found = getattr(optimizer, "found_inf", None)
+    found = torch.zeros((), device=finite.device) if found is None else found
+    optimizer.found_inf = found.clamp_(min=(~finite).float())  # type: ignore[attr-defined]
 
 
 def _require_finite(number: int, numbers: Numbers, *, scaled: bool) -> None:

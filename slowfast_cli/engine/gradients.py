@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from slowfast_cli.nn.frozen import norms
+from slowfast_cli.nn.frozen import still
 from slowfast_cli.types import Batch, Failure, Seconds
 
 Loss = Callable[[nn.Module, Batch], dict[str, Tensor]]
@@ -130,19 +130,6 @@ def contrasted(
 
 def _gradient(value: Tensor) -> Tensor:
     return torch.zeros_like(value) if value.grad is None else value.grad
-
-
-@contextlib.contextmanager
-def still(model: nn.Module) -> Iterator[None]:
-    """Keep the running statistics of batch norms as they are, in training mode too."""
-    momenta = [(norm, norm.momentum) for _, norm in norms(model)]
-    try:
-        for norm, _ in momenta:
-            norm.momentum = 0.0
-        yield
-    finally:
-        for norm, momentum in momenta:
-            norm.momentum = momentum
 
 
 class _Random:

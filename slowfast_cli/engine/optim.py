@@ -40,4 +40,5 @@ def optimizer(
     if name == "sgd":
         return optim.SGD(learning, lr, momentum, weight_decay=weight_decay, nesterov=nesterov, fused=fused)
     kind = optim.AdamW if name == "adamw" else optim.Adam
-    return kind(learning, lr, (momentum, 0.999), weight_decay=weight_decay, fused=fused)
+    # Capturable: its count of steps is on the device, where a graph of steps counts on.
+    return kind(learning, lr, (momentum, 0.999), weight_decay=weight_decay, fused=fused, capturable=fused)

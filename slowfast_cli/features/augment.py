@@ -166,10 +166,10 @@ def mix(
     # Drawn on the CPU's generator: the same shares whatever the device.
     second = alpha if beta is None else beta
     drawn = torch.distributions.Beta(torch.tensor(float(alpha)), torch.tensor(float(second)))
-    share_B = drawn.sample((B,)).to(sounds)
+    share_B = drawn.sample((B,)).to(sounds, non_blocking=True)
     if beta is None:
         share_B = torch.maximum(share_B, 1 - share_B)
-    other = torch.randperm(B).to(sounds.device)
+    other = torch.randperm(B).to(sounds.device, non_blocking=True)
     share = share_B.reshape(-1, *(1,) * (sounds.ndim - 1))
     if sounds.ndim == 2:
         mixed = share * sounds + (1 - share) * sounds[other]

@@ -30,22 +30,22 @@ def waves(window_D: np.ndarray, fft: int) -> np.ndarray:
     """
     turns_DK = np.outer(np.arange(len(window_D)), np.arange(fft // 2 + 1)) % fft  # exact, before it meets a cosine
     angles_DK = turns_DK * (2 * np.pi / fft)
-    return np.concatenate([np.cos(angles_DK), np.sin(angles_DK)], axis=1) * window_D[:, None]
+    return np.asarray(np.concatenate([np.cos(angles_DK), np.sin(angles_DK)], axis=1) * window_D[:, None])
 
 
-def magnitudes(pieces_ND: Tensor, waves_DK2: Tensor) -> Tensor:
+def magnitudes(pieces_BND: Tensor, waves_DK2: Tensor) -> Tensor:
     """Magnitudes of the spectra of pieces of sound, exact to float32.
 
     Args:
-        pieces_ND: Samples.
+        pieces_BND: Samples.
         waves_DK2: Of `waves`, on the same device.
 
     Shape:
-        (N, D) -> (N, K) float32
+        (B, N, D) -> (B, N, K) float32
     """
-    cosines_NK, sines_NK = (pieces_ND.double() @ waves_DK2).chunk(2, dim=1)
-    magnitudes_NK = cosines_NK.new_empty(cosines_NK.shape, dtype=torch.float32)
-    return torch.hypot(cosines_NK, sines_NK, out=magnitudes_NK)
+    cosines_BNK, sines_BNK = (pieces_BND.double() @ waves_DK2).chunk(2, dim=2)
+    magnitudes_BNK = cosines_BNK.new_empty(cosines_BNK.shape, dtype=torch.float32)
+    return torch.hypot(cosines_BNK, sines_BNK, out=magnitudes_BNK)
 
 
 @lru_cache(maxsize=16)

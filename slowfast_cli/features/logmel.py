@@ -246,16 +246,12 @@ class LogMel(nn.Module):
     def _by_matrices(self, pieces_BTD: Tensor) -> Tensor:
         """The same in tiles that stay in a GPU's cache, see `slowfast_cli.features.dft`."""
         waves_DK2, filters_KF = self._matrices(pieces_BTD.device)
-        B, T, D = pieces_BTD.shape
-        mel_MF = pieces_BTD.new_empty(B * T, self.front_end.mels)
         with torch.autocast(pieces_BTD.device.type, enabled=False):
-            for first in range(0, B * T, dft.TILE):
-                places = torch.arange(first, min(first + dft.TILE, B * T), device=pieces_BTD.device)
-                pieces_ND = pieces_BTD[places // T, places % T]
-                spectrum_NK = dft.magnitudes(pieces_ND, waves_DK2)
-                spectrum_NK = spectrum_NK if self.front_end.power == 1 else spectrum_NK.square_()
-                torch.matmul(spectrum_NK, filters_KF, out=mel_MF[first : first + dft.TILE])
-            return self._logarithm(mel_MF.view(B, T, -1))
+            tiles = []
+            for pieces_BND in pieces_BTD.split(max(1, dft.TILE // len(pieces_BTD)), dim=1):
+                spectrum_BNK = dft.magnitudes(pieces_BND, waves_DK2)
+                tiles.append((spectrum_BNK if self.front_end.power == 1 else spectrum_BNK.square_()) @ filters_KF)
+            return self._logarithm(torch.cat(tiles, dim=1))
 
     def _matrices(self, device: torch.device) -> tuple[Tensor, Tensor]:
         """The waves under the window and the mel filters, made where and when they are first wanted."""

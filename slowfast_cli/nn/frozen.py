@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterator
 
@@ -31,3 +32,19 @@ def freeze(model: nn.Module, which: str) -> list[str]:
     for name in frozen:
         model.get_submodule(name).requires_grad_(False)
     return frozen
+
+
+@contextlib.contextmanager
+def still(model: nn.Module) -> Iterator[None]:
+    """Keep the running statistics of batch norms as they are, in training mode too.
+
+    The norms do all they ever do, which a pass that is computed again has to, but move by nothing, and count nothing.
+    """
+    kept = [(norm, norm.momentum, norm.num_batches_tracked) for _, norm in norms(model)]
+    try:
+        for norm, _, _ in kept:
+            norm.momentum, norm.num_batches_tracked = 0.0, None
+        yield
+    finally:
+        for norm, momentum, counted in kept:
+            norm.momentum, norm.num_batches_tracked = momentum, counted

@@ -122,6 +122,10 @@ class Optim(Section):
     """Decay of the averaged weights that are scored and saved; 0 keeps none."""
     compile: bool = False
     """Run the network through torch.compile."""
+    graphs: bool = False
+    """Replay each step as one CUDA graph, where launching takes longer than computing: small batches on a large GPU."""
+    recompute: bool = False
+    """Keep what goes from stage to stage for the backward pass, and compute the rest again, where memory is short."""
     sync_norms: bool = False
     """Batch-norm statistics over all processes (CUDA)."""
 
@@ -129,6 +133,13 @@ class Optim(Section):
     def _parts(self) -> Optim:
         if self.nesterov and self.name == "sgd" and not self.momentum:
             raise ValueError("optim.nesterov: needs optim.momentum above 0")
+        if self.graphs and (self.accumulate > 1 or self.norm_clips or self.precision == "fp16"):
+            raise ValueError(
+                "optim.graphs: records steps of one whole batch in fp32 or bf16: set optim.accumulate=1 and no "
+                "optim.norm_clips"
+            )
+        if self.recompute and self.compile:
+            raise ValueError("optim.recompute: torch.compile decides itself what it keeps: set one of the two to false")
         if self.batch % self.accumulate:
             raise ValueError(f"optim.accumulate: a batch of {self.batch} does not part into {self.accumulate}")
         if self.norm_clips and (self.accumulate > 1 or self.batch % self.norm_clips):

@@ -17,6 +17,7 @@ from slowfast_cli.recipe.schema import Recipe
 from slowfast_cli.stages import assemble
 from slowfast_cli.tasks.avsync import paired, strangers
 from slowfast_cli.tasks.rotation import LABELS, TURNS, quarters_of
+from slowfast_cli.tasks.simclr import TWIN, twins
 from slowfast_cli.types import Batch, Signals
 
 Training = Callable[[Batch, int, float], Batch]  # batch, steps done, share of the training done
@@ -63,6 +64,9 @@ def training(recipe: Recipe, device: torch.device, views: Views | None = None) -
         if recipe.sync and "shifted" in batch.signals:
             hard = recipe.sync.hard if done >= recipe.sync.hard_from else 0.0
             batch = _compared(batch, paired(batch.signals["logmel"], batch.signals["shifted"], hard=hard))
+        if assemble.compared(recipe) > 1:  # on the device before the step, which then asks the host for nothing
+            known = torch.tensor(twins(batch.ids), device="cpu", pin_memory=device.type == "cuda")
+            batch = replace(batch, targets={**batch.targets, TWIN: known.to(device, non_blocking=True)})
         return batch
 
     return prepared

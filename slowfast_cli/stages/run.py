@@ -41,6 +41,8 @@ MAY_CHANGE = (
     "data.test",
     "optim.compile",
     "schedule.checkpoint_steps",
+    "optim.graphs",
+    "optim.recompute",
     "published",
     "measured",
     "tables",

@@ -222,6 +222,7 @@ def _steps(training: Training, steps: range, epoch_steps: int) -> Iterator[Step]
         seed=recipe.seed,
         rank=share.rank,
         contrast=task.losses if recipe.task == "simclr" and parts > 1 else None,
+        graphs=recipe.optim.graphs,
     )
     for step in fit(
         model,

@@ -17,6 +17,7 @@ from slowfast_cli.data.stored_features import FeatureClips
 from slowfast_cli.engine.optim import optimizer
 from slowfast_cli.features.byol_augment import Views
 from slowfast_cli.models.recogniser import Recogniser
+from slowfast_cli.models.slowfast import SlowFast
 from slowfast_cli.recipe.schema import PRETEXTS, Recipe
 from slowfast_cli.stages import assemble, plan, reading
 from slowfast_cli.stages.finetune import start_from
@@ -154,8 +155,7 @@ def build(recipe: Recipe, share: Share, device: torch.device, *, smoke: bool) ->
     told = start_from(model, recipe.model.init, kept) if recipe.model.init else None
     model = model.to(device)
     if device.type == "cuda":  # on a CPU, narrow channels_last convolutions crash in torch 2.13
-        nn.Module.to(model, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        nn.Module.to(model, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+        channels_last(model)
     if recipe.optim.sync_norms and share.world > 1:
         model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
     optim = recipe.optim
@@ -183,7 +183,7 @@ def recogniser(recipe: Recipe, sizes: Mapping[str, int]) -> Recogniser:
         recipe: Its network.
         sizes: Number of classes by label set.
     """
-    return Recogniser(
+    model = Recogniser(
         assemble.net(recipe),
         sizes,
         dropout=recipe.model.dropout,
@@ -193,6 +193,11 @@ def recogniser(recipe: Recipe, sizes: Mapping[str, int]) -> Recogniser:
         hidden=recipe.model.hidden,
         objective=assemble.objective(recipe),
     )
+    if recipe.optim.recompute and not isinstance(model.trunk, SlowFast):
+        raise UsageError(f"optim.recompute: {recipe.model.variant} has no stages that it knows of: set it to false")
+    if isinstance(model.trunk, SlowFast):
+        model.trunk.recompute = recipe.optim.recompute
+    return model
 
 
 def optimiser(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:
@@ -207,6 +212,14 @@ def optimiser(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:
         weight_decay=settings.weight_decay,
         decay_norms=settings.decay_norms,
     )
+
+
+def channels_last(model: nn.Module) -> None:
+    """Lay the kernels out as tensor cores read them, and with them all maps: channels last, over 2 axes or 3."""
+    layouts = {4: torch.channels_last, 5: torch.channels_last_3d}
+    for parameter in model.parameters():
+        if parameter.ndim in layouts:
+            parameter.data = parameter.data.contiguous(memory_format=layouts[parameter.ndim])
 
 
 def _require_labels(found: Corpus) -> None:
@@ -231,6 +244,11 @@ def _require_shares(recipe: Recipe, share: Share, device: torch.device) -> None:
     if settings.batch % (parts * share.world):
         raise UsageError(
             f"optim.batch: {settings.batch} clips do not part into {share.world} processes x {parts} parts"
+        )
+    if settings.graphs and (share.world > 1 or device.type != "cuda"):
+        where = f"{share.world} processes" if share.world > 1 else device.type
+        raise UsageError(
+            f"optim.graphs: records the steps of one process on a GPU, and this is {where}: set it to false"
         )
     if settings.sync_norms and share.world > 1 and device.type != "cuda":
         raise UsageError(f"optim.sync_norms: works on CUDA only, and this is {device.type}: set it to false")

@@ -18,6 +18,7 @@ from slowfast_cli.types import Batch
 
 TOLD = "told"  # the share of questions that were answered right, as a label set of one number
 ALONE = -1  # in place of a twin
+TWIN = "twin"  # the number of each clip's twin, among the targets of a batch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +38,7 @@ class SimCLR:
         the others are compared with.
         """
         embedding_BE = outputs["embedding"]
-        logits_BN, first, paired_B, twin_B = self._compared(embedding_BE, batch.ids)
+        logits_BN, first, paired_B, twin_B = self._compared(embedding_BE, batch)
         logits_BN = _without_itself(logits_BN, first)
         asked_B = torch.where(paired_B > 0, twin_B, ALONE)  # or the first of them would be asked for itself
         rows_B = f.cross_entropy(logits_BN, asked_B, ignore_index=ALONE, reduction="none")
@@ -47,12 +48,12 @@ class SimCLR:
         """``told`` (B, 1): 1 where the nearest clip of the batch is the twin."""
         embedding_BE = outputs["embedding"].float()
         near_B = _without_itself(embedding_BE @ embedding_BE.T, 0).argmax(1)
-        twin_B, paired_B = twins(batch.ids, near_B.device)
+        twin_B, paired_B = twinned(batch, near_B.device)
         return {TOLD: ((near_B == twin_B) & (paired_B > 0)).float()[:, None]}
 
-    def _compared(self, embedding_BE: Tensor, ids: Sequence[str]) -> tuple[Tensor, int, Tensor, Tensor]:
+    def _compared(self, embedding_BE: Tensor, batch: Batch) -> tuple[Tensor, int, Tensor, Tensor]:
         """Similarities to all clips, the number of the first of ours among them, who has a twin, and its number."""
-        twin_B, paired_B = twins(ids, embedding_BE.device)
+        twin_B, paired_B = twinned(batch, embedding_BE.device)
         everyone_NE, first = gathered(embedding_BE)
         return embedding_BE @ everyone_NE.T / self.temperature, first, paired_B, twin_B + first
 
@@ -65,20 +66,25 @@ def _without_itself(logits_BN: Tensor, first: int) -> Tensor:
     return logits_BN.masked_fill(itself_BN, float("-inf"))
 
 
-def twins(ids: Sequence[str], device: torch.device) -> tuple[Tensor, Tensor]:
-    """For each clip, which other one has its id, and 1 where there is one.
+def twinned(batch: Batch, device: torch.device) -> tuple[Tensor, Tensor]:
+    """The number of each clip's twin, and 1 where there is one, from the targets or, without them, from the ids."""
+    twin_B = batch.targets[TWIN] if TWIN in batch.targets else torch.tensor(twins(batch.ids), device=device)
+    return twin_B.clamp(min=0), (twin_B >= 0).float()
 
-    >>> twins(["a", "b", "a", "c"], torch.device("cpu"))
-    (tensor([2, 0, 0, 0]), tensor([1., 0., 1., 0.]))
+
+def twins(ids: Sequence[str]) -> list[int]:
+    """For each clip, which other one has its id; `ALONE` where none has.
+
+    >>> twins(["a", "b", "a", "c"])
+    [2, -1, 0, -1]
     """
     seen: dict[str, int] = {}
-    found = [-1] * len(ids)
+    found = [ALONE] * len(ids)
     for number, id_ in enumerate(ids):
         if id_ in seen:
             found[number], found[seen[id_]] = seen[id_], number
         seen[id_] = number
-    twin_B = torch.tensor(found, device=device)
-    return twin_B.clamp(min=0), (twin_B >= 0).float()
+    return found
 
 
 def gathered(mine_BE: Tensor) -> tuple[Tensor, int]:

@@ -1,10 +1,10 @@
 """Shards to the device: layouts of chunks, stages of a batch, workers and prefetch, and training beside made-up data.
 
-    python tests/benchmarks/training_input.py [--recordings 4000] [--batch 32] [--steps 200] [--words ...]
+    python tests/benchmarks/training_input.py [--recordings 4000] [--batch 32] [--steps 200] [--parts ...] [WORD ...]
 
 A corpus laid out as VGG-Sound, of made-up 10 s recordings, is written to a temporary folder: 256 KB each as float16.
 The last part trains on it by the real stage, and on one batch that never leaves the device, in turns: what is between
-the two is what reading costs. `--words` are overrides of the recipe: `optim.precision=bf16 optim.compile=true`.
+the two is what reading costs. Words are overrides of the recipe: `optim.precision=bf16 optim.graphs=true`.
 
 Without a GPU a narrowed network is trained.
 """
@@ -102,9 +102,13 @@ def stages(recipe, clips, batch: int) -> None:
     if cuda:
         held = whole.pin_memory()
         found["pin"] = machine.Stage(took=machine.seconds(whole.pin_memory), floor=2 * size / memory, why="the same")
-        found["transfer"] = machine.Stage(took=machine.seconds(lambda: copied(held)), floor=size / up, why="bytes over the link")
+        found["transfer"] = machine.Stage(
+            took=machine.seconds(lambda: copied(held)), floor=size / up, why="bytes over the link"
+        )
     found["augment"] = machine.Stage(
-        took=machine.seconds(lambda: prepared(there, 0, 0.0)), floor=8 * size / machine.bandwidth(), why="read and write float32 once"
+        took=machine.seconds(lambda: prepared(there, 0, 0.0)),
+        floor=8 * size / machine.bandwidth(),
+        why="read and write float32 once",
     )
     machine.show(f"a batch of {batch} clips, {size / 1e6:.1f} MB", found)
 
@@ -171,6 +175,7 @@ def main() -> None:
     words.add_argument("--steps", type=int, default=200 if cuda else 20)
     words.add_argument("--rounds", type=int, default=3 if cuda else 1)
     words.add_argument("--seconds", type=float, default=1.5, help="of each cell of the sweep")
+    words.add_argument("--parts", default="layouts,stages,sweep,training", help="which to measure")
     words.add_argument("--json", help="write the figures here")
     words.add_argument("words", nargs="*", help="overrides of the recipe")
     given = words.parse_args()
@@ -180,14 +185,19 @@ def main() -> None:
         began = time.perf_counter()
         shards = make(root, given.recordings)
         print(f"{given.recordings} recordings written in {time.perf_counter() - began:.0f} s", flush=True)
-        layouts(root)
+        if "layouts" in given.parts:
+            layouts(root)
         small = [] if cuda else SMALL
         overrides = [f"data.root={root}", f"data.shards={shards}", f"optim.batch={given.batch}", *small, *given.words]
         recipe = load("vggsound", overrides)
         store = reading.store(recipe)
         clips = reading.clips(recipe, reading.usable(recipe, assemble.corpus(recipe, "train"), store), store)
-        stages(recipe, clips, given.batch)
-        sweep(clips, given.batch, given.seconds)
+        if "stages" in given.parts:
+            stages(recipe, clips, given.batch)
+        if "sweep" in given.parts:
+            sweep(clips, given.batch, given.seconds)
+        if "training" not in given.parts:
+            return
         print(f"training, {given.batch} clips a step, {' '.join(given.words) or 'as the recipe says'}:", flush=True)
         found = trained(recipe, given.steps, given.rounds)
     if given.json:

@@ -15,7 +15,9 @@ import argparse
 import itertools
 import json
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import isfinite
+from pathlib import Path
 from statistics import median
 
 import machine
@@ -29,80 +31,91 @@ from slowfast_cli.models import count
 from slowfast_cli.recipe.load import load
 from slowfast_cli.recipe.schema import Recipe
 from slowfast_cli.stages import assemble, inspect, training
+from slowfast_cli.tasks.simclr import TWIN, twins
 from slowfast_cli.types import Batch
 
 SIDES = {
     "fp32 eager NCHW": {},
-    "bf16 eager channels-last": {"dtype": torch.bfloat16, "last": True},
+    "bf16 channels-last": {"dtype": torch.bfloat16, "last": True},
+    "bf16 channels-last, graphs": {"dtype": torch.bfloat16, "last": True, "graphs": True},
     "bf16 compiled": {"dtype": torch.bfloat16, "last": True, "compiled": True},
     "bf16 compiled, graphs": {"dtype": torch.bfloat16, "last": True, "compiled": True, "graphs": True},
+    "fp32 graphs": {"graphs": True},
 }
 SMALL = ["model.width=8", "augment.warp=0"]
 
 
 @dataclass(kw_only=True)
 class Side:
-    """A way to train: a network, an optimiser, and how a step is taken."""
+    """A way to train: a network, an optimiser, how a step is taken, and the host's time to launch one."""
 
     model: nn.Module
     run: nn.Module
     optimizer: torch.optim.Optimizer
-    dtype: torch.dtype
+    how: How
 
 
 def made(recipe: Recipe, heads: dict[str, int], *, dtype=torch.float32, last=False, compiled=False, graphs=False):
     torch.manual_seed(0)
+    cuda = machine.DEVICE.type == "cuda"
     model = training.recogniser(recipe, heads).to(machine.DEVICE).train()
-    if last and machine.DEVICE.type == "cuda":
-        model = model.to(memory_format=torch.channels_last)
-    backend = {} if machine.DEVICE.type == "cuda" else {"backend": "aot_eager"}
-    run = torch.compile(model, mode="reduce-overhead" if graphs and not backend else None, **backend) if compiled else model
-    return Side(model=model, run=run, optimizer=training.optimiser(recipe, model), dtype=dtype)
+    if last and cuda:
+        training.channels_last(model)
+    run = torch.compile(model, backend="inductor" if cuda else "aot_eager", dynamic=False) if compiled else model
+    optimizer = training.optimiser(recipe, model)
+    return Side(model=model, run=run, optimizer=optimizer, how=How(dtype=dtype, graphs=graphs and cuda))
 
 
-def steps(side: Side, task, batch: Batch, number: int) -> float:
-    """Clips a second of the real loop over some steps."""
-    how = How(dtype=side.dtype)
-    machine.synchronise()
-    began = time.perf_counter()
-    for step in fit(side.run, task.loss, itertools.repeat(batch), side.optimizer, lambda done: 1.0, range(number), how=how):
-        last = step
-    value = last.loss
-    spent = time.perf_counter() - began
-    if value != value:
-        raise FloatingPointError("the loss is NaN")
-    return number * len(batch) / spent
+class Turn:
+    """The real loop of a side, which goes on where it was."""
+
+    def __init__(self, side: Side, task, batch: Batch) -> None:
+        batches, self.clips = itertools.repeat(batch), len(batch)
+        steps = range(10**9)
+        self._loop = fit(side.run, task.loss, batches, side.optimizer, lambda done: 1.0, steps, how=side.how)
+
+    def speed(self, number: int) -> float:
+        """Clips a second over some steps."""
+        machine.synchronise()
+        began = time.perf_counter()
+        for step in itertools.islice(self._loop, number):
+            last = step
+        if not isfinite(last.loss):
+            raise FloatingPointError("the loss is not finite")
+        return number * self.clips / (time.perf_counter() - began)
+
+    def launching(self) -> float:
+        """Seconds that the host needs for a step, when the device has nothing else to do."""
+        found = []
+        for _ in range(5):
+            machine.synchronise()
+            began = time.perf_counter()
+            next(self._loop)
+            found.append(time.perf_counter() - began)
+        return median(found)
 
 
 def parts(side: Side, task, batch: Batch, rounds: int) -> dict[str, float]:
-    """Seconds of forward, backward and optimiser on the device, and what launching them takes the host."""
-    found: dict[str, list[float]] = {"forward": [], "backward": [], "optimiser": [], "launching": []}
-    for _ in range(rounds):
-        marks = [time.perf_counter()]
+    """Seconds of forward, backward and optimiser, one launch at a time, each waited for."""
+    found: dict[str, list[float]] = {"forward": [], "backward": [], "optimiser": []}
 
-        def mark(marks=marks):
-            machine.synchronise()
-            marks.append(time.perf_counter())
-
-        side.optimizer.zero_grad(set_to_none=True)
-        mark()
-        with torch.autocast(machine.DEVICE.type, side.dtype, enabled=side.dtype != torch.float32):
-            loss = torch.stack(list(task.loss(side.run, batch).values())).sum()
-        mark()
-        loss.backward()
-        mark()
-        nn.utils.get_total_norm([each.grad for each in side.model.parameters() if each.grad is not None])
-        side.optimizer.step()
-        mark()
-        for name, first, second in zip(("forward", "backward", "optimiser"), marks[1:], marks[2:], strict=False):
-            found[name].append(second - first)
-        began = time.perf_counter()
-        side.optimizer.zero_grad(set_to_none=True)
-        with torch.autocast(machine.DEVICE.type, side.dtype, enabled=side.dtype != torch.float32):
-            torch.stack(list(task.loss(side.run, batch).values())).sum().backward()
-        side.optimizer.step()
-        found["launching"].append(time.perf_counter() - began)
+    def timed(part: str, work):
         machine.synchronise()
+        began = time.perf_counter()
+        value = work()
+        machine.synchronise()
+        found[part].append(time.perf_counter() - began)
+        return value
+
+    def forward():
+        with torch.autocast(machine.DEVICE.type, side.how.dtype, enabled=side.how.dtype != torch.float32):
+            return torch.stack(list(task.loss(side.run, batch).values())).sum()
+
+    for _ in range(rounds):
+        side.optimizer.zero_grad(set_to_none=True)
+        loss = timed("forward", forward)
+        timed("backward", loss.backward)
+        timed("optimiser", side.optimizer.step)
     return {name: median(values) for name, values in found.items()}
 
 
@@ -119,14 +132,18 @@ def before(recipe: Recipe, batch: Batch, front_end: FrontEnd) -> dict[str, machi
     sums = len(logmel) * logmel.shape[2] * front_end.window * (front_end.fft + 2)
     return {
         "transfer (float16)": machine.Stage(
-            took=machine.seconds(lambda: pinned.to(machine.DEVICE, non_blocking=True)), floor=size / up, why="bytes over the link"
+            took=machine.seconds(lambda: pinned.to(machine.DEVICE, non_blocking=True)),
+            floor=size / up,
+            why="bytes over the link",
         ),
         "log-mel of samples": machine.Stage(
             took=machine.seconds(lambda: log_mel(samples)),
             floor=max(sums / doubles, (samples.numel() + logmel.numel()) * 4 / memory),
             why="DFT in float64 by matrices over the rate of such products",
         ),
-        "augment": machine.Stage(took=machine.seconds(lambda: augment(logmel)), floor=8 * logmel.numel() / memory, why="read and write once"),
+        "augment": machine.Stage(
+            took=machine.seconds(lambda: augment(logmel)), floor=8 * logmel.numel() / memory, why="read and write once"
+        ),
     }
 
 
@@ -145,42 +162,55 @@ def main() -> None:
     recipe = load(given.recipe, [f"optim.batch={clips}", *([] if cuda else SMALL)])
     heads = {} if recipe.task == "simclr" else assemble.heads(recipe)
     batch = inspect._noise(recipe, clips, heads).map(lambda value: value.to(machine.DEVICE))
+    if recipe.task == "simclr":
+        batch = replace(batch, targets={TWIN: torch.tensor(twins(batch.ids), device=machine.DEVICE)})
     task = assemble.task(recipe, heads)
     print(f"{recipe.model.variant}, {len(batch)} clips a step, {machine.name()}")
     chosen = [list(SIDES)[int(index)] for index in given.sides.split(",")]
-    sides = {}
+    sides, turns = {}, {}
     for name in chosen:
         began = time.perf_counter()
         sides[name] = made(recipe, heads, **SIDES[name])
-        steps(sides[name], task, batch, 4)
+        turns[name] = Turn(sides[name], task, batch)
+        turns[name].speed(6)
         print(f"  {name}: ready after {time.perf_counter() - began:.0f} s", flush=True)
-    if not given.rounds:
-        return
+    if given.rounds:
+        found = compare(recipe, heads, batch, task, sides, turns, given.rounds, number)
+        if given.json:
+            text = json.dumps({"machine": machine.name(), "batch": len(batch), "sides": found})
+            Path(given.json).write_text(text)
+
+
+def compare(recipe: Recipe, heads, batch: Batch, task, sides, turns, rounds: int, number: int) -> dict[str, object]:
+    """Print each side's stages and speed."""
     with torch.device("meta"):
         model = training.recogniser(recipe, heads)
         model.objective = None
         adds = count.gflops(model, {k: v.to("meta")[:1] for k, v in batch.signals.items()}) * 1e9 * len(batch)
     rates = {torch.bfloat16: machine.rate(torch.bfloat16), torch.float32: machine.rate(torch.float32)}
-    parameters = count.parameters(sides[chosen[0]].model)
-    memory = machine.bandwidth()
-    turns = [{name: steps(side, task, batch, number) for name, side in sides.items()} for _ in range(given.rounds)]
-    found = {}
+    first, memory = next(iter(sides)), machine.bandwidth()
+    parameters = count.parameters(sides[first].model)
+    speeds = [{name: turn.speed(number) for name, turn in turns.items()} for _ in range(rounds)]
+    found: dict[str, object] = {}
     for name, side in sides.items():
-        split = parts(side, task, batch, 5)
-        launching = split.pop("launching")
-        peak = rates[side.dtype]
+        peak, launching = rates[side.how.dtype], turns[name].launching()
         floors = {"forward": adds / peak, "backward": 2 * adds / peak, "optimiser": 20 * parameters / memory}
-        why = {"forward": "multiply-adds over a matrix product's rate", "backward": "twice that", "optimiser": "20 bytes a parameter"}
-        machine.show(name, {part: machine.Stage(took=split[part], floor=floors[part], why=why[part]) for part in split})
-        speed, ratio = median(turn[name] for turn in turns), median(turn[name] / turn[chosen[0]] for turn in turns)
-        print(f"  {speed:.0f} clips/s, {ratio:.2f}x the first side; launching takes the host {launching * 1e3:.1f} ms")
-        found[name] = {"clips_per_second": speed, "ratio": ratio, "launching": launching, **split}
+        why = {"forward": "multiply-adds over a matrix product's rate", "backward": "twice that"}
+        why["optimiser"] = "20 bytes a parameter"
+        speed, ratio = median(each[name] for each in speeds), median(each[name] / each[first] for each in speeds)
+        print(f"{name}: {speed:.0f} clips/s, {ratio:.2f}x the first side; {len(batch) / speed * 1e3:.2f} ms a step,")
+        print(f"  of which the host works {launching * 1e3:.2f} ms; least for the device {3e3 * adds / peak:.2f} ms")
+        found[name] = {"clips_per_second": speed, "ratio": ratio, "launching": launching}
+        if not side.how.graphs:
+            split = parts(side, task, batch, 5)
+            stages = {part: machine.Stage(took=split[part], floor=floors[part], why=why[part]) for part in split}
+            machine.show("  launched one by one", stages)
+            found[name] |= split
     if "logmel" in batch.signals:
         machine.show("before the network", before(recipe, batch, assemble.front_end(recipe)))
-    print(f"limits: bf16 {2 * rates[torch.bfloat16] / 1e12:.0f} TFLOP/s, fp32 {2 * rates[torch.float32] / 1e12:.0f}, copies {memory / 1e12:.2f} TB/s")
-    if given.json:
-        with open(given.json, "w") as file:
-            json.dump({"machine": machine.name(), "batch": len(batch), "sides": found}, file)
+    print(f"limits: bf16 {2 * rates[torch.bfloat16] / 1e12:.1f} TFLOP/s, fp32 {2 * rates[torch.float32] / 1e12:.1f}, ")
+    print(f"  copies {memory / 1e12:.2f} TB/s")
+    return found
 
 
 if __name__ == "__main__":

@@ -263,8 +263,51 @@ def test_a_device_takes_the_steps_of_the_host(name):
     there = run(other, 5, optim=optimizer(other, name, **settings), batches=map(on_cuda, stream()))
     assert [step.losses for step in there] == [pytest.approx(step.losses, rel=1e-4) for step in here]
     assert [step.grad_norm for step in there] == [pytest.approx(step.grad_norm, rel=1e-4) for step in here]
-    for a, b in zip(one.parameters(), other.parameters(), strict=True):
-        torch.testing.assert_close(a, b.cpu(), rtol=1e-4, atol=1e-5)
+    for (key, a), b in zip(one.named_parameters(), other.parameters(), strict=True):
+        if key != "first.bias":  # a norm follows: its gradient is noise around zero, which Adam makes large
+            torch.testing.assert_close(a, b.cpu(), rtol=1e-4, atol=1e-5)
+
+
+def odd(numbers):
+    """Batches of which the seventh is shorter, as where a recording could not be read."""
+    for number in numbers:
+        yield on_cuda(data(number, size=5 if number == 6 else 8))
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("name", ["sgd", "adamw"])
+def test_a_graph_takes_the_same_steps(name):
+    """Dropout draws the same numbers, the rate is each step's own, and a batch of another size is one step as well."""
+    settings = {**SGD, "nesterov": name == "sgd"}
+    seen, models = [], []
+    for graphs in (False, True):
+        model = model_of(dropout=0.5).cuda()
+        optim = optimizer(model, name, **settings)
+        how = How(seed=3, clip_norm=1.0, graphs=graphs)
+        seen.append(run(model, 10, optim=optim, batches=odd(range(10)), how=how, schedule=lambda step: 0.8**step))
+        models.append(model)
+    one, other = seen
+    assert [step.clips for step in other] == [8, 8, 8, 8, 8, 8, 5, 8, 8, 8]
+    assert [step.lr for step in other] == [step.lr for step in one]
+    assert [step.losses for step in other] == [pytest.approx(step.losses, rel=1e-5) for step in one]
+    for a, b in zip(models[0].state_dict().values(), models[1].state_dict().values(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.cuda
+def test_a_graph_leaves_everything_as_it_was_too():
+    model = model_of().cuda()
+    optim = optimizer(model, "sgd", **SGD)
+    poisoned = data(5)
+    poisoned.signals["x"][2, 1] = nan
+    batches = map(on_cuda, [*map(data, range(5)), poisoned, *map(data, range(6, 10))])
+    steps = fit(model, loss, iter(batches), optim, lambda step: 1.0, range(10), how=How(graphs=True))
+    for _ in range(5):
+        next(steps)
+    kept = copy.deepcopy(dict(model.named_parameters()))
+    with pytest.raises(LossNotFiniteError, match=r"^step 6: the loss is"):
+        list(steps)
+    assert all(torch.equal(value, kept[name]) for name, value in model.named_parameters())
 
 
 def test_an_optimiser_leaves_frozen_parameters_out():

@@ -491,9 +491,9 @@ def test_a_scheduler_that_ends_the_whole_group_loses_nothing(sounds, tmp_path):
 
 
 @pytest.mark.cuda
-@pytest.mark.parametrize("how", [(), ("optim.precision=bf16",), ("optim.precision=fp16",)])
+@pytest.mark.parametrize("how", [(), ("precision=bf16", "graphs=true"), ("precision=fp16",), ("recompute=true",)])
 def test_a_gpu_trains_stops_and_goes_on(sounds, tmp_path, how):
-    recipe = recipe_of(sounds, *how, "data.workers=2", "schedule.epochs=3")
+    recipe = recipe_of(sounds, *(f"optim.{word}" for word in how), "data.workers=2", "schedule.epochs=3")
     events = stage.train(recipe, Run(tmp_path / "run"), name="folder", device="cuda")
     with contextlib.closing(events):
         next(event for event in events if isinstance(event, Step) and event.number == 4)
@@ -506,15 +506,17 @@ def test_a_gpu_trains_stops_and_goes_on(sounds, tmp_path, how):
 
 
 @pytest.mark.cuda
-def test_nothing_on_the_way_of_a_step_waits_for_the_device(sounds, tmp_path):
+@pytest.mark.parametrize("graphs", [(), ("optim.graphs=true",)])
+def test_nothing_on_the_way_of_a_step_waits_for_the_device(sounds, graphs):
     """PyTorch raises where something does; the losses come by a copy that is not waited for."""
-    recipe = recipe_of(sounds, "data.workers=0", "augment.freq_masks=2", "augment.time_masks=2", "augment.mix=0.3")
+    words = ["data.workers=0", "augment.freq_masks=2", "augment.time_masks=2", "augment.mix=0.3", *graphs]
+    recipe = recipe_of(sounds, *words)
     made = training.build(recipe, Share(), torch.device("cuda"), smoke=False)
-    steps = stage._steps(made, range(6), 3)
-    seen = [next(steps), next(steps)]
+    steps = stage._steps(made, range(9), 3)
+    seen = [next(steps) for _ in range(5)]
     torch.cuda.set_sync_debug_mode("error")
     try:
         seen += [next(steps) for _ in range(4)]
     finally:
         torch.cuda.set_sync_debug_mode("default")
-    assert [step.number for step in seen] == list(range(1, 7))
+    assert [step.number for step in seen] == list(range(1, 10))

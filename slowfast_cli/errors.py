@@ -33,3 +33,7 @@ class WeightsError(SlowFastError):
     """Weights that are missing, broken or of another network; a download that failed."""
 
     code = 4
+
+
+class LostError(SlowFastError):
+    """Another process of the same run cannot be reached: nobody's mistake, and the run may be started again."""

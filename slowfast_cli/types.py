@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from slowfast_cli.errors import BrokenMediaError as BrokenMediaError
 from slowfast_cli.errors import DataError as DataError
+from slowfast_cli.errors import LostError as LostError
 from slowfast_cli.errors import SlowFastError as SlowFastError
 from slowfast_cli.errors import UsageError as UsageError
 from slowfast_cli.errors import WeightsError as WeightsError

@@ -110,6 +110,20 @@ def process(*words: object, **options: object) -> Done:
     return Done(child.returncode, out, err)
 
 
+def ranks(launcher: int) -> dict[int, int]:
+    """Process ids of the ranks that a launcher has started."""
+    found = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parent = int(stat.read_text().rpartition(")")[2].split()[1])
+            told = dict(word.split("=", 1) for word in (stat.parent / "environ").read_text().split("\0") if "=" in word)
+        except (OSError, ValueError):
+            continue
+        if parent == launcher and "RANK" in told:
+            found[int(told["RANK"])] = int(stat.parent.name)
+    return found
+
+
 def sound(name: str, seconds: float, *, skip: float = 0.0, rate: int = 16000) -> np.ndarray:
     """So much of the part of a bundled recording that is not silence, over and over."""
     whole = audio.read(Recording(id=name, path=DATA / name), rate=rate)

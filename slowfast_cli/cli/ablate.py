@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from slowfast_cli.cli import options
+from slowfast_cli.cli import launch, options
 from slowfast_cli.types import finite
 
 if TYPE_CHECKING:
@@ -36,6 +37,10 @@ def ablate(
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only parameters and GFLOPs, without data.")] = False,
     device: options.Device = "auto",
+    gpus: options.Gpus = 1,
+    nodes: options.Nodes = 1,
+    meet: options.Meet = None,
+    max_restarts: options.MaxRestarts = 0,
     as_json: options.Json = False,
 ) -> None:
     """Train and score every row of a paper's table but those that are finished, and print it beside the paper's."""
@@ -61,8 +66,8 @@ def ablate(
                 else f"{source.path.name}: has no tables"
             )
         table = next(iter(tables))
+    chosen = stage.rows(source, table, row or ())
     if dry_run:
-        chosen = stage.rows(source, table, row or ())
         rows = []
         for title, (each, built) in chosen.items():
             try:
@@ -71,8 +76,11 @@ def ablate(
                 show.say(f"{title}: {error}")
                 rows.append(TableRow(name=title, ours={}, published=each.published))
     else:
+        launch.spread(gpus, nodes, meet, max_restarts)
         folder = out or folder_for(source.name, checked, [*words, f"table-{table}"])
         rows = _run(source, table, folder, row or [], tasks, device)
+        if os.environ.get("RANK", "0") != "0":
+            return
     made = Table(title=f"{source.name}, table {table}", rows=tuple(rows))
     if as_json:
         typer.echo(json.dumps(finite(plain(made)), allow_nan=False))
@@ -85,22 +93,26 @@ def _run(source: Source, table: str, folder: Path, only: list[str], words: list[
     from slowfast_cli.cli import show
     from slowfast_cli.cli.show_suite import SuiteDisplay
     from slowfast_cli.cli.train import interruptible
+    from slowfast_cli.engine import distributed
     from slowfast_cli.stages import ablate as stage
 
     rows: list[TableRow] = []
     display = SuiteDisplay(source.name)
     events = stage.ablate(source, table, folder, only=only, words=words, device=device)
-    with interruptible() as asked, contextlib.closing(events):
-        for event in events:
-            if isinstance(event, stage.RowStarted):
-                display = SuiteDisplay(event.name)
-                show.say(f"{event.name}: {'finished before' if event.finished else 'training'}: {event.run}")
-            elif isinstance(event, stage.RowFinished):
-                rows.append(event.row)
-            else:
-                display.show(event)
-            if asked:
-                display.interrupted(folder)
-                raise KeyboardInterrupt
+    try:
+        with interruptible() as asked, contextlib.closing(events):
+            for event in events:
+                if isinstance(event, stage.RowStarted):
+                    display = SuiteDisplay(event.name)
+                    show.say(f"{event.name}: {'finished before' if event.finished else 'training'}: {event.run}")
+                elif isinstance(event, stage.RowFinished):
+                    rows.append(event.row)
+                else:
+                    display.show(event)
+                if asked and not distributed.BOARD:  # of several processes a training stops itself
+                    display.interrupted(folder)
+                    raise KeyboardInterrupt
+    finally:
+        distributed.leave()
     show.say(f"done: {folder.absolute()} (table.md, table.csv, table.tex, table.json)")
     return rows

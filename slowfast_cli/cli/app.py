@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from slowfast_cli import __version__
-from slowfast_cli.cli import ablate, data, doctor, evaluate, extract, finetune, predict, recipes, train, weights
+from slowfast_cli.cli import ablate, data, doctor, evaluate, extract, finetune, launch, predict, recipes, train, weights
 from slowfast_cli.types import SlowFastError
 
 app = typer.Typer(
@@ -60,7 +60,9 @@ def main() -> None:
     try:
         app(arguments, prog_name="slowfast")
     except SlowFastError as error:
-        _tell(str(error), debug)
+        if launch.speaks(error):
+            _tell(str(error), debug)
+        launch.stop_all(error)
         sys.exit(error.code)
     except KeyboardInterrupt:
         typer.echo("interrupted", err=True)
@@ -73,9 +75,21 @@ def main() -> None:
         _tell(f"{error.filename or 'slowfast'}: {error.strerror or error}; --debug shows where", debug)
         sys.exit(1)
     except Exception as error:  # a defect of ours: the one place that must not let it through as a wall of text
+        if _is_lost(error):
+            if launch.speaks(error):
+                _tell(f"another process of this run is gone: {str(error).splitlines()[0]}", debug)
+            sys.exit(1)
         asked = "a defect of slowfast: please report it, with --debug and `slowfast doctor`"
         _tell(f"{type(error).__name__}: {error} ({asked})", debug)
         sys.exit(1)
+
+
+def _is_lost(error: Exception) -> bool:
+    if "WORLD_SIZE" not in os.environ or "torch" not in sys.modules:
+        return False
+    from slowfast_cli.engine.distributed import is_lost
+
+    return is_lost(error)
 
 
 def _tell(message: str, debug: bool) -> None:

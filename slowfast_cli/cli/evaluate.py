@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from slowfast_cli.cli import options
+from slowfast_cli.cli import launch, options
 from slowfast_cli.types import UsageError, finite
 
 if TYPE_CHECKING:
@@ -62,6 +63,9 @@ def evaluate(
     ] = None,
     device: options.Device = "auto",
     gpus: options.Gpus = 1,
+    nodes: options.Nodes = 1,
+    meet: options.Meet = None,
+    max_restarts: options.MaxRestarts = 0,
     as_json: options.Json = False,
     offline: options.Offline = False,
 ) -> None:
@@ -70,17 +74,16 @@ def evaluate(
         if value not in allowed:
             raise UsageError(f"{option} {value}: {', '.join(allowed[:-1])} or {allowed[-1]}")
     from slowfast_cli.cli.evaluate_suite import evaluate_suite, is_suite, refuse
-    from slowfast_cli.cli.train import spread
 
-    spread(gpus)
     words = list(overrides or [])
     run = _run_folder(recipe)
+    start = partial(launch.spread, gpus, nodes, meet, max_restarts)
     if run is None and is_suite(recipe):
         unfit = {"--split": split != "test", "--compare": compare, "--with": beside, "--above": above}
         unfit |= {"--by": by != "points", "--submission": submission}
         refuse(option for option, given in unfit.items() if given)
         where = {"out": out, "device": device, "as_json": as_json, "offline": offline}
-        evaluate_suite(recipe, words, weights=weights, tasks=tasks, **where)  # type: ignore[arg-type]
+        evaluate_suite(recipe, words, weights=weights, tasks=tasks, start=start, **where)  # type: ignore[arg-type]
         return
     from slowfast_cli.cli import show
     from slowfast_cli.engine.checkpoint import make_folder
@@ -95,6 +98,7 @@ def evaluate(
     checked = check(source)
     if tasks:
         raise UsageError(f"--tasks {tasks}: {source.name} has no suite of tasks; recipes/hares.yaml has one")
+    start()
     path = weight_file(weights or str(run or folder_for(source.name, checked, words)), offline=offline)
     joined = "".join(f"-with-{Path(each).parent.name}-{Path(each).name}" for each in beside or ())
     folder = make_folder(out or _folder(path, source.name) / f"{split}{joined}")

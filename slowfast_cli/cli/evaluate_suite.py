@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +16,8 @@ import typer
 from slowfast_cli.types import DataError, UsageError, finite
 
 if TYPE_CHECKING:
+    from slowfast_cli.cli.show_suite import SuiteDisplay
+    from slowfast_cli.recipe.schema import Suite
     from slowfast_cli.stages.suite import TaskMissing, Trunk
 
 
@@ -45,6 +48,7 @@ def evaluate_suite(
     device: str,
     as_json: bool,
     offline: bool,
+    start: Callable[[], None],
 ) -> None:
     """Score a trunk and print the paper's table.
 
@@ -57,6 +61,7 @@ def evaluate_suite(
         device: As for training.
         as_json: JSON on stdout.
         offline: Do not use the network.
+        start: Called when the words are known to be right; it may start the command over in many processes.
 
     Raises:
         UsageError: No weights are named, or a task that there is not.
@@ -72,7 +77,6 @@ def evaluate_suite(
 
     source = read(name)
     recipe = check(source)
-
     if weights is None:
         raise UsageError(
             "--weights: name the trunk to score: a weight file, a run folder, random:sf-nfnet-f0, or "
@@ -80,6 +84,8 @@ def evaluate_suite(
         )
     asked = suite.suite_of(recipe)
     names = [name for name in (tasks or "").split(",") if name]
+    suite.chosen(asked, names)
+    start()
     scored = suite.trunk(weights, offline=offline)
     folder = make_folder(out or _folder(scored, source.name))
     stop: list[int] = []
@@ -89,23 +95,15 @@ def evaluate_suite(
         with interruptible(stop), contextlib.closing(events):
             for event in events:
                 display.show(event)
-                if stop:
+                if stop and not distributed.BOARD:  # of several processes a training stops itself
                     raise KeyboardInterrupt
     finally:
         display.close()
-        rank = distributed.join().rank
         distributed.leave()
-    if rank:
+    if os.environ.get("RANK", "0") != "0":
         return
     scores = {task: each.score for task, each in display.scored.items()}
-    plain = {
-        "weights": weights,
-        "tasks": {task: asdict(each) for task, each in display.scored.items()},
-        "averages": suite.averages(asked, scores),
-        "missing": {task: each.reason for task, each in display.missing.items()},
-        "published": asked.columns,
-    }
-    text = json.dumps(finite(plain), allow_nan=False)
+    text = json.dumps(finite({"weights": weights, **_plain(asked, display, scores)}), allow_nan=False)
     write_text(folder / "suite.json", text)
     if as_json:
         typer.echo(text)
@@ -113,6 +111,17 @@ def evaluate_suite(
         summary(asked, scores, f"{source.name}: {weights}")
     show.say(f"done: {folder.absolute()}")
     _require_scores(display.missing.values(), names, bool(scores))
+
+
+def _plain(asked: Suite, display: SuiteDisplay, scores: Mapping[str, float]) -> dict[str, object]:
+    from slowfast_cli.stages import suite
+
+    return {
+        "tasks": {task: asdict(each) for task, each in display.scored.items()},
+        "averages": suite.averages(asked, scores),
+        "missing": {task: each.reason for task, each in display.missing.items()},
+        "published": asked.columns,
+    }
 
 
 def _require_scores(missing: Iterable[TaskMissing], names: Sequence[str], any_scored: bool) -> None:

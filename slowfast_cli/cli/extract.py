@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from slowfast_cli.cli import options
+from slowfast_cli.cli import launch, options
 from slowfast_cli.remote import place
 from slowfast_cli.types import UsageError
 
 if TYPE_CHECKING:
     from slowfast_cli.recipe.schema import Recipe
-    from slowfast_cli.stages.extract import Summary
+    from slowfast_cli.stages.extract_progress import Summary
 
 EPILOG = (
     "Examples:  slowfast extract --dataset epic  |  slowfast extract --dataset vggsound --root /data/vggsound -j 8  |  "
-    "slowfast extract --recipe vggsound frontend.hop_ms=40"
+    "slowfast extract --recipe vggsound frontend.hop_ms=40  |  slowfast extract --dataset vggsound --gpus 8"
 )
 
 
@@ -49,25 +48,38 @@ def extract(
         ),
     ] = None,
     jobs: Annotated[
-        int, typer.Option("-j", "--jobs", min=1, help="Worker processes.", show_default="one a core")
-    ] = os.cpu_count() or 1,
+        int | None,
+        typer.Option("-j", "--jobs", min=1, help="Worker processes of each process.", show_default="one a core"),
+    ] = None,
     dtype: Annotated[str, typer.Option(help="Of the stored rows: float16 or float32.")] = "float16",
-    device: Annotated[str, typer.Option(help="Where the log-mel is computed: cpu or cuda.")] = "cpu",
+    device: Annotated[
+        str | None,
+        typer.Option(
+            help="Where the log-mel is computed: auto, cpu or cuda.", show_default="cpu; of several processes auto"
+        ),
+    ] = None,
     max_missing: Annotated[
         float, typer.Option(min=0, max=1, help="Share of the list that may be missing or broken.")
     ] = 0.25,
     retry: Annotated[bool, typer.Option("--retry", help="Try again what failed in earlier runs.")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Remove the shards that are there and start over.")] = False,
+    gpus: options.Gpus = 1,
+    nodes: options.Nodes = 1,
+    meet: options.Meet = None,
+    max_restarts: options.MaxRestarts = 0,
 ) -> None:
     """Store the log-mel of every recording in HDF5 shards. The same command again goes on where it stopped."""
     if dtype not in ("float16", "float32"):
         raise UsageError(f"--dtype {dtype}: float16 or float32")
     from slowfast_cli.cli import show
-    from slowfast_cli.stages import assemble
-    from slowfast_cli.stages.extract import Progress
+    from slowfast_cli.engine import distributed
+    from slowfast_cli.stages import assemble, reading
     from slowfast_cli.stages.extract import extract as stage
+    from slowfast_cli.stages.extract_progress import Progress
 
     chosen = _recipe(dataset, recipe, root, out, overrides or [])
+    launch.spread(gpus, nodes, meet, max_restarts)
+    share = distributed.join()
     corpora, skipped = assemble.everything(chosen)
     for reason in skipped:
         show.say(f"skipped: {reason}")
@@ -77,7 +89,8 @@ def extract(
     show.say(f"shards: {where}")
     bar: show.Bar | None = None
     events = stage(
-        corpora, where, front_end=assemble.front_end(chosen), dtype=dtype, jobs=jobs, device=device, fresh=fresh,
+        corpora, where, front_end=assemble.front_end(chosen), dtype=dtype, jobs=jobs or reading.cores(),
+        device=device or ("auto" if share.world > 1 else "cpu"), fresh=fresh and not launch.again(),
         max_missing=max_missing, retry=retry,
     )  # fmt: skip
     try:
@@ -95,6 +108,7 @@ def extract(
     finally:
         if bar:
             bar.close()
+        distributed.leave()
 
 
 def _recipe(

@@ -31,7 +31,10 @@ def finetune(
     ] = False,
     device: options.Device = "auto",
     gpus: options.Gpus = 1,
+    nodes: options.Nodes = 1,
+    meet: options.Meet = None,
+    max_restarts: options.MaxRestarts = 0,
 ) -> None:
     """Train a recipe from weights learned elsewhere: the trunk is taken over, a head of other classes made anew."""
     words = [*(overrides or []), f"model.init={weights}"]
-    training.train(recipe, words, run, fresh, dry_run, smoke, device, gpus)
+    training.train(recipe, words, run, fresh, dry_run, smoke, device, gpus, nodes, meet, max_restarts)

@@ -22,6 +22,14 @@ Overrides = Annotated[
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 Gpus = Annotated[int, typer.Option(min=1, help="Processes on this machine, one a GPU; more than one starts torchrun.")]
+Nodes = Annotated[int, typer.Option(min=1, help="Machines; the same command is typed on each.")]
+Meet = Annotated[
+    str | None,
+    typer.Option(metavar="HOST:PORT", help="Where several machines meet: one of them.", show_default=False),
+]
+MaxRestarts = Annotated[
+    int, typer.Option(min=0, help="How often all processes start again, from the last checkpoint, after one has died.")
+]
 RunFolder = Annotated[
     Path | None,
     typer.Option(

@@ -10,12 +10,12 @@ import tempfile
 from collections.abc import Iterator
 from math import inf
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from slowfast_cli.cli import options
-from slowfast_cli.types import SlowFastError, UsageError
+from slowfast_cli.cli import launch, options
+from slowfast_cli.types import UsageError
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -42,6 +42,9 @@ def train(
     ] = False,
     device: options.Device = "auto",
     gpus: options.Gpus = 1,
+    nodes: options.Nodes = 1,
+    meet: options.Meet = None,
+    max_restarts: options.MaxRestarts = 0,
 ) -> None:
     """Train a recipe. The same command again goes on where it stopped."""
     from slowfast_cli.recipe.load import check, override, read
@@ -53,9 +56,10 @@ def train(
     if dry_run:
         from slowfast_cli.cli.dry_run import dry_run as describe
 
-        describe(checked, source.name, device, gpus)
+        launch.require(nodes, meet)
+        describe(checked, source.name, device, gpus * nodes)
         return
-    spread(gpus)
+    launch.spread(gpus, nodes, meet, max_restarts)
     from slowfast_cli.cli import show
     from slowfast_cli.stages.run import Run, folder_for
 
@@ -65,11 +69,18 @@ def train(
             "the warm-up is as long as the training, so the rate never reaches optim.lr: set schedule.warmup_epochs=0"
         )
 
+    fresh = fresh and not launch.again()
     if smoke:
         with tempfile.TemporaryDirectory() as folder:
             follow(checked, Run(Path(folder) / "run"), source.name, device=device, smoke=True)
     else:
-        follow(checked, Run(run or folder_for(source.name, checked, words)), source.name, fresh=fresh, device=device)
+        follow(
+            checked,
+            Run(run or folder_for(source.name, checked, words)),
+            source.name,
+            fresh=fresh,
+            device=device,
+        )
 
 
 def refuse_probe(name: str, recipe: Recipe) -> None:
@@ -101,26 +112,31 @@ def follow(
         with interruptible() as asked, contextlib.closing(events):
             for event in events:
                 display.show(event)
-                if asked:
-                    break
+                if asked and not distributed.BOARD:  # several processes stop together, by themselves
+                    raise KeyboardInterrupt
+    except KeyboardInterrupt:
+        display.close()
+        display.interrupted(run.folder)
+        raise
     finally:
         display.close()
         distributed.leave()
-    if asked:
-        display.interrupted(run.folder)
-        raise KeyboardInterrupt
 
 
 @contextlib.contextmanager
 def interruptible(asked: list[int] | None = None) -> Iterator[list[int]]:
     """Collects SIGINT and SIGTERM, in ``asked``, instead of raising in the middle of a step; a second one raises."""
+    from slowfast_cli.engine import stopping
+
     asked = [] if asked is None else asked
 
     def ask(number: int, frame: FrameType | None) -> None:
         if asked:
             raise KeyboardInterrupt
         asked.append(number)
-        sys.stderr.write("\nstopping after this step\n")
+        stopping.ask()
+        if os.environ.get("RANK", "0") == "0":
+            sys.stderr.write("\nstopping after this step\n")
 
     before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
@@ -128,43 +144,4 @@ def interruptible(asked: list[int] | None = None) -> Iterator[list[int]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def spread(processes: int) -> None:
-    """Start over in several processes, where more than one is asked for and this is not one of them."""
-    if processes > 1 and "WORLD_SIZE" not in os.environ:
-        torchrun(processes)
-
-
-def torchrun(processes: int) -> NoReturn:
-    """Run this very command in several processes under torchrun, and end as they do.
-
-    Raises:
-        SlowFastError: There are fewer GPUs than that.
-    """
-    import logging
-
-    import torch
-    from torch.distributed import run
-    from torch.distributed.elastic.multiprocessing.api import SignalException
-    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
-
-    gpus = torch.cuda.device_count()
-    if torch.cuda.is_available() and gpus < processes:
-        raise SlowFastError(f"--gpus {processes}: this machine has {gpus}")
-    words = [
-        word for number, word in enumerate(sys.argv[1:], 1) if word != "--gpus" and sys.argv[number - 1] != "--gpus"
-    ]
-    words = [word for word in words if not word.startswith("--gpus=")]
-    # After the dashes nothing is taken for an option of torchrun, as --run would be.
-    launch = ["--standalone", f"--nproc-per-node={processes}", "-m", "--", "slowfast_cli", *words]
-    if "--debug" not in words:
-        logging.getLogger("torch.distributed").setLevel(logging.CRITICAL)  # each process has told its own error
-    try:
-        run.run(run.parse_args(launch))
-    except ChildFailedError as error:
-        _, first = error.get_first_failure()
-        sys.exit(max(first.exitcode, 1))
-    except SignalException:
-        sys.exit(130)
-    sys.exit(0)
+        stopping.forget()

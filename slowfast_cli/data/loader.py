@@ -20,6 +20,7 @@ from torch.utils.data import DataLoader
 
 from slowfast_cli.data.clips import Clips, Key
 from slowfast_cli.data.clips import hot as hot_row
+from slowfast_cli.data.dealing import dealt
 from slowfast_cli.types import Batch, BrokenMediaError, Clip, DataError, Failure, Seconds, SlowFastError
 
 T = TypeVar("T")
@@ -73,7 +74,7 @@ def test_keys(counts: Sequence[int], *, batch: int, share: Share) -> list[list[K
         batch: Clips in a batch.
         share: This process's.
     """
-    own = range(share.rank, len(counts), share.world)
+    own = dealt(counts, share.world)[share.rank]  # all views of a segment to one process, which merges them
     mine = [Key(0, index, view) for index in own for view in range(counts[index])]
     return [mine[first : first + batch] for first in range(0, len(mine), batch)]
 

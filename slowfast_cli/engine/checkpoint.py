@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import torch
@@ -73,3 +75,61 @@ def load_state(path: Path) -> dict[str, Any]:
     except Exception as error:
         reason = str(error).strip().split("\n", 1)[0][:120] or type(error).__name__
         raise SlowFastError(f"{path}: not a training state ({reason}); start over with --fresh") from error
+
+
+def snapshot(state: Any) -> Any:
+    """A copy on the CPU that later steps do not change; tensors in dictionaries and sequences, of any depth."""
+    if isinstance(state, torch.Tensor):
+        return state.detach().to("cpu", copy=True)
+    if isinstance(state, dict):
+        return {name: snapshot(value) for name, value in state.items()}
+    if isinstance(state, list | tuple):
+        return type(state)(snapshot(value) for value in state)
+    return state
+
+
+class Saver:
+    """Writes states in the background: a training waits until its state is copied, not until it is on the disk.
+
+    Used as a context it has written everything when it ends, whatever ends it.
+    """
+
+    def __init__(self) -> None:
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
+        self._writing: Future[None] | None = None
+
+    def save(self, path: Path, state: dict[str, Any]) -> None:
+        """Write a state as `save_state` does, after the one before.
+
+        Raises:
+            SlowFastError: The one before could not be written.
+        """
+        self.wait()
+        self._writing = self._thread.submit(save_state, path, snapshot(state))
+
+    def wait(self) -> None:
+        """Wait until nothing is being written.
+
+        Raises:
+            SlowFastError: What was could not be.
+        """
+        writing, self._writing = self._writing, None
+        if writing is not None:
+            writing.result()
+
+    def close(self) -> None:
+        """Write what is left, and end.
+
+        Raises:
+            SlowFastError: It could not be written.
+        """
+        try:
+            self.wait()
+        finally:
+            self._thread.shutdown()
+
+    def __enter__(self) -> Saver:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import json
 import os
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
@@ -10,34 +11,44 @@ from typing import Any
 
 import torch
 from torch import Tensor, distributed, nn
+from torch.distributed.distributed_c10d import PrefixStore, Store
+from torch.distributed.rendezvous import rendezvous
 
 from slowfast_cli.data.loader import Share
-from slowfast_cli.types import SlowFastError, UsageError
+from slowfast_cli.engine import slurm
+from slowfast_cli.types import LostError, SlowFastError, UsageError
 
-TIMEOUT = timedelta(minutes=10)
+# Longest that processes wait for each other: those that die are noticed at once, the others may be slow.
+TIMEOUT = timedelta(minutes=30)
+# What gloo and NCCL say when another process is gone: some of it comes as a plain RuntimeError.
+GONE = ("gloo", "NCCL", "Connection closed by peer", "Connection reset by peer", "Broken pipe", "Socket Timeout")
+BOARD: list[Store] = []  # where processes leave word for each other without waiting
 
 
 def join() -> Share:
     """Join the other processes of this run, if there are any.
 
-    torchrun sets RANK and WORLD_SIZE; under srun SLURM_PROCID and SLURM_NTASKS say the same, and MASTER_ADDR and
-    MASTER_PORT, which sbatch scripts export, say where to meet.
+    torchrun sets RANK and WORLD_SIZE; under srun SLURM's own variables say the same, and where to meet, unless
+    MASTER_ADDR and MASTER_PORT are exported.
 
     Raises:
-        SlowFastError: The others could not be reached.
+        LostError: The others could not be reached.
     """
-    if "RANK" not in os.environ and int(os.environ.get("SLURM_NTASKS", "1")) > 1 and "SLURM_PROCID" in os.environ:
-        slurm = {"RANK": "SLURM_PROCID", "WORLD_SIZE": "SLURM_NTASKS", "LOCAL_RANK": "SLURM_LOCALID"}
-        os.environ.update({name: os.environ[theirs] for name, theirs in slurm.items()})
+    if "RANK" not in os.environ:
+        os.environ.update(slurm.ranks(os.environ))
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return Share()
     if not distributed.is_initialized():
         try:
             # Tensors on the CPU go by gloo, those on a GPU by NCCL, whichever a command uses.
             backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
-            distributed.init_process_group(backend, timeout=TIMEOUT)
+            store, rank, world = next(iter(rendezvous("env://", timeout=TIMEOUT)))
+            if os.environ.get("GROUP_WORLD_SIZE") == "1":  # torchrun's store may hold what an earlier start left
+                store = PrefixStore(f"start-{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
+            distributed.init_process_group(backend, timeout=TIMEOUT, store=store, rank=rank, world_size=world)
+            BOARD[:] = [PrefixStore("board", store)]
         except (RuntimeError, ValueError) as error:
-            raise SlowFastError(
+            raise LostError(
                 f"rank {os.environ['RANK']} of {os.environ['WORLD_SIZE']} did not meet the others at "
                 f"{os.environ.get('MASTER_ADDR', '?')}:{os.environ.get('MASTER_PORT', '?')}: {error}; "
                 "check that every node runs the same command and sees that address"
@@ -49,6 +60,7 @@ def leave() -> None:
     """Leave the other processes."""
     if distributed.is_available() and distributed.is_initialized():
         gc.collect()  # a wrapped model holds the group in cycles, whose threads then abort the exit now and then
+        BOARD.clear()
         distributed.destroy_process_group()
 
 
@@ -73,7 +85,8 @@ def device(name: str = "auto") -> torch.device:
         raise UsageError(f"--device {name}: want auto, cpu, cuda or cuda:N") from error
     if chosen.type == "cuda":
         if chosen.index is None:
-            chosen = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+            # A scheduler may show each process its own GPU only, which then is the first.
+            chosen = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
         torch.cuda.set_device(chosen)
     return chosen
 
@@ -108,3 +121,35 @@ def barrier(share: Share) -> None:
     """Wait until every process is here."""
     if share.world > 1:
         distributed.barrier()
+
+
+def fail_together(problem: SlowFastError | None, share: Share) -> None:
+    """Raise what one process has found in all of them: none is left waiting for the others.
+
+    Raises:
+        SlowFastError: The first one's.
+    """
+    found = [each for each in gather([problem], share) if each is not None]
+    if found:
+        raise problem or found[0]
+
+
+def post(values: Mapping[str, Any], share: Share) -> None:
+    """Leave word for the first process, which does not wait for it, in the place of the word before."""
+    if BOARD:
+        BOARD[0].set(str(share.rank), json.dumps(dict(values)))
+
+
+def posted(share: Share) -> dict[int, dict[str, Any]]:
+    """The latest word of the other processes, by rank; of those that have left none yet, nothing."""
+    found = {}
+    for rank in range(1, share.world):
+        if BOARD and BOARD[0].check([str(rank)]):
+            found[rank] = dict(json.loads(BOARD[0].get(str(rank))))
+    return found
+
+
+def is_lost(error: Exception) -> bool:
+    """Whether an error says that another process is gone."""
+    known = isinstance(error, LostError | torch.distributed.DistError)
+    return known or (isinstance(error, RuntimeError) and any(word in str(error) for word in GONE))

@@ -15,7 +15,8 @@ import h5py
 import numpy as np
 
 from slowfast_cli.media.decode import decoders
-from slowfast_cli.media.shards import MANIFEST, Entry, digest, key
+from slowfast_cli.media.manifest import Entry, part_name
+from slowfast_cli.media.shards import digest, key
 
 if TYPE_CHECKING:
     from slowfast_cli.types import Failure, Seconds, Settings
@@ -206,13 +207,21 @@ class ShardWriter:
             self.path.unlink(missing_ok=True)
 
 
-def publish(folder: Path, temporary: Path, entry: Entry) -> None:
-    """Give a finished shard its name, then enter it in the manifest; both reach the disk in that order."""
+def publish(folder: Path, temporary: Path, entry: Entry, part: int = 0) -> None:
+    """Give a finished shard its name, then enter it in a manifest; both reach the disk in that order.
+
+    Args:
+        folder: Of the shards.
+        temporary: Where the shard is.
+        entry: What is in it.
+        part: Which of the manifests.
+    """
+    path = folder / part_name(part)
     if entry.shard:
         temporary.replace(folder / entry.shard)
         _to_disk(folder)
-    _end_torn_line(folder / MANIFEST)
-    with (folder / MANIFEST).open("a", encoding="utf-8") as file:
+    _end_torn_line(path)
+    with path.open("a", encoding="utf-8") as file:
         file.write(entry.line())
         file.flush()
         os.fsync(file.fileno())

@@ -2,10 +2,11 @@
 
 A folder of shards holds::
 
-    manifest.jsonl      one line a shard: its name, size, sha256, settings, what is in it, and what failed
+    manifest.jsonl      one line a shard: its name, size, sha256, settings, what is in it, and what failed; of several
+                        processes that extracted together each has its own, as manifest-00001.jsonl
     shard-00000.h5      logmel (rows, mels); index/{id,first,rows,seconds}; attributes: front end, version, source list
 
-The manifest is the truth: a shard that it does not name does not count. Rows of a recording are consecutive.
+The manifests are the truth: a shard that they do not name does not count. Rows of a recording are consecutive.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ from __future__ import annotations
 import json
 import os
 from collections import OrderedDict
-from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -21,84 +21,11 @@ from typing import Any
 import h5py
 import numpy as np
 
+from slowfast_cli.media.manifest import Entry, manifest
 from slowfast_cli.media.source import shown
-from slowfast_cli.types import DataError, Failure, Seconds, Settings
+from slowfast_cli.types import DataError, Seconds, Settings
 
-MANIFEST = "manifest.jsonl"
 OPEN_FILES = 64  # shards a process keeps open at a time
-
-
-@dataclass(frozen=True, kw_only=True)
-class Entry:
-    """A line of the manifest.
-
-    Attributes:
-        shard: File name; empty when everything in hand failed.
-        bytes: Its size.
-        sha256: Of the file.
-        front_end: Settings that made its rows.
-        source: Hash of the lists that named the recordings.
-        ids: Recordings in it, in order.
-        rows: Of each.
-        seconds: Of each.
-        failures: Recordings that gave nothing.
-    """
-
-    shard: str
-    bytes: int
-    sha256: str
-    front_end: Settings
-    source: str
-    ids: tuple[str, ...]
-    rows: tuple[int, ...]
-    seconds: tuple[Seconds, ...]
-    failures: tuple[Failure, ...] = field(default=())
-
-    def line(self) -> str:
-        """As JSON on one line."""
-        failures = [{**vars(each), "path": str(each.path)} for each in self.failures]
-        return json.dumps({**self.__dict__, "failures": failures}) + "\n"
-
-
-def entry(line: str) -> Entry:
-    """Read a line of the manifest.
-
-    Raises:
-        ValueError: It is no such line.
-    """
-    try:
-        values = json.loads(line)
-        failures = tuple(Failure(**{**each, "path": Path(each["path"])}) for each in values.pop("failures"))
-        values |= {name: tuple(values[name]) for name in ("ids", "rows", "seconds")}
-        return Entry(**values, failures=failures)
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"no manifest line: {error!r}") from error
-
-
-def manifest(folder: Path) -> list[Entry]:
-    """Read the manifest of a folder of shards; no entries when there is none.
-
-    A last line that an interrupt cut short is left out: its shard does not count.
-
-    Raises:
-        DataError: Another line is broken, or the file cannot be read.
-    """
-    path = folder / MANIFEST
-    if not path.exists():
-        return []
-    try:
-        lines = path.read_bytes().split(b"\n")
-    except OSError as error:
-        raise DataError(f"{shown(path)}: cannot be read: {error.strerror}") from error
-    entries = []
-    for number, line in enumerate(lines[:-1], 1):  # after the last line feed there is nothing, or a torn line
-        try:
-            entries.append(entry(line.decode()))
-        except ValueError as error:
-            raise DataError(
-                f"{shown(path)}: line {number} is broken ({error}): run `slowfast extract` with --fresh"
-            ) from error
-    return entries
 
 
 def differing(made: Settings, wanted: Settings) -> tuple[str, str]:

@@ -177,6 +177,8 @@ class Schedule(Section):
     """Whether the shape begins after the rise, at the full rate; else the rise leads to where the shape is by then."""
     validate_every: Positive | None = 1
     """Epochs from one scoring of the validation split to the next; the last is always scored, and with none only it."""
+    checkpoint_steps: Positive = 1000
+    """Steps from one writing of the training state to the next: a killed run repeats at most so many."""
     precise_norms: Count = 0
     """Training batches over which batch-norm statistics are averaged anew before scoring."""
 

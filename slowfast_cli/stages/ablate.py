@@ -8,6 +8,8 @@ from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from slowfast_cli.data.loader import Share
+from slowfast_cli.engine import distributed
 from slowfast_cli.engine.checkpoint import make_folder, write_text
 from slowfast_cli.recipe.load import Source, changed, check, did_you_mean
 from slowfast_cli.recipe.schema import PRETEXTS, Recipe, Row, Suite
@@ -91,7 +93,7 @@ def ablate(
     Raises:
         SlowFastError: Anything the user can mend; finished rows stay finished.
     """
-    chosen = rows(source, table, only)
+    chosen, share = rows(source, table, only), distributed.join()
     for name, (row, recipe) in chosen.items():
         for run, each in _runs(row, recipe, folder / slug(name)):
             run.require(each)  # numbers that are there are those of this very row
@@ -100,12 +102,14 @@ def ablate(
         done = _complete(result, recipe)
         yield RowStarted(name=name, run=result.parent, finished=done)
         if not done:
+            distributed.barrier(share)  # all have seen that it is not done, before one writes that it is
             scores = yield from _trained(_runs(row, recipe, result.parent), source.name, words, device)
             common = [key for key in scores[0] if all(key in each for each in scores)]
             means = {key: sum(each[key] for each in scores) / len(scores) for key in common}
-            write_text(result, _json(means))
+            _written(result, means, share)
         yield RowFinished(row=_scored(row, recipe, name, result))
-        write(Table(title=f"{source.name}, table {table}", rows=finished(source, table, folder)), folder)
+        if share.rank == 0:
+            write(Table(title=f"{source.name}, table {table}", rows=finished(source, table, folder)), folder)
 
 
 def _complete(result: Path, recipe: Recipe) -> bool:
@@ -132,7 +136,7 @@ def _trained(
     runs: Sequence[tuple[Run, Recipe]], name: str, words: Sequence[str], device: str
 ) -> Generator[suite.Event, None, list[dict[str, float]]]:
     """Train and score runs one after the other; those with numbers are not touched again."""
-    scores = []
+    scores, share = [], distributed.join()
     for run, recipe in runs:
         result = run.folder / ("result.json" if len(runs) == 1 else "scores.json")
         if not _complete(result, recipe):
@@ -147,11 +151,18 @@ def _trained(
             if recipe.suite:
                 values = yield from _by_suite(recipe, recipe.suite, weights, values, words, device)
             if len(runs) > 1:
-                write_text(result, _json(values))
+                _written(result, values, share)
         else:
             values = json.loads(result.read_text(encoding="utf-8"))
         scores.append({key: value for key, value in values.items() if value is not None})
     return scores
+
+
+def _written(path: Path, values: Mapping[str, float], share: Share) -> None:
+    """Write numbers by one process, before any goes on to read them."""
+    if share.rank == 0:
+        write_text(path, _json(values))
+    distributed.barrier(share)
 
 
 def _by_suite(

@@ -17,6 +17,7 @@ from torch import nn
 
 from slowfast_cli.data import loader
 from slowfast_cli.data.clips import Clips, Key
+from slowfast_cli.data.dealing import dealt
 from slowfast_cli.data.stored_features import MADE, StoredFeatures, digest
 from slowfast_cli.engine import distributed
 from slowfast_cli.engine.checkpoint import make_folder, write_text
@@ -73,12 +74,15 @@ def embed(
         write_text(folder / BEGUN, json.dumps(settings))
     distributed.barrier(share)
     rows = _Rows(folder, where)
+    before = int(rows.seen.sum())
     plan = _Plan(counts, crops, rows.seen[where], recipe.seed, share)
+    distributed.barrier(share)  # all have seen what is done before any adds to it
     lost = _computed(recipe, trunk.to(at).eval(), clips, plan, rows, at, tick)
     if share.rank == 0:
         lost |= {failure.id: failure.reason for failure in found.missing}
     write_text(folder / f"lost-{share.rank}.json", json.dumps(lost))
-    distributed.barrier(share)
+    rows.flush()
+    _require_all(folder, before + sum(distributed.gather([rows.written], share)))
     stored = StoredFeatures(folder)
     if share.rank == 0:
         np.save(folder / "kept.npy", (rows.seen == everyone) & (rows.seen > 0))
@@ -115,6 +119,8 @@ def _computed(
 class _Plan:
     """Which clips a process reads, in which order: those that an earlier run has not read.
 
+    All clips of a segment are one process's, which counts them.
+
     Args:
         counts: Clips of each segment.
         crops: Random clips of each; 0 of test clips.
@@ -126,7 +132,10 @@ class _Plan:
     def __init__(self, counts: Sequence[int], crops: int, seen: np.ndarray, seed: int, share: loader.Share) -> None:
         self.crops, self.share = crops, share
         self._counts, self._seen, self._seed = counts, np.array(seen), seed
-        self.count = int((np.array(counts) - self._seen)[share.rank :: share.world].sum())
+        left = np.array(counts) - self._seen
+        own = dealt(left.tolist(), share.world)[share.rank]
+        self._own = np.isin(np.arange(len(counts)), own)
+        self.count = int(left[own].sum())
 
     def batches(self, size: int) -> Iterator[list[Key]]:
         """The same each time."""
@@ -137,14 +146,25 @@ class _Plan:
     def _random(self) -> Iterator[Key]:
         for crop in range(self.crops):
             order = np.random.default_rng((self._seed, crop)).permutation(len(self._counts))
-            for index in order[self.share.rank :: self.share.world].tolist():
+            for index in order[self._own[order]].tolist():
                 if self._seen[index] <= crop:
                     yield Key(crop, index, -1)
 
     def _all(self) -> Iterator[Key]:
-        for index in range(self.share.rank, len(self._counts), self.share.world):
+        for index in np.flatnonzero(self._own).tolist():
             for view in range(int(self._seen[index]), self._counts[index]):
                 yield Key(0, index, view)
+
+
+def _require_all(folder: Path, count: int) -> None:
+    """Refuse what some file systems make of a file that several machines write to."""
+    found = int(np.load(folder / "seen.npy").sum())
+    if found != count:
+        raise SlowFastError(
+            f"{folder}: {count:,} features were written and {found:,} are there: this file system loses what several "
+            "machines write to one file (as NFS does): remove the folder, then use --nodes 1, or a folder on a "
+            "parallel file system"
+        )
 
 
 def _numbers(own: Iterator[list[Key]], segments: Sequence[Segment], batch: Batch) -> dict[str, int]:
@@ -228,6 +248,7 @@ class _Rows:
 
     Attributes:
         seen: How many clips of each listed segment are done, of all processes; (N,), on disk.
+        written: Clips that this process has added.
     """
 
     def __init__(self, folder: Path, where: np.ndarray) -> None:
@@ -235,6 +256,7 @@ class _Rows:
         self._rows = np.load(folder / "rows.npy", mmap_mode="r+")
         self._first = np.load(folder / "first.npy")
         self.seen = np.load(folder / "seen.npy", mmap_mode="r+")
+        self.written = 0
         self._mixed = {
             path.stem.removeprefix("targets-"): np.load(path, mmap_mode="r+") for path in folder.glob("targets-*.npy")
         }
@@ -270,3 +292,9 @@ class _Rows:
             targets[numbers, places] = batch.targets[labels].cpu().numpy()
         for place, count in ahead.items():  # the rows are there before they count
             self.seen[place] += count
+        self.written += len(segments)
+
+    def flush(self) -> None:
+        """Bring everything to the disk."""
+        for array in (self._rows, self.seen, *self._mixed.values()):
+            array.flush()

@@ -17,8 +17,8 @@ import torch
 
 from slowfast_cli.features.logmel import FrontEnd, LogMel
 from slowfast_cli.media import audio
+from slowfast_cli.media.manifest import Entry
 from slowfast_cli.media.shard_writer import TEMPORARY, Making, ShardWriter
-from slowfast_cli.media.shards import Entry
 from slowfast_cli.media.source import NoSoundError, shown
 from slowfast_cli.types import DataError, Failure, Recording, Seconds, SlowFastError
 

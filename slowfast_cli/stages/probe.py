@@ -105,6 +105,7 @@ def settled(recipe: Recipe, made_by: Settings) -> dict[str, Any]:
     plain = recipe.model_dump(mode="json", exclude={"published", "measured", "tables", "suite"})
     for name in ("shards", "workers"):
         plain["data"].pop(name)
+    plain["schedule"].pop("checkpoint_steps")
     plain["data"]["root"] = str(assemble.root(recipe).absolute())
     return {**plain, "model": {**plain["model"], "init": None}, **made_by}
 

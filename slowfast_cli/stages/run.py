@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import csv
-import fcntl
 import json
 import os
 import platform
@@ -25,6 +24,7 @@ import torch
 import yaml
 
 from slowfast_cli import __version__
+from slowfast_cli.engine import lock
 from slowfast_cli.engine.checkpoint import write_text
 from slowfast_cli.media.source import shown
 from slowfast_cli.recipe.load import to_yaml
@@ -40,6 +40,7 @@ MAY_CHANGE = (
     "data.workers",
     "data.test",
     "optim.compile",
+    "schedule.checkpoint_steps",
     "optim.graphs",
     "optim.recompute",
     "published",
@@ -158,13 +159,12 @@ class Run:
         except OSError as error:
             raise self._unwritable(error) from error
         with opened as file:
+            if not lock.take(file.fileno()):
+                raise SlowFastError(f"{self.folder}: another slowfast is training here; wait for it, or choose --run")
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                raise SlowFastError(
-                    f"{self.folder}: another slowfast is training here; wait for it, or choose --run"
-                ) from error
-            yield
+                yield
+            finally:
+                lock.forget(file.fileno())
 
     def _unwritable(self, error: OSError) -> SlowFastError:
         return SlowFastError(f"{self.folder}: cannot be written ({error.strerror or error}); choose another with --run")

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import csv
-import fcntl
 import io
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from slowfast_cli.engine import lock
+from slowfast_cli.media.manifest import MANIFEST, Entry, manifest, part_name, parts, read_part
 from slowfast_cli.media.shard_writer import TEMPORARY, publish, rewrite
-from slowfast_cli.media.shards import MANIFEST, Entry, differing, manifest
+from slowfast_cli.media.shards import differing
 from slowfast_cli.media.source import shown
 from slowfast_cli.types import Corpus, DataError, Failure, Settings, SlowFastError
 
@@ -35,28 +36,30 @@ def locked(out: Path) -> Iterator[None]:
             f"{shown(out)}: cannot be written ({error.strerror}): choose another folder with --out"
         ) from error
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+        if not lock.take(descriptor):
             other = os.read(descriptor, 32).decode("ascii", "replace").strip() or "unknown"
             raise SlowFastError(
                 f"{shown(out)}: another `slowfast extract` (process {other}) writes there: "
                 "let it end, or choose another folder with --out"
-            ) from error
+            )
         os.ftruncate(descriptor, 0)
         os.write(descriptor, str(os.getpid()).encode())
         yield
     finally:
+        lock.forget(descriptor)
         os.close(descriptor)  # which also unlocks
 
 
 def usable(out: Path) -> list[Entry]:
-    """The manifest's entries whose shards are whole; the others are struck out, to be made again."""
-    entries = manifest(out)
-    usable = [each for each in entries if not each.shard or _size(out / each.shard) == each.bytes]
-    if len(usable) < len(entries):
-        rewrite(out / MANIFEST, "".join(each.line() for each in usable))
-    return usable
+    """The manifests' entries whose shards are whole; the others are struck out, to be made again."""
+    found: list[Entry] = []
+    for path in parts(out):
+        entries = read_part(path)
+        usable = [each for each in entries if not each.shard or _size(out / each.shard) == each.bytes]
+        if len(usable) < len(entries):
+            rewrite(path, "".join(each.line() for each in usable))
+        found += usable
+    return found
 
 
 def _size(path: Path) -> int:
@@ -77,11 +80,9 @@ def clean(out: Path, entries: Iterable[Entry]) -> None:
 
 
 def remove_all(out: Path) -> None:
-    """Remove the shards, the manifest and the tables, and nothing else."""
+    """Remove the shards, the manifests and the tables, and nothing else."""
     try:
-        for name in (MANIFEST, FAILURES, MISSING):
-            (out / name).unlink(missing_ok=True)
-        for path in _shard_files(out):
+        for path in (*parts(out), out / FAILURES, out / MISSING, *_shard_files(out)):
             path.unlink(missing_ok=True)
     except OSError as error:
         raise DataError(f"{shown(out)}: cannot be emptied ({error.strerror}): choose another folder") from error
@@ -102,17 +103,18 @@ def same_settings(out: Path, entries: Sequence[Entry], wanted: Settings) -> None
             )
 
 
-def published(out: Path, temporary: Path, entry: Entry) -> None:
-    """Give a shard its name and enter it in the manifest.
+def published(out: Path, temporary: Path, entry: Entry, part: int) -> None:
+    """Give a shard its name and enter it in a manifest, which is the part of one process.
 
     Raises:
         DataError: The disk is full or read-only.
     """
     try:
-        publish(out, temporary, entry)
+        publish(out, temporary, entry, part)
     except OSError as error:
         raise DataError(
-            f"{shown(out)}: {MANIFEST} cannot be written ({error.strerror}): make room, then run the same command again"
+            f"{shown(out)}: {part_name(part)} cannot be written ({error.strerror}): make room, then run the same "
+            "command again"
         ) from error
 
 

@@ -16,8 +16,9 @@ from torch.nn.parallel import DistributedDataParallel
 from slowfast_cli.data import loader
 from slowfast_cli.engine import checkpoint, distributed
 from slowfast_cli.engine.evaluate import predictions
-from slowfast_cli.engine.fit import How, LossNotFiniteError, Step, fit
+from slowfast_cli.engine.fit import IN_FLIGHT, How, LossNotFiniteError, Step, fit
 from slowfast_cli.engine.precise_norms import average_statistics
+from slowfast_cli.engine.stopping import Agreement
 from slowfast_cli.metrics.predictions import merge
 from slowfast_cli.models.count import parameters
 from slowfast_cli.plots.curves import curves_plot
@@ -30,8 +31,6 @@ from slowfast_cli.stages.track import Track, tracked
 from slowfast_cli.stages.training import Training, build
 from slowfast_cli.types import Corpus, Scores, SlowFastError
 from slowfast_cli.weights.file import Card, Loaded, save
-
-CHECKPOINT_STEPS = 1000  # a killed run repeats at most so many steps, however long its epochs are
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,6 +108,7 @@ def train(
 
     Raises:
         SlowFastError: Anything the user can mend.
+        KeyboardInterrupt: Of several processes, one was asked to stop: all have, after the same step, with it saved.
     """
     share = distributed.join()
     at = distributed.device(device)
@@ -119,8 +119,7 @@ def train(
     epoch_steps = len(training.train_clips) // recipe.optim.batch
     steps = plan.steps(recipe, epoch_steps)
     resumes = run.open(recipe, fresh=fresh) if share.rank == 0 else False
-    distributed.barrier(share)
-    resumes = resumes or (share.rank > 0 and run.state.is_file())
+    resumes = distributed.gather([resumes], share)[0]  # the file may be a while in coming to another machine's eyes
     card = training.card(name)
     leads = share.rank == 0
     with run.locked() if leads else nullcontext(), tracked(run.folder / "tensorboard", on=leads) as track:
@@ -145,7 +144,8 @@ def train(
                 run.append(line)
                 track(line)
 
-        yield from _rounds(training, run, card, range(first, steps), epoch_steps, log)
+        with checkpoint.Saver() as saver:
+            yield from _rounds(training, run, card, range(first, steps), epoch_steps, log, saver)
     distributed.barrier(share)
     if leads:
         curves_plot(lines(run.metrics), run.folder / "curves.png", title=name)
@@ -153,32 +153,38 @@ def train(
 
 
 def _rounds(
-    training: Training, run: Run, card: Card, steps: range, epoch_steps: int, log: Track
+    training: Training, run: Run, card: Card, steps: range, epoch_steps: int, log: Track, saver: checkpoint.Saver
 ) -> Generator[Step | Scored]:
     """Steps, and scores after epochs; the state is saved with them, now and then between, and on leaving."""
     leads, every = training.share.rank == 0, training.recipe.schedule.validate_every
-    done, flying = steps.start, deque[Step]()
+    done, flying, together = steps.start, deque[Step](), Agreement(IN_FLIGHT if training.device.type == "cuda" else 0)
     try:
         for step in _steps(training, steps, epoch_steps):
             done, epoch = step.number, step.number / epoch_steps
             flying.append(step)
             scores = done == steps.stop or (every and done % epoch_steps == 0 and epoch % every == 0)
-            saves = leads and (scores or done % CHECKPOINT_STEPS == 0)
+            saves = leads and (scores or done % training.recipe.schedule.checkpoint_steps == 0)
             told = _arrived(flying, run if leads else None, epoch_steps, log, wait=bool(scores or saves))
             scored = _score(training, run, card, done, epoch_steps, log) if scores else None
             yield from told
             if scored:
                 yield scored
             if saves:
-                checkpoint.save_state(run.state, training.state(done))
+                saver.save(run.state, training.state(done))
+            if together.reached(done):
+                yield from _arrived(flying, run if leads else None, epoch_steps, log, wait=True)
+                if leads:
+                    saver.save(run.state, training.state(done))
+                raise KeyboardInterrupt
     except LossNotFiniteError as error:
+        saver.wait()
         raise SlowFastError(
             f"{error}; {_last_good(run, epoch_steps)}: try a lower optim.lr, optim.clip_norm=1 or optim.precision=fp32"
         ) from error
     except GeneratorExit:
         _arrived(flying, run if leads else None, epoch_steps, log, wait=True)
         if leads and done > steps.start:
-            checkpoint.save_state(run.state, training.state(done))
+            saver.save(run.state, training.state(done))
         raise
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from slowfast_cli.data import audioset, labels
-from slowfast_cli.media.shards import MANIFEST, Entry
+from slowfast_cli.media.manifest import MANIFEST, Entry
 from slowfast_cli.recipe.load import load
 from slowfast_cli.stages import reading
 from slowfast_cli.stages.fitting import require_kind

@@ -2,11 +2,13 @@
 
 import os
 import pickle
+import threading
 
 import pytest
 import torch
 
-from slowfast_cli.engine.checkpoint import load_state, save_state, write_whole
+from slowfast_cli.engine import checkpoint
+from slowfast_cli.engine.checkpoint import Saver, load_state, save_state, write_whole
 from slowfast_cli.types import SlowFastError
 
 
@@ -77,3 +79,63 @@ def test_a_truncated_state_is_an_error(tmp_path):
     (tmp_path / "state.pt").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(SlowFastError, match="not a training state"):
         load_state(tmp_path / "state.pt")
+
+
+def test_what_is_written_is_the_state_as_it_was(tmp_path):
+    """Later steps change the tensors while the writing is still to be done."""
+    weight = torch.zeros(3)
+    state = {"step": 1, "model": {"w": weight}, "groups": [{"lr": 0.1, "betas": (0.9, weight)}], "none": None}
+    with Saver() as saver:
+        saver.save(tmp_path / "state.pt", state)
+        weight.fill_(7)
+        state["groups"][0]["lr"] = 0.2
+    back = load_state(tmp_path / "state.pt")
+    assert (back["step"], back["none"], back["groups"][0]["lr"]) == (1, None, 0.1)
+    assert torch.equal(back["model"]["w"], torch.zeros(3))
+    assert torch.equal(back["groups"][0]["betas"][1], torch.zeros(3))
+
+
+def test_saving_does_not_wait_for_the_disk_but_for_the_save_before(tmp_path, monkeypatch):
+    begun, go_on, written = threading.Event(), threading.Event(), []
+
+    def slow(path, state):
+        begun.set()
+        assert go_on.wait(10)
+        written.append(state["step"])
+
+    monkeypatch.setattr(checkpoint, "save_state", slow)
+    saver = Saver()
+    saver.save(tmp_path / "state.pt", {"step": 1})
+    assert begun.wait(10)
+    assert written == []  # and this thread is here already
+    threading.Timer(0.2, go_on.set).start()
+    saver.save(tmp_path / "state.pt", {"step": 2})
+    assert written == [1]
+    saver.close()
+    assert written == [1, 2]
+
+
+def test_an_error_of_writing_is_told_at_the_next_save_or_at_the_end(tmp_path, monkeypatch):
+    def full(state, part):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(torch, "save", full)
+    saver = Saver()
+    saver.save(tmp_path / "state.pt", {"step": 1})
+    with pytest.raises(SlowFastError, match=r"state\.pt: cannot be written: No space left on device"):
+        saver.save(tmp_path / "state.pt", {"step": 2})
+    saver.close()
+    with pytest.raises(SlowFastError, match="No space left on device"), Saver() as saver:
+        saver.save(tmp_path / "state.pt", {"step": 3})
+
+
+def test_what_ends_a_training_waits_for_its_last_state(tmp_path):
+    def training():
+        with Saver() as saver:
+            saver.save(tmp_path / "state.pt", {"step": 5})
+            yield
+
+    events = training()
+    next(events)
+    events.close()
+    assert load_state(tmp_path / "state.pt")["step"] == 5

@@ -3,6 +3,7 @@
 import json
 import os
 import runpy
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ import torch
 
 from slowfast_cli.data.loader import Share
 from slowfast_cli.engine import distributed
-from slowfast_cli.types import SlowFastError
+from slowfast_cli.types import LostError, SlowFastError
 
 SCRIPT = Path(__file__).with_name("two_processes.py")
 
@@ -80,3 +81,39 @@ def test_a_gpu_that_is_not_there(alone):
     assert distributed.device() == torch.device("cpu")
     with pytest.raises(SlowFastError, match=r"--device cuda:3: torch .* sees no CUDA GPU; use --device cpu"):
         distributed.device("cuda:3")
+
+
+def test_three_tasks_of_srun_meet_and_speak_to_each_other(tmp_path):
+    """Without a cluster: its variables, here."""
+    command = [sys.executable, str(SCRIPT.with_name("slurm_task.py")), str(tmp_path / "out.json")]
+    job = {
+        "SLURM_NTASKS": "3", "SLURM_STEP_NUM_TASKS": "3", "SLURM_JOB_ID": str(os.getpid()), "SLURM_STEP_ID": "0",
+        "SLURM_STEP_NODELIST": "localhost",
+    }  # fmt: skip
+    tasks = [
+        subprocess.Popen(
+            command,
+            env=tiny.environment(**job, SLURM_PROCID=str(rank), SLURM_LOCALID=str(rank)),
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(3)
+    ]
+    codes = [(task.communicate(timeout=120)[1], task.returncode)[1] for task in tasks]
+    assert codes[2] == -signal.SIGKILL
+    found = json.loads((tmp_path / "out.json").read_text())
+    for rank, told in enumerate(found["told"]):
+        assert told["share"] == [rank, 3]
+        assert told["stops"] == [2, 2]
+        assert told["problem"] == "x: broken"
+        assert told["before"] == []
+        assert told["posted"] == {"1": {"done": 11}, "2": {"done": 22}}
+    assert found["lost"]  # the others have noticed at once that one is gone
+
+
+def test_what_tells_that_another_process_is_gone():
+    assert distributed.is_lost(LostError("rank 1 did not meet the others"))
+    assert distributed.is_lost(RuntimeError("[gloo/transport/tcp/pair.cc:553] Connection closed by peer [127.0.0.1]"))
+    assert distributed.is_lost(torch.distributed.DistNetworkError("x"))
+    assert not distributed.is_lost(RuntimeError("shapes do not match"))
+    assert not distributed.is_lost(SlowFastError("disk full"))

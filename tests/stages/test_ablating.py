@@ -166,3 +166,18 @@ def test_results_on_a_split_without_labels(kitchen, recipe, tmp_path):
     assert done.code == 3
     assert "epic test: has no labels: set data.test to a split that has" in done.err
     assert not list((tmp_path / "out").rglob("*"))  # said before the row is trained
+
+
+def test_two_processes_make_the_table_together(recipe, tmp_path):
+    """One of them writes and prints; a row that is finished is told, and not trained again."""
+    command = ["ablate", recipe, "--out", tmp_path / "table", "--row", "Fast_only", "--gpus", 2, "--json"]
+    first = tiny.process(*command)
+    assert first.code == 0, first.err
+    assert first.err.count("Fast_only: training: ") == 1
+    (made,) = first.lines
+    result = tmp_path / "table" / "fast-only" / "result.json"
+    assert json.loads(result.read_text())["top1"] >= 0
+    before = result.stat().st_mtime_ns
+    again = tiny.good(*command[:-3], "--json")
+    assert again.lines == [made]
+    assert (result.stat().st_mtime_ns, "Fast_only: finished before" in again.err) == (before, True)

@@ -1,7 +1,9 @@
 """Features computed once: those of the very clips, each where it belongs, and again only where something changed."""
 
 import math
+from collections import Counter
 from dataclasses import replace
+from itertools import chain
 
 import numpy as np
 import pytest
@@ -9,14 +11,14 @@ import tiny
 import torch
 
 from slowfast_cli.data.clips import Key
-from slowfast_cli.data.loader import collate
+from slowfast_cli.data.loader import Share, collate
 from slowfast_cli.data.stored_features import FeatureClips, StoredFeatures
 from slowfast_cli.recipe.load import load
 from slowfast_cli.stages import assemble, prepare, reading
 from slowfast_cli.stages import embed as stage
 from slowfast_cli.stages.embed import embed
 from slowfast_cli.stages.probe import frozen, on_features
-from slowfast_cli.types import DataError
+from slowfast_cli.types import DataError, SlowFastError
 
 CPU = torch.device("cpu")
 LENGTHS = {"train": [0.3, 0.7, 1.0], "test": [0.2, 0.5, 0.52, 1.0, 1.3]}  # seconds; clips are of 0.5 s
@@ -223,17 +225,42 @@ def test_what_is_there_is_not_computed_again(root, tmp_path, monkeypatch):
     assert len(read) == len(others) + 3
 
 
-def test_two_processes_write_into_the_same_arrays(root, tmp_path, monkeypatch):
-    """One after the other, as if both were one of two: together they have computed every row, and none twice."""
-    recipe = recipe_of(root)
-    whole = np.array(embedded(recipe, tmp_path / "whole").array("rows"))
-    for rank in (0, 1):
-        monkeypatch.setattr(stage.distributed, "join", lambda rank=rank: stage.distributed.Share(rank=rank, world=2))
-        monkeypatch.setattr(stage.distributed, "barrier", lambda share: None)
-        monkeypatch.setattr(stage, "_is_there", lambda *words: False)
-        stored = embedded(recipe, tmp_path / "both")
-        assert np.count_nonzero(stored.array("seen")) == (3, 5)[rank]
-    assert close(stored.array("rows"), whole)
+def test_three_processes_write_into_the_same_arrays(root, tmp_path):
+    """All clips of a segment are one process's; test clips are those of one process, and so is what they are worth."""
+    words = [*(word for word in WORDS if "variant" not in word and "batch" not in word), f"data.root={root}"]
+    words += ["optim.batch=3", "schedule.steps=2", "schedule.warmup_steps=0"]
+    command = ["evaluate", "hares", "-w", "random:sf-nf-r50", "--tasks", "tut18", *words]
+    one = tiny.good(*command, "--out", tmp_path / "one")
+    three = tiny.process(*command, "--out", tmp_path / "three", "--gpus", 3)
+    assert (three.code, three.out) == (0, one.out.replace("/one", "/three")), three.err
+    mine, theirs = (tmp_path / name / "tut18" / "features" for name in ("one", "three"))
+    for split in LENGTHS:
+        there = StoredFeatures(theirs / split)
+        assert there.array("seen").tolist() == StoredFeatures(mine / split).array("seen").tolist()
+        assert there.array("kept").all()
+        assert close(there.array("rows"), StoredFeatures(mine / split).array("rows"))
+        assert sorted(path.name for path in (theirs / split).glob("lost-*")) == [f"lost-{n}.json" for n in range(3)]
+
+
+@pytest.mark.parametrize("crops", [0, 3])
+def test_clips_are_dealt_once_by_how_many_are_left(crops):
+    counts = [1, 1, 2, 2, 3, 5, 7, 1] if not crops else [crops] * 8
+    seen = [0, 1, 0, 2, 1, 0, 0, 0]
+    plans = [stage._Plan(counts, crops, np.array(seen), 5, Share(rank=rank, world=3)) for rank in range(3)]
+    keys = [[key for batch in plan.batches(2) for key in batch] for plan in plans]
+    assert [len(mine) for mine in keys] == [plan.count for plan in plans]
+    assert len({key for mine in keys for key in mine}) == sum(map(len, keys)) == sum(counts) - sum(seen)
+    owners = [{key.segment for key in mine} for mine in keys]
+    assert sum(map(len, owners)) == len(set.union(*owners))  # a segment is one process's
+    whole = stage._Plan(counts, crops, np.array(seen), 5, Share())
+    assert Counter(key for batch in whole.batches(2) for key in batch) == Counter(chain.from_iterable(keys))
+
+
+def test_a_file_system_that_loses_features_is_noticed(tmp_path):
+    np.save(tmp_path / "seen.npy", np.array([1, 2, 0]))
+    stage._require_all(tmp_path, 3)
+    with pytest.raises(SlowFastError, match=r"4 features were written and 3 are there.*--nodes 1"):
+        stage._require_all(tmp_path, 4)
 
 
 def test_an_interrupted_computation_goes_on_where_it_stopped(root, tmp_path, monkeypatch):

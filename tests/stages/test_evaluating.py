@@ -254,8 +254,8 @@ def test_output_that_cannot_be_written(kitchen, trained_epic, tmp_path, monkeypa
     assert "defect" not in done.err
 
 
-@pytest.mark.slow
-def test_two_processes_score_as_one_does(trained, sounds, tmp_path):
+def test_three_processes_score_as_one_does(trained, sounds, tmp_path):
+    """Six segments of three views."""
     command = [
         "evaluate",
         "folder",
@@ -266,11 +266,38 @@ def test_two_processes_score_as_one_does(trained, sounds, tmp_path):
         trained,
         "--no-plots",
         "--json",
+        "--split",
     ]
-    one = tiny.good(*command, "--out", tmp_path / "one").lines
-    two = tiny.process(*command, "--out", tmp_path / "two", "--gpus", "2")
-    assert two.code == 0, two.err
-    assert two.lines == one
-    with np.load(tmp_path / "one" / "predictions.npz") as mine, np.load(tmp_path / "two" / "predictions.npz") as both:
-        assert mine["ids"].tolist() == both["ids"].tolist()
-        np.testing.assert_allclose(mine["scores_label"], both["scores_label"], rtol=1e-5)
+    one = tiny.good(*command, "test", "--out", tmp_path / "one").lines
+    three = tiny.process(*command, "test", "--out", tmp_path / "three", "--gpus", "3")
+    assert three.code == 0, three.err
+    assert three.lines == one
+    with np.load(tmp_path / "one" / "predictions.npz") as mine, np.load(tmp_path / "three" / "predictions.npz") as all_:
+        assert len(set(mine["ids"])) == len(mine["ids"]) == 6
+        assert mine["ids"].tolist() == all_["ids"].tolist()
+        np.testing.assert_allclose(mine["scores_label"], all_["scores_label"], rtol=1e-5)
+
+
+@pytest.mark.slow
+def test_uneven_views_and_a_broken_recording_over_three_processes(trained, sounds, tmp_path):
+    """Views that cover recordings of 0.5 to 2.6 s, eight of them; one cannot be read."""
+    root = tmp_path / "sounds"
+    shutil.copytree(sounds, root)
+    for number in range(2):
+        samples = tiny.sound("rooster.flac", 1.9 + 0.7 * number)
+        tiny.write(root / "test" / "rooster" / f"long-{number}.wav", samples)
+    next((root / "test" / "rain").iterdir()).write_bytes(b"broken")
+    words = [word for word in tiny.WORDS if not word.startswith("data.views")]
+    command = [
+        "evaluate", "folder", f"data.root={root}", *words, "data.views=0", "data.source=media", "-w", trained,
+        "--no-plots", "--json",
+    ]  # fmt: skip
+    one = tiny.good(*command, "--out", tmp_path / "one")
+    three = tiny.process(*command, "--out", tmp_path / "three", "--gpus", "3")
+    assert three.code == 0, three.err
+    assert three.lines == one.lines
+    assert (one.lines[0]["found"], one.lines[0]["listed"]) == (7, 8)
+    assert three.err.count("not scored: ") == one.err.count("not scored: ") == 1
+    with np.load(tmp_path / "one" / "predictions.npz") as mine, np.load(tmp_path / "three" / "predictions.npz") as all_:
+        assert mine["ids"].tolist() == all_["ids"].tolist()
+        np.testing.assert_allclose(mine["scores_label"], all_["scores_label"], rtol=1e-5)

@@ -1,0 +1,264 @@
+"""Extracting in several processes: what one would have stored, whoever dies on the way."""
+
+import csv
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import tiny
+
+from slowfast_cli.data.loader import Share
+from slowfast_cli.features.logmel import FrontEnd
+from slowfast_cli.media.manifest import manifest, parts
+from slowfast_cli.media.shards import Shards
+from slowfast_cli.stages import extract as stage
+from slowfast_cli.stages import extract_progress
+from slowfast_cli.stages.extract_progress import Counts
+from slowfast_cli.stages.extract_worker import Ended
+from slowfast_cli.types import DataError, LostError, SlowFastError
+
+FRONT_END = FrontEnd(mels=32)
+PROCESS = """
+import os, signal, sys
+from pathlib import Path
+from slowfast_cli.data import folder
+from slowfast_cli.engine import distributed
+from slowfast_cli.features.logmel import FrontEnd
+from slowfast_cli.stages import extract as stage
+
+root, out, dies = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
+share = distributed.join()
+enter = stage.published
+
+def published(*words):
+    enter(*words)
+    if str(share.rank) == dies:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+stage.published = published
+stage.SHARD_SECONDS = 1.5
+corpora = [folder.read(root, split) for split in ("train", "val")]
+for event in stage.extract(corpora, out, front_end=FrontEnd(mels=32), max_missing=0.5):
+    pass
+if share.rank == 0:
+    print(event.recordings, event.kept, len(event.failures), round(event.seconds, 3))
+distributed.leave()
+"""
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    """Seventeen recordings of uneven lengths, one of them broken."""
+    root = tmp_path_factory.mktemp("uneven") / "sounds"
+    for number in range(17):
+        samples = tiny.sound("rain.wav", 0.4 + 0.13 * (number * 7 % 11), skip=0.2 * number)
+        tiny.write(root / ("val" if number > 12 else "train") / "ab"[number % 2] / f"{number:02d}.wav", samples)
+    (root / "train" / "a" / "04.wav").write_bytes(b"broken")
+    return root
+
+
+@pytest.fixture(scope="module")
+def whole(root, tmp_path_factory):
+    """What one process stores."""
+    out = tmp_path_factory.mktemp("whole") / "shards"
+    tiny.good("extract", "--dataset", "folder", "--root", root, "--out", out, "-j", 1, "frontend.mels=32")
+    return out
+
+
+def same(out, whole):
+    """The same rows, bit by bit, each recording once, and the same tables."""
+    one, other = Shards(whole), Shards(out)
+    stored = [id for each in manifest(out) for id in each.ids]
+    assert sorted(stored) == sorted(one.ids())
+    assert other.verify() == ()
+    for id in one.ids():
+        assert np.array_equal(one.read(id), other.read(id)), id
+    for name in ("failures.csv", "missing.csv"):
+        assert (out / name).read_text() == (whole / name).read_text()
+    named = {each.shard for each in manifest(out) if each.shard}
+    assert {path.name for path in out.iterdir()} == {
+        *named, *(path.name for path in parts(out)), ".lock", "failures.csv", "missing.csv"
+    }  # fmt: skip
+
+
+def run(count, root, out, dies=-1):
+    script = out.parent / "process.py"
+    script.write_text(PROCESS)
+    torchrun = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}"]
+    command = [sys.executable, *(torchrun if count > 1 else []), str(script), str(root), str(out), str(dies)]
+    return subprocess.run(command, env=tiny.environment(), capture_output=True, text=True, timeout=120, check=False)
+
+
+@pytest.mark.parametrize("more", [[], pytest.param(["-j", 2], marks=pytest.mark.slow)])
+def test_three_processes_store_what_one_does(root, whole, tmp_path, more):
+    out = tmp_path / "shards"
+    command = ["extract", "--dataset", "folder", "--root", root, "--out", out, "--gpus", 3, "frontend.mels=32"]
+    done = tiny.process(*command, *(more or ["-j", 1]))
+    assert done.code == 0, done.err
+    same(out, whole)
+    assert [path.name for path in parts(out)] == ["manifest.jsonl", "manifest-00001.jsonl", "manifest-00002.jsonl"]
+    assert done.err.count("stored 16 recordings (0 were there)") == 1  # of all, told by one
+    assert done.err.count("failed: 1, as ") == 1
+    with (out / "failures.csv").open(newline="") as file:
+        assert [row["id"] for row in csv.DictReader(file)] == ["train/a/04.wav"]
+    before = {path: path.stat().st_mtime_ns for path in out.glob("*.h5")}
+    again = tiny.good("extract", "--dataset", "folder", "--root", root, "--out", out, "-j", 1, "frontend.mels=32")
+    assert "stored 0 recordings (16 were there)" in again.err
+    assert {path: path.stat().st_mtime_ns for path in out.glob("*.h5")} == before
+
+
+def test_what_a_process_that_died_has_finished_counts(root, whole, tmp_path):
+    """And whoever goes on, three, two or one, stores the rest."""
+    out = tmp_path / "shards"
+    died = run(3, root, out, dies=1)
+    assert died.returncode != 0
+    done = [id for each in manifest(out) for id in each.ids]
+    assert 0 < len(done) < 16
+    assert (out / "manifest-00001.jsonl").is_file()
+    names = {each.shard: (out / each.shard).stat().st_mtime_ns for each in manifest(out) if each.shard}
+    on = run(2, root, out)
+    assert on.returncode == 0, on.stderr
+    recordings, kept, failed, seconds = on.stdout.split()
+    assert (int(recordings) + int(kept), int(kept), int(failed)) == (16, len(done), 1)
+    stored = sum(length for each in manifest(out) for length in each.seconds)
+    known = sum(
+        length for each in manifest(out) for id, length in zip(each.ids, each.seconds, strict=True) if id in done
+    )
+    assert float(seconds) == pytest.approx(stored - known, abs=0.01)
+    same(out, whole)
+    assert names == {name: (out / name).stat().st_mtime_ns for name in names}
+
+
+def test_one_process_mends_what_three_have_stored(root, whole, tmp_path):
+    out = tmp_path / "shards"
+    done = run(3, root, out)
+    assert done.returncode == 0, done.stderr
+    entries = manifest(out)
+    gone = next(each.shard for each in reversed(entries) if each.shard)
+    (out / gone).unlink()
+    (out / "shard-00077.h5").write_bytes(b"nobody's")
+    done = run(1, root, out)
+    assert done.returncode == 0, done.stderr
+    same(out, whole)
+    assert [json.loads(line)["shard"] for path in parts(out) for line in path.read_text().splitlines()] == [
+        each.shard for each in manifest(out)
+    ]
+    others = FrontEnd(mels=64)
+    with pytest.raises(DataError, match=r"made with mels=32, this run wants mels=64"):
+        list(stage.extract(corpora(root), out, front_end=others))
+    list(stage.extract(corpora(root), out, front_end=others, fresh=True, max_missing=1))
+    assert [path.name for path in parts(out)] == ["manifest.jsonl"]
+    assert Shards(out).settings["mels"] == 64
+
+
+def corpora(root):
+    from slowfast_cli.data import folder
+
+    return [folder.read(root, split) for split in ("train", "val")]
+
+
+def test_a_folder_that_is_taken_stops_all_of_them(root, tmp_path):
+    out = tmp_path / "shards"
+    held = stage.extract(corpora(root), out, front_end=FRONT_END)
+    next(held)
+    command = ["extract", "--dataset", "folder", "--root", root, "--out", out, "--gpus", 3, "-j", 1, "frontend.mels=32"]
+    done = tiny.process(*command, "--max-restarts", 2)
+    assert done.code == 1
+    assert done.err.count(f"another `slowfast extract` (process {os.getpid()}) writes there") == 1
+    assert done.err.count("error:") == 1
+    held.close()
+
+
+@pytest.fixture
+def counts(monkeypatch):
+    """Those of the first of three processes, and what it hears of the others."""
+    words = {}
+    monkeypatch.setattr(extract_progress.distributed, "posted", lambda share: dict(words))
+    monkeypatch.setattr(extract_progress, "WORD", 0.0)
+    found = Counts({"a": 2.0}, total=5, kept=1, expected=9.0, share=Share(rank=0, world=3))
+    return found, words
+
+
+def word(**more):
+    return {"recordings": 1, "failed": 0, "seconds": 3.0, "stored": 3.0, "more": -1.0, **more}
+
+
+def test_progress_is_that_of_all(counts):
+    found, words = counts
+    words |= {1: word(), 2: word(failed=1, stored=0.0)}
+    assert found.take(Ended(id="a", seconds=2.5, failed=False))
+    told = found.progress()
+    assert (told.recordings, told.total, told.kept, told.failures, told.seconds) == (3, 5, 1, 1, 6.0)
+    assert told.expected == 9.0 + 0.5 - 2.0
+    waiting = found.wait()
+    next(waiting)
+    words |= {1: word(problem=""), 2: word(recordings=3, problem="")}
+    assert next(waiting).recordings == 5
+    assert list(waiting) == []
+    assert found.all_done()
+
+
+def test_a_process_that_cannot_go_on_or_is_silent_is_told(counts, monkeypatch):
+    found, words = counts
+    words[1] = word(problem="")
+    monkeypatch.setattr(extract_progress, "SILENCE", 0.0)
+    with pytest.raises(LostError, match=r"nothing was heard of processes \[2\]"):
+        list(found.wait())
+    words[2] = word(problem="disk full")
+    with pytest.raises(SlowFastError, match="process 2 of 3: disk full"):
+        list(found.wait())
+
+
+def test_processes_that_see_other_things_do_not_share_a_plan(monkeypatch, tmp_path):
+    monkeypatch.setattr(stage.distributed, "gather", lambda values, share: [*values, "else"])
+    with pytest.raises(DataError, match="do not see the same recordings"):
+        stage._require_one_plan(tmp_path, "this", Share(rank=0, world=2))
+
+
+@pytest.fixture
+def many(root, tmp_path):
+    """So many recordings that there is time to do something to those who store them."""
+    for number in range(300):
+        path = tmp_path / "many" / "train" / "a" / f"{number}.wav"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes((root / "train" / "b" / "01.wav").read_bytes())
+    return tmp_path / "many"
+
+
+@pytest.mark.slow
+def test_a_killed_process_is_started_again(many, tmp_path):
+    """--fresh was meant for the first start: what is finished is kept."""
+    out = tmp_path / "shards"
+    command = ["extract", "--dataset", "folder", "--root", many, "--out", out, "--gpus", 2, "-j", 1, "--fresh"]
+    child = tiny.start(*command, "--max-restarts", 1)
+    while child.poll() is None and not parts(out):
+        time.sleep(0.01)
+    kept = [id for each in manifest(out) for id in each.ids]
+    os.kill(tiny.ranks(child.pid)[1], signal.SIGKILL)
+    _, err = child.communicate(timeout=120)
+    assert child.returncode == 0, err
+    stored = [id for each in manifest(out) for id in each.ids]
+    assert len(kept) > 0
+    assert len(stored) == len(set(stored)) == 300
+    assert int(re.search(r"\((\d+) were there\)", err)[1]) >= len(kept)
+    assert Shards(out).verify() == ()
+    assert not list(out.glob("*.tmp"))
+
+
+@pytest.mark.slow
+def test_ctrl_c_stops_all_of_them(many, tmp_path):
+    out = tmp_path / "shards"
+    child = tiny.start("extract", "--dataset", "folder", "--root", many, "--out", out, "--gpus", 2, "-j", 1)
+    while child.poll() is None and not list(out.glob("*.tmp")):
+        pass
+    child.send_signal(signal.SIGINT)
+    _, err = child.communicate(timeout=60)
+    assert child.returncode == 130
+    assert "the same command goes on from there" in err
+    assert "Traceback" not in err

@@ -9,13 +9,15 @@ Nothing is imported or asked for unless a path lies below the cache.
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import re
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -26,7 +28,8 @@ LISTS = frozenset({".csv", ".tsv", ".txt", ".json", ".jsonl", ".pkl", ".md", ".y
 ABSENT = stat.S_IWUSR  # the mode of a file that is not here yet
 ROOTED = ("file", "local")  # schemes whose paths begin at the root
 AT_ONCE = 16  # files fetched at the same time
-HERE = ".pushed"  # beside the files of a folder that is written: what of it is there
+NOTES = ".remote"  # a folder beside files: for each what it was here and there when both were the same
+TELLING = ("size", "ETag", "etag", "LastModified", "updated", "generation", "mtime", "created", "md5Hash")
 
 
 def cache() -> Path:
@@ -74,12 +77,11 @@ def listed(folder: Path) -> Path:
     there = url(folder)
     if there is None:
         return folder
-    files = _found(folder, there)
-    lists = [path for path, size in files if _differs(path, size) and path.suffix.lower() in LISTS]
-    for path, size in files:
-        if _differs(path, size) and path.suffix.lower() not in LISTS:
-            _promise(path, size)
-    _fetch_all(lists)
+    new = {path: told for path, told in _found(folder, there).items() if _known(path).get("there") != _token(told)}
+    for path, told in new.items():
+        if path.suffix.lower() not in LISTS:
+            _promise(path, told)
+    _each(_fetch, [path for path in new if path.suffix.lower() in LISTS])
     return folder
 
 
@@ -95,7 +97,7 @@ def here(path: Path) -> Path:
 
 
 def fetched(folder: Path) -> Path:
-    """The folder with all its files.
+    """The folder with all its files as they are there now.
 
     Raises:
         DataError: It cannot be reached.
@@ -104,7 +106,8 @@ def fetched(folder: Path) -> Path:
     if there is None:
         return folder
     folder.mkdir(parents=True, exist_ok=True)
-    _fetch_all([path for path, size in _found(folder, there) if _differs(path, size) or _absent(path)])
+    found = _found(folder, there)
+    _each(_fetch, [path for path, told in found.items() if _absent(path) or _known(path).get("there") != _token(told)])
     return folder
 
 
@@ -114,12 +117,51 @@ def push(path: Path) -> None:
     Raises:
         DataError: It cannot be written there.
     """
-    if url(path) is None:
+    if url(path) is not None:
+        _each(_send, [each for each in _files(path) if _known(each).get("here") != _stamp(each)])
+
+
+@contextmanager
+def kept(folder: Path) -> Iterator[None]:
+    """What changes in a folder meanwhile is brought to where it belongs at the end, whatever ends it."""
+    try:
+        yield
+    finally:
+        push(folder)
+
+
+def remove(path: Path) -> None:
+    """Remove a file here and there; it may be missing.
+
+    Raises:
+        DataError: It cannot be removed there.
+    """
+    path.unlink(missing_ok=True)
+    if (there := url(path)) is None:
         return
-    changed = [each for each in _files(path) if _stamp(each) != _pushed(each)]
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        for _ in pool.map(_send, changed):
-            pass
+    _note(path).unlink(missing_ok=True)
+    system, name = _system(there)
+    with _told(there, "cannot be removed"):
+        if system.exists(name):
+            system.rm_file(name)
+
+
+def move(folder: Path, new: Path) -> None:
+    """Give a folder another name, here and there.
+
+    Raises:
+        DataError: It cannot be done there.
+    """
+    fetched(folder)
+    folder.rename(new)
+    if (there := url(folder)) is None:
+        return
+    for note in new.rglob(f"{NOTES}/*"):
+        note.unlink()
+    push(new)
+    system, name = _system(there)
+    with _told(there, "cannot be removed"):
+        system.rm(name, recursive=True)
 
 
 def _files(path: Path) -> Iterator[Path]:
@@ -132,63 +174,12 @@ def _files(path: Path) -> Iterator[Path]:
 
 def _send(path: Path) -> None:
     stamp, there = _stamp(path), named(path)
-    try:
-        system, name = _system(there)
+    system, name = _system(there)
+    with _told(there, "cannot be written", f"it is kept in {path}, run the same again"):
         system.makedirs(str(PurePosixPath(name).parent), exist_ok=True)
         system.put_file(str(path), name)
-    except Exception as error:  # whatever the library of that kind of URL raises
-        raise DataError(f"{there}: cannot be written ({error}): it is kept in {path}, run the same again") from error
-    note = _note(path)
-    note.parent.mkdir(exist_ok=True)
-    note.write_text(stamp)
-
-
-def _note(path: Path) -> Path:
-    return path.parent / HERE / path.name
-
-
-def _stamp(path: Path) -> str:
-    told = path.stat()
-    return f"{told.st_size} {told.st_mtime_ns}"
-
-
-def _pushed(path: Path) -> str:
-    with suppress(OSError):
-        return _note(path).read_text()
-    return ""
-
-
-def _found(folder: Path, there: str) -> list[tuple[Path, int]]:
-    """Paths here and sizes there of all files in a folder."""
-    try:
-        system, name = _system(there)
-        details = system.find(name, detail=True, refresh=True) if system.exists(name) else {}
-    except Exception as error:
-        raise DataError(f"{there}: cannot be reached ({error}): check the URL and your access to it") from error
-    start = len(name.rstrip("/")) + 1
-    return [(folder / key[start:], int(each.get("size") or 0)) for key, each in sorted(details.items())]
-
-
-def _differs(path: Path, size: int) -> bool:
-    return not path.exists() or path.stat().st_size != size
-
-
-def _absent(path: Path) -> bool:
-    return stat.S_IMODE(path.stat().st_mode) == ABSENT
-
-
-def _promise(path: Path, size: int) -> None:
-    """A file of that name and size that may not be read yet."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.unlink(missing_ok=True)
-    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, ABSENT))
-    os.truncate(path, size)
-
-
-def _fetch_all(paths: list[Path]) -> None:
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        for _ in pool.map(_fetch, paths):
-            pass
+        system.invalidate_cache(str(PurePosixPath(name).parent))
+        _write_note(path, here=stamp, there=_token(system.info(name)))
 
 
 def _fetch(path: Path) -> None:
@@ -197,6 +188,7 @@ def _fetch(path: Path) -> None:
     Of several processes that want it one fetches, and the others wait.
     """
     there, before = named(path), _identity(path)
+    system, name = _system(there)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.part")
     with part.open("ab") as target:
@@ -204,15 +196,30 @@ def _fetch(path: Path) -> None:
         if _identity(path) != before:  # another one has fetched it meanwhile
             return
         try:
-            system, name = _system(there)
-            target.truncate(0)
-            with system.open(name, "rb") as source:
-                shutil.copyfileobj(source, target, 1 << 20)
-            target.flush()
-        except Exception as error:
+            with _told(there, "cannot be fetched"):
+                token = _token(system.info(name))
+                target.truncate(0)
+                with system.open(name, "rb") as source:
+                    shutil.copyfileobj(source, target, 1 << 20)
+                target.flush()
+        except DataError:
             part.unlink(missing_ok=True)
-            raise DataError(f"{there}: cannot be fetched ({error}): check the URL and your access to it") from error
+            raise
         part.replace(path)
+    _write_note(path, here=_stamp(path), there=token)
+
+
+def _promise(path: Path, told: Mapping[str, Any]) -> None:
+    """A file of that name and size that may not be read yet."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, ABSENT))
+    os.truncate(path, int(told.get("size") or 0))
+    _write_note(path, here=_stamp(path), there=_token(told))
+
+
+def _absent(path: Path) -> bool:
+    return path.exists() and stat.S_IMODE(path.stat().st_mode) == ABSENT
 
 
 def _identity(path: Path) -> tuple[int, int]:
@@ -220,6 +227,59 @@ def _identity(path: Path) -> tuple[int, int]:
         told = path.stat()
         return told.st_ino, told.st_mode
     return 0, 0
+
+
+def _stamp(path: Path) -> str:
+    told = path.stat()
+    return f"{told.st_size} {told.st_mtime_ns}"
+
+
+def _token(told: Mapping[str, Any]) -> str:
+    """What tells a file there from what it was before."""
+    values = {name: told[name] for name in TELLING if told.get(name) is not None}
+    plain = {name: value.timestamp() if isinstance(value, datetime) else value for name, value in values.items()}
+    return " ".join(f"{name}={value}" for name, value in plain.items())
+
+
+def _note(path: Path) -> Path:
+    return path.parent / NOTES / path.name
+
+
+def _known(path: Path) -> dict[str, str]:
+    """What a file was here and there when both were the same; nothing of one that is not here."""
+    with suppress(OSError, ValueError):
+        return dict(json.loads(_note(path).read_text(encoding="utf-8"))) if path.exists() else {}
+    return {}
+
+
+def _write_note(path: Path, **told: str) -> None:
+    note = _note(path)
+    note.parent.mkdir(exist_ok=True)
+    note.write_text(json.dumps(told), encoding="utf-8")
+
+
+def _found(folder: Path, there: str) -> dict[Path, Mapping[str, Any]]:
+    """All files in a folder there, by their paths here."""
+    system, name = _system(there)
+    with _told(there, "cannot be reached"):
+        system.invalidate_cache()
+        details = system.find(name, detail=True) if system.exists(name) else {}
+    start = len(name.rstrip("/")) + 1
+    return {folder / key[start:]: each for key, each in sorted(details.items())}
+
+
+def _each(work: Callable[[Path], None], paths: Iterable[Path]) -> None:
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        for _ in pool.map(work, paths):
+            pass
+
+
+@contextmanager
+def _told(there: str, what: str, right: str = "check the URL and your access to it") -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # whatever the library of that kind of URL raises
+        raise DataError(f"{there}: {what} ({type(error).__name__}: {error}): {right}") from error
 
 
 def _system(there: str) -> tuple[Any, str]:

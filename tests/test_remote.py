@@ -81,8 +81,26 @@ def test_lists_come_at_once_and_others_when_they_are_asked_for(bucket, monkeypat
 def test_what_has_changed_there_is_fetched_again(bucket):
     put(f"{bucket}/list.csv", b"old")
     folder = remote.listed(remote.place(bucket))
-    put(f"{bucket}/list.csv", b"newer")
-    assert (remote.listed(folder) / "list.csv").read_bytes() == b"newer"
+    put(f"{bucket}/list.csv", b"new")
+    assert (remote.listed(folder) / "list.csv").read_bytes() == b"new"
+    put(f"{bucket}/state.pt", b"1")
+    assert (remote.fetched(folder) / "state.pt").read_bytes() == b"1"
+    put(f"{bucket}/state.pt", b"2")
+    assert (remote.fetched(folder) / "state.pt").read_bytes() == b"2"
+
+
+def test_what_is_removed_or_moved_is_so_there_too(bucket):
+    put(f"{bucket}/run/state.pt", b"1")
+    folder = remote.fetched(remote.place(f"{bucket}/run"))
+    remote.move(folder, folder.with_name("run~1"))
+    assert get(f"{bucket}/run~1/state.pt") == b"1"
+    assert not folder.exists()
+    assert not fsspec.filesystem("memory").exists(f"{bucket}/run/state.pt")
+    other = folder.with_name("run~1") / "state.pt"
+    remote.remove(other)
+    remote.remove(other)
+    assert not other.exists()
+    assert not fsspec.filesystem("memory").exists(f"{bucket}/run~1/state.pt")
 
 
 def test_a_whole_folder_comes_and_goes_back(bucket):

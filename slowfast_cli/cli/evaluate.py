@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from slowfast_cli.cli import launch, options
+from slowfast_cli.remote import listed, place
 from slowfast_cli.types import UsageError, finite
 
 if TYPE_CHECKING:
@@ -120,7 +121,8 @@ def _run_folder(recipe: str) -> Path | None:
     """The run folder that stands in the place of a recipe, which has its own."""
     from slowfast_cli.recipe.load import bundled
 
-    run = Path(recipe) if (Path(recipe) / "recipe.yaml").is_file() else None
+    where = place(recipe)
+    run = where if (listed(where) / "recipe.yaml").is_file() else None
     if run is None and len(Path(recipe).parts) > 1 and not Path(recipe).suffix and recipe not in bundled():
         raise UsageError(f"{recipe}: no such run folder: it holds recipe.yaml and weights; train it first")
     return run
@@ -174,7 +176,7 @@ def _finish(recipe: Recipe, weights: Path, found: Evaluated, folder: Path, devic
 
     if plots and (maps := figures.feature_maps(recipe, weights, found.corpus, folder / "feature-maps.png", device)):
         show.say(f"wrote {maps}")
-    show.say(f"done: {folder.absolute()}")
+    show.done(folder)
 
 
 def _print(found: Evaluated, compared: Compared, title: str, least: Least, as_json: bool) -> None:

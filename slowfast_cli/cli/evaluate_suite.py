@@ -109,7 +109,7 @@ def evaluate_suite(
         typer.echo(text)
     elif scores:
         summary(asked, scores, f"{source.name}: {weights}")
-    show.say(f"done: {folder.absolute()}")
+    show.done(folder)
     _require_scores(display.missing.values(), names, bool(scores))
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from slowfast_cli.cli import launch, options
-from slowfast_cli.remote import place
+from slowfast_cli.remote import named, place
 from slowfast_cli.types import UsageError
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def extract(
     for corpus in corpora:
         show.say(show.coverage(corpus))
     where = assemble.shards_folder(chosen)
-    show.say(f"shards: {where}")
+    show.say(f"shards: {named(where)}")
     bar: show.Bar | None = None
     events = stage(
         corpora, where, front_end=assemble.front_end(chosen), dtype=dtype, jobs=jobs or reading.cores(),
@@ -103,7 +103,7 @@ def extract(
                     bar.close()
                 _summarise(event)
     except KeyboardInterrupt:
-        show.say(f"interrupted; finished shards are in {where}: the same command goes on from there")
+        show.say(f"interrupted; finished shards are in {named(where)}: the same command goes on from there")
         raise
     finally:
         if bar:
@@ -123,8 +123,8 @@ def _recipe(
     if dataset:
         recipe = assemble.known(dataset).recipe
         words.insert(0, f"data.corpus={dataset}")
-    words += [f"data.root={root}"] if root else []
-    words += [f"data.shards={out}"] if out else []
+    words += [f"data.root={named(root)}"] if root else []
+    words += [f"data.shards={named(out)}"] if out else []
     return load(str(recipe), words)
 
 
@@ -140,4 +140,4 @@ def _summarise(done: Summary) -> None:
     failed = [each for each in done.failures if not (done.soundless and each.soundless)]
     if failed:
         show.say(f"failed: {len(failed)}, as {failed[0].reason}; all are in {done.folder / 'failures.csv'}")
-    show.say(f"done: {done.folder.absolute()} ({done.bytes / 1e6:,.1f} MB)")
+    show.say(f"done: {named(done.folder.absolute())} ({done.bytes / 1e6:,.1f} MB)")

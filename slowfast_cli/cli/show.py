@@ -6,6 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Literal
 
 from rich.console import Console
@@ -14,6 +15,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from tqdm import tqdm
 
+from slowfast_cli.remote import named, push
 from slowfast_cli.types import Corpus, Scores
 
 out = Console(soft_wrap=False, highlight=False)
@@ -25,6 +27,12 @@ if not out.is_terminal:  # a pipe has no width: do not wrap what another program
 def say(text: str) -> None:
     """A line on stderr, as it is."""
     err.print(escape(text), soft_wrap=True)
+
+
+def done(folder: Path) -> None:
+    """Say where what was made is, once it is there."""
+    push(folder)
+    say(f"done: {named(folder.absolute())}")
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], *, left: int = 1) -> None:

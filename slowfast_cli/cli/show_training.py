@@ -40,7 +40,7 @@ class Display:
                 self.close()
                 if event.broken:
                     show.say(f"not readable, and left out: {event.broken:,} segments, see {event.run / 'broken.csv'}")
-                show.say(f"done: {event.run.absolute()}")
+                show.done(event.run)
 
     def _start(self, event: Started) -> None:
         self._started = event

@@ -21,6 +21,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from slowfast_cli import remote
 from slowfast_cli.media.manifest import Entry, manifest
 from slowfast_cli.media.source import shown
 from slowfast_cli.types import DataError, Seconds, Settings
@@ -178,7 +179,7 @@ class Shards:
             return self._open[shard]
         path = self.folder / self._names[shard]
         try:
-            file = h5py.File(path, "r", locking=False)
+            file = h5py.File(remote.here(path), "r", locking=False)
             made = json.loads(file.attrs["front_end"])
             rows = file["logmel"]
         except (OSError, KeyError, RuntimeError, ValueError) as error:
@@ -193,7 +194,7 @@ class Shards:
     def verify(self) -> tuple[str, ...]:
         """Read every shard and compare its checksum: the names of those that differ."""
         pairs = zip(self._names, self._hashes, strict=True)
-        return tuple(name for name, known in pairs if digest(self.folder / name) != known)
+        return tuple(name for name, known in pairs if digest(remote.here(self.folder / name)) != known)
 
     def close(self) -> None:
         """Close the files this process has open; reading opens them again."""

@@ -12,6 +12,7 @@ from typing import Literal
 import torch
 from torch import nn
 
+from slowfast_cli import remote
 from slowfast_cli.data.stored_features import StoredFeatures
 from slowfast_cli.features.frames import FrameSettings
 from slowfast_cli.features.logmel import FrontEnd
@@ -60,7 +61,13 @@ def known(name: str) -> Known:
 
 def root(recipe: Recipe) -> Path:
     """Where the corpus lies: as the recipe says, or below $SLOWFAST_DATA, or below ``data``."""
-    return recipe.data.root or Path(os.environ.get("SLOWFAST_DATA", "data")) / recipe.data.corpus
+    return listed(recipe.data.root or remote.place(os.environ.get("SLOWFAST_DATA", "data")) / recipe.data.corpus)
+
+
+@functools.lru_cache(maxsize=32)
+def listed(folder: Path) -> Path:
+    """The folder; of one elsewhere it is looked up once what is in it, see `slowfast_cli.remote`."""
+    return remote.listed(folder)
 
 
 def shards_folder(recipe: Recipe) -> Path:

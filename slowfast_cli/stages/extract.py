@@ -8,7 +8,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from slowfast_cli import __version__
+from slowfast_cli import __version__, remote
 from slowfast_cli.data.loader import Share
 from slowfast_cli.engine import distributed
 from slowfast_cli.media.manifest import Entry, manifest
@@ -114,6 +114,7 @@ def _opened(out: Path, stack: ExitStack, wanted: Settings, *, fresh: bool, share
     problem: SlowFastError | None = None
     if share.rank == 0:
         try:
+            remote.listed(out)
             stack.enter_context(locked(out))
             if fresh:
                 remove_all(out)
@@ -123,7 +124,7 @@ def _opened(out: Path, stack: ExitStack, wanted: Settings, *, fresh: bool, share
         except SlowFastError as error:
             problem = error
     distributed.fail_together(problem, share)
-    return entries if share.rank == 0 else manifest(out)
+    return entries if share.rank == 0 else manifest(remote.listed(out))
 
 
 def _require_one_plan(out: Path, told: str, share: Share) -> None:

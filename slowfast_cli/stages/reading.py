@@ -10,6 +10,7 @@ from functools import partial
 import numpy as np
 import torch
 
+from slowfast_cli import remote
 from slowfast_cli.data import loader
 from slowfast_cli.data.clips import Clips, Key, Reader
 from slowfast_cli.data.columns import Columns, Made, joined
@@ -41,11 +42,12 @@ def store(recipe: Recipe) -> Store | None:
     made = assemble.front_end(recipe)
     if recipe.data.source == "media" or "samples" in reads:  # shards hold log-mels
         return DecodedSamples(made)
-    where = assemble.shards_folder(recipe)
+    where = assemble.listed(assemble.shards_folder(recipe))
     if not where.is_dir():
         others = sorted(path.name for path in where.parent.glob("*") if path.is_dir())
+        made_with = f"; made with other settings: {', '.join(others)}" if others else ""
         raise DataError(
-            f"{where}: no log-mels here{'; made with other settings: ' + ', '.join(others) if others else ''}: "
+            f"{remote.named(where)}: no log-mels here{made_with}: "
             f"run `slowfast extract --dataset {recipe.data.corpus}` first, or read the media with data.source=media"
         )
     return StoredRows(Shards(where, made.settings()), made)

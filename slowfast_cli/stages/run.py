@@ -23,7 +23,7 @@ from typing import Any
 import torch
 import yaml
 
-from slowfast_cli import __version__
+from slowfast_cli import __version__, remote
 from slowfast_cli.engine import lock
 from slowfast_cli.engine.checkpoint import write_text
 from slowfast_cli.media.source import shown
@@ -104,10 +104,10 @@ class Run:
             SlowFastError: Another training is on it, or it cannot be written.
         """
         try:
-            if self.folder.exists():
+            if remote.fetched(self.folder).exists():
                 with self.locked():  # a run that is going on is neither moved aside nor written over
                     if fresh:
-                        self.folder.rename(_unused(self.folder))
+                        remote.move(self.folder, _unused(self.folder))
             self.require(recipe)
             self.folder.mkdir(parents=True, exist_ok=True)
             write_text(self.folder / "recipe.yaml", to_yaml(recipe))
@@ -165,6 +165,16 @@ class Run:
                 yield
             finally:
                 lock.forget(file.fileno())
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Lock it, and bring what changed to where it belongs at the end.
+
+        Raises:
+            SlowFastError: As `locked`; or it cannot be brought there.
+        """
+        with self.locked(), remote.kept(self.folder):
+            yield
 
     def _unwritable(self, error: OSError) -> SlowFastError:
         return SlowFastError(f"{self.folder}: cannot be written ({error.strerror or error}); choose another with --run")

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from slowfast_cli import remote
 from slowfast_cli.engine import lock
 from slowfast_cli.media.manifest import MANIFEST, Entry, manifest, part_name, parts, read_part
 from slowfast_cli.media.shard_writer import TEMPORARY, publish, rewrite
@@ -58,6 +59,7 @@ def usable(out: Path) -> list[Entry]:
         usable = [each for each in entries if not each.shard or _size(out / each.shard) == each.bytes]
         if len(usable) < len(entries):
             rewrite(path, "".join(each.line() for each in usable))
+            remote.push(path)
         found += usable
     return found
 
@@ -76,14 +78,14 @@ def clean(out: Path, entries: Iterable[Entry]) -> None:
     for path in _shard_files(out):
         if path.name not in named:
             with suppress(OSError):
-                path.unlink(missing_ok=True)
+                remote.remove(path)
 
 
 def remove_all(out: Path) -> None:
     """Remove the shards, the manifests and the tables, and nothing else."""
     try:
         for path in (*parts(out), out / FAILURES, out / MISSING, *_shard_files(out)):
-            path.unlink(missing_ok=True)
+            remote.remove(path)
     except OSError as error:
         raise DataError(f"{shown(out)}: cannot be emptied ({error.strerror}): choose another folder") from error
 
@@ -111,6 +113,8 @@ def published(out: Path, temporary: Path, entry: Entry, part: int) -> None:
     """
     try:
         publish(out, temporary, entry, part)
+        for name in (entry.shard, part_name(part)) if entry.shard else (part_name(part),):
+            remote.push(out / name)
     except OSError as error:
         raise DataError(
             f"{shown(out)}: {part_name(part)} cannot be written ({error.strerror}): make room, then run the same "
@@ -131,6 +135,7 @@ def report(out: Path, corpora: Sequence[Corpus]) -> None:
     with suppress(OSError):
         rewrite(out / FAILURES, _table(failures(out, corpora)))
         rewrite(out / MISSING, _table(each for corpus in corpora for each in corpus.missing))
+        remote.push(out)
 
 
 def _table(failures: Iterable[Failure]) -> str:

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
+from slowfast_cli import remote
 from slowfast_cli.data import loader
 from slowfast_cli.engine import checkpoint, distributed
 from slowfast_cli.engine.evaluate import predictions
@@ -122,7 +123,9 @@ def train(
     resumes = distributed.gather([resumes], share)[0]  # the file may be a while in coming to another machine's eyes
     card = training.card(name)
     leads = share.rank == 0
-    with run.locked() if leads else nullcontext(), tracked(run.folder / "tensorboard", on=leads) as track:
+    if resumes and not leads:
+        remote.fetched(run.folder)
+    with run.alone() if leads else nullcontext(), tracked(run.folder / "tensorboard", on=leads) as track:
         first = training.restore(checkpoint.load_state(run.state)) if resumes else 0
         if leads:
             run.cut_metrics(first)
@@ -149,6 +152,7 @@ def train(
     distributed.barrier(share)
     if leads:
         curves_plot(lines(run.metrics), run.folder / "curves.png", title=name)
+        remote.push(run.folder)
     yield Finished(run=run.folder, broken=run.broken)
 
 
@@ -171,6 +175,7 @@ def _rounds(
                 yield scored
             if saves:
                 saver.save(run.state, training.state(done))
+                remote.push(run.metrics)
             if together.reached(done):
                 yield from _arrived(flying, run if leads else None, epoch_steps, log, wait=True)
                 if leads:

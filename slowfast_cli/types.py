@@ -239,7 +239,7 @@ class Batch:
         places: Of the boxes, as shares of the recording's frame, in the same order.
         broken: Recordings of the batch that could not be read, and are not in it.
         silent: How many clips have no sound, where sound is asked for.
-        read: How long a worker took to read it.
+        readers: Processes that read batches; 0: the one that asks for them.
         waited: How long it was waited for.
     """
 
@@ -250,7 +250,7 @@ class Batch:
     places: tuple[Place, ...] = ()
     broken: tuple[Failure, ...] = ()
     silent: int = 0
-    read: Seconds = 0.0
+    readers: int = 0
     waited: Seconds = 0.0
 
     def __len__(self) -> int:

@@ -82,10 +82,8 @@ class Display:
             self._bar.to(step.number, f"loss {loss:.3f}, lr {step.lr:.2g}, {clips:.0f} clips/s, data wait {waited:.0%}")
         if waited > SLOW and len(self._steps) == WINDOW and not self._warned and self._started:
             self._warned = True
-            read = sum(each.read for each in self._steps) / WINDOW
-            worked = sum(each.seconds - each.waited for each in self._steps) / WINDOW
-            source, cores = self._started.source, self._started.cores
-            show.say(f"data wait is {waited:.0%} of the time: {remedy(read, worked, source=source, cores=cores)}")
+            told = remedy(waited, step.readers, source=self._started.source, cores=self._started.cores)
+            show.say(f"data wait is {waited:.0%} of the time: {told}")
 
     def _waited(self) -> float:
         """Share of the time that was spent on waiting for data."""

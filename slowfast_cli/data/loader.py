@@ -129,7 +129,6 @@ class _Told:
         return len(self._clips)
 
     def __getitem__(self, keys: list[Key]) -> Batch | tuple[Failure, ...] | SlowFastError:
-        began = time.perf_counter()
         clips: list[Clip] = []
         broken: list[Failure] = []
         try:
@@ -141,8 +140,7 @@ class _Told:
                     broken.append(Failure(id=segment.id, path=segment.recording.path, reason=str(error)))
             if not clips:
                 return tuple(broken)
-            batch = collate(clips, self._clips.sizes, broken)
-            return replace(batch, read=time.perf_counter() - began)
+            return collate(clips, self._clips.sizes, broken)
         except SlowFastError as error:
             return type(error)(str(error))
 
@@ -187,7 +185,7 @@ def batches(
         if isinstance(batch, SlowFastError):
             raise batch
         if isinstance(batch, Batch):
-            yield replace(copied(batch), waited=waited)
+            yield replace(copied(batch), waited=waited, readers=workers)
         elif spare is None:
             raise DataError(
                 f"none of the {len(batch)} recordings of a batch can be read, as {batch[0].reason}; "

@@ -40,7 +40,7 @@ class Step:
         clips: Examples of this process in it.
         broken: Recordings of this process that could not be read, and were left out of it.
         silent: Examples of this process that have no sound, where sound is asked for.
-        read: Time that reading this process's examples took in a worker.
+        readers: Processes that read this process's examples.
         scaled: Whether an infinite gradient is no error, as a scaler of gradients skips the step then.
     """
 
@@ -52,7 +52,7 @@ class Step:
     clips: int
     broken: tuple[Failure, ...] = ()
     silent: int = 0
-    read: Seconds = 0.0
+    readers: int = 0
     scaled: bool = False
 
     @property
@@ -169,7 +169,7 @@ def fit(
             clips=taken.clips,
             broken=tuple(taken.broken),
             silent=taken.silent,
-            read=taken.read,
+            readers=taken.readers,
             scaled=scaled,
         )
         flying.append(step)

@@ -26,7 +26,7 @@ class Taken:
         waited: Wall time that was spent on waiting for data.
         clips: Examples in it.
         silent: Examples without sound, where sound is asked for.
-        read: Time that reading them took in a worker.
+        readers: Processes that read them.
         broken: Recordings that could not be read.
     """
 
@@ -34,7 +34,7 @@ class Taken:
     waited: Seconds = 0.0
     clips: int = 0
     silent: int = 0
-    read: Seconds = 0.0
+    readers: int = 0
     broken: list[Failure] = field(default_factory=list)
 
     def next(self, batches: Iterator[Batch]) -> Batch:
@@ -43,7 +43,7 @@ class Taken:
         self.waited += batch.waited
         self.clips += len(batch)
         self.silent += batch.silent
-        self.read += batch.read
+        self.readers = batch.readers
         self.broken += batch.broken
         return batch
 

@@ -6,15 +6,13 @@ import time
 from collections.abc import Callable, Iterator
 from itertools import islice
 from math import ceil
-from statistics import median
 
 from slowfast_cli.data import loader
+from slowfast_cli.data.loader import PREFETCH
 from slowfast_cli.stages import assemble, prepare, reading
 from slowfast_cli.stages.training import Training
 from slowfast_cli.types import Batch, Seconds
 
-TRIAL = 40  # batches that are read by a first guess; what they took says how many processes read the rest
-SETTLING = 10  # of them, that count for nothing: compilers and caches warm up
 MARGIN = 1.3  # processes to have above what just keeps up: files differ
 SLOW = 0.05  # share of the time spent on waiting for data above which a remedy is named
 
@@ -54,55 +52,57 @@ def training_batches(training: Training, steps: range, seed: int = 0) -> Iterato
 
 
 def paced(read: Read, batches: range, *, guess: int, most: int) -> Iterator[Batch]:
-    """Read batches by as many processes as it takes.
+    """Read batches by a first guess of processes, and by more where these keep the device waiting.
+
+    What counts is how long the last third of a trial was waited for, when all that was read ahead is used up: reading,
+    and sending it from process to process.
 
     Args:
         read: Reads a range of them, in order, by so many processes.
         batches: Their numbers.
-        guess: Processes for the first `TRIAL`.
+        guess: Processes for the trial.
         most: Processes that there may be.
     """
-    trial = batches[:TRIAL]
-    read_in: list[Seconds] = []
+    length = 3 * PREFETCH * max(guess, 1)
+    waited: list[Seconds] = []
     worked: list[Seconds] = []
-    for batch in read(trial, guess):
+    for batch in read(batches[:length], guess):
         given = time.perf_counter()
         yield batch
-        read_in.append(batch.read)
+        waited.append(batch.waited)
         worked.append(time.perf_counter() - given)
-    if rest := batches[TRIAL:]:
-        workers = needed(median(read_in[SETTLING:]), median(worked[SETTLING:]), most=most)
-        yield from read(rest, workers)
+    if rest := batches[length:]:
+        last = len(waited) * 2 // 3
+        share = sum(waited[last:]) / max(sum(waited[last:]) + sum(worked[last:]), 1e-9)
+        yield from read(rest, max(guess, min(wanted(share, guess), most)) if share > SLOW else guess)
 
 
-def needed(read_in: Seconds, worked: Seconds, *, most: int) -> int:
+def wanted(share: float, readers: int) -> int:
     """Processes that read as fast as the device works.
 
     Args:
-        read_in: What one of them takes for a batch.
-        worked: On a batch, waiting for data left out.
-        most: There may be.
+        share: Of the time that was spent on waiting for data.
+        readers: Processes that read meanwhile.
 
-    >>> needed(0.1, 0.05, most=8), needed(0.001, 0.05, most=8), needed(9, 0.05, most=8)
-    (3, 1, 8)
+    >>> wanted(0.5, 2), wanted(0.1, 4), wanted(0, 1)
+    (6, 6, 2)
     """
-    return min(max(1, ceil(MARGIN * read_in / max(worked, 1e-6))), most)
+    return ceil(MARGIN * max(readers, 1) / (1 - min(share, 0.99)))
 
 
-def remedy(read_in: Seconds, worked: Seconds, *, source: str, cores: int) -> str:
+def remedy(share: float, readers: int, *, source: str, cores: int) -> str:
     """What to do about a device that waits for data.
 
     Args:
-        read_in: What one process takes for a batch.
-        worked: On a batch, waiting left out.
+        share: Of the time that is spent on waiting.
+        readers: Processes that read.
         source: Of the clips: ``shards``, ``media``, ``features``.
         cores: That this process may use.
     """
-    wanted = needed(read_in, worked, most=1 << 20)
-    told = f"reading a batch takes a worker {read_in:.2g} s, learning from it {worked:.2g} s"
-    if wanted <= cores:
-        return f"{told}: set data.workers={wanted}"
-    short = f"{told}: {wanted} workers would keep up, and there are {cores} cores"
+    count = wanted(share, readers)
+    if count <= cores:
+        return f"{readers} processes read: set data.workers={count}"
+    short = f"{readers} processes read, {count} would keep up, and there are {cores} cores"
     if source == "media":
         return f"{short}: run `slowfast extract` and set data.source=shards, or use shorter or smaller media"
     return f"{short}: move the shards to a faster disk, or use fewer processes on this machine"

@@ -103,6 +103,8 @@ def settled(recipe: Recipe, made_by: Settings) -> dict[str, Any]:
         made_by: What tells its trunk from others.
     """
     plain = recipe.model_dump(mode="json", exclude={"published", "measured", "tables", "suite"})
+    for name in ("compile", "graphs", "recompute"):
+        plain["optim"].pop(name)
     for name in ("shards", "workers"):
         plain["data"].pop(name)
     plain["schedule"].pop("checkpoint_steps")

@@ -160,3 +160,16 @@ def test_a_file_whose_views_are_near_is_read_once_and_the_same(predictor, tmp_pa
     (by_view,) = predictor.files([path])
     assert len(asked) > 2
     np.testing.assert_array_equal(once.scores["label"], by_view.scores["label"])
+
+
+@pytest.mark.cuda
+def test_a_gpu_answers_as_the_cpu_does(predictor, tmp_path):
+    """Threads share it."""
+    files = [Path(shutil.copyfile(tiny.DATA / name, tmp_path / f"{n}-{name}")) for n in range(4) for name in EXAMPLES]
+    torch.manual_seed(0)
+    card = predictor.card
+    save(tmp_path / "w.safetensors", card.model().state_dict(), card)
+    here, there = ([*Predictor(tmp_path / "w.safetensors", device).files(files)] for device in ("cpu", "cuda"))
+    assert [each.path for each in there] == files
+    for one, other in zip(here, there, strict=True):
+        np.testing.assert_allclose(other.scores["label"], one.scores["label"], atol=1e-3)

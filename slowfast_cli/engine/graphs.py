@@ -63,7 +63,8 @@ class Graph:
     def _record(self, batch: Batch) -> None:
         self._batch = batch.map(torch.clone)
         self._graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self._graph):
+        # Other threads, as the one that pins what workers have read, go on meanwhile.
+        with torch.cuda.graph(self._graph, capture_error_mode="thread_local"):
             self._values = self._step(replace(self._batch, ids=batch.ids))
 
 

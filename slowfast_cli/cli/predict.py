@@ -59,6 +59,10 @@ def predict(
         Path | None, typer.Option("--csv", help="Write the answers to a CSV file as well.", show_default=False)
     ] = None,
     device: options.Device = "auto",
+    precision: Annotated[
+        str,
+        typer.Option(help="fp32, or bf16: up to twice as fast on processors that have it, scores within 0.02."),
+    ] = "fp32",
     offline: options.Offline = False,
 ) -> None:
     """Say what is heard in sounds, and what is seen in videos by weights that look at frames: the top-5 classes."""
@@ -68,10 +72,12 @@ def predict(
     from slowfast_cli.cli import show_predictions as told
     from slowfast_cli.stages.answers import Failed
     from slowfast_cli.stages.obtain import weight_file
-    from slowfast_cli.stages.predict import Predictor
+    from slowfast_cli.stages.predict import PRECISIONS, Predictor
     from slowfast_cli.stages.predict import sources as find
 
-    predictor = Predictor(weight_file(weights, offline=offline), device, boxes=boxes)
+    if precision not in PRECISIONS:
+        raise UsageError(f"--precision {precision}: {' or '.join(PRECISIONS)}")
+    predictor = Predictor(weight_file(weights, offline=offline), device, precision=precision, boxes=boxes)
     paths = find(sources, sys.stdin, predictor.suffixes)
     predictor.check(paths)
     _check_drawn(draw, paths)

@@ -57,14 +57,21 @@ def folded(module: M) -> M:
     return _with(module, children)
 
 
-def ready(module: M, device: torch.device) -> M:
+def ready(module: M, device: torch.device, dtype: torch.dtype = torch.float32) -> M:
     """A network for inference on a device: on a CPU `folded`, elsewhere as it is.
+
+    In bfloat16, where the processor has it, ASF SlowFast R50 takes half the time; answers differ in the third digit.
 
     Kernels keep their layout: with channels last oneDNN is 5 to 20 % faster at those over two axes, and now and then
     writes beyond its memory, in forward passes too (torch 2.13, a 5 x 1 kernel from 16 to 64 channels).
     """
     module = module.to(device)
-    return folded(module.eval()) if device.type == "cpu" else module
+    module = folded(module.eval()) if device.type == "cpu" else module
+    if dtype == torch.float32:
+        return module
+    lower = copy.copy(module)
+    lower.forward = torch.autocast(device.type, dtype)(lower.forward)
+    return lower
 
 
 def _children(module: nn.Module) -> dict[str, nn.Module]:

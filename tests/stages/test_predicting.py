@@ -52,6 +52,17 @@ def predictor(weights):
     return Predictor(weights, "cpu")
 
 
+def test_bfloat16_is_a_little_off_and_says_the_same():
+    files = [tiny.DATA / name for name in EXAMPLES]
+    exact, lower = ([*Predictor(DEFAULT, "cpu", precision=each).files(files)] for each in ("fp32", "bf16"))
+    for one, other in zip(exact, lower, strict=True):
+        a, b = one.scores["label"], other.scores["label"]
+        assert 0 < np.abs(a - b).max() < 0.02
+        assert a.argmax() == b.argmax()
+    done = tiny.slowfast("predict", tiny.DATA / "dog.ogg", "--precision", "fp8")
+    assert (done.code, "--precision fp8: fp32 or bf16" in done.err) == (2, True)
+
+
 def predict(weights, *words, stdin=b""):
     return tiny.slowfast("predict", *words, "-w", weights, stdin=stdin)
 

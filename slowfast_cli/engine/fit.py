@@ -183,10 +183,10 @@ class _Rates:
 
     def __init__(self, optimizer: torch.optim.Optimizer, schedule: Callable[[int], float], *, on_device: bool) -> None:
         self._groups, self._schedule = optimizer.param_groups, schedule
+        device = next(each.device for group in self._groups for each in group["params"])  # a group may be empty
         for group in self._groups:
-            group["initial_lr"] = float(group.get("initial_lr", group["lr"]))
-            rate = torch.tensor(group["initial_lr"], device=group["params"][0].device)
-            group["lr"] = rate if on_device else group["initial_lr"]
+            rate = group["initial_lr"] = float(group.get("initial_lr", group["lr"]))
+            group["lr"] = torch.tensor(rate, device=device) if on_device else rate
 
     def set(self, done: int) -> float:
         """Set them for the step after ``done``; returns that of the first group."""

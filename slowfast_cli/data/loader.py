@@ -24,7 +24,7 @@ from slowfast_cli.data.dealing import dealt
 from slowfast_cli.types import Batch, BrokenMediaError, Clip, DataError, Failure, Seconds, SlowFastError
 
 T = TypeVar("T")
-PREFETCH = 4  # batches that each worker is ahead
+PREFETCH = 4  # batches that each worker is ahead; 2, 4 and 8 were measured to give the same (training_input.py)
 
 
 @dataclass(frozen=True, kw_only=True)

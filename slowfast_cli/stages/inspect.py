@@ -18,7 +18,7 @@ from slowfast_cli.models.architecture import Architecture, Baseline
 from slowfast_cli.models.recogniser import Recogniser
 from slowfast_cli.recipe.schema import Recipe
 from slowfast_cli.stages import assemble
-from slowfast_cli.stages.training import optimiser, recogniser
+from slowfast_cli.stages.training import channels_last, optimiser, recogniser
 from slowfast_cli.types import Batch, Seconds, Signals, UsageError
 
 
@@ -109,6 +109,8 @@ def trial(recipe: Recipe, device: str = "auto", processes: int = 1) -> Trial:
     at = distributed.device(device)
     heads, plan = assemble.heads(recipe), recipe.optim
     model = recogniser(recipe, heads).to(at).train()
+    if at.type == "cuda":
+        channels_last(model)
     optim = optimiser(recipe, model)
     clips = max(1, plan.batch // assemble.parts(recipe, processes) // processes)
     batch = _noise(recipe, clips, heads).map(lambda value: value.to(at))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from slowfast_cli.cli import launch, options
-from slowfast_cli.remote import listed, place
+from slowfast_cli.remote import listed, named, place
 from slowfast_cli.types import UsageError, finite
 
 if TYPE_CHECKING:
@@ -167,7 +167,7 @@ def _tell(
     other = load_tables(theirs, found.corpus) if theirs else {}
     _print(found, figures.compared(found, other, least) if theirs else {}, title, least, as_json)
     for written in figures.write(found, folder, other=other, least=least, draw=plots):
-        show.say(f"wrote {written}")
+        show.say(f"wrote {named(written)}")
 
 
 def _finish(recipe: Recipe, weights: Path, found: Evaluated, folder: Path, device: str, plots: bool) -> None:
@@ -175,7 +175,7 @@ def _finish(recipe: Recipe, weights: Path, found: Evaluated, folder: Path, devic
     from slowfast_cli.stages import figures
 
     if plots and (maps := figures.feature_maps(recipe, weights, found.corpus, folder / "feature-maps.png", device)):
-        show.say(f"wrote {maps}")
+        show.say(f"wrote {named(maps)}")
     show.done(folder)
 
 

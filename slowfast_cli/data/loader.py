@@ -227,14 +227,16 @@ class Copies:
 
 def to(batch: Batch, device: torch.device) -> Batch:
     """The same batch on a device; but for the sizes of frames, by which the host tells it where to cut."""
-    moved = batch.map(lambda value: value.to(device, non_blocking=True))
-    stays = {name: batch.signals[name] for name in ("sizes",) if name in batch.signals}
+    stays = {name: value for name, value in batch.signals.items() if name == "sizes"}
+    goes = replace(batch, signals={name: value for name, value in batch.signals.items() if name != "sizes"})
+    moved = goes.map(lambda value: value.to(device, non_blocking=True))
     return replace(moved, signals={**moved.signals, **stays})
 
 
 def _used_by(stream: torch.cuda.Stream, value: Tensor) -> Tensor:
-    """The same value, whose memory is not given away before a stream is done with it."""
-    value.record_stream(stream)
+    """The same value, whose memory on a device is not given away before a stream is done with it."""
+    if value.is_cuda:
+        value.record_stream(stream)
     return value
 
 

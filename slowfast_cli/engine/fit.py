@@ -131,7 +131,7 @@ def fit(
         scaler: Of the gradients, for float16.
 
     A device is given its work ahead of time: nothing here waits for a step but for the numbers of an earlier one, and
-    the device itself sees to it that a step whose loss or gradient is not finite changes nothing, nor any after it.
+    the device itself sees to it that a step whose loss or gradient is not finite changes no parameter, nor any later.
 
     Raises:
         LossNotFiniteError: The parameters are as the last good step left them; on a device it may come up to

@@ -35,15 +35,18 @@ class Graph:
         self._graph: torch.cuda.CUDAGraph | None = None
         self._batch: Batch | None = None
         self._values: Values = {}
+        self._last: list[object] = []
 
     def __call__(self, batch: Batch) -> Values:
         """Take a step on a batch that is on the device; the numbers are good until the next one."""
         self._taken += 1
-        if self._taken <= WARM_UP:
+        kind, before = _kinds(batch), self._last
+        self._last = kind
+        if self._taken <= WARM_UP or (self._graph is None and kind != before):  # what is unusual is not recorded
             return self._aside(batch)
         if self._graph is None or self._batch is None:
             self._record(batch)
-        elif _kinds(batch) != _kinds(self._batch):
+        elif kind != _kinds(self._batch):
             return self._step(batch)
         if self._graph is not None and self._batch is not None:
             for kept, given in zip(_tensors(self._batch), _tensors(batch), strict=True):

@@ -31,6 +31,9 @@ def ranks(environment: Mapping[str, str]) -> dict[str, str]:
         "WORLD_SIZE": str(tasks),
         "LOCAL_RANK": environment.get("SLURM_LOCALID", "0"),
     }
+    here = re.match(r"\d+", environment.get("SLURM_STEP_TASKS_PER_NODE", ""))
+    if here:  # of the first node, as in 8(x2): those that share its cores
+        told["LOCAL_WORLD_SIZE"] = here[0]
     nodes = environment.get("SLURM_STEP_NODELIST") or environment.get("SLURM_JOB_NODELIST")
     if nodes and "MASTER_ADDR" not in environment:
         told["MASTER_ADDR"] = hosts(nodes)[0]

@@ -166,10 +166,10 @@ def mix(
     # Drawn on the CPU's generator: the same shares whatever the device.
     second = alpha if beta is None else beta
     drawn = torch.distributions.Beta(torch.tensor(float(alpha)), torch.tensor(float(second)))
-    share_B = drawn.sample((B,)).to(sounds, non_blocking=True)
+    share_B = _sent(drawn.sample((B,)), sounds.device).to(sounds)
     if beta is None:
         share_B = torch.maximum(share_B, 1 - share_B)
-    other = torch.randperm(B).to(sounds.device, non_blocking=True)
+    other = _sent(torch.randperm(B), sounds.device)
     share = share_B.reshape(-1, *(1,) * (sounds.ndim - 1))
     if sounds.ndim == 2:
         mixed = share * sounds + (1 - share) * sounds[other]
@@ -181,3 +181,8 @@ def mix(
         hot_BC = (target if target.ndim == 2 else f.one_hot(target, classes[labels])).to(sounds)
         soft[labels] = share_B[:, None] * hot_BC + (1 - share_B[:, None]) * hot_BC[other]
     return mixed, soft
+
+
+def _sent(value: Tensor, device: torch.device) -> Tensor:
+    """A small value of the host on a device, which is not waited for."""
+    return (value.pin_memory() if device.type == "cuda" else value).to(device, non_blocking=True)

@@ -138,6 +138,8 @@ class Optim(Section):
                 "optim.graphs: records steps of one whole batch in fp32 or bf16: set optim.accumulate=1 and no "
                 "optim.norm_clips"
             )
+        if self.graphs and self.recompute:
+            raise ValueError("optim.recompute: draws its random numbers again, which a graph cannot: set one to false")
         if self.recompute and self.compile:
             raise ValueError("optim.recompute: torch.compile decides itself what it keeps: set one of the two to false")
         if self.batch % self.accumulate:

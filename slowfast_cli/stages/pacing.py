@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from itertools import islice
 from math import ceil
 
@@ -11,12 +11,12 @@ from slowfast_cli.data import loader
 from slowfast_cli.data.loader import PREFETCH
 from slowfast_cli.stages import assemble, prepare, reading
 from slowfast_cli.stages.training import Training
-from slowfast_cli.types import Batch, Seconds
+from slowfast_cli.types import Batch
 
 MARGIN = 1.3  # processes to have above what just keeps up: files differ
 SLOW = 0.05  # share of the time spent on waiting for data above which a remedy is named
 
-Read = Callable[[range, int], Iterator[Batch]]
+Read = Callable[[range, int], Generator[Batch]]
 
 
 def training_batches(training: Training, steps: range, seed: int = 0) -> Iterator[Batch]:
@@ -30,7 +30,7 @@ def training_batches(training: Training, steps: range, seed: int = 0) -> Iterato
     recipe, parts = training.recipe, assemble.parts(training.recipe, training.share.world)
     prepared = prepare.training(recipe, training.device, training.views)
 
-    def read(batches: range, workers: int) -> Iterator[Batch]:
+    def read(batches: range, workers: int) -> Generator[Batch]:
         keys = loader.training_keys(
             len(training.train_clips),
             batch=recipe.optim.batch,
@@ -42,7 +42,7 @@ def training_batches(training: Training, steps: range, seed: int = 0) -> Iterato
             crops=assemble.crops(recipe),
         )
         mine = islice(keys, batches.start, batches.stop)
-        return reading.batches(recipe, training.train_clips, mine, training.device, workers=workers)
+        yield from reading.batches(recipe, training.train_clips, mine, training.device, workers=workers)
 
     whole = range(len(steps) * parts)
     guess, measures = reading.workers_of(recipe), recipe.data.workers is None
@@ -64,17 +64,22 @@ def paced(read: Read, batches: range, *, guess: int, most: int) -> Iterator[Batc
         most: Processes that there may be.
     """
     length = 3 * PREFETCH * max(guess, 1)
-    waited: list[Seconds] = []
-    worked: list[Seconds] = []
-    for batch in read(batches[:length], guess):
+    waited = worked = 0.0
+    reader = read(batches, guess)
+    for place, batch in enumerate(reader):
         given = time.perf_counter()
         yield batch
-        waited.append(batch.waited)
-        worked.append(time.perf_counter() - given)
-    if rest := batches[length:]:
-        last = len(waited) * 2 // 3
-        share = sum(waited[last:]) / max(sum(waited[last:]) + sum(worked[last:]), 1e-9)
-        yield from read(rest, max(guess, min(wanted(share, guess), most)) if share > SLOW else guess)
+        if place >= length * 2 // 3:
+            waited, worked = waited + batch.waited, worked + time.perf_counter() - given
+        if place + 1 == length:
+            break
+    share = waited / max(waited + worked, 1e-9)
+    more = min(wanted(share, guess), most) if share > SLOW else guess
+    if more <= guess:
+        yield from reader
+        return
+    reader.close()
+    yield from read(batches[length:], more)
 
 
 def wanted(share: float, readers: int) -> int:

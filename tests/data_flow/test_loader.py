@@ -9,7 +9,7 @@ import tiny
 import torch
 
 from slowfast_cli.data.clips import Clips, Key
-from slowfast_cli.data.loader import Copies, Share, batches, collate, require_clips, training_keys
+from slowfast_cli.data.loader import Copies, Share, _used_by, batches, collate, require_clips, to, training_keys
 from slowfast_cli.data.loader import test_keys as view_keys
 from slowfast_cli.data.sound_clips import DecodedSamples, SoundReader
 from slowfast_cli.features.logmel import FrontEnd
@@ -188,9 +188,20 @@ def test_a_copy_beside_the_work_is_whole_when_it_is_used():
     copied, device = Copies(torch.device("cuda")), torch.device("cuda")
     busy = torch.randn(4096, 4096, device=device)
     for number in range(8):
-        sent = Batch(signals={"x": torch.full((1 << 22,), float(number))}, targets={}, ids=("a",)).pin_memory()
+        signals = {"x": torch.full((1 << 22,), float(number)), "sizes": torch.tensor([[2, 3]])}
+        sent = Batch(signals=signals, targets={}, ids=("a",)).pin_memory()
         for _ in range(4):
             busy = busy @ busy / 4096
         there = copied(sent)
         assert there.signals["x"].is_cuda
+        assert there.signals["sizes"].tolist() == [[2, 3]]
         assert (there.signals["x"].min().item(), there.signals["x"].max().item()) == (number, number)
+
+
+def test_sizes_of_frames_stay_where_they_are_read():
+    sent = Batch(
+        signals={"frames": torch.zeros(1, 3, 1, 2, 3), "sizes": torch.tensor([[2, 3]])}, targets={}, ids=("a",)
+    )
+    there = to(sent, torch.device("meta"))
+    assert (there.signals["frames"].is_meta, there.signals["sizes"].tolist()) == (True, [[2, 3]])
+    assert _used_by(None, there.signals["sizes"]).tolist() == [[2, 3]]

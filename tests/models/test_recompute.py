@@ -53,5 +53,7 @@ def test_it_is_asked_for_by_the_recipe_where_there_are_stages():
         training.recogniser(load("vggsound", ["optim.recompute=true", "model.variant=cnn14", "frontend.mels=80"]), {})
     with pytest.raises(UsageError, match=r"optim\.recompute: torch\.compile decides itself"):
         load("vggsound", ["optim.recompute=true", "optim.compile=true"])
+    with pytest.raises(UsageError, match=r"optim\.recompute: draws its random numbers again"):
+        load("vggsound", ["optim.recompute=true", "optim.graphs=true"])
     with pytest.raises(UsageError, match=r"optim\.graphs: records steps of one whole batch"):
         load("vggsound", ["optim.graphs=true", "optim.accumulate=2"])

@@ -1,7 +1,7 @@
 """Files elsewhere (``s3://``, ``gs://``, whatever fsspec reads), kept under a folder here as they are asked for.
 
-A URL stands for one path below the cache, and that path for the URL, so that everything else works on paths: what is
-beside a folder there is beside it here. A file that is not here yet has its name and its size, and may not be read.
+A URL stands for a path below the cache, see `slowfast_cli.places`, and everything else works on paths. A file that is
+not here yet has its name and its size, and may not be read. Nothing keeps two machines from writing to the same URL.
 
 Nothing is imported or asked for unless a path lies below the cache.
 """
@@ -11,77 +11,41 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import re
-import shutil
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from datetime import datetime
+from hashlib import sha256
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from slowfast_cli.places import cache as cache
+from slowfast_cli.places import named as named
+from slowfast_cli.places import place as place
+from slowfast_cli.places import url as url
 from slowfast_cli.types import DataError
 
-URL = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]+)://(?P<rest>.*)")
-LISTS = frozenset({".csv", ".tsv", ".txt", ".json", ".jsonl", ".pkl", ".md", ".yaml", ".yml", ".pbtxt", ".npy"})
+LISTS = frozenset({".csv", ".tsv", ".txt", ".json", ".jsonl", ".pkl", ".md", ".yaml", ".yml", ".pbtxt"})
 ABSENT = stat.S_IWUSR  # the mode of a file that is not here yet
-ROOTED = ("file", "local")  # schemes whose paths begin at the root
 AT_ONCE = 16  # files fetched at the same time
 NOTES = ".remote"  # a folder beside files: for each what it was here and there when both were the same
 TELLING = ("size", "ETag", "etag", "LastModified", "updated", "generation", "mtime", "created", "md5Hash")
-
-
-def cache() -> Path:
-    """The folder that files elsewhere are kept under."""
-    given = os.environ.get("SLOWFAST_CACHE")
-    base = Path(given) if given else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "slowfast"
-    return (base / "remote").absolute()
-
-
-def place(text: str | Path) -> Path:
-    """The path that words stand for: that of a URL lies below the cache.
-
-    >>> place("sounds/a"), place("s3://bucket/a").relative_to(cache())
-    (PosixPath('sounds/a'), PosixPath('s3/bucket/a'))
-    """
-    found = URL.fullmatch(str(text))
-    if not found:
-        return Path(text)
-    parts = [part for part in found["rest"].split("/") if part not in ("", ".")]
-    if ".." in parts:
-        raise DataError(f"{text}: leads out of itself: write the URL without '..'")
-    return cache().joinpath(found["scheme"], *parts)
-
-
-def url(path: Path) -> str | None:
-    """The URL that a path stands for; None of a path that is only here."""
-    root = cache()
-    if not path.is_absolute() or root not in path.parents:
-        return None
-    scheme, *rest = path.relative_to(root).parts
-    return f"{scheme}://{'/' if scheme in ROOTED else ''}{'/'.join(rest)}"
-
-
-def named(path: Path) -> str:
-    """A path as the user wrote it."""
-    return url(path) or str(path)
 
 
 def listed(folder: Path) -> Path:
     """The folder, with all that is in it by name; lists are fetched, other files when `here` is asked for them.
 
     Raises:
-        DataError: It cannot be reached.
+        DataError: It cannot be reached, or a file has changed both here and there.
     """
-    there = url(folder)
-    if there is None:
-        return folder
-    new = {path: told for path, told in _found(folder, there).items() if _known(path).get("there") != _token(told)}
-    for path, told in new.items():
-        if path.suffix.lower() not in LISTS:
-            _promise(path, told)
-    _each(_fetch, [path for path in new if path.suffix.lower() in LISTS])
+    if url(folder) is not None:
+        with _alone(folder):
+            new = _new(folder)
+            for path, told in new.items():
+                if path.suffix.lower() not in LISTS:
+                    _promise(path, told)
+            _each(_fetch, [path for path in new if path.suffix.lower() in LISTS])
     return folder
 
 
@@ -97,18 +61,29 @@ def here(path: Path) -> Path:
 
 
 def fetched(folder: Path) -> Path:
-    """The folder with all its files as they are there now.
+    """The folder with all its files as they are there now; what is not there any more is not here either.
+
+    Raises:
+        DataError: It cannot be reached, or a file has changed both here and there.
+    """
+    if url(folder) is not None:
+        with _alone(folder):
+            new = _new(folder)
+            _each(_fetch, [*new, *(path for path in folder.rglob("*") if path.is_file() and _absent(path))])
+    return folder
+
+
+def exists(path: Path) -> bool:
+    """Whether there is something of that name, here or there.
 
     Raises:
         DataError: It cannot be reached.
     """
-    there = url(folder)
-    if there is None:
-        return folder
-    folder.mkdir(parents=True, exist_ok=True)
-    found = _found(folder, there)
-    _each(_fetch, [path for path, told in found.items() if _absent(path) or _known(path).get("there") != _token(told)])
-    return folder
+    if path.exists() or (there := url(path)) is None:
+        return path.exists()
+    system, name = _system(there)
+    with _told(there, "cannot be reached"):
+        return bool(system.exists(name))
 
 
 def push(path: Path) -> None:
@@ -119,15 +94,6 @@ def push(path: Path) -> None:
     """
     if url(path) is not None:
         _each(_send, [each for each in _files(path) if _known(each).get("here") != _stamp(each)])
-
-
-@contextmanager
-def kept(folder: Path) -> Iterator[None]:
-    """What changes in a folder meanwhile is brought to where it belongs at the end, whatever ends it."""
-    try:
-        yield
-    finally:
-        push(folder)
 
 
 def remove(path: Path) -> None:
@@ -152,8 +118,7 @@ def move(folder: Path, new: Path) -> None:
     Raises:
         DataError: It cannot be done there.
     """
-    fetched(folder)
-    folder.rename(new)
+    fetched(folder).rename(new)
     if (there := url(folder)) is None:
         return
     for note in new.rglob(f"{NOTES}/*"):
@@ -161,7 +126,8 @@ def move(folder: Path, new: Path) -> None:
     push(new)
     system, name = _system(there)
     with _told(there, "cannot be removed"):
-        system.rm(name, recursive=True)
+        if system.exists(name):
+            system.rm(name, recursive=True)
 
 
 def _files(path: Path) -> Iterator[Path]:
@@ -195,26 +161,36 @@ def _fetch(path: Path) -> None:
         fcntl.flock(target, fcntl.LOCK_EX)
         if _identity(path) != before:  # another one has fetched it meanwhile
             return
-        try:
-            with _told(there, "cannot be fetched"):
-                token = _token(system.info(name))
-                target.truncate(0)
-                with system.open(name, "rb") as source:
-                    shutil.copyfileobj(source, target, 1 << 20)
-                target.flush()
-        except DataError:
-            part.unlink(missing_ok=True)
-            raise
+        with _told(there, "cannot be fetched"):
+            token = _token(system.info(name))
+            source = system.open(name, "rb")
+        with source:
+            target.truncate(0)
+            _copied(source, target, there)
         part.replace(path)
     _write_note(path, here=_stamp(path), there=token)
+
+
+def _copied(source: Any, target: Any, there: str) -> None:
+    while True:
+        with _told(there, "cannot be fetched"):
+            block = source.read(1 << 20)
+        if not block:
+            break
+        try:
+            target.write(block)
+        except OSError as error:
+            raise DataError(f"{cache()}: {there} does not fit there ({error.strerror}): make room") from error
+    target.flush()
 
 
 def _promise(path: Path, told: Mapping[str, Any]) -> None:
     """A file of that name and size that may not be read yet."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.unlink(missing_ok=True)
-    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, ABSENT))
-    os.truncate(path, int(told.get("size") or 0))
+    made = path.with_name(f".{path.name}.{os.getpid()}.absent")
+    os.close(os.open(made, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, ABSENT))
+    os.truncate(made, int(told.get("size") or 0))
+    made.replace(path)
     _write_note(path, here=_stamp(path), there=_token(told))
 
 
@@ -224,8 +200,7 @@ def _absent(path: Path) -> bool:
 
 def _identity(path: Path) -> tuple[int, int]:
     with suppress(OSError):
-        told = path.stat()
-        return told.st_ino, told.st_mode
+        return (told := path.stat()).st_ino, told.st_mode
     return 0, 0
 
 
@@ -237,8 +212,8 @@ def _stamp(path: Path) -> str:
 def _token(told: Mapping[str, Any]) -> str:
     """What tells a file there from what it was before."""
     values = {name: told[name] for name in TELLING if told.get(name) is not None}
-    plain = {name: value.timestamp() if isinstance(value, datetime) else value for name, value in values.items()}
-    return " ".join(f"{name}={value}" for name, value in plain.items())
+    plain = {name: each.timestamp() if isinstance(each, datetime) else each for name, each in values.items()}
+    return json.dumps(plain)
 
 
 def _note(path: Path) -> Path:
@@ -255,23 +230,45 @@ def _known(path: Path) -> dict[str, str]:
 def _write_note(path: Path, **told: str) -> None:
     note = _note(path)
     note.parent.mkdir(exist_ok=True)
-    note.write_text(json.dumps(told), encoding="utf-8")
+    part = note.with_name(f"{note.name}.{os.getpid()}.part")
+    part.write_text(json.dumps(told), encoding="utf-8")
+    part.replace(note)
 
 
-def _found(folder: Path, there: str) -> dict[Path, Mapping[str, Any]]:
-    """All files in a folder there, by their paths here."""
+def _new(folder: Path) -> dict[Path, Mapping[str, Any]]:
+    """What there is that is not here as it is now; what was fetched, and is not there any more, is removed here."""
+    there = named(folder)
     system, name = _system(there)
     with _told(there, "cannot be reached"):
         system.invalidate_cache()
         details = system.find(name, detail=True) if system.exists(name) else {}
     start = len(name.rstrip("/")) + 1
-    return {folder / key[start:]: each for key, each in sorted(details.items())}
+    found = {folder / key[start:]: each for key, each in sorted(details.items())}
+    for note in [*folder.rglob(f"{NOTES}/*")]:
+        path = note.parents[1] / note.name
+        if path not in found and _known(path).get("here") == (_stamp(path) if path.exists() else None):
+            path.unlink(missing_ok=True)
+            note.unlink(missing_ok=True)
+    new = {path: told for path, told in found.items() if _known(path).get("there") != _token(told)}
+    for path in new:
+        if (known := _known(path)) and known["here"] != _stamp(path):
+            raise DataError(f"{named(path)}: has changed both there and in {path}: remove the one that is wrong")
+    return new
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """One process of this machine at a time looks at what is new in a folder."""
+    lock = cache() / ".locks" / sha256(str(folder).encode()).hexdigest()[:16]
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("ab") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def _each(work: Callable[[Path], None], paths: Iterable[Path]) -> None:
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        for _ in pool.map(work, paths):
-            pass
+        list(pool.map(work, paths))
 
 
 @contextmanager

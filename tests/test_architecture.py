@@ -14,7 +14,7 @@ MAY_IMPORT = {
     "remote": {"types"},
     "recipe": {"types", "remote"},
     "nn": {"types"},
-    "media": {"types", "remote"},
+    "media": {"types", "remote", "places"},
     "features": {"types", "torchaudio_import"},
     "metrics": {"types"},
     "models": {"nn", "types", "torchaudio_import"},
@@ -38,7 +38,7 @@ MAY_IMPORT = {
         "types",
         "remote",
     },
-    "cli": {"stages", "recipe", "types", "engine", "weights", "remote"},
+    "cli": {"stages", "recipe", "types", "engine", "weights", "remote", "places"},
 }
 
 

@@ -3,12 +3,14 @@
 import doctest
 import os
 import stat
+import subprocess
+import sys
 import uuid
 
 import fsspec
 import pytest
 
-from slowfast_cli import remote
+from slowfast_cli import places, remote
 from slowfast_cli.types import DataError
 
 
@@ -45,15 +47,20 @@ def fetches(monkeypatch):
 
 
 def test_a_url_stands_for_a_path_and_back(bucket):
-    assert doctest.testmod(remote).failed == 0
+    assert doctest.testmod(places).attempted > 0
+    assert doctest.testmod(places).failed == 0
     for url in ("s3://bucket/a/b.csv", "gs://x/y", "memory://m/n", "file:///tmp/z"):
         assert remote.url(remote.place(url)) == url
         assert remote.named(remote.place(url)) == url
     assert remote.place("s3://b/a").parent == remote.place("s3://b")
     assert remote.url(remote.place("sounds")) is None
     assert remote.named(remote.place("/sounds")) == "/sounds"
-    with pytest.raises(DataError, match=r"s3://a/\.\./b: leads out of itself"):
-        remote.place("s3://a/../b")
+    assert remote.place("S3://b/a") == remote.place("s3://b/a/")
+    for wrong in ("s3://a/../b", "s3://a//b", "zip://a::s3://b/c.zip", "s3://key:word@b/c"):
+        with pytest.raises(DataError, match=r"a URL here has no '\.\.'"):
+            remote.place(wrong)
+    with pytest.raises(DataError, match=r"s3:/b/a: neither a path nor a URL"):
+        remote.place("s3:/b/a")
 
 
 def test_paths_that_are_only_here_ask_for_nothing(tmp_path, monkeypatch):
@@ -123,6 +130,7 @@ def test_a_whole_folder_comes_and_goes_back(bucket):
 
 def test_only_what_changed_is_sent(bucket, monkeypatch):
     folder = remote.fetched(remote.place(f"{bucket}/new"))
+    folder.mkdir(parents=True)
     (folder / "a").write_bytes(b"a")
     (folder / "b").write_bytes(b"b")
     remote.push(folder)
@@ -140,4 +148,65 @@ def test_what_cannot_be_reached_says_which_url_and_what_to_do(bucket):
         remote.listed(remote.place("nothere://x/y"))
     with pytest.raises(DataError, match=rf"{bucket}/gone.wav: cannot be fetched"):
         remote.here(remote.place(f"{bucket}/gone.wav"))
-    assert not list(remote.place(bucket).rglob("*gone*"))
+    assert not remote.place(f"{bucket}/gone.wav").exists()
+
+
+def test_what_is_gone_there_is_gone_here(bucket):
+    for name in ("a.csv", "b.wav", "run/state.pt"):
+        put(f"{bucket}/{name}", b"1")
+    folder = remote.listed(remote.place(bucket))
+    remote.fetched(folder / "run")
+    (folder / "mine.csv").write_text("not from there")
+    fsspec.filesystem("memory").rm([f"{bucket}/{name}" for name in ("a.csv", "b.wav", "run/state.pt")])
+    remote.listed(folder)
+    assert sorted(path.name for path in folder.rglob("*") if path.is_file()) == ["mine.csv"]
+
+
+def test_what_has_changed_here_and_there_is_not_overwritten(bucket):
+    put(f"{bucket}/state.pt", b"1")
+    folder = remote.fetched(remote.place(bucket))
+    (folder / "state.pt").write_bytes(b"22")
+    put(f"{bucket}/state.pt", b"333")
+    with pytest.raises(DataError, match=r"state\.pt: has changed both there and in "):
+        remote.fetched(folder)
+    assert (folder / "state.pt").read_bytes() == b"22"
+
+
+def test_processes_that_share_a_cache_do_not_disturb_each_other(tmp_path):
+    """Each lists and reads all; what is read is whole, and fetched once."""
+    there = tmp_path / "there"
+    there.mkdir()
+    for number in range(300):
+        (there / f"{number}.wav").write_bytes(bytes([number % 250]) * 100)
+    script = tmp_path / "reader.py"
+    script.write_text(
+        "import sys\nfrom slowfast_cli import remote\n"
+        "folder = remote.listed(remote.place(sys.argv[1]))\n"
+        "for n in range(300): assert remote.here(folder / f'{n}.wav').read_bytes() == bytes([n % 250]) * 100\n"
+    )
+    environment = {**os.environ, "SLOWFAST_CACHE": str(tmp_path / "cache")}
+    readers = [
+        subprocess.Popen(
+            [sys.executable, script, f"file://{there}"], env=environment, stderr=subprocess.PIPE, text=True
+        )
+        for _ in range(3)
+    ]
+    for reader in readers:
+        _, told = reader.communicate(timeout=60)
+        assert reader.returncode == 0, told
+
+
+def test_a_fetch_that_fails_leaves_the_next_one_its_way(bucket, monkeypatch):
+    put(f"{bucket}/a.wav", b"x" * 10)
+    clip = remote.listed(remote.place(bucket)) / "a.wav"
+    whole = remote._copied
+
+    def broken(source, target, there):
+        target.write(b"xx")
+        raise DataError("the line is cut")
+
+    monkeypatch.setattr(remote, "_copied", broken)
+    with pytest.raises(DataError, match="the line is cut"):
+        remote.here(clip)
+    monkeypatch.setattr(remote, "_copied", whole)
+    assert remote.here(clip).read_bytes() == b"x" * 10

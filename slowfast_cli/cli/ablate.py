@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from slowfast_cli.cli import launch, options
+from slowfast_cli.remote import named, place, push
 from slowfast_cli.types import finite
 
 if TYPE_CHECKING:
@@ -33,7 +34,10 @@ def ablate(
         list[str] | None, typer.Option(help="Only this row; may be given more than once.", show_default=False)
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Where runs and tables go.", show_default="runs/<recipe>/table-<table>")
+        Path | None,
+        typer.Option(
+            parser=place, metavar="PATH", help="Where runs and tables go.", show_default="runs/<recipe>/table-<table>"
+        ),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only parameters and GFLOPs, without data.")] = False,
     device: options.Device = "auto",
@@ -114,5 +118,6 @@ def _run(source: Source, table: str, folder: Path, only: list[str], words: list[
                     raise KeyboardInterrupt
     finally:
         distributed.leave()
-    show.say(f"done: {folder.absolute()} (table.md, table.csv, table.tex, table.json)")
+    push(folder)
+    show.say(f"done: {named(folder.absolute())} (table.md, table.csv, table.tex, table.json)")
     return rows

@@ -60,7 +60,10 @@ def evaluate(
     ] = None,
     plots: Annotated[bool, typer.Option(help="Draw confusion matrix, classes and feature maps.")] = True,
     out: Annotated[
-        Path | None, typer.Option(help="Where files go.", show_default="evaluation, in the weights' folder")
+        Path | None,
+        typer.Option(
+            parser=place, metavar="PATH", help="Where files go.", show_default="evaluation, in the weights' folder"
+        ),
     ] = None,
     device: options.Device = "auto",
     gpus: options.Gpus = 1,

@@ -95,6 +95,7 @@ def extract(
     )  # fmt: skip
     try:
         for event in events:
+            launch.begun()
             if isinstance(event, Progress):
                 bar = bar or show.Bar(event.total, "rec", "extract")
                 bar.to(event.recordings, f"{event.speed:,.0f} s of sound a second, {event.failures} failed")
@@ -139,5 +140,5 @@ def _summarise(done: Summary) -> None:
         show.say(f"without sound: {done.soundless:,} segments, which are recognised by their pictures alone")
     failed = [each for each in done.failures if not (done.soundless and each.soundless)]
     if failed:
-        show.say(f"failed: {len(failed)}, as {failed[0].reason}; all are in {done.folder / 'failures.csv'}")
+        show.say(f"failed: {len(failed)}, as {failed[0].reason}; all are in {named(done.folder / 'failures.csv')}")
     show.say(f"done: {named(done.folder.absolute())} ({done.bytes / 1e6:,.1f} MB)")

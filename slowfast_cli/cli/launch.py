@@ -21,6 +21,9 @@ from slowfast_cli.types import LostError, SlowFastError, UsageError
 FOLDER = "SLOWFAST_LAUNCH"  # names the folder in which the processes of a run leave word for what started them
 # Else torchrun keeps one store for all starts, in which those that start again find the addresses of the dead.
 OWN_STORE = {"TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"}
+LAUNCHER = "SLOWFAST_LAUNCHER"  # its process: the parent of those that it has started, as long as it lives
+# Seconds from Ctrl-C to SIGKILL: a validation ends first, and the state is saved.
+UNHURRIED = {"TORCH_ELASTIC_SHUTDOWN_TIMEOUT": "300"}
 PATIENCE = 600  # seconds until the last node has to be there
 
 
@@ -38,10 +41,19 @@ def spread(gpus: int, nodes: int = 1, meet: str | None = None, restarts: int = 0
         SlowFastError: There are fewer GPUs than that.
     """
     require(nodes, meet)
-    if "WORLD_SIZE" in os.environ or (gpus == nodes == 1 and not restarts):
+    if launched(os.environ) or (gpus == nodes == 1 and not restarts):
         return
     _refuse_under_srun(gpus, nodes, os.environ)
     torchrun(gpus, nodes, meet, restarts)
+
+
+def launched(environment: Mapping[str, str]) -> bool:
+    """Whether this process is one of several, or was started by torchrun.
+
+    >>> launched({"WORLD_SIZE": "1"}), launched({"WORLD_SIZE": "2"}), launched({"TORCHELASTIC_RUN_ID": "a"})
+    (False, True, True)
+    """
+    return "TORCHELASTIC_RUN_ID" in environment or int(environment.get("WORLD_SIZE") or 1) > 1
 
 
 def require(nodes: int, meet: str | None) -> None:
@@ -98,11 +110,13 @@ def torchrun(gpus: int, nodes: int = 1, meet: str | None = None, restarts: int =
     asked = [*_meeting(nodes, meet, words), f"--nproc-per-node={gpus}", f"--max-restarts={restarts}"]
     launch = [*asked, "-m", "--", "slowfast_cli", *words]
     with tempfile.TemporaryDirectory(prefix="slowfast-") as folder:
-        os.environ |= {FOLDER: folder, **OWN_STORE}
+        ours = {FOLDER: folder, LAUNCHER: str(os.getpid()), **OWN_STORE, **UNHURRIED}
+        os.environ |= ours
         try:
             run.run(run.parse_args(launch))
         except ChildFailedError as error:
-            _, first = error.get_first_failure()
+            rank, first = error.get_first_failure()
+            _tell_death(Path(folder), rank, first.exitcode, restarts)
             sys.exit(_ended(Path(folder), code=first.exitcode if first.exitcode > 0 else 1))
         except SignalException:  # of the user, or of a process that has told what is wrong
             _part(nodes, meet, words)
@@ -113,7 +127,7 @@ def torchrun(gpus: int, nodes: int = 1, meet: str | None = None, restarts: int =
                 f"that the very same command runs on each and that all can reach {meet} ({type(error).__name__})"
             ) from error
         finally:
-            for name in (FOLDER, *OWN_STORE):
+            for name in ours:
                 del os.environ[name]
     sys.exit(0)
 
@@ -122,8 +136,19 @@ def _quieten(words: list[str]) -> None:
     """What torchrun says of a process that has died, each has told already, and in fewer words."""
     import logging
 
-    if "--debug" not in words:
-        logging.getLogger("torch.distributed").setLevel(logging.CRITICAL)
+    for name in [*logging.root.manager.loggerDict] if "--debug" not in words else ():
+        if name.startswith("torch.distributed"):  # each has a level of its own
+            logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
+def _tell_death(folder: Path, rank: int, code: int, restarts: int) -> None:
+    """Say that a process was killed, as it could not say so itself."""
+    if code < 0 and not (folder / "code").exists():
+        again = f"after {restarts} restarts: " if restarts else ""
+        sys.stderr.write(
+            f"error: {again}process {rank} was killed by signal {-code} (9 is often memory running out): the same "
+            "command goes on from the last checkpoint\n"
+        )
 
 
 def _meeting(nodes: int, meet: str | None, words: list[str]) -> list[str]:
@@ -181,19 +206,21 @@ def speaks(error: Exception) -> bool:
 
 def stop_all(error: Exception) -> None:
     """End the whole run for a mistake, which starting again would only repeat."""
-    if FOLDER in os.environ and isinstance(error, SlowFastError) and not isinstance(error, LostError):
+    parent = str(os.getppid()) == os.environ.get(LAUNCHER)  # not who takes in the children of the dead
+    if parent and isinstance(error, SlowFastError) and not isinstance(error, LostError):
         os.kill(os.getppid(), signal.SIGTERM)
 
 
 def again() -> bool:
-    """Whether this process takes the place of one that has died: it then goes on, and does not start over.
-
-    The first call of a process tells; it leaves word for the next one.
-    """
+    """Whether this process takes the place of one that had begun: it then goes on, and does not start over."""
     folder = os.environ.get(FOLDER)
     if folder is None:
         return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0
-    begun = Path(folder, f"begun-{os.environ.get('LOCAL_RANK', '0')}")
-    before = begun.exists()
-    begun.touch()
-    return before
+    return Path(folder, "begun").exists()
+
+
+def begun() -> None:
+    """Leave word that what is asked for anew has been begun anew."""
+    if FOLDER in os.environ:
+        with suppress(OSError):  # all is over
+            Path(os.environ[FOLDER], "begun").touch()

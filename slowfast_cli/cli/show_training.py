@@ -6,6 +6,7 @@ from pathlib import Path
 
 from slowfast_cli.cli import show
 from slowfast_cli.engine.fit import Step
+from slowfast_cli.places import named
 from slowfast_cli.stages.pacing import SLOW, remedy
 from slowfast_cli.stages.table import text, title
 from slowfast_cli.stages.train import Event, Finished, Scored, Started
@@ -97,7 +98,7 @@ class Display:
 
     def interrupted(self, folder: Path) -> None:
         """Say how to go on."""
-        show.say(f"interrupted; everything up to here is in {folder}: the same command goes on from there")
+        show.say(f"interrupted; everything up to here is in {named(folder)}: the same command goes on from there")
 
     def close(self) -> None:
         """Take the bar away."""

@@ -111,6 +111,7 @@ def follow(
     try:
         with interruptible() as asked, contextlib.closing(events):
             for event in events:
+                launch.begun()
                 display.show(event)
                 if asked and not distributed.BOARD:  # several processes stop together, by themselves
                     raise KeyboardInterrupt

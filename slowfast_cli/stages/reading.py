@@ -147,7 +147,7 @@ def clips(recipe: Recipe, found: Corpus, source: Store | None) -> Clips | Featur
 
 def stored(recipe: Recipe, found: Corpus) -> StoredFeatures:
     """The features of a split, where the recipe says that they are kept."""
-    return StoredFeatures(assemble.shards_folder(recipe) / found.split)
+    return StoredFeatures(remote.fetched(assemble.shards_folder(recipe) / found.split))
 
 
 def batches(

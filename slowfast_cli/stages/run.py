@@ -12,7 +12,7 @@ import os
 import platform
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from hashlib import sha256
@@ -29,7 +29,7 @@ from slowfast_cli.engine.checkpoint import write_text
 from slowfast_cli.media.source import shown
 from slowfast_cli.recipe.load import to_yaml
 from slowfast_cli.recipe.schema import Recipe
-from slowfast_cli.types import Failure, SlowFastError, UsageError, finite
+from slowfast_cli.types import DataError, Failure, SlowFastError, UsageError, finite
 
 LONGEST_NAME = 120  # of a run folder, in characters
 
@@ -173,8 +173,14 @@ class Run:
         Raises:
             SlowFastError: As `locked`; or it cannot be brought there.
         """
-        with self.locked(), remote.kept(self.folder):
-            yield
+        with self.locked():
+            try:
+                yield
+            except BaseException:
+                with suppress(DataError):  # what has ended it is what is told
+                    remote.push(self.folder)
+                raise
+            remote.push(self.folder)
 
     def _unwritable(self, error: OSError) -> SlowFastError:
         return SlowFastError(f"{self.folder}: cannot be written ({error.strerror or error}); choose another with --run")
@@ -260,6 +266,6 @@ def _flat(values: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 def _unused(folder: Path) -> Path:
     number = 1
-    while (path := folder.with_name(f"{folder.name}~{number}")).exists():
+    while remote.exists(path := folder.with_name(f"{folder.name}~{number}")):
         number += 1
     return path

@@ -23,7 +23,7 @@ MISSING = "missing.csv"
 
 def next_number(entries: Sequence[Entry]) -> int:
     """The number of the next shard."""
-    return max((int(each.shard[6:11]) for each in entries if each.shard), default=-1) + 1
+    return max((int(each.shard[len("shard-") : -len(".h5")]) for each in entries if each.shard), default=-1) + 1
 
 
 @contextmanager
@@ -69,7 +69,7 @@ def _size(path: Path) -> int:
 
 
 def _shard_files(out: Path) -> list[Path]:
-    return [*out.glob("shard-[0-9][0-9][0-9][0-9][0-9].h5"), *out.glob(f"shard-*{TEMPORARY}")]
+    return [*out.glob("shard-[0-9]*[0-9].h5"), *out.glob(f"shard-*{TEMPORARY}")]
 
 
 def clean(out: Path, entries: Iterable[Entry]) -> None:
@@ -77,7 +77,7 @@ def clean(out: Path, entries: Iterable[Entry]) -> None:
     named = {each.shard for each in entries}
     for path in _shard_files(out):
         if path.name not in named:
-            with suppress(OSError):
+            with suppress(OSError, DataError):
                 remote.remove(path)
 
 
@@ -132,7 +132,7 @@ def failures(out: Path, corpora: Sequence[Corpus]) -> tuple[Failure, ...]:
 
 def report(out: Path, corpora: Sequence[Corpus]) -> None:
     """Write the tables of what failed and of what is missing; a full disk must not hide the error before."""
-    with suppress(OSError):
+    with suppress(OSError, DataError):
         rewrite(out / FAILURES, _table(failures(out, corpora)))
         rewrite(out / MISSING, _table(each for corpus in corpora for each in corpus.missing))
         remote.push(out)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import nullcontext
@@ -123,8 +124,9 @@ def train(
     resumes = distributed.gather([resumes], share)[0]  # the file may be a while in coming to another machine's eyes
     card = training.card(name)
     leads = share.rank == 0
-    if resumes and not leads:
+    if resumes and not leads and os.environ.get("LOCAL_RANK") == "0":  # of another machine, whose copy is its own
         remote.fetched(run.folder)
+    distributed.barrier(share)
     with run.alone() if leads else nullcontext(), tracked(run.folder / "tensorboard", on=leads) as track:
         first = training.restore(checkpoint.load_state(run.state)) if resumes else 0
         if leads:

@@ -129,6 +129,9 @@ def test_one_process_tells_a_mistake_and_ends_all(alone, tmp_path):
     launch.stop_all(mistake)
     assert ended == []  # nothing has started this process
     alone.setenv(launch.FOLDER, str(tmp_path))
+    launch.stop_all(mistake)
+    assert ended == []  # who started it is gone, and another has taken its children in
+    alone.setenv(launch.LAUNCHER, str(os.getppid()))
     launch.stop_all(lost)
     launch.stop_all(ZeroDivisionError())
     assert ended == []  # these may go well the next time
@@ -142,9 +145,20 @@ def test_one_process_tells_a_mistake_and_ends_all(alone, tmp_path):
 def test_a_process_knows_whether_it_takes_the_place_of_another(alone, tmp_path):
     assert not launch.again()
     alone.setenv(launch.FOLDER, str(tmp_path))
-    assert [launch.again(), launch.again()] == [False, True]
-    alone.setenv("LOCAL_RANK", "1")
-    assert not launch.again()
+    assert [launch.again(), launch.again()] == [False, False]
+    launch.begun()
+    assert launch.again()
+    alone.setenv(launch.FOLDER, str(tmp_path / "gone"))
+    launch.begun()
+
+
+def test_a_process_that_was_killed_is_told_of(tmp_path, capsys):
+    launch._tell_death(tmp_path, 1, -9, 2)
+    assert "error: after 2 restarts: process 1 was killed by signal 9 (9 is often memory" in capsys.readouterr().err
+    launch._tell_death(tmp_path, 1, 3, 0)
+    (tmp_path / "code").write_text("3")
+    launch._tell_death(tmp_path, 1, -15, 0)
+    assert capsys.readouterr().err == ""
 
 
 def training(sounds, run, *more):

@@ -76,11 +76,20 @@ class Index:
 
     def held(self, ids: np.ndarray) -> np.ndarray:
         """Which of many recordings are stored, by their ids as bytes: (M,) bool."""
+        return self._places(ids)[1]
+
+    def lengths(self, ids: np.ndarray) -> np.ndarray:
+        """Seconds of many recordings, NaN of those that are not stored: (M,)."""
+        places, there = self._places(ids)
+        return np.where(there, self.seconds[places] if len(self.seconds) else np.nan, np.nan)
+
+    def _places(self, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Where each would be, and whether it is."""
         if not len(self.ids):
-            return np.zeros(len(ids), bool)
+            return np.zeros(len(ids), np.int64), np.zeros(len(ids), bool)
         wanted = ids if ids.dtype == self.ids.dtype else ids.astype(self.ids.dtype)
-        found: np.ndarray = self.ids[np.minimum(np.searchsorted(self.ids, wanted), len(self.ids) - 1)] == ids
-        return found
+        places = np.minimum(np.searchsorted(self.ids, wanted), len(self.ids) - 1)
+        return places, self.ids[places] == ids
 
     def __reduce__(self) -> tuple[Any, ...]:
         """A worker that does not fork maps the same files: it gets their name, not a copy."""

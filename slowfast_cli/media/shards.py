@@ -16,6 +16,7 @@ from __future__ import annotations
 import json
 import os
 from collections import OrderedDict
+from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -96,6 +97,10 @@ class Shards:
     def held(self, ids: np.ndarray) -> np.ndarray:
         """Which of many recordings are stored, by their ids as bytes: (N,) bool."""
         return self._index.held(ids)
+
+    def lengths(self, ids: Sequence[str]) -> np.ndarray:
+        """Lengths of many recordings, in seconds, NaN of those that are not stored: (N,)."""
+        return self._index.lengths(np.array([key(id) for id in ids], dtype=bytes))
 
     def _place(self, id: str) -> int:
         place = self._index.find(key(id))

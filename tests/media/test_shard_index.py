@@ -48,6 +48,8 @@ def right(index):
     assert index.find(b"other") is not None
     assert [index.find(each) for each in (b"c", b"", b"zz", IDS[-1].encode() + b"er")] == [None] * 4
     assert index.held(np.array([b"b", b"c", IDS[-1].encode() + b"er"])).tolist() == [True, False, False]
+    lengths = index.lengths(np.array([b"c", b"-a", IDS[-1].encode()]))
+    assert np.array_equal(lengths, [np.nan, 1.5, 4.5], equal_nan=True)
     return True
 
 
@@ -121,6 +123,9 @@ def test_no_manifest_is_no_index(tmp_path):
     assert not list(tmp_path.iterdir())
     with pytest.raises(DataError, match="no shards there"):
         Shards(tmp_path / "absent")
+    empty = shard_index.made_of(tmp_path)
+    assert (empty.find(b"a"), empty.held(np.array([b"a"])).tolist()) == (None, [False])
+    assert np.isnan(empty.lengths(np.array([b"a"]))).all()
 
 
 def test_two_that_write_at_once_leave_one(folder, monkeypatch):

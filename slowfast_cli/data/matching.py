@@ -59,5 +59,6 @@ def matched(ids: np.ndarray, media: Listing, parts: Parts) -> tuple[list[Path], 
 
 
 def listed(folder: Path) -> list[bytes]:
-    """The names in a folder, as the disk has them: hundreds of thousands at a time."""
-    return os.listdir(os.fsencode(folder))  # noqa: PTH208
+    """The names of the files in a folder, as the disk has them; links that lead nowhere are left out."""
+    with os.scandir(os.fsencode(folder)) as entries:
+        return [entry.name for entry in entries if entry.is_file()]

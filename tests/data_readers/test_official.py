@@ -95,6 +95,8 @@ def test_vggsound_starts_of_fewer_digits_and_sound_before_video(tmp_path):
     (tmp_path / "vggsound.csv").write_text("".join(f"{id},{start},airplane,train\n" for id, start in starts.items()))
     touch(tmp_path / "aaaaaaaaaaa_30.mp4", tmp_path / "audio" / "aaaaaaaaaaa_000030.wav")  # an earlier folder
     touch(tmp_path / "video" / "aaaa_aaa_aa_5.mp4", tmp_path / "video" / "aaaa_aaa_aa_000005.MP3")
+    (tmp_path / "audio" / "no_files_of_000001.wav").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "video" / "no_files_of_000001.mp4").mkdir()
     touch(tmp_path / "_1234567890_000120.flac", tmp_path / "-aaaaa_0000_0.wav", tmp_path / "no_files_of_000001.txt")
     found = {segment.id: segment.recording.path.name for segment in vggsound.read(tmp_path, "train").segments}
     assert found == {

@@ -1,6 +1,7 @@
 """The index of shards: written once, mapped by all, and never taken for that of other manifests."""
 
 import pickle
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -144,3 +145,21 @@ def test_two_that_write_at_once_leave_one(folder, monkeypatch):
     shard_index._write(place, index)
     assert right(shard_index.opened(folder))
     assert sorted(path.name for path in folder.glob("index-*")) == [place.name]
+
+
+def test_opening_takes_no_more_memory_for_more_recordings(tmp_path):
+    held = []
+    for count in (100, 20_000):
+        folder = tmp_path / str(count)
+        folder.mkdir()
+        ids = [f"recording {number:06d}" for number in range(count)]
+        enter(folder, 0, ids)
+        shard_index.opened(folder)
+        tracemalloc.start()
+        index = shard_index.opened(folder)
+        for id in ids[:: count // 50]:
+            assert index.seconds[index.find(id.encode())] == int(id[-6:]) + 0.5
+        assert index.find(b"a much longer id than any that is stored there") is None
+        held.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert held[1] < held[0] + 20_000  # of 20,000 recordings the arrays are a megabyte

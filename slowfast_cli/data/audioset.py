@@ -7,17 +7,16 @@ import os
 import re
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import islice
 from pathlib import Path
-from typing import TypeAlias
 
 import numpy as np
 
 from slowfast_cli.data import labels
 from slowfast_cli.data.columns import Columns, Made, joined, some_runs
 from slowfast_cli.data.listed import gone
+from slowfast_cli.data.matching import Listing, listed, matched
 from slowfast_cli.data.sources import Origin, first_file
-from slowfast_cli.types import AUDIO_SUFFIXES, MEDIA_SUFFIXES, Corpus, DataError, Failure
+from slowfast_cli.types import Corpus, DataError, Failure
 
 ORIGIN = Origin(
     name="audioset",
@@ -43,11 +42,9 @@ WITHIN = {
     "eval": ("eval_segments", "eval", "test"),
 }
 ID = re.compile(r"[\w-]{11}", re.ASCII)
-NAME = re.compile(r"Y?([\w-]{11})(?:_\d+(?:\.\d+)?){0,2}(\.\w+)", re.ASCII)
+NAME = re.compile(rb"Y?([\w-]{11})(?:_\d+(?:\.\d+)?){0,2}(\.\w+)")
 ID_BYTES = 11
 REMARKS = ("#", "# ")  # how they begin; #NAME? is an id that a spreadsheet took for a formula
-PIECE = 1 << 16  # files that are looked at together
-Listing: TypeAlias = "Iterable[tuple[Path, Iterable[str]]]"  # folders, and the names of the files in each
 
 
 def read(root: Path, split: str) -> Corpus:
@@ -88,7 +85,7 @@ def read(root: Path, split: str) -> Corpus:
     return gathered(split, tuple(lists.values()), listing(root, lists), root, note=note)
 
 
-def listing(root: Path, parts: Iterable[str]) -> Iterator[tuple[Path, Iterator[str]]]:
+def listing(root: Path, parts: Iterable[str]) -> Iterator[tuple[Path, list[bytes]]]:
     """The folders that may hold media of some parts, and the names in each.
 
     Args:
@@ -98,14 +95,9 @@ def listing(root: Path, parts: Iterable[str]) -> Iterator[tuple[Path, Iterator[s
     within = dict.fromkeys(("", *(name for part in parts for name in WITHIN[part])))
     for folder in (root / top / name for top in FOLDERS for name in within):
         if folder.is_dir():
-            yield folder, _names(folder)
+            yield folder, listed(folder)
             for part in _numbered(folder) if folder.name.startswith("unbalanced") else ():
-                yield part, _names(part)
-
-
-def _names(folder: Path) -> Iterator[str]:
-    with os.scandir(folder) as entries:
-        yield from (entry.name for entry in entries)
+                yield part, listed(part)
 
 
 def _numbered(folder: Path) -> list[Path]:
@@ -133,9 +125,9 @@ def gathered(split: str, lists: Sequence[Path], media: Listing, root: Path, *, n
     first = np.sort(np.unique(ids, return_index=True)[1])
     again = [os.fsdecode(bytes(id)) for id in np.delete(ids, first)]
     ids, (targets, ends) = ids[first], some_runs(targets, ends, first)
-    folders, folder, files = _matched(ids, media)
+    folders, folder, files = matched(ids, media, _parts)
     there = folder >= 0
-    listed = Columns(
+    rows = Columns(
         ids=ids,
         files=np.where(there, files, np.char.add(ids, b".wav")),
         folders=(*folders, root / "audios"),
@@ -149,9 +141,9 @@ def gathered(split: str, lists: Sequence[Path], media: Listing, root: Path, *, n
     return Corpus(
         name=ORIGIN.name,
         split=split,
-        segments=listed.take(there),
+        segments=rows.take(there),
         classes={"label": labels.names("audioset527")},
-        missing=joined(Made(listed.take(~there), gone), twice),
+        missing=joined(Made(rows.take(~there), gone), twice),
         note=note,
     )
 
@@ -205,24 +197,6 @@ def _complaint(where: str, row: list[str], known: Mapping[str, int]) -> DataErro
     return DataError(f"{where}: '{','.join(row)[:60]}' {wrong}: take the list of {ORIGIN.page}")
 
 
-def _matched(ids: np.ndarray, media: Listing) -> tuple[list[Path], np.ndarray, np.ndarray]:
-    """The folders, which of them each id has its file in (-1: in none), and the names of the files."""
-    order = np.argsort(ids)
-    ordered = ids[order]
-    folders: list[Path] = []
-    folder, files, sound = np.full(len(ids), -1, np.int32), np.zeros(len(ids), "S16"), np.zeros(len(ids), bool)
-    for path, names in media:
-        folders.append(path)
-        matches = (each for each in map(NAME.fullmatch, names) if each and each[2].lower() in MEDIA_SUFFIXES)
-        while piece := list(islice(matches, PIECE)):  # a folder may hold all two million
-            wanted = np.array([each[1] for each in piece], ids.dtype)
-            place = np.minimum(np.searchsorted(ordered, wanted), len(ids) - 1)
-            heard = np.array([each[2].lower() in AUDIO_SUFFIXES for each in piece])
-            found = np.array([os.fsencode(each[0]) for each in piece])
-            files = files.astype(max(files.dtype, found.dtype, key=lambda each: each.itemsize), copy=False)
-            listed, row = ordered[place] == wanted, order[place]
-            for hears in (False, True):
-                free = (folder[row] < 0) | (hears & (folder[row] == len(folders) - 1) & ~sound[row])
-                take = listed & free & (heard == hears)
-                folder[row[take]], sound[row[take]], files[row[take]] = len(folders) - 1, hears, found[take]
-    return folders, folder, files
+def _parts(names: Sequence[bytes]) -> tuple[list[bytes], list[bytes]]:
+    found = [NAME.fullmatch(name) for name in names]
+    return [each[1] if each else b"" for each in found], [each[2] if each else b"" for each in found]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import csv
 import os
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from itertools import islice
 from pathlib import Path
 
 from slowfast_cli.types import AUDIO_SUFFIXES, MEDIA_SUFFIXES, DataError, Seconds
@@ -85,16 +87,45 @@ def rows(
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(
-                file, header, delimiter=delimiter, restkey="\0", restval="\0", skipinitialspace=True
-            )
+            reader = csv.reader(file, delimiter=delimiter, skipinitialspace=True)
+            names = [name.strip() for name in header or next(reader, ())]
             for row in reader:
-                if "\0" in row or "\0" in row.values():
-                    wanted = len(reader.fieldnames or ())
-                    raise DataError(f"{path}: row {reader.line_num}: it has not {wanted} columns: mend or remove it")
-                yield reader.line_num, {name.strip(): value.strip() for name, value in row.items()}
+                if len(row) == len(names):
+                    yield reader.line_num, dict(zip(names, map(str.strip, row), strict=True))
+                elif row:  # not a blank line
+                    raise DataError(
+                        f"{path}: row {reader.line_num}: it has not {len(names)} columns: mend or remove it"
+                    )
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path}: not a csv file in UTF-8 ({error}): save it as one") from error
+
+
+def row_pieces(path: Path, header: Sequence[str], *, size: int = 1 << 11) -> Iterator[list[tuple[str, ...]]]:
+    """Read a csv file without a header line, many rows at a time by columns: several times as fast as `rows`.
+
+    Args:
+        path: The file.
+        header: Names of its columns.
+        size: Of a piece, in rows. Of more, Python's search for garbage takes longer than reading them.
+
+    Yields:
+        The values of each column, without outer spaces.
+
+    Raises:
+        DataError: As `rows`.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = filter(None, csv.reader(file, skipinitialspace=True))
+            while piece := list(islice(reader, size)):
+                if set(map(len, piece)) != {len(header)}:
+                    break
+                yield [tuple(map(str.strip, column)) for column in zip(*piece, strict=True)]
+            else:
+                return
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path}: not a csv file in UTF-8 ({error}): save it as one") from error
+    deque(rows(path, header), maxlen=0)  # which says what row it is
 
 
 def lines(path: Path) -> Iterator[tuple[int, str]]:

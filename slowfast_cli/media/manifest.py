@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -86,16 +87,25 @@ def manifest(folder: Path) -> list[Entry]:
 
 def read_part(path: Path) -> list[Entry]:
     """Read one manifest, as `manifest` does all."""
+    return list(each_entry(path))
+
+
+def each_entry(path: Path) -> Iterator[Entry]:
+    """Read one manifest a line at a time: that of millions of recordings is not held at once."""
     try:
-        lines = path.read_bytes().split(b"\n")
+        with path.open("rb") as file:
+            for number, line in enumerate(file, 1):
+                if not line.endswith(b"\n"):  # torn by an interrupt
+                    return
+                yield _numbered(path, number, line)
     except OSError as error:
         raise DataError(f"{shown(path)}: cannot be read: {error.strerror}") from error
-    entries = []
-    for number, line in enumerate(lines[:-1], 1):  # after the last line feed there is nothing, or a torn line
-        try:
-            entries.append(entry(line.decode()))
-        except ValueError as error:
-            raise DataError(
-                f"{shown(path)}: line {number} is broken ({error}): run `slowfast extract` with --fresh"
-            ) from error
-    return entries
+
+
+def _numbered(path: Path, number: int, line: bytes) -> Entry:
+    try:
+        return entry(line.decode())
+    except ValueError as error:
+        raise DataError(
+            f"{shown(path)}: line {number} is broken ({error}): run `slowfast extract` with --fresh"
+        ) from error

@@ -6,6 +6,8 @@ A folder of shards holds::
                         processes that extracted together each has its own, as manifest-00001.jsonl
     shard-00000.h5      logmel (rows, mels); index/{id,first,rows,seconds}; attributes: front end, version, source list
 
+    index-.../          where each recording is, made of the manifests, see `slowfast_cli.media.shard_index`
+
 The manifests are the truth: a shard that they do not name does not count. Rows of a recording are consecutive.
 """
 
@@ -14,6 +16,7 @@ from __future__ import annotations
 import json
 import os
 from collections import OrderedDict
+from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -22,7 +25,7 @@ import h5py
 import numpy as np
 
 from slowfast_cli import remote
-from slowfast_cli.media.manifest import Entry, manifest
+from slowfast_cli.media import shard_index
 from slowfast_cli.media.source import shown
 from slowfast_cli.types import DataError, Seconds, Settings
 
@@ -53,45 +56,33 @@ class Shards:
 
     def __init__(self, folder: Path, settings: Settings | None = None) -> None:
         self.folder = folder
-        entries = manifest(folder)
-        if not entries:
+        self._index = shard_index.opened(folder)
+        if not self._index.front_ends:
             raise DataError(f"{shown(folder)}: no shards there: run `slowfast extract`, or say where they are")
-        self.settings = dict(settings) if settings is not None else dict(entries[0].front_end)
-        stored = [each for each in entries if each.shard]
-        for each in stored:
-            self._check(each)
-        self._names = [each.shard for each in stored]
-        self._hashes = [each.sha256 for each in stored]
-        ids = [key(id) for each in stored for id in each.ids]
-        shard = np.repeat(np.arange(len(stored), dtype=np.int32), [len(each.ids) for each in stored])
-        rows = np.array([count for each in stored for count in each.rows], np.int64)
-        ends = np.concatenate([np.cumsum(each.rows) for each in stored] or [np.zeros(0)]).astype(np.int64)
-        # Plain arrays, sorted by id: a forked worker shares their pages, where a dict would be copied by its counts.
-        keys = np.array(ids, dtype=bytes)
-        order = np.argsort(keys, kind="stable")
-        self._ids, self._shard, self._rows = keys[order], shard[order], rows[order]
-        self._first = (ends - rows)[order]
-        self._seconds = np.array([length for each in stored for length in each.seconds], np.float64)[order]
-        failed = {each.id: each for line in entries for each in line.failures}
-        done = set(ids) if failed else set()  # of millions it is as large as the index
-        self.failures = tuple(each for id, each in failed.items() if key(id) not in done)
+        self.settings = dict(settings) if settings is not None else dict(self._index.front_ends[0])
+        self._check()
+        self.failures = self._index.failures
         self._open: OrderedDict[int, Any] = OrderedDict()
         self._process = os.getpid()
         self._inherited: list[Any] = []
 
-    def _check(self, each: Entry) -> None:
-        path = self.folder / each.shard
-        made, wanted = differing(each.front_end, self.settings)
-        if made:
-            raise DataError(
-                f"{shown(path)}: made with {made}, the recipe wants {wanted}: re-run `slowfast extract` for that recipe"
-            )
-        try:
-            size = path.stat().st_size
-        except OSError as error:
-            raise self._broken(path, error.strerror or str(error)) from error
-        if size != each.bytes:
-            raise self._broken(path, f"{size} bytes, the manifest says {each.bytes}")
+    def _check(self) -> None:
+        """Refuse shards of other settings and sizes."""
+        differs = [differing(made, self.settings) for made in self._index.front_ends]
+        folder = os.fspath(self.folder)
+        for name, bytes, which in zip(self._index.names, self._index.sizes, self._index.made, strict=True):
+            made, wanted = differs[which]
+            if made:
+                raise DataError(
+                    f"{shown(self.folder / name)}: made with {made}, the recipe wants {wanted}: re-run `slowfast "
+                    "extract` for that recipe"
+                )
+            try:
+                size = os.stat(f"{folder}/{name}").st_size  # noqa: PTH116  (thousands of them at every start)
+            except OSError as error:
+                raise self._broken(self.folder / name, error.strerror or str(error)) from error
+            if size != bytes:
+                raise self._broken(self.folder / name, f"{size} bytes, the manifest says {bytes}")
 
     def _broken(self, path: Path, reason: str) -> DataError:
         return DataError(
@@ -99,24 +90,21 @@ class Shards:
         )
 
     def __len__(self) -> int:
-        return len(self._ids)
+        return len(self._index.ids)
 
     def __contains__(self, id: str) -> bool:
-        return self._find(id) is not None
-
-    def _find(self, id: str) -> int | None:
-        wanted = np.array(key(id), dtype=bytes)
-        place = int(np.searchsorted(self._ids, wanted))
-        return place if place < len(self._ids) and self._ids[place] == wanted else None
+        return self._index.find(key(id)) is not None
 
     def held(self, ids: np.ndarray) -> np.ndarray:
         """Which of many recordings are stored, by their ids as bytes: (N,) bool."""
-        places = np.minimum(np.searchsorted(self._ids, ids), len(self._ids) - 1)
-        found: np.ndarray = self._ids[places] == ids if len(self._ids) else np.zeros(len(ids), bool)
-        return found
+        return self._index.held(ids)
+
+    def lengths(self, ids: Sequence[str]) -> np.ndarray:
+        """Lengths of many recordings, in seconds, NaN of those that are not stored: (N,)."""
+        return self._index.lengths(np.array([key(id) for id in ids], dtype=bytes))
 
     def _place(self, id: str) -> int:
-        place = self._find(id)
+        place = self._index.find(key(id))
         if place is None:
             reason = next((each.reason for each in self.failures if each.id == id), "never extracted")
             where = f"{shown(self.folder)}: no rows of recording {shown(id)}"
@@ -125,7 +113,7 @@ class Shards:
 
     def ids(self) -> tuple[str, ...]:
         """The stored recordings."""
-        return tuple(os.fsdecode(bytes(each)) for each in self._ids)
+        return tuple(os.fsdecode(bytes(each)) for each in self._index.ids)
 
     def rows(self, id: str) -> int:
         """How many rows a recording has.
@@ -133,7 +121,7 @@ class Shards:
         Raises:
             DataError: It is not stored.
         """
-        return int(self._rows[self._place(id)])
+        return int(self._index.rows[self._place(id)])
 
     def seconds(self, id: str) -> Seconds:
         """Length of a recording.
@@ -141,7 +129,7 @@ class Shards:
         Raises:
             DataError: It is not stored.
         """
-        return float(self._seconds[self._place(id)])
+        return float(self._index.seconds[self._place(id)])
 
     def read(self, id: str, first: int = 0, count: int | None = None) -> np.ndarray:
         """Read rows of a recording, of the type that they are stored in: half as many bytes go to a device as float16.
@@ -160,14 +148,14 @@ class Shards:
         if first < 0 or (count is not None and count < 0):
             raise ValueError(f"rows of {id}: first {first}, count {count}: neither may be negative")
         place = self._place(id)
-        end = int(self._rows[place]) if count is None else min(int(self._rows[place]), first + count)
-        start = int(self._first[place])
-        shard = int(self._shard[place])
+        end = int(self._index.rows[place]) if count is None else min(int(self._index.rows[place]), first + count)
+        start = int(self._index.first[place])
+        shard = int(self._index.shard[place])
         rows = self._file(shard)
         try:
             found: np.ndarray = rows[start + min(first, end) : start + end]
         except (OSError, RuntimeError) as error:
-            raise self._broken(self.folder / self._names[shard], str(error)) from error
+            raise self._broken(self.folder / self._index.names[shard], str(error)) from error
         return found
 
     def _file(self, shard: int) -> Any:
@@ -177,7 +165,7 @@ class Shards:
         if shard in self._open:
             self._open.move_to_end(shard)
             return self._open[shard]
-        path = self.folder / self._names[shard]
+        path = self.folder / self._index.names[shard]
         try:
             file = h5py.File(remote.here(path), "r", locking=False)
             made = json.loads(file.attrs["front_end"])
@@ -193,7 +181,7 @@ class Shards:
 
     def verify(self) -> tuple[str, ...]:
         """Read every shard and compare its checksum: the names of those that differ."""
-        pairs = zip(self._names, self._hashes, strict=True)
+        pairs = zip(self._index.names, self._index.hashes, strict=True)
         return tuple(name for name, known in pairs if digest(remote.here(self.folder / name)) != known)
 
     def close(self) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from slowfast_cli import __version__, remote
 from slowfast_cli.data.loader import Share
 from slowfast_cli.engine import distributed
+from slowfast_cli.media import shard_index
 from slowfast_cli.media.manifest import Entry, manifest
 from slowfast_cli.media.shard_writer import Making
 from slowfast_cli.media.source import shown
@@ -102,6 +103,7 @@ def extract(  # noqa: PLR0913
             if share.rank == 0 and counts.all_done():  # what others are still writing is not to be swept away
                 clean(out, manifest(out))
                 report(out, corpora)
+                shard_index.opened(out)  # written now, or every reader would start by making it
         if share.rank == 0:
             summary = counts.summary(out, corpora)
             yield summary

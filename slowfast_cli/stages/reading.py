@@ -25,6 +25,7 @@ from slowfast_cli.stages import assemble
 from slowfast_cli.types import Batch, Corpus, DataError, Failure, Segment
 
 GUESS = 8  # processes that read, where nothing was measured
+NEAR = 0.01  # second: lengths are rounded to samples
 NOT_STORED = "not in the shards: run `slowfast extract` again"
 
 
@@ -71,14 +72,28 @@ def usable(recipe: Recipe, found: Corpus, source: Store | None) -> Corpus:
     if isinstance(found.segments, Columns):
         kept_columns, lost = _of_columns(found.segments, source)
         return _left(found, kept_columns, lost, source)
-    reasons = {segment.id: _why_not(segment, source) for segment in found.segments}
-    kept = tuple(segment for segment in found.segments if not reasons[segment.id])
-    missing = tuple(
-        Failure(id=segment.id, path=segment.recording.path, reason=reasons[segment.id])
-        for segment in found.segments
-        if reasons[segment.id]
-    )
+    return _of_objects(found, source)
+
+
+def _of_objects(found: Corpus, source: Store) -> Corpus:
+    doubted = {place: _why_not(found.segments[place], source) for place in _doubtful(found.segments, source)}
+    reasons = {place: reason for place, reason in doubted.items() if reason}
+    if not reasons:
+        return found
+    kept = tuple(segment for place, segment in enumerate(found.segments) if place not in reasons)
+    gone = [(found.segments[place], reason) for place, reason in reasons.items()]
+    missing = tuple(Failure(id=each.id, path=each.recording.path, reason=reason) for each, reason in gone)
     return _left(found, kept, missing, source)
+
+
+def _doubtful(segments: Sequence[Segment], source: Store) -> list[int]:
+    """Places of the segments that have to be looked at one by one, which takes ten times as long as all together."""
+    starts = np.array([segment.start for segment in segments])
+    if not isinstance(source, StoredRows):
+        doubtful = starts > 0  # a clip of its own has a first sample
+    else:
+        doubtful = ~(starts < source.shards.lengths([segment.recording.id for segment in segments]) - NEAR)
+    return [int(place) for place in np.flatnonzero(doubtful)]
 
 
 def _of_columns(segments: Columns, source: Store) -> tuple[Columns, Sequence[Failure]]:

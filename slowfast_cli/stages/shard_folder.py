@@ -11,6 +11,7 @@ from pathlib import Path
 
 from slowfast_cli import remote
 from slowfast_cli.engine import lock
+from slowfast_cli.media import shard_index
 from slowfast_cli.media.manifest import MANIFEST, Entry, manifest, part_name, parts, read_part
 from slowfast_cli.media.shard_writer import TEMPORARY, publish, rewrite
 from slowfast_cli.media.shards import differing
@@ -73,7 +74,8 @@ def _shard_files(out: Path) -> list[Path]:
 
 
 def clean(out: Path, entries: Iterable[Entry]) -> None:
-    """Remove what an interrupted run left: shards that the manifest does not name."""
+    """Remove what an interrupted run left: shards that the manifest does not name, indices of earlier manifests."""
+    shard_index.sweep(out)
     named = {each.shard for each in entries}
     for path in _shard_files(out):
         if path.name not in named:
@@ -82,7 +84,8 @@ def clean(out: Path, entries: Iterable[Entry]) -> None:
 
 
 def remove_all(out: Path) -> None:
-    """Remove the shards, the manifests and the tables, and nothing else."""
+    """Remove the shards, the manifests with their indices and the tables, and nothing else."""
+    shard_index.sweep(out, all=True)
     try:
         for path in (*parts(out), out / FAILURES, out / MISSING, *_shard_files(out)):
             remote.remove(path)
@@ -135,7 +138,8 @@ def report(out: Path, corpora: Sequence[Corpus]) -> None:
     with suppress(OSError, DataError):
         rewrite(out / FAILURES, _table(failures(out, corpora)))
         rewrite(out / MISSING, _table(each for corpus in corpora for each in corpus.missing))
-        remote.push(out)
+        for name in (FAILURES, MISSING):
+            remote.push(out / name)
 
 
 def _table(failures: Iterable[Failure]) -> str:

@@ -53,11 +53,11 @@ def write(folder: Path) -> None:
                 file.write(f'{id}, 30.000, 40.000, "{named}"\n')
 
 
-def media(root: Path) -> Iterator[tuple[Path, Iterator[str]]]:
+def media(root: Path) -> Iterator[tuple[Path, Iterator[bytes]]]:
     """The names of files in the layout of PANNs, without the files."""
     for seed, (part, rows) in enumerate(ROWS.items()):
         kept = np.random.default_rng(seed + 20).random(rows) < ON_DISK
-        names = [f"Y{id}.wav" for id, there in zip(made(rows, seed), kept.tolist(), strict=True) if there]
+        names = [f"Y{id}.wav".encode() for id, there in zip(made(rows, seed), kept.tolist(), strict=True) if there]
         for first in range(0, len(names), PART):
             folder = root / "audios" / audioset.NAMES[part] / f"part{first // PART:02d}"
             yield folder, iter(names[first : first + PART])
@@ -68,7 +68,7 @@ def store(root: Path, folder: Path) -> None:
     front_end = {"rate": 16000, "window_ms": 25.0, "hop_ms": 10.0, "mels": 128, "fft": 2048, "floor": 1e-6}
     with (folder / MANIFEST).open("w") as file:
         for number, (_, names) in enumerate(media(root)):
-            ids = tuple(name[1:-4] for name in names)
+            ids = tuple(name[1:-4].decode() for name in names)
             (folder / f"shard-{number:05d}.h5").touch()
             entry = Entry(
                 shard=f"shard-{number:05d}.h5", bytes=0, sha256="", front_end=front_end, source="", ids=ids,

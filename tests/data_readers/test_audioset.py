@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from slowfast_cli.data import audioset, labels
+from slowfast_cli.data import audioset, labels, matching
 from slowfast_cli.data.columns import Columns
 from slowfast_cli.types import DataError
 
@@ -119,7 +119,7 @@ def test_ids_that_look_like_other_names(tmp_path):
 
 
 def test_sound_before_video_and_earlier_folders_first(root, monkeypatch):
-    monkeypatch.setattr(audioset, "PIECE", 7)
+    monkeypatch.setattr(matching, "PIECE", 7)
     id, other, third = (row[0] for row in BALANCED[:3])
     touch(root / "audio" / f"{id}.mp4", root / "audio" / f"{id}.wav", root / "audio" / f"a{id}.wav")
     touch(root / "video" / f"{other}.mp4", root / "audios" / f"{other}.mkv", root / "wav" / f"{other}.wav")
@@ -202,7 +202,7 @@ def test_many_segments_are_columns(tmp_path):
     lines = (f'{id}, 30.000, 40.000, "{MIDS[n % 527]},{MIDS[n % 101]}"\n' for n, id in enumerate(ids))
     path = tmp_path / "unbalanced_train_segments.csv"
     path.write_text("".join(lines))
-    names = [f"Y{id}.wav" for id in ids[: count - 1000]]
+    names = [f"Y{id}.wav".encode() for id in ids[: count - 1000]]
     tracemalloc.start()
     began = time.perf_counter()
     corpus = audioset.gathered("train", [path], [(tmp_path / "audios", names)], tmp_path)

@@ -1,6 +1,7 @@
 """Readers of VGG-Sound, EPIC-KITCHENS-100, ESC-50 and ESC-10, on genuine lines of their lists."""
 
 import csv
+import os
 import shutil
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import h5py
 import numpy as np
 import pytest
 
-from slowfast_cli.data import epic, esc10, esc50, labels, vggsound
+from slowfast_cli.data import epic, esc10, esc50, labels, matching, vggsound
 from slowfast_cli.types import DataError
 
 LISTS = Path(__file__).parents[1] / "data" / "annotations"
@@ -87,6 +88,40 @@ def test_vggsound_listed_twice_counts_once(tmp_path):
     touch(tmp_path / "a_000001.wav")
     corpus = vggsound.read(tmp_path, "train")
     assert (len(corpus.segments), len(corpus.missing)) == (1, 1)
+
+
+def test_vggsound_starts_of_fewer_digits_and_sound_before_video(tmp_path):
+    starts = {"aaaaaaaaaaa": 30, "aaaa_aaa_aa": 5, "_1234567890": 120, "no_files_of": 1, "-aaaaa_0000": 0}
+    (tmp_path / "vggsound.csv").write_text("".join(f"{id},{start},airplane,train\n" for id, start in starts.items()))
+    touch(tmp_path / "aaaaaaaaaaa_30.mp4", tmp_path / "audio" / "aaaaaaaaaaa_000030.wav")  # an earlier folder
+    touch(tmp_path / "video" / "aaaa_aaa_aa_5.mp4", tmp_path / "video" / "aaaa_aaa_aa_000005.MP3")
+    (tmp_path / "audio" / "no_files_of_000001.wav").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "video" / "no_files_of_000001.mp4").mkdir()
+    touch(tmp_path / "_1234567890_000120.flac", tmp_path / "-aaaaa_0000_0.wav", tmp_path / "no_files_of_000001.txt")
+    found = {segment.id: segment.recording.path.name for segment in vggsound.read(tmp_path, "train").segments}
+    assert found == {
+        "aaaaaaaaaaa_000030": "aaaaaaaaaaa_30.mp4",
+        "aaaa_aaa_aa_000005": "aaaa_aaa_aa_000005.MP3",
+        "_1234567890_000120": "_1234567890_000120.flac",
+        "-aaaaa_0000_000000": "-aaaaa_0000_0.wav",
+    }
+
+
+def test_vggsound_is_read_once_for_both_splits_until_something_changes(tmp_path, monkeypatch):
+    (tmp_path / "vggsound.csv").write_text("a,1,airplane,train\nb,1,airplane,test\na,1,airplane,test\n")
+    touch(tmp_path / "audio" / "a_000001.wav")
+    for path in (tmp_path / "vggsound.csv", tmp_path / "audio", tmp_path):
+        os.utime(path, (1e9, 1e9))
+    reads = []
+    monkeypatch.setattr(vggsound, "matched", lambda *words: reads.append(1) or matching.matched(*words))
+    train, test = (vggsound.read(tmp_path, split) for split in ("train", "test"))
+    assert len(reads) == 1
+    assert [segment.id for segment in (*train.segments, *test.segments)] == ["a_000001", "a_000001"]
+    assert [each.id for each in test.missing] == ["b_000001"]
+    touch(tmp_path / "audio" / "b_000001.wav")
+    assert [segment.id for segment in vggsound.read(tmp_path, "test").segments] == ["b_000001", "a_000001"]
+    (tmp_path / "audio" / "a_000001.wav").unlink()  # within the same tick of the clock
+    assert [segment.id for segment in vggsound.read(tmp_path, "test").segments] == ["b_000001"]
 
 
 def epic_root(root, place=""):

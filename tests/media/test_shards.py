@@ -12,8 +12,9 @@ import pytest
 
 from slowfast_cli.features.logmel import FrontEnd
 from slowfast_cli.media import shards
+from slowfast_cli.media.manifest import manifest
 from slowfast_cli.media.shard_writer import Making, ShardWriter, publish, rewrite
-from slowfast_cli.media.shards import Shards, manifest
+from slowfast_cli.media.shards import Shards
 from slowfast_cli.types import DataError, Failure
 
 MAKING = Making(

@@ -58,7 +58,7 @@ def test_what_is_not_in_the_shards_is_missing(tagged):
     stored = recipe(tagged, f"data.shards={tiny.shards(tagged)}")
     source = reading.store(stored)
     listed = tagged / "balanced_train_segments.csv"
-    media = [(Path("x"), [f"Y-bala_{number:05d}.wav" for number in range(12)])]
+    media = [(Path("x"), [f"Y-bala_{number:05d}.wav".encode() for number in range(12)])]
     found = audioset.gathered("train", [listed], media, tagged)
     assert source.shards.held(found.segments.ids).tolist() == [True] * 11 + [False]
     kept = reading.usable(stored, found, source)

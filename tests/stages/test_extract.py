@@ -19,8 +19,9 @@ import torch
 
 from slowfast_cli.data import folder as folder_reader
 from slowfast_cli.features.logmel import FrontEnd, LogMel
-from slowfast_cli.media import audio
-from slowfast_cli.media.shards import Shards, manifest
+from slowfast_cli.media import audio, shard_index
+from slowfast_cli.media.manifest import manifest
+from slowfast_cli.media.shards import Shards
 from slowfast_cli.stages import extract as stage
 from slowfast_cli.stages import extract_worker
 from slowfast_cli.stages.check import Report, check
@@ -134,6 +135,19 @@ def test_again_redoes_nothing(tmp_path, many, small_shards):
     assert set(Shards(tmp_path / "out").ids()) == {segment.id for segment in many.segments}
 
 
+def test_its_end_leaves_an_index_for_those_who_read(tmp_path, many, small_shards, monkeypatch):
+    run([many], tmp_path / "out")
+    (first,) = (tmp_path / "out").glob("index-*")
+    run([many], tmp_path / "out")
+    assert list((tmp_path / "out").glob("index-*")) == [first]
+    monkeypatch.setattr(shard_index, "made_of", None)
+    assert len(Shards(tmp_path / "out")) == 12
+    monkeypatch.undo()
+    run([many], tmp_path / "out", fresh=True)
+    (second,) = (tmp_path / "out").glob("index-*")
+    assert second != first
+
+
 def test_fresh_removes_only_its_own(tmp_path, many):
     (tmp_path / "out").mkdir()
     for name in ("notes.txt", "mine.h5", "other.tmp"):
@@ -209,7 +223,8 @@ def test_sigkill_then_resume_gives_the_same(tmp_path, jobs):
     same(contents(tmp_path / "whole"), contents(out))
     assert Shards(out).verify() == ()
     assert {path.name for path in out.iterdir()} == {
-        *(each.shard for each in manifest(out)), ".lock", "manifest.jsonl", "failures.csv", "missing.csv"
+        *(each.shard for each in manifest(out)), ".lock", "manifest.jsonl", "failures.csv", "missing.csv",
+        f"index-{shard_index.state(out)}",
     }  # fmt: skip
 
 

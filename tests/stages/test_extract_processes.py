@@ -15,6 +15,7 @@ import tiny
 
 from slowfast_cli.data.loader import Share
 from slowfast_cli.features.logmel import FrontEnd
+from slowfast_cli.media import shard_index
 from slowfast_cli.media.manifest import manifest, parts
 from slowfast_cli.media.shards import Shards
 from slowfast_cli.stages import extract as stage
@@ -83,7 +84,8 @@ def same(out, whole):
         assert (out / name).read_text() == (whole / name).read_text()
     named = {each.shard for each in manifest(out) if each.shard}
     assert {path.name for path in out.iterdir()} == {
-        *named, *(path.name for path in parts(out)), ".lock", "failures.csv", "missing.csv"
+        *named, *(path.name for path in parts(out)), ".lock", "failures.csv", "missing.csv",
+        f"index-{shard_index.state(out)}",
     }  # fmt: skip
 
 

@@ -64,10 +64,10 @@ def merge(views: Iterable[Prediction], how: Literal["mean", "max"] = "mean") -> 
     return [
         Prediction(
             id=asked[0],
-            scores={name: (total / divide_by[asked]).astype(np.float32) for name, total in sets.items()},
+            scores={name: (total / divide_by[asked]).astype(np.float32) for name, total in totals.pop(asked).items()},
             place=asked[1],
         )
-        for asked, sets in totals.items()
+        for asked in list(totals)  # whose sums are let go one by one
     ]
 
 

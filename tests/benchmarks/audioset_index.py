@@ -8,18 +8,28 @@ python tests/benchmarks/audioset_index.py
 
 from __future__ import annotations
 
+import json
+import os
 import pickle
 import resource
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
+import h5py
 import numpy as np
+import torch
+from group_memory import group, memory_of
 
-from slowfast_cli.data import audioset, labels
+from slowfast_cli.data import audioset, labels, loader
+from slowfast_cli.data.clips import Clips
+from slowfast_cli.data.sound_clips import SoundReader
+from slowfast_cli.features.logmel import FrontEnd
 from slowfast_cli.media.manifest import MANIFEST, Entry
 from slowfast_cli.recipe.load import load
 from slowfast_cli.stages import reading
@@ -29,6 +39,8 @@ from slowfast_cli.types import Corpus
 ROWS = {"balanced": 22_160, "unbalanced": 2_041_789}
 ON_DISK = 0.92  # 1.9 million: PANNs found 94 per cent, others fewer
 PART = 50_000  # files in a folder
+LENGTH = 1000  # rows of a log-mel
+READERS = 4
 LETTERS = np.frombuffer(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_", "S1")
 WORDS = ["model.init=null", "task=multilabel"]
 
@@ -64,15 +76,19 @@ def media(root: Path) -> Iterator[tuple[Path, Iterator[bytes]]]:
 
 
 def store(root: Path, folder: Path) -> None:
-    """Write the index of shards that hold what is on disk, and empty files for the shards."""
-    front_end = {"rate": 16000, "window_ms": 25.0, "hop_ms": 10.0, "mels": 128, "fft": 2048, "floor": 1e-6}
+    """Write the manifest of shards that hold what is on disk, and shards in which no row is written."""
+    front_end = FrontEnd().settings()
+    pattern = folder / "pattern"
+    with h5py.File(pattern, "w") as shard:
+        shard.attrs["front_end"] = json.dumps(front_end)
+        shard.create_dataset("logmel", (PART * LENGTH, 128), "float16", chunks=(256, 128))
     with (folder / MANIFEST).open("w") as file:
         for number, (_, names) in enumerate(media(root)):
             ids = tuple(name[1:-4].decode() for name in names)
-            (folder / f"shard-{number:05d}.h5").touch()
+            shutil.copyfile(pattern, folder / f"shard-{number:05d}.h5")
             entry = Entry(
-                shard=f"shard-{number:05d}.h5", bytes=0, sha256="", front_end=front_end, source="", ids=ids,
-                rows=(1000,) * len(ids), seconds=(10.0,) * len(ids),
+                shard=f"shard-{number:05d}.h5", bytes=pattern.stat().st_size, sha256="", front_end=front_end, source="",
+                ids=ids, rows=(LENGTH,) * len(ids), seconds=(10.0,) * len(ids),
             )  # fmt: skip
             file.write(entry.line())
 
@@ -98,19 +114,35 @@ def child(kind: str, root: Path) -> None:
         source = reading.StoredRows(reading.Shards(root / "shards"), source.front_end)  # type: ignore[assignment]
     kept = reading.usable(recipe, found, source)
     require_kind(recipe, kept)
-    usable = time.perf_counter()
+    usable, peak, now = time.perf_counter(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10, memory()
+    if isinstance(source, reading.StoredRows):
+        share(kept, source)
     order = np.random.default_rng(0).permutation(len(kept.segments))[:10000]
+    began_again = time.perf_counter()
     for index in order.tolist():
         _ = kept.segments[index]
-    each = (time.perf_counter() - usable) / len(order)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
+    each = (time.perf_counter() - began_again) / len(order)
     print(
         f"{kind:6}  {len(kept.segments):,} segments, {len(kept.missing):,} missing: "
-        f"read {read - listed:.1f} s, usable {usable - read:.1f} s; memory {memory() - before} MB more than the "
+        f"read {read - listed:.1f} s, usable {usable - read:.1f} s; memory {now - before} MB more than the "
         f"{before} MB of the program, peak {peak} MB; a segment {1e6 * each:.0f} us; "
         f"pickled {len(pickle.dumps(kept.segments)) >> 20} MB (names of files made up: {given - before} MB, "
         f"{listed - began:.0f} s)"
     )
+
+
+def share(kept: Corpus, source: reading.StoredRows) -> None:
+    """Print the memory of a rank and of its reading workers, in which shared pages count once, while they read."""
+    before = memory_of([os.getpid()]) >> 10
+    clips = Clips(kept.segments, SoundReader(store=source, seconds=5.119, views=2), sizes={"label": 527})
+    keys = loader.training_keys(
+        len(clips), batch=32, parts=1, epochs=1, first_step=0, seed=0, share=loader.Share()
+    )  # fmt: skip
+    batches = loader.batches(clips, keys, workers=READERS, device=torch.device("cpu"))
+    for _ in islice(batches, 200):
+        pass
+    held = memory_of(group(os.getsid(0))) >> 10
+    print(f"        after 200 batches: rank and {READERS} workers {held} MB, shared pages once; before {before} MB")
 
 
 def main() -> None:
@@ -120,8 +152,8 @@ def main() -> None:
         write(root)
         (root / "shards").mkdir()
         store(root, root / "shards")
-        for kind in ("media", "shards"):
-            subprocess.run([sys.executable, __file__, kind, folder], check=True)
+        for kind in ("media", "shards", "shards"):  # the first who reads them makes their index
+            subprocess.run([sys.executable, __file__, kind, folder], check=True, start_new_session=True)
 
 
 if __name__ == "__main__":

@@ -147,7 +147,7 @@ def trained(recipe, steps: int, rounds: int) -> dict[str, float]:
     found: dict[str, list[tuple[float, float]]] = {side: [] for side in sides}
     for turn, side in itertools.product(range(rounds + 1), sides):
         train.training_batches = sides[side]
-        waited, began, skipped = 0.0, 0.0, 160
+        waited, began, skipped = 0.0, 0.0, 160 if machine.DEVICE.type == "cuda" else 10
         for step in train._steps(made, range(skipped + steps), epoch):
             if step.number == skipped:
                 machine.synchronise()

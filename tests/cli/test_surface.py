@@ -91,8 +91,9 @@ EXAMPLES = list(examples())
 
 
 def recipe_of(run):
-    """The recipe of a run folder where `slowfast train` puts it by itself: runs/RECIPE/NAME."""
-    parts = Path(run or "").parts
+    """The recipe of a run folder where `slowfast train` puts it by itself: runs/RECIPE/NAME; or so below a URL."""
+    elsewhere, parts = "://" in (run or ""), Path(run or "").parts
+    parts = parts[-3:] if elsewhere else parts
     return parts[1] if len(parts) == 3 and parts[0] == "runs" else None
 
 

@@ -287,6 +287,6 @@ def _system(there: str) -> tuple[Any, str]:
         system, name = fsspec.core.url_to_fs(there)
     except (ImportError, ValueError) as error:
         raise DataError(
-            f"{there}: nothing here reads such URLs ({error}): `pip install 'slowfast[remote]'` reads s3:// and gs://"
+            f"{there}: nothing here reads such URLs ({error}): `pip install s3fs` reads s3://, gcsfs gs://"
         ) from error
     return system, str(name)

@@ -26,7 +26,8 @@ if not out.is_terminal:  # a pipe has no width: do not wrap what another program
 
 def say(text: str) -> None:
     """A line on stderr, as it is."""
-    err.print(escape(text), soft_wrap=True)
+    with tqdm.external_write_mode(file=sys.stderr):  # or it would stand behind a bar
+        err.print(escape(text), soft_wrap=True)
 
 
 def done(folder: Path) -> None:

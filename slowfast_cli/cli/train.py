@@ -65,9 +65,7 @@ def train(
 
     plan = checked.schedule
     if not smoke and max(plan.warmup_epochs / (plan.epochs or inf), plan.warmup_steps / (plan.steps or inf)) >= 1:
-        show.say(
-            "the warm-up is as long as the training, so the rate never reaches optim.lr: set schedule.warmup_epochs=0"
-        )
+        show.say("the warm-up is as long as the training, so next to nothing is learned: set schedule.warmup_epochs=0")
 
     fresh = fresh and not launch.again()
     if smoke:

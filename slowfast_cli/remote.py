@@ -61,7 +61,7 @@ def here(path: Path) -> Path:
 
 
 def fetched(folder: Path) -> Path:
-    """The folder with all its files as they are there now; what is not there any more is not here either.
+    """The folder with all its files, or the one file, as there now; what is not there any more is not here either.
 
     Raises:
         DataError: It cannot be reached, or a file has changed both here and there.

@@ -25,9 +25,7 @@ def weight_file(word: str | None, *, offline: bool = False, progress: Progress |
     """
     if word is None:
         return DEFAULT
-    path = remote.place(word)
-    if remote.url(path):
-        remote.here(path) if path.suffix else remote.fetched(path)
+    path = remote.fetched(remote.place(word))
     if path.is_dir():
         return newest(path)
     if path.exists() or path.suffix or len(path.parts) > 1:

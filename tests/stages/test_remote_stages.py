@@ -43,7 +43,7 @@ def names(memory, url):
 
 
 def test_the_whole_path_by_url(bucket, tmp_path, memory):
-    root, run = f"{bucket}/sounds", f"{bucket}/runs/one"
+    root, run = f"{bucket}/sounds", f"{bucket}/runs/optim.batch=4"
     done = tiny.good("extract", "--dataset", "folder", "--root", root, "-j", 1, "frontend.mels=32")
     shards = f"{bucket}/shards/sounds-folder/{remote.place(done.err.split('shards: ')[1].split()[0]).name}"
     assert f"done: {shards}" in done.err
@@ -69,6 +69,8 @@ def test_the_whole_path_by_url(bucket, tmp_path, memory):
     assert "evaluation/test/classes-label.csv" in names(memory, run)
     forget(tmp_path)
     assert "rain" in tiny.good("predict", tiny.DATA / "rain.wav", "-w", run).out
+    forget(tmp_path)
+    assert "rain" in tiny.good("predict", tiny.DATA / "rain.wav", "-w", f"{run}/last.safetensors").out
 
 
 def test_a_run_elsewhere_goes_on_where_it_was_stopped(bucket, tmp_path, memory):

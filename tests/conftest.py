@@ -21,7 +21,7 @@ def pytest_runtest_setup(item):
 @pytest.fixture(autouse=True)
 def _undrawn(monkeypatch):
     """Half the time of a tiny training is its picture; the trainings of the fixtures below draw theirs."""
-    monkeypatch.setattr("slowfast_cli.stages.train.curves_plot", lambda *words, **options: None)
+    monkeypatch.setattr("slowfast_cli.stages.train.loop.curves_plot", lambda *words, **options: None)
 
 
 @pytest.fixture(scope="session")

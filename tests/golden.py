@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-REFERENCE = Path(__file__).parent / "reference"
+REFERENCE = Path(__file__).parent / "assets" / "reference"
 MODELS = REFERENCE / "models"
 ASF = sorted(path.stem for path in MODELS.glob("asf_*.json"))
 SOUNDS = "avslowfast_4x16_r50"  # keeps the batch of sounds that all three are trained on

@@ -2,9 +2,11 @@
 
 import pytest
 
-from slowfast_cli.models.recogniser import Recogniser
+from slowfast_cli.build import assemble, schedule
+from slowfast_cli.models.recognizer import Recogniser
 from slowfast_cli.recipe.load import bundled, check, load, read
-from slowfast_cli.stages import ablate, assemble, inspect, plan
+from slowfast_cli.stages import ablate
+from slowfast_cli.stages.train import dry_run
 
 NAMES = list(bundled())
 ROWS = [(name, table, row) for name in NAMES for table, rows in check(read(name)).tables.items() for row in rows]
@@ -46,8 +48,8 @@ def test_a_recipe_assembles(name):
     recipe = load(name)
     assert assemble.net(recipe).features()
     assert assemble.known(recipe.data.corpus).heads or recipe.data.corpus in {"folder", "csv"}
-    rate = plan.learning_rate(recipe, 1000)
-    last, top = plan.steps(recipe, 1000) - 1, max(map(rate, range(0, plan.steps(recipe, 1000), 97)))
+    rate = schedule.learning_rate(recipe, 1000)
+    last, top = schedule.steps(recipe, 1000) - 1, max(map(rate, range(0, schedule.steps(recipe, 1000), 97)))
     assert rate(last) < top == pytest.approx(1, abs=0.05)
     text = bundled()[name].read_text()
     assert text.startswith("# ")
@@ -57,7 +59,7 @@ def test_a_recipe_assembles(name):
 @pytest.mark.parametrize(("name", "table", "row"), ROWS)
 def test_a_row_assembles_and_has_the_published_size(name, table, row):
     found, recipe = ablate.rows(read(name), table)[row]
-    size = inspect.size(recipe)
+    size = dry_run.size(recipe)
     ours = {"params_m": size.parameters / 1e6, "gflops": size.gflops}
     assert size.gflops > 0.1
     if name == "epic":  # printed with two digits, cut off
@@ -84,12 +86,12 @@ def test_what_is_not_reproduced_is_published():
 
 @pytest.mark.parametrize(("name", "shape"), [("vggsound", (512, 128)), ("epic", (400, 128))])
 def test_spectrograms_have_the_published_size(name, shape):
-    assert inspect.size(load(name)).shapes == {"logmel": (1, *shape)}
+    assert dry_run.size(load(name)).shapes == {"logmel": (1, *shape)}
 
 
 @pytest.mark.parametrize(("name", "row", "frames"), [("vggsound", "3", 128), ("epic", "2", 100)])
 def test_the_slow_stream_alone_reads_fewer_frames(name, row, frames):
-    assert inspect.size(ablate.rows(read(name), row)["Slow"][1]).shapes == {"logmel": (1, frames, 128)}
+    assert dry_run.size(ablate.rows(read(name), row)["Slow"][1]).shapes == {"logmel": (1, frames, 128)}
 
 
 def test_class_counts_are_the_published_ones():

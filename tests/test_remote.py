@@ -10,7 +10,7 @@ import uuid
 import fsspec
 import pytest
 
-from slowfast_cli import places, remote
+from slowfast_cli.storage import places, remote
 from slowfast_cli.types import DataError
 
 

@@ -19,7 +19,7 @@ from slowfast_cli.recipe.load import bundled
 from slowfast_cli.weights.file import DEFAULT, Card, save
 
 ROOT = Path(__file__).parents[1]
-LABELS = sorted(path.name for path in (ROOT / "slowfast_cli" / "data" / "labels").iterdir())
+LABELS = sorted(path.name for path in (ROOT / "slowfast_cli" / "corpora" / "labels").iterdir())
 
 pytestmark = pytest.mark.slow
 
@@ -67,7 +67,7 @@ def test_it_carries_recipes_labels_and_licence(wheel):
     for name in bundled():
         assert f"slowfast_cli/recipes/{name}.yaml" in names
     for name in LABELS:
-        assert f"slowfast_cli/data/labels/{name}" in names
+        assert f"slowfast_cli/corpora/labels/{name}" in names
     assert "slowfast_cli/py.typed" in names
     assert any(name.endswith("licenses/LICENSE") for name in names)
     assert not any(name.startswith(("tests/", "recipes/")) or "__pycache__" in name for name in names)

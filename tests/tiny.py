@@ -12,13 +12,13 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
+from slowfast_cli.build import assemble
 from slowfast_cli.cli import app
-from slowfast_cli.data import sound_clips
+from slowfast_cli.data import audio_clips
 from slowfast_cli.media import audio
-from slowfast_cli.stages import assemble
 from slowfast_cli.types import Recording
 
-DATA = Path(__file__).parent / "data"
+DATA = Path(__file__).parent / "assets"
 FRONT_END = {"rate": 16000, "window_ms": 20, "hop_ms": 10, "mels": 32, "fft": 2048, "floor": 1e-6}
 LOUD = {"clock.mp4": (0, 4.5), "helicopter.mkv": (0.5, 3), "rain.wav": (0, 5), "rooster.flac": (1.5, 3)}  # seconds
 CLASSES = {"helicopter": "helicopter.mkv", "rain": "rain.wav", "rooster": "rooster.flac"}
@@ -65,7 +65,7 @@ class Done:
 def slowfast(*words: object, stdin: bytes = b"") -> Done:
     """Run a command in this process: quick, and through the same `main` as the real one."""
     assemble._read.cache_clear()  # what a process remembers of the disk
-    sound_clips._seconds.cache_clear()
+    audio_clips._seconds.cache_clear()
     kept = sys.argv, sys.stdin
     sys.argv = ["slowfast", *map(str, words)]
     sys.stdin = io.TextIOWrapper(io.BytesIO(stdin), encoding="utf-8")

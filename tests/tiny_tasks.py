@@ -12,7 +12,7 @@ import numpy as np
 import soundfile
 import tiny
 
-from slowfast_cli.data import labels
+from slowfast_cli.corpora import labels
 
 LISTS = tiny.DATA / "lists"
 NAMES = tuple(tiny.LOUD)

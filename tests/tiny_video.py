@@ -124,7 +124,7 @@ def ucf101(root: Path, clips: Path) -> Path:
 
 
 def hmdb51(root: Path, clips: Path) -> Path:
-    from slowfast_cli.data import labels
+    from slowfast_cli.corpora import labels
 
     lists = root / "testTrainMulti_7030_splits"
     lists.mkdir(parents=True)

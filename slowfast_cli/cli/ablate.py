@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from slowfast_cli.cli import launch, options
-from slowfast_cli.remote import named, place, push
+from slowfast_cli.storage.remote import named, place, push
 from slowfast_cli.types import finite
 
 if TYPE_CHECKING:
+    from slowfast_cli.metrics.table import TableRow
     from slowfast_cli.recipe.load import Source
-    from slowfast_cli.stages.table import TableRow
 
 EPILOG = (
     "Examples:  slowfast ablate vggsound --table 3  |  slowfast ablate vggsound --table 3 --dry-run  |  "
@@ -49,11 +49,11 @@ def ablate(
 ) -> None:
     """Train and score every row of a paper's table but those that are finished, and print it beside the paper's."""
     from slowfast_cli.cli import show
+    from slowfast_cli.metrics.table import Table, TableRow, plain
     from slowfast_cli.recipe.load import check, override, read
     from slowfast_cli.stages import ablate as stage
-    from slowfast_cli.stages.run import folder_for
-    from slowfast_cli.stages.suite import about_tasks, domains
-    from slowfast_cli.stages.table import Table, TableRow, plain
+    from slowfast_cli.stages.hares.benchmark import about_tasks, domains
+    from slowfast_cli.stages.train.run_folder import folder_for
     from slowfast_cli.types import UsageError
 
     words, written = list(overrides or []), read(recipe)

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from slowfast_cli.cli import options
-from slowfast_cli.remote import place
+from slowfast_cli.storage.remote import place
 from slowfast_cli.types import DataError
 
 app = typer.Typer(help="List the data sets that can be read, and check those on disk.", no_args_is_help=True)
@@ -21,7 +21,7 @@ app = typer.Typer(help="List the data sets that can be read, and check those on 
 def ls(as_json: options.Json = False) -> None:
     """List the data sets: task, classes, splits, licence."""
     from slowfast_cli.cli import show
-    from slowfast_cli.stages.corpora import CORPORA
+    from slowfast_cli.corpora.registry import CORPORA
 
     if as_json:
         for each in CORPORA.values():

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from slowfast_cli.build import assemble
 from slowfast_cli.cli import show
 from slowfast_cli.recipe.load import load
-from slowfast_cli.remote import named
-from slowfast_cli.stages import assemble
-from slowfast_cli.stages.check import PICTURES_ONLY, Report, State, check
+from slowfast_cli.stages.check_data import PICTURES_ONLY, Report, State, check
+from slowfast_cli.storage.remote import named
 from slowfast_cli.types import Corpus
 
 

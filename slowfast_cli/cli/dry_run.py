@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from slowfast_cli.build import assemble, schedule
+from slowfast_cli.build import clips as build_clips
 from slowfast_cli.cli import show
 from slowfast_cli.recipe.schema import Recipe
-from slowfast_cli.stages import assemble, inspect, plan, reading
+from slowfast_cli.stages.train import dry_run as dry_run_module
 from slowfast_cli.types import DataError
 
 
@@ -14,8 +16,8 @@ def dry_run(recipe: Recipe, name: str, device: str, processes: int = 1) -> None:
     Raises:
         DataError: The data is not there; all that needs none was shown before.
     """
-    size = inspect.size(recipe)
-    tried = inspect.trial(recipe, device, processes)
+    size = dry_run_module.size(recipe)
+    tried = dry_run_module.trial(recipe, device, processes)
     rows = [
         ["parameters", f"{size.parameters:,}"],
         ["GFLOPs a view", f"{size.gflops:.3f}"],
@@ -31,18 +33,18 @@ def dry_run(recipe: Recipe, name: str, device: str, processes: int = 1) -> None:
     ]
     problem: DataError | None = None
     try:
-        store = reading.store(recipe)
-        train, val = (reading.usable(recipe, assemble.corpus(recipe, part), store) for part in ("train", "val"))
-        clips = reading.clips(recipe, train, store)
+        store = build_clips.store(recipe)
+        train, val = (build_clips.usable(recipe, assemble.corpus(recipe, part), store) for part in ("train", "val"))
+        clips = build_clips.clips(recipe, train, store)
         steps = len(clips) // recipe.optim.batch
-        total = plan.steps(recipe, steps)
+        total = schedule.steps(recipe, steps)
         rows += [
             ["training", show.coverage(train)],
             ["validation", show.coverage(val)],
             ["steps", f"{total:,} ({steps:,} an epoch)"],
             ["time", f"about {tried.seconds * assemble.parts(recipe, processes) * total / 3600:.1f} h"],
         ]
-        reading.require_batch(recipe, clips, train.split)
+        build_clips.require_batch(recipe, clips, train.split)
     except DataError as error:
         problem = error
     show.table(f"{name}: {recipe.model.variant}", ["", ""], rows)

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from slowfast_cli.cli import launch, options
-from slowfast_cli.remote import listed, named, place
+from slowfast_cli.storage.remote import listed, named, place
 from slowfast_cli.types import UsageError, finite
 
 if TYPE_CHECKING:
     from slowfast_cli.recipe.schema import Recipe
-    from slowfast_cli.stages.evaluate import Beside, Evaluated
-    from slowfast_cli.stages.figures import Compared, Least
+    from slowfast_cli.stages.evaluate.report import Compared, Least
+    from slowfast_cli.stages.evaluate.run import Beside, Evaluated
 
 EPILOG = (
     "Examples:  slowfast evaluate vggsound  |  slowfast evaluate epic --weights runs/epic/default --split val  |  "
@@ -92,11 +92,11 @@ def evaluate(
     from slowfast_cli.cli import show
     from slowfast_cli.engine.checkpoint import make_folder
     from slowfast_cli.recipe.load import check, override, read
-    from slowfast_cli.stages import evaluate as stage
-    from slowfast_cli.stages import stored_predictions as stored
-    from slowfast_cli.stages.figures import Least
-    from slowfast_cli.stages.obtain import weight_file
-    from slowfast_cli.stages.run import folder_for
+    from slowfast_cli.stages.evaluate import predictions as stored
+    from slowfast_cli.stages.evaluate import run as stage
+    from slowfast_cli.stages.evaluate.report import Least
+    from slowfast_cli.stages.train.run_folder import folder_for
+    from slowfast_cli.weights.resolve import weight_file
 
     source = override(read(str(run / "recipe.yaml") if run else recipe), words)
     checked = check(source)
@@ -135,7 +135,7 @@ def _evaluated(recipe: Recipe, weights: Path, split: str, device: str, others: l
     """Evaluate under a progress bar; None in all processes but the first."""
     from slowfast_cli.cli import show
     from slowfast_cli.engine import distributed
-    from slowfast_cli.stages.evaluate import evaluate as stage
+    from slowfast_cli.stages.evaluate.run import evaluate as stage
 
     bar: show.Bar | None = None
 
@@ -164,20 +164,20 @@ def _tell(
     found: Evaluated, title: str, folder: Path, theirs: Path | None, least: Least, plots: bool, as_json: bool
 ) -> None:
     from slowfast_cli.cli import show
-    from slowfast_cli.stages import figures
-    from slowfast_cli.stages.stored_predictions import load_tables
+    from slowfast_cli.stages.evaluate import report
+    from slowfast_cli.stages.evaluate.predictions import load_tables
 
     other = load_tables(theirs, found.corpus) if theirs else {}
-    _print(found, figures.compared(found, other, least) if theirs else {}, title, least, as_json)
-    for written in figures.write(found, folder, other=other, least=least, draw=plots):
+    _print(found, report.compared(found, other, least) if theirs else {}, title, least, as_json)
+    for written in report.write(found, folder, other=other, least=least, draw=plots):
         show.say(f"wrote {named(written)}")
 
 
 def _finish(recipe: Recipe, weights: Path, found: Evaluated, folder: Path, device: str, plots: bool) -> None:
     from slowfast_cli.cli import show
-    from slowfast_cli.stages import figures
+    from slowfast_cli.stages.evaluate import report
 
-    if plots and (maps := figures.feature_maps(recipe, weights, found.corpus, folder / "feature-maps.png", device)):
+    if plots and (maps := report.feature_maps(recipe, weights, found.corpus, folder / "feature-maps.png", device)):
         show.say(f"wrote {named(maps)}")
     show.done(folder)
 

@@ -18,7 +18,7 @@ from slowfast_cli.types import DataError, UsageError, finite
 if TYPE_CHECKING:
     from slowfast_cli.cli.show_suite import SuiteDisplay
     from slowfast_cli.recipe.schema import Suite
-    from slowfast_cli.stages.suite import TaskMissing, Trunk
+    from slowfast_cli.stages.hares.benchmark import TaskMissing, Trunk
 
 
 def is_suite(recipe: str) -> bool:
@@ -73,7 +73,7 @@ def evaluate_suite(
     from slowfast_cli.engine import distributed
     from slowfast_cli.engine.checkpoint import make_folder, write_text
     from slowfast_cli.recipe.load import check, read
-    from slowfast_cli.stages import suite
+    from slowfast_cli.stages.hares import benchmark
 
     source = read(name)
     recipe = check(source)
@@ -82,15 +82,15 @@ def evaluate_suite(
             "--weights: name the trunk to score: a weight file, a run folder, random:sf-nfnet-f0, or "
             "package.module:callable for a module of your own"
         )
-    asked = suite.suite_of(recipe)
+    asked = benchmark.suite_of(recipe)
     names = [name for name in (tasks or "").split(",") if name]
-    suite.chosen(asked, names)
+    benchmark.chosen(asked, names)
     start()
-    scored = suite.trunk(weights, offline=offline)
+    scored = benchmark.trunk(weights, offline=offline)
     folder = make_folder(out or _folder(scored, source.name))
     stop: list[int] = []
     display = SuiteDisplay(stop=stop)
-    events = suite.evaluate(recipe, scored, folder, tasks=names, words=words, device=device, tick=display.tick)
+    events = benchmark.evaluate(recipe, scored, folder, tasks=names, words=words, device=device, tick=display.tick)
     try:
         with interruptible(stop), contextlib.closing(events):
             for event in events:
@@ -114,11 +114,11 @@ def evaluate_suite(
 
 
 def _plain(asked: Suite, display: SuiteDisplay, scores: Mapping[str, float]) -> dict[str, object]:
-    from slowfast_cli.stages import suite
+    from slowfast_cli.stages.hares import benchmark
 
     return {
         "tasks": {task: asdict(each) for task, each in display.scored.items()},
-        "averages": suite.averages(asked, scores),
+        "averages": benchmark.averages(asked, scores),
         "missing": {task: each.reason for task, each in display.missing.items()},
         "published": asked.columns,
     }

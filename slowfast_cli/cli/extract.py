@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from slowfast_cli.cli import launch, options
-from slowfast_cli.remote import named, place
+from slowfast_cli.storage.remote import named, place
 from slowfast_cli.types import UsageError
 
 if TYPE_CHECKING:
     from slowfast_cli.recipe.schema import Recipe
-    from slowfast_cli.stages.extract_progress import Summary
+    from slowfast_cli.stages.extract.progress import Summary
 
 EPILOG = (
     "Examples:  slowfast extract --dataset epic  |  slowfast extract --dataset vggsound --root /data/vggsound -j 8  |  "
@@ -71,11 +71,11 @@ def extract(
     """Store the log-mel of every recording in HDF5 shards. The same command again goes on where it stopped."""
     if dtype not in ("float16", "float32"):
         raise UsageError(f"--dtype {dtype}: float16 or float32")
+    from slowfast_cli.build import assemble, clips
     from slowfast_cli.cli import show
     from slowfast_cli.engine import distributed
-    from slowfast_cli.stages import assemble, reading
-    from slowfast_cli.stages.extract import extract as stage
-    from slowfast_cli.stages.extract_progress import Progress
+    from slowfast_cli.stages.extract.progress import Progress
+    from slowfast_cli.stages.extract.run import extract as stage
 
     chosen = _recipe(dataset, recipe, root, out, overrides or [])
     launch.spread(gpus, nodes, meet, max_restarts)
@@ -89,7 +89,7 @@ def extract(
     show.say(f"shards: {named(where)}")
     bar: show.Bar | None = None
     events = stage(
-        corpora, where, front_end=assemble.front_end(chosen), dtype=dtype, jobs=jobs or reading.cores(),
+        corpora, where, front_end=assemble.front_end(chosen), dtype=dtype, jobs=jobs or clips.cores(),
         device=device or ("auto" if share.world > 1 else "cpu"), fresh=fresh and not launch.again(),
         max_missing=max_missing, retry=retry,
     )  # fmt: skip
@@ -115,8 +115,8 @@ def extract(
 def _recipe(
     dataset: str | None, recipe: str | None, root: Path | None, out: Path | None, overrides: list[str]
 ) -> Recipe:
+    from slowfast_cli.build import assemble
     from slowfast_cli.recipe.load import load
-    from slowfast_cli.stages import assemble
 
     if (dataset is None) == (recipe is None):
         raise UsageError("extract: give either --dataset NAME (see `slowfast data ls`) or --recipe RECIPE")

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from slowfast_cli.remote import place
+from slowfast_cli.storage.remote import place
 
 RecipeName = Annotated[
     str, typer.Argument(metavar="RECIPE", help="A bundled recipe's name, or a YAML file.", show_default=False)

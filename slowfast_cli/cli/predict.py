@@ -15,9 +15,9 @@ from slowfast_cli.types import DataError, UsageError
 
 if TYPE_CHECKING:
     from slowfast_cli.cli.show_predictions import Best
-    from slowfast_cli.stages.answers import Answer, Failed, Timeline
-    from slowfast_cli.stages.draw import Caption
-    from slowfast_cli.stages.predict import Predictor
+    from slowfast_cli.stages.predict.overlay import Caption
+    from slowfast_cli.stages.predict.predictor import Predictor
+    from slowfast_cli.stages.predict.results import Answer, Failed, Timeline
 
 EPILOG = (
     "Examples:  slowfast predict clip.wav  |  slowfast predict sounds/ 'more/*.mp4' --json  |  "
@@ -70,10 +70,10 @@ def predict(
     if boxes is not None and slides is not None:
         raise UsageError("--boxes and --timeline: boxes come with their own times: give one of the two")
     from slowfast_cli.cli import show_predictions as told
-    from slowfast_cli.stages.answers import Failed
-    from slowfast_cli.stages.obtain import weight_file
-    from slowfast_cli.stages.predict import PRECISIONS, Predictor
-    from slowfast_cli.stages.predict import sources as find
+    from slowfast_cli.stages.predict.predictor import PRECISIONS, Predictor
+    from slowfast_cli.stages.predict.predictor import sources as find
+    from slowfast_cli.stages.predict.results import Failed
+    from slowfast_cli.weights.resolve import weight_file
 
     if precision not in PRECISIONS:
         raise UsageError(f"--precision {precision}: {' or '.join(PRECISIONS)}")
@@ -125,7 +125,7 @@ class _Seen:
     def best(self, answer: Answer) -> Best:
         """The best classes of an answer."""
         from slowfast_cli.cli import show_predictions as told
-        from slowfast_cli.stages.predict import tops
+        from slowfast_cli.stages.predict.predictor import tops
 
         card = self.predictor.card
         best = tops(answer, card, self.top)
@@ -140,7 +140,7 @@ class _Seen:
 def _timeline(text: str | None) -> Timeline | None:
     if text is None:
         return None
-    from slowfast_cli.stages.answers import Timeline
+    from slowfast_cli.stages.predict.results import Timeline
 
     try:
         window, _, hop = text.partition("/")
@@ -152,7 +152,7 @@ def _timeline(text: str | None) -> Timeline | None:
 def _check_drawn(out: Path | None, paths: Sequence[Path | Failed]) -> None:
     if out is None:
         return
-    from slowfast_cli.stages.draw import check
+    from slowfast_cli.stages.predict.overlay import check
 
     if len(paths) != 1:
         raise UsageError(f"--draw {out}: draws over one video, and {len(paths)} files are named: name one")
@@ -163,7 +163,7 @@ def _check_drawn(out: Path | None, paths: Sequence[Path | Failed]) -> None:
 def _draw(paths: Sequence[Path | Failed], out: Path, seen: _Seen) -> None:
     from slowfast_cli.cli import show
     from slowfast_cli.cli.show_predictions import name
-    from slowfast_cli.stages.draw import draw
+    from slowfast_cli.stages.predict.overlay import draw
 
     for path in paths:
         if isinstance(path, Path):

@@ -19,8 +19,8 @@ app = typer.Typer(help="List, show, copy and check recipes.", no_args_is_help=Tr
 def ls(as_json: options.Json = False) -> None:
     """List the recipes that come with the toolkit."""
     from slowfast_cli.cli import show
+    from slowfast_cli.metrics.table import text, title
     from slowfast_cli.recipe.load import bundled, check, read
-    from slowfast_cli.stages.table import text, title
 
     rows: list[dict[str, Any]] = []
     for name in bundled():
@@ -48,7 +48,7 @@ def ls(as_json: options.Json = False) -> None:
 def variants(as_json: options.Json = False) -> None:
     """List the networks that model.variant knows, with their parameters and multiply-adds."""
     from slowfast_cli.cli import show
-    from slowfast_cli.stages.inspect import variants as sizes
+    from slowfast_cli.stages.train.dry_run import variants as sizes
 
     found = [{"name": name, **size} for name, size in sizes().items()]
     if as_json:
@@ -111,8 +111,9 @@ def cp(
 )
 def validate(recipe: options.RecipeName, overrides: options.Overrides = None) -> None:
     """Check a recipe without running it: every field, the network, and every row of its tables."""
+    from slowfast_cli.build import assemble
     from slowfast_cli.recipe.load import check, override, read
-    from slowfast_cli.stages import ablate, assemble
+    from slowfast_cli.stages import ablate
 
     source = override(read(recipe), overrides or [])
     checked = check(source)

@@ -15,7 +15,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from tqdm import tqdm
 
-from slowfast_cli.remote import named, push
+from slowfast_cli.storage.remote import named, push
 from slowfast_cli.types import Corpus, Scores
 
 out = Console(soft_wrap=False, highlight=False)
@@ -74,8 +74,8 @@ def coverage(corpus: Corpus) -> str:
 
 def scores(found: Scores, published: Mapping[str, float], title: str) -> None:
     """Our scores beside the paper's."""
-    from slowfast_cli.stages.table import text
-    from slowfast_cli.stages.table import title as named
+    from slowfast_cli.metrics.table import text
+    from slowfast_cli.metrics.table import title as named
 
     rows = []
     for key, value in found.values.items():

@@ -14,9 +14,9 @@ import typer
 from slowfast_cli.types import SlowFastError, finite
 
 if TYPE_CHECKING:
-    from slowfast_cli.stages.answers import Answer
-    from slowfast_cli.stages.draw import Caption
-    from slowfast_cli.stages.predict import Top
+    from slowfast_cli.stages.predict.overlay import Caption
+    from slowfast_cli.stages.predict.predictor import Top
+    from slowfast_cli.stages.predict.results import Answer
     from slowfast_cli.weights.file import Card
 
 Best = dict[str, "list[Top]"]  # by label set, the best class first
@@ -120,7 +120,7 @@ def csv_file(path: Path | None, *, boxes: bool) -> Iterator[Any]:
 
 def caption(answer: Answer, best: Best) -> Caption:
     """An answer as it is drawn: of verb and noun the action only, and the best few classes beside a box."""
-    from slowfast_cli.stages.draw import Caption
+    from slowfast_cli.stages.predict.overlay import Caption
 
     chosen: Mapping[str, list[Top]] = {"action": best["action"]} if "action" in best else best
     lines = [f"{line.label} {line.score:.0%}" for each in chosen.values() for line in each]

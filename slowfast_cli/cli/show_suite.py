@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 from slowfast_cli.cli import show
 from slowfast_cli.cli.show_training import Display
-from slowfast_cli.stages import suite
-from slowfast_cli.stages.table import title
+from slowfast_cli.metrics.table import title
+from slowfast_cli.stages.hares import benchmark
 
 if TYPE_CHECKING:
     from slowfast_cli.recipe.schema import Suite
-    from slowfast_cli.stages.embed import Tick
+    from slowfast_cli.stages.hares.features import Tick
 
 
 class SuiteDisplay:
@@ -30,8 +30,8 @@ class SuiteDisplay:
 
     def __init__(self, name: str = "", stop: Sequence[int] = ()) -> None:
         self._stop = stop
-        self.scored: dict[str, suite.TaskScored] = {}
-        self.missing: dict[str, suite.TaskMissing] = {}
+        self.scored: dict[str, benchmark.TaskScored] = {}
+        self.missing: dict[str, benchmark.TaskMissing] = {}
         self._display = Display(name)
         self._bar: show.Bar | None = None
 
@@ -59,20 +59,20 @@ class SuiteDisplay:
         self.close()
         self._display.interrupted(folder)
 
-    def show(self, event: suite.Event) -> None:
+    def show(self, event: benchmark.Event) -> None:
         """Show one event."""
         match event:
-            case suite.TaskStarted():
+            case benchmark.TaskStarted():
                 self._display.close()
                 self._display = Display(event.task)
                 show.say(f"{event.task}: {'scored before' if event.finished else 'probing'}")
-            case suite.TaskScored():
+            case benchmark.TaskScored():
                 self.close()
                 self.scored[event.task] = event
                 show.say(
                     f"{event.task}: {event.metric} {event.score:.1f} on {event.found:,} of {event.listed:,} segments"
                 )
-            case suite.TaskMissing():
+            case benchmark.TaskMissing():
                 self.close()
                 self.missing[event.task] = event
                 show.say(f"{event.task}: {'no data' if event.absent else 'not scored'}: {event.reason}")
@@ -87,7 +87,7 @@ def summary(asked: Suite, scores: Mapping[str, float], name: str) -> None:
     show.table(f"{name}: scores in percent", header[:shown], [row[:shown] for row in body])
     if header[shown:]:
         show.out.print(f"in a wider window also: {', '.join(header[shown:])}", soft_wrap=True)
-    for domain, names in suite.domains(asked).items():
+    for domain, names in benchmark.domains(asked).items():
         if lacking := [title(task) for task in names if task not in scores]:
             told = f"{len(names) - len(lacking)} of {len(names)} tasks, so no average; missing: {', '.join(lacking)}"
             show.out.print(f"{title(domain)}: {told}", soft_wrap=True)
@@ -96,7 +96,7 @@ def summary(asked: Suite, scores: Mapping[str, float], name: str) -> None:
 def cells(asked: Suite, scores: Mapping[str, float]) -> tuple[list[str], list[list[str]]]:
     """Header and rows of it."""
     columns = [scores, *asked.columns.values()]
-    means = [suite.averages(asked, column) for column in columns]
+    means = [benchmark.averages(asked, column) for column in columns]
     body = []
     for domain, names in asked.domains.items():
         body += [[title(task), *(_text(column.get(task)) for column in columns)] for task in names]

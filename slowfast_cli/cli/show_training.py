@@ -6,10 +6,10 @@ from pathlib import Path
 
 from slowfast_cli.cli import show
 from slowfast_cli.engine.fit import Step
-from slowfast_cli.places import named
-from slowfast_cli.stages.pacing import SLOW, remedy
-from slowfast_cli.stages.table import text, title
-from slowfast_cli.stages.train import Event, Finished, Scored, Started
+from slowfast_cli.metrics.table import text, title
+from slowfast_cli.stages.train.auto_workers import SLOW, remedy
+from slowfast_cli.stages.train.loop import Event, Finished, Scored, Started
+from slowfast_cli.storage.places import named
 
 WINDOW = 50  # steps that what is shown is a mean of
 

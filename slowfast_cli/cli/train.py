@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from slowfast_cli.recipe.schema import Recipe
-    from slowfast_cli.stages.run import Run
+    from slowfast_cli.stages.train.run_folder import Run
 
 EPILOG = (
     "Examples:  slowfast train recipes/vggsound.yaml  |  slowfast train esc10 data.fold=2 optim.lr=0.02  |  "
@@ -61,7 +61,7 @@ def train(
         return
     launch.spread(gpus, nodes, meet, max_restarts)
     from slowfast_cli.cli import show
-    from slowfast_cli.stages.run import Run, folder_for
+    from slowfast_cli.stages.train.run_folder import Run, folder_for
 
     plan = checked.schedule
     if not smoke and max(plan.warmup_epochs / (plan.epochs or inf), plan.warmup_steps / (plan.steps or inf)) >= 1:
@@ -102,7 +102,7 @@ def follow(
     """
     from slowfast_cli.cli.show_training import Display
     from slowfast_cli.engine import distributed
-    from slowfast_cli.stages import train as stage
+    from slowfast_cli.stages.train import loop as stage
 
     events = stage.train(recipe, run, name=name, fresh=fresh, device=device, smoke=smoke)
     display = Display(name)
@@ -125,7 +125,7 @@ def follow(
 @contextlib.contextmanager
 def interruptible(asked: list[int] | None = None) -> Iterator[list[int]]:
     """Collects SIGINT and SIGTERM, in ``asked``, instead of raising in the middle of a step; a second one raises."""
-    from slowfast_cli.engine import stopping
+    from slowfast_cli.engine import stop_signal
 
     asked = [] if asked is None else asked
 
@@ -133,7 +133,7 @@ def interruptible(asked: list[int] | None = None) -> Iterator[list[int]]:
         if asked:
             raise KeyboardInterrupt
         asked.append(number)
-        stopping.ask()
+        stop_signal.ask()
         if os.environ.get("RANK", "0") == "0":
             sys.stderr.write("\nstopping after this step\n")
 
@@ -143,4 +143,4 @@ def interruptible(asked: list[int] | None = None) -> Iterator[list[int]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-        stopping.forget()
+        stop_signal.forget()

@@ -21,10 +21,10 @@ app = typer.Typer(help="List, download, convert, export and describe weights.", 
 def ls(as_json: options.Json = False) -> None:
     """List the official weights: expected score, what they take in, size, licence, whether they are here."""
     from slowfast_cli.cli import show
-    from slowfast_cli.stages.table import text, title
+    from slowfast_cli.metrics.table import text, title
     from slowfast_cli.weights.catalogue import CATALOGUE
+    from slowfast_cli.weights.catalogue_entry import describe
     from slowfast_cli.weights.download import target
-    from slowfast_cli.weights.entry import describe
 
     rows = []
     for entry in CATALOGUE.values():
@@ -63,9 +63,9 @@ def download(
 ) -> None:
     """Fetch official weights into the cache and convert them; an interrupted download goes on where it stopped."""
     from slowfast_cli.cli import show
-    from slowfast_cli.stages.obtain import weight_file
     from slowfast_cli.types import WeightsError
     from slowfast_cli.weights.catalogue import find
+    from slowfast_cli.weights.resolve import weight_file
 
     entry = find(name)
     if Path(name).exists():
@@ -111,7 +111,7 @@ def convert(
 ) -> None:
     """Turn a foreign checkpoint into a weight file, running nothing that is in it."""
     from slowfast_cli.cli import show
-    from slowfast_cli.stages.convert import convert as stage
+    from slowfast_cli.weights.foreign.convert import convert as stage
 
     done = stage(source, dest, variant=variant)
     told = done.told
@@ -140,8 +140,8 @@ def export(
     ] = None,
 ) -> None:
     """Write weights to give away: small, with licence, notes and scores in their header."""
-    from slowfast_cli.stages.export import export as stage
-    from slowfast_cli.stages.obtain import weight_file
+    from slowfast_cli.weights.export import export as stage
+    from slowfast_cli.weights.resolve import weight_file
 
     stage(weight_file(weights), dest, half=half, licence=licence, notes=note or (), scores=_scores(score))
     typer.echo(f"{dest} ({dest.stat().st_size / 1e6:.2f} MB)")
@@ -166,9 +166,9 @@ def show_card(
 ) -> None:
     """Say what weights are: network, classes, front end, where from, scores, licence."""
     from slowfast_cli.cli import show
-    from slowfast_cli.stages.obtain import weight_file
-    from slowfast_cli.stages.table import text, title
+    from slowfast_cli.metrics.table import text, title
     from slowfast_cli.weights.file import describe, read_card
+    from slowfast_cli.weights.resolve import weight_file
 
     path = weight_file(None if weights == "default" else weights, offline=offline)
     card = read_card(path)

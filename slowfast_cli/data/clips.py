@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from torch.utils.data import Dataset
 
-from slowfast_cli.data.columns import packed
+from slowfast_cli.corpora.segments import packed
 from slowfast_cli.types import Clip, Seconds, Segment
 
 

@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader
 
 from slowfast_cli.data.clips import Clips, Key
 from slowfast_cli.data.clips import hot as hot_row
-from slowfast_cli.data.dealing import dealt
+from slowfast_cli.data.partition import dealt
 from slowfast_cli.types import Batch, BrokenMediaError, Clip, DataError, Failure, Seconds, SlowFastError
 
 T = TypeVar("T")

@@ -21,8 +21,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from slowfast_cli.corpora.segments import Columns
 from slowfast_cli.data.clips import Key, hot
-from slowfast_cli.data.columns import Columns
 from slowfast_cli.types import Batch, Corpus, DataError, Segment
 
 MADE = "made.json"

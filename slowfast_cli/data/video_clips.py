@@ -12,13 +12,13 @@ from typing import Protocol
 
 import numpy as np
 
+from slowfast_cli.data.audio_clips import DecodedSamples, StoredRows
 from slowfast_cli.data.clips import Key, Piece
-from slowfast_cli.data.sound_clips import DecodedSamples, StoredRows
 from slowfast_cli.data.views import rows_span, span, spread_rows, video_starts
 from slowfast_cli.features.frames import FrameSettings
 from slowfast_cli.features.logmel import FrontEnd
 from slowfast_cli.media import audio, video
-from slowfast_cli.media.source import NoSoundError, shown
+from slowfast_cli.media.audio_source import NoSoundError, shown
 from slowfast_cli.types import BrokenMediaError, Recording, Seconds, Segment
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from slowfast_cli import remote
+from slowfast_cli.storage import remote
 from slowfast_cli.types import SlowFastError
 
 

@@ -13,10 +13,10 @@ from math import inf, isfinite
 import torch
 from torch import Tensor, nn
 
+from slowfast_cli.engine.async_scalars import Numbers
+from slowfast_cli.engine.cuda_graph import Graph
 from slowfast_cli.engine.distributed import mean
 from slowfast_cli.engine.gradients import Contrast, Loss, Taken, contrasted, summed
-from slowfast_cli.engine.graphs import Graph
-from slowfast_cli.engine.numbers import Numbers
 from slowfast_cli.types import Batch, Failure, Seconds, SlowFastError
 
 IN_FLIGHT = 2  # steps that a device may be behind: launches and copies hide behind them, and NaN is told soon
@@ -95,7 +95,7 @@ class How:
         seed: All randomness of a step follows from it and the step's number, so that a resumed run repeats it.
         rank: Of this process: its dropout differs from the others'.
         contrast: In place of the loss, where the clips of all parts of a batch are compared with each other.
-        graphs: Whether steps are replayed as CUDA graphs, see `slowfast_cli.engine.graphs`.
+        graphs: Whether steps are replayed as CUDA graphs, see `slowfast_cli.engine.cuda_graph`.
     """
 
     parts: int = 1

@@ -16,8 +16,8 @@ from typing import Any
 import av
 import numpy as np
 
-from slowfast_cli.media.decode import opened
-from slowfast_cli.media.source import BLOCK, shown
+from slowfast_cli.media.audio_decoders import opened
+from slowfast_cli.media.audio_source import BLOCK, shown
 from slowfast_cli.types import DataError, Recording, Seconds
 
 FILTER_TAPS = 64  # twice what libswresample's default filter reaches on both sides, in samples of the lower rate

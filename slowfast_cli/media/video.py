@@ -16,10 +16,10 @@ from typing import Any, TypeAlias, TypeVar
 import av
 import numpy as np
 
-from slowfast_cli.media.pictures import Pictures, decoded, pictures
-from slowfast_cli.media.rgb import Converter, fitted, shown_size
-from slowfast_cli.media.source import shown
-from slowfast_cli.media.video_facts import SLACK, VideoFacts, video_facts
+from slowfast_cli.media.audio_source import shown
+from slowfast_cli.media.image_folder import Pictures, decoded, pictures
+from slowfast_cli.media.video_probe import SLACK, VideoFacts, video_facts
+from slowfast_cli.media.video_rgb import Converter, fitted, shown_size
 from slowfast_cli.media.video_stream import VideoStream
 from slowfast_cli.types import BrokenMediaError, Recording, Seconds
 

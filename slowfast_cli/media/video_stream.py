@@ -16,8 +16,8 @@ from typing import Any
 import av
 from av.stream import Discard, Disposition
 
-from slowfast_cli import remote
-from slowfast_cli.media.source import shown
+from slowfast_cli.media.audio_source import shown
+from slowfast_cli.storage import remote
 from slowfast_cli.types import BrokenMediaError, Seconds
 
 STEPS_BACK = (0.0, 1.0, 4.0, 16.0, 64.0)  # seconds; a seek that lands too late is tried again from further back

@@ -15,8 +15,8 @@ import av
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from slowfast_cli.media.rgb import Converter, shown_size
-from slowfast_cli.media.source import shown
+from slowfast_cli.media.audio_source import shown
+from slowfast_cli.media.video_rgb import Converter, shown_size
 from slowfast_cli.media.video_stream import VideoStream
 from slowfast_cli.types import DataError, Place, Seconds, UsageError
 

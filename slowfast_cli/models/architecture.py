@@ -20,7 +20,7 @@ class Baseline:
 
     Attributes:
         kind: One of `slowfast_cli.models.baselines`, or ``package.module:callable``, which makes a module of the user's
-            (see `slowfast_cli.models.imported`).
+            (see `slowfast_cli.models.external`).
         reads: ``logmel`` (B, 1, T, F), ``samples`` (B, N), or ``features`` (B, length) that another trunk gave before.
         length: Of its feature.
         rate: Of the samples it reads, Hz; None for a log-mel.

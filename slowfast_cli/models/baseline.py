@@ -6,10 +6,10 @@ from collections.abc import Collection
 
 from torch import Tensor, nn
 
-from slowfast_cli.models import imported
+from slowfast_cli.models import external
 from slowfast_cli.models.architecture import Baseline
 from slowfast_cli.models.baselines import BODIES
-from slowfast_cli.nn.standardise import standardised
+from slowfast_cli.nn.standardize import standardised
 from slowfast_cli.types import Signals
 
 
@@ -23,7 +23,7 @@ class BaselineTrunk(nn.Module):
     def __init__(self, net: Baseline) -> None:
         super().__init__()
         self.net = net
-        self.body = imported.body(net) if ":" in net.kind else BODIES[net.kind](net)
+        self.body = external.body(net) if ":" in net.kind else BODIES[net.kind](net)
 
     @property
     def intermediates(self) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from slowfast_cli.nn.blocks import Bottleneck
 from slowfast_cli.nn.frozen import still
 from slowfast_cli.nn.nonlocal_block import AudioQuery, NonLocal
 from slowfast_cli.nn.split_block import SplitConcat, SplitSum
-from slowfast_cli.nn.standardise import standardised
+from slowfast_cli.nn.standardize import standardised
 from slowfast_cli.types import Signals
 
 

@@ -8,16 +8,18 @@ from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from slowfast_cli.build import assemble
 from slowfast_cli.data.loader import Share
 from slowfast_cli.engine import distributed
 from slowfast_cli.engine.checkpoint import make_folder, write_text
+from slowfast_cli.metrics.table import Table, TableRow, comma_separated, latex, markdown, plain
 from slowfast_cli.recipe.load import Source, changed, check, did_you_mean
 from slowfast_cli.recipe.schema import PRETEXTS, Recipe, Row, Suite
-from slowfast_cli.stages import assemble, inspect, suite
-from slowfast_cli.stages import train as training
-from slowfast_cli.stages.evaluate import evaluate
-from slowfast_cli.stages.run import Run
-from slowfast_cli.stages.table import Table, TableRow, comma_separated, latex, markdown, plain
+from slowfast_cli.stages.evaluate.run import evaluate
+from slowfast_cli.stages.hares import benchmark
+from slowfast_cli.stages.train import dry_run
+from slowfast_cli.stages.train import loop as training
+from slowfast_cli.stages.train.run_folder import Run
 from slowfast_cli.types import Corpus, DataError, UsageError, finite
 
 
@@ -37,7 +39,7 @@ class RowFinished:
     row: TableRow
 
 
-Event = RowStarted | RowFinished | suite.Event
+Event = RowStarted | RowFinished | benchmark.Event
 
 
 def rows(source: Source, table: str, only: Sequence[str] = ()) -> dict[str, tuple[Row, Recipe]]:
@@ -65,7 +67,7 @@ def rows(source: Source, table: str, only: Sequence[str] = ()) -> dict[str, tupl
 
 def sized(row: Row, recipe: Recipe, name: str) -> TableRow:
     """A row with its parameters and GFLOPs, untrained."""
-    size = inspect.size(recipe)
+    size = dry_run.size(recipe)
     return TableRow(name=name, ours={"params_m": size.parameters / 1e6, "gflops": size.gflops}, published=row.published)
 
 
@@ -134,7 +136,7 @@ def _runs(row: Row, recipe: Recipe, folder: Path) -> list[tuple[Run, Recipe]]:
 
 def _trained(
     runs: Sequence[tuple[Run, Recipe]], name: str, words: Sequence[str], device: str
-) -> Generator[suite.Event, None, list[dict[str, float]]]:
+) -> Generator[benchmark.Event, None, list[dict[str, float]]]:
     """Train and score runs one after the other; those with numbers are not touched again."""
     scores, share = [], distributed.join()
     for run, recipe in runs:
@@ -167,25 +169,25 @@ def _written(path: Path, values: Mapping[str, float], share: Share) -> None:
 
 def _by_suite(
     recipe: Recipe, asked: Suite, weights: Path, own: Mapping[str, float], words: Sequence[str], device: str
-) -> Generator[suite.Event, None, dict[str, float]]:
+) -> Generator[benchmark.Event, None, dict[str, float]]:
     """The scores of a trunk by a suite, in percent, and the averages of the domains that are complete.
 
     The data set that a classifier was trained on is not probed once more: its own score stands there (HARES App. A).
     """
-    tasks = suite.chosen(asked, ())
+    tasks = benchmark.chosen(asked, ())
     trained = [task for task in tasks if task == recipe.data.corpus and recipe.metric in own]
     scores = {task: own[recipe.metric] * (100 if recipe.metric.endswith("map") else 1) for task in trained}
     rest = [task for task in tasks if task not in trained]
-    scored, faults = suite.trunk(str(weights)), list[str]()
-    for event in suite.evaluate(recipe, scored, weights.parent / "suite", tasks=rest, words=words, device=device):
-        if isinstance(event, suite.TaskScored):
+    scored, faults = benchmark.trunk(str(weights)), list[str]()
+    for event in benchmark.evaluate(recipe, scored, weights.parent / "suite", tasks=rest, words=words, device=device):
+        if isinstance(event, benchmark.TaskScored):
             scores[event.task] = event.score
-        if isinstance(event, suite.TaskMissing) and not event.absent:
+        if isinstance(event, benchmark.TaskMissing) and not event.absent:
             faults.append(f"{event.task}: {event.reason}")
         yield event
     if faults or not scores:
         raise DataError("\n".join(faults) or f"suite: no data of {', '.join(tasks)} is there: see above")
-    return scores | {name: value for name, value in suite.averages(asked, scores).items() if value is not None}
+    return scores | {name: value for name, value in benchmark.averages(asked, scores).items() if value is not None}
 
 
 def finished(source: Source, table: str, folder: Path) -> tuple[TableRow, ...]:

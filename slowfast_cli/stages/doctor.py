@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from slowfast_cli import __version__
-from slowfast_cli.stages import trials
+from slowfast_cli.stages import doctor_checks
 from slowfast_cli.weights.catalogue import CATALOGUE
 from slowfast_cli.weights.download import default_cache
 
@@ -169,19 +169,19 @@ def _package(name: str, least: str) -> Fact:
 
 def _torch() -> Iterator[Fact]:
     yield _probe("torch", "build", _torch_build, "pip install --force-reinstall torch")
-    yield _probe("torch", "threads", lambda: str(trials.module("torch").get_num_threads()), "", needed=False)
+    yield _probe("torch", "threads", lambda: str(doctor_checks.module("torch").get_num_threads()), "", needed=False)
     yield _gpu()
     yield _probe(
         "torch",
         "import torchaudio",
-        lambda: str(trials.module("slowfast_cli.torchaudio_import").torchaudio.__version__),
+        lambda: str(doctor_checks.module("slowfast_cli.torchaudio_import").torchaudio.__version__),
         "pip install -c constraints.txt torch torchaudio",
         absent="does not import",
     )
 
 
 def _torch_build() -> str:
-    torch = trials.module("torch")
+    torch = doctor_checks.module("torch")
     cuda, cudnn = torch.version.cuda, torch.backends.cudnn.version() if torch.backends.cudnn.is_available() else None
     return f"{torch.__version__}, " + (f"CUDA {cuda}, cuDNN {cudnn}" if cuda else "without CUDA")
 
@@ -189,7 +189,7 @@ def _torch_build() -> str:
 def _gpu() -> Fact:
     driver = shutil.which("nvidia-smi") is not None or Path("/proc/driver/nvidia/version").exists()
     try:
-        cuda = trials.module("torch").cuda
+        cuda = doctor_checks.module("torch").cuda
         if cuda.is_available():
             found = [cuda.get_device_properties(index) for index in range(cuda.device_count())]
             listed = "; ".join(f"{gpu.name}, {_size(gpu.total_memory)}" for gpu in found)
@@ -210,11 +210,11 @@ def _gpu() -> Fact:
 
 def _decoders() -> Iterator[Fact]:
     again = "pip install --force-reinstall soundfile"
-    yield _probe("decoders", "libsndfile", trials.sndfile, again)
-    yield _probe("decoders", "wav", trials.try_wav, again)
+    yield _probe("decoders", "libsndfile", doctor_checks.sndfile, again)
+    yield _probe("decoders", "wav", doctor_checks.try_wav, again)
     again = "pip install --force-reinstall av"
-    yield _probe("decoders", "FFmpeg", trials.ffmpeg, again)
-    yield _probe("decoders", "aac in mp4", trials.try_aac, again)
+    yield _probe("decoders", "FFmpeg", doctor_checks.ffmpeg, again)
+    yield _probe("decoders", "aac in mp4", doctor_checks.try_aac, again)
 
 
 def _weights() -> Iterator[Fact]:
@@ -225,14 +225,14 @@ def _weights() -> Iterator[Fact]:
 
 
 def _default_weights() -> str:
-    path: Path = trials.module("slowfast_cli.weights.file").DEFAULT
+    path: Path = doctor_checks.module("slowfast_cli.weights.file").DEFAULT
     if not path.is_file():
         raise FileNotFoundError(f"{path} is not there; `slowfast predict` has no model without --weights")
     return f"{path.name}, {_size(path.stat().st_size)}"
 
 
 def _storage(out: Path) -> Iterator[Fact]:
-    yield _probe("storage", "hdf5", trials.try_hdf5, "pip install --force-reinstall h5py")
+    yield _probe("storage", "hdf5", doctor_checks.try_hdf5, "pip install --force-reinstall h5py")
     folder = next(parent for parent in (out.absolute(), *out.absolute().parents) if parent.exists())
     free = shutil.disk_usage(folder).free
     low = free < LOW_DISK
@@ -244,7 +244,9 @@ def _storage(out: Path) -> Iterator[Fact]:
         remedy="free some space, or give another folder with --out" if low else "",
         needed=False,
     )
-    yield _probe("storage", "write test", lambda: trials.try_write(folder), "give a folder you may write to with --out")
+    yield _probe(
+        "storage", "write test", lambda: doctor_checks.try_write(folder), "give a folder you may write to with --out"
+    )
 
 
 def _numbers(version: str) -> tuple[int, ...]:

@@ -11,7 +11,7 @@ from types import MappingProxyType
 
 from slowfast_cli.types import WeightsError
 from slowfast_cli.weights import official_panns, official_sound, official_video
-from slowfast_cli.weights.entry import Entry
+from slowfast_cli.weights.catalogue_entry import Entry
 
 CATALOGUE: Mapping[str, Entry] = MappingProxyType(
     {entry.name: entry for entry in (*official_sound.ENTRIES, *official_panns.ENTRIES, *official_video.ENTRIES)}

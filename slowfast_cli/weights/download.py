@@ -19,7 +19,7 @@ from urllib.parse import unquote, urlsplit
 from urllib.request import Request, urlopen
 
 from slowfast_cli.types import WeightsError
-from slowfast_cli.weights.entry import Entry
+from slowfast_cli.weights.catalogue_entry import Entry
 
 Progress: TypeAlias = Callable[[int, "int | None"], None]  # bytes here, bytes in all if known
 

@@ -18,7 +18,7 @@ from safetensors.torch import save as serialise
 from torch import Tensor
 
 from slowfast_cli.models.architecture import Architecture, Baseline, from_plain
-from slowfast_cli.models.recogniser import Recogniser
+from slowfast_cli.models.recognizer import Recogniser
 from slowfast_cli.models.spec import Stage
 from slowfast_cli.types import Seconds, Settings, WeightsError, finite
 

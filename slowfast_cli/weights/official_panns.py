@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from types import MappingProxyType
 
-from slowfast_cli.weights.convert_panns import CLIP_SECONDS, front_end
-from slowfast_cli.weights.entry import Entry
+from slowfast_cli.weights.catalogue_entry import Entry
+from slowfast_cli.weights.foreign.panns import CLIP_SECONDS, front_end
 
 RECORD = "https://zenodo.org/record/3987831"
 MELS = 64

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from slowfast_cli.types import Settings
-from slowfast_cli.weights.entry import Entry
+from slowfast_cli.weights.catalogue_entry import Entry
 
 PAPER = "arXiv:2103.03516"
 LICENCE = "CC BY-NC-SA 4.0"

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from slowfast_cli.weights.entry import Entry
+from slowfast_cli.weights.catalogue_entry import Entry
 
 PAPER = "arXiv:1812.03982"
 LICENCE = "Apache-2.0"

@@ -26,14 +26,15 @@ import numpy as np
 import torch
 from group_memory import group, memory_of
 
-from slowfast_cli.data import audioset, labels, loader
+from slowfast_cli.build import clips as build_clips
+from slowfast_cli.build.checks import require_kind
+from slowfast_cli.corpora import audioset, labels
+from slowfast_cli.data import loader
+from slowfast_cli.data.audio_clips import SoundReader
 from slowfast_cli.data.clips import Clips
-from slowfast_cli.data.sound_clips import SoundReader
 from slowfast_cli.features.logmel import FrontEnd
-from slowfast_cli.media.manifest import MANIFEST, Entry
 from slowfast_cli.recipe.load import load
-from slowfast_cli.stages import reading
-from slowfast_cli.stages.fitting import require_kind
+from slowfast_cli.shards.manifest import MANIFEST, Entry
 from slowfast_cli.types import Corpus
 
 ROWS = {"balanced": 22_160, "unbalanced": 2_041_789}
@@ -103,7 +104,7 @@ def child(kind: str, root: Path) -> None:
     """Do it once and print."""
     began, before = time.perf_counter(), memory()
     recipe = load("vggsound", [*WORDS, "data.corpus=audioset", f"data.root={root}", "data.source=media"])
-    source = reading.DecodedSamples(reading.assemble.front_end(recipe))
+    source = build_clips.DecodedSamples(build_clips.assemble.front_end(recipe))
     names = list(media(root)) if kind == "media" else []  # made up beforehand: a disk would have them
     given = memory()
     listed = time.perf_counter()
@@ -111,11 +112,11 @@ def child(kind: str, root: Path) -> None:
     found: Corpus = audioset.gathered("train", lists, names or media(root), root)
     read = time.perf_counter()
     if kind == "shards":
-        source = reading.StoredRows(reading.Shards(root / "shards"), source.front_end)  # type: ignore[assignment]
-    kept = reading.usable(recipe, found, source)
+        source = build_clips.StoredRows(build_clips.Shards(root / "shards"), source.front_end)  # type: ignore[assignment]
+    kept = build_clips.usable(recipe, found, source)
     require_kind(recipe, kept)
     usable, peak, now = time.perf_counter(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10, memory()
-    if isinstance(source, reading.StoredRows):
+    if isinstance(source, build_clips.StoredRows):
         share(kept, source)
     order = np.random.default_rng(0).permutation(len(kept.segments))[:10000]
     began_again = time.perf_counter()
@@ -131,7 +132,7 @@ def child(kind: str, root: Path) -> None:
     )
 
 
-def share(kept: Corpus, source: reading.StoredRows) -> None:
+def share(kept: Corpus, source: build_clips.StoredRows) -> None:
     """Print the memory of a rank and of its reading workers, in which shared pages count once, while they read."""
     before = memory_of([os.getpid()]) >> 10
     clips = Clips(kept.segments, SoundReader(store=source, seconds=5.119, views=2), sizes={"label": 527})

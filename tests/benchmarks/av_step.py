@@ -22,9 +22,10 @@ import numpy as np
 import torch
 from torch import nn
 
+from slowfast_cli.build import assemble
 from slowfast_cli.recipe.load import load
 from slowfast_cli.recipe.schema import Recipe
-from slowfast_cli.stages import assemble, training
+from slowfast_cli.stages.train import state
 from slowfast_cli.types import Batch
 
 WARM_UP, CLASSES, MIB = 4, 400, 1 << 20
@@ -58,8 +59,8 @@ def made(recipe: Recipe, name: str, device: torch.device, batch: Batch) -> Side:
     before = allocated(device)
     fast = name != "fp32 eager"
     torch.manual_seed(0)
-    model: nn.Module = training.recogniser(recipe, {"label": CLASSES}).to(device).train()
-    optimizer = training.optimiser(recipe, model)
+    model: nn.Module = state.recogniser(recipe, {"label": CLASSES}).to(device).train()
+    optimizer = state.optimiser(recipe, model)
     if fast and device.type == "cuda":
         model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         model = model.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]

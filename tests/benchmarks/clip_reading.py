@@ -18,11 +18,11 @@ import soundfile as sf
 import torch
 from front_end import reference
 
+from slowfast_cli.data.audio_clips import SoundReader, StoredRows
 from slowfast_cli.data.clips import Clips, Key
-from slowfast_cli.data.sound_clips import SoundReader, StoredRows
 from slowfast_cli.features.logmel import FrontEnd
-from slowfast_cli.media.shards import Shards
-from slowfast_cli.stages.extract import extract
+from slowfast_cli.shards.reader import Shards
+from slowfast_cli.stages.extract.run import extract
 from slowfast_cli.types import Corpus, Recording, Segment
 
 MINUTES, CLIPS, ROUNDS = 10, 20, 7

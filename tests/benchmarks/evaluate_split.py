@@ -19,6 +19,8 @@ import machine
 import torch
 from training_input import make
 
+from slowfast_cli.build import assemble, transforms
+from slowfast_cli.build import clips as build_clips
 from slowfast_cli.data import loader
 from slowfast_cli.data.clips import Key
 from slowfast_cli.metrics.predictions import merge
@@ -26,8 +28,8 @@ from slowfast_cli.metrics.scores import score
 from slowfast_cli.models import count
 from slowfast_cli.models.folding import ready
 from slowfast_cli.recipe.load import load
-from slowfast_cli.stages import assemble, prepare, reading, training
-from slowfast_cli.stages.evaluate import evaluate
+from slowfast_cli.stages.evaluate.run import evaluate
+from slowfast_cli.stages.train import state
 from slowfast_cli.weights.file import Card, save
 
 
@@ -38,15 +40,15 @@ def prepared_split(root: Path, recordings: int):
     listed.write_text(listed.read_text().replace(",train", ",test"))
     small = [] if machine.DEVICE.type == "cuda" else ["model.width=16"]
     recipe = load("vggsound", [f"data.root={root}", f"data.shards={shards}", *small])
-    store = reading.store(recipe)
-    corpus = reading.usable(recipe, assemble.corpus(recipe, "test"), store)
-    model = training.recogniser(recipe, assemble.sizes(corpus)).to(machine.DEVICE).eval()
+    store = build_clips.store(recipe)
+    corpus = build_clips.usable(recipe, assemble.corpus(recipe, "test"), store)
+    model = state.recogniser(recipe, assemble.sizes(corpus)).to(machine.DEVICE).eval()
     card = Card(
         net=assemble.net(recipe), classes=corpus.classes, front_end=assemble.front_end(recipe).settings(),
         clip_seconds=recipe.data.clip_seconds, views=recipe.data.views,
     )  # fmt: skip
     save(root / "w.safetensors", model.state_dict(), card)
-    return recipe, corpus, reading.clips(recipe, corpus, store), model
+    return recipe, corpus, build_clips.clips(recipe, corpus, store), model
 
 
 def main() -> None:
@@ -56,9 +58,9 @@ def main() -> None:
     given = words.parse_args()
     with tempfile.TemporaryDirectory() as name, torch.inference_mode():
         recipe, corpus, clips, model = prepared_split(Path(name), given.recordings)
-        task, prepared = assemble.task(recipe, corpus.classes), prepare.testing(recipe, machine.DEVICE)
+        task, prepared = assemble.task(recipe, corpus.classes), transforms.testing(recipe, machine.DEVICE)
         keys = [Key(0, segment, view) for segment in range(len(clips)) for view in range(recipe.data.views)]
-        size, network = reading.test_batch(recipe), ready(model, machine.DEVICE)
+        size, network = build_clips.test_batch(recipe), ready(model, machine.DEVICE)
 
         def ask(asked, batch):
             return [each for view in prepared(loader.to(batch, machine.DEVICE)) for each in task.predict(asked, view)]
@@ -80,7 +82,7 @@ def main() -> None:
         marks.append(time.perf_counter())
     with torch.device("meta"):
         silence = {"logmel": torch.zeros(1, *read[0].signals["logmel"].shape[1:])}
-        adds = count.gflops(training.recogniser(recipe, assemble.sizes(corpus)), silence)
+        adds = count.gflops(state.recogniser(recipe, assemble.sizes(corpus)), silence)
     *took, whole, alone = [after - before for before, after in pairwise(marks)]
     floor = adds * 1e9 * len(keys) / machine.rate(torch.float32)
     print(f"{len(corpus.segments)} recordings, {len(keys)} views, {recipe.model.variant}, {machine.name()}")

@@ -24,11 +24,11 @@ from front_end import reference
 
 from slowfast_cli.features.logmel import FrontEnd, LogMel
 from slowfast_cli.media import audio
-from slowfast_cli.media.shard_writer import Making, ShardWriter
-from slowfast_cli.stages.extract import extract
+from slowfast_cli.shards.writer import Making, ShardWriter
+from slowfast_cli.stages.extract.run import extract
 from slowfast_cli.types import Corpus, Recording, Segment
 
-DATA = Path(__file__).parents[1] / "data"
+DATA = Path(__file__).parents[1] / "assets"
 FILES, SECONDS, RATE, ROUNDS = 60, 10, 44100, 3
 CPU = torch.device("cpu")
 

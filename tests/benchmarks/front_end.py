@@ -25,7 +25,7 @@ from slowfast_cli.features.logmel_cpu import TILE, Band, Spectrum
 from slowfast_cli.media import audio
 from slowfast_cli.types import Recording
 
-FOLDER = Path(__file__).parents[1] / "reference" / "features"
+FOLDER = Path(__file__).parents[1] / "assets" / "reference" / "features"
 CASES = {
     "VGG-Sound, 5.12 s at 16 kHz": ("vgg_long_16k.wav", FrontEnd(), 81903),
     "EPIC, 2 s at 24 kHz": ("epic_untrimmed_24k.wav", FrontEnd(rate=24000, window_ms=10, hop_ms=5), 47975),
@@ -98,7 +98,7 @@ def from_files() -> None:
     """Print the ratios from files on disk: stages, and all of it beside librosa."""
     front_end = FrontEnd()
     log_mel, native = LogMel(front_end), 44100
-    samples = np.tile(audio.read(Recording(id="", path=FOLDER.parents[1] / "data" / "rain.wav"), rate=native), 3)
+    samples = np.tile(audio.read(Recording(id="", path=FOLDER.parents[1] / "assets" / "rain.wav"), rate=native), 3)
     with tempfile.TemporaryDirectory() as folder:
         for kind in ("wav", "flac", "ogg", "mp3"):
             path = Path(folder) / f"clip.{kind}"

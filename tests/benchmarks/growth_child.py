@@ -13,7 +13,7 @@ from pathlib import Path
 
 import invented
 
-from slowfast_cli.data import labels, vggsound
+from slowfast_cli.corpora import labels, vggsound
 from slowfast_cli.recipe.load import load
 from slowfast_cli.types import Corpus
 
@@ -27,7 +27,7 @@ def say(what: str) -> None:
 
 def extract(corpora: list[Corpus], shards: Path) -> None:
     """Store the log-mels of a corpus."""
-    from slowfast_cli.stages import extract as stage
+    from slowfast_cli.stages.extract import run as stage
 
     for _ in stage.extract(corpora, shards, front_end=invented.FRONT_END):
         pass
@@ -36,8 +36,8 @@ def extract(corpora: list[Corpus], shards: Path) -> None:
 def train(words: list[str], run: Path, steps: int) -> None:
     """Train a few steps, and say when the first one is done."""
     from slowfast_cli.engine.fit import Step
-    from slowfast_cli.stages import train as stage
-    from slowfast_cli.stages.run import Run
+    from slowfast_cli.stages.train import loop as stage
+    from slowfast_cli.stages.train.run_folder import Run
 
     done = 0
     shutil.rmtree(run, ignore_errors=True)
@@ -54,9 +54,9 @@ def train(words: list[str], run: Path, steps: int) -> None:
 
 def evaluate(words: list[str], weights: Path) -> None:
     """Score a network that knows nothing yet."""
+    from slowfast_cli.build import assemble
     from slowfast_cli.engine.checkpoint import write_whole
-    from slowfast_cli.stages import assemble
-    from slowfast_cli.stages import evaluate as stage
+    from slowfast_cli.stages.evaluate import run as stage
     from slowfast_cli.weights.file import Card, save
 
     recipe = load("vggsound", words)

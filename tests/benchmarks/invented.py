@@ -10,9 +10,9 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from slowfast_cli.data import labels
+from slowfast_cli.corpora import labels
 from slowfast_cli.features.logmel import FrontEnd
-from slowfast_cli.media.manifest import MANIFEST, Entry
+from slowfast_cli.shards.manifest import MANIFEST, Entry
 
 RATE = 16000
 MELS = 32

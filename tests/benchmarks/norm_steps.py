@@ -15,9 +15,10 @@ from statistics import median
 
 import torch
 
+from slowfast_cli.build import assemble
 from slowfast_cli.recipe.load import read
-from slowfast_cli.stages import assemble, training
 from slowfast_cli.stages.ablate import rows
+from slowfast_cli.stages.train import state
 from slowfast_cli.types import Batch
 
 GIB = 1 << 30
@@ -48,10 +49,10 @@ def main() -> None:
     sides, times = {}, {}
     for name, (row, recipe) in rows(read("hares"), "3").items():
         torch.manual_seed(0)
-        model = training.recogniser(recipe, {}).to(device).train()
+        model = state.recogniser(recipe, {}).to(device).train()
         if device.type == "cuda":
             model = model.to(memory_format=torch.channels_last)
-        optimizer = training.optimiser(recipe, model)
+        optimizer = state.optimiser(recipe, model)
         run = torch.compile(model) if given.compile else model
         sides[name] = (row, run, optimizer, assemble.task(recipe, ()))
         times[name] = []

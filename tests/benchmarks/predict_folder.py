@@ -2,7 +2,7 @@
 
     python tests/benchmarks/predict_folder.py [WEIGHTS]
 
-The folder: 5 s cut out of the recordings in tests/data, as wav, flac, ogg and mp3 at 44.1 kHz. All in this process, in
+The folder: 5 s cut out of the recordings in tests/assets, as wav, flac, ogg and mp3 at 44.1 kHz, all in this process, in
 turn. Stages are timed alone, on one core; the floor is the network's multiply-adds over what a matrix product reaches
 on all cores. The other side is one file and one forward pass after the other, with all cores.
 """
@@ -24,12 +24,12 @@ from slowfast_cli.features.logmel import FrontEnd
 from slowfast_cli.media import audio
 from slowfast_cli.models import count
 from slowfast_cli.models.folding import folded
-from slowfast_cli.stages.predict import Predictor
-from slowfast_cli.stages.predict_sound import BATCH, Listener
+from slowfast_cli.stages.predict.audio import BATCH, Listener
+from slowfast_cli.stages.predict.predictor import Predictor
 from slowfast_cli.types import Recording
 from slowfast_cli.weights.file import DEFAULT, build
 
-DATA = Path(__file__).parents[1] / "data"
+DATA = Path(__file__).parents[1] / "assets"
 FILES, ROUNDS, RATE, SECONDS = 200, 5, 44100, 5
 KINDS = {"wav": "PCM_16", "flac": "PCM_16", "ogg": "VORBIS", "mp3": "MPEG_LAYER_III"}
 

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
-from slowfast_cli.data.dealing import dealt, unevenness
 from slowfast_cli.data.loader import Share, training_keys
+from slowfast_cli.data.partition import dealt, unevenness
 from slowfast_cli.data.views import covering
-from slowfast_cli.stages.extract_plan import plan
+from slowfast_cli.stages.extract.plan import plan
 from slowfast_cli.types import Recording
 
 RATE, CLIP_ROWS, MELS, ROW_BYTES = 100, 512, 128, 256  # rows a second; rows of a clip; float16

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from statistics import median
 
-CLIP = Path(__file__).parents[1] / "data" / "rain.wav"
+CLIP = Path(__file__).parents[1] / "assets" / "rain.wav"
 COMMANDS = {"slowfast --help": ["--help"], "slowfast predict rain.wav": ["predict", str(CLIP)]}
 
 

@@ -24,13 +24,16 @@ import h5py
 import machine
 import numpy as np
 
-from slowfast_cli.data import labels, loader
+from slowfast_cli.build import assemble, transforms
+from slowfast_cli.build import clips as build_clips
+from slowfast_cli.corpora import labels
+from slowfast_cli.data import loader
 from slowfast_cli.data.clips import Key
 from slowfast_cli.features.logmel import FrontEnd
-from slowfast_cli.media import shard_writer
-from slowfast_cli.media.shard_writer import Making, ShardWriter, publish
 from slowfast_cli.recipe.load import load
-from slowfast_cli.stages import assemble, prepare, reading, train, training
+from slowfast_cli.shards import writer as writer_module
+from slowfast_cli.shards.writer import Making, ShardWriter, publish
+from slowfast_cli.stages.train import loop, state
 
 ROWS, PER_SHARD = 1001, 250
 SMALL = ["model.width=8", "augment.warp=0"]
@@ -76,7 +79,7 @@ def layouts(root: Path) -> None:
                 began = time.perf_counter()
                 stored[start : start + 512]
                 times.append(time.perf_counter() - began)
-        kept = {shard_writer.CHUNK_ROWS: "  as shards are"}.get(chunk if checked else -1, "")
+        kept = {writer_module.CHUNK_ROWS: "  as shards are"}.get(chunk if checked else -1, "")
         named = f"chunks of {chunk:4} rows, {'checked' if checked else 'not checked'}" if chunk else "one piece"
         print(f"  {named:34}{1e3 * median(times):7.3f} ms{kept}")
 
@@ -90,7 +93,7 @@ def stages(recipe, clips, batch: int) -> None:
     size = sum(value.numel() * value.element_size() for value in whole.signals.values())
     copied, cuda = loader.Copies(machine.DEVICE), machine.DEVICE.type == "cuda"
     there = copied(whole.pin_memory() if cuda else whole)
-    prepared = prepare.training(recipe, machine.DEVICE)
+    prepared = transforms.training(recipe, machine.DEVICE)
     found = {
         "read and cut": machine.Stage(
             took=machine.seconds(lambda: [clips[key] for key in keys]), floor=2 * size / memory, why="bytes copied once"
@@ -115,7 +118,7 @@ def stages(recipe, clips, batch: int) -> None:
 
 def sweep(clips, batch: int, seconds: float) -> None:
     """Clips a second that arrive on the device, by workers and prefetch."""
-    cores = reading.cores()
+    cores = build_clips.cores()
     print("clips/s on the device, nothing else going on (workers x batches that each is ahead):")
     for workers in [count for count in (1, 2, 4, 8) if count <= max(2, cores)]:
         told = []
@@ -140,15 +143,15 @@ def sweep(clips, batch: int, seconds: float) -> None:
 
 def trained(recipe, steps: int, rounds: int) -> dict[str, float]:
     """Clips a second of the stage on shards, and on one batch that stays where it is."""
-    made = training.build(recipe, loader.Share(), machine.DEVICE, smoke=False)
-    real, epoch = train.training_batches, len(made.train_clips) // recipe.optim.batch
+    made = state.build(recipe, loader.Share(), machine.DEVICE, smoke=False)
+    real, epoch = loop.training_batches, len(made.train_clips) // recipe.optim.batch
     one = replace(next(real(made, range(1))), waited=0.0)
     sides = {"made up": lambda *words: itertools.repeat(one), "shards": real}
     found: dict[str, list[tuple[float, float]]] = {side: [] for side in sides}
     for turn, side in itertools.product(range(rounds + 1), sides):
-        train.training_batches = sides[side]
+        loop.training_batches = sides[side]
         waited, began, skipped = 0.0, 0.0, 160 if machine.DEVICE.type == "cuda" else 10
-        for step in train._steps(made, range(skipped + steps), epoch):
+        for step in loop._steps(made, range(skipped + steps), epoch):
             if step.number == skipped:
                 machine.synchronise()
                 began = time.perf_counter()
@@ -157,7 +160,7 @@ def trained(recipe, steps: int, rounds: int) -> dict[str, float]:
         spent = time.perf_counter() - began
         if turn:
             found[side].append((steps * recipe.optim.batch / spent, waited / spent))
-    train.training_batches = real
+    loop.training_batches = real
     speeds = {side: median(each[0] for each in turns) for side, turns in found.items()}
     for side, turns in found.items():
         print(f"  {side:10}{speeds[side]:8.0f} clips/s, data wait {median(each[1] for each in turns):.1%}")
@@ -190,8 +193,8 @@ def main() -> None:
         small = [] if cuda else SMALL
         overrides = [f"data.root={root}", f"data.shards={shards}", f"optim.batch={given.batch}", *small, *given.words]
         recipe = load("vggsound", overrides)
-        store = reading.store(recipe)
-        clips = reading.clips(recipe, reading.usable(recipe, assemble.corpus(recipe, "train"), store), store)
+        store = build_clips.store(recipe)
+        clips = build_clips.clips(recipe, build_clips.usable(recipe, assemble.corpus(recipe, "train"), store), store)
         if "stages" in given.parts:
             stages(recipe, clips, given.batch)
         if "sweep" in given.parts:

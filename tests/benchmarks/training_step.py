@@ -24,13 +24,14 @@ import machine
 import torch
 from torch import nn
 
+from slowfast_cli.build import assemble
 from slowfast_cli.engine.fit import How, fit
 from slowfast_cli.features.augment import Augment
 from slowfast_cli.features.logmel import FrontEnd, LogMel
 from slowfast_cli.models import count
 from slowfast_cli.recipe.load import load
 from slowfast_cli.recipe.schema import Recipe
-from slowfast_cli.stages import assemble, inspect, training
+from slowfast_cli.stages.train import dry_run, state
 from slowfast_cli.tasks.simclr import TWIN, twins
 from slowfast_cli.types import Batch
 
@@ -58,11 +59,11 @@ class Side:
 def made(recipe: Recipe, heads: dict[str, int], *, dtype=torch.float32, last=False, compiled=False, graphs=False):
     torch.manual_seed(0)
     cuda = machine.DEVICE.type == "cuda"
-    model = training.recogniser(recipe, heads).to(machine.DEVICE).train()
+    model = state.recogniser(recipe, heads).to(machine.DEVICE).train()
     if last and cuda:
-        training.channels_last(model)
+        state.channels_last(model)
     run = torch.compile(model, backend="inductor" if cuda else "aot_eager", dynamic=False) if compiled else model
-    optimizer = training.optimiser(recipe, model)
+    optimizer = state.optimiser(recipe, model)
     return Side(model=model, run=run, optimizer=optimizer, how=How(dtype=dtype, graphs=graphs and cuda))
 
 
@@ -161,7 +162,7 @@ def main() -> None:
     clips, number = given.batch or (32 if cuda else 2), given.steps or (30 if cuda else 2)
     recipe = load(given.recipe, [f"optim.batch={clips}", *([] if cuda else SMALL)])
     heads = {} if recipe.task == "simclr" else assemble.heads(recipe)
-    batch = inspect._noise(recipe, clips, heads).map(lambda value: value.to(machine.DEVICE))
+    batch = dry_run._noise(recipe, clips, heads).map(lambda value: value.to(machine.DEVICE))
     if recipe.task == "simclr":
         batch = replace(batch, targets={TWIN: torch.tensor(twins(batch.ids), device=machine.DEVICE)})
     task = assemble.task(recipe, heads)
@@ -184,7 +185,7 @@ def main() -> None:
 def compare(recipe: Recipe, heads, batch: Batch, task, sides, turns, rounds: int, number: int) -> dict[str, object]:
     """Print each side's stages and speed."""
     with torch.device("meta"):
-        model = training.recogniser(recipe, heads)
+        model = state.recogniser(recipe, heads)
         model.objective = None
         adds = count.gflops(model, {k: v.to("meta")[:1] for k, v in batch.signals.items()}) * 1e9 * len(batch)
     rates = {torch.bfloat16: machine.rate(torch.bfloat16), torch.float32: machine.rate(torch.float32)}

@@ -28,13 +28,14 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import rendered
 from video_reading import FPS, FRAMES, scene
 
+from slowfast_cli.build import assemble, transforms
+from slowfast_cli.build import clips as build_clips
 from slowfast_cli.data import loader
 from slowfast_cli.data.clips import Clips, Key, Piece
 from slowfast_cli.data.video_clips import VideoReader
 from slowfast_cli.media import video
 from slowfast_cli.recipe.load import load
 from slowfast_cli.recipe.schema import Recipe
-from slowfast_cli.stages import assemble, prepare, reading
 from slowfast_cli.types import Batch, Segment
 
 VIDEOS, BATCH, ROUNDS, EPOCHS = 60, 4, 3, 3
@@ -82,7 +83,7 @@ def keys(count: int, epochs: int) -> Iterator[list[Key]]:
 
 def clips_a_second(clips: Clips, recipe: Recipe | None, workers: int) -> float:
     """Of an epoch, from the first request to the last batch; through the transforms where there is a recipe."""
-    prepared = prepare.training(recipe, CPU) if recipe else None
+    prepared = transforms.training(recipe, CPU) if recipe else None
     done, began = 0, time.perf_counter()
     for step, batch in enumerate(loader.batches(clips, keys(len(clips), 1), workers=workers, device=CPU)):
         given: Batch = prepared(batch, step, 0.0) if prepared else batch
@@ -105,7 +106,7 @@ def memory(clips: Clips, recipe: Recipe, workers: int) -> list[str]:
     """MiB of this process, and of each worker, after a tenth, a half and all of three epochs."""
     steps = len(clips) // BATCH * EPOCHS
     looks = {max(1, steps // 10), steps // 2, steps - 4 * workers - 1}  # workers end with their last batch
-    prepared = prepare.training(recipe, CPU)
+    prepared = transforms.training(recipe, CPU)
     told = []
     for step, batch in enumerate(loader.batches(clips, keys(len(clips), EPOCHS), workers=workers, device=CPU)):
         prepared(batch, step, 0.0)
@@ -124,7 +125,7 @@ def main() -> None:
         words = ["data.corpus=folder", f"data.root={root}", f"optim.batch={BATCH}", "~optim.norm_clips"]
         recipe = load("kinetics-av", words)
         found = assemble.corpus(recipe, "train")
-        ours = reading.clips(recipe, found, reading.store(recipe))
+        ours = build_clips.clips(recipe, found, build_clips.store(recipe))
         whole = Clips(ours.segments, WholeFiles(ours.reader), sizes=ours.sizes)  # type: ignore[arg-type]
         size = sum(segment.recording.path.stat().st_size for segment in found.segments) / len(found.segments)
         print(f"{len(ours)} videos of {size / 1024:.0f} KiB, batches of {BATCH}, torch with one thread; clips a second")

@@ -13,7 +13,7 @@ import torch
 
 from slowfast_cli import load_model
 from slowfast_cli.cli import launch
-from slowfast_cli.stages.run import lines
+from slowfast_cli.stages.train.run_folder import lines
 from slowfast_cli.types import LostError, SlowFastError, UsageError
 
 

@@ -7,9 +7,9 @@ import pytest
 import tiny
 import yaml
 
+from slowfast_cli.corpora.registry import CORPORA
 from slowfast_cli.recipe.load import bundled, load
 from slowfast_cli.stages import doctor as stage
-from slowfast_cli.stages.corpora import CORPORA
 from slowfast_cli.stages.doctor import Fact, Report
 
 

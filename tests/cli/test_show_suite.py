@@ -7,7 +7,7 @@ import pytest
 from slowfast_cli.cli import show
 from slowfast_cli.cli.show_suite import cells, summary
 from slowfast_cli.recipe.load import load
-from slowfast_cli.stages import suite
+from slowfast_cli.stages.hares import benchmark
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,7 @@ def test_the_paper_is_shown_in_full_and_its_averages_come_out(asked):
 def test_an_incomplete_domain_has_no_average_and_says_what_is_missing(asked, capsys, monkeypatch):
     monkeypatch.setattr(show.out, "_width", 300)
     scores = dict.fromkeys(("audioset", "birdsong", "tut18"), 50.0) | dict.fromkeys(asked.domains["music"], 60.0)
-    assert suite.averages(asked, scores) == {"environment": None, "speech": None, "music": 60.0, "hares": None}
+    assert benchmark.averages(asked, scores) == {"environment": None, "speech": None, "music": 60.0, "hares": None}
     with show.out.capture() as shown:
         summary(asked, scores, "hares: mine")
     text = shown.get()
@@ -43,8 +43,8 @@ def test_an_incomplete_domain_has_no_average_and_says_what_is_missing(asked, cap
 
 
 def test_a_complete_suite_is_the_mean_of_its_tasks(asked):
-    scores = {task: float(number) for number, task in enumerate(suite.domains(asked)["hares"])}
-    means = suite.averages(asked, scores)
+    scores = {task: float(number) for number, task in enumerate(benchmark.domains(asked)["hares"])}
+    means = benchmark.averages(asked, scores)
     assert means["hares"] == pytest.approx(5.5)
     assert means["environment"] == pytest.approx(1.5)
     json.dumps(means)

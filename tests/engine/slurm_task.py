@@ -6,17 +6,17 @@ import signal
 import sys
 from pathlib import Path
 
-from slowfast_cli.engine import distributed, stopping
+from slowfast_cli.engine import distributed, stop_signal
 from slowfast_cli.types import DataError
 
 
 def stops(share, *, at):
     """After which of five steps, of which none ends before all have begun it, all stop; one is asked in the middle."""
-    together = stopping.Agreement(ahead=0)
+    together = stop_signal.Agreement(ahead=0)
     for done in range(1, 6):
         distributed.barrier(share)
         if share.rank == 1 and done == at:
-            stopping.ask()
+            stop_signal.ask()
         if together.reached(done):
             return done
     return None

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from slowfast_cli.engine.averaging import Averaged
+from slowfast_cli.engine.ema import Averaged
 
 
 def test_it_is_the_average_of_pytorch_with_the_same_state():

@@ -18,7 +18,7 @@ from slowfast_cli.engine.fit import How, fit
 from slowfast_cli.engine.gradients import contrasted, summed
 from slowfast_cli.engine.optim import optimizer
 from slowfast_cli.models.objectives.simclr import Projector
-from slowfast_cli.models.recogniser import Recogniser
+from slowfast_cli.models.recognizer import Recogniser
 from slowfast_cli.models.spec import narrowed
 from slowfast_cli.models.zoo import VARIANTS
 from slowfast_cli.tasks.simclr import SimCLR

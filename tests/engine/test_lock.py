@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from slowfast_cli.engine import lock
+from slowfast_cli.storage import lock
 
 
 def test_one_at_a_time(tmp_path):

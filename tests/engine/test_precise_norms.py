@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from slowfast_cli.engine.precise_norms import average_statistics
-from slowfast_cli.models.recogniser import Recogniser
+from slowfast_cli.engine.precise_bn import average_statistics
+from slowfast_cli.models.recognizer import Recogniser
 from slowfast_cli.models.spec import narrowed
 from slowfast_cli.models.zoo import VARIANTS
 from slowfast_cli.nn.frozen import norms

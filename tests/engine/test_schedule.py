@@ -5,10 +5,11 @@ import math
 
 import pytest
 
+from slowfast_cli.build import assemble
+from slowfast_cli.build import schedule as training_schedule
 from slowfast_cli.engine import schedule
 from slowfast_cli.engine.schedule import cosine, risen, steps, warmed_up
 from slowfast_cli.recipe.load import load
-from slowfast_cli.stages import assemble, plan
 from slowfast_cli.types import UsageError
 
 
@@ -20,14 +21,14 @@ def test_the_examples_in_the_docstrings_hold():
 def test_vggsound_drops_after_30_and_40_epochs():
     """ASF Sec. 4.2: 50 epochs from 0.01."""
     recipe = load("vggsound")
-    rate = plan.learning_rate(recipe, 1000)
+    rate = training_schedule.learning_rate(recipe, 1000)
     told = {epoch: recipe.optim.lr * rate(round(1000 * epoch)) for epoch in (0, 29.999, 30, 39.999, 40, 49.999)}
     assert list(told.values()) == pytest.approx([1e-2, 1e-2, 1e-3, 1e-3, 1e-4, 1e-4])
 
 
 def test_epic_drops_after_20_and_25_epochs():
     recipe = load("epic")
-    rate = plan.learning_rate(recipe, 1000)
+    rate = training_schedule.learning_rate(recipe, 1000)
     told = [recipe.optim.lr * rate(round(1000 * epoch)) for epoch in (0, 19.999, 20, 24.999, 25, 29.999)]
     assert told == pytest.approx([1e-3, 1e-3, 1e-4, 1e-4, 1e-5, 1e-5])
 
@@ -63,28 +64,28 @@ def test_rising_apart_leaves_the_whole_shape_for_later(shape):
 def test_kinetics_is_half_a_cosine_after_a_rise_scaled_with_the_batch():
     """AV App. A.4: 1.6 for 1,024 clips, 34 epochs up, 256 in all."""
     recipe = load("kinetics-av", ["optim.batch=64"])
-    rate, top = plan.learning_rate(recipe, 100), plan.top_rate(recipe)
+    rate, top = training_schedule.learning_rate(recipe, 100), training_schedule.top_rate(recipe)
     assert top == pytest.approx(1.6 * 64 / 1024)
-    assert plan.steps(recipe, 100) == 25600
+    assert training_schedule.steps(recipe, 100) == 25600
     cosine = [0.5 * (1 + math.cos(math.pi * epoch / 256)) for epoch in (34, 128, 255)]
     assert [rate(100 * epoch) for epoch in (34, 128, 255)] == pytest.approx(cosine)
     assert rate(0) == pytest.approx(0.01 * cosine[0])
     assert rate(1700) == pytest.approx(0.505 * cosine[0])
-    assert plan.top_rate(load("kinetics-av")) == pytest.approx(1.6)
+    assert training_schedule.top_rate(load("kinetics-av")) == pytest.approx(1.6)
 
 
 def test_schedules_in_steps_are_the_papers():
     """AV App. A.5, A.6, A.8."""
-    pretraining = plan.learning_rate(load("kinetics-ssl"), 234)
+    pretraining = training_schedule.learning_rate(load("kinetics-ssl"), 234)
     told = [1.6 * pretraining(step) for step in (0, 10_000, 79_999, 80_000, 100_000, 110_000)]
     assert told == pytest.approx([0.001, 1.6, 1.6, 0.16, 0.016, 0.0016])
-    epic, charades = (plan.learning_rate(load(name), 100) for name in ("epic55-av", "charades-av"))
+    epic, charades = (training_schedule.learning_rate(load(name), 100) for name in ("epic55-av", "charades-av"))
     assert [epic(step) for step in (0, 15_999, 16_000, 20_000)] == pytest.approx([1, 1, 0.1, 0.01])
     assert [charades(step) for step in (31_999, 32_000)] == pytest.approx([1, 0.1])
-    probe = plan.learning_rate(load("ucf101"), 149)
+    probe = training_schedule.learning_rate(load("ucf101"), 149)
     assert [probe(step) for step in (0, 160_000, 319_999)] == pytest.approx([1, 0.5, 0], abs=1e-4)
     for name, count in (("epic55-av", 24_000), ("charades-av", 40_000), ("ava", 52_000), ("kinetics-ssl", 120_000)):
-        assert plan.steps(load(name), 77) == count
+        assert training_schedule.steps(load(name), 77) == count
 
 
 def test_batches_are_worked_off_in_parts_of_so_many_clips():

@@ -11,10 +11,10 @@ import pytest
 import soundfile
 
 from slowfast_cli.media import audio
-from slowfast_cli.media.source import NoSoundError
+from slowfast_cli.media.audio_source import NoSoundError
 from slowfast_cli.types import DataError, Recording
 
-SOUNDS = Path(__file__).parents[1] / "data"
+SOUNDS = Path(__file__).parents[1] / "assets"
 FILES = ("dog.ogg", "rain.wav", "rooster.flac", "sneeze.mp3", "clock.mp4", "helicopter.mkv")
 
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from slowfast_cli.features.logmel import FrontEnd
-from slowfast_cli.media import shard_index
-from slowfast_cli.media.manifest import Entry, part_name
-from slowfast_cli.media.shards import Shards
+from slowfast_cli.shards import index as index_module
+from slowfast_cli.shards.manifest import Entry, part_name
+from slowfast_cli.shards.reader import Shards
 from slowfast_cli.types import DataError, Failure
 
 SETTINGS = FrontEnd(mels=8).settings()
@@ -55,12 +55,12 @@ def right(index):
 
 
 def test_the_first_reader_writes_it_and_the_others_read_no_manifest(folder, monkeypatch):
-    assert shard_index.made_of(folder).mapped is None
-    assert right(shard_index.made_of(folder))
+    assert index_module.made_of(folder).mapped is None
+    assert right(index_module.made_of(folder))
     assert not list(folder.glob("index-*"))
-    assert right(shard_index.opened(folder))
-    monkeypatch.setattr(shard_index, "made_of", None)
-    again = shard_index.opened(folder)
+    assert right(index_module.opened(folder))
+    monkeypatch.setattr(index_module, "made_of", None)
+    again = index_module.opened(folder)
     assert again.mapped is not None
     assert not again.rows.flags.owndata
     assert not again.rows.flags.writeable
@@ -69,23 +69,23 @@ def test_the_first_reader_writes_it_and_the_others_read_no_manifest(folder, monk
 
 
 def test_other_manifests_are_another_index(folder):
-    before = shard_index.opened(folder)
+    before = index_module.opened(folder)
     enter(folder, 2, ["new"], part=3)
-    after = shard_index.opened(folder)
+    after = index_module.opened(folder)
     assert (before.find(b"new"), after.find(b"new") is None) == (None, False)
     assert len(list(folder.glob("index-*"))) == 2
     assert right(before)  # who has it mapped keeps it
-    shard_index.sweep(folder)
+    index_module.sweep(folder)
     assert list(folder.glob("index-*")) == [after.mapped]
     assert right(before)
-    shard_index.sweep(folder, all=True)
+    index_module.sweep(folder, all=True)
     assert not list(folder.glob("index-*"))
 
 
 @pytest.mark.parametrize("file", ["ids.npy", "shard.npy", "seconds.npy", "shards.json"])
 @pytest.mark.parametrize("harm", ["gone", "empty", "cut", "other", "shorter"])
 def test_what_is_not_whole_is_made_anew(folder, file, harm):
-    path = shard_index.opened(folder).mapped / file
+    path = index_module.opened(folder).mapped / file
     good = path.read_bytes()
     if harm == "gone":
         path.unlink()
@@ -93,7 +93,7 @@ def test_what_is_not_whole_is_made_anew(folder, file, harm):
         np.save(path, np.load(path)[:-1])
     else:
         path.write_bytes({"empty": b"", "cut": good[:-3], "other": b"[1]", "shorter": b'{"count": 5}'}[harm])
-    assert right(shard_index.opened(folder))
+    assert right(index_module.opened(folder))
     assert path.read_bytes() == good
 
 
@@ -101,8 +101,8 @@ def test_a_folder_that_cannot_be_written_is_read_all_the_same(folder, monkeypatc
     def refuse(*_):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(shard_index.Path, "mkdir", refuse)
-    index = shard_index.opened(folder)
+    monkeypatch.setattr(index_module.Path, "mkdir", refuse)
+    index = index_module.opened(folder)
     assert index.mapped is None
     assert right(index)
     assert right(pickle.loads(pickle.dumps(index)))
@@ -120,30 +120,30 @@ def test_a_process_that_is_not_forked_gets_a_name_not_a_copy(folder):
 
 
 def test_no_manifest_is_no_index(tmp_path):
-    assert shard_index.opened(tmp_path).front_ends == ()
+    assert index_module.opened(tmp_path).front_ends == ()
     assert not list(tmp_path.iterdir())
     with pytest.raises(DataError, match="no shards there"):
         Shards(tmp_path / "absent")
-    empty = shard_index.made_of(tmp_path)
+    empty = index_module.made_of(tmp_path)
     assert (empty.find(b"a"), empty.held(np.array([b"a"])).tolist()) == (None, [False])
     assert np.isnan(empty.lengths(np.array([b"a"]))).all()
 
 
 def test_two_that_write_at_once_leave_one(folder, monkeypatch):
-    index = shard_index.made_of(folder)
-    place = folder / f"{shard_index.PREFIX}{shard_index.state(folder)}"
-    whole = shard_index.np.save
+    index = index_module.made_of(folder)
+    place = folder / f"{index_module.PREFIX}{index_module.state(folder)}"
+    whole = index_module.np.save
 
     def overtaken(file, values, **more):
         if not place.exists():
-            monkeypatch.setattr(shard_index.np, "save", whole)
-            shard_index.opened(folder)
+            monkeypatch.setattr(index_module.np, "save", whole)
+            index_module.opened(folder)
         whole(file, values, **more)
 
-    monkeypatch.setattr(shard_index.np, "save", overtaken)
-    monkeypatch.setattr(shard_index.os, "getpid", iter((1, 2)).__next__)
-    shard_index._write(place, index)
-    assert right(shard_index.opened(folder))
+    monkeypatch.setattr(index_module.np, "save", overtaken)
+    monkeypatch.setattr(index_module.os, "getpid", iter((1, 2)).__next__)
+    index_module._write(place, index)
+    assert right(index_module.opened(folder))
     assert sorted(path.name for path in folder.glob("index-*")) == [place.name]
 
 
@@ -154,9 +154,9 @@ def test_opening_takes_no_more_memory_for_more_recordings(tmp_path):
         folder.mkdir()
         ids = [f"recording {number:06d}" for number in range(count)]
         enter(folder, 0, ids)
-        shard_index.opened(folder)
+        index_module.opened(folder)
         tracemalloc.start()
-        index = shard_index.opened(folder)
+        index = index_module.opened(folder)
         for id in ids[:: count // 50]:
             assert index.seconds[index.find(id.encode())] == int(id[-6:]) + 0.5
         assert index.find(b"a much longer id than any that is stored there") is None

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from slowfast_cli.features.logmel import FrontEnd
-from slowfast_cli.media import shards
-from slowfast_cli.media.manifest import manifest
-from slowfast_cli.media.shard_writer import Making, ShardWriter, publish, rewrite
-from slowfast_cli.media.shards import Shards
+from slowfast_cli.shards import reader
+from slowfast_cli.shards.manifest import manifest
+from slowfast_cli.shards.reader import Shards
+from slowfast_cli.shards.writer import Making, ShardWriter, publish, rewrite
 from slowfast_cli.types import DataError, Failure
 
 MAKING = Making(
@@ -83,7 +83,7 @@ def test_a_shard_says_what_it_is(folder):
 
 
 def test_few_files_are_open_at_a_time(tmp_path, monkeypatch):
-    monkeypatch.setattr(shards, "OPEN_FILES", 2)
+    monkeypatch.setattr(reader, "OPEN_FILES", 2)
     for number in range(5):
         write(tmp_path, number, [str(number)])
     stored = Shards(tmp_path)

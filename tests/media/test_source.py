@@ -5,8 +5,8 @@ import pytest
 import soundfile
 import tiny
 
-from slowfast_cli.media import audio, decode
-from slowfast_cli.media.source import mixed
+from slowfast_cli.media import audio, audio_decoders
+from slowfast_cli.media.audio_source import mixed
 from slowfast_cli.types import Recording
 
 
@@ -25,7 +25,7 @@ def test_an_empty_block_stays_empty():
 @pytest.mark.parametrize("kind", ["wav", "flac", "ogg", "mp3"])
 def test_there_is_no_click_between_blocks(kind, tmp_path, monkeypatch):
     """A decoder that is told to seek to where it is may forget its past: mp3 was up to 0.2 off after each block."""
-    monkeypatch.setattr(decode, "BLOCK", 5000)
+    monkeypatch.setattr(audio_decoders, "BLOCK", 5000)
     rain = audio.read(Recording(id="rain", path=tiny.DATA / "rain.wav"), rate=44100)
     path = tmp_path / f"x.{kind}"
     soundfile.write(path, rain, 44100)

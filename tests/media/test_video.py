@@ -13,11 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slowfast_cli.media import audio, video, video_stream
-from slowfast_cli.media.rgb import Converter
+from slowfast_cli.media.video_rgb import Converter
 from slowfast_cli.types import Recording
 
 TESTS = Path(__file__).parents[1]
-VIDEOS = TESTS / "data" / "video"
+VIDEOS = TESTS / "assets" / "video"
 REAL = sorted(path.name for path in VIDEOS.iterdir() if path.suffix in (".mp4", ".mkv"))
 
 
@@ -123,7 +123,7 @@ def test_every_container_and_codec_shows_the_frame_of_the_moment(name, tmp_path)
         assert numbers(path, start=start, span=span, count=count) == wanted, (start, span)
 
 
-CLIPS = json.loads((TESTS / "reference" / "features" / "avslowfast_clips.json").read_text())
+CLIPS = json.loads((TESTS / "assets" / "reference" / "features" / "avslowfast_clips.json").read_text())
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "mkv", "avi", "pictures"])
@@ -263,7 +263,7 @@ def test_sound_starts_where_its_first_sample_is_heard(suffix, sound_at, first, t
 def test_sound_from_another_file_is_on_its_own_clock(tmp_path):
     path = rendered.numbered(tmp_path / "x.mp4", frames=3)
     assert not video.probe(recording(path)).sound
-    probe = video.probe(recording(path, sound=TESTS / "data" / "rain.wav", sound_start=2.5))
+    probe = video.probe(recording(path, sound=TESTS / "assets" / "rain.wav", sound_start=2.5))
     assert (probe.sound, probe.sound_starts) == (True, -2.5)
 
 

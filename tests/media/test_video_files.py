@@ -12,11 +12,11 @@ import pytest
 import rendered
 from boxes import turn_picture
 
-from slowfast_cli.media import video, video_facts
-from slowfast_cli.media.rgb import fitted
+from slowfast_cli.media import video, video_probe
+from slowfast_cli.media.video_rgb import fitted
 from slowfast_cli.types import BrokenMediaError, Recording
 
-DATA = Path(__file__).parents[1] / "data"
+DATA = Path(__file__).parents[1] / "assets"
 VIDEOS = DATA / "video"
 
 
@@ -372,8 +372,8 @@ def test_large_files_are_not_read_whole_to_be_measured(name, tmp_path, monkeypat
     codec = {"x.webm": "libvpx-vp9", "x.mpg": "mpeg2video"}.get(name, "libx264")
     path = rendered.numbered(tmp_path / name, frames=150, codec=codec)
     small = video.probe(recording(path))
-    monkeypatch.setattr(video_facts, "SMALL", 0)
-    large = video_facts.video_facts(path)
+    monkeypatch.setattr(video_probe, "SMALL", 0)
+    large = video_probe.video_facts(path)
     assert large.seconds == pytest.approx(small.seconds, abs=0.04)
     assert large.fps == pytest.approx(small.fps, rel=0.01)
     assert large.frames == pytest.approx(150, abs=1)

@@ -12,7 +12,7 @@ from slowfast_cli.media import audio, video
 from slowfast_cli.media.video_writer import annotate, label_box
 from slowfast_cli.types import BrokenMediaError, DataError, Recording, UsageError
 
-VIDEOS = Path(__file__).parents[1] / "data" / "video"
+VIDEOS = Path(__file__).parents[1] / "assets" / "video"
 PLACE = (0.25, 0.25, 0.75, 0.75)
 
 

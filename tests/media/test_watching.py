@@ -7,7 +7,7 @@ import pytest
 import rendered
 
 from slowfast_cli.media import video
-from slowfast_cli.media.watching import has_pictures, watched
+from slowfast_cli.media.video_check import has_pictures, watched
 from slowfast_cli.types import BrokenMediaError, Recording
 
 FILES = {

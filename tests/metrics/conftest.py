@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-FOLDER = Path(__file__).parents[1] / "reference" / "metrics"
+FOLDER = Path(__file__).parents[1] / "assets" / "reference" / "metrics"
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,7 @@ from slowfast_cli.metrics.predictions import merge, stack
 from slowfast_cli.metrics.scores import score
 from slowfast_cli.types import Box, Corpus, DataError, Prediction, Recording, Segment
 
-FOLDER = Path(__file__).parents[1] / "reference" / "metrics"
+FOLDER = Path(__file__).parents[1] / "assets" / "reference" / "metrics"
 ACTIONS = 80
 PLACE = (0.1, 0.1, 0.5, 0.9)
 

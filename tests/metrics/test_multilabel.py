@@ -13,7 +13,7 @@ from slowfast_cli.metrics.predictions import merge, stack
 from slowfast_cli.metrics.scores import score
 from slowfast_cli.types import Corpus, DataError, Prediction, Recording, Segment
 
-FOLDER = Path(__file__).parents[1] / "reference" / "metrics"
+FOLDER = Path(__file__).parents[1] / "assets" / "reference" / "metrics"
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from slowfast_cli.models.recogniser import Recogniser
+from slowfast_cli.models.recognizer import Recogniser
 from slowfast_cli.models.spec import compared_at, narrowed
 from slowfast_cli.models.zoo import VARIANTS
 

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from slowfast_cli.models import count
-from slowfast_cli.models.recogniser import Recogniser
+from slowfast_cli.models.recognizer import Recogniser
 from slowfast_cli.models.zoo import VARIANTS
 
 COMPARED = ("res3", "res4", "res5")

@@ -8,7 +8,7 @@ from torch import nn
 
 from slowfast_cli.models.baselines.zoo import BASELINES
 from slowfast_cli.models.folding import folded, ready
-from slowfast_cli.models.recogniser import Recogniser
+from slowfast_cli.models.recognizer import Recogniser
 from slowfast_cli.models.spec import compared_at, narrowed
 from slowfast_cli.models.zoo import VARIANTS
 from slowfast_cli.nn.nf import WSConv

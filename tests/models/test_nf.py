@@ -9,13 +9,13 @@ import pytest
 import torch
 
 from slowfast_cli.models import count
-from slowfast_cli.models.recogniser import Recogniser
+from slowfast_cli.models.recognizer import Recogniser
 from slowfast_cli.models.slowfast import SlowFast
 from slowfast_cli.models.spec import narrowed
 from slowfast_cli.models.zoo import VARIANTS
 from slowfast_cli.nn.nf import NFBlock, WSConv, same
-from slowfast_cli.weights import convert_haiku, pickles
 from slowfast_cli.weights.file import put
+from slowfast_cli.weights.foreign import haiku, load
 
 VARIANT = {"slowfast": "sf-nfnet-f0", "slow": "slow-nfnet-f0", "fast": "fast-nfnet-f0"}
 STAGE = {"stem": "stem_conv3", "res2": "nf_block", "res3": "nf_block_2", "res4": "nf_block_8"}
@@ -25,7 +25,7 @@ STAGE = {"stem": "stem_conv3", "res2": "nf_block", "res3": "nf_block_2", "res4":
 def reference(request):
     """Description, parameter tree, outputs; and our network with those parameters, without standardised input."""
     told, tree, outputs = golden.haiku(f"nfnet_f0_{request.param}")
-    found = convert_haiku.convert(tree)
+    found = haiku.convert(tree)
     assert found.net == VARIANTS[VARIANT[request.param]]
     assert not found.unexpected
     model = Recogniser(replace(found.net, standardise=False), {})
@@ -72,7 +72,7 @@ def test_any_size_of_tree_is_recognised():
     for name in VARIANT.values():
         net = narrowed(VARIANTS[name], 64 if "fast" not in name else 8)
         state = Recogniser(net, {}).state_dict()
-        found = convert_haiku.convert(
+        found = haiku.convert(
             {golden.haiku_name(net, key): golden.unturned(key, value) for key, value in state.items()}
         )
         assert {name: path.widths for name, path in found.net.pathways.items()} == {
@@ -94,7 +94,7 @@ def test_trees_are_read_from_files(tmp_path, suffix):
             module, _, leaf = name.rpartition("/")
             nested.setdefault(module, {})[leaf] = array
         np.save(path, nested, allow_pickle=True)
-    state, cfg = pickles.load_tensors(path)
+    state, cfg = load.load_tensors(path)
     assert cfg is None
     assert state.keys() == tree.keys()
     assert all(torch.equal(state[name], tree[name]) for name in tree)
@@ -109,7 +109,7 @@ def test_a_tree_that_would_run_code_is_refused(tmp_path):
 
     np.save(tmp_path / "evil.npy", {"module": Evil()}, allow_pickle=True)
     with pytest.raises(WeightsError, match=r"would run code when loaded \((builtins|__builtin__).print\)"):
-        pickles.load_tensors(tmp_path / "evil.npy")
+        load.load_tensors(tmp_path / "evil.npy")
 
 
 # HARES Table 2, in millions, without classifiers.
@@ -220,8 +220,8 @@ def test_features_on_a_gpu_are_those_of_the_reference(reference, x):
 
 
 def test_a_tree_becomes_a_weight_file(tmp_path):
-    from slowfast_cli.stages.convert import convert
     from slowfast_cli.weights.file import build
+    from slowfast_cli.weights.foreign.convert import convert
 
     _, tree, _ = golden.haiku("nfnet_f0_fast")
     np.savez(tmp_path / "fast.npz", **{name: value.numpy() for name, value in tree.items()})

@@ -6,17 +6,15 @@ import pytest
 import torch
 import yaml
 
-from slowfast_cli.models.recogniser import Recogniser
-from slowfast_cli.weights import convert_pyslowfast
+from slowfast_cli.models.recognizer import Recogniser
 from slowfast_cli.weights.file import put
-from slowfast_cli.weights.foreign_names import ours
+from slowfast_cli.weights.foreign import pyslowfast
+from slowfast_cli.weights.foreign.pyslowfast_names import ours
 
 
-def build(
-    name: str, cfg: bool = True
-) -> tuple[Recogniser, convert_pyslowfast.Converted, torch.Tensor, dict[str, np.ndarray]]:
+def build(name: str, cfg: bool = True) -> tuple[Recogniser, pyslowfast.Converted, torch.Tensor, dict[str, np.ndarray]]:
     told, state, x, outputs = golden.model(name)
-    found = convert_pyslowfast.convert(state, yaml.safe_dump(told["settings"]) if cfg else None)
+    found = pyslowfast.convert(state, yaml.safe_dump(told["settings"]) if cfg else None)
     model = Recogniser(found.net, dict(found.heads))
     came = put(model, found.state)
     assert not came.fresh
@@ -114,7 +112,7 @@ def test_settings_no_recipe_has_are_read_from_the_checkpoint():
             },
         }
     )
-    found = convert_pyslowfast.convert(theirs, cfg)
+    found = pyslowfast.convert(theirs, cfg)
     assert found.net == replace(net)
     assert not found.unexpected
     assert found.front_end == {"rate": 8000, "window_ms": 25.0, "hop_ms": 10.0, "mels": 40, "fft": 2048, "floor": 1e-6}

@@ -7,7 +7,7 @@ import torch
 
 from slowfast_cli.models.architecture import from_plain
 from slowfast_cli.models.heads import pooled
-from slowfast_cli.models.recogniser import Recogniser
+from slowfast_cli.models.recognizer import Recogniser
 from slowfast_cli.models.spec import Lateral, Net, Pathway, compared_at, narrowed
 from slowfast_cli.models.zoo import VARIANTS
 from slowfast_cli.nn.nonlocal_block import NonLocal

@@ -12,7 +12,7 @@ import yaml
 
 from slowfast_cli.models.fusion import join
 from slowfast_cli.models.heads import pooled
-from slowfast_cli.models.recogniser import Recogniser
+from slowfast_cli.models.recognizer import Recogniser
 from slowfast_cli.models.spec import STAGES
 from slowfast_cli.models.zoo import VARIANTS
 from slowfast_cli.nn.roi_align import roi_align
@@ -20,9 +20,9 @@ from slowfast_cli.tasks.avsync import Sync, distinct
 from slowfast_cli.tasks.classify import Classify
 from slowfast_cli.tasks.task import Task
 from slowfast_cli.types import Batch
-from slowfast_cli.weights import convert_pyslowfast
 from slowfast_cli.weights.file import put
-from slowfast_cli.weights.foreign_names import ours
+from slowfast_cli.weights.foreign import pyslowfast
+from slowfast_cli.weights.foreign.pyslowfast_names import ours
 
 COMPARED = ("res3", "res4", "res5")
 KNOWN = {  # which network of the zoo each is, but for the size it was cropped to
@@ -46,7 +46,7 @@ class Case:
 
     name: str
     told: dict
-    found: convert_pyslowfast.Converted
+    found: pyslowfast.Converted
     model: Recogniser
     frames: torch.Tensor
     outputs: dict[str, np.ndarray]
@@ -76,7 +76,7 @@ class Case:
 @lru_cache(maxsize=1)
 def build(name):
     told, state, frames, outputs = golden.model(name)
-    found = convert_pyslowfast.convert(state, yaml.safe_dump(told["settings"]))
+    found = pyslowfast.convert(state, yaml.safe_dump(told["settings"]))
     with torch.device("meta"):  # nothing need be drawn that is replaced
         model = Recogniser(found.net, found.heads, sync=COMPARED if name.startswith("avslowfast") else ()).eval()
     came = put(model.to_empty(device="cpu"), found.state)

@@ -6,7 +6,7 @@ import torch
 from slowfast_cli.models import count
 from slowfast_cli.models.architecture import from_plain
 from slowfast_cli.models.pathway import every
-from slowfast_cli.models.recogniser import Recogniser
+from slowfast_cli.models.recognizer import Recogniser
 from slowfast_cli.models.spec import Lateral, Net, Pathway, narrowed
 from slowfast_cli.models.zoo import VARIANTS
 from slowfast_cli.nn.nf import NFBlock

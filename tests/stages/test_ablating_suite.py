@@ -7,8 +7,10 @@ import pytest
 import tiny
 import tiny_tasks
 
+from slowfast_cli.build import assemble
 from slowfast_cli.recipe.load import override, read
-from slowfast_cli.stages import ablate, assemble, suite
+from slowfast_cli.stages import ablate
+from slowfast_cli.stages.hares import benchmark
 from slowfast_cli.types import DataError
 
 ROW = "SF NF-ResNet50"
@@ -43,9 +45,9 @@ def row(source, folder):
 
 def test_a_row_goes_on_when_more_data_is_there(source, tmp_path):
     ours, events = row(source, tmp_path / "out")
-    assert {"esc50"} == ours.keys() & {*suite.domains(suite.suite_of(suite.check(source)))["hares"]}
+    assert {"esc50"} == ours.keys() & {*benchmark.domains(benchmark.suite_of(benchmark.check(source)))["hares"]}
     assert "hares" not in ours
-    assert len([event for event in events if isinstance(event, suite.TaskMissing)]) == 11
+    assert len([event for event in events if isinstance(event, benchmark.TaskMissing)]) == 11
     steps = [event for event in events if type(event).__name__ == "Step"]
     assert len(steps) == 2  # the pretraining; a support vector machine takes none
     shutil.copytree(tmp_path / "whole" / "tut18", tmp_path / "data" / "tut18")

@@ -13,9 +13,9 @@ import torch
 from slowfast_cli.media import audio
 from slowfast_cli.models.spec import narrowed
 from slowfast_cli.models.zoo import VARIANTS
-from slowfast_cli.stages.abreast import AHEAD, MOST_FILES, abreast
-from slowfast_cli.stages.answers import Answer, Failed
-from slowfast_cli.stages.predict import Predictor
+from slowfast_cli.stages.predict.parallel import AHEAD, MOST_FILES, abreast
+from slowfast_cli.stages.predict.predictor import Predictor
+from slowfast_cli.stages.predict.results import Answer, Failed
 from slowfast_cli.weights.file import Card, save
 
 EXAMPLES = ("dog.ogg", "rain.wav", "rooster.flac", "sneeze.mp3", "clock.mp4", "helicopter.mkv")
@@ -156,7 +156,7 @@ def test_a_file_whose_views_are_near_is_read_once_and_the_same(predictor, tmp_pa
     monkeypatch.setattr(audio, "read", lambda *words, **more: asked.append(more) or read(*words, **more))
     (once,) = predictor.files([path])
     assert len(asked) == 1
-    monkeypatch.setattr("slowfast_cli.stages.predict_sound.NEAR", 0)
+    monkeypatch.setattr("slowfast_cli.stages.predict.audio.NEAR", 0)
     (by_view,) = predictor.files([path])
     assert len(asked) > 2
     np.testing.assert_array_equal(once.scores["label"], by_view.scores["label"])

@@ -9,10 +9,10 @@ import rendered
 import tiny
 import tiny_video
 
-from slowfast_cli.data import charades, epic55, kinetics
+from slowfast_cli.corpora import charades, epic55, kinetics
+from slowfast_cli.corpora.registry import CORPORA
 from slowfast_cli.media import video
-from slowfast_cli.stages.check import Report, check
-from slowfast_cli.stages.corpora import CORPORA
+from slowfast_cli.stages.check_data import Report, check
 
 LAYOUTS = {
     "kinetics400": tiny_video.kinetics,

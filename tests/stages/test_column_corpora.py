@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import tiny
 
-from slowfast_cli.data import audioset, labels
-from slowfast_cli.data.columns import Columns, Made
+from slowfast_cli.build import assemble, clips
+from slowfast_cli.build.relabel import chosen, nothing, relabelled
+from slowfast_cli.corpora import audioset, labels
+from slowfast_cli.corpora.segments import Columns, Made
 from slowfast_cli.recipe.load import load
-from slowfast_cli.stages import assemble, reading
-from slowfast_cli.stages.relabel import chosen, nothing, relabelled
 from slowfast_cli.types import DataError
 
 SOUNDS = ("rain.wav", "rooster.flac", "helicopter.mkv")
@@ -47,33 +47,33 @@ def test_what_can_be_read_stays_columns(tagged, monkeypatch):
     assert isinstance(found.segments, Columns)
     monkeypatch.setattr(Columns, "__getitem__", None)  # no segment is made
     monkeypatch.setattr(Columns, "__iter__", None)
-    assert reading.usable(mine, found, reading.store(mine)) is found
+    assert clips.usable(mine, found, clips.store(mine)) is found
     stored = recipe(tagged, f"data.shards={tiny.shards(tagged)}")
-    assert reading.usable(stored, found, reading.store(stored)) is found
+    assert clips.usable(stored, found, clips.store(stored)) is found
     bare = relabelled(found, {}, nothing)
-    assert reading.usable(stored, bare, reading.store(stored)).segments.items is found.segments
+    assert clips.usable(stored, bare, clips.store(stored)).segments.items is found.segments
 
 
 def test_what_is_not_in_the_shards_is_missing(tagged):
     stored = recipe(tagged, f"data.shards={tiny.shards(tagged)}")
-    source = reading.store(stored)
+    source = clips.store(stored)
     listed = tagged / "balanced_train_segments.csv"
     media = [(Path("x"), [f"Y-bala_{number:05d}.wav".encode() for number in range(12)])]
     found = audioset.gathered("train", [listed], media, tagged)
     assert source.shards.held(found.segments.ids).tolist() == [True] * 11 + [False]
-    kept = reading.usable(stored, found, source)
+    kept = clips.usable(stored, found, source)
     assert isinstance(kept.segments, Columns)
     assert list(kept.segments) == list(found.segments)[:11]
     assert isinstance(kept.missing, Made)
-    assert [(each.id, each.reason) for each in kept.missing] == [("-bala_00011", reading.NOT_STORED)]
+    assert [(each.id, each.reason) for each in kept.missing] == [("-bala_00011", clips.NOT_STORED)]
     assert kept.listed == found.listed == 12
     bare = relabelled(found, {}, nothing)
-    left = reading.usable(stored, bare, source)
+    left = clips.usable(stored, bare, source)
     assert [(segment.id, segment.targets) for segment in left.segments] == [(each.id, {}) for each in kept.segments]
     assert list(left.missing) == list(kept.missing)
     shuffled = found.segments.take(np.array([11]))
     with pytest.raises(DataError, match="holds none of the 1 segments of audioset train"):
-        reading.usable(stored, type(found)(name="audioset", split="train", segments=shuffled, classes={}), source)
+        clips.usable(stored, type(found)(name="audioset", split="train", segments=shuffled, classes={}), source)
 
 
 def test_targets_taken_from_columns_are_taken_when_asked_for(tagged):

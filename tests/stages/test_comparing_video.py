@@ -9,9 +9,9 @@ import pytest
 import tiny
 import tiny_video
 
+from slowfast_cli.build import assemble
 from slowfast_cli.recipe.load import check, read
-from slowfast_cli.stages import assemble
-from slowfast_cli.stages.stored_predictions import load_tables
+from slowfast_cli.stages.evaluate.predictions import load_tables
 
 SPARE = {
     "charades-av": ["model.variant=avslowfast-16x8-r101", "optim.batch=2"],

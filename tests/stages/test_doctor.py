@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from slowfast_cli.stages import doctor, trials
+from slowfast_cli.stages import doctor, doctor_checks
 from slowfast_cli.stages.doctor import Fact, Report, as_dict, as_text, examine
 
 
@@ -22,14 +22,14 @@ def fact(report, name):
 
 def without(monkeypatch, *gone, **replaced):
     """Make modules fail to import, or be something else."""
-    real = trials.module
+    real = doctor_checks.module
 
     def load(name):
         if name in gone:
             raise ImportError(f"No module named {name!r}")
         return replaced.get(name) or real(name)
 
-    monkeypatch.setattr(trials, "module", load)
+    monkeypatch.setattr(doctor_checks, "module", load)
 
 
 def test_this_machine_is_fine_but_perhaps_for_the_default_weights(report):
@@ -142,7 +142,7 @@ def test_out_that_cannot_be_written(monkeypatch, tmp_path):
     def refuse(**_):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(trials.tempfile, "TemporaryFile", refuse)
+    monkeypatch.setattr(doctor_checks.tempfile, "TemporaryFile", refuse)
     found = fact(examine(tmp_path), "write test")
     assert "Permission denied" in found.problem
     assert "--out" in found.remedy

@@ -10,14 +10,15 @@ import pytest
 import tiny
 import torch
 
+from slowfast_cli.build import assemble, transforms
+from slowfast_cli.build import clips as build_clips
 from slowfast_cli.data.clips import Key
 from slowfast_cli.data.loader import Share, collate
 from slowfast_cli.data.stored_features import FeatureClips, StoredFeatures
 from slowfast_cli.recipe.load import load
-from slowfast_cli.stages import assemble, prepare, reading
-from slowfast_cli.stages import embed as stage
-from slowfast_cli.stages.embed import embed
-from slowfast_cli.stages.probe import frozen, on_features
+from slowfast_cli.stages.hares import features as stage
+from slowfast_cli.stages.hares.features import embed
+from slowfast_cli.stages.hares.probe import frozen, on_features
 from slowfast_cli.types import DataError, SlowFastError
 
 CPU = torch.device("cpu")
@@ -48,12 +49,12 @@ def embedded(recipe, folder, part="test", made_by=None, **options):
 
 def features(recipe, part, keys):
     """What the trunk makes of clips, one after the other."""
-    source = reading.store(recipe)
-    found = reading.usable(recipe, assemble.corpus(recipe, part), source)
-    clips, trunk = reading.sound_clips(recipe, found, source), frozen(recipe).trunk
+    source = build_clips.store(recipe)
+    found = build_clips.usable(recipe, assemble.corpus(recipe, part), source)
+    clips, trunk = build_clips.sound_clips(recipe, found, source), frozen(recipe).trunk
     rows = []
     for key in keys:
-        (batch,) = prepare.testing(recipe, CPU)(collate([clips[key]], clips.sizes))
+        (batch,) = transforms.testing(recipe, CPU)(collate([clips[key]], clips.sizes))
         with torch.inference_mode():
             rows.append(torch.cat(list(trunk(batch.signals).values()), dim=1)[0].numpy())
     return np.stack(rows)
@@ -154,13 +155,13 @@ def test_what_cannot_be_read_is_missing_and_the_rest_is_in_its_place(root, tmp_p
     assert ticks[-1][0] == ticks[-1][1]
     embedded(recipe, tmp_path / "features" / "train", "train")
     left = on_features(recipe, tmp_path / "features")
-    found = reading.usable(left, listed, None)
+    found = build_clips.usable(left, listed, None)
     reasons = {each.id: each.reason for each in found.missing}
     assert reasons.keys() == lost
     assert "empty file" in reasons["test/b/1.wav"]
     assert "not a media file" in reasons["test/a/2.wav"]
     assert (len(found.segments), found.listed) == (3, 5)
-    clips = reading.clips(left, found, None)
+    clips = build_clips.clips(left, found, None)
     assert clips.counts() == [order(root, [1, 1, 2, 2, 3])[n] for n in np.flatnonzero(stored.array("kept"))]
     for index, segment in enumerate(found.segments):
         last = clips.counts()[index] - 1
@@ -190,7 +191,7 @@ def test_segments_that_are_not_in_the_shards_are_missing_too(root, tmp_path):
     embedded(recipe, tmp_path / "features" / "train", "train")
     listed = assemble.corpus(recipe, "test")
     assert [segment.recording.path == late for segment in listed.segments] == (~stored.array("kept")).tolist()
-    found = reading.usable(on_features(recipe, tmp_path / "features"), listed, None)
+    found = build_clips.usable(on_features(recipe, tmp_path / "features"), listed, None)
     assert len(found.segments) == 5
     assert [each.path for each in found.missing] == [late]
 
@@ -292,7 +293,7 @@ def test_silence_fills_up_what_is_too_short(root, tmp_path):
     ]
     assert not np.array_equal(*found)
     front_end = replace(assemble.front_end(recipe))
-    clips = reading.sound_clips(recipe, assemble.corpus(recipe, "test"), reading.store(recipe))
-    (batch,) = prepare.testing(recipe, CPU)(collate([clips[Key(0, short, 0)]], clips.sizes))
+    clips = build_clips.sound_clips(recipe, assemble.corpus(recipe, "test"), build_clips.store(recipe))
+    (batch,) = transforms.testing(recipe, CPU)(collate([clips[Key(0, short, 0)]], clips.sizes))
     rest = batch.signals["logmel"][0, 0, 22:]
     torch.testing.assert_close(rest, torch.full_like(rest, math.log(front_end.floor)))

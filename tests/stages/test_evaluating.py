@@ -9,7 +9,7 @@ import pytest
 import tiny
 
 from slowfast_cli.recipe.load import load
-from slowfast_cli.stages import evaluate as stage
+from slowfast_cli.stages.evaluate import run as stage
 from slowfast_cli.types import WeightsError
 
 EPIC_SET = ["--split", "test", "data.test=test"]

@@ -5,8 +5,8 @@ import torch
 
 from slowfast_cli.models.spec import narrowed
 from slowfast_cli.models.zoo import VARIANTS
-from slowfast_cli.stages.export import export
 from slowfast_cli.types import UsageError, WeightsError
+from slowfast_cli.weights.export import export
 from slowfast_cli.weights.file import Card, build, read_card, save
 
 

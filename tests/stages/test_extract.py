@@ -17,18 +17,19 @@ import pytest
 import soundfile
 import torch
 
-from slowfast_cli.data import folder as folder_reader
+from slowfast_cli.corpora import folder as folder_reader
 from slowfast_cli.features.logmel import FrontEnd, LogMel
-from slowfast_cli.media import audio, shard_index
-from slowfast_cli.media.manifest import manifest
-from slowfast_cli.media.shards import Shards
-from slowfast_cli.stages import extract as stage
-from slowfast_cli.stages import extract_worker
-from slowfast_cli.stages.check import Report, check
-from slowfast_cli.stages.extract import Progress, Summary, extract
+from slowfast_cli.media import audio
+from slowfast_cli.shards import index as index_module
+from slowfast_cli.shards.manifest import manifest
+from slowfast_cli.shards.reader import Shards
+from slowfast_cli.stages.check_data import Report, check
+from slowfast_cli.stages.extract import run as stage
+from slowfast_cli.stages.extract import worker as extract_worker
+from slowfast_cli.stages.extract.run import Progress, Summary, extract
 from slowfast_cli.types import Corpus, DataError, Failure, Recording, Segment, SlowFastError
 
-SOUNDS = Path(__file__).parents[1] / "data"
+SOUNDS = Path(__file__).parents[1] / "assets"
 FRONT_END = FrontEnd(mels=32)
 
 
@@ -140,7 +141,7 @@ def test_its_end_leaves_an_index_for_those_who_read(tmp_path, many, small_shards
     (first,) = (tmp_path / "out").glob("index-*")
     run([many], tmp_path / "out")
     assert list((tmp_path / "out").glob("index-*")) == [first]
-    monkeypatch.setattr(shard_index, "made_of", None)
+    monkeypatch.setattr(index_module, "made_of", None)
     assert len(Shards(tmp_path / "out")) == 12
     monkeypatch.undo()
     run([many], tmp_path / "out", fresh=True)
@@ -224,7 +225,7 @@ def test_sigkill_then_resume_gives_the_same(tmp_path, jobs):
     assert Shards(out).verify() == ()
     assert {path.name for path in out.iterdir()} == {
         *(each.shard for each in manifest(out)), ".lock", "manifest.jsonl", "failures.csv", "missing.csv",
-        f"index-{shard_index.state(out)}",
+        f"index-{index_module.state(out)}",
     }  # fmt: skip
 
 

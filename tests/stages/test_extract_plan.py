@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from slowfast_cli.data.dealing import unevenness
-from slowfast_cli.stages.extract_plan import plan, told_apart
+from slowfast_cli.data.partition import unevenness
+from slowfast_cli.stages.extract.plan import plan, told_apart
 from slowfast_cli.types import Recording
 
 

@@ -15,13 +15,13 @@ import tiny
 
 from slowfast_cli.data.loader import Share
 from slowfast_cli.features.logmel import FrontEnd
-from slowfast_cli.media import shard_index
-from slowfast_cli.media.manifest import manifest, parts
-from slowfast_cli.media.shards import Shards
-from slowfast_cli.stages import extract as stage
-from slowfast_cli.stages import extract_progress
-from slowfast_cli.stages.extract_progress import Counts
-from slowfast_cli.stages.extract_worker import Ended
+from slowfast_cli.shards import index
+from slowfast_cli.shards.manifest import manifest, parts
+from slowfast_cli.shards.reader import Shards
+from slowfast_cli.stages.extract import progress
+from slowfast_cli.stages.extract import run as stage
+from slowfast_cli.stages.extract.progress import Counts
+from slowfast_cli.stages.extract.worker import Ended
 from slowfast_cli.types import DataError, LostError, SlowFastError
 
 FRONT_END = FrontEnd(mels=32)
@@ -85,7 +85,7 @@ def same(out, whole):
     named = {each.shard for each in manifest(out) if each.shard}
     assert {path.name for path in out.iterdir()} == {
         *named, *(path.name for path in parts(out)), ".lock", "failures.csv", "missing.csv",
-        f"index-{shard_index.state(out)}",
+        f"index-{index.state(out)}",
     }  # fmt: skip
 
 
@@ -160,7 +160,7 @@ def test_one_process_mends_what_three_have_stored(root, whole, tmp_path):
 
 
 def corpora(root):
-    from slowfast_cli.data import folder
+    from slowfast_cli.corpora import folder
 
     return [folder.read(root, split) for split in ("train", "val")]
 
@@ -181,8 +181,8 @@ def test_a_folder_that_is_taken_stops_all_of_them(root, tmp_path):
 def counts(monkeypatch):
     """Those of the first of three processes, and what it hears of the others."""
     words = {}
-    monkeypatch.setattr(extract_progress.distributed, "posted", lambda share: dict(words))
-    monkeypatch.setattr(extract_progress, "WORD", 0.0)
+    monkeypatch.setattr(progress.distributed, "posted", lambda share: dict(words))
+    monkeypatch.setattr(progress, "WORD", 0.0)
     found = Counts({"a": 2.0}, total=5, kept=1, expected=9.0, share=Share(rank=0, world=3))
     return found, words
 
@@ -209,7 +209,7 @@ def test_progress_is_that_of_all(counts):
 def test_a_process_that_cannot_go_on_or_is_silent_is_told(counts, monkeypatch):
     found, words = counts
     words[1] = word(problem="")
-    monkeypatch.setattr(extract_progress, "SILENCE", 0.0)
+    monkeypatch.setattr(progress, "SILENCE", 0.0)
     with pytest.raises(LostError, match=r"nothing was heard of processes \[2\]"):
         list(found.wait())
     words[2] = word(problem="disk full")

@@ -15,10 +15,10 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from slowfast_cli.media.shards import Shards
 from slowfast_cli.models.spec import narrowed
 from slowfast_cli.models.zoo import VARIANTS
-from slowfast_cli.stages.predict import Answer, Failed, Predictor, Timeline
+from slowfast_cli.shards.reader import Shards
+from slowfast_cli.stages.predict.predictor import Answer, Failed, Predictor, Timeline
 from slowfast_cli.types import DataError
 from slowfast_cli.weights.file import Card, save
 

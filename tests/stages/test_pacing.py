@@ -7,9 +7,10 @@ import pytest
 import tiny
 import torch
 
+from slowfast_cli.build import clips
 from slowfast_cli.data.loader import PREFETCH, Share
 from slowfast_cli.recipe.load import load
-from slowfast_cli.stages import pacing, reading, training
+from slowfast_cli.stages.train import auto_workers, state
 from slowfast_cli.types import Batch
 
 
@@ -30,28 +31,28 @@ def ids(batches):
 
 def test_a_guess_that_keeps_up_is_kept():
     asked = []
-    found = ids(pacing.paced(of(lambda number, workers: 0.0, asked), range(100), guess=2, most=16))
+    found = ids(auto_workers.paced(of(lambda number, workers: 0.0, asked), range(100), guess=2, most=16))
     assert found == list(map(str, range(100)))
     assert asked == [(range(100), 2)]
 
 
 def test_a_device_that_waits_gets_more_processes():
     """Work takes next to nothing here, so that all there are are asked for; what is waited for at first is set-up."""
-    assert doctest.testmod(pacing).failed == 0
+    assert doctest.testmod(auto_workers).failed == 0
     asked = []
     length = 3 * 2 * PREFETCH
-    found = ids(pacing.paced(of(lambda number, workers: 1.0, asked), range(100), guess=2, most=6))
+    found = ids(auto_workers.paced(of(lambda number, workers: 1.0, asked), range(100), guess=2, most=6))
     assert found == list(map(str, range(100)))
     assert asked == [(range(100), 2), (range(length, 100), 6)]
     asked.clear()
     first = length * 2 // 3
-    list(pacing.paced(of(lambda number, workers: float(number < first), asked), range(100), guess=2, most=6))
+    list(auto_workers.paced(of(lambda number, workers: float(number < first), asked), range(100), guess=2, most=6))
     assert [workers for _, workers in asked] == [2]
 
 
 def test_a_run_that_is_shorter_than_the_trial_is_read_by_the_guess():
     asked = []
-    assert len(ids(pacing.paced(of(lambda number, workers: 1.0, asked), range(5), guess=2, most=6))) == 5
+    assert len(ids(auto_workers.paced(of(lambda number, workers: 1.0, asked), range(5), guess=2, most=6))) == 5
     assert asked == [(range(5), 2)]
 
 
@@ -64,18 +65,18 @@ def test_a_run_that_is_shorter_than_the_trial_is_read_by_the_guess():
     ],
 )
 def test_the_remedy_is_named_with_its_number(share, source, told):
-    assert pacing.remedy(share, 4, source=source, cores=8).startswith(told)
+    assert auto_workers.remedy(share, 4, source=source, cores=8).startswith(told)
 
 
 def test_who_reads_changes_nothing(sounds, monkeypatch):
-    monkeypatch.setattr(reading, "GUESS", 1)
+    monkeypatch.setattr(clips, "GUESS", 1)
     words = [f"data.root={sounds}", *tiny.WORDS, "schedule.epochs=9"]
     seen = []
     for more in ((), ("~data.workers",)):
         recipe = load("folder", [*words, *more])
-        made = training.build(recipe, Share(), torch.device("cpu"), smoke=False)
+        made = state.build(recipe, Share(), torch.device("cpu"), smoke=False)
         torch.manual_seed(0)
-        batches = list(itertools.islice(pacing.training_batches(made, range(3, 22)), 19))
+        batches = list(itertools.islice(auto_workers.training_batches(made, range(3, 22)), 19))
         seen.append([(batch.ids, batch.signals["logmel"].sum().item()) for batch in batches])
         assert {batch.readers for batch in batches} <= ({0} if not more else {1, 2})
     assert seen[0] == seen[1]

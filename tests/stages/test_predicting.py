@@ -15,8 +15,8 @@ from slowfast_cli.media import audio
 from slowfast_cli.models.spec import narrowed
 from slowfast_cli.models.zoo import VARIANTS
 from slowfast_cli.recipe.load import load
-from slowfast_cli.stages import evaluate
-from slowfast_cli.stages.predict import Answer, Failed, Predictor, Timeline, tops
+from slowfast_cli.stages.evaluate import run
+from slowfast_cli.stages.predict.predictor import Answer, Failed, Predictor, Timeline, tops
 from slowfast_cli.types import Recording, UsageError, WeightsError
 from slowfast_cli.weights.file import DEFAULT, Card, save
 
@@ -102,7 +102,7 @@ def test_every_container_is_answered_as_json(weights, name):
 def test_the_answer_is_that_of_an_evaluation_from_media(trained, sounds):
     """The same views, the same padding, the same log-mel."""
     recipe = load("folder", [f"data.root={sounds}", *tiny.WORDS, "data.source=media"])
-    found = evaluate.evaluate(recipe, trained / "best.safetensors")
+    found = run.evaluate(recipe, trained / "best.safetensors")
     files = [sounds / id for id in found.rows.ids]
     answers = list(Predictor(trained / "best.safetensors", "cpu").files(files))
     for row, answer in enumerate(answers):

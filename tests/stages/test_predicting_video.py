@@ -22,10 +22,10 @@ from slowfast_cli.cli import show_predictions
 from slowfast_cli.features.frames import FrameSettings
 from slowfast_cli.features.logmel import FrontEnd, LogMel
 from slowfast_cli.media import audio, video
-from slowfast_cli.media.rgb import Converter
+from slowfast_cli.media.video_rgb import Converter
 from slowfast_cli.models.spec import narrowed
 from slowfast_cli.models.zoo import VARIANTS
-from slowfast_cli.stages.predict import Answer, Failed, Predictor, Timeline
+from slowfast_cli.stages.predict.predictor import Answer, Failed, Predictor, Timeline
 from slowfast_cli.types import Recording, UsageError, WeightsError
 from slowfast_cli.weights.file import Card, build, save
 

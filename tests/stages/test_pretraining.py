@@ -13,16 +13,17 @@ import tiny_tasks
 import torch
 
 from slowfast_cli import load_model
+from slowfast_cli.build import assemble, schedule
 from slowfast_cli.data.loader import Share
 from slowfast_cli.engine import fit as engine
 from slowfast_cli.models.baselines.zoo import BASELINES
 from slowfast_cli.models.objectives import Byol
 from slowfast_cli.recipe.load import load
-from slowfast_cli.stages import assemble, plan, training
-from slowfast_cli.stages import train as stage
-from slowfast_cli.stages.probe import probe
-from slowfast_cli.stages.run import Run, lines
-from slowfast_cli.stages.train import Finished, Scored, Started, Step
+from slowfast_cli.stages.hares.probe import probe
+from slowfast_cli.stages.train import loop as stage
+from slowfast_cli.stages.train import state as state_module
+from slowfast_cli.stages.train.loop import Finished, Scored, Started, Step
+from slowfast_cli.stages.train.run_folder import Run, lines
 from slowfast_cli.types import DataError, UsageError, WeightsError
 from slowfast_cli.weights.file import newest, read, read_card
 
@@ -124,7 +125,7 @@ def test_other_objectives_run_to_their_end(bare, small, tmp_path, task):
 
 
 def test_the_slow_copy_follows_while_training(bare, small):
-    held = training.build(recipe_of(bare, task="byol"), Share(), CPU, smoke=False)
+    held = state_module.build(recipe_of(bare, task="byol"), Share(), CPU, smoke=False)
     objective = held.model.objective
     assert isinstance(objective, Byol)
     before = [p.clone() for p in objective.slow_trunk.parameters()]
@@ -211,7 +212,7 @@ def test_what_is_left_is_the_trunk(pretrained, labelled, tmp_path):
     assert any(name.startswith("objective.") for name in torch.load(folder / "state.pt", weights_only=True)["model"])
     words = [*tiny.MODEL, *tiny.SCHEDULE, "data.source=media", "data.clip_seconds=0.4", f"data.root={labelled}"]
     words += [f"model.init={folder}", "model.variant=sf-small", "frontend.hop_ms=10"]
-    held = training.build(load("folder", words), Share(), CPU, smoke=False)
+    held = state_module.build(load("folder", words), Share(), CPU, smoke=False)
     assert all(name.startswith("heads.") for name in held.init.fresh)
     assert held.init.unused == ()
     assert len(held.init.loaded) == len(state)
@@ -231,7 +232,7 @@ def test_classes_cannot_be_asked_of_it(pretrained, bare):
     assert "knows no classes: score it by" in done.err
     words = [*tiny.MODEL, *tiny.SCHEDULE, "data.source=media", "data.clip_seconds=0.4", f"data.root={bare}"]
     with pytest.raises(DataError, match="have no classes, and task classify needs some"):
-        training.build(load("folder", words), Share(), CPU, smoke=False)
+        state_module.build(load("folder", words), Share(), CPU, smoke=False)
 
 
 @pytest.mark.parametrize(
@@ -246,13 +247,13 @@ def test_classes_cannot_be_asked_of_it(pretrained, bare):
 )
 def test_what_does_not_go_together_is_told(bare, more, told):
     with pytest.raises(UsageError, match=told):
-        training.build(recipe_of(bare, *more), Share(), CPU, smoke=False)
+        state_module.build(recipe_of(bare, *more), Share(), CPU, smoke=False)
 
 
 def test_other_weights_are_refused(pretrained, bare):
     folder, _ = pretrained
     with pytest.raises(WeightsError, match="another network"):
-        training.build(recipe_of(bare, f"model.init={folder}", *NORMLESS), Share(), CPU, smoke=False)
+        state_module.build(recipe_of(bare, f"model.init={folder}", *NORMLESS), Share(), CPU, smoke=False)
 
 
 def chords(root, count):
@@ -280,9 +281,9 @@ def test_the_rate_of_hares_rises_first_and_then_falls_to_zero():
     """App. A and C: from 0 to the full 2e-4 in 5k steps, then a cosine down to 0."""
     for name, length in (("hares", 200_000), ("hares/esc50", 400_000), ("hares/magnatagatune", 20_000)):
         recipe = load(name)
-        rate = plan.learning_rate(recipe, 77)
-        assert plan.top_rate(recipe) == 2e-4
-        assert plan.steps(recipe, 77) == length
+        rate = schedule.learning_rate(recipe, 77)
+        assert schedule.top_rate(recipe) == 2e-4
+        assert schedule.steps(recipe, 77) == length
         assert [rate(step) for step in (0, 1, 2500, 5000)] == pytest.approx([0, 1 / 5000, 0.5, 1], abs=1e-12)
         middle = 5000 + (length - 5000) / 2
         assert rate(middle) == pytest.approx(0.5)
@@ -292,13 +293,13 @@ def test_the_rate_of_hares_rises_first_and_then_falls_to_zero():
         quarter = 5000 + (length - 5000) / 4
         assert rate(quarter) == pytest.approx(0.5 * (1 + math.cos(math.pi / 4)))
     # Without `warmup_apart` the rise leads to where the cosine is by then.
-    joined = plan.learning_rate(load("hares", ["schedule.warmup_apart=false"]), 77)
+    joined = schedule.learning_rate(load("hares", ["schedule.warmup_apart=false"]), 77)
     assert joined(5000) == pytest.approx(0.5 * (1 + math.cos(math.pi * 5 / 200)))
 
 
 def test_the_rate_a_step_takes_is_the_plans(bare):
     words = ["schedule.epochs=null", "schedule.steps=4", "schedule.warmup_epochs=0", "schedule.warmup_steps=2"]
     recipe = recipe_of(bare, *words, "schedule.warmup_from=0", "schedule.warmup_apart=true")
-    held = training.build(recipe, Share(), CPU, smoke=False)
+    held = state_module.build(recipe, Share(), CPU, smoke=False)
     taken = [step.lr for step in stage._steps(held, range(4), 2)]
     assert taken == pytest.approx([0, 0.5e-3, 1e-3, 0.5e-3])

@@ -6,10 +6,10 @@ import fsspec
 import pytest
 import tiny
 
-from slowfast_cli import remote
+from slowfast_cli.build import assemble
 from slowfast_cli.engine.checkpoint import load_state
-from slowfast_cli.stages import assemble
-from slowfast_cli.stages.run import lines
+from slowfast_cli.stages.train.run_folder import lines
+from slowfast_cli.storage import remote
 
 
 @pytest.fixture

@@ -16,22 +16,23 @@ import torch
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
+from slowfast_cli.build import assemble
 from slowfast_cli.engine.fit import Step
-from slowfast_cli.models import imported
-from slowfast_cli.models.recogniser import Recogniser
+from slowfast_cli.models import external
+from slowfast_cli.models.recognizer import Recogniser
 from slowfast_cli.models.spec import narrowed
 from slowfast_cli.models.zoo import VARIANTS
 from slowfast_cli.recipe.load import bundled, load
 from slowfast_cli.recipe.schema import Suite
-from slowfast_cli.stages import assemble, suite
-from slowfast_cli.stages import probe as probing
-from slowfast_cli.stages.probe import probe
-from slowfast_cli.stages.suite import TaskMissing, TaskScored, TaskStarted
+from slowfast_cli.stages.hares import benchmark
+from slowfast_cli.stages.hares import probe as probing
+from slowfast_cli.stages.hares.benchmark import TaskMissing, TaskScored, TaskStarted
+from slowfast_cli.stages.hares.probe import probe
 from slowfast_cli.types import UsageError
 from slowfast_cli.weights.file import Card, save
 
 HARES = load("hares")
-ALL = suite.chosen(suite.suite_of(HARES), ())
+ALL = benchmark.chosen(benchmark.suite_of(HARES), ())
 WORDS = [
     "model.width=8", "schedule.steps=20", "schedule.warmup_steps=2", "data.workers=0", "optim.batch=4", "probe.crops=2",
 ]  # fmt: skip
@@ -52,7 +53,7 @@ def here(data, monkeypatch):
 
 
 def run(folder, tasks=(), *, word=RANDOM, words=WORDS):
-    return list(suite.evaluate(HARES, suite.trunk(word), folder, tasks=tasks, words=words, device="cpu"))
+    return list(benchmark.evaluate(HARES, benchmark.trunk(word), folder, tasks=tasks, words=words, device="cpu"))
 
 
 def of(kind, events):
@@ -69,13 +70,13 @@ def whole(data, tmp_path_factory):
     folder = tmp_path_factory.mktemp("hares") / "out"
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("SLOWFAST_DATA", str(data))
-        patched.setattr("slowfast_cli.stages.train.curves_plot", lambda *words, **options: None)
+        patched.setattr("slowfast_cli.stages.train.loop.curves_plot", lambda *words, **options: None)
         return folder, run(folder)
 
 
 def test_the_suite_is_the_papers():
     """Table 1: the tasks and their domains; each has a recipe of that name."""
-    domains = suite.suite_of(HARES).domains
+    domains = benchmark.suite_of(HARES).domains
     assert [len(names) for names in domains.values()] == [4, 5, 3]
     assert len(ALL) == 12
     assert {f"hares/{task}" for task in ALL} == {name for name in bundled() if name.startswith("hares/")}
@@ -109,19 +110,19 @@ def test_sounds_that_differ_are_told_apart_even_by_a_random_network(whole):
 
 def test_averages_are_those_of_the_domains(whole):
     scores = {task: event.score for task, event in scored(whole[1]).items()}
-    asked = suite.suite_of(HARES)
-    found = suite.averages(asked, scores)
+    asked = benchmark.suite_of(HARES)
+    found = benchmark.averages(asked, scores)
     for domain, names in asked.domains.items():
         assert found[domain] == pytest.approx(np.mean([scores[name] for name in names]))
     assert found["hares"] == pytest.approx(np.mean(list(scores.values())))  # of tasks, not of domains
     scores.pop("tut18")
-    found = suite.averages(asked, scores)
+    found = benchmark.averages(asked, scores)
     assert [name for name, value in found.items() if value is None] == ["environment", "hares"]
 
 
 def test_what_is_done_is_not_done_again(whole, here, monkeypatch):
     folder, events = whole
-    monkeypatch.setattr(suite, "probe", lambda *words, **options: pytest.fail("it was done before"))
+    monkeypatch.setattr(benchmark, "probe", lambda *words, **options: pytest.fail("it was done before"))
     again = run(folder)
     assert of(Step, again) == []
     assert all(event.finished for event in of(TaskStarted, again))
@@ -151,7 +152,7 @@ def test_all_slots_have_to_be_right(whole, here, tmp_path):
 def test_an_interrupted_suite_goes_on(whole, here, tmp_path):
     tasks = ["tut18", "fluent"]
     words = [*WORDS, "schedule.validate_every=1"]
-    events = suite.evaluate(HARES, suite.trunk(RANDOM), tmp_path, tasks=tasks, words=words, device="cpu")
+    events = benchmark.evaluate(HARES, benchmark.trunk(RANDOM), tmp_path, tasks=tasks, words=words, device="cpu")
     with contextlib.closing(events):
         seen = []
         for event in events:
@@ -206,7 +207,7 @@ def test_data_that_is_not_there_is_told_and_not_averaged(here, tmp_path, monkeyp
     assert "holds none of its lists" in missing["fluent"].reason
     asked = Suite(domains={"environment": ("birdsong", "tut18"), "speech": ("fluent",)})
     scores = {task: event.score for task, event in scored(events).items()}
-    assert suite.averages(asked, scores) == {"environment": None, "speech": None, "hares": None}
+    assert benchmark.averages(asked, scores) == {"environment": None, "speech": None, "hares": None}
 
 
 def test_recordings_that_cannot_be_read_are_missing(here, tmp_path):
@@ -261,9 +262,9 @@ def test_esc50_is_a_support_vector_machine_of_five_folds(whole, here):
 
 
 def test_overrides_are_for_all_or_for_one():
-    trunk = suite.trunk(RANDOM)
+    trunk = benchmark.trunk(RANDOM)
     words = ["optim.lr=0.5", "esc50.optim.lr=0.25", "tut18.data.clip_seconds=2", "~esc50.augment.gain_db"]
-    made = {task: suite.task_recipe(task, trunk, words, ALL) for task in ("esc50", "tut18", "fluent")}
+    made = {task: benchmark.task_recipe(task, trunk, words, ALL) for task in ("esc50", "tut18", "fluent")}
     assert [made[task].optim.lr for task in made] == [0.25, 0.5, 0.5]
     assert [made[task].data.clip_seconds for task in made] == [5, 2, 3]
     assert made["esc50"].augment.gain_db == 0 < load("hares/esc50").augment.gain_db
@@ -287,16 +288,16 @@ def test_wrong_words(here, tmp_path, tasks, words, told):
 
 
 def test_a_trunk_says_itself_what_it_reads():
-    trunk = suite.trunk("random:byola-cnn")
-    recipe = suite.task_recipe("tut18", trunk, ["frontend.hop_ms=20"], ALL)
+    trunk = benchmark.trunk("random:byola-cnn")
+    recipe = benchmark.task_recipe("tut18", trunk, ["frontend.hop_ms=20"], ALL)
     assert (recipe.frontend.mels, recipe.frontend.hop_ms) == (64, 20)
     with pytest.raises(UsageError, match=r"frontend\.mels=80: random:byola-cnn has its own"):
-        suite.task_recipe("tut18", trunk, ["frontend.mels=80"], ALL)
+        benchmark.task_recipe("tut18", trunk, ["frontend.mels=80"], ALL)
 
 
 def test_a_recipe_without_a_suite():
     with pytest.raises(UsageError, match=r"suite: the recipe has none: recipes/hares\.yaml"):
-        suite.suite_of(load("esc50"))
+        benchmark.suite_of(load("esc50"))
 
 
 def weights(path, net=None, seed=0):
@@ -309,12 +310,12 @@ def weights(path, net=None, seed=0):
 
 def test_weights_bring_their_front_end(here, tmp_path):
     path = weights(tmp_path / "weights.safetensors")
-    trunk = suite.trunk(str(path))
-    recipe = suite.task_recipe("tut18", trunk, [], ALL)
+    trunk = benchmark.trunk(str(path))
+    recipe = benchmark.task_recipe("tut18", trunk, [], ALL)
     assert recipe.frontend.mels == 40
     assert recipe.frontend.model_dump() == trunk.front_end
     with pytest.raises(UsageError, match=r"frontend\.hop_ms=20: .* has its own"):
-        suite.task_recipe("tut18", trunk, ["frontend.hop_ms=20"], ALL)
+        benchmark.task_recipe("tut18", trunk, ["frontend.hop_ms=20"], ALL)
     (event,) = of(TaskScored, run(tmp_path / "out", ["tut18"], word=str(path), words=FEW))
     assert 0 <= event.score <= 100
     rows = np.load(tmp_path / "out" / "tut18" / "features" / "train" / "rows.npy")
@@ -327,11 +328,11 @@ def test_weights_bring_their_front_end(here, tmp_path):
 def test_networks_that_look_at_frames_are_refused(here, tmp_path):
     path = weights(tmp_path / "seeing.safetensors", narrowed(VARIANTS["slow-r50"], 8))
     with pytest.raises(UsageError, match="looks at frames; the tasks of the suite are sounds"):
-        suite.trunk(str(path))
+        benchmark.trunk(str(path))
     with pytest.raises(UsageError, match="looks at frames"):
         run(tmp_path / "out", ["tut18"], word="random:slow-r50", words=FEW)
     with pytest.raises(UsageError, match=r"random:sf-nf-r5O: no such network; did you mean 'sf-nf-r50'"):
-        suite.trunk("random:sf-nf-r5O")
+        benchmark.trunk("random:sf-nf-r5O")
 
 
 MODULE = '''
@@ -385,7 +386,7 @@ def own(tmp_path, monkeypatch):
 @pytest.mark.parametrize(("name", "length", "rate"), [("Loud", 8, 8000), ("Bands", 24, 16000)])
 def test_a_module_of_the_users(here, tmp_path, own, name, length, rate):
     word = own(MODULE.format(gain=2.0), name, stem=f"my_{name.lower()}")
-    recipe = suite.task_recipe("fluent", suite.trunk(word), [], ALL)
+    recipe = benchmark.task_recipe("fluent", benchmark.trunk(word), [], ALL)
     assert recipe.frontend.rate == rate
     found = run(tmp_path / "out", ["fluent", "esc50"], word=word, words=FEW)
     assert set(scored(found)) == {"fluent", "esc50"}
@@ -409,10 +410,10 @@ def test_a_module_that_has_changed_is_scored_anew(here, tmp_path, own):
         rows.append(np.load(tmp_path / "out" / "tut18" / "features" / "train" / "rows.npy").astype(np.float32))
     np.testing.assert_allclose(rows[2], 1.5 * rows[1], rtol=2e-3)
     assert np.array_equal(rows[0], rows[1])
-    before = imported.digest(word)
+    before = external.digest(word)
     with Path("changing.py").open("a") as file:
         file.write("# something else is done\n")
-    assert imported.digest(word) != before
+    assert external.digest(word) != before
 
 
 HALF = "from torch import nn\n\nclass Mine(nn.Module):\n    "
@@ -446,7 +447,7 @@ def saying(said):
 def test_modules_that_are_no_embedders(own, text, told):
     word = own(text, "Mine", stem=f"wrong_{sha256(text.encode()).hexdigest()[:8]}")
     with pytest.raises(UsageError, match=told) as error:
-        suite.trunk(word)
+        benchmark.trunk(word)
     assert str(error.value).startswith(word)
 
 
@@ -495,7 +496,7 @@ def test_features_of_before_score_as_those_of_now(tmp_path):
 
 
 def test_a_probe_learns_nothing_of_the_trunk(here, tmp_path):
-    recipe = suite.task_recipe("tut18", suite.trunk(RANDOM), [*WORDS, "probe.features=live"], ALL)
+    recipe = benchmark.task_recipe("tut18", benchmark.trunk(RANDOM), [*WORDS, "probe.features=live"], ALL)
     before = {name: value.clone() for name, value in probing.frozen(recipe).state_dict().items()}
     tiny_tasks.ended(probe(recipe, tmp_path, made_by={}, device="cpu"))
     from slowfast_cli.weights.file import read

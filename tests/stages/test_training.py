@@ -19,10 +19,10 @@ from slowfast_cli.data.loader import Share
 from slowfast_cli.engine.checkpoint import load_state
 from slowfast_cli.engine.fit import Step
 from slowfast_cli.recipe.load import load
-from slowfast_cli.stages import train as stage
-from slowfast_cli.stages import training
-from slowfast_cli.stages.run import Run, lines
-from slowfast_cli.stages.train import Finished, Scored, Started
+from slowfast_cli.stages.train import loop as stage
+from slowfast_cli.stages.train import state
+from slowfast_cli.stages.train.loop import Finished, Scored, Started
+from slowfast_cli.stages.train.run_folder import Run, lines
 from slowfast_cli.types import DataError, SlowFastError, UsageError
 from slowfast_cli.weights.file import read_card
 
@@ -257,7 +257,7 @@ def _lowered(fit, model, loss, batches, optimizer, schedule, steps, **options):
 def test_averaged_weights_are_the_running_average(sounds):
     decay = 0.5
     recipe = recipe_of(sounds, f"optim.ema={decay}")
-    held = training.build(recipe, Share(), CPU, smoke=False)
+    held = state.build(recipe, Share(), CPU, smoke=False)
     twin = None
     for step in stage._steps(held, range(6), 3):
         now = {name: value.detach().clone() for name, value in held.model.named_parameters()}
@@ -328,21 +328,21 @@ def test_a_wrong_metric_is_found_before_the_first_step(sounds, tmp_path):
 def test_a_split_without_labels_teaches_nothing(kitchen):
     unlabelled = load("epic", [f"data.root={kitchen}", *tiny.EPIC_WORDS, *tiny.EPIC_SCRATCH, "data.train=test"])
     with pytest.raises(DataError, match=r"epic test: P33_01_0 has no label of every set .*set data.train to a split"):
-        training.build(unlabelled, Share(), CPU, smoke=False)
+        state.build(unlabelled, Share(), CPU, smoke=False)
     silent = load("epic", [f"data.root={kitchen}", *tiny.EPIC_WORDS, *tiny.EPIC_SCRATCH, "data.val=test"])
     with pytest.raises(DataError, match="this split has no labels to score against"):
-        training.build(silent, Share(), CPU, smoke=False)
+        state.build(silent, Share(), CPU, smoke=False)
 
 
 def test_batches_have_to_part_evenly(sounds):
     recipe = recipe_of(sounds, "optim.accumulate=2")
     with pytest.raises(UsageError, match=r"optim\.batch: 4 clips do not part into 4 processes x 2 parts"):
-        training.build(recipe, Share(rank=0, world=4), CPU, smoke=False)
+        state.build(recipe, Share(rank=0, world=4), CPU, smoke=False)
     recipe = recipe_of(sounds, "optim.sync_norms=true")
     with pytest.raises(UsageError, match=r"optim\.sync_norms: works on CUDA only, and this is cpu"):
-        training.build(recipe, Share(rank=0, world=2), CPU, smoke=False)
+        state.build(recipe, Share(rank=0, world=2), CPU, smoke=False)
     with pytest.raises(DataError, match=r"split train: 12 segments do not fill a batch of 16: set optim\.batch"):
-        training.build(recipe_of(sounds, "optim.batch=16"), Share(), CPU, smoke=False)
+        state.build(recipe_of(sounds, "optim.batch=16"), Share(), CPU, smoke=False)
 
 
 def test_folds_are_held_out_in_turn(tmp_path):
@@ -358,7 +358,7 @@ def test_folds_are_held_out_in_turn(tmp_path):
     ]  # fmt: skip
     for fold in (2, 5):
         recipe = load("esc10", [*command[1:], f"data.fold={fold}"])
-        held = training.build(recipe, Share(), CPU, smoke=False)
+        held = state.build(recipe, Share(), CPU, smoke=False)
         assert {segment.id[0] for segment in held.val.segments} == {str(fold)}
         assert {segment.id[0] for segment in held.train.segments} == set("12345") - {str(fold)}
         assert held.val.classes["label"][8] != held.val.classes["label"][9]
@@ -434,7 +434,7 @@ def test_segments_without_sound_are_missing_and_counted(kitchen, tmp_path):
     rows.write_text(rows.read_text() + "\n".join(more) + "\n")
     for source in ("shards", "media"):
         words = [f"data.root={root}", f"data.shards={tiny.shards(kitchen)}", *tiny.EPIC_WORDS, *tiny.EPIC_SCRATCH]
-        held = training.build(load("epic", [*words, f"data.source={source}"]), Share(), CPU, smoke=False)
+        held = state.build(load("epic", [*words, f"data.source={source}"]), Share(), CPU, smoke=False)
         assert (len(held.train.segments), held.train.listed) == (9, 11)
         told = {failure.id: failure.reason for failure in held.train.missing}
         assert told == {"P05_05_0": "not on disk", "P01_01_7": "starts at 30 s, and its recording ends at 4.00 s"}
@@ -511,7 +511,7 @@ def test_nothing_on_the_way_of_a_step_waits_for_the_device(sounds, graphs):
     """PyTorch raises where something does; the losses come by a copy that is not waited for."""
     words = ["data.workers=0", "augment.freq_masks=2", "augment.time_masks=2", "augment.mix=0.3", *graphs]
     recipe = recipe_of(sounds, *words)
-    made = training.build(recipe, Share(), torch.device("cuda"), smoke=False)
+    made = state.build(recipe, Share(), torch.device("cuda"), smoke=False)
     steps = stage._steps(made, range(9), 3)
     seen = [next(steps) for _ in range(5)]
     torch.cuda.set_sync_debug_mode("error")

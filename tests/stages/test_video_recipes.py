@@ -6,8 +6,8 @@ import pytest
 import tiny
 import tiny_video
 
+from slowfast_cli.build import clips as build_clips
 from slowfast_cli.recipe.load import bundled, check, read
-from slowfast_cli.stages import reading
 
 VIDEO = [name for name in bundled() if check(read(name)).video]
 SPARE = {  # what the small corpora cannot fill, or what a row needs
@@ -81,8 +81,8 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_been(corpora, tmp_path):
     whole, parted = tmp_path / "whole", tmp_path / "parted"
     tiny.good("train", *base, "--run", whole)
     from slowfast_cli.recipe.load import load
-    from slowfast_cli.stages.run import Run
-    from slowfast_cli.stages.train import Step, train
+    from slowfast_cli.stages.train.loop import Step, train
+    from slowfast_cli.stages.train.run_folder import Run
 
     events = train(load(base[0], base[1:]), Run(parted), name="kinetics-av")
     for event in events:
@@ -96,16 +96,16 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_been(corpora, tmp_path):
 def test_the_sound_is_dropped_by_the_step_alone(corpora):
     import torch
 
+    from slowfast_cli.build import assemble, transforms
     from slowfast_cli.data import loader
     from slowfast_cli.recipe.load import load
-    from slowfast_cli.stages import assemble, prepare
 
     recipe = load("kinetics-av", [*words("kinetics-av", corpora("kinetics-av"))[1:], "model.drop_pathway=0.8"])
-    source = reading.store(recipe)
-    clips = reading.clips(recipe, assemble.corpus(recipe, "train"), source)
+    source = build_clips.store(recipe)
+    clips = build_clips.clips(recipe, assemble.corpus(recipe, "train"), source)
     batch = loader.collate([clips[loader.Key(0, index, -1)] for index in range(4)])
     assert batch.signals["heard"].tolist() == [1, 1, 1, 0]
-    prepared = prepare.training(recipe, torch.device("cpu"))
+    prepared = transforms.training(recipe, torch.device("cpu"))
     heard = [prepared(batch, step, 0.0).signals["heard"].tolist() for step in range(200)]
     again = [prepared(batch, step, 0.0).signals["heard"].tolist() for step in range(200)]
     assert heard == again
@@ -116,15 +116,15 @@ def test_the_sound_is_dropped_by_the_step_alone(corpora):
 def test_wrong_sounds_become_hard_halfway(corpora):
     import torch
 
+    from slowfast_cli.build import assemble, transforms
     from slowfast_cli.data import loader
     from slowfast_cli.recipe.load import load
-    from slowfast_cli.stages import assemble, prepare
 
     recipe = load("kinetics-av", [*words("kinetics-av", corpora("kinetics-av"))[1:], "sync.gap_seconds=0.1"])
-    clips = reading.clips(recipe, assemble.corpus(recipe, "train"), reading.store(recipe))
+    clips = build_clips.clips(recipe, assemble.corpus(recipe, "train"), build_clips.store(recipe))
     batch = loader.collate([clips[loader.Key(0, index, -1)] for index in range(4)])
-    prepared = prepare.training(recipe, torch.device("cpu"))
-    (plain, *_) = prepare.testing(recipe, torch.device("cpu"))(batch)
+    prepared = transforms.training(recipe, torch.device("cpu"))
+    (plain, *_) = transforms.testing(recipe, torch.device("cpu"))(batch)
     own = plain.signals["logmel"][4:]
     easy, hard = (prepared(batch, 0, done).signals["logmel"][4:] for done in (0.0, 0.5))
     torch.testing.assert_close(easy, own[[1, 2, 3, 0]])
@@ -257,8 +257,8 @@ def test_a_run_that_counts_steps_is_finished_with_the_last(corpora, tmp_path):
 
 
 def test_choosing_label_sets_changes_nothing_else(corpora):
+    from slowfast_cli.build import assemble
     from slowfast_cli.recipe.load import load
-    from slowfast_cli.stages import assemble
 
     for name in ("charades-av", "ava", "kinetics"):
         whole, chosen = (

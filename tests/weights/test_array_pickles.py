@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from slowfast_cli.types import WeightsError
-from slowfast_cli.weights import array_pickles
-from slowfast_cli.weights.pickles import load_tensors
+from slowfast_cli.weights.foreign import numpy_pickle
+from slowfast_cli.weights.foreign.load import load_tensors
 
 PROTOCOLS = pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
 ARRAYS = {
@@ -159,8 +159,8 @@ def test_nothing_is_run_that_no_program_would_write(put, tmp_path, monkeypatch, 
     ],
 )
 def test_no_pickle_changes_what_reads_it(put, state):
-    before = {kind: dict(vars(kind)) for kind in set(array_pickles._MAKERS.values())}
-    for module, name in array_pickles._MAKERS:
+    before = {kind: dict(vars(kind)) for kind in set(numpy_pickle._MAKERS.values())}
+    for module, name in numpy_pickle._MAKERS:
         content = b"\x80\x02c" + f"{module}\n{name}\n".encode() + state + b"."
         with pytest.raises(WeightsError):
             load_tensors(put(content))

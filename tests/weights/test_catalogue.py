@@ -5,15 +5,15 @@ from dataclasses import replace
 import pytest
 import torch
 
-from slowfast_cli.data import labels
+from slowfast_cli.corpora import labels
 from slowfast_cli.features.frames import FrameSettings
 from slowfast_cli.features.logmel import FrontEnd
 from slowfast_cli.models import count
-from slowfast_cli.models.recogniser import Recogniser
+from slowfast_cli.models.recognizer import Recogniser
 from slowfast_cli.models.zoo import VARIANTS
 from slowfast_cli.types import WeightsError
 from slowfast_cli.weights.catalogue import CATALOGUE, find
-from slowfast_cli.weights.entry import describe, network
+from slowfast_cli.weights.catalogue_entry import describe, network
 
 SOUND = ["asf-vggsound", "asf-slow-vggsound", "asf-fast-vggsound", "asf-epic", "asf-slow-epic", "asf-fast-epic"]
 PANNS = ["panns-cnn14", "panns-cnn14-16k"]

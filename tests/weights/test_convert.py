@@ -13,14 +13,14 @@ from rich.console import Console
 
 from slowfast_cli import load_model
 from slowfast_cli.cli import show
-from slowfast_cli.models.recogniser import Recogniser
+from slowfast_cli.models.recognizer import Recogniser
 from slowfast_cli.models.spec import narrowed
 from slowfast_cli.models.zoo import VARIANTS
-from slowfast_cli.stages.obtain import weight_file
 from slowfast_cli.types import WeightsError
 from slowfast_cli.weights import download
 from slowfast_cli.weights.catalogue import CATALOGUE
 from slowfast_cli.weights.file import read_card
+from slowfast_cli.weights.resolve import weight_file
 
 SETTINGS = {
     "AUDIO_DATA": {

@@ -12,11 +12,11 @@ from slowfast_cli import load_model
 from slowfast_cli.features.logmel import FrontEnd, LogMel
 from slowfast_cli.models.architecture import Baseline
 from slowfast_cli.models.baselines.zoo import BASELINES
-from slowfast_cli.stages.obtain import weight_file
 from slowfast_cli.types import WeightsError
 from slowfast_cli.weights import download
 from slowfast_cli.weights.catalogue import CATALOGUE
 from slowfast_cli.weights.file import read_card
+from slowfast_cli.weights.resolve import weight_file
 
 RATES = {1024: (32000, 14000), 512: (16000, 8000), 256: (8000, 4000)}
 WIDTHS = (1, 2, 4, 8, 16, 32, 64)  # a 32nd of the official ones

@@ -10,7 +10,7 @@ from safetensors.torch import save as serialise
 
 from slowfast_cli import load_model
 from slowfast_cli.features.frames import from_settings
-from slowfast_cli.models.recogniser import Recogniser
+from slowfast_cli.models.recognizer import Recogniser
 from slowfast_cli.models.spec import Lateral, Net, Pathway, narrowed
 from slowfast_cli.models.zoo import VARIANTS
 from slowfast_cli.types import WeightsError

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from slowfast_cli.types import WeightsError
-from slowfast_cli.weights.pickles import load_tensors
+from slowfast_cli.weights.foreign.load import load_tensors
 
 STATE = {"s1.weight": torch.arange(6.0).reshape(2, 3), "s1.bn.num_batches_tracked": torch.tensor(7)}
 FORMATS = pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])

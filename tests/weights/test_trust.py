@@ -5,7 +5,7 @@ import torch
 
 from slowfast_cli.cli.app import app
 from slowfast_cli.models.architecture import Baseline
-from slowfast_cli.stages import suite
+from slowfast_cli.stages.hares import benchmark
 from slowfast_cli.types import WeightsError
 from slowfast_cli.weights.file import Card, build, save
 
@@ -34,7 +34,7 @@ def evil(tmp_path, monkeypatch):
 
 
 def test_a_header_that_names_a_module_is_refused(evil):
-    for use in (build, lambda path: suite.trunk(str(path))):
+    for use in (build, lambda path: benchmark.trunk(str(path))):
         with pytest.raises(WeightsError, match="is the module evil_network:Mine, which a weight file may not run"):
             use(evil)
     assert not (evil.parent / "ran").exists()

@@ -14,16 +14,16 @@ import torch
 import yaml
 
 from slowfast_cli import load_model
-from slowfast_cli.models.recogniser import Recogniser
+from slowfast_cli.models.recognizer import Recogniser
 from slowfast_cli.models.spec import narrowed
 from slowfast_cli.models.zoo import VARIANTS
-from slowfast_cli.stages import convert as stage
-from slowfast_cli.stages.obtain import weight_file
 from slowfast_cli.types import UsageError, WeightsError
 from slowfast_cli.weights import download
 from slowfast_cli.weights.catalogue import CATALOGUE
-from slowfast_cli.weights.entry import network
+from slowfast_cli.weights.catalogue_entry import network
 from slowfast_cli.weights.file import read_card
+from slowfast_cli.weights.foreign import convert as stage
+from slowfast_cli.weights.resolve import weight_file
 
 STAGES = ("stem", "res2", "res3", "res4", "res5")
 BOXES = torch.tensor([[0, 3.0, 5, 50, 60], [1, 0, 0, 63, 63], [0, 20, 20, 22, 21]])

@@ -1,0 +1,118 @@
+"""Charades: acted scenes of everyday life at home, 157 actions, several of them at once."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from slowfast_cli.corpora import labels
+from slowfast_cli.corpora.lists import Origin, first_file, media_index, refuse_twice, rows, subfolders
+from slowfast_cli.types import VIDEO_SUFFIXES, Corpus, DataError, Failure, Recording, Segment, Span
+
+ORIGIN = Origin(
+    name="charades",
+    task="everyday actions, several labels a video",
+    classes="157",
+    splits=("train", "val", "test"),
+    files=(
+        "Charades_v1_{train,test}.csv (there, in Charades/ or in annotations/)",
+        "Charades_v1_480/<id>.mp4, or Charades_v1/<id>.mp4, or Charades_v1_rgb/<id>/<id>-000001.jpg",
+    ),
+    page="https://prior.allenai.org/projects/charades",
+    licence="AI2 licence for non-commercial use; the data may not be passed on",
+)
+LISTS = ("", "Charades", "annotations")
+VIDEOS = ("Charades_v1_480", "Charades_v1", "videos", "")
+FPS = 24.0  # of the official pictures
+ACTION = re.compile(r"c(\d{3}) (\d+(?:\.\d+)?) (\d+(?:\.\d+)?)")
+
+
+def read(root: Path, split: str) -> Corpus:
+    """Read a split of Charades.
+
+    On disk::
+
+        root/[Charades/|annotations/]Charades_v1_{train,test}.csv    of Charades.zip
+        root/Charades_v1_480/<id>.mp4                                or Charades_v1/, the original size
+        root/Charades_v1_rgb/<id>/<id>-000001.jpg                    24 pictures a second; sound from the mp4
+
+    Pictures are preferred to videos, the smaller videos to the original ones. ``val`` and ``test`` are the same list:
+    the papers validate on it.
+
+    A segment is a whole video; its target is every action in it, and ``spans`` say when each holds. About a third of
+    the actions end after their video: they are cut at its length. Actions that end before or when they start (7 in
+    train) are left out; the rest of their video is kept. 174 videos of train and 49 of test list no action: they are
+    counted in ``missing``, as PySlowFast leaves them out.
+
+    Args:
+        root: The folder.
+        split: ``train``, ``val`` or ``test``.
+
+    Raises:
+        DataError: The list is not there or does not hold together.
+    """
+    ORIGIN.split(split)
+    name = f"Charades_v1_{'train' if split == 'train' else 'test'}.csv"
+    path = first_file(root / place / name for place in LISTS)
+    if path is None:
+        raise ORIGIN.absent(root)
+    recordings = _recordings(root)
+    segments: list[Segment] = []
+    missing: list[Failure] = []
+    for number, row in rows(path):
+        made = _segment(row, recordings, root, f"{path}: row {number}")
+        if isinstance(made, Failure):
+            missing.append(made)
+        else:
+            segments.append(made)
+    refuse_twice(path, [each.id for each in segments] + [each.id for each in missing])
+    return Corpus(
+        seen=True,
+        name="charades",
+        split=split,
+        segments=tuple(segments),
+        classes={"label": labels.names("charades")},
+        missing=tuple(missing),
+    )
+
+
+def _segment(row: Mapping[str, str], recordings: Mapping[str, Recording], root: Path, where: str) -> Segment | Failure:
+    try:
+        id, actions, group, length = row["id"], row["actions"], row["subject"], float(row["length"])
+    except (KeyError, ValueError) as error:
+        raise DataError(f"{where}: no usable {error}: take the csv files of {ORIGIN.page}") from error
+    spans = tuple(
+        span
+        for text in actions.split(";")
+        if text.strip() and (span := _span(text.strip(), length, where)).stop > span.start
+    )
+    recording = recordings.get(id)
+    if not spans:
+        path = root / VIDEOS[0] / f"{id}.mp4" if recording is None else recording.path
+        return Failure(id=id, path=path, reason="no labels in the list")
+    if recording is None:
+        return Failure(id=id, path=root / VIDEOS[0] / f"{id}.mp4", reason="not on disk")
+    target = tuple(sorted({span.index for span in spans}))
+    return Segment(id=id, recording=recording, targets={"label": target}, group=group, spans=spans)
+
+
+def _span(text: str, length: float, where: str) -> Span:
+    match = ACTION.fullmatch(text)
+    if match is None or int(match[1]) >= len(labels.names("charades")):
+        raise DataError(
+            f"{where}: action '{text}' is no class c000 to c156 with its start and end: take the csv files of "
+            f"{ORIGIN.page}"
+        )
+    return Span(labels="label", index=int(match[1]), start=float(match[2]), stop=min(float(match[3]), length))
+
+
+def _recordings(root: Path) -> dict[str, Recording]:
+    """Every video by its id: pictures with the sound of the video, or the video."""
+    videos = media_index([root / place for place in VIDEOS], VIDEO_SUFFIXES)
+    found = {id: Recording(id=id, path=path) for id, path in videos.items()}
+    pictures = root / "Charades_v1_rgb"
+    for folder in subfolders(pictures) if pictures.is_dir() else ():
+        id = folder.name
+        found[id] = Recording(id=id, path=folder, fps=FPS, sound=videos.get(id))
+    return found

@@ -1,0 +1,65 @@
+"""EPIC-KITCHENS-100: untrimmed kitchen recordings, 97 verbs and 300 nouns."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from slowfast_cli.corpora import labels
+from slowfast_cli.corpora.epic_layout import narrated, recordings
+from slowfast_cli.corpora.lists import Origin, first_file
+from slowfast_cli.types import Corpus
+
+ORIGIN = Origin(
+    name="epic",
+    task="actions by sound: a verb and a noun a segment",
+    classes="97 verbs, 300 nouns",
+    splits=("train", "validation", "test"),
+    files=(
+        "EPIC_100_{train,validation,test_timestamps}.csv (there or in annotations/)",
+        "EPIC_audio.hdf5, or <Pxx>/videos/<video id>.MP4, or audio/<video id>.wav",
+    ),
+    page="https://github.com/epic-kitchens/epic-kitchens-100-annotations (videos: https://epic-kitchens.github.io)",
+    licence="CC BY-NC 4.0",
+)
+LISTS = ("", "annotations", "epic-kitchens-100-annotations")
+
+
+def read(root: Path, split: str) -> Corpus:
+    """Read a split of EPIC-KITCHENS-100.
+
+    On disk::
+
+        root/[annotations/|epic-kitchens-100-annotations/]EPIC_100_{train,validation,test_timestamps}.csv
+        root/[audio/]EPIC_audio.hdf5          one 1-d dataset of 24 kHz samples a video id; or
+        root/[audio/|wav/]<video id>.wav      or any other sound; or
+        root/[EPIC-KITCHENS/]<Pxx>/[videos/]<video id>.MP4
+
+    The lists are those of the official annotation repository. A recording is a whole video, a segment a narrated
+    action in it. Verbs and nouns are label sets of their own; test has no labels. ``group`` is the participant, the
+    subset ``unseen`` has those that train does not know, ``tail`` the official rare classes. Segments may stop after
+    their recording (`P29_05_563`): what reads them stops there.
+
+    Args:
+        root: The folder.
+        split: ``train``, ``validation`` or ``test``.
+
+    Raises:
+        DataError: The list is not there or does not hold together.
+    """
+    ORIGIN.split(split)
+    name = f"EPIC_100_{'test_timestamps' if split == 'test' else split}.csv"
+    path = first_file(root / place / name for place in LISTS)
+    if path is None:
+        raise ORIGIN.absent(root)
+    classes = {"verb": labels.names("epic100_verbs"), "noun": labels.names("epic100_nouns")}
+    segments, missing = narrated(path, recordings(root), root, classes, key="narration_id", page=ORIGIN.page)
+    unseen = frozenset(segment.id for segment in segments if segment.group in labels.unseen(split))
+    return Corpus(
+        name="epic",
+        split=split,
+        segments=segments,
+        classes=classes,
+        missing=missing,
+        subsets={} if split == "train" else {"unseen": unseen},
+        tail={"verb": labels.tail("epic100_tail_verbs"), "noun": labels.tail("epic100_tail_nouns")},
+    )

@@ -1,0 +1,74 @@
+"""EPIC-KITCHENS-55: untrimmed kitchen recordings of 2018, 125 verbs and 352 nouns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from slowfast_cli.corpora import labels
+from slowfast_cli.corpora.epic_layout import narrated, videos
+from slowfast_cli.corpora.lists import Origin, first_file
+from slowfast_cli.types import Corpus, DataError
+
+ORIGIN = Origin(
+    name="epic55",
+    task="actions by sight and sound: a verb and a noun a segment",
+    classes="125 verbs, 352 nouns",
+    splits=("train", "val", "train-tbn", "val-tbn", "all", "test_s1", "test_s2"),
+    files=(
+        "EPIC_{train_action_labels,test_s1_timestamps,test_s2_timestamps}.csv (there or in annotations/)",
+        "<Pxx>/videos/<video id>.MP4, or videos/{train,test}/<Pxx>/<video id>.MP4",
+    ),
+    page="https://github.com/epic-kitchens/epic-kitchens-55-annotations (videos: https://epic-kitchens.github.io)",
+    licence="CC BY-NC 4.0",
+)
+LISTS = ("", "annotations", "epic-kitchens-55-annotations")
+
+
+def read(root: Path, split: str) -> Corpus:
+    """Read a split of EPIC-KITCHENS-55.
+
+    On disk::
+
+        root/[annotations/|epic-kitchens-55-annotations/]EPIC_train_action_labels.csv, EPIC_test_s{1,2}_timestamps.csv
+        root/[EPIC-KITCHENS/]<Pxx>/[videos/]<video id>.MP4       the tree of EPIC-KITCHENS-100; or
+        root/videos/{train,test}/<Pxx>/<video id>.MP4            that of 2018
+        root/[audio/|wav/]<video id>.wav                         sound to use in place of the videos'
+
+    The lists are those of the official annotation repository; `EPIC_train_invalid_labels.csv` is no part of them.
+    Times are the timestamps': frame numbers depend on how frames were made. Class numbers are not those of
+    EPIC-KITCHENS-100, although the same recordings are in both. ``group`` is the participant.
+
+    All labelled segments are in one list. ``train`` and ``val`` divide it by participant, P01 to P25 and P26 to P31, as
+    Baradel et al. and AVSlowFast (Table 2) do; ``train-tbn`` and ``val-tbn`` by video, as EPIC-Fusion does; ``all`` is
+    all of it. ``test_s1`` (kitchens seen) and ``test_s2`` (unseen) have no labels.
+
+    Args:
+        root: The folder.
+        split: One of those.
+
+    Raises:
+        DataError: The list is not there or does not hold together.
+    """
+    ORIGIN.split(split)
+    name = f"EPIC_{f'{split}_timestamps' if split.startswith('test') else 'train_action_labels'}.csv"
+    path = first_file(root / place / name for place in LISTS)
+    if path is None:
+        raise ORIGIN.absent(root)
+    classes = {"verb": labels.names("epic55_verbs"), "noun": labels.names("epic55_nouns")}
+    part = {"train": "train", "val": "val", "train-tbn": "train", "val-tbn": "val"}.get(split)
+    if part is None:
+        segments, missing = narrated(path, videos(root), root, classes, key="uid", page=ORIGIN.page)
+        return Corpus(name="epic55", split=split, segments=segments, classes=classes, missing=missing, seen=True)
+    by, table = (
+        ("video_id", "epic55_tbn_split") if split.endswith("tbn") else ("participant_id", "epic55_baradel_split")
+    )
+    subsets = {row[by]: row["subset"] for row in labels.table(table)}
+
+    def chosen(row: Mapping[str, str]) -> bool:
+        if row.get(by) not in subsets:
+            raise DataError(f"{path}: {by} '{row.get(by)}' is in no split: take the csv files of {ORIGIN.page}")
+        return subsets[row[by]] == part
+
+    segments, missing = narrated(path, videos(root), root, classes, key="uid", page=ORIGIN.page, chosen=chosen)
+    return Corpus(name="epic55", split=split, segments=segments, classes=classes, missing=missing, seen=True)

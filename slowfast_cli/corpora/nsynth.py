@@ -1,0 +1,142 @@
+"""NSynth: notes of 4 s, by the family of their instrument or by their pitch."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from slowfast_cli.corpora import labels
+from slowfast_cli.corpora.items import gone
+from slowfast_cli.corpora.lists import Origin, first_file
+from slowfast_cli.corpora.segments import Columns, Made
+from slowfast_cli.types import Corpus, DataError
+
+SPLITS = ("train", "val", "test")
+FILES = ("nsynth-{train,valid,test}/examples.json", "nsynth-{train,valid,test}/audio/<note>.wav")
+PAGE = "https://magenta.tensorflow.org/datasets/nsynth (the archives named jsonwav)"
+LICENCE = "CC BY 4.0"
+ORIGIN_INSTRUMENT = Origin(
+    name="nsynth-instrument",
+    task="families of instruments, one label a note",
+    classes="11",
+    splits=SPLITS,
+    files=FILES,
+    page=PAGE,
+    licence=LICENCE,
+)
+ORIGIN_PITCH = Origin(
+    name="nsynth-pitch",
+    task="pitches as MIDI numbers, one label a note",
+    classes="128",
+    splits=SPLITS,
+    files=FILES,
+    page=PAGE,
+    licence=LICENCE,
+)
+PITCHES = tuple(str(pitch) for pitch in range(128))
+BLOCK = 1 << 20  # characters read at a time
+NOTE = re.compile(r'[\s{,]*("(?:[^"\\]|\\.)*")\s*:\s*')
+
+
+def read_instrument(root: Path, split: str) -> Corpus:
+    """Read a split of NSynth to tell 11 families of instruments apart.
+
+    On disk, the three archives named jsonwav unpacked beside each other::
+
+        root/nsynth-{train,valid,test}/examples.json         one object a note, by the note's name
+        root/nsynth-{train,valid,test}/audio/<note>.wav      16 kHz, 4 s
+
+    289,205, 12,678 and 4,096 notes. No instrument of ``train`` is in the others, and family 9 (`synth_lead`) is not in
+    them either. Order of the classes: `labels/nsynth_families.csv`, the numbers in the lists. The lists are read a
+    piece at a time, and notes are kept as columns: those of ``train`` would not fit into little memory otherwise.
+
+    Args:
+        root: The folder.
+        split: ``train``, ``val`` or ``test``.
+
+    Raises:
+        DataError: The list is not there or does not hold together.
+    """
+    return _read(ORIGIN_INSTRUMENT, root, split, "instrument_family", labels.names("nsynth_families"))
+
+
+def read_pitch(root: Path, split: str) -> Corpus:
+    """Read a split of NSynth to tell 128 pitches apart, MIDI 0 to 127; on disk as for `read_instrument`.
+
+    Args:
+        root: The folder.
+        split: ``train``, ``val`` or ``test``.
+
+    Raises:
+        DataError: The list is not there or does not hold together.
+    """
+    return _read(ORIGIN_PITCH, root, split, "pitch", PITCHES)
+
+
+def _read(origin: Origin, root: Path, split: str, field: str, classes: tuple[str, ...]) -> Corpus:
+    origin.split(split)
+    folder = f"nsynth-{'valid' if split == 'val' else split}"
+    path = first_file(root / place / "examples.json" for place in (folder, f"nsynth/{folder}"))
+    if path is None:
+        raise origin.absent(root)
+    notes = {name: _target(note, field, classes, f"{path}: {name}") for name, note in _notes(path)}
+    audio = path.parent / "audio"
+    there = set(os.listdir(audio)) if audio.is_dir() else set()  # noqa: PTH208  (hundreds of thousands of names)
+    listed = Columns(
+        ids=np.array([os.fsencode(name) for name in notes], dtype=bytes),
+        files=np.array([os.fsencode(f"{name}.wav") for name in notes], dtype=bytes),
+        folders=(audio,),
+        folder=np.zeros(len(notes), np.uint8),
+        labels="label",
+        classes=len(classes),
+        targets=np.array(list(notes.values()), np.uint8),
+    )
+    found = np.array([f"{name}.wav" in there for name in notes], dtype=bool)
+    return Corpus(
+        name=origin.name,
+        split=split,
+        segments=listed.take(found),
+        classes={"label": classes},
+        missing=Made(listed.take(~found), gone),
+    )
+
+
+def _target(note: Any, field: str, classes: tuple[str, ...], where: str) -> int:
+    target = note.get(field) if isinstance(note, dict) else None
+    if not isinstance(target, int) or not 0 <= target < len(classes):
+        raise DataError(f"{where}: {field} {target!r} is not from 0 to {len(classes) - 1}: take the list of {PAGE}")
+    said = note.get(f"{field}_str", classes[target])
+    if said != classes[target]:
+        raise DataError(
+            f"{where}: {field} {target} is '{said}' there, and '{classes[target]}' in NSynth: take the list of {PAGE}"
+        )
+    return target
+
+
+def _notes(path: Path) -> Iterator[tuple[str, Any]]:
+    """Name and values of each note, read a piece at a time: of train the whole file is a quarter of a gigabyte."""
+    decoder = json.JSONDecoder()
+    held = ""
+    try:
+        with path.open(encoding="utf-8-sig") as file:
+            while block := file.read(BLOCK):
+                held, at = held + block, 0
+                while match := NOTE.match(held, at):
+                    try:
+                        note, at = decoder.raw_decode(held, match.end())
+                    except json.JSONDecodeError:
+                        break  # it goes on in the next piece, or is wrong, which the end tells
+                    yield json.loads(match[1]), note
+                held = held[at:]
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: not JSON in UTF-8 ({error}): take it from {PAGE}") from error
+    if held.strip() not in ("}", "{}"):
+        raise DataError(
+            f"{path}: ends in the middle, or is no JSON object of notes, at '{held.strip()[:40]}': take it from {PAGE}"
+        )

@@ -1,0 +1,115 @@
+"""VoxForge: which of six languages is spoken."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from slowfast_cli.corpora import labels
+from slowfast_cli.corpora.items import Item, corpus
+from slowfast_cli.corpora.lists import Origin, subfolders
+from slowfast_cli.types import Corpus, DataError
+
+ORIGIN = Origin(
+    name="voxforge",
+    task="spoken languages, one label a recording",
+    classes="6",
+    splits=("train", "val", "test"),
+    files=(
+        "<de|en|es|fr|it|ru>/Trunk/Audio/Main/16kHz_16bit/<archive>/wav/*.wav",
+        "or the same below www.repository.voxforge1.org/downloads/",
+    ),
+    page="https://www.tensorflow.org/datasets/catalog/voxforge (its list of archives, for wget -x)",
+    licence="GPL 3",
+    note="split by speaker, as TensorFlow Datasets does; other archives on disk are another split",
+)
+TOPS = ("", "downloads", "www.repository.voxforge1.org/downloads", "repository.voxforge1.org/downloads")
+ARCHIVES = Path("Trunk") / "Audio" / "Main" / "16kHz_16bit"
+
+
+def read(root: Path, split: str) -> Corpus:
+    """Read a split of VoxForge.
+
+    On disk, what ``wget -x`` makes of the archives of 16 kHz, each unpacked where it lies::
+
+        root/[www.repository.voxforge1.org/downloads/]<language>/Trunk/Audio/Main/16kHz_16bit/<archive>/wav/*.wav
+
+    The speaker is an archive's name up to its first ``-`` (``anonymous`` is many people). Speakers of all languages
+    together are sorted, shuffled by NumPy's generator of seed 0 and cut at 70 and 80 per cent into ``train``, ``val``
+    and ``test``, as TensorFlow Datasets' `voxforge` 1.0.0 does: which is the papers' split only where all archives of
+    its list are on disk. Archives without ``wav/`` (FLAC, or nothing) and empty files are counted in ``missing``.
+
+    Args:
+        root: The folder.
+        split: ``train``, ``val`` or ``test``.
+
+    Raises:
+        DataError: Nothing of it is there, or an archive is not unpacked.
+    """
+    ORIGIN.split(split)
+    archives = [(language, folder) for language in labels.names("voxforge") for folder in _archives(root, language)]
+    if not archives:
+        raise ORIGIN.absent(root)
+    chosen = speakers({_speaker(folder) for _, folder in archives})[split]
+    items = (item for language, folder in archives if _speaker(folder) in chosen for item in _items(language, folder))
+    return corpus(ORIGIN, split, items, {"label": labels.names("voxforge")}, where=root, note=ORIGIN.note)
+
+
+def speakers(everyone: set[str]) -> dict[str, frozenset[str]]:
+    """Who speaks in which split: 70, 10 and 20 per cent of the speakers."""
+    order = sorted(everyone)
+    np.random.RandomState(0).shuffle(order)
+    first, second = int(0.7 * len(order)), int(0.8 * len(order))
+    return {
+        "train": frozenset(order[:first]),
+        "val": frozenset(order[first:second]),
+        "test": frozenset(order[second:]),
+    }
+
+
+def _speaker(folder: Path) -> str:
+    return folder.name.partition("-")[0]
+
+
+def _archives(root: Path, language: str) -> Iterator[Path]:
+    """The unpacked archives of a language, sorted."""
+    for top in TOPS:
+        place = root / top / language / ARCHIVES
+        if not place.is_dir():
+            continue
+        packed = sorted(path for path in place.iterdir() if path.name.endswith((".tgz", ".tar.gz")))
+        left = [
+            path for path in packed if not (place / path.name.removesuffix(".tgz").removesuffix(".tar.gz")).is_dir()
+        ]
+        if left:
+            raise DataError(
+                f"{left[0]}: not unpacked, nor are {len(left) - 1} others beside it; right is a folder of that name: "
+                f"unpack each where it lies, as: cd '{place}' && for f in *.tgz; do tar -xzf \"$f\"; done"
+            )
+        yield from subfolders(place)
+        return
+
+
+def _items(language: str, folder: Path) -> Iterator[Item]:
+    id = f"{language}/{folder.name}"
+    wavs: list[os.DirEntry[str]] = []
+    if (folder / "wav").is_dir():
+        with os.scandir(folder / "wav") as entries:
+            wavs = sorted(
+                (each for each in entries if each.name.lower().endswith(".wav") and each.name[0] != "."),
+                key=lambda each: each.name,
+            )
+    if not wavs:
+        yield Item(id=id, path=folder / "wav", wrong="an archive without wav/*.wav")
+    for each in wavs:
+        path = Path(each.path)
+        yield Item(
+            id=f"{id}/{path.stem}",
+            path=path,
+            targets={"label": labels.indices("voxforge")[language]},
+            group=_speaker(folder),
+            wrong="" if each.stat().st_size else "empty file",
+        )

@@ -1,0 +1,149 @@
+"""The folder that `extract` writes to: one run at a time, nothing in it that the manifest does not name."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from slowfast_cli.media.audio_source import shown
+from slowfast_cli.shards import index
+from slowfast_cli.shards.manifest import MANIFEST, Entry, manifest, part_name, parts, read_part
+from slowfast_cli.shards.reader import differing
+from slowfast_cli.shards.writer import TEMPORARY, publish, rewrite
+from slowfast_cli.storage import lock, remote
+from slowfast_cli.types import Corpus, DataError, Failure, Settings, SlowFastError
+
+FAILURES = "failures.csv"
+MISSING = "missing.csv"
+
+
+def next_number(entries: Sequence[Entry]) -> int:
+    """The number of the next shard."""
+    return max((int(each.shard[len("shard-") : -len(".h5")]) for each in entries if each.shard), default=-1) + 1
+
+
+@contextmanager
+def locked(out: Path) -> Iterator[None]:
+    """Make the folder and be the only run that writes to it."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(out / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise DataError(
+            f"{shown(out)}: cannot be written ({error.strerror}): choose another folder with --out"
+        ) from error
+    try:
+        if not lock.take(descriptor):
+            other = os.read(descriptor, 32).decode("ascii", "replace").strip() or "unknown"
+            raise SlowFastError(
+                f"{shown(out)}: another `slowfast extract` (process {other}) writes there: "
+                "let it end, or choose another folder with --out"
+            )
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, str(os.getpid()).encode())
+        yield
+    finally:
+        lock.forget(descriptor)
+        os.close(descriptor)  # which also unlocks
+
+
+def usable(out: Path) -> list[Entry]:
+    """The manifests' entries whose shards are whole; the others are struck out, to be made again."""
+    found: list[Entry] = []
+    for path in parts(out):
+        entries = read_part(path)
+        usable = [each for each in entries if not each.shard or _size(out / each.shard) == each.bytes]
+        if len(usable) < len(entries):
+            rewrite(path, "".join(each.line() for each in usable))
+            remote.push(path)
+        found += usable
+    return found
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.is_file() else -1
+
+
+def _shard_files(out: Path) -> list[Path]:
+    return [*out.glob("shard-[0-9]*[0-9].h5"), *out.glob(f"shard-*{TEMPORARY}")]
+
+
+def clean(out: Path, entries: Iterable[Entry]) -> None:
+    """Remove what an interrupted run left: shards that the manifest does not name, indices of earlier manifests."""
+    index.sweep(out)
+    named = {each.shard for each in entries}
+    for path in _shard_files(out):
+        if path.name not in named:
+            with suppress(OSError, DataError):
+                remote.remove(path)
+
+
+def remove_all(out: Path) -> None:
+    """Remove the shards, the manifests with their indices and the tables, and nothing else."""
+    index.sweep(out, all=True)
+    try:
+        for path in (*parts(out), out / FAILURES, out / MISSING, *_shard_files(out)):
+            remote.remove(path)
+    except OSError as error:
+        raise DataError(f"{shown(out)}: cannot be emptied ({error.strerror}): choose another folder") from error
+
+
+def same_settings(out: Path, entries: Sequence[Entry], wanted: Settings) -> None:
+    """Refuse to mix settings in one folder.
+
+    Raises:
+        DataError: What is there was made with others.
+    """
+    for each in entries:
+        made, wants = differing(each.front_end, wanted)
+        if made:
+            where = shown(out / (each.shard or MANIFEST))
+            raise DataError(
+                f"{where}: made with {made}, this run wants {wants}: choose another --out, or start over with --fresh"
+            )
+
+
+def published(out: Path, temporary: Path, entry: Entry, part: int) -> None:
+    """Give a shard its name and enter it in a manifest, which is the part of one process.
+
+    Raises:
+        DataError: The disk is full or read-only.
+    """
+    try:
+        publish(out, temporary, entry, part)
+        for name in (entry.shard, part_name(part)) if entry.shard else (part_name(part),):
+            remote.push(out / name)
+    except OSError as error:
+        raise DataError(
+            f"{shown(out)}: {part_name(part)} cannot be written ({error.strerror}): make room, then run the same "
+            "command again"
+        ) from error
+
+
+def failures(out: Path, corpora: Sequence[Corpus]) -> tuple[Failure, ...]:
+    """Of the recordings that the corpora use, those that failed, with the latest reason."""
+    entries = manifest(out)
+    wanted = {recording.id for corpus in corpora for recording in corpus.recordings}
+    wanted -= {id for each in entries for id in each.ids}
+    return tuple({each.id: each for line in entries for each in line.failures if each.id in wanted}.values())
+
+
+def report(out: Path, corpora: Sequence[Corpus]) -> None:
+    """Write the tables of what failed and of what is missing; a full disk must not hide the error before."""
+    with suppress(OSError, DataError):
+        rewrite(out / FAILURES, _table(failures(out, corpora)))
+        rewrite(out / MISSING, _table(each for corpus in corpora for each in corpus.missing))
+        for name in (FAILURES, MISSING):
+            remote.push(out / name)
+
+
+def _table(failures: Iterable[Failure]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("id", "path", "reason"))
+    writer.writerows((shown(each.id), shown(each.path), shown(each.reason)) for each in failures)
+    return text.getvalue()

@@ -1,0 +1,155 @@
+"""The files and pictures that an evaluation leaves: per-class tables, confusion, comparison, feature maps."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+
+from slowfast_cli.build import clips as build_clips
+from slowfast_cli.build import transforms
+from slowfast_cli.data.clips import Key
+from slowfast_cli.data.loader import collate, to
+from slowfast_cli.engine import distributed
+from slowfast_cli.engine.checkpoint import write_whole
+from slowfast_cli.metrics.per_class import By, ClassRow, Gain, confusions, gains, measure
+from slowfast_cli.models.baseline import BaselineTrunk
+from slowfast_cli.plots.class_bars import class_bars_plot
+from slowfast_cli.plots.comparison import Side, comparison_plot
+from slowfast_cli.plots.confusion import confusion_plot
+from slowfast_cli.plots.feature_maps import MapRow, feature_maps_plot, liveliest
+from slowfast_cli.plots.per_class import per_class_plot
+from slowfast_cli.recipe.schema import Recipe
+from slowfast_cli.stages.evaluate.run import Evaluated
+from slowfast_cli.types import Corpus
+from slowfast_cli.weights.file import build
+
+Tables = Mapping[str, tuple[ClassRow, ...]]
+Compared = Mapping[str, tuple[tuple[Gain, ...], tuple[Gain, ...]]]  # by label set: done better by one, by the other
+STAGES_SHOWN = ("res3", "res5")  # ASF Fig. 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Least:
+    """By how much a class is done better to be listed.
+
+    Attributes:
+        above: Points of accuracy or average precision in percent, or times.
+        by: Which of the two.
+    """
+
+    above: float
+    by: By = "points"
+
+    def __str__(self) -> str:
+        if self.above == 1 and self.by == "points":
+            return "1 point"
+        return f"{self.above:g} points" if self.by == "points" else f"{self.above:g} times"
+
+
+def write(found: Evaluated, folder: Path, *, other: Tables | None, least: Least, draw: bool) -> Iterator[Path]:
+    """Write the per-class tables, and draw them.
+
+    Args:
+        found: The evaluation.
+        folder: Where to.
+        other: Tables of the model to compare with.
+        least: By how much a class is done better to be drawn.
+        draw: Whether to draw at all.
+
+    Yields:
+        Each file as it is written.
+    """
+    for labels, rows in found.tables.items():
+        path = folder / f"classes-{labels}.csv"
+        write_whole(path, lambda part, rows=rows: _table(part, rows))  # type: ignore[misc]
+        yield path
+        if draw:
+            title = f"{found.corpus.name} {found.corpus.split}: {labels}"
+            yield per_class_plot(rows, folder / f"classes-{labels}.png", title=title)
+            if other:
+                models = "this model", "the other"
+                yield class_bars_plot(rows, other[labels], folder / f"bars-{labels}.png", models=models, title=title)
+    for labels, (counts, names) in (confusions(found.rows, found.corpus) if draw and found.tables else {}).items():
+        title = f"{found.corpus.name} {found.corpus.split}: {labels}"
+        yield confusion_plot(counts, names, folder / f"confusion-{labels}.png", title=title)
+    for labels, (ours, theirs) in (compared(found, other, least) if other and draw else {}).items():
+        measured = measure(found.tables[labels])
+        sides = (
+            Side(model="this model", gains=ours, above=least.above, by=least.by, measure=measured),
+            Side(model="the other", gains=theirs, above=least.above, by=least.by, measure=measured),
+        )
+        yield comparison_plot(*sides, folder / f"comparison-{labels}.png")
+
+
+def compared(found: Evaluated, other: Tables, least: Least) -> Compared:
+    """Classes that this model does better than another, and the other way round, by label set (ASF App. A, AV A.3)."""
+    return {
+        labels: (
+            gains(rows, other[labels], least.above, by=least.by),
+            gains(other[labels], rows, least.above, by=least.by),
+        )
+        for labels, rows in found.tables.items()
+    }
+
+
+def feature_maps(
+    recipe: Recipe, weights: Path, corpus: Corpus, path: Path, device: str, samples: int = 2
+) -> Path | None:
+    """Draw what res3 and res5 of each pathway answer to the sound of a few clips (ASF App. B, Fig. 3).
+
+    Returns:
+        The picture; None for a network that hears nothing, or whose stages have no names.
+    """
+    at = distributed.device(device)
+    _, model = build(weights)
+    model = model.to(at)
+    trunk = model.trunk
+    if isinstance(trunk, BaselineTrunk):
+        return None
+    paths = [name for name, path in trunk.net.pathways.items() if path.reads == "logmel"]
+    if not paths:
+        return None
+    chosen = _of_different_classes(corpus, samples)
+    clips = build_clips.sound_clips(recipe, corpus, build_clips.store(recipe))
+    batch = next(transforms.testing(recipe, at)(to(collate([clips[Key(0, index, 0)] for index in chosen]), at)))
+    keep = [f"{name}_{stage}" for name in paths for stage in STAGES_SHOWN]
+    with torch.inference_mode():
+        maps = {name: value.cpu().numpy() for name, value in trunk.maps(batch.signals, keep).items()}
+    logmel = batch.signals["logmel"].cpu().numpy()
+    rows = [
+        MapRow(
+            title=_title(corpus, index),
+            logmel=logmel[row, 0],
+            maps={name.replace("_", " "): liveliest(value[row]) for name, value in maps.items()},
+            seconds=recipe.data.clip_seconds or recipe.frontend.hop_ms / 1000 * logmel.shape[2],
+            rate=recipe.frontend.rate,
+        )
+        for row, index in enumerate(chosen)
+    ]
+    return feature_maps_plot(rows, path)
+
+
+def _of_different_classes(corpus: Corpus, samples: int) -> list[int]:
+    firsts = {tuple(segment.targets.items()): index for index, segment in reversed(list(enumerate(corpus.segments)))}
+    return sorted(firsts.values())[:samples]
+
+
+def _title(corpus: Corpus, index: int) -> str:
+    segment = corpus.segments[index]
+    named = [
+        corpus.classes[labels][index]
+        for labels, target in segment.targets.items()
+        for index in (target if isinstance(target, tuple) else (target,))
+    ]
+    return " ".join(named) or segment.id
+
+
+def _table(path: Path, rows: tuple[ClassRow, ...]) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, list(asdict(rows[0])), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(asdict(row) for row in rows)

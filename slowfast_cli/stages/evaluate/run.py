@@ -1,0 +1,219 @@
+"""Scoring a trained model on a split, with all that is made from its predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
+from pathlib import Path
+
+from slowfast_cli.build import assemble, transforms
+from slowfast_cli.build import clips as build_clips
+from slowfast_cli.build.checks import require_fit, require_kind
+from slowfast_cli.build.scores import sync_accuracy, with_sync, without_sync
+from slowfast_cli.corpora.segments import changed, joined
+from slowfast_cli.data import loader
+from slowfast_cli.engine import distributed
+from slowfast_cli.engine.evaluate import predictions
+from slowfast_cli.metrics import per_class
+from slowfast_cli.metrics.ensemble import late_fusion
+from slowfast_cli.metrics.predictions import Rows, labelled, merge, stack
+from slowfast_cli.models.folding import ready
+from slowfast_cli.recipe.load import check, read
+from slowfast_cli.recipe.schema import PRETEXTS, Recipe
+from slowfast_cli.types import Batch, Corpus, DataError, Failure, Prediction, Scores, Segment, UsageError, WeightsError
+from slowfast_cli.weights.file import build, newest
+
+Tick = Callable[[int, int], None]  # views done, views in all
+
+
+@dataclass(frozen=True, kw_only=True)
+class Beside:
+    """Another finished run, whose probabilities are averaged with those of the first: late ensembling.
+
+    Attributes:
+        recipe: Its own.
+        weights: Its weight file.
+    """
+
+    recipe: Recipe
+    weights: Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluated:
+    """A model's predictions for a split, and their scores.
+
+    Attributes:
+        scores: None for a split without labels.
+        published: The paper's, from the recipe.
+        corpus: The split that was scored, without what could not be read.
+        rows: Scores and targets, a row a segment or a box; of the labelled ones, if there are any.
+        tables: Per-class rows by label set.
+        silent: Segments without sound, of a model that hears and sees; they were scored by what is seen.
+    """
+
+    scores: Scores | None
+    published: Mapping[str, float]
+    corpus: Corpus
+    rows: Rows
+    tables: Mapping[str, tuple[per_class.ClassRow, ...]]
+    silent: int = 0
+
+
+def finished(run: str, first: Recipe) -> Beside:
+    """Another run, as `evaluate` takes it: its own recipe, the data where the first one has it.
+
+    Raises:
+        WeightsError: It is no folder of a finished run.
+        DataError: It is about another corpus.
+    """
+    folder = Path(run)
+    if not (folder / "recipe.yaml").is_file():
+        raise WeightsError(f"--with {run}: no folder of a finished run: it holds recipe.yaml and last.safetensors")
+    recipe = check(read(str(folder / "recipe.yaml")))
+    if recipe.data.corpus != first.data.corpus:
+        raise DataError(
+            f"--with {run}: that run is about {recipe.data.corpus}, this one about {first.data.corpus}: name runs on "
+            "the same data set"
+        )
+    data = recipe.data.model_copy(update={"root": first.data.root, "test": first.data.test, "val": first.data.val})
+    return Beside(recipe=recipe.model_copy(update={"data": data}), weights=newest(folder))
+
+
+def evaluate(
+    recipe: Recipe,
+    weights: Path,
+    *,
+    part: assemble.Part = "test",
+    device: str = "auto",
+    tick: Tick | None = None,
+    beside: Sequence[Beside] = (),
+) -> Evaluated:
+    """Score weights on a split of the recipe's corpus.
+
+    The front end, the clip's length and the views are those of the recipe; weights made for others are refused.
+
+    Args:
+        recipe: Names the corpus and the protocol.
+        weights: A weight file.
+        part: Which split.
+        device: As for training.
+        tick: Told of progress.
+        beside: Other runs on the same corpus: label sets that several predict are averaged, others stand side by side.
+
+    Raises:
+        DataError: The corpus is not there, or that of another run is another one.
+        WeightsError: The weights are for other classes or another front end.
+    """
+    first = _predicted(recipe, weights, part, device, tick)
+    rest = [_predicted(each.recipe, each.weights, part, device, tick) for each in beside]
+    found = _joined(first.corpus, [each.corpus for each in rest])
+    plain = late_fusion([each.predictions for each in (first, *rest)])
+    known = labelled(found)
+    ids = {segment.id for segment in known}
+    chosen = [each for each in plain if each.id in ids] or plain
+    rows = stack(chosen, known or found.segments) if found.classes else Rows(ids=(), scores={}, targets={})
+    return Evaluated(
+        scores=with_sync(chosen, found, first.sync) if known or not found.classes else None,
+        published=recipe.published,
+        corpus=found,
+        rows=rows,
+        tables=per_class.tables(rows, found) if known else {},
+        silent=first.silent,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Predicted:
+    corpus: Corpus
+    predictions: list[Prediction]
+    sync: dict[str, float]
+    silent: int
+
+
+def _predicted(recipe: Recipe, weights: Path, part: assemble.Part, device: str, tick: Tick | None) -> _Predicted:
+    share = distributed.join()
+    at = distributed.device(device)
+    if recipe.task in PRETEXTS:
+        raise UsageError(
+            f"task: {recipe.task}: a trunk pretrained without labels knows no classes: score it by "
+            f"`slowfast evaluate recipes/hares.yaml --weights {weights}`, or train classes on it by `slowfast finetune`"
+        )
+    card, model = build(weights, trusted=recipe.model.variant)
+    source = build_clips.store(recipe)
+    found = build_clips.usable(recipe, assemble.corpus(recipe, part), source)
+    require_fit(card, recipe, found, weights)
+    require_kind(recipe, found)
+    clips = build_clips.clips(recipe, found, source)
+    if recipe.task != "rotation":
+        clips.segments = changed(clips.segments, _unlabelled)
+    counts = clips.counts()
+    keys = loader.test_keys(counts, batch=build_clips.test_batch(recipe), share=share)
+    told = _Told(total=sum(counts), tick=tick)
+    read = told.counted(build_clips.batches(recipe, clips, keys, at, spare=told.spare))
+    views = chain.from_iterable(map(transforms.testing(recipe, at), read))
+    task, dtype = assemble.task(recipe, found.classes), assemble.DTYPES[recipe.optim.precision]
+    merged = merge(predictions(ready(model, at), task.predict, views, dtype=dtype), recipe.data.merge)
+    gathered = distributed.gather(merged, share)
+    broken = {each.id: each for each in distributed.gather(list(told.broken.values()), share)}
+    seen = {each.id for each in gathered}
+    lost = {id_: each for id_, each in broken.items() if id_ not in seen}
+    if lost and not gathered:
+        raise DataError(f"none of the {len(lost)} segments can be read, as {next(iter(lost.values())).reason}")
+    if lost:
+        kept = tuple(segment for segment in found.segments if segment.id not in lost)
+        found = replace(found, segments=kept, missing=joined(found.missing, tuple(lost.values())))
+    return _Predicted(
+        corpus=found,
+        predictions=without_sync(recipe, gathered),
+        sync=sync_accuracy(recipe, gathered),
+        silent=len(set(distributed.gather(sorted(told.silent), share))),
+    )
+
+
+def _unlabelled(segment: Segment) -> Segment:
+    return replace(segment, targets={})
+
+
+class _Told:
+    """Counts views as they are read, and keeps what was broken or had no sound."""
+
+    def __init__(self, total: int, tick: Tick | None) -> None:
+        self.total, self.tick, self.done = total, tick, 0
+        self.broken: dict[str, Failure] = {}
+        self.spare: list[Failure] = []
+        self.silent: set[str] = set()
+
+    def counted(self, batches: Iterable[Batch]) -> Iterator[Batch]:
+        for batch in batches:
+            self.broken |= {each.id: each for each in batch.broken}
+            if "heard" in batch.signals:
+                heard = batch.signals["heard"].tolist()
+                self.silent |= {id_ for id_, given in zip(batch.ids, heard, strict=True) if not given}
+            yield batch
+            self.done += len(batch) + len(batch.broken)
+            if self.tick:
+                self.tick(self.done + len(self.spare), self.total)
+        self.broken |= {each.id: each for each in self.spare}
+
+
+def _joined(first: Corpus, rest: Sequence[Corpus]) -> Corpus:
+    """The corpus of several runs: the labels of all, and the segments that all could read."""
+    for other in rest:
+        if (other.name, other.split) != (first.name, first.split):
+            raise DataError(
+                f"--with: that run is about {other.name} {other.split}, this one about {first.name} {first.split}: "
+                "name runs on the same split"
+            )
+        theirs = {segment.id: segment.targets for segment in other.segments}
+        segments = tuple(
+            replace(segment, targets={**segment.targets, **theirs[segment.id]})
+            for segment in first.segments
+            if segment.id in theirs
+        )
+        lost = [each for each in other.missing if each.id not in {known.id for known in first.missing}]
+        first = replace(
+            first, segments=segments, classes={**first.classes, **other.classes}, missing=(*first.missing, *lost)
+        )
+    return first

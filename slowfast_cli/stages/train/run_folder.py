@@ -1,0 +1,271 @@
+"""The folder of a training run: what is in it, and how it is continued, replaced or left alone.
+
+``recipe.yaml`` (resolved), ``command.txt``, ``environment.json``, ``metrics.jsonl``, ``last.safetensors``,
+``best.safetensors``, ``state.pt`` (to go on from).
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import platform
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from hashlib import sha256
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from slowfast_cli import __version__
+from slowfast_cli.engine.checkpoint import write_text
+from slowfast_cli.media.audio_source import shown
+from slowfast_cli.recipe.load import to_yaml
+from slowfast_cli.recipe.schema import Recipe
+from slowfast_cli.storage import lock, remote
+from slowfast_cli.types import DataError, Failure, SlowFastError, UsageError, finite
+
+LONGEST_NAME = 120  # of a run folder, in characters
+
+# What may differ between an interrupted run and the one that goes on: where things are, not what is learned.
+MAY_CHANGE = (
+    "data.root",
+    "data.shards",
+    "data.workers",
+    "data.test",
+    "optim.compile",
+    "schedule.checkpoint_steps",
+    "optim.graphs",
+    "optim.recompute",
+    "published",
+    "measured",
+    "tables",
+    "suite",
+)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder.
+
+    Attributes:
+        folder: Its path.
+    """
+
+    folder: Path
+
+    @property
+    def state(self) -> Path:
+        """The training state."""
+        return self.folder / "state.pt"
+
+    @property
+    def last(self) -> Path:
+        """The newest weights."""
+        return self.folder / "last.safetensors"
+
+    @property
+    def best(self) -> Path:
+        """The weights that scored best on the validation split."""
+        return self.folder / "best.safetensors"
+
+    @property
+    def metrics(self) -> Path:
+        """One JSON object a line: steps and scores."""
+        return self.folder / "metrics.jsonl"
+
+    @property
+    def broken(self) -> int:
+        """Segments that could not be read in the course of the run."""
+        path = self.folder / "broken.csv"
+        if not path.is_file():
+            return 0
+        with path.open(encoding="utf-8", newline="") as file:
+            return len(list(csv.reader(file))) - 1
+
+    def open(self, recipe: Recipe, *, fresh: bool) -> bool:
+        """Make the folder, or see that it is this recipe's.
+
+        Args:
+            recipe: What is to be run.
+            fresh: Move what is there aside and start over.
+
+        Returns:
+            Whether there is a state to go on from.
+
+        Raises:
+            UsageError: The folder holds a run of another recipe.
+            SlowFastError: Another training is on it, or it cannot be written.
+        """
+        try:
+            if remote.fetched(self.folder).exists():
+                with self.locked():  # a run that is going on is neither moved aside nor written over
+                    if fresh:
+                        remote.move(self.folder, _unused(self.folder))
+            self.require(recipe)
+            self.folder.mkdir(parents=True, exist_ok=True)
+            write_text(self.folder / "recipe.yaml", to_yaml(recipe))
+            write_text(self.folder / "environment.json", json.dumps(environment(), indent=1))
+            with (self.folder / "command.txt").open("a", encoding="utf-8") as file:
+                file.write(f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M:%SZ} {' '.join(sys.argv)}\n")
+        except OSError as error:
+            raise self._unwritable(error) from error
+        return self.state.is_file()
+
+    def require(self, recipe: Recipe) -> None:
+        """Refuse a folder that holds a run of another recipe.
+
+        Raises:
+            UsageError: It does.
+        """
+        written = self.folder / "recipe.yaml"
+        if not written.is_file():
+            if self.state.is_file():
+                raise UsageError(
+                    f"{self.folder}: holds a training state, but no recipe.yaml to tell of which recipe: choose a "
+                    "folder with --run, or move it aside and start over with --fresh"
+                )
+            return
+        old = yaml.safe_load(written.read_text(encoding="utf-8"))
+        before, now = dict(_flat(old)), dict(_flat(yaml.safe_load(to_yaml(recipe))))
+        changed = sorted(
+            key
+            for key in before.keys() | now.keys()
+            if before.get(key) != now.get(key) and not key.startswith(MAY_CHANGE)
+        )
+        if changed:
+            told = "; ".join(f"{key}: {before.get(key)} there, {now.get(key)} now" for key in changed[:5])
+            more = f" and {len(changed) - 5} more" if len(changed) > 5 else ""
+            raise UsageError(
+                f"{written}: a run of another recipe ({told}{more}): choose a folder with --run, "
+                "or move that run aside and start over with --fresh"
+            )
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep a second training off the folder.
+
+        Raises:
+            SlowFastError: One is on it already.
+        """
+        try:
+            opened = (self.folder / ".lock").open("w")
+        except OSError as error:
+            raise self._unwritable(error) from error
+        with opened as file:
+            if not lock.take(file.fileno()):
+                raise SlowFastError(f"{self.folder}: another slowfast is training here; wait for it, or choose --run")
+            try:
+                yield
+            finally:
+                lock.forget(file.fileno())
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Lock it, and bring what changed to where it belongs at the end.
+
+        Raises:
+            SlowFastError: As `locked`; or it cannot be brought there.
+        """
+        with self.locked():
+            try:
+                yield
+            except BaseException:
+                with suppress(DataError):  # what has ended it is what is told
+                    remote.push(self.folder)
+                raise
+            remote.push(self.folder)
+
+    def _unwritable(self, error: OSError) -> SlowFastError:
+        return SlowFastError(f"{self.folder}: cannot be written ({error.strerror or error}); choose another with --run")
+
+    def append(self, line: Mapping[str, Any]) -> None:
+        """Add a line to the metrics."""
+        with self.metrics.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(finite(dict(line)), allow_nan=False) + "\n")
+
+    def note_broken(self, failures: Iterable[Failure]) -> None:
+        """Add recordings that could not be read to ``broken.csv``, each once."""
+        for each in failures:
+            path = self.folder / "broken.csv"
+            rows = [["id", "path", "reason"]]
+            if path.is_file():
+                with path.open(encoding="utf-8", newline="") as file:
+                    rows = list(csv.reader(file))
+            if each.id not in {row[0] for row in rows}:
+                rows.append([each.id, shown(each.path), each.reason])
+                with path.open("w", encoding="utf-8", newline="") as file:
+                    csv.writer(file, lineterminator="\n").writerows(rows)
+
+    def cut_metrics(self, step: int) -> None:
+        """Drop what was logged after the state that is gone on from."""
+        if self.metrics.is_file():
+            kept = [line for line in lines(self.metrics) if line["step"] <= step]
+            write_text(self.metrics, "".join(json.dumps(line) + "\n" for line in kept))
+
+
+def lines(path: Path) -> list[dict[str, Any]]:
+    """The lines of a metrics file; a torn last one is left out."""
+    found = []
+    for text in path.read_text(encoding="utf-8").splitlines():
+        try:
+            found.append(json.loads(text))
+        except json.JSONDecodeError:
+            break
+    return found
+
+
+def environment() -> dict[str, Any]:
+    """What a run depends on besides its recipe."""
+    packages = ("torch", "torchaudio", "numpy", "h5py", "soundfile", "av", "librosa", "scikit-learn", "safetensors")
+    return {
+        "slowfast": __version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
+        "threads": torch.get_num_threads(),
+        "world": int(os.environ.get("WORLD_SIZE", "1")),
+        "packages": {name: metadata.version(name) for name in packages},
+    }
+
+
+def folder_for(name: str, recipe: Recipe, overrides: Sequence[str]) -> Path:
+    """Where a run goes unless told otherwise: ``runs/<recipe>/<what was overridden>``.
+
+    Args:
+        name: The recipe's.
+        recipe: With the overrides in it.
+        overrides: Those that only say where things are, and may change, do not name the run.
+    """
+    telling = [word for word in overrides if word.lstrip("~").partition("=")[0] not in _says_where(recipe)]
+    words = "".join(c if c.isalnum() or c in "=.,~-" else "_" for c in ",".join(sorted(telling)))
+    if len(words) > LONGEST_NAME:  # what is cut off tells apart
+        words = f"{words[: LONGEST_NAME - 9]}-{sha256(words.encode()).hexdigest()[:8]}"
+    return Path("runs") / name / (words or "default")
+
+
+def _says_where(recipe: Recipe) -> tuple[str, ...]:
+    # Of a known corpus the root is a place; of your own sounds it is what is learned from.
+    known = recipe.data.corpus not in ("folder", "csv")
+    return tuple(field for field in MAY_CHANGE if known or field != "data.root")
+
+
+def _flat(values: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(values, dict) and values:
+        for key, value in values.items():
+            yield from _flat(value, f"{prefix}.{key}" if prefix else str(key))
+    else:
+        yield prefix, values
+
+
+def _unused(folder: Path) -> Path:
+    number = 1
+    while remote.exists(path := folder.with_name(f"{folder.name}~{number}")):
+        number += 1
+    return path

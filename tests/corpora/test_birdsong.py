@@ -1,0 +1,119 @@
+"""Birdsong on genuine lines of freefield1010's list, and invented ones of the other two in their forms."""
+
+import csv
+import hashlib
+import shutil
+from pathlib import Path
+
+import pytest
+
+from slowfast_cli.corpora import birdsong, labels
+from slowfast_cli.types import DataError
+
+FREEFIELD = Path(__file__).parents[1] / "assets" / "lists" / "birdsong" / "ff1010bird_metadata_2018.csv"
+WARBLR = "759808e5-f824-401e-{:04d}"
+VOX = "00053d90-e4b9-4045-a2f1-f39efc90c{:03d}"
+
+
+def touch(*paths):
+    for path in paths:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+
+
+def listed():
+    with FREEFIELD.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(params=["2018", "older"])
+def root(request, tmp_path):
+    touch(*(tmp_path / "ff1010bird" / "wav" / f"{row['itemid']}.wav" for row in listed()))
+    touch(*(tmp_path / "warblrb10k_public_wav" / "wav" / f"{WARBLR.format(n)}.wav" for n in range(30)))
+    touch(*(tmp_path / "BirdVox-DCASE-20k" / "wav" / f"{VOX.format(n)}.wav" for n in range(20)))
+    shutil.copyfile(FREEFIELD, tmp_path / "ff1010bird" / FREEFIELD.name)
+    if request.param == "2018":
+        rows = ["itemid,datasetid,hasbird", *(f"{WARBLR.format(n)},warblrb10k,{int(n % 4 > 0)}" for n in range(30))]
+        name = "warblrb10k_public_metadata_2018.csv"
+    else:
+        rows = ["itemid,hasbird", *(f"{WARBLR.format(n)},{int(n % 4 > 0)}" for n in range(30))]
+        name = "warblrb10k_public_metadata.csv"
+    (tmp_path / name).write_text("\ufeff" + "\r\n".join(rows), newline="", encoding="utf-8")
+    rows = ["itemid,datasetid,hasbird", *(f"{VOX.format(n)},BirdVox-DCASE-20k,{n % 2}" for n in range(20))]
+    (tmp_path / "BirdVox-DCASE-20k" / "BirdVoxDCASE20k_csvpublic.csv").write_text("\n".join(rows))
+    return tmp_path
+
+
+def test_the_genuine_list_has_carriage_returns_and_no_last_line_end():
+    assert b"\r\n" in FREEFIELD.read_bytes()
+    assert labels.names("birdsong") == ("no_bird", "bird")
+
+
+def test_ids_are_text_and_sets_keep_their_shares(root):
+    train, test = birdsong.read(root, "train"), birdsong.read(root, "test")
+    assert train.missing == test.missing == ()
+    everything = {segment.id: segment for segment in (*train.segments, *test.segments)}
+    assert len(everything) == len(train.segments) + len(test.segments) == 60 + 30 + 20
+    for row in listed():
+        segment = everything[f"ff1010bird/{row['itemid']}"]
+        assert segment.targets == {"label": int(row["hasbird"])}
+        assert segment.recording.path == root / "ff1010bird" / "wav" / f"{row['itemid']}.wav"
+    assert all(each.split("/")[1].isdecimal() for each in everything if each.startswith("ff1010bird/"))
+    for name, target, count in (
+        ("ff1010bird", 0, 47), ("ff1010bird", 1, 13), ("warblrb10k", 0, 8), ("warblrb10k", 1, 22),
+        ("BirdVox-DCASE-20k", 0, 10), ("BirdVox-DCASE-20k", 1, 10),
+    ):  # fmt: skip
+        own = [each for each in test.segments if each.group == name and each.targets["label"] == target]
+        assert len(own) == round(0.2 * count)
+    assert "cannot be had" in test.note
+
+
+def test_the_split_is_the_same_everywhere(root):
+    """A twin: of each label a fifth, those whose SHA-256 of the id comes first."""
+    wanted = set()
+    for target, count in (("0", 9), ("1", 3)):
+        own = [row["itemid"] for row in listed() if row["hasbird"] == target]
+        wanted |= set(sorted(own, key=lambda id: hashlib.sha256(id.encode()).hexdigest())[:count])
+    ids = [segment.id for segment in birdsong.read(root, "test").segments if segment.group == "ff1010bird"]
+    assert ids == [f"ff1010bird/{row['itemid']}" for row in listed() if row["itemid"] in wanted]
+    assert ids[:3] == ["ff1010bird/55", "ff1010bird/156", "ff1010bird/376"]
+
+
+def test_files_that_are_gone_stay_in_their_split(root):
+    before = birdsong.read(root, "test")
+    lost = before.segments[0]
+    lost.recording.path.unlink()
+    after = birdsong.read(root, "test")
+    assert after.segments == before.segments[1:]
+    assert [(each.id, each.path, each.reason) for each in after.missing] == [
+        (lost.id, lost.recording.path, "not on disk")
+    ]
+
+
+def test_one_set_is_not_there(root):
+    (root / "BirdVox-DCASE-20k" / "BirdVoxDCASE20k_csvpublic.csv").unlink()
+    with pytest.raises(DataError, match=r"holds no BirdVoxDCASE20k_csvpublic\.csv; Birdsong is all of ff1010bird"):
+        birdsong.read(root, "train")
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("itemid,datasetid,hasbird\n55,ff1010bird,2\n", "row 2: hasbird '2' of itemid '55'"),
+        ("itemid,datasetid,hasbird\n55,ff1010bird,\n", "row 2: hasbird ''"),
+        ("itemid,datasetid\n55,ff1010bird\n", "row 2: hasbird 'None'"),
+        ("itemid,hasbird\n55,1\n55,1\n", "row 3: 55 is listed twice"),
+        ("itemid,hasbird\n55,1,2\n", "row 2: it has not 2 columns"),
+    ],
+)
+def test_errors_name_the_row(root, text, reason):
+    (root / "ff1010bird" / FREEFIELD.name).write_text(text)
+    with pytest.raises(DataError, match=reason):
+        birdsong.read(root, "train")
+
+
+def test_a_data_set_that_is_not_there(tmp_path):
+    with pytest.raises(DataError, match="holds none of its lists"):
+        birdsong.read(tmp_path, "train")
+    with pytest.raises(DataError, match="no split 'val'"):
+        birdsong.read(tmp_path, "val")

@@ -1,0 +1,214 @@
+"""Readers of your own sounds: class folders and csv files."""
+
+import pytest
+
+from slowfast_cli.corpora import csv_table, folder
+from slowfast_cli.corpora.lists import held_out, seconds
+from slowfast_cli.types import DataError
+
+
+def touch(*paths):
+    for path in paths:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+
+
+def ids(corpus):
+    return [segment.id for segment in corpus.segments]
+
+
+def test_folders_of_classes_are_split_the_same_way_everywhere(tmp_path):
+    for place in ("a", "b"):
+        for index in range(10):
+            touch(tmp_path / place / "rain" / f"{index}.wav", tmp_path / place / "dog" / "deep" / f"{index}.MP4")
+        touch(
+            tmp_path / place / "one" / "1.ogg",
+            tmp_path / place / "notes" / "a.txt",
+            tmp_path / place / ".git" / "a.wav",
+        )
+    train, val = folder.read(tmp_path / "a", "train"), folder.read(tmp_path / "a", "val")
+    assert train.classes == {"label": ("dog", "one", "rain")}
+    assert (len(train.segments), len(val.segments)) == (17, 4)
+    assert not set(ids(train)) & set(ids(val))
+    assert [sum(id.startswith(name) for id in ids(val)) for name in ("dog", "one", "rain")] == [2, 0, 2]
+    assert ids(val) == ids(folder.read(tmp_path / "b", "val")) == ids(folder.read(tmp_path / "a", "test"))
+    for segment in train.segments:
+        assert segment.recording.path == tmp_path / "a" / segment.id
+        assert train.classes["label"][segment.targets["label"]] == segment.id.split("/")[0]
+
+
+@pytest.mark.parametrize(
+    "names", [("train", "val", "test"), ("training", "validation", "testing"), ("Train", "VALID", "eval")]
+)
+def test_folders_of_splits(tmp_path, names):
+    for name in names:
+        touch(tmp_path / name / "b" / f"{name}.wav", tmp_path / name / "a" / f"{name}.wav")
+    touch(tmp_path / names[2] / "only here" / "x.flac")
+    for split, name in zip(("train", "val", "test"), names, strict=True):
+        corpus = folder.read(tmp_path, split)
+        assert corpus.classes == {"label": ("a", "b", "only here")}
+        assert [id.split("/")[0] for id in ids(corpus)] == [name] * len(corpus.segments)
+
+
+def test_a_split_without_folder_is_another_one(tmp_path):
+    touch(*(tmp_path / "train" / "a" / f"{index}.wav" for index in range(10)))
+    assert len(folder.read(tmp_path, "train").segments) == 8
+    assert len(folder.read(tmp_path, "val").segments) == 2
+    touch(tmp_path / "test" / "a" / "t.wav")
+    assert len(folder.read(tmp_path, "train").segments) == 10
+    assert ids(folder.read(tmp_path, "val")) == ids(folder.read(tmp_path, "test")) == ["test/a/t.wav"]
+
+
+def test_folders_without_sound(tmp_path):
+    touch(tmp_path / "notes.txt", tmp_path / ".hidden.wav", tmp_path / "rain" / "notes.txt")
+    with pytest.raises(DataError, match="no sounds or videos in it"):
+        folder.read(tmp_path, "train")
+    with pytest.raises(DataError, match="does not exist"):
+        folder.read(tmp_path / "gone", "train")
+    with pytest.raises(DataError, match="no split 'dev'"):
+        folder.read(tmp_path, "dev")
+
+
+def test_sounds_without_class_folders_have_no_labels(tmp_path):
+    for index in range(10):
+        touch(tmp_path / f"{index}.wav", tmp_path / f"._{index}.wav")
+    touch(tmp_path / "notes.txt", tmp_path / "empty" / "notes.txt")
+    train, val = folder.read(tmp_path, "train"), folder.read(tmp_path, "val")
+    assert train.classes == val.classes == {}
+    assert (len(train.segments), len(val.segments)) == (8, 2)
+    assert all(segment.targets == {} for segment in train.segments)
+    assert sorted(ids(train) + ids(val)) == [f"{index}.wav" for index in range(10)]
+    touch(tmp_path / "rain" / "a.wav")  # with a class folder, what is in none is left out, as ever
+    assert ids(folder.read(tmp_path, "train")) == ["rain/a.wav"]
+
+
+def test_folders_of_splits_without_class_folders(tmp_path):
+    touch(tmp_path / "train" / "a.wav", tmp_path / "train" / "b.mp4", tmp_path / "val" / "c.flac")
+    assert ids(folder.read(tmp_path, "train")) == ["train/a.wav", "train/b.mp4"]
+    assert ids(folder.read(tmp_path, "val")) == ["val/c.flac"]
+    assert folder.read(tmp_path, "val").classes == {}
+
+
+@pytest.mark.parametrize("delimiter", [",", "\t", ";"])
+@pytest.mark.parametrize("name", ["segments.csv", "mine.csv"])
+def test_a_csv_of_segments(tmp_path, delimiter, name):
+    touch(tmp_path / "x" / "a.wav", tmp_path / "b.mp4")
+    rows = [
+        "path,start,stop,split,verb,noun",
+        "x/a.wav,0.5,1.25,train,cut,bread",
+        "x/a.wav,00:01:02.5,,train,wash,knife",
+        "b.mp4,,,validation,wash,bread",
+        "gone.wav,,,train,cut,knife",
+        "b.mp4,1:00,01:01,test,,",
+    ]
+    text = "\ufeff" + "\r\n".join(rows).replace(",", delimiter)
+    (tmp_path / name).write_text(text, newline="", encoding="utf-8")
+    root = tmp_path if name == "segments.csv" else tmp_path / name
+    train, val, test = (csv_table.read(root, split) for split in ("train", "val", "test"))
+    assert train.classes == {"verb": ("cut", "wash"), "noun": ("bread", "knife")}
+    assert [(segment.start, segment.stop) for segment in train.segments] == [(0.5, 1.25), (62.5, None)]
+    assert train.segments[1].targets == {"verb": 1, "noun": 1}
+    assert len(train.recordings) == 1
+    assert [each.id for each in train.missing] == ["gone.wav"]
+    assert ids(val) == ["b.mp4"]
+    assert test.segments[0].targets == {}
+    assert (test.segments[0].start, test.segments[0].stop) == (60, 61)
+
+
+def test_classes_of_a_csv_may_be_given(tmp_path):
+    touch(tmp_path / "a.wav")
+    (tmp_path / "segments.csv").write_text("path,split,label\na.wav,train,dog\n")
+    (tmp_path / "classes.label.txt").write_text("rain\ndog\n")
+    corpus = csv_table.read(tmp_path, "train")
+    assert corpus.classes == {"label": ("rain", "dog")}
+    assert corpus.segments[0].targets == {"label": 1}
+    (tmp_path / "classes.label.txt").write_text("rain\nrain\n")
+    with pytest.raises(DataError, match="listed twice"):
+        csv_table.read(tmp_path, "train")
+    (tmp_path / "classes.label.txt").write_text("rain\n")
+    with pytest.raises(DataError, match="row 2: label 'dog' is none of its 1"):
+        csv_table.read(tmp_path, "train")
+
+
+def test_a_csv_without_splits_keeps_recordings_together(tmp_path):
+    lines = ["path,start,stop,label"]
+    for index in range(10):
+        touch(tmp_path / f"{index}.wav")
+        lines += [f"{index}.wav,{start},{start + 1},{'ab'[index % 2]}" for start in range(4)]
+    (tmp_path / "segments.csv").write_text("\n".join(lines))
+    train, val = csv_table.read(tmp_path, "train"), csv_table.read(tmp_path, "val")
+    assert len(train.segments) + len(val.segments) == 40
+    assert len(val.segments) == 8
+    assert not {each.id for each in train.recordings} & {each.id for each in val.recordings}
+    assert ids(val) == ids(csv_table.read(tmp_path, "test"))
+    (tmp_path / "one.csv").write_text("\n".join([lines[0], *(f"0.wav,{start},{start + 1},a" for start in range(10))]))
+    assert len(csv_table.read(tmp_path / "one.csv", "val").segments) == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("path,label\na.wav\n", "row 2: it has not 2 columns"),
+        ("path,label\na.wav,\n", "row 2: label ''"),
+        ("path,label\n,x\n", "row 2: no path"),
+        ("path,start,label\na.wav,soon,x\n", "row 2: 'soon' is no time"),
+        ("path,start,stop,label\na.wav,2,1,x\n", "row 2: stop 1.0 s is not after start 2.0 s"),
+        ("path,split,label\na.wav,dev2,x\n", "row 2: split 'dev2'"),
+        ("path,split,label\na.wav,test,x\n", "no row has split 'train'"),
+        ("path,label\na.wav,x\na.wav,x\n", "a.wav is listed twice"),
+        ("path,start\na.wav,1\n", "no label column"),
+        ("file,label\na.wav,x\n", "no column 'path'"),
+        ("", "no column 'path' or no rows"),
+        ("path,label\n\xff", "row 2: it has not 2 columns"),
+    ],
+)
+def test_errors_of_a_csv_name_the_row(tmp_path, text, reason):
+    touch(tmp_path / "a.wav")
+    (tmp_path / "segments.csv").write_text(text)
+    with pytest.raises(DataError, match=reason):
+        csv_table.read(tmp_path, "train")
+
+
+def test_a_csv_that_is_not_there_or_no_text(tmp_path):
+    with pytest.raises(DataError, match=r"segments\.csv with columns"):
+        csv_table.read(tmp_path, "train")
+    with pytest.raises(DataError, match=r"gone\.csv: no such file"):
+        csv_table.read(tmp_path / "gone.csv", "train")
+    (tmp_path / "segments.csv").write_bytes(b"path,label\n\xff\xfe,x\n")
+    with pytest.raises(DataError, match="UTF-8"):
+        csv_table.read(tmp_path, "train")
+
+
+def test_times():
+    assert [seconds(text, "x") for text in ("1.5", "00:00:01.50", "1:01.089", "01:00:00.123")] == pytest.approx(
+        [1.5, 1.5, 61.089, 3600.123]
+    )
+    for wrong in ("", "a", "-1", "1:-1", "nan", "inf", "1:2:3:4"):
+        with pytest.raises(DataError, match="row 7"):
+            seconds(wrong, "row 7")
+
+
+def test_what_is_held_out_does_not_depend_on_what_else_is_there():
+    names = {f"{index}": "a" for index in range(50)}
+    assert held_out(names) == held_out(dict(reversed(names.items())))
+    assert len(held_out(names)) == 10
+    assert held_out({"x": "a", "y": "b"}) == frozenset()
+
+
+def test_without_labels_every_file_counts_wherever_it_lies(tmp_path):
+    for name in ("top.wav", "a/one.wav", "a/deep/er/two.wav", "b/three.wav", "four.flac", "notes.txt"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    found = {split: folder.read_unlabelled(tmp_path, split) for split in ("train", "val", "test")}
+    ids = {split: {each.id for each in corpus.segments} for split, corpus in found.items()}
+    assert ids["train"] | ids["val"] == {"top.wav", "a/one.wav", "a/deep/er/two.wav", "b/three.wav", "four.flac"}
+    assert len(ids["val"]) == 1
+    assert not ids["train"] & ids["val"]
+    assert ids["test"] == ids["val"]
+    assert all(not each.targets for corpus in found.values() for each in corpus.segments)
+    labelled = folder.read(tmp_path, "train")  # with labels those two are beside the class folders, and told
+    assert {each.path.name for each in labelled.missing} == {"top.wav", "four.flac"}
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="no sounds or videos in it"):
+        folder.read_unlabelled(tmp_path / "empty", "train")

@@ -1,0 +1,115 @@
+"""Features on disk as clips: the rows that were asked for, of the segments that have some."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from slowfast_cli.corpora.segments import Columns
+from slowfast_cli.data.clips import Key
+from slowfast_cli.data.loader import Share
+from slowfast_cli.data.loader import test_keys as view_keys
+from slowfast_cli.data.stored_features import FeatureClips, StoredFeatures, digest
+from slowfast_cli.types import Corpus, DataError, Recording, Segment
+
+CPU = torch.device("cpu")
+COUNTS = [2, 1, 0, 3]  # of the third nothing could be read
+SIZES = {"label": 3, "tags": 4}
+
+
+def segments(count=4):
+    return tuple(
+        Segment(id=f"s{n}", recording=Recording(id=f"s{n}", path=Path(f"{n}.wav")), targets={"label": n % 3, "tags": t})
+        for n, t in zip(range(count), ((0, 2), (), (1,), (3,)), strict=True)
+    )
+
+
+def stored(folder, rows, *, targets=None):
+    folder.mkdir()
+    np.save(folder / "rows.npy", rows.astype(np.float16))
+    np.save(folder / "first.npy", np.cumsum([0, *COUNTS]))
+    np.save(folder / "kept.npy", np.array([True, True, False, True]))
+    for labels, values in (targets or {}).items():
+        np.save(folder / f"targets-{labels}.npy", values.astype(np.float16))
+    (folder / "made.json").write_text(json.dumps({"segments": digest(segments()), "length": rows.shape[-1]}))
+    return StoredFeatures(folder)
+
+
+def corpus():
+    kept = tuple(segment for segment in segments() if segment.id != "s2")
+    return Corpus(name="some", split="test", segments=kept, classes={"label": ("a", "b", "c"), "tags": tuple("stuv")})
+
+
+@pytest.fixture
+def rows():
+    return np.random.default_rng(0).standard_normal((6, 5)).astype(np.float16)
+
+
+def test_batches_of_test_clips_are_the_rows(tmp_path, rows):
+    clips = FeatureClips(corpus(), stored(tmp_path / "f", rows), sizes=SIZES)
+    assert (len(clips), clips.counts()) == (3, [2, 1, 3])
+    keys = view_keys(clips.counts(), batch=4, share=Share())
+    found = list(clips.batches(keys, CPU))
+    assert [batch.ids for batch in found] == [("s0", "s0", "s1", "s3"), ("s3", "s3")]
+    assert torch.cat([batch.signals["features"] for batch in found]).tolist() == rows.astype(np.float32).tolist()
+    assert found[0].signals["features"].dtype == torch.float32
+    assert found[0].targets["label"].tolist() == [0, 0, 1, 0]
+    assert found[0].targets["tags"].tolist() == [[1, 0, 1, 0], [1, 0, 1, 0], [0, 0, 0, 0], [0, 0, 0, 1]]
+
+
+def test_batches_of_training_clips_take_another_crop_each_epoch(tmp_path):
+    rows = np.random.default_rng(0).standard_normal((3, 4, 5)).astype(np.float16)
+    clips = FeatureClips(corpus(), stored(tmp_path / "f", rows), sizes=SIZES)
+    assert clips.counts() == [0, 0, 0]
+    for epoch in range(7):
+        (batch,) = clips.batches([[Key(epoch, 2, -1), Key(epoch, 0, -1)]], CPU)
+        assert batch.ids == ("s3", "s0")
+        wanted = rows[epoch % 3, [3, 0]].astype(np.float32)  # s3 is the fourth of those that are listed
+        assert batch.signals["features"].tolist() == wanted.tolist()
+        assert batch.targets["label"].tolist() == [0, 0]
+
+
+def test_mixed_targets_stand_in_for_the_own(tmp_path):
+    rows, mixed = np.zeros((2, 4, 5)), np.random.default_rng(0).random((2, 4, 4))
+    clips = FeatureClips(corpus(), stored(tmp_path / "f", rows, targets={"tags": mixed}), sizes=SIZES)
+    (batch,) = clips.batches([[Key(1, 1, -1), Key(2, 2, -1)]], CPU)
+    wanted = mixed.astype(np.float16).astype(np.float32)[[1, 0], [1, 3]]
+    assert batch.targets["tags"].tolist() == wanted.tolist()
+    assert batch.targets["label"].tolist() == [1, 0]
+
+
+def test_labels_may_be_taken_away(tmp_path, rows):
+    """As when a split is predicted."""
+    bare = replace(corpus(), segments=tuple(replace(segment, targets={}) for segment in corpus().segments))
+    clips = FeatureClips(bare, stored(tmp_path / "f", rows), sizes=SIZES)
+    (batch,) = clips.batches([[Key(0, 0, 1)]], CPU)
+    assert batch.targets == {}
+
+
+def test_features_of_other_segments_are_refused(tmp_path, rows):
+    made = stored(tmp_path / "f", rows)
+    assert made.kept(segments()).tolist() == [True, True, False, True]
+    for others in (segments()[:3], segments()[::-1], (*segments()[:3], replace(segments()[3], start=0.5))):
+        with pytest.raises(DataError, match="features of other segments: remove the folder"):
+            made.kept(others)
+
+
+@pytest.mark.parametrize("text", [None, "", '{"segments": '])
+def test_features_that_are_not_whole(tmp_path, rows, text):
+    folder = stored(tmp_path / "f", rows).folder
+    (folder / "made.json").unlink() if text is None else (folder / "made.json").write_text(text)
+    with pytest.raises(DataError, match="no features of this split, or not all of them"):
+        StoredFeatures(folder).kept(segments())
+
+
+def test_columns_are_told_apart_by_their_ids():
+    kept = Columns(
+        ids=np.array([b"s0", b"s1"]), files=np.array([b"0.wav", b"1.wav"]), folders=(Path(),), folder=np.zeros(2, int),
+        labels="label", classes=3, targets=np.zeros(2, np.uint16),
+    )  # fmt: skip
+    assert digest(kept) == digest(kept.take(np.array([0, 1]))) != digest(kept.take(np.array([1, 0])))
+    strange = Segment(id="caf\udce9", recording=Recording(id="x", path=Path("x")))
+    assert digest([strange]) != digest(kept)

@@ -1,0 +1,244 @@
+"""Clips of video: the frames of given seconds, and the sound of exactly those."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rendered
+import torch
+
+from slowfast_cli.data.audio_clips import StoredRows
+from slowfast_cli.data.clips import Clips, Key
+from slowfast_cli.data.loader import collate
+from slowfast_cli.data.video_clips import DecodedSounds, StoredSounds, VideoReader, elsewhere
+from slowfast_cli.features.frames import FrameSettings
+from slowfast_cli.features.logmel import FrontEnd, LogMel
+from slowfast_cli.shards.reader import Shards
+from slowfast_cli.stages.extract.run import extract
+from slowfast_cli.types import Box, Corpus, Recording, Segment, Span
+
+AV = FrontEnd(
+    rate=16000, window_ms=32, hop_ms=16, mels=80, fft=512, floor=1e-8, power=2, area_norm=True, centred=False,
+    mean=-7.03, std=4.66,
+)  # fmt: skip
+SETTINGS = FrameSettings(frames=32, step=2, rows=128, side=64, crop=32, jitter=(64, 64))
+REFERENCE = Path(__file__).parents[1] / "assets" / "reference" / "features"
+
+
+@pytest.fixture(scope="module")
+def numbered(tmp_path_factory):
+    path = rendered.numbered(tmp_path_factory.mktemp("numbered") / "clip.mp4", frames=300, tone_hz=440)
+    return Recording(id="clip", path=path)
+
+
+@pytest.fixture(scope="module")
+def bouncing(tmp_path_factory):
+    path = tmp_path_factory.mktemp("bouncing") / "ball.mkv"
+    hits = rendered.bounce(path, seconds=9, seed=3)
+    return Recording(id="ball", path=path), hits
+
+
+def reader(**changes):
+    return VideoReader(**{"settings": SETTINGS, "views": 10, "front_end": AV, **changes})
+
+
+def numbers(piece):
+    return [rendered.number_of(frame) for frame in piece.signals["frames"].transpose(1, 2, 3, 0)]
+
+
+def test_views_are_those_of_the_reference(numbered):
+    """The reference's frame numbers in a 10 s video at 30 frames a second."""
+    cases = json.loads((REFERENCE / "avslowfast_clips.json").read_text())["cases"]
+    seen = 0
+    for name, case in cases.items():
+        if not name.startswith("test") or name.endswith("misaligned"):
+            continue
+        piece = reader().read(Segment(id="a", recording=numbered), Key(0, 0, case["clip_index"]))
+        assert numbers(piece) == case["frame_numbers"]
+        seen += 1
+    assert seen == 3
+
+
+def test_a_clip_around_a_moment_is_pyslowfasts(numbered):
+    """Frames centre - 32, - 30, ..., + 30 of 30 a second, the first and last repeated beyond the ends."""
+    for second in (5, 1, 10):
+        segment = Segment(id="a", recording=numbered, centre=second)
+        piece = reader().read(segment, Key(0, 0, 0))
+        want = [min(max(second * 30 + step, 0), 299) for step in range(-32, 32, 2)]
+        assert numbers(piece) == want
+
+
+def test_training_clips_reach_everywhere_and_follow_their_key(numbered):
+    segment = Segment(id="a", recording=numbered, start=1.0, stop=8.0)
+    firsts = [numbers(reader().read(segment, Key(epoch, 0, -1)))[0] for epoch in range(12)]
+    assert min(firsts) >= 30
+    assert max(firsts) <= 30 + 7 * 30 - 64 + 1
+    assert len(set(firsts)) > 8
+    assert firsts[:2] == [numbers(reader().read(segment, Key(epoch, 0, -1)))[0] for epoch in range(2)]
+
+
+@pytest.fixture(scope="module")
+def stores(bouncing, tmp_path_factory):
+    recording, _ = bouncing
+    out = tmp_path_factory.mktemp("sounds") / "shards"
+    corpus = Corpus(name="t", split="all", segments=(Segment(id="ball", recording=recording),), classes={})
+    list(extract([corpus], out, front_end=AV, dtype="float32"))
+    return {"shards": StoredSounds(StoredRows(Shards(out, AV.settings()), AV)), "media": DecodedSounds(AV)}
+
+
+def heard(piece):
+    """The log-mel that the network gets, of either store."""
+    if "logmel" in piece.signals:
+        return piece.signals["logmel"][0]
+    with torch.no_grad():
+        rows = LogMel(AV)(torch.from_numpy(piece.signals["logmel_samples"])[None])[0, 0].numpy()
+    return rows[piece.signals["logmel_rows"]]
+
+
+@pytest.mark.parametrize("source", ["shards", "media"])
+def test_the_click_is_heard_when_the_ball_hits(bouncing, stores, source):
+    """Row r of 128 stands for the moment of the clip that it should: each hit is loud there, and nowhere else."""
+    recording, hits = bouncing
+    checked = 0
+    for view in range(10):
+        piece = reader(sounds=stores[source]).read(Segment(id="a", recording=recording), Key(0, 0, view))
+        rows = heard(piece)
+        assert rows.shape == (128, 80)
+        loud = rows[:, 40:].max(1)
+        frames = SETTINGS.seconds * 30
+        # The rows of the clip span (L - 1)^2 / L of its L frames.
+        at = piece.start + np.arange(128) / 127 * (frames - 1) ** 2 / frames / 30
+        for hit in hits:
+            if at[2] < hit < at[-4]:
+                near = np.abs(at - hit) < 0.035
+                assert loud[near].max() > np.median(loud) + 1
+                checked += 1
+        quiet = np.array([min(abs(hit - each) for hit in hits) > 0.1 for each in at + 0.016])
+        assert loud[quiet].max() < loud.max() - 0.5
+    assert checked > 20
+
+
+def test_shards_and_media_give_the_same_rows(bouncing, stores):
+    for view in (0, 4, 9):
+        segment = Segment(id="a", recording=bouncing[0])
+        stored, decoded = (reader(sounds=stores[name]).read(segment, Key(0, 0, view)) for name in ("shards", "media"))
+        np.testing.assert_allclose(heard(stored), heard(decoded), atol=2e-3)
+
+
+def test_rows_are_the_references():
+    """Of its own starts, the reference's row numbers: evenly spread over the clip, floored."""
+    cases = json.loads((REFERENCE / "avslowfast_clips.json").read_text())["cases"]
+    checked = 0
+    for case in cases.values():
+        for side in ("aligned", "misaligned"):
+            if case["whole_track_log_mel"] and side in case:
+                told = case[side]
+                length = told["to"] - told["from"]
+                frames = 64 / 30 * case["video_fps"]
+                rate = case["log_mel_rows_available"] / (case["video_frames"] / case["video_fps"])
+                assert length == pytest.approx((frames - 1) ** 2 / frames / case["video_fps"] * rate, rel=1e-3)
+                rows = np.floor(np.linspace(told["from"], told["to"], 128))
+                assert np.minimum(rows, case["log_mel_rows_available"] - 1).astype(int).tolist() == told["rows"]
+                checked += 1
+    assert checked >= 4
+
+
+def test_sound_that_starts_later_is_still_in_time(tmp_path):
+    """The sound's own clock: clicks fit their pictures although the sound stream begins 0.4 s after the first frame."""
+    path = tmp_path / "late.mkv"
+    sound = np.zeros(16000 * 5, np.float32)
+    sound[8000:8160] = 0.9  # at 0.5 s of the sound, 0.9 s of the pictures
+    pictures = (rendered.picture_of(number) for number in range(150))
+    rendered.write(path, pictures, sound=sound, sound_at=0.4)
+    settings = FrameSettings(frames=8, step=8, rows=128, crop=32, jitter=(64, 64), side=64)
+    piece = VideoReader(settings=settings, views=2, sounds=DecodedSounds(AV), front_end=AV).read(
+        Segment(id="a", recording=Recording(id="late", path=path)), Key(0, 0, 0)
+    )
+    row = heard(piece).max(1).argmax()
+    assert row / 127 * 2.1 == pytest.approx(0.9 - piece.start, abs=0.06)
+
+
+def test_silence_is_zero_and_marked(tmp_path, stores):
+    path = rendered.numbered(tmp_path / "silent.mp4", frames=90)
+    segment = Segment(id="a", recording=Recording(id="silent", path=path))
+    for source, keys in (("shards", {"logmel"}), ("media", {"logmel_samples", "logmel_rows"})):
+        piece = reader(sounds=stores[source]).read(segment, Key(0, 0, 0))
+        assert piece.signals["heard"] == 0
+        assert set(piece.signals) == {"frames", "heard", *keys}
+    assert not reader(sounds=stores["shards"]).read(segment, Key(0, 0, 0)).signals["logmel"].any()
+
+
+def test_the_wrong_sound_is_far_enough_away():
+    draw = np.random.default_rng(0)
+    starts = [elsewhere(100.0, 32, 300.0, draw) for _ in range(2000)]
+    assert all(abs(start - 100) >= 32 for start in starts)
+    assert min(starts) < 2
+    assert 298 < max(starts) <= 300
+    assert sum(start < 100 for start in starts) == pytest.approx(2000 * 68 / 236, rel=0.1)
+    assert elsewhere(10.0, 32, 20.0, draw) == 10.0
+
+
+def test_both_sounds_come_with_a_clip(bouncing, stores):
+    segment = Segment(id="a", recording=bouncing[0])
+    piece = reader(sounds=stores["shards"], gap=0.5).read(segment, Key(3, 0, -1))
+    assert piece.signals["shifted"].shape == piece.signals["logmel"].shape
+    assert not np.allclose(piece.signals["shifted"], piece.signals["logmel"])
+    again = reader(sounds=stores["shards"], gap=0.5).read(segment, Key(3, 0, -1))
+    np.testing.assert_array_equal(piece.signals["shifted"], again.signals["shifted"])
+
+
+def test_labels_are_those_of_the_seconds_of_the_clip(numbered):
+    """Charades: while training what happens during the clip; when testing all of it."""
+    segment = Segment(
+        id="a", recording=numbered, targets={"label": (0, 2, 3)}, start=0.0, stop=2.2,
+        spans=(
+            Span(labels="label", index=0, start=0, stop=1), Span(labels="label", index=2, start=2.0, stop=9),
+            Span(labels="label", index=3, start=6, stop=9),
+        ),
+    )  # fmt: skip
+    clips = Clips([segment], reader(), sizes={"label": 5})
+    assert clips[Key(0, 0, -1)].targets["label"].tolist() == [1, 0, 1, 0, 0]
+    assert clips[Key(0, 0, 1)].targets["label"].tolist() == [1, 0, 1, 1, 0]
+
+
+def test_boxes_and_frames_of_several_sizes_go_into_one_batch(numbered, tmp_path):
+    other = Recording(id="o", path=rendered.numbered(tmp_path / "tall.mp4", frames=90, size=(64, 128)))
+    segments = [
+        Segment(id="a", recording=numbered, centre=1, boxes=(Box(place=(0, 0, 0.5, 1), targets=(1,)),)),
+        Segment(id="b", recording=other, centre=1, boxes=(
+            Box(place=(0.1, 0, 0.5, 1), targets=(0, 1)), Box(place=(0.2, 0, 0.5, 1), targets=()),
+        )),
+    ]  # fmt: skip
+    clips = Clips(segments, reader(), sizes={"label": 2})
+    batch = collate([clips[Key(0, 0, 0)], clips[Key(0, 1, 0)]], clips.sizes)
+    assert batch.signals["frames"].shape == (2, 3, 32, 128, 96)
+    assert batch.signals["frames"].dtype == torch.uint8
+    assert batch.signals["sizes"].tolist() == [[64, 96], [128, 64]]
+    assert batch.boxes[:, 0].tolist() == [0, 1, 1]
+    assert batch.places == ((0, 0, 0.5, 1), (0.1, 0, 0.5, 1), (0.2, 0, 0.5, 1))
+    assert batch.targets["label"].tolist() == [[0, 1], [1, 1], [0, 0]]
+
+
+@pytest.mark.parametrize("seconds", [1.0, 2.5])
+def test_sound_shorter_than_its_pictures_is_the_same_from_shards_and_media(seconds, tmp_path):
+    """Beyond its end its last row is repeated, whichever way it is read."""
+    path = tmp_path / "short.mkv"
+    pictures = (rendered.picture_of(number) for number in range(180))
+    rendered.write(path, pictures, sound=rendered.tone(seconds, 700))
+    recording = Recording(id="short", path=path)
+    corpus = Corpus(name="t", split="all", segments=(Segment(id="a", recording=recording),), classes={})
+    list(extract([corpus], tmp_path / "shards", front_end=AV, dtype="float32"))
+    stored = StoredSounds(StoredRows(Shards(tmp_path / "shards", AV.settings()), AV))
+    for view in (0, 4, 9):
+        pieces = [
+            reader(sounds=source).read(corpus.segments[0], Key(0, 0, view)) for source in (stored, DecodedSounds(AV))
+        ]
+        np.testing.assert_allclose(heard(pieces[0]), heard(pieces[1]), atol=2e-3)
+
+
+def test_sound_spans_slow_videos_as_well():
+    from slowfast_cli.data.views import rows_span
+
+    for fps in (1, 5, 12, 24, 30, 60):
+        assert 0.93 < rows_span(64 / 30, fps, 0.016) * 0.016 / (64 / 30) < 1

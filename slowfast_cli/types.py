@@ -232,7 +232,7 @@ class Batch:
     """Clips stacked, on one device.
 
     Attributes:
-        signals: ``logmel`` (B, 1, T, F), ``frames`` (B, 3, T, H, W); ``heard`` (B,): 0 where there is no sound to them.
+        signals: ``logmel`` (B, 1, T, F), ``frames`` (B, 3, T, H, W); ``has_audio`` (B,): 0 without sound.
         targets: By label set: class indices (B,); (B, classes) when mixed or several hold; of boxes (N, classes).
         ids: The segments' ids, one a row of the signals.
         boxes: (N, 5): row of the batch, then x1, y1, x2, y2 in pixels of the frames.
@@ -249,9 +249,9 @@ class Batch:
     boxes: Tensor | None = None
     places: tuple[Place, ...] = ()
     broken: tuple[Failure, ...] = ()
-    silent: int = 0
-    readers: int = 0
-    waited: Seconds = 0.0
+    without_audio: int = 0
+    workers: int = 0
+    data_wait: Seconds = 0.0
 
     def __len__(self) -> int:
         return len(self.ids)

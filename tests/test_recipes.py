@@ -3,7 +3,7 @@
 import pytest
 
 from slowfast_cli.build import assemble, schedule
-from slowfast_cli.models.recognizer import Recogniser
+from slowfast_cli.models.recognizer import Recognizer
 from slowfast_cli.recipe.load import bundled, check, load, read
 from slowfast_cli.stages import ablate
 from slowfast_cli.stages.train import dry_run
@@ -97,7 +97,7 @@ def test_the_slow_stream_alone_reads_fewer_frames(name, row, frames):
 def test_class_counts_are_the_published_ones():
     assert assemble.heads(load("vggsound")) == {"label": 309}
     assert assemble.heads(load("epic")) == {"verb": 97, "noun": 300}
-    assert isinstance(Recogniser(assemble.net(load("esc10")), {"label": 10}), Recogniser)
+    assert isinstance(Recognizer(assemble.net(load("esc10")), {"label": 10}), Recognizer)
 
 
 def test_the_protocol_is_the_papers():

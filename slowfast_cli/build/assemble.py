@@ -12,7 +12,9 @@ from typing import Literal
 import torch
 from torch import nn
 
-from slowfast_cli.storage import remote
+from slowfast_cli.build.relabel import chosen, nothing, relabelled, turned
+from slowfast_cli.build.variant import require_baseline, require_variant, require_waveform
+from slowfast_cli.corpora.registry import CORPORA, DatasetEntry
 from slowfast_cli.data.stored_features import StoredFeatures
 from slowfast_cli.features.frames import FrameSettings
 from slowfast_cli.features.logmel import FrontEnd
@@ -24,10 +26,7 @@ from slowfast_cli.models.spec import Stage, compared_at, narrowed
 from slowfast_cli.models.zoo import VARIANTS
 from slowfast_cli.recipe.load import did_you_mean
 from slowfast_cli.recipe.schema import PRETEXTS, Model, Recipe
-from slowfast_cli.corpora.registry import CORPORA, Known
-from slowfast_cli.weights.resolve import weight_file
-from slowfast_cli.build.relabel import chosen, nothing, relabelled, turned
-from slowfast_cli.build.variant import require_baseline, require_variant, require_waveform
+from slowfast_cli.storage import remote
 from slowfast_cli.tasks import rotation
 from slowfast_cli.tasks.avsync import Sync
 from slowfast_cli.tasks.byol import Byol
@@ -40,13 +39,14 @@ from slowfast_cli.tasks.task import Part as TaskPart
 from slowfast_cli.tasks.task import Task
 from slowfast_cli.types import Corpus, DataError, UsageError
 from slowfast_cli.weights.file import read_card, require_own
+from slowfast_cli.weights.resolve import weight_file
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 Part = Literal["train", "val", "test"]
 
 
-def known(name: str) -> Known:
+def known(name: str) -> DatasetEntry:
     """A data set by name.
 
     Raises:
@@ -61,13 +61,13 @@ def known(name: str) -> Known:
 
 def root(recipe: Recipe) -> Path:
     """Where the corpus lies: as the recipe says, or below $SLOWFAST_DATA, or below ``data``."""
-    return listed(recipe.data.root or remote.place(os.environ.get("SLOWFAST_DATA", "data")) / recipe.data.corpus)
+    return listed(recipe.data.root or remote.local_path(os.environ.get("SLOWFAST_DATA", "data")) / recipe.data.corpus)
 
 
 @functools.lru_cache(maxsize=32)
 def listed(folder: Path) -> Path:
     """The folder; of one elsewhere it is looked up once what is in it, see `slowfast_cli.storage.remote`."""
-    return remote.listed(folder)
+    return remote.mirror(folder)
 
 
 def shards_folder(recipe: Recipe) -> Path:

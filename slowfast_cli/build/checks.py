@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from slowfast_cli.build import assemble
 from slowfast_cli.corpora.segments import typical
 from slowfast_cli.features.logmel import FrontEnd
 from slowfast_cli.recipe.schema import Recipe
-from slowfast_cli.build import assemble
 from slowfast_cli.types import Corpus, DataError, UsageError, WeightsError
 from slowfast_cli.weights.file import Card
 

@@ -10,18 +10,18 @@ from functools import partial
 import numpy as np
 import torch
 
-from slowfast_cli.storage import remote
-from slowfast_cli.data import loader
-from slowfast_cli.data.clips import Clips, Key, Reader
+from slowfast_cli.build import assemble
 from slowfast_cli.corpora.segments import Columns, Made, joined
-from slowfast_cli.data.loader import require_clips
+from slowfast_cli.data import loader
 from slowfast_cli.data.audio_clips import DecodedSamples, SoundReader, Store, StoredRows
+from slowfast_cli.data.clips import Clips, Key, Reader
+from slowfast_cli.data.loader import require_clips
 from slowfast_cli.data.stored_features import FeatureClips, StoredFeatures
 from slowfast_cli.data.video_clips import DecodedSounds, StoredSounds, VideoReader
 from slowfast_cli.features.frames import WHOLE
-from slowfast_cli.shards.reader import Shards
 from slowfast_cli.recipe.schema import Recipe
-from slowfast_cli.build import assemble
+from slowfast_cli.shards.reader import Shards
+from slowfast_cli.storage import remote
 from slowfast_cli.types import Batch, Corpus, DataError, Failure, Segment
 
 GUESS = 8  # processes that read, where nothing was measured
@@ -48,7 +48,7 @@ def store(recipe: Recipe) -> Store | None:
         others = sorted(path.name for path in where.parent.glob("*") if path.is_dir())
         made_with = f"; made with other settings: {', '.join(others)}" if others else ""
         raise DataError(
-            f"{remote.named(where)}: no log-mels here{made_with}: "
+            f"{remote.display(where)}: no log-mels here{made_with}: "
             f"run `slowfast extract --dataset {recipe.data.corpus}` first, or read the media with data.source=media"
         )
     return StoredRows(Shards(where, made.settings()), made)
@@ -162,7 +162,7 @@ def clips(recipe: Recipe, found: Corpus, source: Store | None) -> Clips | Featur
 
 def stored(recipe: Recipe, found: Corpus) -> StoredFeatures:
     """The features of a split, where the recipe says that they are kept."""
-    return StoredFeatures(remote.fetched(assemble.shards_folder(recipe) / found.split))
+    return StoredFeatures(remote.download(assemble.shards_folder(recipe) / found.split))
 
 
 def batches(
@@ -171,14 +171,14 @@ def batches(
     keys: Iterator[list[Key]] | list[list[Key]],
     device: torch.device,
     *,
-    spare: list[Failure] | None = None,
+    unreadable: list[Failure] | None = None,
     workers: int | None = None,
 ) -> Iterator[Batch]:
     """Batches of either, on the device, read by so many processes; see `slowfast_cli.data.loader.batches`."""
     if isinstance(found, FeatureClips):
         return found.batches(keys, device)
-    readers = workers_of(recipe) if workers is None else workers
-    return loader.batches(found, keys, workers=readers, device=device, spare=spare)
+    workers = workers_of(recipe) if workers is None else workers
+    return loader.batches(found, keys, workers=workers, device=device, unreadable=unreadable)
 
 
 def sound_clips(recipe: Recipe, found: Corpus, source: Store | None) -> Clips:
@@ -226,7 +226,7 @@ def require_batch(recipe: Recipe, found: Clips | FeatureClips, split: str) -> No
     require_clips(len(found), recipe.optim.batch, split)
 
 
-def test_batch(recipe: Recipe) -> int:
+def eval_batch(recipe: Recipe) -> int:
     """Clips in a forward pass when testing: as many as when training, and one where whole frames differ in size."""
     if recipe.video and recipe.video.crops == WHOLE:
         return 1

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from slowfast_cli.models.architecture import Baseline
-from slowfast_cli.models.recognizer import Recogniser
-from slowfast_cli.weights.resolve import weight_file
+from slowfast_cli.models.recognizer import Recognizer
 from slowfast_cli.types import WeightsError
 from slowfast_cli.weights.file import Loaded, put, read
+from slowfast_cli.weights.resolve import weight_file
 
 
-def start_from(model: Recogniser, weights: str, classes: Mapping[str, tuple[str, ...]]) -> Loaded:
+def start_from(model: Recognizer, weights: str, classes: Mapping[str, tuple[str, ...]]) -> Loaded:
     """Copy weights into a model.
 
     Args:
@@ -39,7 +39,7 @@ def start_from(model: Recogniser, weights: str, classes: Mapping[str, tuple[str,
     return Loaded(loaded=told.loaded, fresh=told.fresh, unused=tuple(name for name in state if name not in told.loaded))
 
 
-def _may_be_new(model: Recogniser, name: str) -> bool:
+def _may_be_new(model: Recognizer, name: str) -> bool:
     """Whether a tensor changes nothing before it has learned: of Non-Local blocks, or of what is only compared."""
     net = model.trunk.net
     if isinstance(net, Baseline):

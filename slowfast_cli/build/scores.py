@@ -7,12 +7,12 @@ from dataclasses import replace
 
 import numpy as np
 
+from slowfast_cli.build import assemble
 from slowfast_cli.metrics.scores import score
 from slowfast_cli.recipe.load import did_you_mean
 from slowfast_cli.recipe.schema import PRETEXTS, Recipe
-from slowfast_cli.build import assemble
 from slowfast_cli.tasks.avsync import BELONGS, label_set
-from slowfast_cli.tasks.simclr import TOLD
+from slowfast_cli.tasks.simclr import PRETEXT_TOP1
 from slowfast_cli.types import Corpus, Prediction, Scores, UsageError
 
 
@@ -22,8 +22,8 @@ def scored(recipe: Recipe, predictions: Sequence[Prediction], found: Corpus) -> 
     Of pretraining without labels: ``told``, the share of its questions that are answered right, in percent.
     """
     if recipe.task in PRETEXTS:
-        right = [float(each.scores[TOLD].mean()) for each in predictions]
-        values = {TOLD: 100 * float(np.mean(right))} if right else {}
+        right = [float(each.scores[PRETEXT_TOP1].mean()) for each in predictions]
+        values = {PRETEXT_TOP1: 100 * float(np.mean(right))} if right else {}
         return Scores(values=values, found=len(predictions), listed=found.listed)
     told = sync_accuracy(recipe, predictions)
     return with_sync(without_sync(recipe, predictions), found, told)
@@ -73,10 +73,10 @@ def require_metric(recipe: Recipe, val: Corpus) -> None:
     blank = {labels: np.zeros(len(names), np.float32) for labels, names in val.classes.items()}
     net = assemble.net(recipe)
     blank |= {
-        label_set(stage): np.full(len(BELONGS), 0 if net.innocent(stage) else np.nan, np.float32)
+        label_set(stage): np.full(len(BELONGS), 0 if net.no_audio_upstream(stage) else np.nan, np.float32)
         for stage in assemble.sync_stages(recipe)
     }
-    blank |= {TOLD: np.zeros(1, np.float32)} if recipe.task in PRETEXTS else {}
+    blank |= {PRETEXT_TOP1: np.zeros(1, np.float32)} if recipe.task in PRETEXTS else {}
     names: list[str] = []
     for segments in (val.segments[:50], val.segments):  # which are scored apart depends on the segments
         guesses = [

@@ -9,15 +9,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from slowfast_cli.build import assemble
 from slowfast_cli.features import frames as pictures
 from slowfast_cli.features.augment import Augment, mix
 from slowfast_cli.features.byol_augment import Views
 from slowfast_cli.features.logmel import FrontEnd, LogMel, repeat_last
 from slowfast_cli.recipe.schema import Recipe
-from slowfast_cli.build import assemble
-from slowfast_cli.tasks.avsync import paired, strangers
+from slowfast_cli.tasks.avsync import easy_negatives, with_negatives
 from slowfast_cli.tasks.rotation import LABELS, TURNS, quarters_of
-from slowfast_cli.tasks.simclr import TWIN, twins
+from slowfast_cli.tasks.simclr import POSITIVE, positives
 from slowfast_cli.types import Batch, Signals
 
 Training = Callable[[Batch, int, float], Batch]  # batch, steps done, share of the training done
@@ -59,14 +59,17 @@ def training(recipe: Recipe, device: torch.device, views: Views | None = None) -
             quarters = torch.randint(len(TURNS), (len(batch),))
             batch = replace(batch, targets={LABELS: quarters.to(device)})
             batch = replace(batch, signals=pictures.rotated(batch.signals, quarters))
-        if "heard" in batch.signals and np.random.default_rng((recipe.seed, step)).random() < recipe.model.drop_pathway:
-            batch = replace(batch, signals={**batch.signals, "heard": torch.zeros_like(batch.signals["heard"])})
+        if (
+            "has_audio" in batch.signals
+            and np.random.default_rng((recipe.seed, step)).random() < recipe.model.drop_pathway
+        ):
+            batch = replace(batch, signals={**batch.signals, "has_audio": torch.zeros_like(batch.signals["has_audio"])})
         if recipe.sync and "shifted" in batch.signals:
             hard = recipe.sync.hard if done >= recipe.sync.hard_from else 0.0
-            batch = _compared(batch, paired(batch.signals["logmel"], batch.signals["shifted"], hard=hard))
+            batch = _compared(batch, with_negatives(batch.signals["logmel"], batch.signals["shifted"], hard=hard))
         if assemble.compared(recipe) > 1:  # on the device before the step, which then asks the host for nothing
-            known = torch.tensor(twins(batch.ids), device="cpu", pin_memory=device.type == "cuda")
-            batch = replace(batch, targets={**batch.targets, TWIN: known.to(device, non_blocking=True)})
+            known = torch.tensor(positives(batch.ids), device="cpu", pin_memory=device.type == "cuda")
+            batch = replace(batch, targets={**batch.targets, POSITIVE: known.to(device, non_blocking=True)})
         return batch
 
     return prepared
@@ -82,7 +85,7 @@ def testing(recipe: Recipe, device: torch.device) -> Testing:
         batch = replace(batch, signals=sounds(batch.signals))
         if "shifted" in batch.signals:
             own, other = batch.signals["logmel"], batch.signals["shifted"]
-            batch = _compared(batch, paired(own, other, hard=1) if hard else strangers(own, batch.ids))
+            batch = _compared(batch, with_negatives(own, other, hard=1) if hard else easy_negatives(own, batch.ids))
         if seen is None or "frames" not in batch.signals:
             yield batch
             return
@@ -123,8 +126,8 @@ def log_mels(front_end: FrontEnd, device: torch.device) -> Callable[[Signals], S
                 rows_BR = signals.pop(f"{name}_rows")
                 whole_B1TF = log_mel(signals.pop(f"{name}_samples"))
                 signals[name] = torch.take_along_dim(whole_B1TF, rows_BR[:, None, :, None], dim=2)
-            if name in signals and "heard" in signals:  # clips without sound have a log-mel of zeros
-                signals[name] = signals[name] * signals["heard"][:, None, None, None]
+            if name in signals and "has_audio" in signals:  # clips without sound have a log-mel of zeros
+                signals[name] = signals[name] * signals["has_audio"][:, None, None, None]
         return signals
 
     return prepared
@@ -138,7 +141,7 @@ def crops(batch: Batch, settings: pictures.FrameSettings) -> Iterator[Batch]:
         settings: Which crops.
     """
     for number in range(max(settings.crops, 1)):
-        yield _cut(batch, pictures.test_cut(batch.signals["sizes"].cpu(), settings, number), settings)
+        yield _cut(batch, pictures.eval_crop(batch.signals["sizes"].cpu(), settings, number), settings)
 
 
 def _cut(batch: Batch, cut: pictures.Cut, settings: pictures.FrameSettings) -> Batch:

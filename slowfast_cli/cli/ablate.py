@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from slowfast_cli.cli import launch, options
-from slowfast_cli.storage.remote import named, place, push
+from slowfast_cli.storage.remote import display as display_path
+from slowfast_cli.storage.remote import local_path, upload
 from slowfast_cli.types import finite
 
 if TYPE_CHECKING:
@@ -36,7 +37,10 @@ def ablate(
     out: Annotated[
         Path | None,
         typer.Option(
-            parser=place, metavar="PATH", help="Where runs and tables go.", show_default="runs/<recipe>/table-<table>"
+            parser=local_path,
+            metavar="PATH",
+            help="Where runs and tables go.",
+            show_default="runs/<recipe>/table-<table>",
         ),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only parameters and GFLOPs, without data.")] = False,
@@ -80,7 +84,7 @@ def ablate(
                 show.say(f"{title}: {error}")
                 rows.append(TableRow(name=title, ours={}, published=each.published))
     else:
-        launch.spread(gpus, nodes, meet, max_restarts)
+        launch.launch_processes(gpus, nodes, meet, max_restarts)
         folder = out or folder_for(source.name, checked, [*words, f"table-{table}"])
         rows = _run(source, table, folder, row or [], tasks, device)
         if os.environ.get("RANK", "0") != "0":
@@ -118,6 +122,6 @@ def _run(source: Source, table: str, folder: Path, only: list[str], words: list[
                     raise KeyboardInterrupt
     finally:
         distributed.leave()
-    push(folder)
-    show.say(f"done: {named(folder.absolute())} (table.md, table.csv, table.tex, table.json)")
+    upload(folder)
+    show.say(f"done: {display_path(folder.absolute())} (table.md, table.csv, table.tex, table.json)")
     return rows

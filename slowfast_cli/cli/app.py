@@ -60,7 +60,7 @@ def main() -> None:
     try:
         app(arguments, prog_name="slowfast")
     except SlowFastError as error:
-        if launch.speaks(error):
+        if launch.should_report(error):
             _tell(str(error), debug)
         launch.stop_all(error)
         sys.exit(error.code)
@@ -76,7 +76,7 @@ def main() -> None:
         sys.exit(1)
     except Exception as error:  # a defect of ours: the one place that must not let it through as a wall of text
         if _is_lost(error):
-            if launch.speaks(error):
+            if launch.should_report(error):
                 _tell(f"another process of this run is gone: {str(error).splitlines()[0]}", debug)
             sys.exit(1)
         asked = "a defect of slowfast: please report it, with --debug and `slowfast doctor`"

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from slowfast_cli.cli import options
-from slowfast_cli.storage.remote import place
+from slowfast_cli.storage.remote import local_path
 from slowfast_cli.types import DataError
 
 app = typer.Typer(help="List the data sets that can be read, and check those on disk.", no_args_is_help=True)
@@ -25,10 +25,10 @@ def ls(as_json: options.Json = False) -> None:
 
     if as_json:
         for each in CORPORA.values():
-            typer.echo(json.dumps({**asdict(each.origin), "heads": dict(each.heads), "recipe": each.recipe}))
+            typer.echo(json.dumps({**asdict(each.info), "heads": dict(each.heads), "recipe": each.recipe}))
         return
     rows = [
-        [name, each.origin.task, each.origin.classes, ", ".join(each.origin.splits), each.origin.licence]
+        [name, each.info.task, each.info.classes, ", ".join(each.info.splits), each.info.licence]
         for name, each in CORPORA.items()
     ]
     show.table("", ["data set", "task", "classes", "splits", "licence"], rows, left=5)
@@ -46,7 +46,10 @@ def check(
     root: Annotated[
         Path | None,
         typer.Option(
-            parser=place, metavar="PATH", help="Where it lies.", show_default="$SLOWFAST_DATA/<name>, or data/<name>"
+            parser=local_path,
+            metavar="PATH",
+            help="Where it lies.",
+            show_default="$SLOWFAST_DATA/<name>, or data/<name>",
         ),
     ] = None,
     min_seconds: Annotated[float, typer.Option(help="Shorter recordings are reported.")] = 0.1,

@@ -11,7 +11,7 @@ from slowfast_cli.build import assemble
 from slowfast_cli.cli import show
 from slowfast_cli.recipe.load import load
 from slowfast_cli.stages.check_data import PICTURES_ONLY, Report, State, check
-from slowfast_cli.storage.remote import named
+from slowfast_cli.storage.remote import display
 from slowfast_cli.types import Corpus
 
 
@@ -21,7 +21,7 @@ def run(name: str, root: Path | None, *, min_seconds: float, jobs: int, limit: i
     Returns:
         How many recordings or listed segments have something wrong with them beyond not being there.
     """
-    words = [f"data.corpus={name}", *([f"data.root={named(root)}"] if root else [])]
+    words = [f"data.corpus={name}", *([f"data.root={display(root)}"] if root else [])]
     recipe = load(assemble.known(name).recipe, words)
     corpora, skipped = assemble.everything(recipe)
     for reason in skipped:

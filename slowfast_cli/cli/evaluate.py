@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from slowfast_cli.cli import launch, options
-from slowfast_cli.storage.remote import listed, named, place
+from slowfast_cli.storage.remote import display, local_path, mirror
 from slowfast_cli.types import UsageError, finite
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def evaluate(
     out: Annotated[
         Path | None,
         typer.Option(
-            parser=place, metavar="PATH", help="Where files go.", show_default="evaluation, in the weights' folder"
+            parser=local_path, metavar="PATH", help="Where files go.", show_default="evaluation, in the weights' folder"
         ),
     ] = None,
     device: options.Device = "auto",
@@ -81,7 +81,7 @@ def evaluate(
 
     words = list(overrides or [])
     run = _run_folder(recipe)
-    start = partial(launch.spread, gpus, nodes, meet, max_restarts)
+    start = partial(launch.launch_processes, gpus, nodes, meet, max_restarts)
     if run is None and is_suite(recipe):
         unfit = {"--split": split != "test", "--compare": compare, "--with": beside, "--above": above}
         unfit |= {"--by": by != "points", "--submission": submission}
@@ -124,8 +124,8 @@ def _run_folder(recipe: str) -> Path | None:
     """The run folder that stands in the place of a recipe, which has its own."""
     from slowfast_cli.recipe.load import bundled
 
-    where = place(recipe)
-    run = where if (listed(where) / "recipe.yaml").is_file() else None
+    where = local_path(recipe)
+    run = where if (mirror(where) / "recipe.yaml").is_file() else None
     if run is None and len(Path(recipe).parts) > 1 and not Path(recipe).suffix and recipe not in bundled():
         raise UsageError(f"{recipe}: no such run folder: it holds recipe.yaml and weights; train it first")
     return run
@@ -170,7 +170,7 @@ def _tell(
     other = load_tables(theirs, found.corpus) if theirs else {}
     _print(found, report.compared(found, other, least) if theirs else {}, title, least, as_json)
     for written in report.write(found, folder, other=other, least=least, draw=plots):
-        show.say(f"wrote {named(written)}")
+        show.say(f"wrote {display(written)}")
 
 
 def _finish(recipe: Recipe, weights: Path, found: Evaluated, folder: Path, device: str, plots: bool) -> None:
@@ -178,7 +178,7 @@ def _finish(recipe: Recipe, weights: Path, found: Evaluated, folder: Path, devic
     from slowfast_cli.stages.evaluate import report
 
     if plots and (maps := report.feature_maps(recipe, weights, found.corpus, folder / "feature-maps.png", device)):
-        show.say(f"wrote {named(maps)}")
+        show.say(f"wrote {display(maps)}")
     show.done(folder)
 
 
@@ -210,8 +210,8 @@ def _print(found: Evaluated, compared: Compared, title: str, least: Least, as_js
                 ["class", "better", "worse", "points", "times"],
                 rows,
             )
-    if found.silent:
-        show.say(f"without sound: {found.silent:,} segments, scored by their pictures alone")
+    if found.without_audio:
+        show.say(f"without sound: {found.without_audio:,} segments, scored by their pictures alone")
     for failure in found.corpus.missing[:3]:
         show.say(f"not scored: {failure.id}: {failure.reason}")
     if len(found.corpus.missing) > 3:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from slowfast_cli.cli import launch, options
-from slowfast_cli.storage.remote import named, place
+from slowfast_cli.storage.remote import display, local_path
 from slowfast_cli.types import UsageError
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def extract(
     root: Annotated[
         Path | None,
         typer.Option(
-            parser=place,
+            parser=local_path,
             metavar="PATH",
             help="Where the data set lies: a folder, or a URL such as s3://bucket/epic.",
             show_default="$SLOWFAST_DATA/<dataset>, or data/<dataset>",
@@ -41,7 +41,7 @@ def extract(
     out: Annotated[
         Path | None,
         typer.Option(
-            parser=place,
+            parser=local_path,
             metavar="PATH",
             help="Where the shards go: a folder, or a URL.",
             show_default="shards, beside the root",
@@ -78,7 +78,7 @@ def extract(
     from slowfast_cli.stages.extract.run import extract as stage
 
     chosen = _recipe(dataset, recipe, root, out, overrides or [])
-    launch.spread(gpus, nodes, meet, max_restarts)
+    launch.launch_processes(gpus, nodes, meet, max_restarts)
     share = distributed.join()
     corpora, skipped = assemble.everything(chosen)
     for reason in skipped:
@@ -86,16 +86,16 @@ def extract(
     for corpus in corpora:
         show.say(show.coverage(corpus))
     where = assemble.shards_folder(chosen)
-    show.say(f"shards: {named(where)}")
+    show.say(f"shards: {display(where)}")
     bar: show.Bar | None = None
     events = stage(
         corpora, where, front_end=assemble.front_end(chosen), dtype=dtype, jobs=jobs or clips.cores(),
-        device=device or ("auto" if share.world > 1 else "cpu"), fresh=fresh and not launch.again(),
+        device=device or ("auto" if share.world > 1 else "cpu"), fresh=fresh and not launch.is_restart(),
         max_missing=max_missing, retry=retry,
     )  # fmt: skip
     try:
         for event in events:
-            launch.begun()
+            launch.mark_started()
             if isinstance(event, Progress):
                 bar = bar or show.Bar(event.total, "rec", "extract")
                 bar.to(event.recordings, f"{event.speed:,.0f} s of sound a second, {event.failures} failed")
@@ -104,7 +104,7 @@ def extract(
                     bar.close()
                 _summarise(event)
     except KeyboardInterrupt:
-        show.say(f"interrupted; finished shards are in {named(where)}: the same command goes on from there")
+        show.say(f"interrupted; finished shards are in {display(where)}: the same command goes on from there")
         raise
     finally:
         if bar:
@@ -124,8 +124,8 @@ def _recipe(
     if dataset:
         recipe = assemble.known(dataset).recipe
         words.insert(0, f"data.corpus={dataset}")
-    words += [f"data.root={named(root)}"] if root else []
-    words += [f"data.shards={named(out)}"] if out else []
+    words += [f"data.root={display(root)}"] if root else []
+    words += [f"data.shards={display(out)}"] if out else []
     return load(str(recipe), words)
 
 
@@ -140,5 +140,5 @@ def _summarise(done: Summary) -> None:
         show.say(f"without sound: {done.soundless:,} segments, which are recognised by their pictures alone")
     failed = [each for each in done.failures if not (done.soundless and each.soundless)]
     if failed:
-        show.say(f"failed: {len(failed)}, as {failed[0].reason}; all are in {named(done.folder / 'failures.csv')}")
-    show.say(f"done: {named(done.folder.absolute())} ({done.bytes / 1e6:,.1f} MB)")
+        show.say(f"failed: {len(failed)}, as {failed[0].reason}; all are in {display(done.folder / 'failures.csv')}")
+    show.say(f"done: {display(done.folder.absolute())} ({done.bytes / 1e6:,.1f} MB)")

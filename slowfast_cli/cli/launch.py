@@ -27,7 +27,7 @@ UNHURRIED = {"TORCH_ELASTIC_SHUTDOWN_TIMEOUT": "300"}
 PATIENCE = 600  # seconds until the last node has to be there
 
 
-def spread(gpus: int, nodes: int = 1, meet: str | None = None, restarts: int = 0) -> None:
+def launch_processes(gpus: int, nodes: int = 1, meet: str | None = None, restarts: int = 0) -> None:
     """Start over in several processes, where more than one is asked for and this is not one of them.
 
     Args:
@@ -87,7 +87,7 @@ def torchrun(gpus: int, nodes: int = 1, meet: str | None = None, restarts: int =
     """Run this very command in several processes under torchrun, and end as they do.
 
     Args:
-        gpus: As in `spread`, like the others.
+        gpus: As in `launch_processes`, like the others.
         nodes: Machines.
         meet: Where they meet.
         restarts: After a process has died.
@@ -144,9 +144,9 @@ def _quieten(words: list[str]) -> None:
 def _tell_death(folder: Path, rank: int, code: int, restarts: int) -> None:
     """Say that a process was killed, as it could not say so itself."""
     if code < 0 and not (folder / "code").exists():
-        again = f"after {restarts} restarts: " if restarts else ""
+        retried = f"after {restarts} restarts: " if restarts else ""
         sys.stderr.write(
-            f"error: {again}process {rank} was killed by signal {-code} (9 is often memory running out): the same "
+            f"error: {retried}process {rank} was killed by signal {-code} (9 is often memory running out): the same "
             "command goes on from the last checkpoint\n"
         )
 
@@ -186,7 +186,7 @@ def _ended(folder: Path, *, code: int) -> int:
         return code
 
 
-def speaks(error: Exception) -> bool:
+def should_report(error: Exception) -> bool:
     """Whether this process is to tell an error: of a run in many processes one is enough.
 
     An error that says that another process is gone is told where nothing else was.
@@ -211,7 +211,7 @@ def stop_all(error: Exception) -> None:
         os.kill(os.getppid(), signal.SIGTERM)
 
 
-def again() -> bool:
+def is_restart() -> bool:
     """Whether this process takes the place of one that had begun: it then goes on, and does not start over."""
     folder = os.environ.get(FOLDER)
     if folder is None:
@@ -219,7 +219,7 @@ def again() -> bool:
     return Path(folder, "begun").exists()
 
 
-def begun() -> None:
+def mark_started() -> None:
     """Leave word that what is asked for anew has been begun anew."""
     if FOLDER in os.environ:
         with suppress(OSError):  # all is over

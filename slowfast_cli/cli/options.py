@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from slowfast_cli.storage.remote import place
+from slowfast_cli.storage.remote import local_path
 
 RecipeName = Annotated[
     str, typer.Argument(metavar="RECIPE", help="A bundled recipe's name, or a YAML file.", show_default=False)
@@ -34,7 +34,7 @@ RunFolder = Annotated[
     Path | None,
     typer.Option(
         "--run",
-        parser=place,
+        parser=local_path,
         metavar="PATH",
         help="The run folder; by default runs/<recipe>/<overrides>.",
         show_default=False,

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from slowfast_cli.cli.show_predictions import Best
     from slowfast_cli.stages.predict.overlay import Caption
     from slowfast_cli.stages.predict.predictor import Predictor
-    from slowfast_cli.stages.predict.results import Answer, Failed, Timeline
+    from slowfast_cli.stages.predict.results import Failed, FilePrediction, Timeline
 
 EPILOG = (
     "Examples:  slowfast predict clip.wav  |  slowfast predict sounds/ 'more/*.mp4' --json  |  "
@@ -94,7 +94,7 @@ def predict(
                 told.as_text(answer, best, many=len(paths) > 1, slides=slides is not None)
             for line in told.rows(answer, best) if rows else ():
                 rows.writerow(line)
-    told.silent([path for path, heard in seen.heard.items() if not heard], len(seen.heard))
+    told.without_audio([path for path, heard in seen.heard.items() if not heard], len(seen.heard))
     if seen.low and not as_json:
         told.unsure(predictor.card, looks=predictor.looks)
     if seen.failed:
@@ -122,7 +122,7 @@ class _Seen:
         self.failed += 1
         typer.echo(f"error: {failed.reason}", err=True)
 
-    def best(self, answer: Answer) -> Best:
+    def best(self, answer: FilePrediction) -> Best:
         """The best classes of an answer."""
         from slowfast_cli.cli import show_predictions as told
         from slowfast_cli.stages.predict.predictor import tops

@@ -15,7 +15,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from tqdm import tqdm
 
-from slowfast_cli.storage.remote import named, push
+from slowfast_cli.storage.remote import display, upload
 from slowfast_cli.types import Corpus, Scores
 
 out = Console(soft_wrap=False, highlight=False)
@@ -32,8 +32,8 @@ def say(text: str) -> None:
 
 def done(folder: Path) -> None:
     """Say where what was made is, once it is there."""
-    push(folder)
-    say(f"done: {named(folder.absolute())}")
+    upload(folder)
+    say(f"done: {display(folder.absolute())}")
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], *, left: int = 1) -> None:
@@ -75,12 +75,14 @@ def coverage(corpus: Corpus) -> str:
 def scores(found: Scores, published: Mapping[str, float], title: str) -> None:
     """Our scores beside the paper's."""
     from slowfast_cli.metrics.table import text
-    from slowfast_cli.metrics.table import title as named
+    from slowfast_cli.metrics.table import title as display
 
     rows = []
     for key, value in found.values.items():
         paper = published.get(key)
-        rows.append([named(key), text(key, value), text(key, paper), "" if paper is None else f"{value - paper:+.2f}"])
+        rows.append(
+            [display(key), text(key, value), text(key, paper), "" if paper is None else f"{value - paper:+.2f}"]
+        )
     table(title, ["", "ours", "paper", "difference"], rows)
     out.print(f"scored {found.found:,} of {found.listed:,} listed segments ({found.found / max(found.listed, 1):.1%})")
 

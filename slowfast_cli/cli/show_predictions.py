@@ -16,7 +16,7 @@ from slowfast_cli.types import SlowFastError, finite
 if TYPE_CHECKING:
     from slowfast_cli.stages.predict.overlay import Caption
     from slowfast_cli.stages.predict.predictor import Top
-    from slowfast_cli.stages.predict.results import Answer
+    from slowfast_cli.stages.predict.results import FilePrediction
     from slowfast_cli.weights.file import Card
 
 Best = dict[str, "list[Top]"]  # by label set, the best class first
@@ -31,14 +31,14 @@ def name(path: Path) -> str:
     return str(path).encode("utf-8", "replace").decode()
 
 
-def as_json(answer: Answer, best: Best) -> None:
+def as_json(answer: FilePrediction, best: Best) -> None:
     """A line of JSON for each label set."""
     for labels, lines in best.items():
         plain = finite(_plain(answer, labels, lines))
         typer.echo(json.dumps(plain, ensure_ascii=False, allow_nan=False))
 
 
-def as_text(answer: Answer, best: Best, *, many: bool, slides: bool) -> None:
+def as_text(answer: FilePrediction, best: Best, *, many: bool, slides: bool) -> None:
     """A table, or a line for a window or a box.
 
     Args:
@@ -76,7 +76,7 @@ def _line(head: str, classes: Sequence[str]) -> None:
     show.out.print(line, soft_wrap=True, markup=False)
 
 
-def _plain(answer: Answer, labels: str, lines: Sequence[Top]) -> dict[str, Any]:
+def _plain(answer: FilePrediction, labels: str, lines: Sequence[Top]) -> dict[str, Any]:
     top = [{"label": line.label, "index": line.index, "score": round(line.score, 6)} for line in lines]
     plain: dict[str, Any] = {"path": name(answer.path), "start": round(answer.start, 3), "end": round(answer.end, 3)}
     if answer.box is not None and answer.time is not None:
@@ -86,7 +86,7 @@ def _plain(answer: Answer, labels: str, lines: Sequence[Top]) -> dict[str, Any]:
     return {**plain, "set": labels, "top": top}
 
 
-def rows(answer: Answer, best: Best) -> Iterator[list[Any]]:
+def rows(answer: FilePrediction, best: Best) -> Iterator[list[Any]]:
     """A row of the CSV file for each class told."""
     for labels, lines in best.items():
         plain = _plain(answer, labels, lines)
@@ -118,7 +118,7 @@ def csv_file(path: Path | None, *, boxes: bool) -> Iterator[Any]:
         yield writer
 
 
-def caption(answer: Answer, best: Best) -> Caption:
+def caption(answer: FilePrediction, best: Best) -> Caption:
     """An answer as it is drawn: of verb and noun the action only, and the best few classes beside a box."""
     from slowfast_cli.stages.predict.overlay import Caption
 
@@ -142,7 +142,7 @@ def unsure(card: Card, *, looks: bool) -> None:
         )
 
 
-def silent(paths: Sequence[Path], answered: int) -> None:
+def without_audio(paths: Sequence[Path], answered: int) -> None:
     """Say which videos were answered by their pictures alone.
 
     Args:

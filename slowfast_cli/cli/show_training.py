@@ -9,7 +9,7 @@ from slowfast_cli.engine.fit import Step
 from slowfast_cli.metrics.table import text, title
 from slowfast_cli.stages.train.auto_workers import SLOW, remedy
 from slowfast_cli.stages.train.loop import Event, Finished, Scored, Started
-from slowfast_cli.storage.places import named
+from slowfast_cli.storage.places import display
 
 WINDOW = 50  # steps that what is shown is a mean of
 
@@ -68,37 +68,39 @@ class Display:
             self._told_broken = True
             show.say(f"not readable, and left out: {failure.reason}; further ones are only counted")
             break
-        if step.silent and not self._told_silent:
+        if step.without_audio and not self._told_silent:
             self._told_silent = True
             show.say(
-                f"without sound: {step.silent} of the {step.clips} clips of step {step.number}, and maybe further "
+                f"without sound: {step.without_audio} of the {step.clips} clips of step {step.number}, maybe of others "
                 "ones: they are recognised by their pictures alone"
             )
         self._steps = [*self._steps[1 - WINDOW :], step]
         seconds = sum(each.seconds for each in self._steps)
         clips = sum(each.clips for each in self._steps) / seconds
         loss = sum(each.loss for each in self._steps) / len(self._steps)
-        waited = self._waited()
+        data_wait = self._waited()
         if self._bar:
-            self._bar.to(step.number, f"loss {loss:.3f}, lr {step.lr:.2g}, {clips:.0f} clips/s, data wait {waited:.0%}")
-        if waited > SLOW and len(self._steps) == WINDOW and not self._warned and self._started:
+            self._bar.to(
+                step.number, f"loss {loss:.3f}, lr {step.lr:.2g}, {clips:.0f} clips/s, data wait {data_wait:.0%}"
+            )
+        if data_wait > SLOW and len(self._steps) == WINDOW and not self._warned and self._started:
             self._warned = True
-            told = remedy(waited, step.readers, source=self._started.source, cores=self._started.cores)
-            show.say(f"data wait is {waited:.0%} of the time: {told}")
+            told = remedy(data_wait, step.workers, source=self._started.source, cores=self._started.cores)
+            show.say(f"data wait is {data_wait:.0%} of the time: {told}")
 
     def _waited(self) -> float:
         """Share of the time that was spent on waiting for data."""
-        return sum(each.waited for each in self._steps) / max(sum(each.seconds for each in self._steps), 1e-9)
+        return sum(each.data_wait for each in self._steps) / max(sum(each.seconds for each in self._steps), 1e-9)
 
     def _score(self, event: Scored) -> None:
         told = ", ".join(f"{title(key)} {text(key, value)}" for key, value in list(event.scores.values.items())[:5])
         loss = sum(each.loss for each in self._steps) / max(len(self._steps), 1)
-        best, waited = " (best)" if event.best else "", f"data wait {self._waited():.0%}"
-        show.say(f"epoch {event.epoch}: loss {loss:.3f}, {told}{best}; {waited}")
+        best, data_wait = " (best)" if event.best else "", f"data wait {self._waited():.0%}"
+        show.say(f"epoch {event.epoch}: loss {loss:.3f}, {told}{best}; {data_wait}")
 
     def interrupted(self, folder: Path) -> None:
         """Say how to go on."""
-        show.say(f"interrupted; everything up to here is in {named(folder)}: the same command goes on from there")
+        show.say(f"interrupted; everything up to here is in {display(folder)}: the same command goes on from there")
 
     def close(self) -> None:
         """Take the bar away."""

@@ -59,7 +59,7 @@ def train(
         launch.require(nodes, meet)
         describe(checked, source.name, device, gpus * nodes)
         return
-    launch.spread(gpus, nodes, meet, max_restarts)
+    launch.launch_processes(gpus, nodes, meet, max_restarts)
     from slowfast_cli.cli import show
     from slowfast_cli.stages.train.run_folder import Run, folder_for
 
@@ -67,7 +67,7 @@ def train(
     if not smoke and max(plan.warmup_epochs / (plan.epochs or inf), plan.warmup_steps / (plan.steps or inf)) >= 1:
         show.say("the warm-up is as long as the training, so next to nothing is learned: set schedule.warmup_epochs=0")
 
-    fresh = fresh and not launch.again()
+    fresh = fresh and not launch.is_restart()
     if smoke:
         with tempfile.TemporaryDirectory() as folder:
             follow(checked, Run(Path(folder) / "run"), source.name, device=device, smoke=True)
@@ -109,7 +109,7 @@ def follow(
     try:
         with interruptible() as asked, contextlib.closing(events):
             for event in events:
-                launch.begun()
+                launch.mark_started()
                 display.show(event)
                 if asked and not distributed.BOARD:  # several processes stop together, by themselves
                     raise KeyboardInterrupt

@@ -13,12 +13,12 @@ import numpy as np
 
 from slowfast_cli.corpora import labels
 from slowfast_cli.corpora.items import gone
-from slowfast_cli.corpora.lists import Origin, first_file
+from slowfast_cli.corpora.lists import DatasetInfo, first_file
 from slowfast_cli.corpora.media_files import Listing, listed, matched
 from slowfast_cli.corpora.segments import Columns, Made, joined, some_runs
 from slowfast_cli.types import Corpus, DataError, Failure
 
-ORIGIN = Origin(
+INFO = DatasetInfo(
     name="audioset",
     task="sound events, several labels a clip",
     classes="527",
@@ -73,14 +73,14 @@ def read(root: Path, split: str) -> Corpus:
     Raises:
         DataError: A list is not there or does not hold together.
     """
-    ORIGIN.split(split)
+    INFO.split(split)
     parts = PARTS.get(split, (split,))
     known = {part: first_file(root / place / f"{name}.csv" for place in LISTS) for part, name in NAMES.items()}
     lists = {part: path for part, path in known.items() if path is not None and part in parts}
     if not any(known.values()):
-        raise ORIGIN.absent(root)
+        raise INFO.absent(root)
     if not lists:
-        raise DataError(f"{root}: holds no {NAMES[parts[0]]}.csv, the list of {split}: get it from {ORIGIN.page}")
+        raise DataError(f"{root}: holds no {NAMES[parts[0]]}.csv, the list of {split}: get it from {INFO.page}")
     note = f"{split} is {' and '.join(lists)}" if len(parts) > 1 else ""
     return gathered(split, tuple(lists.values()), listing(root, lists), root, note=note)
 
@@ -121,9 +121,9 @@ def gathered(split: str, lists: Sequence[Path], media: Listing, root: Path, *, n
     """
     ids, targets, ends = _listed(lists)
     if not len(ids):
-        raise DataError(f"{lists[0]}: lists no segment: take it from {ORIGIN.page}")
+        raise DataError(f"{lists[0]}: lists no segment: take it from {INFO.page}")
     first = np.sort(np.unique(ids, return_index=True)[1])
-    again = [os.fsdecode(bytes(id)) for id in np.delete(ids, first)]
+    is_restart = [os.fsdecode(bytes(id)) for id in np.delete(ids, first)]
     ids, (targets, ends) = ids[first], some_runs(targets, ends, first)
     folders, folder, files = matched(ids, media, _parts)
     there = folder >= 0
@@ -137,9 +137,9 @@ def gathered(split: str, lists: Sequence[Path], media: Listing, root: Path, *, n
         targets=targets,
         offsets=ends,
     )
-    twice = tuple(Failure(id=id, path=root / "audios" / f"{id}.wav", reason="listed twice") for id in again)
+    twice = tuple(Failure(id=id, path=root / "audios" / f"{id}.wav", reason="listed twice") for id in is_restart)
     return Corpus(
-        name=ORIGIN.name,
+        name=INFO.name,
         split=split,
         segments=rows.take(there),
         classes={"label": labels.names("audioset527")},
@@ -177,7 +177,7 @@ def _rows(path: Path) -> Iterator[tuple[str, list[int]]]:
                     raise _complaint(f"{path}: row {reader.line_num}", row, known) from None
                 yield id, classes
     except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path}: not a csv file in UTF-8 ({error}): take it from {ORIGIN.page}") from error
+        raise DataError(f"{path}: not a csv file in UTF-8 ({error}): take it from {INFO.page}") from error
 
 
 def _complaint(where: str, row: list[str], known: Mapping[str, int]) -> DataError:
@@ -194,7 +194,7 @@ def _complaint(where: str, row: list[str], known: Mapping[str, int]) -> DataErro
         wrong = f"has the label '{strange[0]}', none of the 527, which look like /m/09x0r: a spreadsheet changes quotes"
     else:
         wrong = f"goes from '{row[1]}' to '{row[2]}', which are no seconds one after the other"
-    return DataError(f"{where}: '{','.join(row)[:60]}' {wrong}: take the list of {ORIGIN.page}")
+    return DataError(f"{where}: '{','.join(row)[:60]}' {wrong}: take the list of {INFO.page}")
 
 
 def _parts(names: Sequence[bytes]) -> tuple[list[bytes], list[bytes]]:

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from slowfast_cli.corpora import labels
 from slowfast_cli.corpora.ava_files import Key, annotated, detected, excluded, find, find_detections
-from slowfast_cli.corpora.lists import Origin, media_index, subfolders
+from slowfast_cli.corpora.lists import DatasetInfo, media_index, subfolders
 from slowfast_cli.types import VIDEO_SUFFIXES, Box, Corpus, DataError, Failure, Recording, Seconds, Segment
 
-ORIGIN = Origin(
+INFO = DatasetInfo(
     name="ava",
     task="what each person in a picture does, several labels a box",
     classes="80, of which 60 are scored",
@@ -75,12 +75,12 @@ def read_boxes(root: Path, split: str, *, least: float) -> Corpus:
     Raises:
         DataError: A list is not there or does not hold together.
     """
-    ORIGIN.split(split)
+    INFO.split(split)
     part = split.partition("-")[0]
     version = "2.1" if split.endswith("-v2.1") else "2.2"
     path = find(root, f"ava_{part}_v{version}.csv")
     if path is None:
-        raise ORIGIN.absent(root)
+        raise INFO.absent(root)
     truth = annotated(path)
     boxes = dict(truth)
     exclusions = f"ava_{part}_excluded_timestamps_v{version}.csv"
@@ -90,7 +90,7 @@ def read_boxes(root: Path, split: str, *, least: float) -> Corpus:
         if find(root, exclusions) is None:
             raise DataError(
                 f"{path.parent / exclusions}: not there; persons detected in the seconds that it lists would count as "
-                f"wrong: get it from {ORIGIN.page}"
+                f"wrong: get it from {INFO.page}"
             )
         boxes = detected(detections, least, frozenset(film for film, _ in truth))
     every = 4 if "mini" in split else 1

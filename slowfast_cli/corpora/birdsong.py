@@ -8,10 +8,10 @@ from pathlib import Path
 
 from slowfast_cli.corpora import labels
 from slowfast_cli.corpora.items import GONE, Item, corpus
-from slowfast_cli.corpora.lists import Origin, first_file, held_out, media_index, rows
+from slowfast_cli.corpora.lists import DatasetInfo, first_file, held_out, media_index, rows
 from slowfast_cli.types import Corpus, DataError
 
-ORIGIN = Origin(
+INFO = DatasetInfo(
     name="birdsong",
     task="is there a bird? one label a clip",
     classes="2",
@@ -84,20 +84,20 @@ def read(root: Path, split: str) -> Corpus:
     Raises:
         DataError: A list is not there or does not hold together.
     """
-    ORIGIN.split(split)
+    INFO.split(split)
     lists = {
         each.name: first_file(root / place / name for place in (*each.folders, "") for name in each.lists)
         for each in SETS
     }
     if not any(lists.values()):
-        raise ORIGIN.absent(root)
+        raise INFO.absent(root)
     return corpus(
-        ORIGIN,
+        INFO,
         split,
         (item for each in SETS for item in _items(root, each, lists[each.name], split)),
         {"label": labels.names("birdsong")},
         where=root,
-        note=ORIGIN.note,
+        note=INFO.note,
     )
 
 
@@ -105,7 +105,7 @@ def _items(root: Path, each: BirdSet, path: Path | None, split: str) -> Iterator
     if path is None:
         raise DataError(
             f"{root}: holds no {each.lists[0]}; Birdsong is all of {', '.join(one.name for one in SETS)}: get it from "
-            f"{ORIGIN.page}"
+            f"{INFO.page}"
         )
     wavs = [root / place / "wav" for place in each.folders]
     found = media_index([*wavs, path.parent / "wav", *(root / place for place in each.folders)])
@@ -130,7 +130,7 @@ def _truth(path: Path) -> dict[str, int]:
         if not row.get("itemid") or row.get("hasbird") not in ("0", "1"):
             raise DataError(
                 f"{where}: hasbird '{row.get('hasbird')}' of itemid '{row.get('itemid')}'; right are 0 or 1 and an id: "
-                f"take the list of {ORIGIN.page}"
+                f"take the list of {INFO.page}"
             )
         if row["itemid"] in truth:
             raise DataError(f"{where}: {row['itemid']} is listed twice: remove one of the rows")

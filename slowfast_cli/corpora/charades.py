@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from slowfast_cli.corpora import labels
-from slowfast_cli.corpora.lists import Origin, first_file, media_index, refuse_twice, rows, subfolders
+from slowfast_cli.corpora.lists import DatasetInfo, first_file, media_index, refuse_twice, rows, subfolders
 from slowfast_cli.types import VIDEO_SUFFIXES, Corpus, DataError, Failure, Recording, Segment, Span
 
-ORIGIN = Origin(
+INFO = DatasetInfo(
     name="charades",
     task="everyday actions, several labels a video",
     classes="157",
@@ -52,11 +52,11 @@ def read(root: Path, split: str) -> Corpus:
     Raises:
         DataError: The list is not there or does not hold together.
     """
-    ORIGIN.split(split)
+    INFO.split(split)
     name = f"Charades_v1_{'train' if split == 'train' else 'test'}.csv"
     path = first_file(root / place / name for place in LISTS)
     if path is None:
-        raise ORIGIN.absent(root)
+        raise INFO.absent(root)
     recordings = _recordings(root)
     segments: list[Segment] = []
     missing: list[Failure] = []
@@ -81,7 +81,7 @@ def _segment(row: Mapping[str, str], recordings: Mapping[str, Recording], root: 
     try:
         id, actions, group, length = row["id"], row["actions"], row["subject"], float(row["length"])
     except (KeyError, ValueError) as error:
-        raise DataError(f"{where}: no usable {error}: take the csv files of {ORIGIN.page}") from error
+        raise DataError(f"{where}: no usable {error}: take the csv files of {INFO.page}") from error
     spans = tuple(
         span
         for text in actions.split(";")
@@ -102,7 +102,7 @@ def _span(text: str, length: float, where: str) -> Span:
     if match is None or int(match[1]) >= len(labels.names("charades")):
         raise DataError(
             f"{where}: action '{text}' is no class c000 to c156 with its start and end: take the csv files of "
-            f"{ORIGIN.page}"
+            f"{INFO.page}"
         )
     return Span(labels="label", index=int(match[1]), start=float(match[2]), stop=min(float(match[3]), length))
 

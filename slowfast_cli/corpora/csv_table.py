@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from slowfast_cli.corpora.lists import SPLIT_NAMES, Origin, held_out, refuse_twice, rows, seconds
+from slowfast_cli.corpora.lists import SPLIT_NAMES, DatasetInfo, held_out, refuse_twice, rows, seconds
 from slowfast_cli.types import Corpus, DataError, Failure, Recording, Segment
 
-ORIGIN = Origin(
+INFO = DatasetInfo(
     name="csv",
     task="your own sounds or videos, one label or more a segment",
     classes="the values of each label column",
@@ -43,12 +43,12 @@ def read(root: Path, split: str) -> Corpus:
     Raises:
         DataError: It is not there; a row does not hold together: the text says which.
     """
-    ORIGIN.split(split)
+    INFO.split(split)
     path = root / "segments.csv" if root.is_dir() else root
     if not path.is_file():
         if root.suffix:
             raise DataError(f"{root}: no such file: name a csv file with columns path and at least one label set")
-        raise ORIGIN.absent(root)
+        raise INFO.absent(root)
     with path.open(encoding="utf-8-sig", errors="replace") as file:
         top = file.readline()
     listed = [(f"{path}: row {number}", row) for number, row in rows(path, delimiter=max(",\t;", key=top.count))]

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from slowfast_cli.corpora import labels
 from slowfast_cli.corpora.epic_layout import narrated, recordings
-from slowfast_cli.corpora.lists import Origin, first_file
+from slowfast_cli.corpora.lists import DatasetInfo, first_file
 from slowfast_cli.types import Corpus
 
-ORIGIN = Origin(
+INFO = DatasetInfo(
     name="epic",
     task="actions by sound: a verb and a noun a segment",
     classes="97 verbs, 300 nouns",
@@ -46,13 +46,13 @@ def read(root: Path, split: str) -> Corpus:
     Raises:
         DataError: The list is not there or does not hold together.
     """
-    ORIGIN.split(split)
+    INFO.split(split)
     name = f"EPIC_100_{'test_timestamps' if split == 'test' else split}.csv"
     path = first_file(root / place / name for place in LISTS)
     if path is None:
-        raise ORIGIN.absent(root)
+        raise INFO.absent(root)
     classes = {"verb": labels.names("epic100_verbs"), "noun": labels.names("epic100_nouns")}
-    segments, missing = narrated(path, recordings(root), root, classes, key="narration_id", page=ORIGIN.page)
+    segments, missing = narrated(path, recordings(root), root, classes, key="narration_id", page=INFO.page)
     unseen = frozenset(segment.id for segment in segments if segment.group in labels.unseen(split))
     return Corpus(
         name="epic",

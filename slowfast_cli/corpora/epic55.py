@@ -7,10 +7,10 @@ from pathlib import Path
 
 from slowfast_cli.corpora import labels
 from slowfast_cli.corpora.epic_layout import narrated, videos
-from slowfast_cli.corpora.lists import Origin, first_file
+from slowfast_cli.corpora.lists import DatasetInfo, first_file
 from slowfast_cli.types import Corpus, DataError
 
-ORIGIN = Origin(
+INFO = DatasetInfo(
     name="epic55",
     task="actions by sight and sound: a verb and a noun a segment",
     classes="125 verbs, 352 nouns",
@@ -50,15 +50,15 @@ def read(root: Path, split: str) -> Corpus:
     Raises:
         DataError: The list is not there or does not hold together.
     """
-    ORIGIN.split(split)
+    INFO.split(split)
     name = f"EPIC_{f'{split}_timestamps' if split.startswith('test') else 'train_action_labels'}.csv"
     path = first_file(root / place / name for place in LISTS)
     if path is None:
-        raise ORIGIN.absent(root)
+        raise INFO.absent(root)
     classes = {"verb": labels.names("epic55_verbs"), "noun": labels.names("epic55_nouns")}
     part = {"train": "train", "val": "val", "train-tbn": "train", "val-tbn": "val"}.get(split)
     if part is None:
-        segments, missing = narrated(path, videos(root), root, classes, key="uid", page=ORIGIN.page)
+        segments, missing = narrated(path, videos(root), root, classes, key="uid", page=INFO.page)
         return Corpus(name="epic55", split=split, segments=segments, classes=classes, missing=missing, seen=True)
     by, table = (
         ("video_id", "epic55_tbn_split") if split.endswith("tbn") else ("participant_id", "epic55_baradel_split")
@@ -67,8 +67,8 @@ def read(root: Path, split: str) -> Corpus:
 
     def chosen(row: Mapping[str, str]) -> bool:
         if row.get(by) not in subsets:
-            raise DataError(f"{path}: {by} '{row.get(by)}' is in no split: take the csv files of {ORIGIN.page}")
+            raise DataError(f"{path}: {by} '{row.get(by)}' is in no split: take the csv files of {INFO.page}")
         return subsets[row[by]] == part
 
-    segments, missing = narrated(path, videos(root), root, classes, key="uid", page=ORIGIN.page, chosen=chosen)
+    segments, missing = narrated(path, videos(root), root, classes, key="uid", page=INFO.page, chosen=chosen)
     return Corpus(name="epic55", split=split, segments=segments, classes=classes, missing=missing, seen=True)

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 from slowfast_cli.corpora import labels
 from slowfast_cli.corpora.esc_layout import SPLITS, corpus
-from slowfast_cli.corpora.lists import Origin
+from slowfast_cli.corpora.lists import DatasetInfo
 
 if TYPE_CHECKING:
     from slowfast_cli.types import Corpus
 
-ORIGIN = Origin(
+INFO = DatasetInfo(
     name="esc10",
     task="environmental sounds, one label a clip",
     classes="10",
@@ -41,4 +41,4 @@ def read(root: Path, split: str) -> Corpus:
         DataError: It is not there, or has a class that ESC-50 does not have.
     """
     classes = tuple(row["name"] for row in labels.table("esc50") if row["esc10"] == "1")
-    return corpus(ORIGIN, root, split, classes, others=True)
+    return corpus(INFO, root, split, classes, others=True)

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 from slowfast_cli.corpora import labels
 from slowfast_cli.corpora.esc_layout import SPLITS, corpus
-from slowfast_cli.corpora.lists import Origin
+from slowfast_cli.corpora.lists import DatasetInfo
 
 if TYPE_CHECKING:
     from slowfast_cli.types import Corpus
 
-ORIGIN = Origin(
+INFO = DatasetInfo(
     name="esc50",
     task="environmental sounds, one label a clip",
     classes="50",
@@ -41,4 +41,4 @@ def read(root: Path, split: str) -> Corpus:
     Raises:
         DataError: It is not there, or has a class that ESC-50 does not have.
     """
-    return corpus(ORIGIN, root, split, labels.names("esc50"), others=False)
+    return corpus(INFO, root, split, labels.names("esc50"), others=False)

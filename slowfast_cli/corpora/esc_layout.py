@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from slowfast_cli.corpora import labels
-from slowfast_cli.corpora.lists import Origin, first_file, refuse_twice, rows, subfolders
+from slowfast_cli.corpora.lists import DatasetInfo, first_file, refuse_twice, rows, subfolders
 from slowfast_cli.types import AUDIO_SUFFIXES, Corpus, DataError, Failure, Recording, Segment
 
 FOLDS = ("1", "2", "3", "4", "5")
@@ -38,11 +38,11 @@ class EscClip:
     source: str
 
 
-def corpus(origin: Origin, root: Path, split: str, classes: tuple[str, ...], *, others: bool) -> Corpus:
+def corpus(info: DatasetInfo, root: Path, split: str, classes: tuple[str, ...], *, others: bool) -> Corpus:
     """Make a corpus of the clips of some classes.
 
     Args:
-        origin: The data set.
+        info: The data set.
         root: Its folder, in either layout.
         split: One of `SPLITS`.
         classes: Names in the order of their indices.
@@ -51,15 +51,15 @@ def corpus(origin: Origin, root: Path, split: str, classes: tuple[str, ...], *, 
     Raises:
         DataError: Nothing of it is there, or a class is unknown.
     """
-    origin.split(split)
+    info.split(split)
     indices = {name: index for index, name in enumerate(classes)}
     segments: list[Segment] = []
     missing: list[Failure] = []
-    for clip in _clips(origin, root):
+    for clip in _clips(info, root):
         if clip.category not in indices:
             if others and clip.category in labels.indices("esc50"):
                 continue
-            raise DataError(f"{clip.path}: '{clip.category}' is no class of {origin.name}: take it from {origin.page}")
+            raise DataError(f"{clip.path}: '{clip.category}' is no class of {info.name}: take it from {info.page}")
         if split != "all" and (clip.fold == split[-1]) != split.startswith("test"):
             continue
         id = clip.path.stem
@@ -70,11 +70,11 @@ def corpus(origin: Origin, root: Path, split: str, classes: tuple[str, ...], *, 
         segments.append(Segment(id=id, recording=Recording(id=id, path=clip.path), targets=targets, group=clip.source))
     refuse_twice(root, [each.id for each in segments] + [each.id for each in missing])
     return Corpus(
-        name=origin.name, split=split, segments=tuple(segments), classes={"label": classes}, missing=tuple(missing)
+        name=info.name, split=split, segments=tuple(segments), classes={"label": classes}, missing=tuple(missing)
     )
 
 
-def _clips(origin: Origin, root: Path) -> list[EscClip]:
+def _clips(info: DatasetInfo, root: Path) -> list[EscClip]:
     places = [root, *(root / name for name in ("ESC-50-master", "ESC-50", "ESC-10-master", "ESC-10"))]
     listing = first_file(place / "meta" / "esc50.csv" for place in places)
     if listing is not None:
@@ -85,7 +85,7 @@ def _clips(origin: Origin, root: Path) -> list[EscClip]:
             if FOLDER.fullmatch(folder.name):
                 clips += _in_folder(folder)
     if not clips:
-        raise origin.absent(root)
+        raise info.absent(root)
     return clips
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from slowfast_cli.corpora import labels
 from slowfast_cli.corpora.items import Item, absence, class_index, corpus
-from slowfast_cli.corpora.lists import Origin, first_file, rows
+from slowfast_cli.corpora.lists import DatasetInfo, first_file, rows
 from slowfast_cli.types import Corpus, DataError
 
-ORIGIN = Origin(
+INFO = DatasetInfo(
     name="fluent",
     task="spoken requests: an action, an object and a location each",
     classes="6 actions, 14 objects, 4 locations",
@@ -51,12 +51,12 @@ def read(root: Path, split: str) -> Corpus:
     Raises:
         DataError: The list is not there or does not hold together.
     """
-    ORIGIN.split(split)
+    INFO.split(split)
     name = f"{'valid' if split == 'val' else split}_data.csv"
     path = first_file(root / place / "data" / name for place in PLACES)
     if path is None:
-        raise ORIGIN.absent(root)
-    return corpus(ORIGIN, split, _items(path), slots(), where=path)
+        raise INFO.absent(root)
+    return corpus(INFO, split, _items(path), slots(), where=path)
 
 
 def _items(path: Path) -> Iterator[Item]:
@@ -65,12 +65,12 @@ def _items(path: Path) -> Iterator[Item]:
     for number, row in rows(path):
         where = f"{path}: row {number}"
         if lost := {"path", "speakerId", *SLOTS} - row.keys():
-            raise DataError(f"{where}: no column {', '.join(sorted(lost))}: take the lists of {ORIGIN.page}")
+            raise DataError(f"{where}: no column {', '.join(sorted(lost))}: take the lists of {INFO.page}")
         file = Path(row["path"])
         yield Item(
             id=f"{file.parent.name}/{file.stem}",
             path=top / file,
-            targets={slot: class_index(row[slot], indices[slot], f"{where}: {slot}", ORIGIN) for slot in SLOTS},
+            targets={slot: class_index(row[slot], indices[slot], f"{where}: {slot}", INFO) for slot in SLOTS},
             group=row["speakerId"],
             wrong=absence(top / file),
         )

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from slowfast_cli.corpora.lists import SPLIT_NAMES, Origin, held_out, media_below, media_in, subfolders
+from slowfast_cli.corpora.lists import SPLIT_NAMES, DatasetInfo, held_out, media_below, media_in, subfolders
 from slowfast_cli.types import Corpus, DataError, Failure, Recording, Segment
 
-ORIGIN = Origin(
+INFO = DatasetInfo(
     name="folder",
     task="your own sounds or videos, one label a file",
     classes="one a folder",
@@ -45,14 +45,14 @@ def read(root: Path, split: str) -> Corpus:
     Raises:
         DataError: There is no such folder, or there are no media in it.
     """
-    ORIGIN.split(split)
+    INFO.split(split)
     places = _places(root)
     by_part = {name: _labelled(part) for name, part in places.items()}
     classes = tuple(sorted({label for files in by_part.values() for label in files.values()}))
     if not classes:
         by_part = {name: dict.fromkeys(media_in(part), "") for name, part in places.items()}
     if not any(by_part.values()):
-        raise DataError(f"{root}: no sounds or videos in it: lay them out as {' '.join(ORIGIN.files)}")
+        raise DataError(f"{root}: no sounds or videos in it: lay them out as {' '.join(INFO.files)}")
     segments = []
     for path, label in _chosen(by_part, split, root).items():
         id = path.relative_to(root).as_posix()
@@ -80,11 +80,11 @@ def read_unlabelled(root: Path, split: str) -> Corpus:
     Raises:
         DataError: There is no such folder, or there are no media in it.
     """
-    ORIGIN.split(split)
+    INFO.split(split)
     places = _places(root)
     by_part = {name: dict.fromkeys(media_below(part), "") for name, part in places.items()}
     if not any(by_part.values()):
-        raise DataError(f"{root}: no sounds or videos in it: lay them out as {' '.join(ORIGIN.files)}")
+        raise DataError(f"{root}: no sounds or videos in it: lay them out as {' '.join(INFO.files)}")
     ids = {path.relative_to(root).as_posix(): path for path in _chosen(by_part, split, root)}
     segments = tuple(Segment(id=id, recording=Recording(id=id, path=path)) for id, path in ids.items())
     return Corpus(name="folder", split=split, segments=segments, classes={})
@@ -93,7 +93,7 @@ def read_unlabelled(root: Path, split: str) -> Corpus:
 def _places(root: Path) -> dict[str, Path]:
     """The folders of the splits, or the root for all of them."""
     if not root.is_dir():
-        raise ORIGIN.absent(root)
+        raise INFO.absent(root)
     parts = {SPLIT_NAMES[part.name.lower()]: part for part in subfolders(root) if part.name.lower() in SPLIT_NAMES}
     return parts if "train" in parts else {"": root}
 

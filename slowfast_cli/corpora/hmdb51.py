@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from slowfast_cli.corpora import labels
-from slowfast_cli.corpora.lists import Origin, media_index, refuse_twice
+from slowfast_cli.corpora.lists import DatasetInfo, media_index, refuse_twice
 from slowfast_cli.types import VIDEO_SUFFIXES, Corpus, DataError, Failure, Recording, Segment
 
-ORIGIN = Origin(
+INFO = DatasetInfo(
     name="hmdb51",
     task="human motion, one label a clip",
     classes="51",
@@ -45,7 +45,7 @@ def read(root: Path, split: str) -> Corpus:
     Raises:
         DataError: A list is not there or does not hold together.
     """
-    ORIGIN.split(split)
+    INFO.split(split)
     part, number = ("", "1") if split == "all" else (split[:-1], split[-1])
     lists = _lists(root, number)
     tops = [root / place for place in VIDEOS]
@@ -84,10 +84,10 @@ def _lists(root: Path, number: str) -> dict[str, Path]:
             if gone:
                 raise DataError(
                     f"{gone[0]}: not there, nor {len(gone) - 1} others; right is one list for each of the 51 classes: "
-                    f"unpack them from {ORIGIN.page} again"
+                    f"unpack them from {INFO.page} again"
                 )
             return lists
-    raise ORIGIN.absent(root)
+    raise INFO.absent(root)
 
 
 def _listed(path: Path) -> Iterator[tuple[str, str]]:
@@ -98,6 +98,6 @@ def _listed(path: Path) -> Iterator[tuple[str, str]]:
         words = line.strip().rsplit(maxsplit=1)
         if len(words) != 2 or words[1] not in CODES or "." not in words[0]:
             raise DataError(
-                f"{path}: row {number}: '{line.strip()}' is no file name with 0, 1 or 2: take {ORIGIN.page}'s lists"
+                f"{path}: row {number}: '{line.strip()}' is no file name with 0, 1 or 2: take {INFO.page}'s lists"
             )
         yield words[0], words[1]

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from slowfast_cli.corpora.lists import Origin, refuse_twice
+from slowfast_cli.corpora.lists import DatasetInfo, refuse_twice
 from slowfast_cli.types import Corpus, DataError, Failure, Recording, Seconds, Segment, Target
 
 GONE = "not on disk"
@@ -38,7 +38,7 @@ class Item:
 
 
 def corpus(
-    origin: Origin,
+    info: DatasetInfo,
     split: str,
     items: Iterable[Item],
     classes: Mapping[str, tuple[str, ...]],
@@ -49,7 +49,7 @@ def corpus(
     """Make a corpus of what is listed.
 
     Args:
-        origin: The data set.
+        info: The data set.
         split: The part of it.
         items: In the order of the list.
         classes: Names by label set.
@@ -77,11 +77,11 @@ def corpus(
         )
     refuse_twice(where, [each.id for each in segments] + [each.id for each in missing])
     return Corpus(
-        name=origin.name, split=split, segments=tuple(segments), classes=classes, missing=tuple(missing), note=note
+        name=info.name, split=split, segments=tuple(segments), classes=classes, missing=tuple(missing), note=note
     )
 
 
-def class_index(name: str, indices: Mapping[str, int], where: str, origin: Origin) -> int:
+def class_index(name: str, indices: Mapping[str, int], where: str, info: DatasetInfo) -> int:
     """The index of a class that a row names.
 
     Raises:
@@ -89,7 +89,7 @@ def class_index(name: str, indices: Mapping[str, int], where: str, origin: Origi
     """
     index = indices.get(name)
     if index is None:
-        raise DataError(f"{where}: '{name}' is none of the {len(indices)} classes: take the list of {origin.page}")
+        raise DataError(f"{where}: '{name}' is none of the {len(indices)} classes: take the list of {info.page}")
     return index
 
 

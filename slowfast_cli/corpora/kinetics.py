@@ -9,7 +9,7 @@ from pathlib import Path
 
 from slowfast_cli.corpora import labels
 from slowfast_cli.corpora.kinetics_files import Clips, Listed, find_list, read_list
-from slowfast_cli.corpora.lists import Origin
+from slowfast_cli.corpora.lists import DatasetInfo
 from slowfast_cli.types import Corpus, DataError, Failure, Recording, Segment
 
 FILES = (
@@ -19,7 +19,7 @@ FILES = (
 )
 PAGE = "https://github.com/cvdfoundation/kinetics-dataset"
 LICENCE = "annotations CC BY 4.0; clips belong to their uploaders"
-ORIGIN = Origin(
+INFO = DatasetInfo(
     name="kinetics400",
     task="human actions, one label a clip",
     classes="400",
@@ -28,7 +28,7 @@ ORIGIN = Origin(
     page=PAGE,
     licence=LICENCE,
 )
-ORIGIN600 = Origin(
+INFO600 = DatasetInfo(
     name="kinetics600",
     task="human actions, one label a clip",
     classes="600",
@@ -37,7 +37,7 @@ ORIGIN600 = Origin(
     page=PAGE,
     licence=LICENCE,
 )
-ORIGIN_SOUNDS = Origin(
+INFO_SOUNDS = DatasetInfo(
     name="kinetics-sounds",
     task="human actions that can be heard, one label a clip",
     classes="32 of the 400 of Kinetics-400",
@@ -79,13 +79,13 @@ def read(root: Path, split: str) -> Corpus:
     Raises:
         DataError: The list is not there or does not hold together.
     """
-    ORIGIN.split(split)
+    INFO.split(split)
     heard = {int(row["kinetics400_index"]) for row in labels.table("kinetics_sounds32")}
     names = labels.names("kinetics400")
     if split == "val-sounds":
-        corpus = _read(ORIGIN, root, "val", {index: index for index in heard}, names)
+        corpus = _read(INFO, root, "val", {index: index for index in heard}, names)
         return replace(corpus, split=split, scored={"label": frozenset(heard)})
-    corpus = _read(ORIGIN, root, split, {index: index for index in range(len(names))}, names)
+    corpus = _read(INFO, root, split, {index: index for index in range(len(names))}, names)
     if split != "val":
         return corpus
     sounds = frozenset(segment.id for segment in corpus.segments if segment.targets["label"] in heard)
@@ -104,9 +104,9 @@ def read600(root: Path, split: str) -> Corpus:
     Raises:
         DataError: The list is not there or does not hold together.
     """
-    ORIGIN600.split(split)
+    INFO600.split(split)
     names = labels.names("kinetics600")
-    return _read(ORIGIN600, root, split, {index: index for index in range(len(names))}, names)
+    return _read(INFO600, root, split, {index: index for index in range(len(names))}, names)
 
 
 def read_sounds(root: Path, split: str) -> Corpus:
@@ -122,25 +122,25 @@ def read_sounds(root: Path, split: str) -> Corpus:
     Raises:
         DataError: The list is not there or does not hold together.
     """
-    ORIGIN_SOUNDS.split(split)
+    INFO_SOUNDS.split(split)
     new = {int(row["kinetics400_index"]): int(row["index"]) for row in labels.table("kinetics_sounds32")}
-    return _read(ORIGIN_SOUNDS, root, split, new, labels.names("kinetics_sounds32"))
+    return _read(INFO_SOUNDS, root, split, new, labels.names("kinetics_sounds32"))
 
 
-def _read(origin: Origin, root: Path, split: str, kept: Mapping[int, int], names: tuple[str, ...]) -> Corpus:
+def _read(info: DatasetInfo, root: Path, split: str, kept: Mapping[int, int], names: tuple[str, ...]) -> Corpus:
     """Read a split, or the clips of it that are of some classes.
 
     Args:
-        origin: The data set.
+        info: The data set.
         root: Its folder.
         split: ``train``, ``val`` or ``test``.
         kept: Index of a class among ``names``, by its index in the list of all.
         names: Of the classes.
     """
-    table = "kinetics600" if origin is ORIGIN600 else "kinetics400"
+    table = "kinetics600" if info is INFO600 else "kinetics400"
     path = find_list(root, table, split)
     if path is None:
-        raise origin.absent(root)
+        raise info.absent(root)
     clips = Clips(root, split)
     segments: dict[str, Segment] = {}
     missing: dict[str, Failure] = {}
@@ -159,7 +159,7 @@ def _read(origin: Origin, root: Path, split: str, kept: Mapping[int, int], names
         segments[id] = Segment(id=id, recording=Recording(id=name, path=found), targets=targets)
     return Corpus(
         seen=True,
-        name=origin.name,
+        name=info.name,
         split=split,
         segments=tuple(segments.values()),
         classes={"label": names},

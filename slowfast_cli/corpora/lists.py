@@ -21,7 +21,7 @@ SPLIT_NAMES = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Origin:
+class DatasetInfo:
     """A data set as ``slowfast data ls`` shows it, and as an error does when it is not there.
 
     Attributes:

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from slowfast_cli.corpora import labels
 from slowfast_cli.corpora.items import Item, absence, corpus
-from slowfast_cli.corpora.lists import Origin, first_file, rows
+from slowfast_cli.corpora.lists import DatasetInfo, first_file, rows
 from slowfast_cli.types import Corpus, DataError
 
-ORIGIN = Origin(
+INFO = DatasetInfo(
     name="magnatagatune",
     task="music tags, several labels a clip",
     classes="50",
@@ -52,7 +52,7 @@ def read(root: Path, split: str) -> Corpus:
     Raises:
         DataError: The lists are not there or do not hold together.
     """
-    ORIGIN.split(split)
+    INFO.split(split)
     index = first_file(root / place / "index_mtt.tsv" for place in LISTS)
     whole = first_file(root / place / "annotations_final.csv" for place in LISTS)
     if index is not None and (index.parent / f"{split}_gt_mtt.tsv").is_file():
@@ -60,8 +60,8 @@ def read(root: Path, split: str) -> Corpus:
     elif whole is not None:
         items = _annotated(root, whole, split)
     else:
-        raise ORIGIN.absent(root)
-    return corpus(ORIGIN, split, items, {"label": labels.names("mtt_top50")}, where=index or whole or root)
+        raise INFO.absent(root)
+    return corpus(INFO, split, items, {"label": labels.names("mtt_top50")}, where=index or whole or root)
 
 
 def _indexed(root: Path, index: Path, split: str) -> Iterator[Item]:
@@ -71,7 +71,7 @@ def _indexed(root: Path, index: Path, split: str) -> Iterator[Item]:
     for number, row in rows(truth, ("id", "tags"), delimiter="\t"):
         where = f"{truth}: row {number}"
         if row["id"] not in files:
-            raise DataError(f"{where}: clip {row['id']} is not in {index}: take both of {ORIGIN.page}")
+            raise DataError(f"{where}: clip {row['id']} is not in {index}: take both of {INFO.page}")
         yield _item(root, row["id"], files[row["id"]], _tags(row["tags"], where))
     for id in sorted(BROKEN.keys() & files.keys()) if split == "train" else ():
         yield _item(root, id, files[id], ())
@@ -84,7 +84,7 @@ def _tags(text: str, where: str) -> tuple[int, ...]:
     except ValueError:
         values = None
     if not isinstance(values, list) or len(values) != size or any(value not in (0, 1) for value in values):
-        raise DataError(f"{where}: '{text[:30]}...' is no list of {size} zeros and ones: take it from {ORIGIN.page}")
+        raise DataError(f"{where}: '{text[:30]}...' is no list of {size} zeros and ones: take it from {INFO.page}")
     return tuple(index for index, value in enumerate(values) if value)
 
 
@@ -96,13 +96,13 @@ def _annotated(root: Path, whole: Path, split: str) -> Iterator[Item]:
         if lost := [name for name in ("clip_id", "mp3_path", *names) if name not in row]:
             raise DataError(
                 f"{where}: {len(lost)} columns are not there, as '{lost[0]}'; right are clip_id, 188 tags and mp3_path "
-                f"with tabs between them: take annotations_final.csv of {ORIGIN.page}"
+                f"with tabs between them: take annotations_final.csv of {INFO.page}"
             )
         folder = row["mp3_path"].partition("/")[0]
         strange = [name for name in names if row[name] not in ("0", "1")]
         if folder not in FOLDERS or strange:
             wrong = f"{strange[0]} '{row[strange[0]]}' is not 0 or 1" if strange else f"no folder '{folder}' is known"
-            raise DataError(f"{where}: {wrong}: take annotations_final.csv of {ORIGIN.page}")
+            raise DataError(f"{where}: {wrong}: take annotations_final.csv of {INFO.page}")
         if FOLDERS[folder] == split:
             tags = tuple(index for index, name in enumerate(names) if row[name] == "1")
             yield _item(root, row["clip_id"], row["mp3_path"], tags)

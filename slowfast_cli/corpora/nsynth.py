@@ -13,7 +13,7 @@ import numpy as np
 
 from slowfast_cli.corpora import labels
 from slowfast_cli.corpora.items import gone
-from slowfast_cli.corpora.lists import Origin, first_file
+from slowfast_cli.corpora.lists import DatasetInfo, first_file
 from slowfast_cli.corpora.segments import Columns, Made
 from slowfast_cli.types import Corpus, DataError
 
@@ -21,7 +21,7 @@ SPLITS = ("train", "val", "test")
 FILES = ("nsynth-{train,valid,test}/examples.json", "nsynth-{train,valid,test}/audio/<note>.wav")
 PAGE = "https://magenta.tensorflow.org/datasets/nsynth (the archives named jsonwav)"
 LICENCE = "CC BY 4.0"
-ORIGIN_INSTRUMENT = Origin(
+INFO_INSTRUMENT = DatasetInfo(
     name="nsynth-instrument",
     task="families of instruments, one label a note",
     classes="11",
@@ -30,7 +30,7 @@ ORIGIN_INSTRUMENT = Origin(
     page=PAGE,
     licence=LICENCE,
 )
-ORIGIN_PITCH = Origin(
+INFO_PITCH = DatasetInfo(
     name="nsynth-pitch",
     task="pitches as MIDI numbers, one label a note",
     classes="128",
@@ -63,7 +63,7 @@ def read_instrument(root: Path, split: str) -> Corpus:
     Raises:
         DataError: The list is not there or does not hold together.
     """
-    return _read(ORIGIN_INSTRUMENT, root, split, "instrument_family", labels.names("nsynth_families"))
+    return _read(INFO_INSTRUMENT, root, split, "instrument_family", labels.names("nsynth_families"))
 
 
 def read_pitch(root: Path, split: str) -> Corpus:
@@ -76,15 +76,15 @@ def read_pitch(root: Path, split: str) -> Corpus:
     Raises:
         DataError: The list is not there or does not hold together.
     """
-    return _read(ORIGIN_PITCH, root, split, "pitch", PITCHES)
+    return _read(INFO_PITCH, root, split, "pitch", PITCHES)
 
 
-def _read(origin: Origin, root: Path, split: str, field: str, classes: tuple[str, ...]) -> Corpus:
-    origin.split(split)
+def _read(info: DatasetInfo, root: Path, split: str, field: str, classes: tuple[str, ...]) -> Corpus:
+    info.split(split)
     folder = f"nsynth-{'valid' if split == 'val' else split}"
     path = first_file(root / place / "examples.json" for place in (folder, f"nsynth/{folder}"))
     if path is None:
-        raise origin.absent(root)
+        raise info.absent(root)
     notes = {name: _target(note, field, classes, f"{path}: {name}") for name, note in _notes(path)}
     audio = path.parent / "audio"
     there = set(os.listdir(audio)) if audio.is_dir() else set()  # noqa: PTH208  (hundreds of thousands of names)
@@ -99,7 +99,7 @@ def _read(origin: Origin, root: Path, split: str, field: str, classes: tuple[str
     )
     found = np.array([f"{name}.wav" in there for name in notes], dtype=bool)
     return Corpus(
-        name=origin.name,
+        name=info.name,
         split=split,
         segments=listed.take(found),
         classes={"label": classes},

@@ -10,14 +10,14 @@ from pathlib import Path
 
 from slowfast_cli.corpora import labels
 from slowfast_cli.corpora.items import GONE, Item, corpus
-from slowfast_cli.corpora.lists import Origin, first_file, lines, media_index
+from slowfast_cli.corpora.lists import DatasetInfo, first_file, lines, media_index
 from slowfast_cli.media import audio
 from slowfast_cli.types import Corpus, DataError, Recording
 
 SPLITS = ("train", "val", "test")
 LISTS = ("validation_list.txt", "testing_list.txt")
 PAGE = "https://www.tensorflow.org/datasets/catalog/speech_commands"
-ORIGIN_V2 = Origin(
+INFO_V2 = DatasetInfo(
     name="speech-commands-v2",
     task="spoken words, one label a recording",
     classes="35",
@@ -29,7 +29,7 @@ ORIGIN_V2 = Origin(
     page=PAGE,
     licence="CC BY 4.0",
 )
-ORIGIN_V1 = Origin(
+INFO_V1 = DatasetInfo(
     name="speech-commands-v1",
     task="ten spoken words, silence and the unknown, one label a recording",
     classes="12",
@@ -87,11 +87,11 @@ def read_v2(root: Path, split: str) -> Corpus:
     Raises:
         DataError: It is not there, or is v0.01.
     """
-    ORIGIN_V2.split(split)
-    archive = _archive(root, ORIGIN_V2, ("v0.02",))
+    INFO_V2.split(split)
+    archive = _archive(root, INFO_V2, ("v0.02",))
     indices = labels.indices("speech_commands_v2_35")
     classes = {"label": labels.names("speech_commands_v2_35")}
-    return corpus(ORIGIN_V2, split, _words(archive, split, indices), classes, where=archive.top)
+    return corpus(INFO_V2, split, _words(archive, split, indices), classes, where=archive.top)
 
 
 def read_v1(root: Path, split: str) -> Corpus:
@@ -115,8 +115,8 @@ def read_v1(root: Path, split: str) -> Corpus:
     Raises:
         DataError: It is not there; a noise cannot be read.
     """
-    ORIGIN_V1.split(split)
-    archive = _archive(root, ORIGIN_V1, ("v0.02", "v0.01"))
+    INFO_V1.split(split)
+    archive = _archive(root, INFO_V1, ("v0.02", "v0.01"))
     keywords = labels.indices("speech_commands_12")
     note = f"words of Speech Commands {archive.version}"
     indices = {word: keywords.get(word, keywords[UNKNOWN]) for word in archive.words}
@@ -130,10 +130,10 @@ def read_v1(root: Path, split: str) -> Corpus:
         items = list(_words(archive, split, indices))
         note += f", tested on {LISTS[1]}, without silence: {TESTS[archive.version][0]} is not there"
     classes = {"label": labels.names("speech_commands_12")}
-    return corpus(ORIGIN_V1, split, items, classes, where=archive.top, note=note)
+    return corpus(INFO_V1, split, items, classes, where=archive.top, note=note)
 
 
-def _archive(root: Path, origin: Origin, versions: tuple[str, ...]) -> Archive:
+def _archive(root: Path, info: DatasetInfo, versions: tuple[str, ...]) -> Archive:
     """The archive that is there; its version is told by its words."""
     rows = labels.table("speech_commands_v2_35")
     words = {
@@ -143,7 +143,7 @@ def _archive(root: Path, origin: Origin, versions: tuple[str, ...]) -> Archive:
     tops = [root / place for version in versions for place in PLACES[version]]
     listing = first_file(top / LISTS[0] for top in tops)
     if listing is None or not (listing.parent / LISTS[1]).is_file():
-        raise origin.absent(root)
+        raise info.absent(root)
     top = listing.parent
     gone = {version: [word for word in words[version] if not (top / word).is_dir()] for version in versions}
     version = next((each for each in versions if not gone[each]), None)

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from slowfast_cli.corpora import labels
 from slowfast_cli.corpora.items import GONE, Item, class_index, corpus
-from slowfast_cli.corpora.lists import Origin, first_file, media_index, rows
+from slowfast_cli.corpora.lists import DatasetInfo, first_file, media_index, rows
 from slowfast_cli.types import Corpus, DataError
 
-ORIGIN = Origin(
+INFO = DatasetInfo(
     name="tut18",
     task="acoustic scenes, one label a clip",
     classes="10",
@@ -47,13 +47,13 @@ def read(root: Path, split: str) -> Corpus:
     Raises:
         DataError: A list is not there or does not hold together, or is that of the mobile set (task 1B).
     """
-    ORIGIN.split(split)
+    INFO.split(split)
     name = f"fold1_{'train' if split == 'train' else 'evaluate'}.txt"
     path = first_file(root / place / "evaluation_setup" / name for place in PLACES)
     if path is None:
-        raise ORIGIN.absent(root)
+        raise INFO.absent(root)
     classes = {"label": labels.names("tut18")}
-    return corpus(ORIGIN, split, _items(path), classes, where=path, note=ORIGIN.note)
+    return corpus(INFO, split, _items(path), classes, where=path, note=INFO.note)
 
 
 def _items(path: Path) -> Iterator[Item]:
@@ -61,13 +61,13 @@ def _items(path: Path) -> Iterator[Item]:
     found = media_index([top / "audio"])
     for number, row in rows(path, ("file", "scene"), delimiter="\t"):
         where = f"{path}: row {number}"
-        index = class_index(row["scene"], labels.indices("tut18"), where, ORIGIN)
+        index = class_index(row["scene"], labels.indices("tut18"), where, INFO)
         stem = Path(row["file"]).stem
         name = FILE.fullmatch(stem)
         if name is None or name[1] != row["scene"] or name[3] != "a":
             raise DataError(
                 f"{where}: '{row['file']}' is no clip of {row['scene']} by device a; other devices are those of the "
-                f"mobile set (task 1B): take the lists of {ORIGIN.page}"
+                f"mobile set (task 1B): take the lists of {INFO.page}"
             )
         yield Item(
             id=stem,

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from slowfast_cli.corpora import labels
-from slowfast_cli.corpora.lists import Origin, first_file, media_index, refuse_twice, subfolders
+from slowfast_cli.corpora.lists import DatasetInfo, first_file, media_index, refuse_twice, subfolders
 from slowfast_cli.types import VIDEO_SUFFIXES, Corpus, DataError, Failure, Recording, Segment
 
-ORIGIN = Origin(
+INFO = DatasetInfo(
     name="ucf101",
     task="human actions, one label a clip",
     classes="101",
@@ -45,7 +45,7 @@ def read(root: Path, split: str) -> Corpus:
     Raises:
         DataError: A list is not there or does not hold together.
     """
-    ORIGIN.split(split)
+    INFO.split(split)
     lists = ["trainlist01", "testlist01"] if split == "all" else [f"{split[:-1]}list0{split[-1]}"]
     paths = [first_file(root / place / f"{name}.txt" for place in LISTS) for name in lists]
     media = _media(root)
@@ -53,7 +53,7 @@ def read(root: Path, split: str) -> Corpus:
     missing: list[Failure] = []
     for path in paths:
         if path is None:
-            raise ORIGIN.absent(root)
+            raise INFO.absent(root)
         for index, file in _listed(path):
             id = file.stem
             found = media.get(id.lower())
@@ -84,11 +84,11 @@ def _listed(path: Path) -> Iterator[tuple[int, PurePosixPath]]:
         file, where = PurePosixPath(words[0]), f"{path}: row {number}"
         index = classes.get(file.parent.name)
         if index is None or len(words) > 2:
-            raise DataError(f"{where}: '{line}' is no file of one of the 101 classes: take the lists of {ORIGIN.page}")
+            raise DataError(f"{where}: '{line}' is no file of one of the 101 classes: take the lists of {INFO.page}")
         if words[1:] and words[1] != str(index + 1):
             raise DataError(
                 f"{where}: {file.parent.name} has number {words[1]}; right is {index + 1}, as in classInd.txt: take "
-                f"the lists of {ORIGIN.page}"
+                f"the lists of {INFO.page}"
             )
         yield index, file
 

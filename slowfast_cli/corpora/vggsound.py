@@ -14,12 +14,12 @@ import numpy as np
 
 from slowfast_cli.corpora import labels
 from slowfast_cli.corpora.items import gone
-from slowfast_cli.corpora.lists import Origin, first_file, row_pieces, rows
+from slowfast_cli.corpora.lists import DatasetInfo, first_file, row_pieces, rows
 from slowfast_cli.corpora.media_files import listed, matched
 from slowfast_cli.corpora.segments import Columns, Made, joined
 from slowfast_cli.types import Corpus, DataError, Failure
 
-ORIGIN = Origin(
+INFO = DatasetInfo(
     name="vggsound",
     task="sound events, one label a clip",
     classes="309",
@@ -71,12 +71,12 @@ def read(root: Path, split: str) -> Corpus:
     Raises:
         DataError: The lists are not there, or name a class that VGG-Sound does not have.
     """
-    ORIGIN.split(split)
+    INFO.split(split)
     places = [root, root / "data", root / "annotations"]
     whole = first_file(place / "vggsound.csv" for place in places)
     part = first_file(place / f"{split}.csv" for place in places)
     if whole is None and part is None:
-        raise ORIGIN.absent(root)
+        raise INFO.absent(root)
     folders = _folders(root, ("train", "test") if whole else (split,))
     if whole is None:
         return _corpora(root, _part(part or root, split), folders)[split]
@@ -99,7 +99,7 @@ def _corpora(root: Path, clips: _Clips, folders: tuple[Path, ...]) -> dict[str, 
     for number, split in enumerate(clips.splits):
         mine = np.flatnonzero(clips.split == number)
         first = np.sort(np.unique(place[mine], return_index=True)[1])
-        again, mine = np.delete(mine, first), mine[first]
+        is_restart, mine = np.delete(mine, first), mine[first]
         file, there = place[mine], folder[place[mine]] >= 0
         rows = Columns(
             ids=clips.names[mine],
@@ -110,7 +110,7 @@ def _corpora(root: Path, clips: _Clips, folders: tuple[Path, ...]) -> dict[str, 
             classes=len(labels.names("vggsound")),
             targets=clips.targets[mine],
         )
-        twice = map(os.fsdecode, clips.names[again].tolist())
+        twice = map(os.fsdecode, clips.names[is_restart].tolist())
         found[split] = Corpus(
             name="vggsound",
             split=split,
@@ -195,5 +195,5 @@ def _complaint(path: Path, columns: Sequence[str]) -> DataError:
         if not row.get("start", "0").isdecimal():
             return DataError(f"{where}: start '{row['start']}' is no number of seconds: take the official list")
         if row["label"] not in known:
-            return DataError(f"{where}: '{row['label']}' is none of the 309 classes: take the list of {ORIGIN.page}")
+            return DataError(f"{where}: '{row['label']}' is none of the 309 classes: take the list of {INFO.page}")
     return DataError(f"{path}: changed while it was read: run the same command again")

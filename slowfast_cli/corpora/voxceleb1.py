@@ -8,10 +8,10 @@ from pathlib import Path
 
 from slowfast_cli.corpora import labels
 from slowfast_cli.corpora.items import GONE, Item, class_index, corpus
-from slowfast_cli.corpora.lists import Origin, first_file, lines, subfolders
+from slowfast_cli.corpora.lists import DatasetInfo, first_file, lines, subfolders
 from slowfast_cli.types import Corpus, DataError
 
-ORIGIN = Origin(
+INFO = DatasetInfo(
     name="voxceleb1",
     task="speakers, one label a recording",
     classes="1,251",
@@ -49,12 +49,12 @@ def read(root: Path, split: str) -> Corpus:
     Raises:
         DataError: The list is not there or does not hold together.
     """
-    ORIGIN.split(split)
+    INFO.split(split)
     path = first_file([root / "iden_split.txt"])
     if path is None:
-        raise ORIGIN.absent(root)
+        raise INFO.absent(root)
     classes = {"label": labels.names("voxceleb1_speakers")}
-    return corpus(ORIGIN, split, _items(path, split, _speakers(root)), classes, where=path)
+    return corpus(INFO, split, _items(path, split, _speakers(root)), classes, where=path)
 
 
 def _speakers(root: Path) -> dict[str, Path]:
@@ -71,7 +71,7 @@ def _items(path: Path, split: str, speakers: dict[str, Path]) -> Iterator[Item]:
         if code not in CODES or match is None:
             raise DataError(
                 f"{where}: '{line}' is not 1, 2 or 3 and <speaker>/<video>/<number>.wav: take iden_split.txt of "
-                f"{ORIGIN.page}"
+                f"{INFO.page}"
             )
         if CODES[code] != split:
             continue
@@ -81,7 +81,7 @@ def _items(path: Path, split: str, speakers: dict[str, Path]) -> Iterator[Item]:
         yield Item(
             id=f"{speaker}/{video}/{utterance}",
             path=found or stem.with_name(f"{utterance}.wav"),
-            targets={"label": class_index(speaker, labels.indices("voxceleb1_speakers"), where, ORIGIN)},
+            targets={"label": class_index(speaker, labels.indices("voxceleb1_speakers"), where, INFO)},
             group=video,
             wrong="" if found else GONE,
         )

@@ -10,10 +10,10 @@ import numpy as np
 
 from slowfast_cli.corpora import labels
 from slowfast_cli.corpora.items import Item, corpus
-from slowfast_cli.corpora.lists import Origin, subfolders
+from slowfast_cli.corpora.lists import DatasetInfo, subfolders
 from slowfast_cli.types import Corpus, DataError
 
-ORIGIN = Origin(
+INFO = DatasetInfo(
     name="voxforge",
     task="spoken languages, one label a recording",
     classes="6",
@@ -49,13 +49,13 @@ def read(root: Path, split: str) -> Corpus:
     Raises:
         DataError: Nothing of it is there, or an archive is not unpacked.
     """
-    ORIGIN.split(split)
+    INFO.split(split)
     archives = [(language, folder) for language in labels.names("voxforge") for folder in _archives(root, language)]
     if not archives:
-        raise ORIGIN.absent(root)
+        raise INFO.absent(root)
     chosen = speakers({_speaker(folder) for _, folder in archives})[split]
     items = (item for language, folder in archives if _speaker(folder) in chosen for item in _items(language, folder))
-    return corpus(ORIGIN, split, items, {"label": labels.names("voxforge")}, where=root, note=ORIGIN.note)
+    return corpus(INFO, split, items, {"label": labels.names("voxforge")}, where=root, note=INFO.note)
 
 
 def speakers(everyone: set[str]) -> dict[str, frozenset[str]]:

@@ -98,11 +98,11 @@ class Clips(Dataset[Clip]):
                     for span in segment.spans
                     if span.labels == labels and span.start < piece.stop and span.stop > piece.start
                 }
-            found[labels] = hot(held, self.sizes[labels])
+            found[labels] = multi_hot(held, self.sizes[labels])
         return found
 
 
-def hot(indices: Sequence[int] | set[int], size: int) -> np.ndarray:
+def multi_hot(indices: Sequence[int] | set[int], size: int) -> np.ndarray:
     """One at the given places, zero elsewhere.
 
     >>> hot((0, 2), 3).tolist()

@@ -18,9 +18,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from slowfast_cli.data.clips import Clips, Key
-from slowfast_cli.data.clips import hot as hot_row
-from slowfast_cli.data.partition import dealt
+from slowfast_cli.data.clips import Clips, Key, multi_hot
+from slowfast_cli.data.partition import partition
 from slowfast_cli.types import Batch, BrokenMediaError, Clip, DataError, Failure, Seconds, SlowFastError
 
 T = TypeVar("T")
@@ -66,7 +65,7 @@ def training_keys(
         yield from ([Key(epoch, int(index), -1 - crop) for crop in range(crops) for index in part] for part in mine)
 
 
-def test_keys(counts: Sequence[int], *, batch: int, share: Share) -> list[list[Key]]:
+def eval_keys(counts: Sequence[int], *, batch: int, share: Share) -> list[list[Key]]:
     """Batches that hold every view of every segment once, over all processes.
 
     Args:
@@ -74,7 +73,7 @@ def test_keys(counts: Sequence[int], *, batch: int, share: Share) -> list[list[K
         batch: Clips in a batch.
         share: This process's.
     """
-    own = dealt(counts, share.world)[share.rank]  # all views of a segment to one process, which merges them
+    own = partition(counts, share.world)[share.rank]  # all views of a segment to one process, which merges them
     mine = [Key(0, index, view) for index in own for view in range(counts[index])]
     return [mine[first : first + batch] for first in range(0, len(mine), batch)]
 
@@ -93,19 +92,19 @@ def collate(clips: Sequence[Clip], sizes: Mapping[str, int] | None = None, broke
     targets: dict[str, Tensor] = {
         labels: torch.from_numpy(np.stack([clip.targets[labels] for clip in clips])) for labels in clips[0].targets
     }
-    silent = sum(not clip.signals.get("heard", True) for clip in clips)
+    without_audio = sum(not clip.signals.get("has_audio", True) for clip in clips)
     ids = tuple(clip.id for clip in clips)
-    whole = Batch(signals=signals, targets=targets, ids=ids, broken=tuple(broken), silent=silent)
+    whole = Batch(signals=signals, targets=targets, ids=ids, broken=tuple(broken), without_audio=without_audio)
     boxes = [(row, box) for row, clip in enumerate(clips) for box in clip.boxes]
     if not boxes:
         return whole
-    hot = {
-        labels: torch.from_numpy(np.stack([hot_row(box.targets, size) for _, box in boxes]))
+    multi_hot = {
+        labels: torch.from_numpy(np.stack([multi_hot(box.targets, size) for _, box in boxes]))
         for labels, size in (sizes or {}).items()
     }
     places = tuple(box.place for _, box in boxes)
     rows = [(float(row), *place) for (row, _), place in zip(boxes, places, strict=True)]
-    return replace(whole, targets=hot, boxes=torch.tensor(rows), places=places)
+    return replace(whole, targets=multi_hot, boxes=torch.tensor(rows), places=places)
 
 
 def _stacked(arrays: Sequence[np.ndarray]) -> np.ndarray:
@@ -155,7 +154,7 @@ def batches(
     *,
     workers: int,
     device: torch.device,
-    spare: list[Failure] | None = None,
+    unreadable: list[Failure] | None = None,
 ) -> Iterator[Batch]:
     """Read batches in the background and move them to the device.
 
@@ -164,7 +163,7 @@ def batches(
         keys: The batches, in order.
         workers: Processes that read; 0 reads in this one.
         device: Where the batches go.
-        spare: Where recordings are noted of batches of which nothing can be read; None: such a batch is an error.
+        unreadable: Where recordings are noted of batches of which nothing can be read; None: such a batch is an error.
 
     Raises:
         DataError: A clip that cannot be read, other than for its own recording; or a whole batch of such.
@@ -181,18 +180,18 @@ def batches(
         generator=torch.Generator(),  # or it draws from the common one, in the first step of a process only
     )
     copied = Copies(device)
-    for batch, waited in timed(loader):
+    for batch, data_wait in timed(loader):
         if isinstance(batch, SlowFastError):
             raise batch
         if isinstance(batch, Batch):
-            yield replace(copied(batch), waited=waited, readers=workers)
-        elif spare is None:
+            yield replace(copied(batch), data_wait=data_wait, workers=workers)
+        elif unreadable is None:
             raise DataError(
                 f"none of the {len(batch)} recordings of a batch can be read, as {batch[0].reason}; "
                 "`slowfast data check` finds them all"
             )
         else:
-            spare += batch
+            unreadable += batch
 
 
 def timed(values: Iterable[T]) -> Iterator[tuple[T, Seconds]]:

@@ -6,7 +6,7 @@ import heapq
 from collections.abc import Sequence
 
 
-def dealt(weights: Sequence[float], hands: int) -> list[list[int]]:
+def partition(weights: Sequence[float], ranks: int) -> list[list[int]]:
     """Which pieces of work each hand gets: the heaviest first, each to the hand that has the least.
 
     >>> dealt([3, 1, 2, 2], 2)
@@ -16,15 +16,15 @@ def dealt(weights: Sequence[float], hands: int) -> list[list[int]]:
 
     Args:
         weights: Of the pieces.
-        hands: How many share them.
+        ranks: How many share them.
 
     Returns:
         Numbers of pieces for each hand, ascending; the same wherever it is computed.
     """
-    if hands == 1 or len(set(weights)) <= 1:
-        return [list(range(hand, len(weights), hands)) for hand in range(hands)]
-    found: list[list[int]] = [[] for _ in range(hands)]
-    loads = [(0.0, hand) for hand in range(hands)]
+    if ranks == 1 or len(set(weights)) <= 1:
+        return [list(range(hand, len(weights), ranks)) for hand in range(ranks)]
+    found: list[list[int]] = [[] for _ in range(ranks)]
+    loads = [(0.0, hand) for hand in range(ranks)]
     for piece in sorted(range(len(weights)), key=lambda each: -weights[each]):
         load, hand = loads[0]
         found[hand].append(piece)
@@ -32,7 +32,7 @@ def dealt(weights: Sequence[float], hands: int) -> list[list[int]]:
     return [sorted(each) for each in found]
 
 
-def unevenness(loads: Sequence[float]) -> float:
+def imbalance(loads: Sequence[float]) -> float:
     """By how much the heaviest load is above the mean: 0.02 are 2 %.
 
     >>> unevenness([1.0, 3.0])

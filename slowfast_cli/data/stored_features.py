@@ -22,7 +22,7 @@ import numpy as np
 import torch
 
 from slowfast_cli.corpora.segments import Columns
-from slowfast_cli.data.clips import Key, hot
+from slowfast_cli.data.clips import Key, multi_hot
 from slowfast_cli.types import Batch, Corpus, DataError, Segment
 
 MADE = "made.json"
@@ -141,5 +141,7 @@ class FeatureClips:
     def _targets(self, segments: Sequence[Segment], labels: str) -> torch.Tensor:
         found = [segment.targets[labels] for segment in segments]
         return torch.from_numpy(
-            np.stack([hot(each, self.sizes[labels]) if isinstance(each, tuple) else np.array(each) for each in found])
+            np.stack(
+                [multi_hot(each, self.sizes[labels]) if isinstance(each, tuple) else np.array(each) for each in found]
+            )
         )

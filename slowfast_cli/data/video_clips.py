@@ -115,7 +115,7 @@ class VideoReader:
         """The clip that a key names.
 
         Frames beyond the end repeat the last one; a clip without sound has a log-mel of zeros and is marked in
-        ``heard``.
+        ``has_audio``.
         """
         known = video.probe(segment.recording)
         first = segment.start if segment.centre is None else segment.centre - self.settings.seconds / 2
@@ -176,11 +176,11 @@ class VideoReader:
         if self.gap is not None:
             other = elsewhere(first, self.gap / hop, max(seconds / hop - length, 0), draw)
             signals |= sounds.at(recording, spread_rows(other, length, count), "shifted")
-        return {**signals, "heard": np.array(1, np.float32)}
+        return {**signals, "has_audio": np.array(1, np.float32)}
 
     def _silence(self, names: tuple[str, ...]) -> dict[str, np.ndarray]:
         count, made = self.settings.rows, self.front_end
-        signals: dict[str, np.ndarray] = {"heard": np.array(0, np.float32)}
+        signals: dict[str, np.ndarray] = {"has_audio": np.array(0, np.float32)}
         for name in names:
             if isinstance(self.sounds, DecodedSounds):
                 signals |= {f"{name}_samples": np.zeros(0, np.float32), f"{name}_rows": np.zeros(count, np.int64)}

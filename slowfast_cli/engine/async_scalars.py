@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 
-class Numbers:
+class AsyncScalars:
     """A few scalars by name; copied from their device in the background.
 
     Args:

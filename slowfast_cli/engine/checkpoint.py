@@ -42,7 +42,7 @@ def write_whole(path: Path, write: Callable[[Path], None]) -> None:
         with part.open("rb+") as file:
             os.fsync(file.fileno())
         part.replace(path)
-        remote.push(path)
+        remote.upload(path)
     except OSError as error:
         raise SlowFastError(
             f"{path}: cannot be written: {error.strerror or error}; what was there before is untouched"
@@ -73,7 +73,7 @@ def load_state(path: Path) -> dict[str, Any]:
         SlowFastError: It is broken.
     """
     try:
-        return dict(torch.load(remote.here(path), map_location="cpu", weights_only=True))
+        return dict(torch.load(remote.ensure_local(path), map_location="cpu", weights_only=True))
     except Exception as error:
         reason = str(error).strip().split("\n", 1)[0][:120] or type(error).__name__
         raise SlowFastError(f"{path}: not a training state ({reason}); start over with --fresh") from error

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 
-class Averaged(nn.Module):
+class Ema(nn.Module):
     """The average of a model's parameters, each step's counting less the longer ago it was; its buffers as they are.
 
     As `torch.optim.swa_utils.AveragedModel` with a decay, whose state it has; but that one waits for the device in

@@ -13,10 +13,10 @@ from math import inf, isfinite
 import torch
 from torch import Tensor, nn
 
-from slowfast_cli.engine.async_scalars import Numbers
+from slowfast_cli.engine.async_scalars import AsyncScalars
 from slowfast_cli.engine.cuda_graph import Graph
 from slowfast_cli.engine.distributed import mean
-from slowfast_cli.engine.gradients import Contrast, Loss, Taken, contrasted, summed
+from slowfast_cli.engine.gradients import Contrast, Loss, StepInputs, contrasted, summed
 from slowfast_cli.types import Batch, Failure, Seconds, SlowFastError
 
 IN_FLIGHT = 2  # steps that a device may be behind: launches and copies hide behind them, and NaN is told soon
@@ -45,14 +45,14 @@ class Step:
     """
 
     number: int
-    numbers: Numbers
+    numbers: AsyncScalars
     lr: float
     seconds: Seconds
-    waited: Seconds
+    data_wait: Seconds
     clips: int
     broken: tuple[Failure, ...] = ()
-    silent: int = 0
-    readers: int = 0
+    without_audio: int = 0
+    workers: int = 0
     scaled: bool = False
 
     @property
@@ -85,7 +85,7 @@ class Step:
 
 
 @dataclass(frozen=True, kw_only=True)
-class How:
+class StepConfig:
     """How a step is taken.
 
     Attributes:
@@ -115,7 +115,7 @@ def fit(
     schedule: Callable[[int], float],
     steps: range,
     *,
-    how: How,
+    how: StepConfig,
     scaler: torch.amp.GradScaler | None = None,
 ) -> Iterator[Step]:
     """Train ``model`` in place and yield after each step; the caller logs, saves, evaluates or stops.
@@ -141,40 +141,40 @@ def fit(
     scaler = scaler or torch.amp.GradScaler(enabled=False)
     scaled, ahead = scaler.is_enabled(), IN_FLIGHT if optimizer.defaults.get("fused") else 0
     graph = Graph(partial(_whole, model, loss, optimizer, how)) if how.graphs else None
-    flying: deque[Step] = deque()
+    pending: deque[Step] = deque()
     for number in steps:
         began = time.perf_counter()
         torch.manual_seed((how.seed * 1_000_003 + number) * 4096 + how.rank)
         rate = rates.set(number)
         if graph:
-            taken = Taken()
-            numbers = Numbers(graph(taken.next(batches)))
+            taken = StepInputs()
+            numbers = AsyncScalars(graph(taken.next(batches)))
         else:
             taken, values = _gradients(model, loss, batches, optimizer, how, scaler)
-            numbers = Numbers(values)
+            numbers = AsyncScalars(values)
             if not ahead:
                 _require_finite(number + 1, numbers, scaled=scaled)
             elif not scaled:
                 _hold_back(optimizer, values)
             scaler.step(optimizer)
             scaler.update()
-        if len(flying) >= max(ahead, 1):
-            flying.popleft().require_finite()
+        if len(pending) >= max(ahead, 1):
+            pending.popleft().require_finite()
         step = Step(
             number=number + 1,
             numbers=numbers,
             lr=rate,
             seconds=time.perf_counter() - began,
-            waited=taken.waited,
+            data_wait=taken.data_wait,
             clips=taken.clips,
             broken=tuple(taken.broken),
-            silent=taken.silent,
-            readers=taken.readers,
+            without_audio=taken.without_audio,
+            workers=taken.workers,
             scaled=scaled,
         )
-        flying.append(step)
+        pending.append(step)
         yield step
-    for step in flying:
+    for step in pending:
         step.require_finite()
 
 
@@ -202,9 +202,9 @@ def _gradients(
     loss: Loss,
     batches: Iterator[Batch],
     optimizer: torch.optim.Optimizer,
-    how: How,
+    how: StepConfig,
     scaler: torch.amp.GradScaler,
-) -> tuple[Taken, dict[str, Tensor]]:
+) -> tuple[StepInputs, dict[str, Tensor]]:
     """The gradients of a step, clipped, and its numbers."""
     model.train()
     optimizer.zero_grad(set_to_none=True)
@@ -217,7 +217,9 @@ def _gradients(
     return taken, {**mean(taken.losses), GRADIENT: _clipped(optimizer, how.clip_norm)}
 
 
-def _whole(model: nn.Module, loss: Loss, optimizer: torch.optim.Optimizer, how: How, batch: Batch) -> dict[str, Tensor]:
+def _whole(
+    model: nn.Module, loss: Loss, optimizer: torch.optim.Optimizer, how: StepConfig, batch: Batch
+) -> dict[str, Tensor]:
     """A whole step on one batch, in which nothing is asked of the device."""
     _, values = _gradients(model, loss, iter([batch]), optimizer, how, torch.amp.GradScaler(enabled=False))
     _hold_back(optimizer, values)
@@ -245,7 +247,7 @@ def _hold_back(optimizer: torch.optim.Optimizer, values: Mapping[str, Tensor]) -
     optimizer.found_inf = found.clamp_(min=(~finite).float())  # type: ignore[attr-defined]
 
 
-def _require_finite(number: int, numbers: Numbers, *, scaled: bool) -> None:
+def _require_finite(number: int, numbers: AsyncScalars, *, scaled: bool) -> None:
     values = numbers.values
     gradient = values.pop(GRADIENT)
     if not all(isfinite(value) for value in values.values()):

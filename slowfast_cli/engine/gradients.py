@@ -18,7 +18,7 @@ Contrast = Callable[[Mapping[str, Tensor], Batch], dict[str, Tensor]]
 
 
 @dataclass
-class Taken:
+class StepInputs:
     """What came of the parts of a batch.
 
     Attributes:
@@ -31,19 +31,19 @@ class Taken:
     """
 
     losses: dict[str, Tensor] = field(default_factory=dict)
-    waited: Seconds = 0.0
+    data_wait: Seconds = 0.0
     clips: int = 0
-    silent: int = 0
-    readers: int = 0
+    without_audio: int = 0
+    workers: int = 0
     broken: list[Failure] = field(default_factory=list)
 
     def next(self, batches: Iterator[Batch]) -> Batch:
         """The next part, counted."""
         batch = next(batches)
-        self.waited += batch.waited
+        self.data_wait += batch.data_wait
         self.clips += len(batch)
-        self.silent += batch.silent
-        self.readers = batch.readers
+        self.without_audio += batch.without_audio
+        self.workers = batch.workers
         self.broken += batch.broken
         return batch
 
@@ -56,7 +56,7 @@ def summed(
     *,
     dtype: torch.dtype,
     scaler: torch.amp.GradScaler,
-) -> Taken:
+) -> StepInputs:
     """Gradients of the mean of the parts' losses.
 
     Args:
@@ -67,7 +67,7 @@ def summed(
         dtype: Of the forward pass.
         scaler: Of the gradients.
     """
-    taken = Taken()
+    taken = StepInputs()
     for part in range(parts):
         batch = taken.next(batches)
         with _last_part_syncs(model, part == parts - 1):
@@ -87,7 +87,7 @@ def contrasted(
     *,
     dtype: torch.dtype,
     scaler: torch.amp.GradScaler,
-) -> Taken:
+) -> StepInputs:
     """Gradients of a loss that compares the clips of all parts: gradient caching (Gao et al. 2021).
 
     Each part is run twice: first without keeping what gradients need, for the outputs, whose gradients then are what
@@ -102,7 +102,7 @@ def contrasted(
         dtype: Of the forward pass.
         scaler: Of the gradients.
     """
-    taken = Taken()
+    taken = StepInputs()
     held: list[tuple[Batch, _Random, dict[str, Tensor]]] = []
     for _ in range(parts):
         batch = taken.next(batches)
@@ -116,7 +116,7 @@ def contrasted(
     taken.losses = {name: value.detach() for name, value in losses.items()}
     first = 0
     for part, (batch, drawn, _) in enumerate(held):
-        drawn.again()
+        drawn.is_restart()
         with _last_part_syncs(model, part == parts - 1), _autocast(batch, dtype):
             found = model(batch.signals)
         rows = slice(first, first + len(batch))
@@ -140,7 +140,7 @@ class _Random:
         self._state = torch.get_rng_state()
         self._on_device = torch.cuda.get_rng_state(self._device) if self._device.type == "cuda" else None
 
-    def again(self) -> None:
+    def is_restart(self) -> None:
         """Draw the same ones again."""
         torch.set_rng_state(self._state)
         if self._on_device is not None:

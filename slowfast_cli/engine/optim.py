@@ -9,7 +9,7 @@ from torch import nn, optim
 from slowfast_cli.nn.frozen import norms
 
 
-def optimizer(
+def make_optimizer(
     model: nn.Module,
     name: str,
     *,

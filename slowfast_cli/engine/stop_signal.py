@@ -20,7 +20,7 @@ def forget() -> None:
     _ASKED.clear()
 
 
-class Agreement:
+class StopAgreement:
     """When the processes of one training stop; every process makes one for each of its trainings, in their order.
 
     The first that is asked to stop names a step that none can have begun yet, and all look for such a word after each

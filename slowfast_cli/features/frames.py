@@ -105,7 +105,7 @@ def random_cut(sizes_B2: Tensor, settings: FrameSettings) -> Cut:
     return Cut(resized=resized_B2, corner=corner_B2, flipped=flipped_B, size=(settings.crop, settings.crop))
 
 
-def test_cut(sizes_B2: Tensor, settings: FrameSettings, number: int) -> Cut:
+def eval_crop(sizes_B2: Tensor, settings: FrameSettings, number: int) -> Cut:
     """One of the crops for testing: they go from one end of the long side to the other; a single one is in the middle.
 
     Raises:

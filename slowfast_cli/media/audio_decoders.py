@@ -38,7 +38,7 @@ def opened(recording: Recording) -> Iterator[Source]:
     Raises:
         DataError: It is not there, is empty, is a folder, has no sound, or no backend reads it.
     """
-    path = remote.here(recording.sound or recording.path)
+    path = remote.ensure_local(recording.sound or recording.path)
     try:
         if path.is_dir():
             raise DataError(f"{shown(path)}: a folder, not a sound file: name the file")

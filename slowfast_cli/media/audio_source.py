@@ -9,7 +9,7 @@ from typing import Protocol
 
 import numpy as np
 
-from slowfast_cli.storage.places import named
+from slowfast_cli.storage.places import display
 from slowfast_cli.types import DataError, Seconds
 
 BLOCK = 1 << 16  # native samples decoded at a time: smaller ones cost more calls of the decoders than they save
@@ -49,7 +49,7 @@ class Source(Protocol):
 
 def shown(path: Path | str) -> str:
     """A path, or an id made of one, as text that can always be printed, whatever bytes its name has."""
-    return os.fsencode(named(path) if isinstance(path, Path) else path).decode("utf-8", "replace")
+    return os.fsencode(display(path) if isinstance(path, Path) else path).decode("utf-8", "replace")
 
 
 def scaled(values: np.ndarray) -> np.ndarray:

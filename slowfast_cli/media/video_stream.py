@@ -63,7 +63,7 @@ class VideoStream:
         self.fresh = True
 
     def _container(self) -> Any:
-        name = str(remote.here(self.path.absolute()))
+        name = str(remote.ensure_local(self.path.absolute()))
         try:
             name.encode()
         except UnicodeEncodeError:

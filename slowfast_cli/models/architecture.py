@@ -61,7 +61,7 @@ class Baseline:
         """Sound and pictures are compared nowhere: it does not see."""
         return {}
 
-    def innocent(self, stage: Stage) -> bool:
+    def no_audio_upstream(self, stage: Stage) -> bool:
         """No sound has reached the pictures: there are none."""
         return True
 

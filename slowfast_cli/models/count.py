@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from slowfast_cli.models.recognizer import Recogniser
+from slowfast_cli.models.recognizer import Recognizer
 from slowfast_cli.types import Signals
 
 
@@ -15,7 +15,7 @@ def parameters(model: nn.Module) -> int:
     return sum(parameter.numel() for parameter in model.parameters())
 
 
-def gflops(model: Recogniser, signals: Signals) -> float:
+def gflops(model: Recognizer, signals: Signals) -> float:
     """Multiply-adds of one view in 10^9, each counted once, in convolutions and linear layers, heads included.
 
     All that is built counts, also what is only compared for AV-sync: so AV's numbers were counted. Of a network that

@@ -19,10 +19,10 @@ from slowfast_cli.types import Signals
 
 
 @runtime_checkable
-class Follows(Protocol):
+class MomentumUpdated(Protocol):
     """An objective that keeps something beside the trunk, as a running average of it."""
 
-    def follow(self, trunk: nn.Module) -> None:
+    def momentum_update(self, trunk: nn.Module) -> None:
         """Go after the trunk by one step."""
 
 
@@ -31,7 +31,7 @@ def trunk(net: Architecture) -> SlowFast | BaselineTrunk:
     return BaselineTrunk(net) if isinstance(net, Baseline) else SlowFast(net)
 
 
-class Recogniser(nn.Module):
+class Recognizer(nn.Module):
     """A trunk and its heads: what is trained, saved and used.
 
     Args:
@@ -71,7 +71,7 @@ class Recogniser(nn.Module):
         """Logits, in training and evaluation alike.
 
         Args:
-            signals: What the network reads: ``logmel`` (B, 1, T, F), ``frames`` (B, 3, T, H, W), ``heard`` (B,). With
+            signals: The inputs: ``logmel`` (B, 1, T, F), ``frames`` (B, 3, T, H, W), ``has_audio`` (B,). With
                 twice as many sounds as frames, the second half belonging to other moments, a model with ``sync`` also
                 gives what `slowfast_cli.models.sync.Sync` does.
             boxes: (N, 5): row of the batch, x1, y1, x2, y2 in pixels of the frames; for networks that classify boxes.
@@ -88,15 +88,15 @@ class Recogniser(nn.Module):
         logits: dict[str, Tensor] = self.heads(last, boxes)
         if self.sync is not None and compares:
             frames = signals["frames"]
-            logits |= self.sync(kept, signals.get("heard", torch.ones(len(frames), device=frames.device)))
+            logits |= self.sync(kept, signals.get("has_audio", torch.ones(len(frames), device=frames.device)))
         return logits
 
-    def follow(self) -> None:
+    def momentum_update(self) -> None:
         """Let what an objective keeps beside the trunk follow it; called after each optimiser step."""
-        if isinstance(self.objective, Follows):
-            self.objective.follow(self.trunk)
+        if isinstance(self.objective, MomentumUpdated):
+            self.objective.momentum_update(self.trunk)
 
-    def train(self, mode: bool = True) -> Recogniser:
+    def train(self, mode: bool = True) -> Recognizer:
         """As `torch.nn.Module.train`, except that frozen norms stay in eval mode."""
         super().train(mode)
         for name in self._frozen:  # by name: a norm may have been exchanged for a synchronised one

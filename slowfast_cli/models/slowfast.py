@@ -66,8 +66,8 @@ class SlowFast(nn.Module):
         """Averages of the last stage over time and all positions.
 
         Shape:
-            {"logmel": (B, 1, T, F), "frames": (B, 3, T, H, W), "heard": (B,)} -> {pathway: (B, channels)}; only the
-            signals that the network reads, and ``heard`` only where some clips have no sound
+            {"logmel": (B, 1, T, F), "frames": (B, 3, T, H, W), "has_audio": (B,)} -> {pathway: (B, channels)}; only the
+            signals that the network reads, and ``has_audio`` only where some clips have no sound
         """
         last, _ = self.run(signals)
         return {name: h.flatten(2).mean(2) for name, h in last.items()}
@@ -98,8 +98,8 @@ class SlowFast(nn.Module):
         for at in STAGES:
             x = {name: self._staged(f"{name}_{at}", x[name]) for name in x}
             kept |= {f"{name}_{at}": h for name, h in x.items() if f"{name}_{at}" in keep}
-            x = self._joined(x, at, clips, signals.get("heard"), keep, kept)
-        heard = signals.get("heard")
+            x = self._joined(x, at, clips, signals.get("has_audio"), keep, kept)
+        heard = signals.get("has_audio")
         last = {name: h[:clips] for name, h in x.items()}
         if heard is not None:
             paths = self.net.pathways
@@ -111,8 +111,8 @@ class SlowFast(nn.Module):
         if not (self.recompute and self.training and torch.is_grad_enabled()):
             staged: Tensor = stage(x)
             return staged
-        again: Tensor = checkpoint(stage, x, use_reentrant=False, context_fn=lambda: (nullcontext(), still(stage)))
-        return again
+        is_restart: Tensor = checkpoint(stage, x, use_reentrant=False, context_fn=lambda: (nullcontext(), still(stage)))
+        return is_restart
 
     def _joined(
         self,

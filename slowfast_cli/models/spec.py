@@ -245,7 +245,7 @@ class Net:
             and (paths[lateral.src].reads, paths[lateral.dst].reads) == ("logmel", "frames")
         }
 
-    def innocent(self, stage: Stage) -> bool:
+    def no_audio_upstream(self, stage: Stage) -> bool:
         """Whether no sound has reached the pictures before a stage ends."""
         earlier = STAGES[: STAGES.index(stage)]
         return not any(at in earlier and at in self.laterals[key].after for at, key in self.sync().items())

@@ -35,7 +35,7 @@ class Sync(nn.Module):
                 f"there is one after {', '.join(laterals) or 'no stage'}"
             )
         self.keys = {stage: f"{laterals[stage]}_{stage}" for stage in stages}
-        self.innocent = {stage: net.innocent(stage) for stage in stages}
+        self.no_audio_upstream = {stage: net.no_audio_upstream(stage) for stage in stages}
         widths = {
             stage: net.width(net.laterals[laterals[stage]].dst, stage, before=laterals[stage]) for stage in stages
         }
@@ -66,7 +66,7 @@ class Sync(nn.Module):
         for stage, key in self.keys.items():
             found[f"seen_{stage}"] = _unit(self.see[stage](maps[f"{key}_into"].flatten(2).mean(2)))
             found[f"heard_{stage}"] = _unit(self.hear[stage](maps[key].flatten(2).mean(2)))
-            found[f"counts_{stage}"] = heard_B * 0 + 1 if self.innocent[stage] else 1 - heard_B
+            found[f"counts_{stage}"] = heard_B * 0 + 1 if self.no_audio_upstream[stage] else 1 - heard_B
         return found
 
 

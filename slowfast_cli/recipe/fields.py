@@ -14,7 +14,7 @@ Count = Annotated[int, Field(ge=0)]
 Positive = Annotated[int, Field(ge=1)]
 Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 # A folder here, or the URL of one elsewhere; written as it was given.
-Where = Annotated[Path, BeforeValidator(remote.place), PlainSerializer(remote.named, when_used="json")]
+Where = Annotated[Path, BeforeValidator(remote.local_path), PlainSerializer(remote.display, when_used="json")]
 Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 

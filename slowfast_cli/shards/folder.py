@@ -59,7 +59,7 @@ def usable(out: Path) -> list[Entry]:
         usable = [each for each in entries if not each.shard or _size(out / each.shard) == each.bytes]
         if len(usable) < len(entries):
             rewrite(path, "".join(each.line() for each in usable))
-            remote.push(path)
+            remote.upload(path)
         found += usable
     return found
 
@@ -116,7 +116,7 @@ def published(out: Path, temporary: Path, entry: Entry, part: int) -> None:
     try:
         publish(out, temporary, entry, part)
         for name in (entry.shard, part_name(part)) if entry.shard else (part_name(part),):
-            remote.push(out / name)
+            remote.upload(out / name)
     except OSError as error:
         raise DataError(
             f"{shown(out)}: {part_name(part)} cannot be written ({error.strerror}): make room, then run the same "
@@ -138,7 +138,7 @@ def report(out: Path, corpora: Sequence[Corpus]) -> None:
         rewrite(out / FAILURES, _table(failures(out, corpora)))
         rewrite(out / MISSING, _table(each for corpus in corpora for each in corpus.missing))
         for name in (FAILURES, MISSING):
-            remote.push(out / name)
+            remote.upload(out / name)
 
 
 def _table(failures: Iterable[Failure]) -> str:

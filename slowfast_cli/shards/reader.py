@@ -167,7 +167,7 @@ class Shards:
             return self._open[shard]
         path = self.folder / self._index.names[shard]
         try:
-            file = h5py.File(remote.here(path), "r", locking=False)
+            file = h5py.File(remote.ensure_local(path), "r", locking=False)
             made = json.loads(file.attrs["front_end"])
             rows = file["logmel"]
         except (OSError, KeyError, RuntimeError, ValueError) as error:
@@ -182,7 +182,7 @@ class Shards:
     def verify(self) -> tuple[str, ...]:
         """Read every shard and compare its checksum: the names of those that differ."""
         pairs = zip(self._index.names, self._index.hashes, strict=True)
-        return tuple(name for name, known in pairs if digest(remote.here(self.folder / name)) != known)
+        return tuple(name for name, known in pairs if digest(remote.ensure_local(self.folder / name)) != known)
 
     def close(self) -> None:
         """Close the files this process has open; reading opens them again."""

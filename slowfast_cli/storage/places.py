@@ -23,10 +23,10 @@ def cache() -> Path:
     return (base / "remote").absolute()
 
 
-def place(text: str | Path) -> Path:
+def local_path(text: str | Path) -> Path:
     """The path that words stand for: that of a URL lies below the cache.
 
-    >>> place("sounds/a"), place("s3://bucket/a").relative_to(cache())
+    >>> local_path("sounds/a"), local_path("s3://bucket/a").relative_to(cache())
     (PosixPath('sounds/a'), PosixPath('s3/bucket/a'))
     """
     found = URL.fullmatch(str(text))
@@ -50,6 +50,6 @@ def url(path: Path) -> str | None:
     return f"{scheme}://{'/' if scheme in ROOTED else ''}{'/'.join(rest)}"
 
 
-def named(path: Path) -> str:
+def display(path: Path) -> str:
     """A path as the user wrote it."""
     return url(path) or str(path)

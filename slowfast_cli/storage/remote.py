@@ -22,8 +22,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from slowfast_cli.storage.places import cache as cache
-from slowfast_cli.storage.places import named as named
-from slowfast_cli.storage.places import place as place
+from slowfast_cli.storage.places import display as display
+from slowfast_cli.storage.places import local_path as local_path
 from slowfast_cli.storage.places import url as url
 from slowfast_cli.types import DataError
 
@@ -34,7 +34,7 @@ NOTES = ".remote"  # a folder beside files: for each what it was here and there 
 TELLING = ("size", "ETag", "etag", "LastModified", "updated", "generation", "mtime", "created", "md5Hash")
 
 
-def listed(folder: Path) -> Path:
+def mirror(folder: Path) -> Path:
     """The folder, with all that is in it by name; lists are fetched, other files when `here` is asked for them.
 
     Raises:
@@ -50,7 +50,7 @@ def listed(folder: Path) -> Path:
     return folder
 
 
-def here(path: Path) -> Path:
+def ensure_local(path: Path) -> Path:
     """The file, fetched if it is not here yet.
 
     Raises:
@@ -61,7 +61,7 @@ def here(path: Path) -> Path:
     return path
 
 
-def fetched(folder: Path) -> Path:
+def download(folder: Path) -> Path:
     """The folder with all its files, or the one file, as there now; what is not there any more is not here either.
 
     Raises:
@@ -87,7 +87,7 @@ def exists(path: Path) -> bool:
         return bool(system.exists(name))
 
 
-def push(path: Path) -> None:
+def upload(path: Path) -> None:
     """Bring a file, or all that changed in a folder, to where it belongs.
 
     Raises:
@@ -119,12 +119,12 @@ def move(folder: Path, new: Path) -> None:
     Raises:
         DataError: It cannot be done there.
     """
-    fetched(folder).rename(new)
+    download(folder).rename(new)
     if (there := url(folder)) is None:
         return
     for note in new.rglob(f"{NOTES}/*"):
         note.unlink()
-    push(new)
+    upload(new)
     system, name = _system(there)
     with _told(there, "cannot be removed"):
         if system.exists(name):
@@ -140,7 +140,7 @@ def _files(path: Path) -> Iterator[Path]:
 
 
 def _send(path: Path) -> None:
-    stamp, there = _stamp(path), named(path)
+    stamp, there = _stamp(path), display(path)
     system, name = _system(there)
     with _told(there, "cannot be written", f"it is kept in {path}, run the same again"):
         system.makedirs(str(PurePosixPath(name).parent), exist_ok=True)
@@ -154,7 +154,7 @@ def _fetch(path: Path) -> None:
 
     Of several processes that want it one fetches, and the others wait.
     """
-    there, before = named(path), _identity(path)
+    there, before = display(path), _identity(path)
     system, name = _system(there)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.part")
@@ -238,7 +238,7 @@ def _write_note(path: Path, **told: str) -> None:
 
 def _new(folder: Path) -> dict[Path, Mapping[str, Any]]:
     """What there is that is not here as it is now; what was fetched, and is not there any more, is removed here."""
-    there = named(folder)
+    there = display(folder)
     system, name = _system(there)
     with _told(there, "cannot be reached"):
         system.invalidate_cache()
@@ -253,7 +253,7 @@ def _new(folder: Path) -> dict[Path, Mapping[str, Any]]:
     new = {path: told for path, told in found.items() if _known(path).get("there") != _token(told)}
     for path in new:
         if (known := _known(path)) and known["here"] != _stamp(path):
-            raise DataError(f"{named(path)}: has changed both there and in {path}: remove the one that is wrong")
+            raise DataError(f"{display(path)}: has changed both there and in {path}: remove the one that is wrong")
     return new
 
 

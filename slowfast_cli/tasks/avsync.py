@@ -89,7 +89,7 @@ def distinct(logmel_S1TF: Tensor) -> Tensor:
     return (aligned_B.var(1) > LEAST_VARIANCE) & (other_B.var(1) > LEAST_VARIANCE) & (alike_B < MOST_ALIKE)
 
 
-def strangers(aligned_B1TF: Tensor, ids: Sequence[str]) -> Tensor:
+def easy_negatives(aligned_B1TF: Tensor, ids: Sequence[str]) -> Tensor:
     """Put behind each sound that of the next clip of another segment; its own, which does not count, where none is.
 
     Shape:
@@ -100,7 +100,7 @@ def strangers(aligned_B1TF: Tensor, ids: Sequence[str]) -> Tensor:
     return torch.cat([aligned_B1TF, aligned_B1TF[turn]])
 
 
-def paired(aligned_B1TF: Tensor, shifted_B1TF: Tensor, *, hard: float) -> Tensor:
+def with_negatives(aligned_B1TF: Tensor, shifted_B1TF: Tensor, *, hard: float) -> Tensor:
     """Put a sound that does not belong behind each that does.
 
     Args:

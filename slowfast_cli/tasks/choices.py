@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as f
 
 
-def surprise(choices_BQN: Tensor) -> Tensor:
+def info_nce(choices_BQN: Tensor) -> Tensor:
     """The mean of -log of the right answer's probability: InfoNCE (van den Oord et al. 2018).
 
     Shape:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from slowfast_cli.tasks.choices import surprise, told
-from slowfast_cli.tasks.simclr import TOLD
+from slowfast_cli.tasks.choices import info_nce, told
+from slowfast_cli.tasks.simclr import PRETEXT_TOP1
 from slowfast_cli.tasks.task import Outputs
 from slowfast_cli.types import Batch
 
@@ -18,8 +18,8 @@ class Cpc:
 
     def losses(self, outputs: Outputs, batch: Batch) -> dict[str, Tensor]:
         """``cpc``: InfoNCE, the mean over all steps, distances and both directions."""
-        return {"cpc": surprise(outputs["cpc_choices"])}
+        return {"cpc": info_nce(outputs["cpc_choices"])}
 
     def scores(self, outputs: Outputs, batch: Batch) -> dict[str, Tensor]:
         """``told``: the share of questions answered right (B, 1)."""
-        return {TOLD: told(outputs["cpc_choices"])}
+        return {PRETEXT_TOP1: told(outputs["cpc_choices"])}

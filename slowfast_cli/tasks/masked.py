@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from slowfast_cli.tasks.choices import surprise, told
-from slowfast_cli.tasks.simclr import TOLD
+from slowfast_cli.tasks.choices import info_nce, told
+from slowfast_cli.tasks.simclr import PRETEXT_TOP1
 from slowfast_cli.tasks.task import Outputs
 from slowfast_cli.types import Batch
 
@@ -25,10 +25,10 @@ class Masked:
     def losses(self, outputs: Outputs, batch: Batch) -> dict[str, Tensor]:
         """``masked``: InfoNCE over the masked steps; ``energy``: keeps the convolutions' output small."""
         return {
-            "masked": surprise(outputs["masked_choices"]),
+            "masked": info_nce(outputs["masked_choices"]),
             "energy": self.energy * outputs["masked_energy"].mean(),
         }
 
     def scores(self, outputs: Outputs, batch: Batch) -> dict[str, Tensor]:
         """``told``: the share of masked steps that are told from the others (B, 1)."""
-        return {TOLD: told(outputs["masked_choices"])}
+        return {PRETEXT_TOP1: told(outputs["masked_choices"])}

@@ -16,9 +16,9 @@ from torch.nn import functional as f
 from slowfast_cli.tasks.task import Outputs
 from slowfast_cli.types import Batch
 
-TOLD = "told"  # the share of questions that were answered right, as a label set of one number
-ALONE = -1  # in place of a twin
-TWIN = "twin"  # the number of each clip's twin, among the targets of a batch
+PRETEXT_TOP1 = "told"  # the share of questions that were answered right, as a label set of one number
+NO_POSITIVE = -1  # in place of a twin
+POSITIVE = "twin"  # the number of each clip's twin, among the targets of a batch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,20 +40,20 @@ class SimCLR:
         embedding_BE = outputs["embedding"]
         logits_BN, first, paired_B, twin_B = self._compared(embedding_BE, batch)
         logits_BN = _without_itself(logits_BN, first)
-        asked_B = torch.where(paired_B > 0, twin_B, ALONE)  # or the first of them would be asked for itself
-        rows_B = f.cross_entropy(logits_BN, asked_B, ignore_index=ALONE, reduction="none")
+        asked_B = torch.where(paired_B > 0, twin_B, NO_POSITIVE)  # or the first of them would be asked for itself
+        rows_B = f.cross_entropy(logits_BN, asked_B, ignore_index=NO_POSITIVE, reduction="none")
         return {"simclr": rows_B.sum() / paired_B.sum().clamp(min=1)}
 
     def scores(self, outputs: Outputs, batch: Batch) -> dict[str, Tensor]:
         """``told`` (B, 1): 1 where the nearest clip of the batch is the twin."""
         embedding_BE = outputs["embedding"].float()
         near_B = _without_itself(embedding_BE @ embedding_BE.T, 0).argmax(1)
-        twin_B, paired_B = twinned(batch, near_B.device)
-        return {TOLD: ((near_B == twin_B) & (paired_B > 0)).float()[:, None]}
+        twin_B, paired_B = positives_of(batch, near_B.device)
+        return {PRETEXT_TOP1: ((near_B == twin_B) & (paired_B > 0)).float()[:, None]}
 
     def _compared(self, embedding_BE: Tensor, batch: Batch) -> tuple[Tensor, int, Tensor, Tensor]:
         """Similarities to all clips, the number of the first of ours among them, who has a twin, and its number."""
-        twin_B, paired_B = twinned(batch, embedding_BE.device)
+        twin_B, paired_B = positives_of(batch, embedding_BE.device)
         everyone_NE, first = gathered(embedding_BE)
         return embedding_BE @ everyone_NE.T / self.temperature, first, paired_B, twin_B + first
 
@@ -65,20 +65,20 @@ def _without_itself(logits_BN: Tensor, first: int) -> Tensor:
     return logits_BN.masked_fill(every_N == every_N[first : first + B, None], float("-inf"))
 
 
-def twinned(batch: Batch, device: torch.device) -> tuple[Tensor, Tensor]:
+def positives_of(batch: Batch, device: torch.device) -> tuple[Tensor, Tensor]:
     """The number of each clip's twin, and 1 where there is one, from the targets or, without them, from the ids."""
-    twin_B = batch.targets[TWIN] if TWIN in batch.targets else torch.tensor(twins(batch.ids), device=device)
+    twin_B = batch.targets[POSITIVE] if POSITIVE in batch.targets else torch.tensor(positives(batch.ids), device=device)
     return twin_B.clamp(min=0), (twin_B >= 0).float()
 
 
-def twins(ids: Sequence[str]) -> list[int]:
-    """For each clip, which other one has its id; `ALONE` where none has.
+def positives(ids: Sequence[str]) -> list[int]:
+    """For each clip, which other one has its id; `NO_POSITIVE` where none has.
 
     >>> twins(["a", "b", "a", "c"])
     [2, -1, 0, -1]
     """
     seen: dict[str, int] = {}
-    found = [ALONE] * len(ids)
+    found = [NO_POSITIVE] * len(ids)
     for number, id_ in enumerate(ids):
         if id_ in seen:
             found[number], found[seen[id_]] = seen[id_], number

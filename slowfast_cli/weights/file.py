@@ -18,7 +18,7 @@ from safetensors.torch import save as serialise
 from torch import Tensor
 
 from slowfast_cli.models.architecture import Architecture, Baseline, from_plain
-from slowfast_cli.models.recognizer import Recogniser
+from slowfast_cli.models.recognizer import Recognizer
 from slowfast_cli.models.spec import Stage
 from slowfast_cli.types import Seconds, Settings, WeightsError, finite
 
@@ -65,10 +65,10 @@ class Card:
     scores: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
-    def model(self, *, dropout: float = 0.0, freeze_norms: str = "none") -> Recogniser:
+    def model(self, *, dropout: float = 0.0, freeze_norms: str = "none") -> Recognizer:
         """A network of this kind, freshly initialised."""
         sizes = {labels: len(names) for labels, names in self.classes.items()}
-        return Recogniser(
+        return Recognizer(
             self.net, sizes, dropout=dropout, freeze_norms=freeze_norms, sync=self.sync, hidden=self.hidden
         )
 
@@ -189,7 +189,7 @@ def require_own(path: Path, card: Card, trusted: str | None = None) -> None:
         )
 
 
-def build(path: Path, *, trusted: str | None = None) -> tuple[Card, Recogniser]:
+def build(path: Path, *, trusted: str | None = None) -> tuple[Card, Recognizer]:
     """The model of a weight file, in eval mode.
 
     Args:
@@ -210,7 +210,7 @@ def build(path: Path, *, trusted: str | None = None) -> tuple[Card, Recogniser]:
     return card, model.eval()
 
 
-def load_model(path: str | Path) -> Recogniser:
+def load_model(path: str | Path) -> Recognizer:
     """A trained model, in eval mode, on the CPU.
 
     Args:

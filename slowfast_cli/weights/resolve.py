@@ -25,7 +25,7 @@ def weight_file(word: str | None, *, offline: bool = False, progress: Progress |
     """
     if word is None:
         return DEFAULT
-    path = remote.fetched(remote.place(word))
+    path = remote.download(remote.local_path(word))
     if path.is_dir():
         return newest(path)
     if path.exists() or path.suffix or len(path.parts) > 1:

@@ -59,8 +59,8 @@ def made(recipe: Recipe, name: str, device: torch.device, batch: Batch) -> Side:
     before = allocated(device)
     fast = name != "fp32 eager"
     torch.manual_seed(0)
-    model: nn.Module = state.recogniser(recipe, {"label": CLASSES}).to(device).train()
-    optimizer = state.optimiser(recipe, model)
+    model: nn.Module = state.recognizer(recipe, {"label": CLASSES}).to(device).train()
+    optimizer = state.optimizer(recipe, model)
     if fast and device.type == "cuda":
         model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         model = model.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
@@ -82,7 +82,7 @@ def noise(recipe: Recipe, clips: int, device: torch.device) -> Batch:
     signals = {
         "frames": torch.randn(clips, 3, seen.frames, seen.crop, seen.crop, device=device),
         "logmel": torch.randn(2 * clips, 1, seen.rows, assemble.front_end(recipe).mels, device=device),
-        "heard": torch.ones(clips, device=device),
+        "has_audio": torch.ones(clips, device=device),
     }
     targets = {"label": torch.randint(CLASSES, (clips,), device=device)}
     return Batch(signals=signals, targets=targets, ids=tuple(map(str, range(clips))))
@@ -91,7 +91,7 @@ def noise(recipe: Recipe, clips: int, device: torch.device) -> Batch:
 def train(side: Side, recipe: Recipe, batch: Batch, *, heard: bool) -> torch.Tensor:
     """One step; returns the loss, still on the device."""
     if not heard:
-        silent = {**batch.signals, "heard": torch.zeros_like(batch.signals["heard"])}
+        silent = {**batch.signals, "has_audio": torch.zeros_like(batch.signals["has_audio"])}
         batch = Batch(signals=silent, targets=batch.targets, ids=batch.ids)
     frames = batch.signals["frames"]
     with torch.autocast(frames.device.type, side.dtype, enabled=side.dtype != torch.float32):

@@ -42,7 +42,7 @@ def prepared_split(root: Path, recordings: int):
     recipe = load("vggsound", [f"data.root={root}", f"data.shards={shards}", *small])
     store = build_clips.store(recipe)
     corpus = build_clips.usable(recipe, assemble.corpus(recipe, "test"), store)
-    model = state.recogniser(recipe, assemble.sizes(corpus)).to(machine.DEVICE).eval()
+    model = state.recognizer(recipe, assemble.sizes(corpus)).to(machine.DEVICE).eval()
     card = Card(
         net=assemble.net(recipe), classes=corpus.classes, front_end=assemble.front_end(recipe).settings(),
         clip_seconds=recipe.data.clip_seconds, views=recipe.data.views,
@@ -60,7 +60,7 @@ def main() -> None:
         recipe, corpus, clips, model = prepared_split(Path(name), given.recordings)
         task, prepared = assemble.task(recipe, corpus.classes), transforms.testing(recipe, machine.DEVICE)
         keys = [Key(0, segment, view) for segment in range(len(clips)) for view in range(recipe.data.views)]
-        size, network = build_clips.test_batch(recipe), ready(model, machine.DEVICE)
+        size, network = build_clips.eval_batch(recipe), ready(model, machine.DEVICE)
 
         def ask(asked, batch):
             return [each for view in prepared(loader.to(batch, machine.DEVICE)) for each in task.predict(asked, view)]
@@ -82,7 +82,7 @@ def main() -> None:
         marks.append(time.perf_counter())
     with torch.device("meta"):
         silence = {"logmel": torch.zeros(1, *read[0].signals["logmel"].shape[1:])}
-        adds = count.gflops(state.recogniser(recipe, assemble.sizes(corpus)), silence)
+        adds = count.gflops(state.recognizer(recipe, assemble.sizes(corpus)), silence)
     *took, whole, alone = [after - before for before, after in pairwise(marks)]
     floor = adds * 1e9 * len(keys) / machine.rate(torch.float32)
     print(f"{len(corpus.segments)} recordings, {len(keys)} views, {recipe.model.variant}, {machine.name()}")

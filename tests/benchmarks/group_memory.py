@@ -47,18 +47,18 @@ def watch(words: Sequence[object], **environment: str) -> Watched:
         start_new_session=True,
     )
     complaints: list[str] = []
-    readers = [
+    workers = [
         threading.Thread(target=lambda: said.extend((time.monotonic() - began, each.strip()) for each in child.stdout)),
         threading.Thread(target=lambda: complaints.extend(child.stderr)),
     ]
-    for reader in readers:
+    for reader in workers:
         reader.start()
     rss = pss = 0
     while child.poll() is None:
         rss, pss = max(rss, _field(child.pid, "status", "VmHWM:")), max(pss, together(child.pid))
         time.sleep(EVERY)
     seconds = time.monotonic() - began
-    for reader in readers:
+    for reader in workers:
         reader.join()
     if child.returncode:
         raise SystemExit(f"{words}: exit code {child.returncode}\n{''.join(complaints)[-3000:]}")

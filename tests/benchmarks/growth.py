@@ -66,9 +66,9 @@ def sounding(folder: Path) -> dict[str, list[Cost]]:
     for count in SOUNDING:
         root, shards = folder / str(count) / "vggsound", folder / str(count) / "shards"
         invented.noises(root, count)
-        readers = f"data.workers={READERS}"
+        workers = f"data.workers={READERS}"
         found["extraction"].append(cost("extract", root, shards, tries=1))
-        found["start of training"].append(cost("train", root, shards, readers, until="first step"))
+        found["start of training"].append(cost("train", root, shards, workers, until="first step"))
         found["evaluation"].append(cost("evaluate", root, shards, "data.workers=0", tries=1))
         print(count, *(f"{name} {costs[-1]}" for name, costs in found.items()), sep="\n  ", flush=True)
         shutil.rmtree(folder / str(count))

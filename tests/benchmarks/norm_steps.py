@@ -49,10 +49,10 @@ def main() -> None:
     sides, times = {}, {}
     for name, (row, recipe) in rows(read("hares"), "3").items():
         torch.manual_seed(0)
-        model = state.recogniser(recipe, {}).to(device).train()
+        model = state.recognizer(recipe, {}).to(device).train()
         if device.type == "cuda":
             model = model.to(memory_format=torch.channels_last)
-        optimizer = state.optimiser(recipe, model)
+        optimizer = state.optimizer(recipe, model)
         run = torch.compile(model) if given.compile else model
         sides[name] = (row, run, optimizer, assemble.task(recipe, ()))
         times[name] = []

@@ -2,7 +2,7 @@
 
     python tests/benchmarks/predict_folder.py [WEIGHTS]
 
-The folder: 5 s cut out of the recordings in tests/assets, as wav, flac, ogg and mp3 at 44.1 kHz, all in this process, in
+The folder: 5 s cut out of the recordings in tests/assets, as wav, flac, ogg and mp3 at 44.1 kHz, in this process, in
 turn. Stages are timed alone, on one core; the floor is the network's multiply-adds over what a matrix product reaches
 on all cores. The other side is one file and one forward pass after the other, with all cores.
 """
@@ -24,7 +24,7 @@ from slowfast_cli.features.logmel import FrontEnd
 from slowfast_cli.media import audio
 from slowfast_cli.models import count
 from slowfast_cli.models.folding import folded
-from slowfast_cli.stages.predict.audio import BATCH, Listener
+from slowfast_cli.stages.predict.audio import BATCH, AudioPredictor
 from slowfast_cli.stages.predict.predictor import Predictor
 from slowfast_cli.types import Recording
 from slowfast_cli.weights.file import DEFAULT, build
@@ -66,7 +66,7 @@ def clocked(work: Callable[[], object]) -> float:
 def stages(paths: list[Path], weights: Path) -> dict[str, float]:
     """Seconds of each stage alone on one core, for all files."""
     card, model = build(weights)
-    listener, network = Listener(model, card, FrontEnd(**card.front_end)), folded(model)
+    listener, network = AudioPredictor(model, card, FrontEnd(**card.front_end)), folded(model)
     spent = {"open, read, decode, resample": 0.0, "log-mel": 0.0, "network": 0.0}
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -90,7 +90,11 @@ def main() -> None:
     weights = Path(sys.argv[1]) if len(sys.argv) > 1 else DEFAULT
     card, model = build(weights)
     front_end = FrontEnd(**card.front_end)
-    threads, predictor, plain = torch.get_num_threads(), Predictor(weights, "cpu"), Listener(model, card, front_end)
+    threads, predictor, plain = (
+        torch.get_num_threads(),
+        Predictor(weights, "cpu"),
+        AudioPredictor(model, card, front_end),
+    )
     frames = front_end.frames(round(card.clip_seconds * front_end.rate))
     billions = count.gflops(model, {"logmel": torch.zeros(1, 1, frames, front_end.mels)})
     with tempfile.TemporaryDirectory() as name:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from slowfast_cli.data.loader import Share, training_keys
-from slowfast_cli.data.partition import dealt, unevenness
+from slowfast_cli.data.partition import imbalance, partition
 from slowfast_cli.data.views import covering
 from slowfast_cli.stages.extract.plan import plan
 from slowfast_cli.types import Recording
@@ -47,7 +47,7 @@ def testing(seconds: np.ndarray, shard: np.ndarray, ranks: int) -> list[tuple[in
     rows = np.minimum(seconds * RATE, CLIP_ROWS).astype(int)
     counts = views(seconds)
     found = []
-    for hand in dealt(counts.tolist(), ranks):  # which is what `test_keys` does in each process
+    for hand in partition(counts.tolist(), ranks):  # which is what `eval_keys` does in each process
         read = np.repeat(hand, counts[hand])
         found.append((len(read), int(rows[read].sum()) * ROW_BYTES, len(np.unique(shard[read]))))
     return found
@@ -61,8 +61,8 @@ def views(seconds: np.ndarray) -> np.ndarray:
 def extraction(seconds: np.ndarray, ranks: int, jobs: int = 4) -> list[tuple[float, int]]:
     """Seconds of sound and shards of each process."""
     pending = [Recording(id=str(number), path=Path(f"{number}.wav")) for number in range(len(seconds))]
-    hands = plan(pending, seconds.tolist(), first=0, shard_seconds=2560.0, jobs=jobs, ranks=ranks)
-    return [(sum(seconds[int(each.id)] for job in hand for each in job.recordings), len(hand)) for hand in hands]
+    ranks = plan(pending, seconds.tolist(), first=0, shard_seconds=2560.0, jobs=jobs, ranks=ranks)
+    return [(sum(seconds[int(each.id)] for job in hand for each in job.recordings), len(hand)) for hand in ranks]
 
 
 def main() -> None:
@@ -81,7 +81,7 @@ def main() -> None:
             loads = [each[number] for each in found]
             print(
                 f"{name:11} {column:8} {min(loads):>16,.0f} to {max(loads):>16,.0f}, mean {np.mean(loads):>16,.1f}: "
-                f"most above the mean {unevenness(loads):.2%}"
+                f"most above the mean {imbalance(loads):.2%}"
             )
 
 

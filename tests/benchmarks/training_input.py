@@ -145,21 +145,21 @@ def trained(recipe, steps: int, rounds: int) -> dict[str, float]:
     """Clips a second of the stage on shards, and on one batch that stays where it is."""
     made = state.build(recipe, loader.Share(), machine.DEVICE, smoke=False)
     real, epoch = loop.training_batches, len(made.train_clips) // recipe.optim.batch
-    one = replace(next(real(made, range(1))), waited=0.0)
+    one = replace(next(real(made, range(1))), data_wait=0.0)
     sides = {"made up": lambda *words: itertools.repeat(one), "shards": real}
     found: dict[str, list[tuple[float, float]]] = {side: [] for side in sides}
     for turn, side in itertools.product(range(rounds + 1), sides):
         loop.training_batches = sides[side]
-        waited, began, skipped = 0.0, 0.0, 160 if machine.DEVICE.type == "cuda" else 10
+        data_wait, began, skipped = 0.0, 0.0, 160 if machine.DEVICE.type == "cuda" else 10
         for step in loop._steps(made, range(skipped + steps), epoch):
             if step.number == skipped:
                 machine.synchronise()
                 began = time.perf_counter()
-            waited += step.waited if step.number > skipped else 0.0
+            data_wait += step.data_wait if step.number > skipped else 0.0
         machine.synchronise()
         spent = time.perf_counter() - began
         if turn:
-            found[side].append((steps * recipe.optim.batch / spent, waited / spent))
+            found[side].append((steps * recipe.optim.batch / spent, data_wait / spent))
     loop.training_batches = real
     speeds = {side: median(each[0] for each in turns) for side, turns in found.items()}
     for side, turns in found.items():

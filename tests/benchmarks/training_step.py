@@ -25,14 +25,14 @@ import torch
 from torch import nn
 
 from slowfast_cli.build import assemble
-from slowfast_cli.engine.fit import How, fit
+from slowfast_cli.engine.fit import StepConfig, fit
 from slowfast_cli.features.augment import Augment
 from slowfast_cli.features.logmel import FrontEnd, LogMel
 from slowfast_cli.models import count
 from slowfast_cli.recipe.load import load
 from slowfast_cli.recipe.schema import Recipe
 from slowfast_cli.stages.train import dry_run, state
-from slowfast_cli.tasks.simclr import TWIN, twins
+from slowfast_cli.tasks.simclr import POSITIVE, positives
 from slowfast_cli.types import Batch
 
 SIDES = {
@@ -53,18 +53,18 @@ class Side:
     model: nn.Module
     run: nn.Module
     optimizer: torch.optim.Optimizer
-    how: How
+    how: StepConfig
 
 
 def made(recipe: Recipe, heads: dict[str, int], *, dtype=torch.float32, last=False, compiled=False, graphs=False):
     torch.manual_seed(0)
     cuda = machine.DEVICE.type == "cuda"
-    model = state.recogniser(recipe, heads).to(machine.DEVICE).train()
+    model = state.recognizer(recipe, heads).to(machine.DEVICE).train()
     if last and cuda:
         state.channels_last(model)
     run = torch.compile(model, backend="inductor" if cuda else "aot_eager", dynamic=False) if compiled else model
-    optimizer = state.optimiser(recipe, model)
-    return Side(model=model, run=run, optimizer=optimizer, how=How(dtype=dtype, graphs=graphs and cuda))
+    optimizer = state.optimizer(recipe, model)
+    return Side(model=model, run=run, optimizer=optimizer, how=StepConfig(dtype=dtype, graphs=graphs and cuda))
 
 
 class Turn:
@@ -164,7 +164,7 @@ def main() -> None:
     heads = {} if recipe.task == "simclr" else assemble.heads(recipe)
     batch = dry_run._noise(recipe, clips, heads).map(lambda value: value.to(machine.DEVICE))
     if recipe.task == "simclr":
-        batch = replace(batch, targets={TWIN: torch.tensor(twins(batch.ids), device=machine.DEVICE)})
+        batch = replace(batch, targets={POSITIVE: torch.tensor(positives(batch.ids), device=machine.DEVICE)})
     task = assemble.task(recipe, heads)
     print(f"{recipe.model.variant}, {len(batch)} clips a step, {machine.name()}")
     chosen = [list(SIDES)[int(index)] for index in given.sides.split(",")]
@@ -185,7 +185,7 @@ def main() -> None:
 def compare(recipe: Recipe, heads, batch: Batch, task, sides, turns, rounds: int, number: int) -> dict[str, object]:
     """Print each side's stages and speed."""
     with torch.device("meta"):
-        model = state.recogniser(recipe, heads)
+        model = state.recognizer(recipe, heads)
         model.objective = None
         adds = count.gflops(model, {k: v.to("meta")[:1] for k, v in batch.signals.items()}) * 1e9 * len(batch)
     rates = {torch.bfloat16: machine.rate(torch.bfloat16), torch.float32: machine.rate(torch.float32)}

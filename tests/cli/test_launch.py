@@ -82,16 +82,16 @@ def test_every_command_of_much_work_starts_itself_in_each_process(alone, started
 def test_one_machine_needs_no_meeting_place(alone, started):
     alone.setattr(launch.sys, "argv", ["slowfast", "train", "epic", "--run", "here", "--gpus=2", "--debug"])
     with pytest.raises(SystemExit) as end:
-        launch.spread(2)
+        launch.launch_processes(2)
     assert end.value.code == 0
     assert (started[0].standalone, started[0].nproc_per_node, started[0].max_restarts) == (True, "2", 0)
     assert started[0].training_script_args == ["train", "epic", "--run", "here", "--gpus=2", "--debug"]
-    launch.spread(1)
+    launch.launch_processes(1)
     assert len(started) == 1  # this process is enough
     with pytest.raises(SystemExit):
-        launch.spread(1, restarts=2)  # but it cannot start itself again
+        launch.launch_processes(1, restarts=2)  # but it cannot start itself again
     alone.setenv("WORLD_SIZE", "2")
-    launch.spread(2)
+    launch.launch_processes(2)
     assert len(started) == 2  # this is one of them
 
 
@@ -104,20 +104,20 @@ def test_two_commands_that_differ_do_not_meet():
 def test_gpus_are_counted_before_anything_starts(alone, started):
     alone.setattr(torch, "cuda", SimpleNamespace(device_count=lambda: 1, is_available=lambda: True))
     with pytest.raises(SlowFastError, match="--gpus 2: this machine has 1"):
-        launch.spread(2)
+        launch.launch_processes(2)
     assert started == []
 
 
 def test_processes_that_srun_has_started_are_not_multiplied(alone, started):
     alone.setenv("SLURM_STEP_NUM_TASKS", "16")
     with pytest.raises(UsageError, match="--gpus 8: srun has started 16 processes already"):
-        launch.spread(8)
+        launch.launch_processes(8)
     with pytest.raises(UsageError, match="--ntasks-per-node=1"):
-        launch.spread(8, 2, "node1:29500")
+        launch.launch_processes(8, 2, "node1:29500")
     alone.setenv("SLURM_STEP_NUM_TASKS", "2")
     alone.setattr(torch, "cuda", SimpleNamespace(device_count=lambda: 8, is_available=lambda: True))
     with pytest.raises(SystemExit):
-        launch.spread(8, 2, "node1:29500")  # one task a node
+        launch.launch_processes(8, 2, "node1:29500")  # one task a node
     assert len(started) == 1
 
 
@@ -125,7 +125,7 @@ def test_one_process_tells_a_mistake_and_ends_all(alone, tmp_path):
     ended = []
     alone.setattr(launch.os, "kill", lambda process, number: ended.append((process, number)))
     mistake, lost = UsageError("x: wrong"), LostError("rank 1 is gone")
-    assert launch.speaks(mistake)
+    assert launch.should_report(mistake)
     launch.stop_all(mistake)
     assert ended == []  # nothing has started this process
     alone.setenv(launch.FOLDER, str(tmp_path))
@@ -135,21 +135,25 @@ def test_one_process_tells_a_mistake_and_ends_all(alone, tmp_path):
     launch.stop_all(lost)
     launch.stop_all(ZeroDivisionError())
     assert ended == []  # these may go well the next time
-    assert launch.speaks(lost)
-    assert [launch.speaks(mistake), launch.speaks(mistake), launch.speaks(lost)] == [True, False, False]
+    assert launch.should_report(lost)
+    assert [launch.should_report(mistake), launch.should_report(mistake), launch.should_report(lost)] == [
+        True,
+        False,
+        False,
+    ]
     launch.stop_all(mistake)
     assert ended == [(os.getppid(), signal.SIGTERM)]
     assert launch._ended(tmp_path, code=130) == 2
 
 
 def test_a_process_knows_whether_it_takes_the_place_of_another(alone, tmp_path):
-    assert not launch.again()
+    assert not launch.is_restart()
     alone.setenv(launch.FOLDER, str(tmp_path))
-    assert [launch.again(), launch.again()] == [False, False]
-    launch.begun()
-    assert launch.again()
+    assert [launch.is_restart(), launch.is_restart()] == [False, False]
+    launch.mark_started()
+    assert launch.is_restart()
     alone.setenv(launch.FOLDER, str(tmp_path / "gone"))
-    launch.begun()
+    launch.mark_started()
 
 
 def test_a_process_that_was_killed_is_told_of(tmp_path, capsys):

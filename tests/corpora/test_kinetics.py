@@ -248,15 +248,15 @@ def test_errors_name_the_row(tmp_path, text, words):
 @pytest.mark.parametrize(
     ("read", "origin"),
     [
-        (kinetics.read, kinetics.ORIGIN),
-        (kinetics.read600, kinetics.ORIGIN600),
-        (kinetics.read_sounds, kinetics.ORIGIN_SOUNDS),
+        (kinetics.read, kinetics.INFO),
+        (kinetics.read600, kinetics.INFO600),
+        (kinetics.read_sounds, kinetics.INFO_SOUNDS),
     ],
 )
-def test_a_data_set_that_is_not_there(tmp_path, read, origin):
+def test_a_data_set_that_is_not_there(tmp_path, read, info):
     with pytest.raises(DataError) as error:
         read(tmp_path / "gone", "val")
-    assert all(word in str(error.value) for word in (origin.name, origin.page, origin.licence, "does not exist"))
+    assert all(word in str(error.value) for word in (info.name, info.page, info.licence, "does not exist"))
     with pytest.raises(DataError, match="no split 'nope'"):
         read(tmp_path, "nope")
 

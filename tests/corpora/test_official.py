@@ -291,14 +291,14 @@ def test_something_else_under_the_name_of_esc50(tmp_path):
 
 @pytest.mark.parametrize("reader", [vggsound, epic, esc50, esc10])
 def test_a_data_set_that_is_not_there(tmp_path, reader):
-    split = reader.ORIGIN.splits[0]
+    split = reader.INFO.splits[0]
     for root in (tmp_path, tmp_path / "gone"):
         with pytest.raises(DataError) as error:
             reader.read(root, split)
         text = str(error.value)
         assert str(root) in text
-        assert reader.ORIGIN.page in text
-        assert reader.ORIGIN.licence in text
-        assert str(root / reader.ORIGIN.files[0]) in text
+        assert reader.INFO.page in text
+        assert reader.INFO.licence in text
+        assert str(root / reader.INFO.files[0]) in text
     with pytest.raises(DataError, match="no split 'nope': choose one of"):
         reader.read(tmp_path, "nope")

@@ -12,7 +12,7 @@ from slowfast_cli.build import clips as build_clips
 from slowfast_cli.data.audio_clips import DecodedSamples, SoundReader
 from slowfast_cli.data.clips import Clips, Key
 from slowfast_cli.data.loader import Copies, Share, _used_by, batches, collate, require_clips, to, training_keys
-from slowfast_cli.data.loader import test_keys as view_keys
+from slowfast_cli.data.loader import eval_keys as view_keys
 from slowfast_cli.features.logmel import FrontEnd
 from slowfast_cli.recipe.load import load
 from slowfast_cli.types import Batch, Clip, DataError, Recording, Segment
@@ -155,13 +155,15 @@ def test_a_recording_that_cannot_be_read_is_left_out_and_told(four, tmp_path, wo
     broken.write_bytes(b"no sound in here")
     segment = Segment(id="x", recording=Recording(id="x", path=broken), targets={"label": 0})
     clips = Clips([four.segments[0], segment, *four.segments[1:]], four.reader)
-    spare = []
+    unreadable = []
     first, second, third = view_keys([1, 2, 1, 1, 1], batch=2, share=Share())
-    found = list(batches(clips, [first, second, third, [Key(0, 1, 0)]], workers=workers, device=CPU, spare=spare))
+    found = list(
+        batches(clips, [first, second, third, [Key(0, 1, 0)]], workers=workers, device=CPU, unreadable=unreadable)
+    )
     assert [batch.ids for batch in found] == [("0.wav",), ("1.wav",), ("2.wav", "3.wav")]
     assert [[each.id for each in batch.broken] for batch in found] == [["x"], ["x"], []]
-    assert [(each.id, each.path) for each in spare] == [("x", broken)]
-    assert "not a media file" in spare[0].reason
+    assert [(each.id, each.path) for each in unreadable] == [("x", broken)]
+    assert "not a media file" in unreadable[0].reason
 
 
 def test_reading_draws_nothing_from_the_common_generator(four):

@@ -4,28 +4,28 @@ import numpy as np
 import pytest
 
 from slowfast_cli.data.loader import Share
-from slowfast_cli.data.loader import test_keys as view_keys
-from slowfast_cli.data.partition import dealt, unevenness
+from slowfast_cli.data.loader import eval_keys as view_keys
+from slowfast_cli.data.partition import imbalance, partition
 
 
-@pytest.mark.parametrize("hands", [1, 2, 3, 7, 64])
-def test_every_piece_is_dealt_once(hands):
-    for weights in ([], [1.0] * 10, np.random.default_rng(hands).exponential(5, 1000).tolist()):
-        found = dealt(weights, hands)
-        assert len(found) == hands
+@pytest.mark.parametrize("ranks", [1, 2, 3, 7, 64])
+def test_every_piece_is_dealt_once(ranks):
+    for weights in ([], [1.0] * 10, np.random.default_rng(ranks).exponential(5, 1000).tolist()):
+        found = partition(weights, ranks)
+        assert len(found) == ranks
         assert sorted(piece for hand in found for piece in hand) == list(range(len(weights)))
         assert all(hand == sorted(hand) for hand in found)
 
 
 def test_equal_pieces_go_round():
-    assert dealt([2] * 7, 3) == [list(range(hand, 7, 3)) for hand in range(3)]
+    assert partition([2] * 7, 3) == [list(range(hand, 7, 3)) for hand in range(3)]
 
 
 def test_the_most_is_near_the_mean_whatever_the_weights():
     for seed in range(5):
         weights = np.random.default_rng(seed).lognormal(0, 1, 2000)
-        assert unevenness([weights[hand].sum() for hand in dealt(weights.tolist(), 64)]) < 0.005
-    assert unevenness([]) == unevenness([0.0, 0.0]) == 0.0
+        assert imbalance([weights[hand].sum() for hand in partition(weights.tolist(), 64)]) < 0.005
+    assert imbalance([]) == imbalance([0.0, 0.0]) == 0.0
 
 
 @pytest.mark.parametrize("world", [2, 3, 5])

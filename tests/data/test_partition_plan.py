@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from slowfast_cli.data.loader import Share
-from slowfast_cli.data.loader import test_keys as view_keys
-from slowfast_cli.data.partition import unevenness
+from slowfast_cli.data.loader import eval_keys as view_keys
+from slowfast_cli.data.partition import imbalance
 
 SCRIPT = Path(__file__).parents[1] / "benchmarks" / "reading_plan.py"
 RANKS = 64
@@ -27,7 +27,7 @@ def corpus(dry):
 
 
 def uneven(found, column):
-    return unevenness([each[column] for each in found])
+    return imbalance([each[column] for each in found])
 
 
 def test_training_is_even(dry, corpus):

@@ -11,7 +11,7 @@ import torch
 from slowfast_cli.corpora.segments import Columns
 from slowfast_cli.data.clips import Key
 from slowfast_cli.data.loader import Share
-from slowfast_cli.data.loader import test_keys as view_keys
+from slowfast_cli.data.loader import eval_keys as view_keys
 from slowfast_cli.data.stored_features import FeatureClips, StoredFeatures, digest
 from slowfast_cli.types import Corpus, DataError, Recording, Segment
 

@@ -164,8 +164,8 @@ def test_silence_is_zero_and_marked(tmp_path, stores):
     segment = Segment(id="a", recording=Recording(id="silent", path=path))
     for source, keys in (("shards", {"logmel"}), ("media", {"logmel_samples", "logmel_rows"})):
         piece = reader(sounds=stores[source]).read(segment, Key(0, 0, 0))
-        assert piece.signals["heard"] == 0
-        assert set(piece.signals) == {"frames", "heard", *keys}
+        assert piece.signals["has_audio"] == 0
+        assert set(piece.signals) == {"frames", "has_audio", *keys}
     assert not reader(sounds=stores["shards"]).read(segment, Key(0, 0, 0)).signals["logmel"].any()
 
 

@@ -10,8 +10,8 @@ from torch.nn.parallel import DistributedDataParallel
 
 from slowfast_cli.data.loader import training_keys
 from slowfast_cli.engine import distributed
-from slowfast_cli.engine.fit import How, fit
-from slowfast_cli.engine.optim import optimizer
+from slowfast_cli.engine.fit import StepConfig, fit
+from slowfast_cli.engine.optim import make_optimizer
 from slowfast_cli.tasks.simclr import SimCLR, gathered
 from slowfast_cli.tasks.task import Task
 from slowfast_cli.types import Batch
@@ -44,9 +44,9 @@ def batches(share, parts):
 
 def steps(share, parts):
     model = Network()
-    optim = optimizer(model, "sgd", lr=0.5, momentum=0.9, nesterov=False, weight_decay=0.0)
+    optim = make_optimizer(model, "sgd", lr=0.5, momentum=0.9, nesterov=False, weight_decay=0.0)
     ready = DistributedDataParallel(model) if share.world > 1 else model
-    how = How(parts=parts, rank=share.rank, contrast=TASK.losses if parts > 1 else None)
+    how = StepConfig(parts=parts, rank=share.rank, contrast=TASK.losses if parts > 1 else None)
     done = list(fit(ready, TASK.loss, batches(share, parts), optim, lambda step: 1.0, range(STEPS), how=how))
     return {
         "losses": [step.loss for step in done],

@@ -12,7 +12,7 @@ from slowfast_cli.types import DataError
 
 def stops(share, *, at):
     """After which of five steps, of which none ends before all have begun it, all stop; one is asked in the middle."""
-    together = stop_signal.Agreement(ahead=0)
+    together = stop_signal.StopAgreement(ahead=0)
     for done in range(1, 6):
         distributed.barrier(share)
         if share.rank == 1 and done == at:

@@ -6,13 +6,13 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from slowfast_cli.engine.ema import Averaged
+from slowfast_cli.engine.ema import Ema
 
 
 def test_it_is_the_average_of_pytorch_with_the_same_state():
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4))
-    ours, theirs = Averaged(model, 0.9), AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(0.9))
+    ours, theirs = Ema(model, 0.9), AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(0.9))
     for _ in range(4):
         with torch.no_grad():
             for parameter in model.parameters():
@@ -23,6 +23,6 @@ def test_it_is_the_average_of_pytorch_with_the_same_state():
     assert ours.state_dict().keys() == theirs.state_dict().keys()
     for name, value in theirs.state_dict().items():
         torch.testing.assert_close(ours.state_dict()[name], value, rtol=0, atol=0, msg=name)
-    other = Averaged(copy.deepcopy(model), 0.9)
+    other = Ema(copy.deepcopy(model), 0.9)
     other.load_state_dict(theirs.state_dict())
     assert other.n_averaged == 4

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from slowfast_cli.engine.fit import IN_FLIGHT, How, LossNotFiniteError, fit
-from slowfast_cli.engine.optim import optimizer
+from slowfast_cli.engine.fit import IN_FLIGHT, LossNotFiniteError, StepConfig, fit
+from slowfast_cli.engine.optim import make_optimizer
 from slowfast_cli.types import Batch
 
 SGD = {"lr": 0.1, "momentum": 0.9, "nesterov": True, "weight_decay": 1e-3}
@@ -57,9 +57,11 @@ def model_of(seed=0, **options):
 
 
 def run(model, steps, *, optim=None, batches=None, how=None, schedule=None, scaler=None):
-    optim = optim or optimizer(model, "sgd", **SGD)
+    optim = optim or make_optimizer(model, "sgd", **SGD)
     schedule = schedule or (lambda step: 1.0)
-    return list(fit(model, loss, batches or stream(), optim, schedule, range(steps), how=how or How(), scaler=scaler))
+    return list(
+        fit(model, loss, batches or stream(), optim, schedule, range(steps), how=how or StepConfig(), scaler=scaler)
+    )
 
 
 def same(one, other):
@@ -86,7 +88,7 @@ def test_steps_are_those_of_a_loop_written_out():
         assert step.losses == pytest.approx({name: value.item() for name, value in losses.items()})
         assert step.loss == pytest.approx(total.item())
         assert step.grad_norm == pytest.approx(norm.item(), rel=1e-5)
-        assert (step.clips, step.waited <= step.seconds) == (8, True)
+        assert (step.clips, step.data_wait <= step.seconds) == (8, True)
     for one, other in zip(model.state_dict().values(), twin.state_dict().values(), strict=True):
         torch.testing.assert_close(one, other)
 
@@ -100,11 +102,11 @@ def test_it_learns():
 @pytest.mark.parametrize("bad", [nan, inf])
 def test_a_loss_that_is_not_finite_stops_before_the_step(bad):
     model = model_of()
-    optim = optimizer(model, "sgd", **SGD)
+    optim = make_optimizer(model, "sgd", **SGD)
     poisoned = data(3)
     poisoned.signals["x"][2, 1] = bad
     batches = iter([data(0), data(1), poisoned, data(4)])
-    steps = fit(model, loss, batches, optim, lambda step: 1.0, range(4), how=How())
+    steps = fit(model, loss, batches, optim, lambda step: 1.0, range(4), how=StepConfig())
     good = [next(steps), next(steps)]
     kept = copy.deepcopy(dict(model.named_parameters()))
     with pytest.raises(LossNotFiniteError, match=r"^step 3: the loss is \{'verb': nan, 'noun': nan\}"):
@@ -122,7 +124,9 @@ def test_a_gradient_that_is_not_finite_stops_before_the_step():
 
     model = model_of()
     kept = copy.deepcopy(model)
-    steps = fit(model, root, stream(), optimizer(model, "sgd", **SGD), lambda step: 1.0, range(2), how=How())
+    steps = fit(
+        model, root, stream(), make_optimizer(model, "sgd", **SGD), lambda step: 1.0, range(2), how=StepConfig()
+    )
     with pytest.raises(LossNotFiniteError, match=r"step 1: the gradient is nan, the loss {'verb': "):
         next(steps)
     assert all(torch.equal(one, other) for one, other in zip(model.parameters(), kept.parameters(), strict=True))
@@ -150,7 +154,7 @@ def test_parts_of_a_batch_make_the_step_of_the_whole():
     one = Frozen()
     other = copy.deepcopy(one)
     (big,) = run(one, 1, batches=iter([whole]))
-    (small,) = run(other, 1, batches=iter(parts), how=How(parts=4))
+    (small,) = run(other, 1, batches=iter(parts), how=StepConfig(parts=4))
     assert small.losses == pytest.approx(big.losses, rel=1e-5)
     assert small.grad_norm == pytest.approx(big.grad_norm, rel=1e-5)
     assert (small.clips, big.clips) == (12, 12)
@@ -162,8 +166,8 @@ def test_gradients_are_clipped_together_and_told_before():
     model, free = model_of(), model_of()
     plain = {"lr": 1.0, "momentum": 0.0, "nesterov": False, "weight_decay": 0.0}
     before = [p.detach().clone() for p in model.parameters()]
-    (clipped,) = run(model, 1, optim=optimizer(model, "sgd", **plain), how=How(clip_norm=0.01))
-    (whole,) = run(free, 1, optim=optimizer(free, "sgd", **plain))
+    (clipped,) = run(model, 1, optim=make_optimizer(model, "sgd", **plain), how=StepConfig(clip_norm=0.01))
+    (whole,) = run(free, 1, optim=make_optimizer(free, "sgd", **plain))
     assert clipped.grad_norm == whole.grad_norm > 0.01
     moved = torch.cat([(a - b).detach().flatten() for a, b in zip(model.parameters(), before, strict=True)])
     assert moved.norm().item() == pytest.approx(0.01, rel=1e-3)
@@ -176,13 +180,13 @@ def test_gradients_are_clipped_together_and_told_before():
 def test_going_on_repeats_the_run_bit_for_bit(cut, name):
     """Dropout and augmentation follow from the seed and the number of the step."""
     settings = {**SGD, "nesterov": name == "sgd"}
-    how = How(seed=3)
+    how = StepConfig(seed=3)
     whole = model_of(dropout=0.5)
-    optim = optimizer(whole, name, **settings)
+    optim = make_optimizer(whole, name, **settings)
     seen = run(whole, 6, optim=optim, batches=stream(augment=0.1), how=how)
 
     first = model_of(dropout=0.5)
-    optim = optimizer(first, name, **settings)
+    optim = make_optimizer(first, name, **settings)
     run(first, cut, optim=optim, batches=stream(augment=0.1), how=how)
     state = copy.deepcopy((first.state_dict(), optim.state_dict()))
 
@@ -190,7 +194,7 @@ def test_going_on_repeats_the_run_bit_for_bit(cut, name):
     torch.randn(7)  # another process has drawn other numbers
     second = model_of(seed=1, dropout=0.5)
     second.load_state_dict(state[0])
-    optim = optimizer(second, name, **settings)
+    optim = make_optimizer(second, name, **settings)
     optim.load_state_dict(state[1])
     rest = list(fit(second, loss, stream(cut, augment=0.1), optim, lambda step: 1.0, range(cut, 6), how=how))
     assert [(step.number, step.losses) for step in rest] == [(step.number, step.losses) for step in seen[cut:]]
@@ -199,7 +203,7 @@ def test_going_on_repeats_the_run_bit_for_bit(cut, name):
 
 def test_seeds_and_ranks_draw_differently():
     losses = {
-        (seed, rank): run(model_of(dropout=0.5), 2, how=How(seed=seed, rank=rank))[-1].loss
+        (seed, rank): run(model_of(dropout=0.5), 2, how=StepConfig(seed=seed, rank=rank))[-1].loss
         for seed in (0, 1)
         for rank in (0, 1)
     }
@@ -208,7 +212,9 @@ def test_seeds_and_ranks_draw_differently():
 
 def test_the_caller_may_stop_between_two_steps():
     model = model_of()
-    steps = fit(model, loss, stream(), optimizer(model, "sgd", **SGD), lambda step: 1.0, range(9), how=How())
+    steps = fit(
+        model, loss, stream(), make_optimizer(model, "sgd", **SGD), lambda step: 1.0, range(9), how=StepConfig()
+    )
     next(steps)
     kept = copy.deepcopy(model)
     steps.close()
@@ -225,8 +231,8 @@ def test_bfloat16_computes_in_bfloat16_and_keeps_float32():
         return {"verb": nn.functional.cross_entropy(logits["verb"].float(), batch.targets["verb"])}
 
     model = model_of()
-    optim = optimizer(model, "sgd", **SGD)
-    list(fit(model, spy, stream(), optim, lambda step: 1.0, range(1), how=How(dtype=torch.bfloat16)))
+    optim = make_optimizer(model, "sgd", **SGD)
+    list(fit(model, spy, stream(), optim, lambda step: 1.0, range(1), how=StepConfig(dtype=torch.bfloat16)))
     assert kinds == [torch.bfloat16]
     assert {p.dtype for p in model.parameters()} == {torch.float32}
 
@@ -239,11 +245,11 @@ def on_cuda(batch):
 def test_a_device_leaves_everything_as_it_was_from_a_step_on_that_is_not_finite():
     """The error comes up to two steps late, and those two have changed nothing."""
     model = model_of().cuda()
-    optim = optimizer(model, "sgd", **SGD)
+    optim = make_optimizer(model, "sgd", **SGD)
     poisoned = data(3)
     poisoned.signals["x"][2, 1] = nan
     batches = map(on_cuda, [data(0), data(1), poisoned, *map(data, range(4, 9))])
-    steps = fit(model, loss, iter(batches), optim, lambda step: 1.0, range(8), how=How())
+    steps = fit(model, loss, iter(batches), optim, lambda step: 1.0, range(8), how=StepConfig())
     good = [next(steps), next(steps)]
     kept = copy.deepcopy(dict(model.named_parameters()))
     late = []
@@ -259,8 +265,8 @@ def test_a_device_leaves_everything_as_it_was_from_a_step_on_that_is_not_finite(
 def test_a_device_takes_the_steps_of_the_host(name):
     settings = {**SGD, "nesterov": name == "sgd"}
     one, other = model_of(), model_of().cuda()
-    here = run(one, 5, optim=optimizer(one, name, **settings))
-    there = run(other, 5, optim=optimizer(other, name, **settings), batches=map(on_cuda, stream()))
+    here = run(one, 5, optim=make_optimizer(one, name, **settings))
+    there = run(other, 5, optim=make_optimizer(other, name, **settings), batches=map(on_cuda, stream()))
     assert [step.losses for step in there] == [pytest.approx(step.losses, rel=1e-4) for step in here]
     assert [step.grad_norm for step in there] == [pytest.approx(step.grad_norm, rel=1e-4) for step in here]
     for (key, a), b in zip(one.named_parameters(), other.parameters(), strict=True):
@@ -282,8 +288,8 @@ def test_a_graph_takes_the_same_steps(name):
     seen, models = [], []
     for graphs in (False, True):
         model = model_of(dropout=0.5).cuda()
-        optim = optimizer(model, name, **settings)
-        how = How(seed=3, clip_norm=1.0, graphs=graphs)
+        optim = make_optimizer(model, name, **settings)
+        how = StepConfig(seed=3, clip_norm=1.0, graphs=graphs)
         seen.append(run(model, 10, optim=optim, batches=odd(range(10)), how=how, schedule=lambda step: 0.8**step))
         models.append(model)
     one, other = seen
@@ -297,11 +303,11 @@ def test_a_graph_takes_the_same_steps(name):
 @pytest.mark.cuda
 def test_a_graph_leaves_everything_as_it_was_too():
     model = model_of().cuda()
-    optim = optimizer(model, "sgd", **SGD)
+    optim = make_optimizer(model, "sgd", **SGD)
     poisoned = data(5)
     poisoned.signals["x"][2, 1] = nan
     batches = map(on_cuda, [*map(data, range(5)), poisoned, *map(data, range(6, 10))])
-    steps = fit(model, loss, iter(batches), optim, lambda step: 1.0, range(10), how=How(graphs=True))
+    steps = fit(model, loss, iter(batches), optim, lambda step: 1.0, range(10), how=StepConfig(graphs=True))
     for _ in range(5):
         next(steps)
     kept = copy.deepcopy(dict(model.named_parameters()))
@@ -314,7 +320,7 @@ def test_an_optimiser_leaves_frozen_parameters_out():
     model = model_of()
     model.norm.requires_grad_(False)
     for name in ("sgd", "adam", "adamw"):
-        made = optimizer(model, name, **{**SGD, "nesterov": name == "sgd"})
+        made = make_optimizer(model, name, **{**SGD, "nesterov": name == "sgd"})
         chosen = {id(p) for group in made.param_groups for p in group["params"]}
         assert chosen == {id(p) for p in model.parameters()} - {id(p) for p in model.norm.parameters()}
         assert made.defaults["weight_decay"] == 1e-3

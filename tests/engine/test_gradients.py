@@ -14,11 +14,11 @@ import tiny
 import torch
 from torch import nn
 
-from slowfast_cli.engine.fit import How, fit
+from slowfast_cli.engine.fit import StepConfig, fit
 from slowfast_cli.engine.gradients import contrasted, summed
-from slowfast_cli.engine.optim import optimizer
+from slowfast_cli.engine.optim import make_optimizer
 from slowfast_cli.models.objectives.simclr import Projector
-from slowfast_cli.models.recognizer import Recogniser
+from slowfast_cli.models.recognizer import Recognizer
 from slowfast_cli.models.spec import narrowed
 from slowfast_cli.models.zoo import VARIANTS
 from slowfast_cli.tasks.simclr import SimCLR
@@ -44,7 +44,7 @@ def network(drop=0.0, dropout=0.0):
         projector.layers.insert(1, nn.Dropout(dropout))
         return projector
 
-    model = Recogniser(net, {}, objective=objective)
+    model = Recognizer(net, {}, objective=objective)
     for module in model.modules():  # as they are initialised, the blocks are passed by
         if hasattr(module, "skip_gain"):
             nn.init.constant_(module.skip_gain, 0.5)
@@ -141,7 +141,9 @@ def test_summed_parts_are_the_mean():
         out = model(batch.signals["x"])
         return {"one": out.square().mean(), "two": out.abs().mean()}
 
-    batches = [Batch(signals={"x": torch.randn(4, 3)}, targets={}, ids=tuple("abcd"), silent=1) for _ in range(3)]
+    batches = [
+        Batch(signals={"x": torch.randn(4, 3)}, targets={}, ids=tuple("abcd"), without_audio=1) for _ in range(3)
+    ]
     taken = summed(model, loss, iter(batches), 3, **FP32)
     found = gradients(model)
     model.zero_grad()
@@ -153,7 +155,7 @@ def test_summed_parts_are_the_mean():
     assert {name: value.item() for name, value in taken.losses.items()} == pytest.approx(
         {name: value.item() for name, value in mean.items()}
     )
-    assert (taken.clips, taken.silent, taken.broken) == (12, 3, [])
+    assert (taken.clips, taken.without_audio, taken.broken) == (12, 3, [])
 
 
 def test_a_step_with_a_contrast_is_that_of_the_whole_batch():
@@ -163,9 +165,9 @@ def test_a_step_with_a_contrast_is_that_of_the_whole_batch():
     two = copy.deepcopy(one)
     told = []
     for model, count, contrast in ((one, 1, None), (two, 2, TASK.losses)):
-        how = How(parts=count, clip_norm=0.5, contrast=contrast)
+        how = StepConfig(parts=count, clip_norm=0.5, contrast=contrast)
         batches = itertools.chain(parts(count), parts(count))
-        optim = optimizer(model, "sgd", **settings)
+        optim = make_optimizer(model, "sgd", **settings)
         told.append(list(fit(model, TASK.loss, batches, optim, lambda step: 1.0, range(2), how=how)))
     for a, b in zip(*told, strict=True):
         assert (a.loss, a.grad_norm) == pytest.approx((b.loss, b.grad_norm), rel=1e-3)
@@ -215,7 +217,7 @@ def test_processes_may_have_read_different_numbers_of_clips(told):
 def test_running_statistics_are_moved_by_the_second_pass_only():
     torch.manual_seed(0)
     net = narrowed(VARIANTS["sf-r50-bn"], 8)
-    model = Recogniser(net, {}, objective=lambda trunk: Projector(288, hidden=8, layers=1, out=4)).train()
+    model = Recognizer(net, {}, objective=lambda trunk: Projector(288, hidden=8, layers=1, out=4)).train()
     norm = model.trunk.stages["fast_stem"].norm
     contrasted(model, TASK.losses, parts(2), 2, **FP32)
     found = norm.running_mean.clone()

@@ -7,16 +7,16 @@ import torch
 from torch import nn
 
 from slowfast_cli.engine.precise_bn import average_statistics
-from slowfast_cli.models.recognizer import Recogniser
+from slowfast_cli.models.recognizer import Recognizer
 from slowfast_cli.models.spec import narrowed
 from slowfast_cli.models.zoo import VARIANTS
 from slowfast_cli.nn.frozen import norms
 from slowfast_cli.types import Batch
 
 
-def recogniser(freeze="none"):
+def recognizer(freeze="none"):
     torch.manual_seed(0)
-    return Recogniser(narrowed(VARIANTS["asf-r50"], 8), {"label": 3}, dropout=0.5, freeze_norms=freeze)
+    return Recognizer(narrowed(VARIANTS["asf-r50"], 8), {"label": 3}, dropout=0.5, freeze_norms=freeze)
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,7 @@ def twin(model, batches):
 
 
 def test_statistics_are_plain_means_over_the_batches(batches):
-    model = recogniser()
+    model = recognizer()
     wanted = twin(copy.deepcopy(model), batches)
     before = copy.deepcopy(dict(model.named_parameters()))
     average_statistics(model, iter(batches))
@@ -64,7 +64,7 @@ def test_statistics_are_plain_means_over_the_batches(batches):
 @pytest.mark.parametrize(("freeze", "moving"), [("all", 0), ("all-but-first", 2)])
 def test_frozen_norms_keep_what_they_have(batches, freeze, moving):
     """All but the first of each pathway (ASF Sec. 4.2)."""
-    model = recogniser(freeze)
+    model = recognizer(freeze)
     before = copy.deepcopy(model.state_dict())
     average_statistics(model, iter(batches))
     moved = {
@@ -79,6 +79,6 @@ def test_frozen_norms_keep_what_they_have(batches, freeze, moving):
 
 
 def test_frozen_norms_stay_frozen_when_they_are_synchronised():
-    model = nn.SyncBatchNorm.convert_sync_batchnorm(recogniser("all-but-first")).train()
+    model = nn.SyncBatchNorm.convert_sync_batchnorm(recognizer("all-but-first")).train()
     assert sum(norm.training for _, norm in norms(model)) == 2
     assert all(isinstance(norm, nn.SyncBatchNorm) for _, norm in norms(model))

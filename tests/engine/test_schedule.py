@@ -106,10 +106,10 @@ def test_batches_are_worked_off_in_parts_of_so_many_clips():
 def test_norms_need_not_decay():
     import torch
 
-    from slowfast_cli.engine.optim import optimizer
+    from slowfast_cli.engine.optim import make_optimizer
 
     model = torch.nn.Sequential(torch.nn.Conv3d(1, 2, 1), torch.nn.BatchNorm3d(2))
     settings = {"lr": 0.1, "momentum": 0.9, "nesterov": True, "weight_decay": 0.5}
-    groups = optimizer(model, "sgd", **settings, decay_norms=False).param_groups
+    groups = make_optimizer(model, "sgd", **settings, decay_norms=False).param_groups
     assert [(len(group["params"]), group["weight_decay"]) for group in groups] == [(2, 0.5), (2, 0.0)]
-    assert [len(group["params"]) for group in optimizer(model, "sgd", **settings).param_groups] == [4]
+    assert [len(group["params"]) for group in make_optimizer(model, "sgd", **settings).param_groups] == [4]

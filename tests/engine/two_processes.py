@@ -10,8 +10,8 @@ from torch.nn.parallel import DistributedDataParallel
 
 from slowfast_cli.data.loader import training_keys
 from slowfast_cli.engine import distributed
-from slowfast_cli.engine.fit import How, LossNotFiniteError, fit
-from slowfast_cli.engine.optim import optimizer
+from slowfast_cli.engine.fit import LossNotFiniteError, StepConfig, fit
+from slowfast_cli.engine.optim import make_optimizer
 from slowfast_cli.types import Batch
 
 CLIPS = 16
@@ -38,9 +38,9 @@ def batches(share, poison=False):
 
 def steps(share, poison=False):
     model = network()
-    optim = optimizer(model, "sgd", lr=0.1, momentum=0.9, nesterov=False, weight_decay=0.0)
+    optim = make_optimizer(model, "sgd", lr=0.1, momentum=0.9, nesterov=False, weight_decay=0.0)
     ready = DistributedDataParallel(model) if share.world > 1 else model
-    how = How(parts=2, clip_norm=1.0, rank=share.rank)
+    how = StepConfig(parts=2, clip_norm=1.0, rank=share.rank)
     done = list(fit(ready, loss, batches(share, poison), optim, lambda step: 1.0, range(6), how=how))
     return model, done
 

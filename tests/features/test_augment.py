@@ -98,13 +98,13 @@ def test_mixing_adds_magnitudes_and_targets():
 def test_samples_are_mixed_as_they_are():
     """HARES: the share of the first is drawn from Beta(5, 2), and may be the smaller one."""
     torch.manual_seed(3)
-    x, hot, classes = torch.randn(2000, 6), (torch.rand(2000, 5) < 0.3).float(), torch.arange(2000) % 3
-    targets = {"which": torch.eye(2000), "tags": hot, "label": classes}
+    x, multi_hot, classes = torch.randn(2000, 6), (torch.rand(2000, 5) < 0.3).float(), torch.arange(2000) % 3
+    targets = {"which": torch.eye(2000), "tags": multi_hot, "label": classes}
     mixed, soft = mix(x, targets, {"which": 2000, "tags": 5, "label": 3}, 5, 2)
     which = soft["which"]  # of what each clip is made
     assert ((which > 0).sum(1) <= 2).all()
     torch.testing.assert_close(mixed, which @ x, atol=1e-5, rtol=0)
-    torch.testing.assert_close(soft["tags"], which @ hot, atol=1e-5, rtol=0)
+    torch.testing.assert_close(soft["tags"], which @ multi_hot, atol=1e-5, rtol=0)
     torch.testing.assert_close(
         soft["label"], which @ torch.nn.functional.one_hot(classes, 3).float(), atol=1e-5, rtol=0
     )
@@ -118,8 +118,8 @@ def test_samples_are_mixed_as_they_are():
 def test_several_classes_of_log_mels_are_mixed_in_the_share_of_their_magnitudes():
     torch.manual_seed(1)
     x = torch.zeros(200, 1, 2, 3) + torch.arange(200.0)[:, None, None, None] / 50
-    hot = torch.eye(200)
-    mixed, soft = mix(x, {"tags": hot}, {"tags": 200}, 5, 2)
+    multi_hot = torch.eye(200)
+    mixed, soft = mix(x, {"tags": multi_hot}, {"tags": 200}, 5, 2)
     wanted = (soft["tags"] @ x[:, 0, 0, 0].exp()).log()
     torch.testing.assert_close(mixed, wanted[:, None, None, None].expand_as(x), atol=1e-4, rtol=0)
     own = soft["tags"].diagonal()

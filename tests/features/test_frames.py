@@ -14,7 +14,7 @@ from slowfast_cli.features.frames import (
     sampled,
     short_side,
 )
-from slowfast_cli.features.frames import test_cut as cut_for_testing
+from slowfast_cli.features.frames import eval_crop as cut_for_testing
 
 SETTINGS = FrameSettings(crop=32, jitter=(36, 48), side=40)
 

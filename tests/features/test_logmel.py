@@ -15,8 +15,8 @@ from slowfast_cli.features.logmel import FrontEnd, LogMel
 from slowfast_cli.features.mel import mel_filters
 
 FOLDER = golden.REFERENCE / "features"
-TOLD = json.loads((FOLDER / "logmel.json").read_text())
-ARRAYS = {name: told for name, told in TOLD["arrays"].items() if "wav" in told and "num_frames" in told}
+PRETEXT_TOP1 = json.loads((FOLDER / "logmel.json").read_text())
+ARRAYS = {name: told for name, told in PRETEXT_TOP1["arrays"].items() if "wav" in told and "num_frames" in told}
 
 
 def golden_clip(told: dict) -> tuple[FrontEnd, np.ndarray]:

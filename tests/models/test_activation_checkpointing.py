@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from slowfast_cli.models.recognizer import Recogniser
+from slowfast_cli.models.recognizer import Recognizer
 from slowfast_cli.models.spec import narrowed
 from slowfast_cli.models.zoo import VARIANTS
 from slowfast_cli.recipe.load import load
@@ -34,7 +34,7 @@ def test_the_same_gradients_and_statistics_from_less(name):
     models, sizes = [], []
     for recompute in (False, True):
         torch.manual_seed(0)
-        model = Recogniser(net, {"label": 5}, dropout=0.5).train()
+        model = Recognizer(net, {"label": 5}, dropout=0.5).train()
         model.trunk.recompute = recompute
         sizes.append(kept_bytes(model, signals))
         models.append(model)
@@ -48,9 +48,9 @@ def test_the_same_gradients_and_statistics_from_less(name):
 
 def test_it_is_asked_for_by_the_recipe_where_there_are_stages():
     recipe = load("vggsound", ["optim.recompute=true", "model.width=8"])
-    assert state.recogniser(recipe, {"label": 5}).trunk.recompute
+    assert state.recognizer(recipe, {"label": 5}).trunk.recompute
     with pytest.raises(UsageError, match=r"optim\.recompute: cnn14 has no stages"):
-        state.recogniser(load("vggsound", ["optim.recompute=true", "model.variant=cnn14", "frontend.mels=80"]), {})
+        state.recognizer(load("vggsound", ["optim.recompute=true", "model.variant=cnn14", "frontend.mels=80"]), {})
     with pytest.raises(UsageError, match=r"optim\.recompute: torch\.compile decides itself"):
         load("vggsound", ["optim.recompute=true", "optim.compile=true"])
     with pytest.raises(UsageError, match=r"optim\.recompute: draws its random numbers again"):

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from slowfast_cli.models.recognizer import Recogniser
+from slowfast_cli.models.recognizer import Recognizer
 from slowfast_cli.models.spec import compared_at, narrowed
 from slowfast_cli.models.zoo import VARIANTS
 
@@ -15,11 +15,11 @@ NETS = [*QUICK, *(pytest.param(name, marks=pytest.mark.slow) for name in MORE)]
 def network(name):
     net = VARIANTS[name] if "nfnet" in name else narrowed(VARIANTS[name], 8)
     sync = tuple(net.sync()) if len(net.signals) > 1 else ()
-    model = Recogniser(compared_at(net, sync), {"label": 5}, dropout=0.5, sync=sync)
+    model = Recognizer(compared_at(net, sync), {"label": 5}, dropout=0.5, sync=sync)
     sounds = 2 * 2 if sync else 2  # those that belong, and those that do not
     made = {"frames": torch.randn(2, 3, 32, 32, 32), "logmel": torch.randn(sounds, 1, 128, 80)}
     signals = {key: made[key] for key in net.signals}
-    return model, signals | ({"heard": torch.ones(2)} if len(signals) == 2 else {})
+    return model, signals | ({"has_audio": torch.ones(2)} if len(signals) == 2 else {})
 
 
 @pytest.mark.parametrize("name", NETS)

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from slowfast_cli.models import count
-from slowfast_cli.models.recognizer import Recogniser
+from slowfast_cli.models.recognizer import Recognizer
 from slowfast_cli.models.zoo import VARIANTS
 
 COMPARED = ("res3", "res4", "res5")
@@ -16,7 +16,7 @@ COMPARED = ("res3", "res4", "res5")
 @cache
 def built(variant, classes, sync):
     with torch.device("meta"):
-        return Recogniser(VARIANTS[variant], {"label": classes}, sync=sync)
+        return Recognizer(VARIANTS[variant], {"label": classes}, sync=sync)
 
 
 def counted(variant, *, classes=400, frames=32, size=(256, 256), mels=80, sync=()):

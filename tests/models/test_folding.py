@@ -8,7 +8,7 @@ from torch import nn
 
 from slowfast_cli.models.baselines.zoo import BASELINES
 from slowfast_cli.models.folding import folded, ready
-from slowfast_cli.models.recognizer import Recogniser
+from slowfast_cli.models.recognizer import Recognizer
 from slowfast_cli.models.spec import compared_at, narrowed
 from slowfast_cli.models.zoo import VARIANTS
 from slowfast_cli.nn.nf import WSConv
@@ -41,7 +41,7 @@ def made(name, width=None):
     sizes = FRAMES if "frames" in net.signals else {"logmel": (1, 64, 32)}
     signals = {key: torch.randn(2, *sizes[key]) for key in net.signals}
     boxes = None if net.regions == "none" else torch.tensor([[0.0, 2, 2, 20, 20], [1.0, 0, 0, 31, 31]])
-    return trained(Recogniser(net, {"label": 5})), signals, boxes
+    return trained(Recognizer(net, {"label": 5})), signals, boxes
 
 
 @pytest.mark.parametrize("name", VARIANTS)
@@ -64,7 +64,7 @@ def test_every_variant_stays_the_same(name):
 @pytest.mark.parametrize("name", PLAIN)
 def test_baselines_stay_the_same(name):
     torch.manual_seed(0)
-    model = trained(Recogniser(BASELINES[name], {"label": 5}))
+    model = trained(Recognizer(BASELINES[name], {"label": 5}))
     reads = model.trunk.net.reads
     shape = (1, 96, model.trunk.net.bands or 128) if reads == "logmel" else (16000,)
     signals = {reads: torch.randn(2, *shape)}
@@ -89,8 +89,12 @@ def test_sounds_that_belong_to_other_moments_are_compared_as_before():
     torch.manual_seed(0)
     stages = ("res3", "res4", "res5")
     net = compared_at(narrowed(VARIANTS["avslowfast-8x8-r50"], 8), stages)
-    model = trained(Recogniser(net, {"label": 5}, sync=stages))
-    signals = {"frames": torch.randn(2, 3, 32, 32, 32), "logmel": torch.randn(4, 1, 128, 80), "heard": torch.ones(2)}
+    model = trained(Recognizer(net, {"label": 5}, sync=stages))
+    signals = {
+        "frames": torch.randn(2, 3, 32, 32, 32),
+        "logmel": torch.randn(4, 1, 128, 80),
+        "has_audio": torch.ones(2),
+    }
     with torch.inference_mode():
         want, found = model(signals), ready(model, torch.device("cpu"))(signals)
     assert list(found) == list(want)
@@ -101,7 +105,7 @@ def test_sounds_that_belong_to_other_moments_are_compared_as_before():
 @pytest.mark.parametrize("freeze", ["all", "all-but-first"])
 def test_frozen_norms_are_folded_too(freeze):
     torch.manual_seed(0)
-    model = trained(Recogniser(narrowed(VARIANTS["asf-r50"], 8), {"label": 5}, freeze_norms=freeze))
+    model = trained(Recognizer(narrowed(VARIANTS["asf-r50"], 8), {"label": 5}, freeze_norms=freeze))
     other = ready(model, torch.device("cpu"))
     x = {"logmel": torch.randn(2, 1, 64, 32)}
     with torch.inference_mode():

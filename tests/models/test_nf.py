@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from slowfast_cli.models import count
-from slowfast_cli.models.recognizer import Recogniser
+from slowfast_cli.models.recognizer import Recognizer
 from slowfast_cli.models.slowfast import SlowFast
 from slowfast_cli.models.spec import narrowed
 from slowfast_cli.models.zoo import VARIANTS
@@ -28,7 +28,7 @@ def reference(request):
     found = haiku.convert(tree)
     assert found.net == VARIANTS[VARIANT[request.param]]
     assert not found.unexpected
-    model = Recogniser(replace(found.net, standardise=False), {})
+    model = Recognizer(replace(found.net, standardise=False), {})
     came = put(model, found.state)
     assert not came.fresh
     assert not came.unused
@@ -71,7 +71,7 @@ def test_any_size_of_tree_is_recognised():
     """A network with other widths, depth and kernels: our own parameters under their names come back as they were."""
     for name in VARIANT.values():
         net = narrowed(VARIANTS[name], 64 if "fast" not in name else 8)
-        state = Recogniser(net, {}).state_dict()
+        state = Recognizer(net, {}).state_dict()
         found = haiku.convert(
             {golden.haiku_name(net, key): golden.unturned(key, value) for key, value in state.items()}
         )
@@ -170,7 +170,7 @@ def test_the_slow_stream_sees_maxima():
 
 def test_each_clip_is_standardised_by_itself():
     torch.manual_seed(0)
-    model = Recogniser(narrowed(VARIANTS["sf-nf-r50"], 16), {"label": 3}).eval()
+    model = Recognizer(narrowed(VARIANTS["sf-nf-r50"], 16), {"label": 3}).eval()
     x = torch.randn(3, 1, 64, 40)
     with torch.inference_mode():
         plain, louder = model({"logmel": x})["label"], model({"logmel": 5 * x + 9})["label"]

@@ -6,16 +6,16 @@ import pytest
 import torch
 import yaml
 
-from slowfast_cli.models.recognizer import Recogniser
+from slowfast_cli.models.recognizer import Recognizer
 from slowfast_cli.weights.file import put
 from slowfast_cli.weights.foreign import pyslowfast
 from slowfast_cli.weights.foreign.pyslowfast_names import ours
 
 
-def build(name: str, cfg: bool = True) -> tuple[Recogniser, pyslowfast.Converted, torch.Tensor, dict[str, np.ndarray]]:
+def build(name: str, cfg: bool = True) -> tuple[Recognizer, pyslowfast.Converted, torch.Tensor, dict[str, np.ndarray]]:
     told, state, x, outputs = golden.model(name)
     found = pyslowfast.convert(state, yaml.safe_dump(told["settings"]) if cfg else None)
-    model = Recogniser(found.net, dict(found.heads))
+    model = Recognizer(found.net, dict(found.heads))
     came = put(model, found.state)
     assert not came.fresh
     assert not came.unused
@@ -98,7 +98,7 @@ def test_settings_no_recipe_has_are_read_from_the_checkpoint():
     net = Net(
         pathways={"slow": slow, "fast": fast}, laterals={"f2s": Lateral(src="fast", dst="slow", kernel=5, ratio=3)}
     )
-    model = Recogniser(net, {"label": 7})
+    model = Recognizer(net, {"label": 7})
     theirs = {golden.pyslowfast_name(name): value for name, value in model.state_dict().items()}
     cfg = yaml.safe_dump(
         {
@@ -116,7 +116,7 @@ def test_settings_no_recipe_has_are_read_from_the_checkpoint():
     assert found.net == replace(net)
     assert not found.unexpected
     assert found.front_end == {"rate": 8000, "window_ms": 25.0, "hop_ms": 10.0, "mels": 40, "fft": 2048, "floor": 1e-6}
-    other = Recogniser(found.net, dict(found.heads))
+    other = Recognizer(found.net, dict(found.heads))
     assert not put(other, found.state).fresh
     x = {"logmel": torch.randn(2, 1, 151, 40)}
     with torch.inference_mode():

@@ -7,7 +7,7 @@ import torch
 
 from slowfast_cli.models.architecture import from_plain
 from slowfast_cli.models.heads import pooled
-from slowfast_cli.models.recognizer import Recogniser
+from slowfast_cli.models.recognizer import Recognizer
 from slowfast_cli.models.spec import Lateral, Net, Pathway, compared_at, narrowed
 from slowfast_cli.models.zoo import VARIANTS
 from slowfast_cli.nn.nonlocal_block import NonLocal
@@ -21,7 +21,7 @@ def signals(net, clips=2, *, frames=32, side=64, paired=False):
     found = {"frames": torch.randn(clips, 3, frames, side, side)}
     if "logmel" in net.signals:
         found["logmel"] = torch.randn(clips * (2 if paired else 1), 1, frames * 4, 40)
-        found["heard"] = torch.ones(clips)
+        found["has_audio"] = torch.ones(clips)
     return found
 
 
@@ -46,19 +46,22 @@ def test_every_parameter_gets_a_gradient(variant):
     net = narrowed(VARIANTS[variant], 16)  # 2 channels of the Fast stream: one alone may be negative throughout
     net = replace(net, pathways={name: replace(path, depth=_shallow(path)) for name, path in net.pathways.items()})
     stages = tuple(net.sync())
-    model = awake(Recogniser(net, {"label": 5}, sync=stages)).train()
+    model = awake(Recognizer(net, {"label": 5}, sync=stages)).train()
     boxes = torch.tensor([[0.0, 4, 4, 40, 50], [1.0, 0, 8, 60, 60]]) if net.regions != "none" else None
     frames = 16 if "16x4" in variant else 32
     given = signals(net, frames=frames, side=32, paired=bool(stages))
     outputs = model(given, boxes)
     assert outputs["label"].shape == (2, 5)
-    assert set(outputs) == {"label", *(f"{word}_{stage}" for stage in stages for word in ("seen", "heard", "counts"))}
+    assert set(outputs) == {
+        "label",
+        *(f"{word}_{stage}" for stage in stages for word in ("seen", "heard", "counts")),
+    }
     torch.stack([(value * torch.randn_like(value)).sum() for value in outputs.values()]).sum().backward()
     silent = [name for name, each in model.named_parameters() if each.grad is None or not each.grad.abs().sum()]
     assert not silent
-    if "heard" in given:
+    if "has_audio" in given:
         model.zero_grad(set_to_none=True)
-        sum(value.sum() for value in model({**given, "heard": torch.zeros(2)}, boxes).values()).backward()
+        sum(value.sum() for value in model({**given, "has_audio": torch.zeros(2)}, boxes).values()).backward()
         assert all(each.grad is not None for each in model.parameters())
 
 
@@ -74,20 +77,20 @@ def test_without_sound_the_pictures_are_as_if_there_were_none(variant):
     """DropPathway: what the visual pathways give is exactly what the same weights give without an audio pathway."""
     torch.manual_seed(0)
     net = compared_at(narrowed(VARIANTS[variant], 8), ())
-    model = awake(Recogniser(net, {"label": 5})).eval()
+    model = awake(Recognizer(net, {"label": 5})).eval()
     alone = replace(
         net,
         pathways={name: path for name, path in net.pathways.items() if name != "audio"},
         laterals={key: each for key, each in net.laterals.items() if each.src != "audio"},
     )
-    twin = Recogniser(alone, {"label": 5}).eval()
+    twin = Recognizer(alone, {"label": 5}).eval()
     known = model.state_dict()
     twin.load_state_dict(
         {name: known[name] for name in twin.state_dict() if not name.startswith("heads.")}, strict=False
     )
     given = signals(net)
     with torch.inference_mode():
-        loud, silent = model.trunk(given), model.trunk({**given, "heard": torch.zeros(2)})
+        loud, silent = model.trunk(given), model.trunk({**given, "has_audio": torch.zeros(2)})
         want = twin.trunk({"frames": given["frames"]})
     assert not silent["audio"].any()
     for name, value in want.items():
@@ -99,12 +102,12 @@ def test_without_sound_the_pictures_are_as_if_there_were_none(variant):
 
 def test_one_clip_without_sound_leaves_the_others_alone():
     net = compared_at(narrowed(VARIANTS["avslowfast-4x16-r50"], 8), ())
-    model = awake(Recogniser(net, {"label": 5})).eval()
+    model = awake(Recognizer(net, {"label": 5})).eval()
     given = signals(net, 3)
     with torch.inference_mode():
         whole = model(given)["label"]
-        mixed = model({**given, "heard": torch.tensor([1.0, 0.0, 1.0])})["label"]
-        none = model({**given, "heard": torch.zeros(3)})["label"]
+        mixed = model({**given, "has_audio": torch.tensor([1.0, 0.0, 1.0])})["label"]
+        none = model({**given, "has_audio": torch.zeros(3)})["label"]
     torch.testing.assert_close(mixed[[0, 2]], whole[[0, 2]])
     torch.testing.assert_close(mixed[1], none[1])
     assert not torch.allclose(mixed[1], whole[1])
@@ -113,16 +116,16 @@ def test_one_clip_without_sound_leaves_the_others_alone():
 def test_the_fork_keeps_the_sound_at_the_head():
     net = compared_at(narrowed(VARIANTS["avslowfast-4x16-r50"], 8), ())
     kept = replace(net, pathways={**net.pathways, "audio": replace(net.pathways["audio"], absent="laterals")})
-    model = awake(Recogniser(kept, {"label": 5})).eval()
+    model = awake(Recognizer(kept, {"label": 5})).eval()
     with torch.inference_mode():
-        features = model.trunk({**signals(net), "heard": torch.zeros(2)})
+        features = model.trunk({**signals(net), "has_audio": torch.zeros(2)})
     assert features["audio"].any()
 
 
 def test_more_sounds_than_frames_go_nowhere_but_to_the_comparison():
     torch.manual_seed(0)
     net = narrowed(VARIANTS["avslowfast-4x16-r50"], 8)
-    model = awake(Recogniser(net, {"label": 5}, sync=("res3", "res5"))).eval()
+    model = awake(Recognizer(net, {"label": 5}, sync=("res3", "res5"))).eval()
     given = signals(net, paired=True)
     with torch.inference_mode():
         both = model(given)
@@ -136,27 +139,27 @@ def test_more_sounds_than_frames_go_nowhere_but_to_the_comparison():
 
 def test_what_counts_has_not_heard_its_sound():
     net = narrowed(VARIANTS["avslowfast-4x16-r50-res234"], 8)
-    model = Recogniser(net, {"label": 5}, sync=("res2", "res3", "res5")).eval()
+    model = Recognizer(net, {"label": 5}, sync=("res2", "res3", "res5")).eval()
     heard = torch.tensor([1.0, 0.0])
-    outputs = model({**signals(net, paired=True), "heard": heard})
+    outputs = model({**signals(net, paired=True), "has_audio": heard})
     assert outputs["counts_res2"].tolist() == [1, 1]
     assert outputs["counts_res3"].tolist() == outputs["counts_res5"].tolist() == [0, 1]
     late = narrowed(VARIANTS["avslowfast-4x16-r50-sync"], 8)
-    outputs = Recogniser(late, {}, sync=("res3", "res5"))({**signals(late, paired=True), "heard": heard})
+    outputs = Recognizer(late, {}, sync=("res3", "res5"))({**signals(late, paired=True), "has_audio": heard})
     assert outputs["counts_res5"].tolist() == [1, 1]
 
 
 def test_unknown_comparisons_are_refused():
     with pytest.raises(ValueError, match="no lateral brings sound to pictures after res2; there is one after res3"):
-        Recogniser(narrowed(VARIANTS["avslowfast-4x16-r50"], 8), {"label": 2}, sync=("res2",))
+        Recognizer(narrowed(VARIANTS["avslowfast-4x16-r50"], 8), {"label": 2}, sync=("res2",))
 
 
 def test_a_fresh_non_local_block_changes_nothing():
     torch.manual_seed(0)
     with_nl, without = (narrowed(VARIANTS[name], 8) for name in ("slowfast-8x8-r50-nl", "slowfast-8x8-r50"))
     without = replace(without, laterals=with_nl.laterals)
-    plain = Recogniser(without, {"label": 5}).eval()
-    grown = Recogniser(with_nl, {"label": 5}).eval()
+    plain = Recognizer(without, {"label": 5}).eval()
+    grown = Recognizer(with_nl, {"label": 5}).eval()
     grown.load_state_dict(plain.state_dict(), strict=False)
     given = signals(with_nl, 1)
     with torch.inference_mode():
@@ -177,7 +180,7 @@ def test_a_non_local_block_is_a_dot_product_over_positions():
 
 def test_larger_frames_are_classified_at_several_positions():
     net = replace(narrowed(VARIANTS["slowfast-4x16-r50"], 8), window=2)
-    model = Recogniser(net, {"label": 5}).eval()
+    model = Recognizer(net, {"label": 5}).eval()
     with torch.inference_mode():
         assert model(signals(net, side=64))["label"].shape == (2, 5)
         wide = model({"frames": torch.randn(2, 3, 32, 96, 128)})["label"]
@@ -189,12 +192,12 @@ def test_larger_frames_are_classified_at_several_positions():
 
 
 def test_boxes_are_asked_for_where_they_are_classified():
-    detector = Recogniser(narrowed(VARIANTS["slowfast-4x16-r50-ava"], 8), {"label": 5}).eval()
+    detector = Recognizer(narrowed(VARIANTS["slowfast-4x16-r50-ava"], 8), {"label": 5}).eval()
     given = signals(detector.trunk.net)
     with pytest.raises(ValueError, match="boxes: missing"):
         detector(given)
     with pytest.raises(ValueError, match="boxes: given"):
-        Recogniser(narrowed(VARIANTS["slowfast-4x16-r50"], 8), {"label": 5})(given, torch.zeros(1, 5))
+        Recognizer(narrowed(VARIANTS["slowfast-4x16-r50"], 8), {"label": 5})(given, torch.zeros(1, 5))
     with torch.inference_mode():
         logits = detector(given, torch.tensor([[1.0, 0, 0, 63, 63], [0.0, 5, 5, 20, 30], [1.0, 0, 0, 63, 63]]))["label"]
         none = detector(given, torch.zeros(0, 5))["label"]

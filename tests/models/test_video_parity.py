@@ -12,7 +12,7 @@ import yaml
 
 from slowfast_cli.models.fusion import join
 from slowfast_cli.models.heads import pooled
-from slowfast_cli.models.recognizer import Recogniser
+from slowfast_cli.models.recognizer import Recognizer
 from slowfast_cli.models.spec import STAGES
 from slowfast_cli.models.zoo import VARIANTS
 from slowfast_cli.nn.roi_align import roi_align
@@ -47,7 +47,7 @@ class Case:
     name: str
     told: dict
     found: pyslowfast.Converted
-    model: Recogniser
+    model: Recognizer
     frames: torch.Tensor
     outputs: dict[str, np.ndarray]
 
@@ -78,7 +78,7 @@ def build(name):
     told, state, frames, outputs = golden.model(name)
     found = pyslowfast.convert(state, yaml.safe_dump(told["settings"]))
     with torch.device("meta"):  # nothing need be drawn that is replaced
-        model = Recogniser(found.net, found.heads, sync=COMPARED if name.startswith("avslowfast") else ()).eval()
+        model = Recognizer(found.net, found.heads, sync=COMPARED if name.startswith("avslowfast") else ()).eval()
     came = put(model.to_empty(device="cpu"), found.state)
     assert not came.fresh
     assert not came.unused
@@ -182,7 +182,7 @@ def joined(net, maps):
 class Step:
     """One training step, and what the reference found."""
 
-    model: Recogniser
+    model: Recognizer
     losses: dict[str, torch.Tensor]
     ungated: dict[str, torch.Tensor]
     logits: np.ndarray
@@ -197,14 +197,14 @@ def step(case, tag, dtype):
     if tag == "drop":
         net = replace(net, pathways={**net.pathways, "audio": replace(net.pathways["audio"], absent="laterals")})
     with torch.device("meta"):
-        model = Recogniser(net, case.found.heads, sync=COMPARED).to(dtype).train()
+        model = Recognizer(net, case.found.heads, sync=COMPARED).to(dtype).train()
     put(model.to_empty(device="cpu"), case.found.state)
     frames, audio, labels = golden.training_batch(case.told)
     logmel = torch.cat([audio[:, :1], audio[:, 1:]])
     truth = case.told["train_mode"][tag]
     assert distinct(logmel).tolist() == truth["audio_mask"]
     heard = torch.full((len(frames),), float(tag == "keep"), dtype=dtype)
-    signals = {"frames": frames.to(dtype), "logmel": logmel.to(dtype), "heard": heard}
+    signals = {"frames": frames.to(dtype), "logmel": logmel.to(dtype), "has_audio": heard}
     batch = Batch(signals=signals, targets={"label": labels}, ids=tuple("abcd"))
     outputs = {}
     model.register_forward_hook(lambda _, __, y: outputs.update(y))

@@ -6,7 +6,7 @@ import torch
 from slowfast_cli.models import count
 from slowfast_cli.models.architecture import from_plain
 from slowfast_cli.models.pathway import every
-from slowfast_cli.models.recognizer import Recogniser
+from slowfast_cli.models.recognizer import Recognizer
 from slowfast_cli.models.spec import Lateral, Net, Pathway, narrowed
 from slowfast_cli.models.zoo import VARIANTS
 from slowfast_cli.nn.nf import NFBlock
@@ -26,13 +26,13 @@ PUBLISHED = {
 @pytest.mark.parametrize(("variant", "millions"), PUBLISHED.items())
 def test_parameters_are_the_published_ones(variant, millions):
     with torch.device("meta"):
-        model = Recogniser(VARIANTS[variant], EPIC)
+        model = Recognizer(VARIANTS[variant], EPIC)
     assert int(count.parameters(model) / 1e4) / 100 == millions
 
 
 def test_gflops_count_a_multiply_add_once():
     with torch.device("meta"):
-        model = Recogniser(
+        model = Recognizer(
             Net(pathways={"a": Pathway(width=1, depth=(1, 1, 1, 1), time=(1, 1, 1, 1, 1))}), {"label": 2}
         )
         x = torch.zeros(1, 1, 4, 32)
@@ -45,7 +45,7 @@ def test_every_parameter_gets_a_gradient(variant):
     torch.manual_seed(0)
     # A standardised kernel of one number is zero, so that those without norms cannot be as narrow.
     width = 32 if "nf" in variant else 8
-    model = Recogniser(narrowed(VARIANTS[variant], width), {"verb": 3, "noun": 4}, dropout=0.1).train()
+    model = Recognizer(narrowed(VARIANTS[variant], width), {"verb": 3, "noun": 4}, dropout=0.1).train()
     for module in model.modules():  # zero by design at the start, which would hide the branch
         if hasattr(module, "c_norm"):
             last = module.c if isinstance(module.c_norm, torch.nn.Identity) else module.c_norm
@@ -64,7 +64,7 @@ def test_every_parameter_gets_a_gradient(variant):
 
 @pytest.mark.parametrize("frames", [1, 3, 31, 97, 250, 401, 998])
 def test_any_length_of_clip_goes_through(frames):
-    model = Recogniser(narrowed(VARIANTS["asf-r50"], 8), {"label": 5}).eval()
+    model = Recognizer(narrowed(VARIANTS["asf-r50"], 8), {"label": 5}).eval()
     with torch.inference_mode():
         assert model({"logmel": torch.randn(1, 1, frames, 64)})["label"].isfinite().all()
 
@@ -86,7 +86,7 @@ def test_slow_frames_equal_the_golden_index():
 
 def test_initialisation_is_that_of_the_reference():
     torch.manual_seed(0)
-    model = Recogniser(VARIANTS["asf-r50"], EPIC)
+    model = Recognizer(VARIANTS["asf-r50"], EPIC)
     blocks = [module for module in model.modules() if hasattr(module, "c_norm")]
     assert len(blocks) == 32
     assert all(not block.c_norm.weight.any() and (block.a_norm.weight == 1).all() for block in blocks)
@@ -98,7 +98,7 @@ def test_initialisation_is_that_of_the_reference():
 
 
 def test_frozen_norms_stay_as_they_are_and_the_first_learns():
-    model = Recogniser(narrowed(VARIANTS["asf-r50"], 8), {"label": 3}, freeze_norms="all-but-first").train()
+    model = Recognizer(narrowed(VARIANTS["asf-r50"], 8), {"label": 3}, freeze_norms="all-but-first").train()
     before = {name: value.clone() for name, value in model.state_dict().items()}
     model({"logmel": torch.randn(4, 1, 64, 32) + 1})["label"].sum().backward()
     moved = {
@@ -114,7 +114,7 @@ def test_frozen_norms_stay_as_they_are_and_the_first_learns():
 
 
 def test_late_fusion_averages_logits():
-    model = Recogniser(narrowed(VARIANTS["asf-late-r50"], 8), {"label": 3}).eval()
+    model = Recognizer(narrowed(VARIANTS["asf-late-r50"], 8), {"label": 3}).eval()
     x = {"logmel": torch.randn(2, 1, 64, 32)}
     with torch.inference_mode():
         features = model.trunk(x)
@@ -138,6 +138,6 @@ def test_nonsense_is_refused():
     with pytest.raises(ValueError, match="odd"):
         Pathway(time=(2, 1, 1, 1, 1))
     with pytest.raises(KeyError, match="slow_res9"):
-        Recogniser(narrowed(VARIANTS["asf-slow-r50"], 8), {"label": 2}).trunk.maps(
+        Recognizer(narrowed(VARIANTS["asf-slow-r50"], 8), {"label": 2}).trunk.maps(
             {"logmel": torch.zeros(1, 1, 32, 32)}, ["slow_res9"]
         )

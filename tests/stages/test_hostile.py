@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from slowfast_cli.models.spec import narrowed
 from slowfast_cli.models.zoo import VARIANTS
 from slowfast_cli.shards.reader import Shards
-from slowfast_cli.stages.predict.predictor import Answer, Failed, Predictor, Timeline
+from slowfast_cli.stages.predict.predictor import Failed, FilePrediction, Predictor, Timeline
 from slowfast_cli.types import DataError
 from slowfast_cli.weights.file import Card, save
 
@@ -101,7 +101,7 @@ def test_predicting(weights, hostile, timeline):
     predictor = Predictor(weights, "cpu")
     for name in ODD:
         answers = list(predictor.files([hostile / name], timeline))
-        assert all(isinstance(answer, Answer) for answer in answers), (name, answers)
+        assert all(isinstance(answer, FilePrediction) for answer in answers), (name, answers)
         for answer in answers:
             assert np.isfinite(answer.scores["label"]).all()
             assert answer.scores["label"].sum() == pytest.approx(1, abs=1e-5)
@@ -165,8 +165,8 @@ def test_any_damage_gives_an_answer_or_a_failure(weights, tmp_path, content, edi
     predictor = Predictor(weights, "cpu")
     for timeline in (None, Timeline(window=1.0, hop=1.0)):
         for answer in predictor.files([path], timeline):
-            assert isinstance(answer, Answer | Failed)
-            if isinstance(answer, Answer):
+            assert isinstance(answer, FilePrediction | Failed)
+            if isinstance(answer, FilePrediction):
                 assert np.isfinite(answer.scores["label"]).all()
             else:
                 assert str(path) in answer.reason

@@ -45,7 +45,7 @@ def names(memory, url):
 def test_the_whole_path_by_url(bucket, tmp_path, memory):
     root, run = f"{bucket}/sounds", f"{bucket}/runs/optim.batch=4"
     done = tiny.good("extract", "--dataset", "folder", "--root", root, "-j", 1, "frontend.mels=32")
-    shards = f"{bucket}/shards/sounds-folder/{remote.place(done.err.split('shards: ')[1].split()[0]).name}"
+    shards = f"{bucket}/shards/sounds-folder/{remote.local_path(done.err.split('shards: ')[1].split()[0]).name}"
     assert f"done: {shards}" in done.err
     assert {"manifest.jsonl", "shard-00000.h5", "failures.csv", "missing.csv"} <= set(names(memory, shards))
 
@@ -58,7 +58,7 @@ def test_the_whole_path_by_url(bucket, tmp_path, memory):
     assert not [name for name in there if name.startswith(".") or "/." in name]
     with fsspec.open(f"{run}/recipe.yaml", "rt") as file:
         assert f"root: {root}" in file.read()
-    sounds = [path for path in remote.place(root).rglob("*.wav") if remote.NOTES not in path.parts]
+    sounds = [path for path in remote.local_path(root).rglob("*.wav") if remote.NOTES not in path.parts]
     assert sounds
     assert all(remote._absent(path) for path in sounds), "their log-mels are read, they are not"
 
@@ -78,11 +78,11 @@ def test_a_run_elsewhere_goes_on_where_it_was_stopped(bucket, tmp_path, memory):
     tiny.good("extract", "--dataset", "folder", "--root", root, "-j", 1, "frontend.mels=32")
     words = ["train", "folder", f"data.root={root}", *tiny.WORDS, "--run", run]
     tiny.good(*words, "schedule.epochs=1", "schedule.checkpoint_steps=1")
-    folder = remote.place(run)
+    folder = remote.local_path(run)
     assert load_state(folder / "state.pt")["step"] == 3
     text = (folder / "recipe.yaml").read_text()
     (folder / "recipe.yaml").write_text(text.replace("epochs: 1", "epochs: 2"))
-    remote.push(folder)
+    remote.upload(folder)
     forget(tmp_path)
     done = tiny.good(*words, "schedule.checkpoint_steps=1")
     assert "going on at step 3 of 6" in done.err

@@ -50,55 +50,55 @@ def test_a_url_stands_for_a_path_and_back(bucket):
     assert doctest.testmod(places).attempted > 0
     assert doctest.testmod(places).failed == 0
     for url in ("s3://bucket/a/b.csv", "gs://x/y", "memory://m/n", "file:///tmp/z"):
-        assert remote.url(remote.place(url)) == url
-        assert remote.named(remote.place(url)) == url
-    assert remote.place("s3://b/a").parent == remote.place("s3://b")
-    assert remote.url(remote.place("sounds")) is None
-    assert remote.named(remote.place("/sounds")) == "/sounds"
-    assert remote.place("S3://b/a") == remote.place("s3://b/a/")
+        assert remote.url(remote.local_path(url)) == url
+        assert remote.display(remote.local_path(url)) == url
+    assert remote.local_path("s3://b/a").parent == remote.local_path("s3://b")
+    assert remote.url(remote.local_path("sounds")) is None
+    assert remote.display(remote.local_path("/sounds")) == "/sounds"
+    assert remote.local_path("S3://b/a") == remote.local_path("s3://b/a/")
     for wrong in ("s3://a/../b", "s3://a//b", "zip://a::s3://b/c.zip", "s3://key:word@b/c"):
         with pytest.raises(DataError, match=r"a URL here has no '\.\.'"):
-            remote.place(wrong)
+            remote.local_path(wrong)
     with pytest.raises(DataError, match=r"s3:/b/a: neither a path nor a URL"):
-        remote.place("s3:/b/a")
+        remote.local_path("s3:/b/a")
 
 
 def test_paths_that_are_only_here_ask_for_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr(remote, "_system", pytest.fail)
-    assert remote.listed(tmp_path) == remote.fetched(tmp_path) == remote.here(tmp_path) == tmp_path
-    remote.push(tmp_path)
+    assert remote.mirror(tmp_path) == remote.download(tmp_path) == remote.ensure_local(tmp_path) == tmp_path
+    remote.upload(tmp_path)
 
 
 def test_lists_come_at_once_and_others_when_they_are_asked_for(bucket, monkeypatch):
     put(f"{bucket}/lists/train.csv", b"a,0\n")
     put(f"{bucket}/clips/a.wav", b"x" * 1000)
-    folder = remote.listed(remote.place(bucket))
+    folder = remote.mirror(remote.local_path(bucket))
     assert (folder / "lists/train.csv").read_bytes() == b"a,0\n"
     clip = folder / "clips/a.wav"
     assert (clip.is_file(), clip.stat().st_size, stat.S_IMODE(clip.stat().st_mode)) == (True, 1000, remote.ABSENT)
     seen = fetches(monkeypatch)
-    assert remote.here(clip).read_bytes() == b"x" * 1000
+    assert remote.ensure_local(clip).read_bytes() == b"x" * 1000
     assert os.access(clip, os.R_OK)
-    remote.here(clip)
-    remote.listed(folder)
+    remote.ensure_local(clip)
+    remote.mirror(folder)
     assert len(seen) == 1
     assert not list(folder.rglob(".*.part"))
 
 
 def test_what_has_changed_there_is_fetched_again(bucket):
     put(f"{bucket}/list.csv", b"old")
-    folder = remote.listed(remote.place(bucket))
+    folder = remote.mirror(remote.local_path(bucket))
     put(f"{bucket}/list.csv", b"new")
-    assert (remote.listed(folder) / "list.csv").read_bytes() == b"new"
+    assert (remote.mirror(folder) / "list.csv").read_bytes() == b"new"
     put(f"{bucket}/state.pt", b"1")
-    assert (remote.fetched(folder) / "state.pt").read_bytes() == b"1"
+    assert (remote.download(folder) / "state.pt").read_bytes() == b"1"
     put(f"{bucket}/state.pt", b"2")
-    assert (remote.fetched(folder) / "state.pt").read_bytes() == b"2"
+    assert (remote.download(folder) / "state.pt").read_bytes() == b"2"
 
 
 def test_what_is_removed_or_moved_is_so_there_too(bucket):
     put(f"{bucket}/run/state.pt", b"1")
-    folder = remote.fetched(remote.place(f"{bucket}/run"))
+    folder = remote.download(remote.local_path(f"{bucket}/run"))
     remote.move(folder, folder.with_name("run~1"))
     assert get(f"{bucket}/run~1/state.pt") == b"1"
     assert not folder.exists()
@@ -112,13 +112,13 @@ def test_what_is_removed_or_moved_is_so_there_too(bucket):
 
 def test_a_whole_folder_comes_and_goes_back(bucket):
     put(f"{bucket}/run/state.pt", b"1" * 10)
-    folder = remote.fetched(remote.place(f"{bucket}/run"))
+    folder = remote.download(remote.local_path(f"{bucket}/run"))
     assert (folder / "state.pt").read_bytes() == b"1" * 10
     (folder / "state.pt").write_bytes(b"2" * 20)
     (folder / "evaluation").mkdir()
     (folder / "evaluation" / "table.csv").write_bytes(b"t")
     (folder / ".lock").write_bytes(b"")
-    remote.push(folder)
+    remote.upload(folder)
     assert get(f"{bucket}/run/state.pt") == b"2" * 20
     assert get(f"{bucket}/run/evaluation/table.csv") == b"t"
     memory = fsspec.filesystem("memory")
@@ -129,46 +129,46 @@ def test_a_whole_folder_comes_and_goes_back(bucket):
 
 
 def test_only_what_changed_is_sent(bucket, monkeypatch):
-    folder = remote.fetched(remote.place(f"{bucket}/new"))
+    folder = remote.download(remote.local_path(f"{bucket}/new"))
     folder.mkdir(parents=True)
     (folder / "a").write_bytes(b"a")
     (folder / "b").write_bytes(b"b")
-    remote.push(folder)
+    remote.upload(folder)
     sent = []
     monkeypatch.setattr(remote, "_send", lambda path: sent.append(path.name))
     (folder / "b").write_bytes(b"bb")
-    remote.push(folder)
+    remote.upload(folder)
     assert sent == ["b"]
-    remote.push(folder / "a")
+    remote.upload(folder / "a")
     assert sent == ["b"]
 
 
 def test_what_cannot_be_reached_says_which_url_and_what_to_do(bucket):
     with pytest.raises(DataError, match=r"nothere://x/y: nothing here reads such URLs .*pip install s3fs"):
-        remote.listed(remote.place("nothere://x/y"))
+        remote.mirror(remote.local_path("nothere://x/y"))
     with pytest.raises(DataError, match=rf"{bucket}/gone.wav: cannot be fetched"):
-        remote.here(remote.place(f"{bucket}/gone.wav"))
-    assert not remote.place(f"{bucket}/gone.wav").exists()
+        remote.ensure_local(remote.local_path(f"{bucket}/gone.wav"))
+    assert not remote.local_path(f"{bucket}/gone.wav").exists()
 
 
 def test_what_is_gone_there_is_gone_here(bucket):
     for name in ("a.csv", "b.wav", "run/state.pt"):
         put(f"{bucket}/{name}", b"1")
-    folder = remote.listed(remote.place(bucket))
-    remote.fetched(folder / "run")
+    folder = remote.mirror(remote.local_path(bucket))
+    remote.download(folder / "run")
     (folder / "mine.csv").write_text("not from there")
     fsspec.filesystem("memory").rm([f"{bucket}/{name}" for name in ("a.csv", "b.wav", "run/state.pt")])
-    remote.listed(folder)
+    remote.mirror(folder)
     assert sorted(path.name for path in folder.rglob("*") if path.is_file()) == ["mine.csv"]
 
 
 def test_what_has_changed_here_and_there_is_not_overwritten(bucket):
     put(f"{bucket}/state.pt", b"1")
-    folder = remote.fetched(remote.place(bucket))
+    folder = remote.download(remote.local_path(bucket))
     (folder / "state.pt").write_bytes(b"22")
     put(f"{bucket}/state.pt", b"333")
     with pytest.raises(DataError, match=r"state\.pt: has changed both there and in "):
-        remote.fetched(folder)
+        remote.download(folder)
     assert (folder / "state.pt").read_bytes() == b"22"
 
 
@@ -181,24 +181,24 @@ def test_processes_that_share_a_cache_do_not_disturb_each_other(tmp_path):
     script = tmp_path / "reader.py"
     script.write_text(
         "import sys\nfrom slowfast_cli import remote\n"
-        "folder = remote.listed(remote.place(sys.argv[1]))\n"
-        "for n in range(300): assert remote.here(folder / f'{n}.wav').read_bytes() == bytes([n % 250]) * 100\n"
+        "folder = remote.mirror(remote.local_path(sys.argv[1]))\n"
+        "for n in range(300): assert remote.ensure_local(folder / f'{n}.wav').read_bytes() == bytes([n % 250]) * 100\n"
     )
     environment = {**os.environ, "SLOWFAST_CACHE": str(tmp_path / "cache")}
-    readers = [
+    workers = [
         subprocess.Popen(
             [sys.executable, script, f"file://{there}"], env=environment, stderr=subprocess.PIPE, text=True
         )
         for _ in range(3)
     ]
-    for reader in readers:
+    for reader in workers:
         _, told = reader.communicate(timeout=60)
         assert reader.returncode == 0, told
 
 
 def test_a_fetch_that_fails_leaves_the_next_one_its_way(bucket, monkeypatch):
     put(f"{bucket}/a.wav", b"x" * 10)
-    clip = remote.listed(remote.place(bucket)) / "a.wav"
+    clip = remote.mirror(remote.local_path(bucket)) / "a.wav"
     whole = remote._copied
 
     def broken(source, target, there):
@@ -207,6 +207,6 @@ def test_a_fetch_that_fails_leaves_the_next_one_its_way(bucket, monkeypatch):
 
     monkeypatch.setattr(remote, "_copied", broken)
     with pytest.raises(DataError, match="the line is cut"):
-        remote.here(clip)
+        remote.ensure_local(clip)
     monkeypatch.setattr(remote, "_copied", whole)
-    assert remote.here(clip).read_bytes() == b"x" * 10
+    assert remote.ensure_local(clip).read_bytes() == b"x" * 10

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from slowfast_cli.tasks.avsync import Sync, distinct, paired
+from slowfast_cli.tasks.avsync import Sync, distinct, with_negatives
 from slowfast_cli.types import Batch
 
 
@@ -13,14 +13,14 @@ def sounds(values):
 
 def test_easy_pairs_take_the_next_clips_sound():
     a, b = sounds([0, 1, 2, 3]), sounds([10, 11, 12, 13])
-    assert paired(a, b, hard=0).flatten().tolist() == [0, 1, 2, 3, 11, 12, 13, 10]
+    assert with_negatives(a, b, hard=0).flatten().tolist() == [0, 1, 2, 3, 11, 12, 13, 10]
 
 
 def test_a_quarter_is_hard():
     a, b = sounds(range(8)), sounds(range(10, 18))
-    assert paired(a, b, hard=0.25).flatten()[8:].tolist() == [11, 12, 13, 14, 15, 10, 16, 17]
-    assert paired(a, b, hard=1)[8:].flatten().tolist() == [10, *range(11, 18)]
-    assert paired(a[:1], b[:1], hard=0.25).flatten().tolist() == [0, 10]
+    assert with_negatives(a, b, hard=0.25).flatten()[8:].tolist() == [11, 12, 13, 14, 15, 10, 16, 17]
+    assert with_negatives(a, b, hard=1)[8:].flatten().tolist() == [10, *range(11, 18)]
+    assert with_negatives(a[:1], b[:1], hard=0.25).flatten().tolist() == [0, 10]
 
 
 def test_pairs_that_cannot_be_told_apart_do_not_count():
@@ -79,8 +79,8 @@ def test_clips_that_say_nothing_have_no_score():
 
 
 def test_strangers_are_of_other_segments():
-    from slowfast_cli.tasks.avsync import strangers
+    from slowfast_cli.tasks.avsync import easy_negatives
 
-    got = strangers(sounds([0, 1, 2, 3]), ["a", "a", "b", "b"]).flatten().tolist()
+    got = easy_negatives(sounds([0, 1, 2, 3]), ["a", "a", "b", "b"]).flatten().tolist()
     assert got == [0, 1, 2, 3, 2, 2, 0, 0]
-    assert strangers(sounds([5, 6]), ["a", "a"]).flatten().tolist() == [5, 6, 5, 6]
+    assert easy_negatives(sounds([5, 6]), ["a", "a"]).flatten().tolist() == [5, 6, 5, 6]

@@ -77,16 +77,16 @@ def test_every_parameter_that_learns_gets_a_gradient(name):
 def test_it_is_learned(name):
     trunk, objective = made(name)
     learning = [p for p in (*trunk.parameters(), *objective.parameters()) if p.requires_grad]
-    optimiser = torch.optim.Adam(learning, lr=2e-3)
+    optimizer = torch.optim.Adam(learning, lr=2e-3)
     losses = []
     for step in range(40):
         asked = batch(name, clips=8, seed=step % 5)
         loss = sum(PART[name].losses(objective(trunk, asked.signals), asked).values())
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss.backward()
-        optimiser.step()
+        optimizer.step()
         if hasattr(objective, "follow"):
-            objective.follow(trunk)
+            objective.momentum_update(trunk)
         losses.append(loss.item())
     assert sum(losses[-5:]) < 0.9 * sum(losses[:5])
     trunk.eval()
@@ -114,8 +114,8 @@ def test_byol_is_its_definition():
     for row, id_ in enumerate(ids):
         (other,) = (n for n in range(6) if ids[n] == id_ and n != row)
         total += 2 - 2 * cosine(predicted[row], slow[other])
-        strangers = [cosine(predicted[row], slow[n]) for n in range(6) if ids[n] != id_]
-        told.append(float(cosine(predicted[row], slow[other]) > max(strangers)))
+        easy_negatives = [cosine(predicted[row], slow[n]) for n in range(6) if ids[n] != id_]
+        told.append(float(cosine(predicted[row], slow[other]) > max(easy_negatives)))
     assert PART["byol"].losses(outputs, asked)["byol"].item() == pytest.approx(total / 3, rel=1e-5)
     assert PART["byol"].scores(outputs, asked)["told"][:, 0].tolist() == told
     assert {*told} == {0.0, 1.0}
@@ -146,7 +146,7 @@ def test_the_slow_copies_follow():
             p.add_(1)
         objective.projector[0].bias.fill_(2)
         objective.slow_projector[0].bias.fill_(1)
-    objective.follow(trunk)
+    objective.momentum_update(trunk)
     for old, now in zip(before, objective.slow_trunk.parameters(), strict=True):
         torch.testing.assert_close(now, old + 0.1)
     torch.testing.assert_close(objective.slow_projector[0].bias, torch.full((64,), 1.1))
@@ -159,7 +159,7 @@ def test_byol_sees_no_gradient_in_the_slow_copy():
     assert not outputs["byol_slow"].requires_grad
 
 
-def surprise(right, others):
+def info_nce(right, others):
     return -log(exp(right) / (exp(right) + sum(exp(other) for other in others)))
 
 
@@ -199,7 +199,7 @@ def test_cpc_is_its_definition(drawn):
                     assert at + way * step not in answers
                     good = float(predicted @ encoded[clip, :, at + way * step]) / 4
                     bad = [float(predicted @ encoded[clip, :, other]) / 4 for other in answers]
-                    total += surprise(good, bad)
+                    total += info_nce(good, bad)
                     right[clip] += good > max(bad)
                     questions += 1
     assert outputs["cpc_choices"].shape == (2, questions / 2, 6)
@@ -232,7 +232,7 @@ def test_masked_is_its_definition(drawn, monkeypatch):
                 assert n not in others
                 good = cosine(answer, targets[n]) / 0.1
                 bad = [cosine(answer, targets[other]) / 0.1 for other in others]
-                total += surprise(good, bad)
+                total += info_nce(good, bad)
                 right[clip] += good > max(bad)
     losses = PART["masked"].losses(outputs, asked)
     assert losses["masked"].item() == pytest.approx(total / 8, rel=1e-4)

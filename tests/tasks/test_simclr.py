@@ -9,7 +9,7 @@ import torch
 from slowfast_cli.models.objectives.simclr import Projector
 from slowfast_cli.tasks import simclr
 from slowfast_cli.tasks.byol import Byol
-from slowfast_cli.tasks.simclr import TWIN, SimCLR, gathered, twinned, twins
+from slowfast_cli.tasks.simclr import POSITIVE, SimCLR, gathered, positives, positives_of
 from slowfast_cli.types import Batch
 
 CPU = torch.device("cpu")
@@ -82,20 +82,20 @@ def test_twins_are_found():
     assert doctest.testmod(simclr).attempted > 0
     assert doctest.testmod(simclr).failed == 0
     for ids in (IDS, "abcdeabcde", "aabbcc", "abccba"):
-        twin, paired = twinned(asked(ids), CPU)
-        told = Batch(signals={}, targets={TWIN: torch.tensor(twins(ids))}, ids=())
-        assert [value.tolist() for value in twinned(told, CPU)] == [twin.tolist(), paired.tolist()]
+        positive, paired = positives_of(asked(ids), CPU)
+        told = Batch(signals={}, targets={POSITIVE: torch.tensor(positives(ids))}, ids=())
+        assert [value.tolist() for value in positives_of(told, CPU)] == [positive.tolist(), paired.tolist()]
         for place, id_ in enumerate(ids):
             other = [each for each in range(len(ids)) if each != place and ids[each] == id_]
             assert paired[place] == len(other)
             if other:
-                assert twin[place] == other[0]
+                assert positive[place] == other[0]
 
 
 def test_byol_finds_its_views_by_the_same_function(monkeypatch):
     seen = []
     monkeypatch.setattr(
-        "slowfast_cli.tasks.byol.twinned", lambda batch, device: seen.append(batch.ids) or twinned(batch, device)
+        "slowfast_cli.tasks.byol.twinned", lambda batch, device: seen.append(batch.ids) or positives_of(batch, device)
     )
     rows = {"byol_predicted": embedded("abab"), "byol_slow": embedded("abab", seed=1)}
     Byol().losses(rows, asked("abab"))

@@ -9,7 +9,7 @@ from slowfast_cli.corpora import labels
 from slowfast_cli.features.frames import FrameSettings
 from slowfast_cli.features.logmel import FrontEnd
 from slowfast_cli.models import count
-from slowfast_cli.models.recognizer import Recogniser
+from slowfast_cli.models.recognizer import Recognizer
 from slowfast_cli.models.zoo import VARIANTS
 from slowfast_cli.types import WeightsError
 from slowfast_cli.weights.catalogue import CATALOGUE, find
@@ -105,7 +105,7 @@ def test_sizes_are_those_of_the_networks():
     for entry in CATALOGUE.values():
         net = network(entry)
         with torch.device("meta"):
-            model = Recogniser(
+            model = Recognizer(
                 replace(net, **({"pathways": dict(net.pathways)} if entry.video else {})), dict(entry.heads)
             )
         assert count.parameters(model) / 1e6 == pytest.approx(entry.params_m, abs=0.02), entry.name

@@ -10,7 +10,7 @@ from safetensors.torch import save as serialise
 
 from slowfast_cli import load_model
 from slowfast_cli.features.frames import from_settings
-from slowfast_cli.models.recognizer import Recogniser
+from slowfast_cli.models.recognizer import Recognizer
 from slowfast_cli.models.spec import Lateral, Net, Pathway, narrowed
 from slowfast_cli.models.zoo import VARIANTS
 from slowfast_cli.types import WeightsError
@@ -52,7 +52,7 @@ def test_a_file_says_all_that_is_needed_to_use_it(tmp_path, model):
     x = {"logmel": torch.randn(2, 1, 60, 32)}
     for given in (tmp_path / "w.safetensors", str(tmp_path / "w.safetensors")):
         back = load_model(given)
-        assert isinstance(back, Recogniser)
+        assert isinstance(back, Recognizer)
         assert not back.training
         assert back.card == card
         with torch.no_grad():
@@ -143,7 +143,7 @@ def test_a_run_folder_gives_its_best_weights_or_its_last(tmp_path, path):
 
 
 def test_what_fits_is_put_and_the_rest_is_told(model):
-    other = Recogniser(narrowed(VARIANTS["asf-r50"], 8), {"verb": 2, "noun": 5})
+    other = Recognizer(narrowed(VARIANTS["asf-r50"], 8), {"verb": 2, "noun": 5})
     state = {**model.state_dict(), "strange": torch.ones(1)}
     told = put(other, {name: value for name, value in state.items() if not name.endswith("num_batches_tracked")})
     assert set(told.fresh) == {"heads.linears.noun.0.weight", "heads.linears.noun.0.bias"}

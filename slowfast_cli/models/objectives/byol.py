@@ -17,7 +17,7 @@ from slowfast_cli.types import Signals
 class Byol(nn.Module):
     """A projector and a predictor on the trunk, and the slow copies of trunk and projector that it follows.
 
-    The copies learn nothing: `follow` moves their parameters after each step of the optimiser. Their norms have
+    The copies learn nothing: `momentum_update` moves their parameters after each optimizer step. Their norms have
     statistics of their own.
 
     Args:
@@ -52,7 +52,7 @@ class Byol(nn.Module):
         return {"byol_predicted": predicted_RE, "byol_slow": slow_RE}
 
     @torch.no_grad()
-    def follow(self, trunk: nn.Module) -> None:
+    def momentum_update(self, trunk: nn.Module) -> None:
         """Move the copies towards what they are copies of; call it after each step of the optimiser.
 
         Args:

@@ -58,7 +58,7 @@ class Evaluated:
     corpus: Corpus
     rows: Rows
     tables: Mapping[str, tuple[per_class.ClassRow, ...]]
-    silent: int = 0
+    without_audio: int = 0
 
 
 def finished(run: str, first: Recipe) -> Beside:
@@ -120,7 +120,7 @@ def evaluate(
         corpus=found,
         rows=rows,
         tables=per_class.tables(rows, found) if known else {},
-        silent=first.silent,
+        without_audio=first.without_audio,
     )
 
 
@@ -129,7 +129,7 @@ class _Predicted:
     corpus: Corpus
     predictions: list[Prediction]
     sync: dict[str, float]
-    silent: int
+    without_audio: int
 
 
 def _predicted(recipe: Recipe, weights: Path, part: assemble.Part, device: str, tick: Tick | None) -> _Predicted:
@@ -149,9 +149,9 @@ def _predicted(recipe: Recipe, weights: Path, part: assemble.Part, device: str, 
     if recipe.task != "rotation":
         clips.segments = changed(clips.segments, _unlabelled)
     counts = clips.counts()
-    keys = loader.test_keys(counts, batch=build_clips.test_batch(recipe), share=share)
+    keys = loader.eval_keys(counts, batch=build_clips.eval_batch(recipe), share=share)
     told = _Told(total=sum(counts), tick=tick)
-    read = told.counted(build_clips.batches(recipe, clips, keys, at, spare=told.spare))
+    read = told.counted(build_clips.batches(recipe, clips, keys, at, unreadable=told.unreadable))
     views = chain.from_iterable(map(transforms.testing(recipe, at), read))
     task, dtype = assemble.task(recipe, found.classes), assemble.DTYPES[recipe.optim.precision]
     merged = merge(predictions(ready(model, at), task.predict, views, dtype=dtype), recipe.data.merge)
@@ -168,7 +168,7 @@ def _predicted(recipe: Recipe, weights: Path, part: assemble.Part, device: str, 
         corpus=found,
         predictions=without_sync(recipe, gathered),
         sync=sync_accuracy(recipe, gathered),
-        silent=len(set(distributed.gather(sorted(told.silent), share))),
+        without_audio=len(set(distributed.gather(sorted(told.without_audio), share))),
     )
 
 
@@ -182,20 +182,20 @@ class _Told:
     def __init__(self, total: int, tick: Tick | None) -> None:
         self.total, self.tick, self.done = total, tick, 0
         self.broken: dict[str, Failure] = {}
-        self.spare: list[Failure] = []
-        self.silent: set[str] = set()
+        self.unreadable: list[Failure] = []
+        self.without_audio: set[str] = set()
 
     def counted(self, batches: Iterable[Batch]) -> Iterator[Batch]:
         for batch in batches:
             self.broken |= {each.id: each for each in batch.broken}
-            if "heard" in batch.signals:
-                heard = batch.signals["heard"].tolist()
-                self.silent |= {id_ for id_, given in zip(batch.ids, heard, strict=True) if not given}
+            if "has_audio" in batch.signals:
+                heard = batch.signals["has_audio"].tolist()
+                self.without_audio |= {id_ for id_, given in zip(batch.ids, heard, strict=True) if not given}
             yield batch
             self.done += len(batch) + len(batch.broken)
             if self.tick:
-                self.tick(self.done + len(self.spare), self.total)
-        self.broken |= {each.id: each for each in self.spare}
+                self.tick(self.done + len(self.unreadable), self.total)
+        self.broken |= {each.id: each for each in self.unreadable}
 
 
 def _joined(first: Corpus, rest: Sequence[Corpus]) -> Corpus:

@@ -7,7 +7,7 @@ from hashlib import sha256
 from itertools import groupby
 from math import ceil
 
-from slowfast_cli.data.partition import dealt, unevenness
+from slowfast_cli.data.partition import imbalance, partition
 from slowfast_cli.media.audio_source import shown
 from slowfast_cli.stages.extract.worker import Job
 from slowfast_cli.types import Corpus, DataError, Recording, Seconds
@@ -72,8 +72,8 @@ def plan(
     while True:
         groups = _cut(seconds, shards)
         loads = [sum(seconds[place] for place in group) for group in groups]
-        hands = dealt(loads, ranks)
-        uneven = unevenness([sum(loads[number] for number in hand) for hand in hands])
+        hands = partition(loads, ranks)
+        uneven = imbalance([sum(loads[number] for number in hand) for hand in hands])
         if uneven <= EVEN or shards * 2 > coarsest * FINEST or len(groups) == len(pending):
             break
         shards *= 2

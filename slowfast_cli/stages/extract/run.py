@@ -117,7 +117,7 @@ def _opened(out: Path, stack: ExitStack, wanted: Settings, *, fresh: bool, share
     problem: SlowFastError | None = None
     if share.rank == 0:
         try:
-            remote.listed(out)
+            remote.mirror(out)
             stack.enter_context(locked(out))
             if fresh:
                 remove_all(out)
@@ -127,7 +127,7 @@ def _opened(out: Path, stack: ExitStack, wanted: Settings, *, fresh: bool, share
         except SlowFastError as error:
             problem = error
     distributed.fail_together(problem, share)
-    return entries if share.rank == 0 else manifest(remote.listed(out))
+    return entries if share.rank == 0 else manifest(remote.mirror(out))
 
 
 def _require_one_plan(out: Path, told: str, share: Share) -> None:

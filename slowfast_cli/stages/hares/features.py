@@ -19,7 +19,7 @@ from slowfast_cli.build import assemble, transforms
 from slowfast_cli.build import clips as build_clips
 from slowfast_cli.data import loader
 from slowfast_cli.data.clips import Clips, Key
-from slowfast_cli.data.partition import dealt
+from slowfast_cli.data.partition import partition
 from slowfast_cli.data.stored_features import MADE, StoredFeatures, digest
 from slowfast_cli.engine import distributed
 from slowfast_cli.engine.checkpoint import make_folder, write_text
@@ -100,12 +100,12 @@ def _computed(
     recipe: Recipe, trunk: nn.Module, clips: Clips, plan: _Plan, rows: _Rows, at: torch.device, tick: Tick | None
 ) -> dict[str, str]:
     """Compute what is planned; returns why recordings could not be read, by id."""
-    size = build_clips.test_batch(recipe)
+    size = build_clips.eval_batch(recipe)
     torch.manual_seed(recipe.seed * 1_000_003 + plan.share.rank)
     prepared = partial(_augmented, transforms.training(recipe, at)) if plan.crops else transforms.testing(recipe, at)
-    own, done, spare, lost = plan.batches(size), 0, list[Failure](), dict[str, str]()
+    own, done, unreadable, lost = plan.batches(size), 0, list[Failure](), dict[str, str]()
     for whole in loader.batches(
-        clips, plan.batches(size), workers=build_clips.workers_of(recipe), device=at, spare=spare
+        clips, plan.batches(size), workers=build_clips.workers_of(recipe), device=at, unreadable=unreadable
     ):
         numbers = _numbers(own, clips.segments, whole)
         for batch in prepared(whole):
@@ -115,8 +115,8 @@ def _computed(
         lost |= {failure.id: failure.reason for failure in whole.broken}
         done += len(whole) + len(whole.broken)
         if tick:
-            tick(done + len(spare), plan.count)
-    return lost | {failure.id: failure.reason for failure in spare}
+            tick(done + len(unreadable), plan.count)
+    return lost | {failure.id: failure.reason for failure in unreadable}
 
 
 class _Plan:
@@ -136,7 +136,7 @@ class _Plan:
         self.crops, self.share = crops, share
         self._counts, self._seen, self._seed = counts, np.array(seen), seed
         left = np.array(counts) - self._seen
-        own = dealt(left.tolist(), share.world)[share.rank]
+        own = partition(left.tolist(), share.world)[share.rank]
         self._own = np.isin(np.arange(len(counts)), own)
         self.count = int(left[own].sum())
 
@@ -214,10 +214,10 @@ def _is_there(folder: Path, settings: dict[str, Any]) -> bool:
 def _goes_on(folder: Path, settings: dict[str, Any]) -> bool:
     """Whether an interrupted run of the same has left something."""
     try:
-        begun = json.loads((folder / BEGUN).read_text(encoding="utf-8"))
+        mark_started = json.loads((folder / BEGUN).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return False
-    return bool(begun == json.loads(json.dumps(settings)))
+    return bool(mark_started == json.loads(json.dumps(settings)))
 
 
 def _augmented(prepared: transforms.Training, batch: Batch) -> Iterator[Batch]:

@@ -22,14 +22,14 @@ from slowfast_cli.build import assemble, clips
 from slowfast_cli.build.init_weights import start_from
 from slowfast_cli.data.stored_features import StoredFeatures
 from slowfast_cli.engine import distributed
-from slowfast_cli.models.recognizer import Recogniser
+from slowfast_cli.models.recognizer import Recognizer
 from slowfast_cli.recipe.inputs import Augment
 from slowfast_cli.recipe.schema import Probe, Recipe
 from slowfast_cli.stages.evaluate.run import evaluate
 from slowfast_cli.stages.hares.features import Tick, embed
 from slowfast_cli.stages.train import loop
 from slowfast_cli.stages.train.run_folder import Run
-from slowfast_cli.stages.train.state import recogniser
+from slowfast_cli.stages.train.state import recognizer
 from slowfast_cli.types import Scores, Settings, UsageError
 
 SPLITS: tuple[assemble.Part, ...] = ("train", "test")
@@ -87,10 +87,10 @@ def _settings(recipe: Recipe) -> Probe:
     return recipe.probe
 
 
-def frozen(recipe: Recipe) -> Recogniser:
+def frozen(recipe: Recipe) -> Recognizer:
     """The recipe's network with the weights it starts from, to be read only."""
     torch.manual_seed(recipe.seed)
-    model = recogniser(recipe, {})
+    model = recognizer(recipe, {})
     if recipe.model.init:
         start_from(model, recipe.model.init, {})
     return model.eval()

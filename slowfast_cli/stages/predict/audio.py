@@ -14,8 +14,8 @@ from slowfast_cli.data.views import clip_samples, cut, spread, windows
 from slowfast_cli.features.logmel import FrontEnd, LogMel, repeat_last
 from slowfast_cli.media import audio
 from slowfast_cli.media.audio_source import shown
-from slowfast_cli.models.recognizer import Recogniser
-from slowfast_cli.stages.predict.results import MOST_VIEWS, Answer, Failed, Timeline, decoding
+from slowfast_cli.models.recognizer import Recognizer
+from slowfast_cli.stages.predict.results import MOST_VIEWS, Failed, FilePrediction, Timeline, decoding
 from slowfast_cli.types import DataError, Recording, Seconds
 from slowfast_cli.weights.file import Card
 
@@ -32,7 +32,7 @@ class _Heard:
     pieces: list[np.ndarray]
 
 
-class Listener:
+class AudioPredictor:
     """A model that listens, ready for samples.
 
     Args:
@@ -44,7 +44,7 @@ class Listener:
 
     def __init__(
         self,
-        model: Recogniser,
+        model: Recognizer,
         card: Card,
         front_end: FrontEnd,
         *,
@@ -59,8 +59,8 @@ class Listener:
         self._reads = "samples" if "samples" in card.net.signals else "logmel"
         self._rows = list(rows)
 
-    def answers(self, path: Path, timeline: Timeline | None) -> Iterator[Answer]:
-        """See `slowfast_cli.stages.predict.results.Senses`."""
+    def answers(self, path: Path, timeline: Timeline | None) -> Iterator[FilePrediction]:
+        """See `slowfast_cli.stages.predict.results.FilePredictor`."""
         if timeline is not None:
             yield from self._windows(path, timeline)
             return
@@ -69,7 +69,7 @@ class Listener:
                 raise DataError(told.reason)
             yield told
 
-    def whole(self, paths: Sequence[Path]) -> list[Answer | Failed]:
+    def whole(self, paths: Sequence[Path]) -> list[FilePrediction | Failed]:
         """Answer for whole files, in order, all their views in as few forward passes as hold them."""
         found: list[_Heard | Failed] = []
         for path in paths:
@@ -79,14 +79,14 @@ class Listener:
                 found.append(Failed(path=path, reason=str(error)))
         heard = [each for each in found if isinstance(each, _Heard)]
         scores = self._scores([piece for each in heard for piece in each.pieces]) if heard else {}
-        told, done = list[Answer | Failed](), 0
+        told, done = list[FilePrediction | Failed](), 0
         for each in found:
             if isinstance(each, Failed):
                 told.append(each)
                 continue
             after = done + len(each.pieces)
             merged = {name: self._merged(rows[done:after]) for name, rows in scores.items()}
-            told.append(Answer(path=each.path, start=0.0, end=each.seconds, scores=merged))
+            told.append(FilePrediction(path=each.path, start=0.0, end=each.seconds, scores=merged))
             done = after
         return told
 
@@ -105,7 +105,7 @@ class Listener:
                 pieces = [audio.read(recording, rate=rate, first=where.first, count=where.count) for where in cuts]
         return _Heard(path=path, seconds=seconds, pieces=[piece for piece in pieces if len(piece)] or _nothing(path))
 
-    def _windows(self, path: Path, timeline: Timeline) -> Iterator[Answer]:
+    def _windows(self, path: Path, timeline: Timeline) -> Iterator[FilePrediction]:
         rate = self._front_end.rate
         window, hop = (max(clip_samples(seconds, rate), 1) for seconds in (timeline.window, timeline.hop))
         starts, held, pieces = 0, np.zeros(0, np.float32), list[np.ndarray]()
@@ -127,11 +127,13 @@ class Listener:
         elif not starts:
             _nothing(path)
 
-    def _answers(self, path: Path, pieces: list[np.ndarray], ends: list[Seconds]) -> Iterator[Answer]:
+    def _answers(self, path: Path, pieces: list[np.ndarray], ends: list[Seconds]) -> Iterator[FilePrediction]:
         scores = self._scores(pieces)
         for row, (piece, end) in enumerate(zip(pieces, ends, strict=True)):
             start = end - len(piece) / self._front_end.rate
-            yield Answer(path=path, start=start, end=end, scores={name: rows[row] for name, rows in scores.items()})
+            yield FilePrediction(
+                path=path, start=start, end=end, scores={name: rows[row] for name, rows in scores.items()}
+            )
 
     @torch.inference_mode()
     def _scores(self, pieces: Sequence[np.ndarray]) -> dict[str, np.ndarray]:

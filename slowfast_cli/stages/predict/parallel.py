@@ -15,17 +15,19 @@ from threading import Event
 
 import torch
 
-from slowfast_cli.stages.predict.results import Answer, Failed
+from slowfast_cli.stages.predict.results import Failed, FilePrediction
 
 MOST_THREADS = 8  # each holds a batch and what the network makes of it
 MOST_FILES = 8  # in one job: the views of so many fill a batch
 AHEAD = 2  # jobs a thread
 
-Told = list[Answer | Failed]
+Told = list[FilePrediction | Failed]
 Whole = Callable[[Sequence[Path]], Told]
 
 
-def abreast(paths: Iterable[Path | Failed], whole: Whole, *, threads: int) -> Iterator[Answer | Failed]:
+def predict_parallel(
+    paths: Iterable[Path | Failed], whole: Whole, *, threads: int
+) -> Iterator[FilePrediction | Failed]:
     """Answers for files, in their order, whatever order they are found in.
 
     No more than ``AHEAD`` jobs of ``MOST_FILES`` files a thread are read ahead of the answers that were taken. The
@@ -46,15 +48,15 @@ def abreast(paths: Iterable[Path | Failed], whole: Whole, *, threads: int) -> It
             yield from [path] if isinstance(path, Failed) else whole([path])
         return
     workers = max(1, min(threads, MOST_THREADS))
-    stop, flying = Event(), deque[Future[Told]]()
+    stop, pending = Event(), deque[Future[Told]]()
     pool = ThreadPoolExecutor(workers, "predict", torch.set_num_threads, (max(1, threads // workers),))
     try:
         for job in _jobs(chain(first, waiting), workers):
-            flying.append(pool.submit(_told, job, whole, stop))
-            while len(flying) > AHEAD * workers:
-                yield from flying.popleft().result()
-        while flying:
-            yield from flying.popleft().result()
+            pending.append(pool.submit(_told, job, whole, stop))
+            while len(pending) > AHEAD * workers:
+                yield from pending.popleft().result()
+        while pending:
+            yield from pending.popleft().result()
     finally:  # also where nobody wants more answers, or the user has interrupted
         stop.set()
         pool.shutdown(cancel_futures=True)

@@ -23,11 +23,11 @@ from slowfast_cli.engine import distributed
 from slowfast_cli.features.logmel import FrontEnd
 from slowfast_cli.media.audio_source import shown
 from slowfast_cli.models.folding import ready
-from slowfast_cli.models.recognizer import Recogniser
+from slowfast_cli.models.recognizer import Recognizer
 from slowfast_cli.stages.predict import boxes as boxes_module
-from slowfast_cli.stages.predict.audio import Listener
-from slowfast_cli.stages.predict.parallel import abreast
-from slowfast_cli.stages.predict.results import Answer, Failed, Senses, Timeline
+from slowfast_cli.stages.predict.audio import AudioPredictor
+from slowfast_cli.stages.predict.parallel import predict_parallel
+from slowfast_cli.stages.predict.results import Failed, FilePrediction, FilePredictor, Timeline
 from slowfast_cli.types import MEDIA_SUFFIXES, VIDEO_SUFFIXES, DataError, UsageError, WeightsError
 from slowfast_cli.weights.file import Card, build
 
@@ -114,13 +114,15 @@ class Predictor:
                 "a column 'path', or name one file"
             )
 
-    def files(self, paths: Iterable[Path | Failed], timeline: Timeline | None = None) -> Iterator[Answer | Failed]:
+    def files(
+        self, paths: Iterable[Path | Failed], timeline: Timeline | None = None
+    ) -> Iterator[FilePrediction | Failed]:
         """Answer for each file, in order; one that fails, or has failed before, is told and the others go on.
 
         Whole files are heard several at a time, a bounded number ahead of the answers.
         """
-        if timeline is None and isinstance(self._senses, Listener):
-            yield from abreast(paths, self._senses.whole, threads=torch.get_num_threads())
+        if timeline is None and isinstance(self._senses, AudioPredictor):
+            yield from predict_parallel(paths, self._senses.whole, threads=torch.get_num_threads())
             return
         for path in paths:
             if isinstance(path, Failed):
@@ -132,7 +134,7 @@ class Predictor:
                 yield Failed(path=path, reason=str(error))
 
 
-def _senses(weights: Path, card: Card, model: Recogniser, boxes: boxes_module.BoxList | None) -> Senses:
+def _senses(weights: Path, card: Card, model: Recognizer, boxes: boxes_module.BoxList | None) -> FilePredictor:
     front_end = None
     if "frames" not in card.net.signals or "logmel" in card.net.signals:
         with _header(weights, "a front end"):
@@ -146,12 +148,12 @@ def _senses(weights: Path, card: Card, model: Recogniser, boxes: boxes_module.Bo
                 seen = from_settings(dict(card.video))
             length = rows_span(seen.seconds, seen.fps, front_end.hop / front_end.rate)
             rows = spread_rows(0, length, seen.rows).tolist()
-        return Listener(model, card, front_end, rows=rows)
+        return AudioPredictor(model, card, front_end, rows=rows)
     from slowfast_cli.stages.predict import video  # noqa: PLC0415  (a model of sound starts without it)
 
     with _header(weights, "frames"):
         settings = video.tested(card)
-    viewer = video.Viewer(model, card, settings, front_end)
+    viewer = video.VideoPredictor(model, card, settings, front_end)
     return viewer if card.net.regions == "none" else video.Detector(viewer, boxes)
 
 
@@ -163,7 +165,7 @@ def _header(weights: Path, what: str) -> Iterator[None]:
         raise WeightsError(f"{weights}: its header does not describe {what} ({error})") from error
 
 
-def tops(answer: Answer, card: Card, k: int) -> dict[str, list[Top]]:
+def tops(answer: FilePrediction, card: Card, k: int) -> dict[str, list[Top]]:
     """The best classes by label set; a verb and a noun together are an ``action`` as well."""
     found = {}
     for labels, scores in answer.scores.items():

@@ -34,7 +34,7 @@ class Timeline:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answer:
+class FilePrediction:
     """What the model says of a stretch of a recording, or of a box in its picture then.
 
     Attributes:
@@ -64,10 +64,10 @@ class Failed:
     reason: str
 
 
-class Senses(Protocol):
+class FilePredictor(Protocol):
     """How a kind of model takes a file in."""
 
-    def answers(self, path: Path, timeline: Timeline | None) -> Iterator[Answer]:
+    def answers(self, path: Path, timeline: Timeline | None) -> Iterator[FilePrediction]:
         """Answer for a whole file, or for each window of it.
 
         Raises:

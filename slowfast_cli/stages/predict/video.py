@@ -23,9 +23,9 @@ from slowfast_cli.features.logmel import FrontEnd
 from slowfast_cli.media import video
 from slowfast_cli.media.audio_decoders import opened
 from slowfast_cli.metrics.predictions import merge
-from slowfast_cli.models.recognizer import Recogniser
+from slowfast_cli.models.recognizer import Recognizer
 from slowfast_cli.stages.predict.boxes import BoxList
-from slowfast_cli.stages.predict.results import MOST_VIEWS, Answer, Timeline, decoding
+from slowfast_cli.stages.predict.results import MOST_VIEWS, FilePrediction, Timeline, decoding
 from slowfast_cli.tasks.classify import Classify
 from slowfast_cli.tasks.multilabel import MultiLabel
 from slowfast_cli.tasks.task import Task
@@ -54,7 +54,7 @@ def tested(card: Card) -> FrameSettings:
     return replace(settings, crops=min(settings.crops, 1))
 
 
-class Viewer:
+class VideoPredictor:
     """A model that looks at frames, with sound or without, ready for videos.
 
     Args:
@@ -64,7 +64,7 @@ class Viewer:
         front_end: Of the log-mel that it reads; None where it hears nothing.
     """
 
-    def __init__(self, model: Recogniser, card: Card, settings: FrameSettings, front_end: FrontEnd | None) -> None:
+    def __init__(self, model: Recognizer, card: Card, settings: FrameSettings, front_end: FrontEnd | None) -> None:
         self._device = next(model.parameters()).device
         self._model = model
         self._batch = 1 if self._device.type == "cpu" else BATCH
@@ -79,8 +79,8 @@ class Viewer:
         self._task = Task((kind(labels=tuple(card.classes)),))
         self._merges: Literal["mean", "max"] = "max" if card.sigmoid else "mean"
 
-    def answers(self, path: Path, timeline: Timeline | None) -> Iterator[Answer]:
-        """See `slowfast_cli.stages.predict.results.Senses`."""
+    def answers(self, path: Path, timeline: Timeline | None) -> Iterator[FilePrediction]:
+        """See `slowfast_cli.stages.predict.results.FilePredictor`."""
         recording = Recording(id=str(path), path=path)
         known = self.probed(recording)
         stretches = [(0.0, known.seconds)] if timeline is None else slides(known, timeline)
@@ -92,7 +92,7 @@ class Viewer:
         for number, views in groupby(self.predicted(path, segments), key=lambda each: int(each.id)):
             (merged,) = merge(views, self._merges)
             start, end = stretches[number]
-            yield Answer(path=path, start=start, end=end, scores=merged.scores, heard=self.hears(known))
+            yield FilePrediction(path=path, start=start, end=end, scores=merged.scores, heard=self.hears(known))
 
     def probed(self, recording: Recording) -> video.VideoProbe:
         """What is known of a video.
@@ -176,12 +176,12 @@ class Detector:
         boxes: Where to look and when; None looks at the whole picture in every window of a timeline.
     """
 
-    def __init__(self, viewer: Viewer, boxes: BoxList | None) -> None:
+    def __init__(self, viewer: VideoPredictor, boxes: BoxList | None) -> None:
         self._viewer = viewer
         self._boxes = boxes
 
-    def answers(self, path: Path, timeline: Timeline | None) -> Iterator[Answer]:
-        """See `slowfast_cli.stages.predict.results.Senses`."""
+    def answers(self, path: Path, timeline: Timeline | None) -> Iterator[FilePrediction]:
+        """See `slowfast_cli.stages.predict.results.FilePredictor`."""
         recording = Recording(id=str(path), path=path)
         known = self._viewer.probed(recording)
         moments = self._moments(path, known, timeline or SECONDLY)
@@ -191,7 +191,7 @@ class Detector:
         )
         for each in self._viewer.predicted(path, segments):
             moment = moments[int(each.id)]
-            yield Answer(
+            yield FilePrediction(
                 path=path,
                 start=moment.start,
                 end=moment.end,

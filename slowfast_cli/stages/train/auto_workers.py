@@ -64,16 +64,16 @@ def paced(read: Read, batches: range, *, guess: int, most: int) -> Iterator[Batc
         most: Processes that there may be.
     """
     length = 3 * PREFETCH * max(guess, 1)
-    waited = worked = 0.0
+    data_wait = worked = 0.0
     reader = read(batches, guess)
     for place, batch in enumerate(reader):
         given = time.perf_counter()
         yield batch
         if place >= length * 2 // 3:
-            waited, worked = waited + batch.waited, worked + time.perf_counter() - given
+            data_wait, worked = data_wait + batch.data_wait, worked + time.perf_counter() - given
         if place + 1 == length:
             break
-    share = waited / max(waited + worked, 1e-9)
+    share = data_wait / max(data_wait + worked, 1e-9)
     more = min(wanted(share, guess), most) if share > SLOW else guess
     if more <= guess:
         yield from reader
@@ -82,32 +82,32 @@ def paced(read: Read, batches: range, *, guess: int, most: int) -> Iterator[Batc
     yield from read(batches[length:], more)
 
 
-def wanted(share: float, readers: int) -> int:
+def wanted(share: float, workers: int) -> int:
     """Processes that read as fast as the device works.
 
     Args:
         share: Of the time that was spent on waiting for data.
-        readers: Processes that read meanwhile.
+        workers: Processes that read meanwhile.
 
     >>> wanted(0.5, 2), wanted(0.1, 4), wanted(0, 1)
     (6, 6, 2)
     """
-    return ceil(MARGIN * max(readers, 1) / (1 - min(share, 0.99)))
+    return ceil(MARGIN * max(workers, 1) / (1 - min(share, 0.99)))
 
 
-def remedy(share: float, readers: int, *, source: str, cores: int) -> str:
+def remedy(share: float, workers: int, *, source: str, cores: int) -> str:
     """What to do about a device that waits for data.
 
     Args:
         share: Of the time that is spent on waiting.
-        readers: Processes that read.
+        workers: Processes that read.
         source: Of the clips: ``shards``, ``media``, ``features``.
         cores: That this process may use.
     """
-    count = wanted(share, readers)
+    count = wanted(share, workers)
     if count <= cores:
-        return f"{readers} processes read: set data.workers={count}"
-    short = f"{readers} processes read, {count} would keep up, and there are {cores} cores"
+        return f"{workers} processes read: set data.workers={count}"
+    short = f"{workers} processes read, {count} would keep up, and there are {cores} cores"
     if source == "media":
         return f"{short}: run `slowfast extract` and set data.source=shards, or use shorter or smaller media"
     return f"{short}: move the shards to a faster disk, or use fewer processes on this machine"

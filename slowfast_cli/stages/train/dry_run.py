@@ -16,9 +16,9 @@ from slowfast_cli.engine import distributed
 from slowfast_cli.features.frames import WHOLE
 from slowfast_cli.models import count
 from slowfast_cli.models.architecture import Architecture, Baseline
-from slowfast_cli.models.recognizer import Recogniser
+from slowfast_cli.models.recognizer import Recognizer
 from slowfast_cli.recipe.schema import Recipe
-from slowfast_cli.stages.train.state import channels_last, optimiser, recogniser
+from slowfast_cli.stages.train.state import channels_last, recipe_optimizer, recognizer
 from slowfast_cli.types import Batch, Seconds, Signals, UsageError
 
 
@@ -61,7 +61,7 @@ class Trial:
 def size(recipe: Recipe) -> Size:
     """Build a recipe's network and count it, at the size it is tested at; needs no data for the known corpora."""
     with torch.device("meta"):
-        model = recogniser(recipe, assemble.heads(recipe))
+        model = recognizer(recipe, assemble.heads(recipe))
         model.objective = None  # it is no part of what is used later
         signals = _silence(recipe, 1, tested=True)
         gflops = count.gflops(model, signals)
@@ -85,7 +85,7 @@ def variants() -> dict[str, dict[str, Any]]:
     for name, net in assemble.NETWORKS.items():
         found[name] = {"reads": " and ".join(sorted(net.signals)), "params_m": None, "gflops": None}
         with contextlib.suppress(UsageError), torch.device("meta"):
-            model = Recogniser(net, {"label": 400}, sync=tuple(net.sync()))
+            model = Recognizer(net, {"label": 400}, sync=tuple(net.sync()))
             gflops = count.gflops(model, _view_of(name, net))
             found[name] |= {"params_m": count.parameters(model) / 1e6, "gflops": gflops}
     return found
@@ -108,10 +108,10 @@ def trial(recipe: Recipe, device: str = "auto", processes: int = 1) -> Trial:
     """One forward and backward pass and one optimiser step of a part of the recipe's batch, on noise."""
     at = distributed.device(device)
     heads, plan = assemble.heads(recipe), recipe.optim
-    model = recogniser(recipe, heads).to(at).train()
+    model = recognizer(recipe, heads).to(at).train()
     if at.type == "cuda":
         channels_last(model)
-    optim = optimiser(recipe, model)
+    optim = recipe_optimizer(recipe, model)
     clips = max(1, plan.batch // assemble.parts(recipe, processes) // processes)
     batch = _noise(recipe, clips, heads).map(lambda value: value.to(at))
     if at.type == "cuda":
@@ -174,5 +174,5 @@ def _silence(recipe: Recipe, clips: int, *, tested: bool) -> Signals:
     if "features" in reads:
         found["features"] = torch.zeros(clips, sum(assemble.net(recipe).features().values()))
     if len(found) == 2:
-        found["heard"] = torch.ones(clips)
+        found["has_audio"] = torch.ones(clips)
     return found

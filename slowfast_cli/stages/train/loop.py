@@ -19,9 +19,9 @@ from slowfast_cli.build.scores import scored
 from slowfast_cli.data import loader
 from slowfast_cli.engine import checkpoint, distributed
 from slowfast_cli.engine.evaluate import predictions
-from slowfast_cli.engine.fit import IN_FLIGHT, How, LossNotFiniteError, Step, fit
+from slowfast_cli.engine.fit import IN_FLIGHT, LossNotFiniteError, Step, StepConfig, fit
 from slowfast_cli.engine.precise_bn import average_statistics
-from slowfast_cli.engine.stop_signal import Agreement
+from slowfast_cli.engine.stop_signal import StopAgreement
 from slowfast_cli.metrics.predictions import merge
 from slowfast_cli.models.count import parameters
 from slowfast_cli.plots.curves import curves_plot
@@ -125,7 +125,7 @@ def train(
     card = training.card(name)
     leads = share.rank == 0
     if resumes and not leads and os.environ.get("LOCAL_RANK") == "0":  # of another machine, whose copy is its own
-        remote.fetched(run.folder)
+        remote.download(run.folder)
     distributed.barrier(share)
     with run.alone() if leads else nullcontext(), tracked(run.folder / "tensorboard", on=leads) as track:
         first = training.restore(checkpoint.load_state(run.state)) if resumes else 0
@@ -154,7 +154,7 @@ def train(
     distributed.barrier(share)
     if leads:
         curves_plot(lines(run.metrics), run.folder / "curves.png", title=name)
-        remote.push(run.folder)
+        remote.upload(run.folder)
     yield Finished(run=run.folder, broken=run.broken)
 
 
@@ -163,23 +163,27 @@ def _rounds(
 ) -> Generator[Step | Scored]:
     """Steps, and scores after epochs; the state is saved with them, now and then between, and on leaving."""
     leads, every = training.share.rank == 0, training.recipe.schedule.validate_every
-    done, flying, together = steps.start, deque[Step](), Agreement(IN_FLIGHT if training.device.type == "cuda" else 0)
+    done, pending, together = (
+        steps.start,
+        deque[Step](),
+        StopAgreement(IN_FLIGHT if training.device.type == "cuda" else 0),
+    )
     try:
         for step in _steps(training, steps, epoch_steps):
             done, epoch = step.number, step.number / epoch_steps
-            flying.append(step)
+            pending.append(step)
             scores = done == steps.stop or (every and done % epoch_steps == 0 and epoch % every == 0)
             saves = leads and (scores or done % training.recipe.schedule.checkpoint_steps == 0)
-            told = _arrived(flying, run if leads else None, epoch_steps, log, wait=bool(scores or saves))
+            told = _arrived(pending, run if leads else None, epoch_steps, log, wait=bool(scores or saves))
             scored = _score(training, run, card, done, epoch_steps, log) if scores else None
             yield from told
             if scored:
                 yield scored
             if saves:
                 saver.save(run.state, training.state(done))
-                remote.push(run.metrics)
+                remote.upload(run.metrics)
             if together.reached(done):
-                yield from _arrived(flying, run if leads else None, epoch_steps, log, wait=True)
+                yield from _arrived(pending, run if leads else None, epoch_steps, log, wait=True)
                 if leads:
                     saver.save(run.state, training.state(done))
                 raise KeyboardInterrupt
@@ -189,17 +193,17 @@ def _rounds(
             f"{error}; {_last_good(run, epoch_steps)}: try a lower optim.lr, optim.clip_norm=1 or optim.precision=fp32"
         ) from error
     except GeneratorExit:
-        _arrived(flying, run if leads else None, epoch_steps, log, wait=True)
+        _arrived(pending, run if leads else None, epoch_steps, log, wait=True)
         if leads and done > steps.start:
             saver.save(run.state, training.state(done))
         raise
 
 
-def _arrived(flying: deque[Step], run: Run | None, epoch_steps: int, log: Track, *, wait: bool) -> list[Step]:
+def _arrived(pending: deque[Step], run: Run | None, epoch_steps: int, log: Track, *, wait: bool) -> list[Step]:
     """Take out the steps whose losses are here, or wait for all of them; each is checked and logged."""
     found = []
-    while flying and (wait or flying[0].arrived):
-        step = flying.popleft()
+    while pending and (wait or pending[0].arrived):
+        step = pending.popleft()
         step.require_finite()
         log(
             {"step": step.number, "epoch": step.number / epoch_steps, "loss": step.loss, "lr": step.lr, **_losses(step)}
@@ -222,7 +226,7 @@ def _steps(training: Training, steps: range, epoch_steps: int) -> Iterator[Step]
     if recipe.optim.compile:
         model = torch.compile(model)  # type: ignore[assignment]
     parts, task = assemble.parts(recipe, share.world), assemble.task(recipe, training.val.classes)
-    how = How(
+    how = StepConfig(
         parts=parts,
         clip_norm=recipe.optim.clip_norm,
         dtype=assemble.DTYPES[recipe.optim.precision],
@@ -241,9 +245,9 @@ def _steps(training: Training, steps: range, epoch_steps: int) -> Iterator[Step]
         how=how,
         scaler=training.scaler,
     ):
-        training.model.follow()
-        if training.averaged:
-            training.averaged.update(training.model)
+        training.model.momentum_update()
+        if training.ema:
+            training.ema.update(training.model)
         yield step
 
 
@@ -260,8 +264,8 @@ def _score(training: Training, run: Run, card: Card, done: int, epoch_steps: int
                 (batch for _, batch in zip(range(recipe.schedule.precise_norms), batches, strict=False)),
             )
     distributed.average_buffers(training.scored, share)
-    keys = loader.test_keys(training.val_clips.counts(), batch=clips.test_batch(recipe), share=share)
-    read = clips.batches(recipe, training.val_clips, keys, training.device, spare=[])
+    keys = loader.eval_keys(training.val_clips.counts(), batch=clips.eval_batch(recipe), share=share)
+    read = clips.batches(recipe, training.val_clips, keys, training.device, unreadable=[])
     views = chain.from_iterable(map(transforms.testing(recipe, training.device), read))
     task = assemble.task(recipe, training.val.classes)
     found = merge(predictions(training.scored, task.predict, views, dtype=dtype), recipe.data.merge)
@@ -282,8 +286,8 @@ def _score(training: Training, run: Run, card: Card, done: int, epoch_steps: int
 
 def _losses(step: Step) -> dict[str, float]:
     detail = {f"loss_{labels}": value for labels, value in step.losses.items()} if len(step.losses) > 1 else {}
-    waited = {"seconds": step.seconds, "waited": step.waited, "data_wait": 100 * step.waited / step.seconds}
-    return detail | {"grad_norm": step.grad_norm, **waited}
+    data_wait = {"seconds": step.seconds, "waited": step.data_wait, "data_wait": 100 * step.data_wait / step.seconds}
+    return detail | {"grad_norm": step.grad_norm, **data_wait}
 
 
 def _last_good(run: Run, epoch_steps: int) -> str:

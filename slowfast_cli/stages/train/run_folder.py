@@ -104,7 +104,7 @@ class Run:
             SlowFastError: Another training is on it, or it cannot be written.
         """
         try:
-            if remote.fetched(self.folder).exists():
+            if remote.download(self.folder).exists():
                 with self.locked():  # a run that is going on is neither moved aside nor written over
                     if fresh:
                         remote.move(self.folder, _unused(self.folder))
@@ -178,9 +178,9 @@ class Run:
                 yield
             except BaseException:
                 with suppress(DataError):  # what has ended it is what is told
-                    remote.push(self.folder)
+                    remote.upload(self.folder)
                 raise
-            remote.push(self.folder)
+            remote.upload(self.folder)
 
     def _unwritable(self, error: OSError) -> SlowFastError:
         return SlowFastError(f"{self.folder}: cannot be written ({error.strerror or error}); choose another with --run")

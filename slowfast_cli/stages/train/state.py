@@ -17,10 +17,10 @@ from slowfast_cli.corpora.segments import typical
 from slowfast_cli.data.clips import Clips
 from slowfast_cli.data.loader import Share
 from slowfast_cli.data.stored_features import FeatureClips
-from slowfast_cli.engine.ema import Averaged
-from slowfast_cli.engine.optim import optimizer
+from slowfast_cli.engine.ema import Ema
+from slowfast_cli.engine.optim import make_optimizer
 from slowfast_cli.features.byol_augment import Views
-from slowfast_cli.models.recognizer import Recogniser
+from slowfast_cli.models.recognizer import Recognizer
 from slowfast_cli.models.slowfast import SlowFast
 from slowfast_cli.recipe.schema import PRETEXTS, Recipe
 from slowfast_cli.types import Corpus, DataError, UsageError
@@ -51,8 +51,8 @@ class Training:
     recipe: Recipe
     share: Share
     device: torch.device
-    model: Recogniser
-    averaged: Averaged | None
+    model: Recognizer
+    ema: Ema | None
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
     train: Corpus
@@ -66,7 +66,7 @@ class Training:
     @property
     def scored(self) -> nn.Module:
         """The weights that are scored and saved."""
-        return self.averaged.module if self.averaged else self.model
+        return self.ema.module if self.ema else self.model
 
     def state(self, step: int) -> dict[str, Any]:
         """All that a later process needs to go on."""
@@ -74,7 +74,7 @@ class Training:
             "step": step,
             "best": self.best,
             "model": self.model.state_dict(),
-            "averaged": self.averaged.state_dict() if self.averaged else {},
+            "averaged": self.ema.state_dict() if self.ema else {},
             "optimizer": self.optimizer.state_dict(),
             "scaler": self.scaler.state_dict(),
             "views": {**self.views.state_dict(), "past": self.views.past} if self.views else {},
@@ -83,8 +83,8 @@ class Training:
     def restore(self, state: dict[str, Any]) -> int:
         """Take a state over; returns the steps done."""
         self.model.load_state_dict(state["model"])
-        if self.averaged:
-            self.averaged.load_state_dict(state["averaged"])
+        if self.ema:
+            self.ema.load_state_dict(state["averaged"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.scaler.load_state_dict(state["scaler"])
         if self.views:
@@ -150,7 +150,7 @@ def build(recipe: Recipe, share: Share, device: torch.device, *, smoke: bool) ->
     train_clips = clips.clips(recipe, train_corpus, store)
     clips.require_batch(recipe, train_clips, train_corpus.split)
     torch.manual_seed(recipe.seed)
-    model = recogniser(recipe, assemble.sizes(val))
+    model = recognizer(recipe, assemble.sizes(val))
     kept = {} if recipe.probe else val.classes  # a probe learns its classifiers from nothing
     told = start_from(model, recipe.model.init, kept) if recipe.model.init else None
     model = model.to(device)
@@ -164,8 +164,8 @@ def build(recipe: Recipe, share: Share, device: torch.device, *, smoke: bool) ->
         share=share,
         device=device,
         model=model,
-        averaged=Averaged(model, optim.ema) if optim.ema else None,
-        optimizer=optimiser(recipe, model),
+        ema=Ema(model, optim.ema) if optim.ema else None,
+        optimizer=recipe_optimizer(recipe, model),
         scaler=torch.amp.GradScaler(device.type, enabled=optim.precision == "fp16"),
         train_clips=train_clips,
         val_clips=clips.clips(recipe, val, store),
@@ -176,14 +176,14 @@ def build(recipe: Recipe, share: Share, device: torch.device, *, smoke: bool) ->
     )
 
 
-def recogniser(recipe: Recipe, sizes: Mapping[str, int]) -> Recogniser:
+def recognizer(recipe: Recipe, sizes: Mapping[str, int]) -> Recognizer:
     """The recipe's model, freshly initialised.
 
     Args:
         recipe: Its network.
         sizes: Number of classes by label set.
     """
-    model = Recogniser(
+    model = Recognizer(
         assemble.net(recipe),
         sizes,
         dropout=recipe.model.dropout,
@@ -200,10 +200,10 @@ def recogniser(recipe: Recipe, sizes: Mapping[str, int]) -> Recogniser:
     return model
 
 
-def optimiser(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:
+def recipe_optimizer(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:
     """The recipe's optimiser."""
     settings = recipe.optim
-    return optimizer(
+    return make_optimizer(
         model,
         settings.name,
         lr=schedule.top_rate(recipe),

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from slowfast_cli.data.partition import unevenness
+from slowfast_cli.data.partition import imbalance
 from slowfast_cli.stages.extract.plan import plan, told_apart
 from slowfast_cli.types import Recording
 
@@ -46,7 +46,7 @@ def test_a_cluster_gets_even_parts():
     seconds = np.random.default_rng(1).lognormal(3, 1, 80_000).tolist()
     found = planned(seconds, shard_seconds=2560.0, ranks=64, jobs=4)
     loads = [sum(seconds[int(each.id)] for job in hand for each in job.recordings) for hand in found]
-    assert unevenness(loads) < 0.02
+    assert imbalance(loads) < 0.02
     assert len({len(hand) for hand in found}) <= 2
     assert min(len(hand) for hand in found) >= 4  # something for each worker
 
@@ -56,7 +56,7 @@ def test_few_long_recordings_are_cut_finer_rather_than_left_uneven():
     found = planned(seconds, shard_seconds=4000.0, ranks=2)
     assert sum(len(hand) for hand in found) > 2
     loads = [sum(seconds[int(each.id)] for job in hand for each in job.recordings) for hand in found]
-    assert unevenness(loads) <= 0.02
+    assert imbalance(loads) <= 0.02
 
 
 def test_two_processes_that_see_different_things_are_told_apart():

@@ -19,7 +19,7 @@ from sklearn.svm import LinearSVC
 from slowfast_cli.build import assemble
 from slowfast_cli.engine.fit import Step
 from slowfast_cli.models import external
-from slowfast_cli.models.recognizer import Recogniser
+from slowfast_cli.models.recognizer import Recognizer
 from slowfast_cli.models.spec import narrowed
 from slowfast_cli.models.zoo import VARIANTS
 from slowfast_cli.recipe.load import bundled, load
@@ -304,7 +304,7 @@ def weights(path, net=None, seed=0):
     torch.manual_seed(seed)
     net = net or narrowed(VARIANTS["sf-nf-r50"], 8)
     front_end = assemble.front_end(load("hares/tut18", ["frontend.mels=40"])).settings()
-    save(path, Recogniser(net, {}).state_dict(), Card(net=net, classes={}, front_end=front_end, clip_seconds=3.0))
+    save(path, Recognizer(net, {}).state_dict(), Card(net=net, classes={}, front_end=front_end, clip_seconds=3.0))
     return path
 
 
@@ -320,7 +320,7 @@ def test_weights_bring_their_front_end(here, tmp_path):
     assert 0 <= event.score <= 100
     rows = np.load(tmp_path / "out" / "tut18" / "features" / "train" / "rows.npy")
     model = probing.frozen(recipe)
-    state = Recogniser(narrowed(VARIANTS["sf-nf-r50"], 8), {}).state_dict()
+    state = Recognizer(narrowed(VARIANTS["sf-nf-r50"], 8), {}).state_dict()
     assert rows.shape[-1] == sum(model.trunk.net.features().values())
     assert model.state_dict().keys() == state.keys()
 

@@ -16,7 +16,7 @@ from slowfast_cli.models.spec import narrowed
 from slowfast_cli.models.zoo import VARIANTS
 from slowfast_cli.recipe.load import load
 from slowfast_cli.stages.evaluate import run
-from slowfast_cli.stages.predict.predictor import Answer, Failed, Predictor, Timeline, tops
+from slowfast_cli.stages.predict.predictor import Failed, FilePrediction, Predictor, Timeline, tops
 from slowfast_cli.types import Recording, UsageError, WeightsError
 from slowfast_cli.weights.file import DEFAULT, Card, save
 
@@ -113,7 +113,7 @@ def test_the_answer_is_that_of_an_evaluation_from_media(trained, sounds):
 def test_sounds_shorter_and_longer_than_a_clip_just_work(predictor, tmp_path, samples):
     path = tiny.write(tmp_path / "x.wav", tiny.sound("rain.wav", 2)[:samples])
     (answer,) = predictor.files([path])
-    assert isinstance(answer, Answer)
+    assert isinstance(answer, FilePrediction)
     assert answer.end == pytest.approx(samples / 16000)
     assert answer.scores["label"].sum() == pytest.approx(1, abs=1e-5)
 
@@ -243,11 +243,11 @@ def test_a_decoder_that_raises_anything_fails_its_file_only(predictor, tmp_path,
     monkeypatch.setattr(audio, "read", hurt)
     monkeypatch.setattr(audio, "blocks", hurt_blocks)
     first, second, third = predictor.files([bad, good, bad])
-    assert (type(first), type(second), type(third)) == (Failed, Answer, Failed)
+    assert (type(first), type(second), type(third)) == (Failed, FilePrediction, Failed)
     assert first.reason == f"{bad}: its decoder failed (RuntimeError: what libraries say)"
     *answers, failed = predictor.files([bad], Timeline(window=0.5, hop=0.5))
     assert failed.reason == f"{bad}: its decoder failed (OSError: Input/output error)"
-    assert all(isinstance(answer, Answer) for answer in answers)
+    assert all(isinstance(answer, FilePrediction) for answer in answers)
 
 
 def test_a_defect_of_the_network_is_not_blamed_on_the_file(predictor, monkeypatch):

@@ -13,16 +13,16 @@ import torch
 from slowfast_cli.media import audio
 from slowfast_cli.models.spec import narrowed
 from slowfast_cli.models.zoo import VARIANTS
-from slowfast_cli.stages.predict.parallel import AHEAD, MOST_FILES, abreast
+from slowfast_cli.stages.predict.parallel import AHEAD, MOST_FILES, predict_parallel
 from slowfast_cli.stages.predict.predictor import Predictor
-from slowfast_cli.stages.predict.results import Answer, Failed
+from slowfast_cli.stages.predict.results import Failed, FilePrediction
 from slowfast_cli.weights.file import Card, save
 
 EXAMPLES = ("dog.ogg", "rain.wav", "rooster.flac", "sneeze.mp3", "clock.mp4", "helicopter.mkv")
 
 
 def answer(path):
-    return Answer(path=path, start=0, end=1, scores={})
+    return FilePrediction(path=path, start=0, end=1, scores={})
 
 
 def numbered(count):
@@ -61,7 +61,7 @@ def test_answers_come_in_order_with_failures_at_their_places(count, threads):
         return [Failed(path=each, reason="b") if int(str(each)) % 5 == 4 else answer(each) for each in paths]
 
     words = [Failed(path=each, reason="a") if int(str(each)) % 7 == 3 else each for each in numbered(count)]
-    told = list(abreast(words, whole, threads=threads))
+    told = list(predict_parallel(words, whole, threads=threads))
     assert [each.path for each in told] == numbered(count)
     failed = {int(str(each.path)): each.reason for each in told if isinstance(each, Failed)}
     assert failed == {n: "a" if n % 7 == 3 else "b" for n in range(count) if n % 7 == 3 or n % 5 == 4}
@@ -77,7 +77,7 @@ def test_no_more_is_read_than_a_window_ahead():
             asked += 1
             yield path
 
-    for taken, _ in enumerate(abreast(paths(), lambda some: list(map(answer, some)), threads=2)):
+    for taken, _ in enumerate(predict_parallel(paths(), lambda some: list(map(answer, some)), threads=2)):
         most = max(most, asked - taken)
     assert asked == 400
     assert most <= (AHEAD * 2 + 1) * MOST_FILES + 1
@@ -92,7 +92,7 @@ def test_each_thread_has_its_share_of_the_cores():
         return list(map(answer, paths))
 
     before = torch.get_num_threads()
-    list(abreast(numbered(60), whole, threads=3))
+    list(predict_parallel(numbered(60), whole, threads=3))
     assert len(seen) == 3
     assert {cores for _, cores in seen} == {1}
     assert torch.get_num_threads() == before
@@ -107,7 +107,7 @@ def test_an_error_ends_it_after_the_answers_before(error):
 
     told = []
     with pytest.raises(type(error)):
-        told.extend(int(str(each.path)) for each in abreast(numbered(300), whole, threads=2))
+        told.extend(int(str(each.path)) for each in predict_parallel(numbered(300), whole, threads=2))
     assert told == list(range(len(told)))
     assert len(told) <= 5
     assert not ours()
@@ -121,7 +121,7 @@ def test_who_has_had_enough_waits_for_no_more_files():
         time.sleep(0.01)
         return list(map(answer, paths))
 
-    answers = abreast(numbered(5000), whole, threads=2)
+    answers = predict_parallel(numbered(5000), whole, threads=2)
     next(answers)
     answers.close()
     count = len(begun)
@@ -142,7 +142,7 @@ def test_batched_answers_are_those_of_each_file_alone(predictor, tmp_path, three
     assert [each.path for each in told] == [*files[:5], tmp_path / "broken.wav", *files[5:], tmp_path / "x"]
     assert [type(each) for each in told].count(Failed) == 2
     for each in told:
-        if isinstance(each, Answer):
+        if isinstance(each, FilePrediction):
             (alone,) = predictor.files([each.path])
             assert (each.start, each.end) == (alone.start, alone.end)
             np.testing.assert_allclose(each.scores["label"], alone.scores["label"], atol=1e-5)

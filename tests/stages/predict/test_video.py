@@ -25,7 +25,7 @@ from slowfast_cli.media import audio, video
 from slowfast_cli.media.video_rgb import Converter
 from slowfast_cli.models.spec import narrowed
 from slowfast_cli.models.zoo import VARIANTS
-from slowfast_cli.stages.predict.predictor import Answer, Failed, Predictor, Timeline
+from slowfast_cli.stages.predict.predictor import Failed, FilePrediction, Predictor, Timeline
 from slowfast_cli.types import Recording, UsageError, WeightsError
 from slowfast_cli.weights.file import Card, build, save
 
@@ -139,7 +139,7 @@ class Twin:
         cropped = resized if centred else resized[..., 20:100]
         signals = {"frames": ((cropped / 255 - 0.45) / 0.225).transpose(0, 1)[None]}
         if "logmel" in self.card.net.signals:
-            signals["heard"] = torch.tensor([0.0 if self.rows is None else 1.0])
+            signals["has_audio"] = torch.tensor([0.0 if self.rows is None else 1.0])
             signals["logmel"] = torch.zeros(1, 1, 64, 16)
             if self.rows is not None:
                 frames = CLIP * FPS
@@ -396,7 +396,7 @@ def test_silence_is_zeros_that_reach_nothing(predictors, mute):
         (answer,) = predictor.files([mute])
     finally:
         del predictor._model.forward
-    assert [signals["heard"].tolist() for signals in given] == [[0.0]] * 3
+    assert [signals["has_audio"].tolist() for signals in given] == [[0.0]] * 3
     assert all(not signals["logmel"].any() for signals in given)
     with torch.no_grad():
         noisy = [predictor._model({**signals, "logmel": torch.randn(1, 1, 64, 16)}) for signals in given]
@@ -473,9 +473,9 @@ def test_hostile_files_fail_and_the_others_go_on(weights, clip, tmp_path):
             failed = [each for each in failed if isinstance(each, Failed)]
             assert [each.path.name for each in failed] == names
             assert all(each.reason.startswith(f"{each.path}: ") for each in failed)
-            assert isinstance(last, Answer)
+            assert isinstance(last, FilePrediction)
     (half,) = Predictor(weights["seen"], "cpu").files([tmp_path / "half.mkv"])
-    assert isinstance(half, Answer)
+    assert isinstance(half, FilePrediction)
     assert half.end < SECONDS  # what is there counts
     done = predict(weights["both"], tmp_path, "--json")
     assert (done.code, "Traceback" in done.err, "defect" in done.err) == (3, False, False)
@@ -493,7 +493,7 @@ def test_a_decoder_that_raises_anything_fails_its_file_only(predictors, clip, mu
     monkeypatch.setattr(video, "read", hurt)
     first, second = predictors["seen"].files([clip, mute])
     assert first == Failed(path=clip, reason=f"{clip}: its decoder failed (RuntimeError: what libraries say)")
-    assert isinstance(second, Answer)
+    assert isinstance(second, FilePrediction)
 
 
 def test_a_defect_of_the_network_is_not_blamed_on_the_file(predictors, mute, monkeypatch):

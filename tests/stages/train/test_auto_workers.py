@@ -20,7 +20,7 @@ def of(waits, asked):
     def read(numbers, workers):
         asked.append((numbers, workers))
         for number in numbers:
-            yield Batch(signals={}, targets={}, ids=(str(number),), waited=waits(number, workers))
+            yield Batch(signals={}, targets={}, ids=(str(number),), data_wait=waits(number, workers))
 
     return read
 
@@ -78,5 +78,5 @@ def test_who_reads_changes_nothing(sounds, monkeypatch):
         torch.manual_seed(0)
         batches = list(itertools.islice(auto_workers.training_batches(made, range(3, 22)), 19))
         seen.append([(batch.ids, batch.signals["logmel"].sum().item()) for batch in batches])
-        assert {batch.readers for batch in batches} <= ({0} if not more else {1, 2})
+        assert {batch.workers for batch in batches} <= ({0} if not more else {1, 2})
     assert seen[0] == seen[1]

@@ -262,9 +262,9 @@ def test_averaged_weights_are_the_running_average(sounds):
     for step in stage._steps(held, range(6), 3):
         now = {name: value.detach().clone() for name, value in held.model.named_parameters()}
         twin = now if step.number == 1 else {name: decay * twin[name] + (1 - decay) * now[name] for name in now}
-        for name, value in held.averaged.module.named_parameters():
+        for name, value in held.ema.module.named_parameters():
             torch.testing.assert_close(value, twin[name], rtol=1e-5, atol=1e-7)
-    assert held.scored is held.averaged.module
+    assert held.scored is held.ema.module
     statistics = dict(held.model.named_buffers())
     assert all(torch.equal(value, statistics[name]) for name, value in held.scored.named_buffers())
     assert any(not torch.equal(value, twin[name]) for name, value in held.model.named_parameters())
@@ -329,9 +329,9 @@ def test_a_split_without_labels_teaches_nothing(kitchen):
     unlabelled = load("epic", [f"data.root={kitchen}", *tiny.EPIC_WORDS, *tiny.EPIC_SCRATCH, "data.train=test"])
     with pytest.raises(DataError, match=r"epic test: P33_01_0 has no label of every set .*set data.train to a split"):
         state.build(unlabelled, Share(), CPU, smoke=False)
-    silent = load("epic", [f"data.root={kitchen}", *tiny.EPIC_WORDS, *tiny.EPIC_SCRATCH, "data.val=test"])
+    without_audio = load("epic", [f"data.root={kitchen}", *tiny.EPIC_WORDS, *tiny.EPIC_SCRATCH, "data.val=test"])
     with pytest.raises(DataError, match="this split has no labels to score against"):
-        state.build(silent, Share(), CPU, smoke=False)
+        state.build(without_audio, Share(), CPU, smoke=False)
 
 
 def test_batches_have_to_part_evenly(sounds):

@@ -122,9 +122,9 @@ def test_two_processes_drop_and_compare_as_one_does(tmp_path):
     for mine, theirs in zip(*steps, strict=True):
         for name in ("loss", "loss_label", "loss_sync_res3", "loss_sync_res4", "loss_sync_res5"):
             assert theirs[name] == pytest.approx(mine[name], rel=1e-4, abs=1e-6), (mine["step"], name)
-    silent = [line["loss_sync_res4"] > 0 for line in steps[0]]  # it counts in the steps that drop the sound
-    assert True in silent
-    assert False in silent
+    without_audio = [line["loss_sync_res4"] > 0 for line in steps[0]]  # it counts in the steps that drop the sound
+    assert True in without_audio
+    assert False in without_audio
     a, b = (weights(tmp_path / run / "last.safetensors")[1] for run in ("one", "two"))
     for name, value in a.items():
         if not name.endswith(("running_mean", "running_var")):

@@ -14,7 +14,7 @@ import torch
 import yaml
 
 from slowfast_cli import load_model
-from slowfast_cli.models.recognizer import Recogniser
+from slowfast_cli.models.recognizer import Recognizer
 from slowfast_cli.models.spec import narrowed
 from slowfast_cli.models.zoo import VARIANTS
 from slowfast_cli.types import UsageError, WeightsError
@@ -32,7 +32,7 @@ BOXES = torch.tensor([[0, 3.0, 5, 50, 60], [1, 0, 0, 63, 63], [0, 20, 20, 22, 21
 def network_of(net, classes, width=16):
     """A small one, with statistics as after a training."""
     torch.manual_seed(0)
-    model = Recogniser(narrowed(net, width), {"label": classes}).eval()
+    model = Recognizer(narrowed(net, width), {"label": classes}).eval()
     for name, value in model.state_dict().items():
         if name.endswith("running_var"):
             value.copy_(1 + 0.1 * torch.rand_like(value))

@@ -246,7 +246,7 @@ def test_errors_name_the_row(tmp_path, text, words):
 
 
 @pytest.mark.parametrize(
-    ("read", "origin"),
+    ("read", "info"),
     [
         (kinetics.read, kinetics.INFO),
         (kinetics.read600, kinetics.INFO600),

@@ -123,7 +123,7 @@ def gathered(split: str, lists: Sequence[Path], media: Listing, root: Path, *, n
     if not len(ids):
         raise DataError(f"{lists[0]}: lists no segment: take it from {INFO.page}")
     first = np.sort(np.unique(ids, return_index=True)[1])
-    is_restart = [os.fsdecode(bytes(id)) for id in np.delete(ids, first)]
+    duplicates = [os.fsdecode(bytes(id)) for id in np.delete(ids, first)]
     ids, (targets, ends) = ids[first], some_runs(targets, ends, first)
     folders, folder, files = matched(ids, media, _parts)
     there = folder >= 0
@@ -137,7 +137,7 @@ def gathered(split: str, lists: Sequence[Path], media: Listing, root: Path, *, n
         targets=targets,
         offsets=ends,
     )
-    twice = tuple(Failure(id=id, path=root / "audios" / f"{id}.wav", reason="listed twice") for id in is_restart)
+    twice = tuple(Failure(id=id, path=root / "audios" / f"{id}.wav", reason="listed twice") for id in duplicates)
     return Corpus(
         name=INFO.name,
         split=split,

@@ -99,7 +99,7 @@ def _corpora(root: Path, clips: _Clips, folders: tuple[Path, ...]) -> dict[str, 
     for number, split in enumerate(clips.splits):
         mine = np.flatnonzero(clips.split == number)
         first = np.sort(np.unique(place[mine], return_index=True)[1])
-        is_restart, mine = np.delete(mine, first), mine[first]
+        duplicates, mine = np.delete(mine, first), mine[first]
         file, there = place[mine], folder[place[mine]] >= 0
         rows = Columns(
             ids=clips.names[mine],
@@ -110,7 +110,7 @@ def _corpora(root: Path, clips: _Clips, folders: tuple[Path, ...]) -> dict[str, 
             classes=len(labels.names("vggsound")),
             targets=clips.targets[mine],
         )
-        twice = map(os.fsdecode, clips.names[is_restart].tolist())
+        twice = map(os.fsdecode, clips.names[duplicates].tolist())
         found[split] = Corpus(
             name="vggsound",
             split=split,

@@ -116,7 +116,7 @@ def contrasted(
     taken.losses = {name: value.detach() for name, value in losses.items()}
     first = 0
     for part, (batch, drawn, _) in enumerate(held):
-        drawn.is_restart()
+        drawn.restore()
         with _last_part_syncs(model, part == parts - 1), _autocast(batch, dtype):
             found = model(batch.signals)
         rows = slice(first, first + len(batch))
@@ -140,7 +140,7 @@ class _Random:
         self._state = torch.get_rng_state()
         self._on_device = torch.cuda.get_rng_state(self._device) if self._device.type == "cuda" else None
 
-    def is_restart(self) -> None:
+    def restore(self) -> None:
         """Draw the same ones again."""
         torch.set_rng_state(self._state)
         if self._on_device is not None:

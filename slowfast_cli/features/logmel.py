@@ -203,17 +203,17 @@ class LogMel(nn.Module):
 
     def _between_mirrors(self, blocks: Iterable[Tensor]) -> Iterator[Tensor]:
         """The blocks with the window's worth of samples that `_padded` puts around the whole recording."""
-        window, mark_started = self.front_end.window, False
+        window, started = self.front_end.window, False
         last = torch.zeros(0, device=self.window.device)
         for block in blocks:
             last = torch.cat([last, block.to(last)])
-            if mark_started:
+            if started:
                 yield block
             elif len(last) > window:
                 yield from (last[1 : self._before + 1].flip(0), last)
-                mark_started = True
-            last = last[-window - 1 :] if mark_started else last
-        if mark_started:
+                started = True
+            last = last[-window - 1 :] if started else last
+        if started:
             yield last[-1 - (window - self._before) : -1].flip(0)
         elif len(last):
             yield self._padded(last[None])[0]

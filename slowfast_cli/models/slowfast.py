@@ -111,8 +111,8 @@ class SlowFast(nn.Module):
         if not (self.recompute and self.training and torch.is_grad_enabled()):
             staged: Tensor = stage(x)
             return staged
-        is_restart: Tensor = checkpoint(stage, x, use_reentrant=False, context_fn=lambda: (nullcontext(), still(stage)))
-        return is_restart
+        output: Tensor = checkpoint(stage, x, use_reentrant=False, context_fn=lambda: (nullcontext(), still(stage)))
+        return output
 
     def _joined(
         self,

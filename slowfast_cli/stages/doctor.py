@@ -209,12 +209,12 @@ def _gpu() -> Fact:
 
 
 def _decoders() -> Iterator[Fact]:
-    is_restart = "pip install --force-reinstall soundfile"
-    yield _probe("decoders", "libsndfile", doctor_checks.sndfile, is_restart)
-    yield _probe("decoders", "wav", doctor_checks.try_wav, is_restart)
-    is_restart = "pip install --force-reinstall av"
-    yield _probe("decoders", "FFmpeg", doctor_checks.ffmpeg, is_restart)
-    yield _probe("decoders", "aac in mp4", doctor_checks.try_aac, is_restart)
+    reinstall = "pip install --force-reinstall soundfile"
+    yield _probe("decoders", "libsndfile", doctor_checks.sndfile, reinstall)
+    yield _probe("decoders", "wav", doctor_checks.try_wav, reinstall)
+    reinstall = "pip install --force-reinstall av"
+    yield _probe("decoders", "FFmpeg", doctor_checks.ffmpeg, reinstall)
+    yield _probe("decoders", "aac in mp4", doctor_checks.try_aac, reinstall)
 
 
 def _weights() -> Iterator[Fact]:

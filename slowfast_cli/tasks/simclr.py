@@ -74,7 +74,7 @@ def positives_of(batch: Batch, device: torch.device) -> tuple[Tensor, Tensor]:
 def positives(ids: Sequence[str]) -> list[int]:
     """For each clip, which other one has its id; `NO_POSITIVE` where none has.
 
-    >>> twins(["a", "b", "a", "c"])
+    >>> positives(["a", "b", "a", "c"])
     [2, -1, 0, -1]
     """
     seen: dict[str, int] = {}

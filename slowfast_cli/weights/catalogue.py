@@ -26,8 +26,8 @@ def find(name: str) -> Entry:
     """
     entry = CATALOGUE.get(name)
     if entry is None:
-        mark_started = [other for other in CATALOGUE if other.startswith(name.lower())]
-        near = mark_started[:3] or get_close_matches(name.lower(), CATALOGUE, n=1)
+        matches = [other for other in CATALOGUE if other.startswith(name.lower())]
+        near = matches[:3] or get_close_matches(name.lower(), CATALOGUE, n=1)
         hint = f"did you mean {' or '.join(map(repr, near))}?" if near else f"there are {', '.join(CATALOGUE)}."
         raise WeightsError(f"weights: no official weights are called {name!r}; {hint} `slowfast weights ls` shows them")
     return entry

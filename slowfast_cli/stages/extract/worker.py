@@ -245,11 +245,11 @@ def _in_processes(work: Work, jobs: Sequence[Job], processes: int) -> Iterator[M
             worker.stop()
 
 
-def _received(worker: _Worker, work: Work, is_restart: Callable[[Job], None]) -> Message | None:
+def _received(worker: _Worker, work: Work, resubmit: Callable[[Job], None]) -> Message | None:
     try:
         message: Message = worker.pipe.recv()
     except (EOFError, ConnectionResetError):
-        return _crashed(worker, work, is_restart)
+        return _crashed(worker, work, resubmit)
     if isinstance(message, Broke):
         raise message.error
     if isinstance(message, Begun):
@@ -257,7 +257,7 @@ def _received(worker: _Worker, work: Work, is_restart: Callable[[Job], None]) ->
     return message
 
 
-def _crashed(worker: _Worker, work: Work, is_restart: Callable[[Job], None]) -> Made:
+def _crashed(worker: _Worker, work: Work, resubmit: Callable[[Job], None]) -> Made:
     worker.process.join()
     code, job = worker.process.exitcode, worker.job
     culprit = next((each for each in job.recordings if each.id == worker.at), None) if job else None
@@ -268,7 +268,7 @@ def _crashed(worker: _Worker, work: Work, is_restart: Callable[[Job], None]) -> 
         )
     rest = tuple(each for each in job.recordings if each is not culprit)
     if rest:
-        is_restart(replace(job, recordings=rest))
+        resubmit(replace(job, recordings=rest))
     worker.job = None
     reason = f"{shown(culprit.path)}: its decoder crashed (exit code {code})"
     failure = Failure(id=culprit.id, path=culprit.path, reason=reason)

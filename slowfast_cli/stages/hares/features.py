@@ -214,10 +214,10 @@ def _is_there(folder: Path, settings: dict[str, Any]) -> bool:
 def _goes_on(folder: Path, settings: dict[str, Any]) -> bool:
     """Whether an interrupted run of the same has left something."""
     try:
-        mark_started = json.loads((folder / BEGUN).read_text(encoding="utf-8"))
+        recorded = json.loads((folder / BEGUN).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return False
-    return bool(mark_started == json.loads(json.dumps(settings)))
+    return bool(recorded == json.loads(json.dumps(settings)))
 
 
 def _augmented(prepared: transforms.Training, batch: Batch) -> Iterator[Batch]:

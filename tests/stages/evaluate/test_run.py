@@ -92,11 +92,11 @@ def test_views_are_averaged_and_workers_change_nothing(trained, sounds):
         stage.evaluate(load("folder", [f"data.root={sounds}", *tiny.WORDS, *more]), trained / "last.safetensors")
         for more in (["data.views=1"], ["data.views=3", "data.workers=2", "optim.batch=5"])
     )
-    is_restart = stage.evaluate(
+    repeated = stage.evaluate(
         load("folder", [f"data.root={sounds}", *tiny.WORDS, "data.views=3"]), trained / "last.safetensors"
     )
     assert one.rows.ids == many.rows.ids
-    np.testing.assert_allclose(many.rows.scores["label"], is_restart.rows.scores["label"], rtol=1e-5)
+    np.testing.assert_allclose(many.rows.scores["label"], repeated.rows.scores["label"], rtol=1e-5)
     assert np.abs(many.rows.scores["label"] - one.rows.scores["label"]).max() > 1e-4
 
 

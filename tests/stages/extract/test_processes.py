@@ -110,8 +110,8 @@ def test_three_processes_store_what_one_does(root, whole, tmp_path, more):
     with (out / "failures.csv").open(newline="") as file:
         assert [row["id"] for row in csv.DictReader(file)] == ["train/a/04.wav"]
     before = {path: path.stat().st_mtime_ns for path in out.glob("*.h5")}
-    is_restart = tiny.good("extract", "--dataset", "folder", "--root", root, "--out", out, "-j", 1, "frontend.mels=32")
-    assert "stored 0 recordings (16 were there)" in is_restart.err
+    repeated = tiny.good("extract", "--dataset", "folder", "--root", root, "--out", out, "-j", 1, "frontend.mels=32")
+    assert "stored 0 recordings (16 were there)" in repeated.err
     assert {path: path.stat().st_mtime_ns for path in out.glob("*.h5")} == before
 
 

@@ -364,14 +364,14 @@ def test_a_decoder_that_crashes_costs_its_recording_only(tmp_path, many, small_s
     worker.job = extract_worker.Job(number=4, recordings=recordings)
     making = extract_worker.Making(front_end={}, mels=1, dtype="float16", source="", version="")
     work = extract_worker.Work(folder=tmp_path, front_end=FRONT_END, making=making, device="cpu")
-    is_restart = []
-    made = extract_worker._received(worker, work, is_restart.append)
+    repeated = []
+    made = extract_worker._received(worker, work, repeated.append)
     assert [each.id for each in made.entry.failures] == [recordings[1].id]
-    assert is_restart[0].recordings == (recordings[0], recordings[2])
+    assert repeated[0].recordings == (recordings[0], recordings[2])
     Process.exitcode = -signal.SIGKILL
-    worker.job = is_restart[0]
+    worker.job = repeated[0]
     with pytest.raises(SlowFastError, match="exit code -9"):
-        extract_worker._received(worker, work, is_restart.append)
+        extract_worker._received(worker, work, repeated.append)
 
 
 def test_one_id_for_two_files_is_an_error(tmp_path, many):

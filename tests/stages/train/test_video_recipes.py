@@ -107,8 +107,8 @@ def test_the_sound_is_dropped_by_the_step_alone(corpora):
     assert batch.signals["has_audio"].tolist() == [1, 1, 1, 0]
     prepared = transforms.training(recipe, torch.device("cpu"))
     heard = [prepared(batch, step, 0.0).signals["has_audio"].tolist() for step in range(200)]
-    is_restart = [prepared(batch, step, 0.0).signals["has_audio"].tolist() for step in range(200)]
-    assert heard == is_restart
+    repeated = [prepared(batch, step, 0.0).signals["has_audio"].tolist() for step in range(200)]
+    assert heard == repeated
     assert {tuple(each) for each in heard} == {(0, 0, 0, 0), (1, 1, 1, 0)}
     assert 0.7 < sum(not any(each) for each in heard) / 200 < 0.9
 

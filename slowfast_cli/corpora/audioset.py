@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from slowfast_cli.corpora import labels
+from slowfast_cli.corpora.dataset_info import DatasetInfo
 from slowfast_cli.corpora.items import gone
-from slowfast_cli.corpora.lists import DatasetInfo, first_file
-from slowfast_cli.corpora.media_files import Listing, listed, matched
+from slowfast_cli.corpora.media_files import Listing, first_file, listed, matched
 from slowfast_cli.corpora.segments import Columns, Made, joined, some_runs
 from slowfast_cli.types import Corpus, DataError, Failure
 

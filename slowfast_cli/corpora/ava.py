@@ -8,7 +8,8 @@ from pathlib import Path
 
 from slowfast_cli.corpora import labels
 from slowfast_cli.corpora.ava_files import Key, annotated, detected, excluded, find, find_detections
-from slowfast_cli.corpora.lists import DatasetInfo, media_index, subfolders
+from slowfast_cli.corpora.dataset_info import DatasetInfo
+from slowfast_cli.corpora.media_files import media_index, subfolders
 from slowfast_cli.types import VIDEO_SUFFIXES, Box, Corpus, DataError, Failure, Recording, Seconds, Segment
 
 INFO = DatasetInfo(

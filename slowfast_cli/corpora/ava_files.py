@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from slowfast_cli.corpora import labels
-from slowfast_cli.corpora.lists import first_file
+from slowfast_cli.corpora.media_files import first_file
 from slowfast_cli.types import Box, DataError, Place
 
 FIRST, LAST = 902, 1798  # seconds of a film that are annotated

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from slowfast_cli.corpora import labels
+from slowfast_cli.corpora.dataset_info import DatasetInfo
 from slowfast_cli.corpora.items import GONE, Item, corpus
-from slowfast_cli.corpora.lists import DatasetInfo, first_file, held_out, media_index, rows
+from slowfast_cli.corpora.lists import held_out, rows
+from slowfast_cli.corpora.media_files import first_file, media_index
 from slowfast_cli.types import Corpus, DataError
 
 INFO = DatasetInfo(

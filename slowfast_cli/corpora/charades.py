@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from slowfast_cli.corpora import labels
-from slowfast_cli.corpora.lists import DatasetInfo, first_file, media_index, refuse_twice, rows, subfolders
+from slowfast_cli.corpora.dataset_info import DatasetInfo
+from slowfast_cli.corpora.lists import refuse_twice, rows
+from slowfast_cli.corpora.media_files import first_file, media_index, subfolders
 from slowfast_cli.types import VIDEO_SUFFIXES, Corpus, DataError, Failure, Recording, Segment, Span
 
 INFO = DatasetInfo(

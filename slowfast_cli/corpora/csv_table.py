@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from slowfast_cli.corpora.lists import SPLIT_NAMES, DatasetInfo, held_out, refuse_twice, rows, seconds
+from slowfast_cli.corpora.dataset_info import DatasetInfo
+from slowfast_cli.corpora.lists import SPLIT_NAMES, held_out, refuse_twice, rows, seconds
 from slowfast_cli.types import Corpus, DataError, Failure, Recording, Segment
 
 INFO = DatasetInfo(

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from slowfast_cli.corpora import labels
+from slowfast_cli.corpora.dataset_info import DatasetInfo
 from slowfast_cli.corpora.epic_layout import narrated, recordings
-from slowfast_cli.corpora.lists import DatasetInfo, first_file
+from slowfast_cli.corpora.media_files import first_file
 from slowfast_cli.types import Corpus
 
 INFO = DatasetInfo(

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import h5py
 
-from slowfast_cli.corpora.lists import first_file, media_index, refuse_twice, rows, seconds, subfolders
+from slowfast_cli.corpora.lists import refuse_twice, rows, seconds
+from slowfast_cli.corpora.media_files import first_file, media_index, subfolders
 from slowfast_cli.types import AUDIO_SUFFIXES, VIDEO_SUFFIXES, DataError, Failure, Recording, Segment
 
 HDF5_RATE = 24000  # Hz, of the published EPIC_audio.hdf5 (ASF Sec. 4.2)

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from slowfast_cli.corpora import labels
+from slowfast_cli.corpora.dataset_info import DatasetInfo
 from slowfast_cli.corpora.esc_layout import SPLITS, corpus
-from slowfast_cli.corpora.lists import DatasetInfo
 
 if TYPE_CHECKING:
     from slowfast_cli.types import Corpus

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from slowfast_cli.corpora import labels
-from slowfast_cli.corpora.lists import DatasetInfo, first_file, refuse_twice, rows, subfolders
+from slowfast_cli.corpora.dataset_info import DatasetInfo
+from slowfast_cli.corpora.lists import refuse_twice, rows
+from slowfast_cli.corpora.media_files import first_file, subfolders
 from slowfast_cli.types import AUDIO_SUFFIXES, Corpus, DataError, Failure, Recording, Segment
 
 FOLDS = ("1", "2", "3", "4", "5")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from slowfast_cli.corpora.lists import SPLIT_NAMES, DatasetInfo, held_out, media_below, media_in, subfolders
+from slowfast_cli.corpora.dataset_info import DatasetInfo
+from slowfast_cli.corpora.lists import SPLIT_NAMES, held_out
+from slowfast_cli.corpora.media_files import media_below, media_in, subfolders
 from slowfast_cli.types import Corpus, DataError, Failure, Recording, Segment
 
 INFO = DatasetInfo(

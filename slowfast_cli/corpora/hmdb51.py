@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from slowfast_cli.corpora import labels
-from slowfast_cli.corpora.lists import DatasetInfo, media_index, refuse_twice
+from slowfast_cli.corpora.dataset_info import DatasetInfo
+from slowfast_cli.corpora.lists import refuse_twice
+from slowfast_cli.corpora.media_files import media_index
 from slowfast_cli.types import VIDEO_SUFFIXES, Corpus, DataError, Failure, Recording, Segment
 
 INFO = DatasetInfo(

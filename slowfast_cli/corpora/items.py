@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from slowfast_cli.corpora.lists import DatasetInfo, refuse_twice
+from slowfast_cli.corpora.dataset_info import DatasetInfo
+from slowfast_cli.corpora.lists import refuse_twice
 from slowfast_cli.types import Corpus, DataError, Failure, Recording, Seconds, Segment, Target
 
 GONE = "not on disk"

@@ -8,8 +8,8 @@ from functools import cache
 from pathlib import Path
 
 from slowfast_cli.corpora import labels
+from slowfast_cli.corpora.dataset_info import DatasetInfo
 from slowfast_cli.corpora.kinetics_files import Clips, Listed, find_list, read_list
-from slowfast_cli.corpora.lists import DatasetInfo
 from slowfast_cli.types import Corpus, DataError, Failure, Recording, Segment
 
 FILES = (

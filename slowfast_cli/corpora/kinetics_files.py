@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from slowfast_cli.corpora.lists import first_file, media_below, rows
+from slowfast_cli.corpora.lists import rows
+from slowfast_cli.corpora.media_files import first_file, media_below
 from slowfast_cli.types import MEDIA_SUFFIXES, DataError
 
 PLACES = ("", "annotations", "lists", "data")

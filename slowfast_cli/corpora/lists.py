@@ -1,72 +1,21 @@
-"""What a corpus is made from on disk: annotation lists, media files, and where to get both."""
+"""Annotation lists: csv and text files, times, held-out items and duplicates."""
 
 from __future__ import annotations
 
 import csv
-import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from hashlib import sha256
 from itertools import islice
 from pathlib import Path
 
-from slowfast_cli.types import AUDIO_SUFFIXES, MEDIA_SUFFIXES, DataError, Seconds
+from slowfast_cli.types import DataError, Seconds
 
 SPLIT_NAMES = {
     **dict.fromkeys(("train", "training"), "train"),
     **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
     **dict.fromkeys(("test", "testing", "eval", "evaluation"), "test"),
 }
-
-
-@dataclass(frozen=True, kw_only=True)
-class DatasetInfo:
-    """A data set as ``slowfast data ls`` shows it, and as an error does when it is not there.
-
-    Attributes:
-        name: As in ``--dataset``.
-        task: What is recognised.
-        classes: How many, in words.
-        splits: What `read` takes.
-        files: What has to be on disk.
-        page: Where to get it.
-        licence: Of annotations and media.
-        note: What to know before its scores are compared with others'.
-    """
-
-    name: str
-    task: str
-    classes: str
-    splits: tuple[str, ...]
-    files: tuple[str, ...]
-    page: str
-    licence: str
-    note: str = ""
-
-    def absent(self, root: Path) -> DataError:
-        """The error of a data set that is not at ``root``."""
-        found = "holds none of its lists" if root.is_dir() else "does not exist"
-        expected = "".join(f"\n  {name}" if name.startswith("or ") else f"\n  {root}/{name}" for name in self.files)
-        return DataError(
-            f"{root}: {found}; {self.name} needs there{expected}\n"
-            f"get it from {self.page} (licence: {self.licence}), or name its folder: --root, or data.root= in a recipe"
-        )
-
-    def split(self, split: str) -> str:
-        """Check a split's name.
-
-        Raises:
-            DataError: There is no such split.
-        """
-        if split not in self.splits:
-            raise DataError(f"{self.name}: no split '{split}': choose one of {', '.join(self.splits)}")
-        return split
-
-
-def first_file(candidates: Iterable[Path]) -> Path | None:
-    """The first of some paths that is a file."""
-    return next((path for path in candidates if path.is_file()), None)
 
 
 def rows(
@@ -141,54 +90,6 @@ def lines(path: Path) -> Iterator[tuple[int, str]]:
                     yield number, line.strip()
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: not a text file in UTF-8 ({error}): save it as one") from error
-
-
-def media_index(folders: Iterable[Path], suffixes: frozenset[str] = MEDIA_SUFFIXES) -> dict[str, Path]:
-    """Media files directly in some folders, by name without suffix; sound before video, earlier folders first.
-
-    Args:
-        folders: Those that are there are listed once; no file is looked at.
-        suffixes: Of the files wanted, in lower case.
-    """
-    found: dict[str, Path] = {}
-    for folder in folders:
-        if not folder.is_dir():
-            continue
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                stem, suffix = os.path.splitext(entry.name)  # noqa: PTH122  (hundreds of thousands of entries)
-                if suffix.lower() not in suffixes:
-                    continue
-                held = found.get(stem)
-                better = held is None or (_sound(suffix) and held.parent == folder and not _sound(held.suffix))
-                if better and entry.is_file():
-                    found[stem] = Path(entry.path)
-    return found
-
-
-def _sound(suffix: str) -> bool:
-    return suffix.lower() in AUDIO_SUFFIXES
-
-
-def media_in(folder: Path) -> list[Path]:
-    """Media files directly in a folder, hidden ones left out, sorted."""
-    with os.scandir(folder) as entries:
-        names = [each.name for each in entries if not each.name.startswith(".") and each.is_file()]
-    return [folder / name for name in sorted(names) if os.path.splitext(name)[1].lower() in MEDIA_SUFFIXES]  # noqa: PTH122
-
-
-def media_below(folder: Path) -> Iterator[Path]:
-    """Media files in a folder and everything below it, hidden ones left out, in sorted order."""
-    for where, folders, names in os.walk(folder, followlinks=True):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(names):
-            if not name.startswith(".") and os.path.splitext(name)[1].lower() in MEDIA_SUFFIXES:  # noqa: PTH122
-                yield Path(where) / name
-
-
-def subfolders(folder: Path) -> list[Path]:
-    """The folders in a folder, hidden ones left out, sorted by name."""
-    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
 
 
 def seconds(text: str, where: str) -> Seconds:

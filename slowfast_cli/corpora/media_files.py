@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import TypeAlias
@@ -62,3 +62,56 @@ def listed(folder: Path) -> list[bytes]:
     """The names of the files in a folder, as the disk has them; links that lead nowhere are left out."""
     with os.scandir(os.fsencode(folder)) as entries:
         return [entry.name for entry in entries if entry.is_file()]
+
+
+def media_index(folders: Iterable[Path], suffixes: frozenset[str] = MEDIA_SUFFIXES) -> dict[str, Path]:
+    """Media files directly in some folders, by name without suffix; sound before video, earlier folders first.
+
+    Args:
+        folders: Those that are there are listed once; no file is looked at.
+        suffixes: Of the files wanted, in lower case.
+    """
+    found: dict[str, Path] = {}
+    for folder in folders:
+        if not folder.is_dir():
+            continue
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                stem, suffix = os.path.splitext(entry.name)  # noqa: PTH122  (hundreds of thousands of entries)
+                if suffix.lower() not in suffixes:
+                    continue
+                held = found.get(stem)
+                better = held is None or (_sound(suffix) and held.parent == folder and not _sound(held.suffix))
+                if better and entry.is_file():
+                    found[stem] = Path(entry.path)
+    return found
+
+
+def _sound(suffix: str) -> bool:
+    return suffix.lower() in AUDIO_SUFFIXES
+
+
+def media_in(folder: Path) -> list[Path]:
+    """Media files directly in a folder, hidden ones left out, sorted."""
+    with os.scandir(folder) as entries:
+        names = [each.name for each in entries if not each.name.startswith(".") and each.is_file()]
+    return [folder / name for name in sorted(names) if os.path.splitext(name)[1].lower() in MEDIA_SUFFIXES]  # noqa: PTH122
+
+
+def media_below(folder: Path) -> Iterator[Path]:
+    """Media files in a folder and everything below it, hidden ones left out, in sorted order."""
+    for where, folders, names in os.walk(folder, followlinks=True):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(names):
+            if not name.startswith(".") and os.path.splitext(name)[1].lower() in MEDIA_SUFFIXES:  # noqa: PTH122
+                yield Path(where) / name
+
+
+def subfolders(folder: Path) -> list[Path]:
+    """The folders in a folder, hidden ones left out, sorted by name."""
+    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+
+
+def first_file(candidates: Iterable[Path]) -> Path | None:
+    """The first of some paths that is a file."""
+    return next((path for path in candidates if path.is_file()), None)

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from slowfast_cli.corpora import labels
+from slowfast_cli.corpora.dataset_info import DatasetInfo
 from slowfast_cli.corpora.items import gone
-from slowfast_cli.corpora.lists import DatasetInfo, first_file
+from slowfast_cli.corpora.media_files import first_file
 from slowfast_cli.corpora.segments import Columns, Made
 from slowfast_cli.types import Corpus, DataError
 

@@ -28,7 +28,7 @@ from slowfast_cli.corpora import (
     voxceleb1,
     voxforge,
 )
-from slowfast_cli.corpora.lists import DatasetInfo
+from slowfast_cli.corpora.dataset_info import DatasetInfo
 from slowfast_cli.types import Reader
 
 

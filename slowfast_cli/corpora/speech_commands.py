@@ -9,8 +9,10 @@ from math import ceil
 from pathlib import Path
 
 from slowfast_cli.corpora import labels
+from slowfast_cli.corpora.dataset_info import DatasetInfo
 from slowfast_cli.corpora.items import GONE, Item, corpus
-from slowfast_cli.corpora.lists import DatasetInfo, first_file, lines, media_index
+from slowfast_cli.corpora.lists import lines
+from slowfast_cli.corpora.media_files import first_file, media_index
 from slowfast_cli.media import audio
 from slowfast_cli.types import Corpus, DataError, Recording
 

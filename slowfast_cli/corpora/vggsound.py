@@ -13,9 +13,10 @@ from pathlib import Path
 import numpy as np
 
 from slowfast_cli.corpora import labels
+from slowfast_cli.corpora.dataset_info import DatasetInfo
 from slowfast_cli.corpora.items import gone
-from slowfast_cli.corpora.lists import DatasetInfo, first_file, row_pieces, rows
-from slowfast_cli.corpora.media_files import listed, matched
+from slowfast_cli.corpora.lists import row_pieces, rows
+from slowfast_cli.corpora.media_files import first_file, listed, matched
 from slowfast_cli.corpora.segments import Columns, Made, joined
 from slowfast_cli.types import Corpus, DataError, Failure
 

@@ -7,8 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from slowfast_cli.corpora import labels
+from slowfast_cli.corpora.dataset_info import DatasetInfo
 from slowfast_cli.corpora.items import GONE, Item, class_index, corpus
-from slowfast_cli.corpora.lists import DatasetInfo, first_file, lines, subfolders
+from slowfast_cli.corpora.lists import lines
+from slowfast_cli.corpora.media_files import first_file, subfolders
 from slowfast_cli.types import Corpus, DataError
 
 INFO = DatasetInfo(

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from slowfast_cli.corpora import labels
+from slowfast_cli.corpora.dataset_info import DatasetInfo
 from slowfast_cli.corpora.items import Item, corpus
-from slowfast_cli.corpora.lists import DatasetInfo, subfolders
+from slowfast_cli.corpora.media_files import subfolders
 from slowfast_cli.types import Corpus, DataError
 
 INFO = DatasetInfo(

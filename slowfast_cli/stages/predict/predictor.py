@@ -17,7 +17,7 @@ from typing import TextIO
 import numpy as np
 import torch
 
-from slowfast_cli.corpora.lists import media_below
+from slowfast_cli.corpora.media_files import media_below
 from slowfast_cli.data.views import rows_span, spread_rows
 from slowfast_cli.engine import distributed
 from slowfast_cli.features.logmel import FrontEnd

@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 import pytest
 
-from slowfast_cli.corpora import epic, esc10, esc50, labels, media_files, vggsound
+from slowfast_cli.corpora import epic, esc, labels, media_files, vggsound
 from slowfast_cli.types import DataError
 
 LISTS = Path(__file__).parents[1] / "assets" / "annotations"
@@ -225,7 +225,7 @@ def test_esc50_repository(tmp_path, place):
     shutil.copyfile(LISTS / "esc50.csv", root / "meta" / "esc50.csv")
     rows = esc_rows()
     touch(*(root / "audio" / row["filename"] for row in rows[1:]))
-    corpus = esc50.read(tmp_path, "all")
+    corpus = esc.read_esc50(tmp_path, "all")
     assert corpus.listed == 60
     assert [each.path.name for each in corpus.missing] == [rows[0]["filename"]]
     for segment, row in zip(corpus.segments, rows[1:], strict=True):
@@ -233,11 +233,11 @@ def test_esc50_repository(tmp_path, place):
         assert corpus.classes["label"][int(row["target"])] == row["category"]
         assert segment.group == row["src_file"]
     for fold in "12345":
-        train, test = esc50.read(tmp_path, f"train{fold}"), esc50.read(tmp_path, f"test{fold}")
+        train, test = esc.read_esc50(tmp_path, f"train{fold}"), esc.read_esc50(tmp_path, f"test{fold}")
         assert train.listed + test.listed == 60
         assert all(segment.id.startswith(fold) for segment in test.segments)
         assert not {segment.id for segment in train.segments} & {segment.id for segment in test.segments}
-    ten = esc10.read(tmp_path, "all")
+    ten = esc.read_esc10(tmp_path, "all")
     assert ten.listed == sum(row["esc10"] == "True" for row in rows)
     for segment in ten.segments:
         row = next(row for row in rows if Path(row["filename"]).stem == segment.id)
@@ -260,21 +260,21 @@ def test_esc10_in_its_older_layout(tmp_path):
         touch(tmp_path / folder / f"1-{number}00-A.ogg", tmp_path / folder / f"5-{number}01-B.ogg")
         touch(tmp_path / folder / "cover.png", tmp_path / folder / "notes.ogg")
     touch(tmp_path / "README.md")
-    corpus = esc10.read(tmp_path, "all")
+    corpus = esc.read_esc10(tmp_path, "all")
     assert corpus.classes["label"] == ESC10
     assert len(corpus.segments) == 20
     for segment in corpus.segments:
         assert ESC10[segment.targets["label"]] == folders[segment.recording.path.parent.name]
-    assert {segment.id[0] for segment in esc10.read(tmp_path, "test5").segments} == {"5"}
-    assert {segment.id[0] for segment in esc10.read(tmp_path, "train5").segments} == {"1"}
-    fifty = esc50.read(tmp_path, "all")
+    assert {segment.id[0] for segment in esc.read_esc10(tmp_path, "test5").segments} == {"5"}
+    assert {segment.id[0] for segment in esc.read_esc10(tmp_path, "train5").segments} == {"1"}
+    fifty = esc.read_esc50(tmp_path, "all")
     assert {fifty.classes["label"][segment.targets["label"]] for segment in fifty.segments} == set(ESC10)
 
 
 def test_esc50_in_its_older_layout(tmp_path):
     touch(tmp_path / "101 - Dog" / "1-1-A.ogg", tmp_path / "210 - Thunderstorm" / "1-2-A.ogg")
     touch(tmp_path / "510 - Hand saw" / "1-3-A.ogg")
-    corpus = esc50.read(tmp_path, "all")
+    corpus = esc.read_esc50(tmp_path, "all")
     names = [corpus.classes["label"][segment.targets["label"]] for segment in corpus.segments]
     assert names == ["dog", "thunderstorm", "hand_saw"]
 
@@ -284,21 +284,29 @@ def test_something_else_under_the_name_of_esc50(tmp_path):
     (tmp_path / "meta" / "esc50.csv").write_text(
         "filename,fold,target,category,esc10,src_file,take\n1-1-A-0.wav,1,0,cicada,False,1,A\n"
     )
-    for reader in (esc50, esc10):
+    for read in (esc.read_esc50, esc.read_esc10):
         with pytest.raises(DataError, match="'cicada' is no class"):
-            reader.read(tmp_path, "all")
+            read(tmp_path, "all")
 
 
-@pytest.mark.parametrize("reader", [vggsound, epic, esc50, esc10])
-def test_a_data_set_that_is_not_there(tmp_path, reader):
-    split = reader.INFO.splits[0]
+@pytest.mark.parametrize(
+    ("read", "info"),
+    [
+        (vggsound.read, vggsound.INFO),
+        (epic.read, epic.INFO),
+        (esc.read_esc50, esc.INFO50),
+        (esc.read_esc10, esc.INFO10),
+    ],
+)
+def test_a_data_set_that_is_not_there(tmp_path, read, info):
+    split = info.splits[0]
     for root in (tmp_path, tmp_path / "gone"):
         with pytest.raises(DataError) as error:
-            reader.read(root, split)
+            read(root, split)
         text = str(error.value)
         assert str(root) in text
-        assert reader.INFO.page in text
-        assert reader.INFO.licence in text
-        assert str(root / reader.INFO.files[0]) in text
+        assert info.page in text
+        assert info.licence in text
+        assert str(root / info.files[0]) in text
     with pytest.raises(DataError, match="no split 'nope': choose one of"):
-        reader.read(tmp_path, "nope")
+        read(tmp_path, "nope")

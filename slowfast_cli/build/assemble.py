@@ -90,7 +90,7 @@ def shards_folder(recipe: Recipe) -> Path:
 @functools.lru_cache(maxsize=8)
 def _read(corpus: str, where: Path, split: str, labelled: bool = True) -> Corpus:
     found = known(corpus)
-    read = found.read if labelled or found.unlabelled is None else found.unlabelled
+    read = found.read if labelled or found.read_unlabeled is None else found.read_unlabeled
     return read(where, split)
 
 
@@ -123,7 +123,7 @@ def everything(recipe: Recipe) -> tuple[list[Corpus], list[str]]:
         DataError: None is.
     """
     found, reasons = list[Corpus](), list[DataError]()
-    for split in known(recipe.data.corpus).everything:
+    for split in known(recipe.data.corpus).all_splits:
         try:
             found.append(_read(recipe.data.corpus, root(recipe), split))
         except DataError as error:

@@ -28,7 +28,7 @@ def ls(as_json: options.Json = False) -> None:
             typer.echo(json.dumps({**asdict(each.info), "heads": dict(each.heads), "recipe": each.recipe}))
         return
     rows = [
-        [name, each.info.task, each.info.classes, ", ".join(each.info.splits), each.info.licence]
+        [name, each.info.task, each.info.classes, ", ".join(each.info.splits), each.info.license]
         for name, each in CORPORA.items()
     ]
     show.table("", ["data set", "task", "classes", "splits", "licence"], rows, left=5)

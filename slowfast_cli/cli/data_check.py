@@ -30,7 +30,7 @@ def run(name: str, root: Path | None, *, min_seconds: float, jobs: int, limit: i
         if corpus.note:
             show.say(f"{corpus.split}: {corpus.note}")
     reports = [
-        _checked(_limited(corpus, limit), recipe.frontend.rate, min_seconds, jobs, assemble.known(name).mixed)
+        _checked(_limited(corpus, limit), recipe.frontend.rate, min_seconds, jobs, assemble.known(name).audio_or_video)
         for corpus in corpora
     ]
     # test may be val once more

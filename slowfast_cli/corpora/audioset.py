@@ -28,8 +28,8 @@ INFO = DatasetInfo(
         "audios/{balanced_train_segments,eval_segments,...}/Y<youtube id>.wav",
         "or any of audio/ wav/ clips/ video/ balanced/ unbalanced/ eval/ ... with [Y]<youtube id>[_<start>[_<end>]].*",
     ),
-    page="https://research.google.com/audioset/download.html",
-    licence="segments CC BY 4.0, ontology CC BY-SA 4.0; clips belong to their uploaders",
+    homepage="https://research.google.com/audioset/download.html",
+    license="segments CC BY 4.0, ontology CC BY-SA 4.0; clips belong to their uploaders",
     note="clips disappear from YouTube: a score is over those of eval that are left",
 )
 LISTS = ("", "metadata", "annotations", "data", "csv")
@@ -73,14 +73,14 @@ def read(root: Path, split: str) -> Corpus:
     Raises:
         DataError: A list is not there or does not hold together.
     """
-    INFO.split(split)
+    INFO.check_split(split)
     parts = PARTS.get(split, (split,))
     known = {part: first_file(root / place / f"{name}.csv" for place in LISTS) for part, name in NAMES.items()}
     lists = {part: path for part, path in known.items() if path is not None and part in parts}
     if not any(known.values()):
-        raise INFO.absent(root)
+        raise INFO.not_found(root)
     if not lists:
-        raise DataError(f"{root}: holds no {NAMES[parts[0]]}.csv, the list of {split}: get it from {INFO.page}")
+        raise DataError(f"{root}: holds no {NAMES[parts[0]]}.csv, the list of {split}: get it from {INFO.homepage}")
     note = f"{split} is {' and '.join(lists)}" if len(parts) > 1 else ""
     return gathered(split, tuple(lists.values()), listing(root, lists), root, note=note)
 
@@ -121,7 +121,7 @@ def gathered(split: str, lists: Sequence[Path], media: Listing, root: Path, *, n
     """
     ids, targets, ends = _listed(lists)
     if not len(ids):
-        raise DataError(f"{lists[0]}: lists no segment: take it from {INFO.page}")
+        raise DataError(f"{lists[0]}: lists no segment: take it from {INFO.homepage}")
     first = np.sort(np.unique(ids, return_index=True)[1])
     duplicates = [os.fsdecode(bytes(id)) for id in np.delete(ids, first)]
     ids, (targets, ends) = ids[first], some_runs(targets, ends, first)
@@ -177,7 +177,7 @@ def _rows(path: Path) -> Iterator[tuple[str, list[int]]]:
                     raise _complaint(f"{path}: row {reader.line_num}", row, known) from None
                 yield id, classes
     except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path}: not a csv file in UTF-8 ({error}): take it from {INFO.page}") from error
+        raise DataError(f"{path}: not a csv file in UTF-8 ({error}): take it from {INFO.homepage}") from error
 
 
 def _complaint(where: str, row: list[str], known: Mapping[str, int]) -> DataError:
@@ -194,7 +194,7 @@ def _complaint(where: str, row: list[str], known: Mapping[str, int]) -> DataErro
         wrong = f"has the label '{strange[0]}', none of the 527, which look like /m/09x0r: a spreadsheet changes quotes"
     else:
         wrong = f"goes from '{row[1]}' to '{row[2]}', which are no seconds one after the other"
-    return DataError(f"{where}: '{','.join(row)[:60]}' {wrong}: take the list of {INFO.page}")
+    return DataError(f"{where}: '{','.join(row)[:60]}' {wrong}: take the list of {INFO.homepage}")
 
 
 def _parts(names: Sequence[bytes]) -> tuple[list[bytes], list[bytes]]:

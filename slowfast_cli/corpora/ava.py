@@ -22,8 +22,8 @@ INFO = DatasetInfo(
         "annotations/person_box_67091280_iou90/ava_detection_val_boxes_and_labels.csv, to test on detected boxes",
         "videos/<film>.{mkv,mp4,webm}, or videos_15min/<film>.*, or frames/<film>/<film>_000001.jpg",
     ),
-    page="https://github.com/cvdfoundation/ava-dataset",
-    licence="annotations CC BY 4.0; films belong to their uploaders",
+    homepage="https://github.com/cvdfoundation/ava-dataset",
+    license="annotations CC BY 4.0; films belong to their uploaders",
 )
 THRESHOLD = 0.8  # least score of a detected box, of most of PySlowFast's recipes (AVSlowFast tests with detected boxes)
 CUT = 900  # second of the film where the 15 minutes begin
@@ -76,12 +76,12 @@ def read_boxes(root: Path, split: str, *, least: float) -> Corpus:
     Raises:
         DataError: A list is not there or does not hold together.
     """
-    INFO.split(split)
+    INFO.check_split(split)
     part = split.partition("-")[0]
     version = "2.1" if split.endswith("-v2.1") else "2.2"
     path = find(root, f"ava_{part}_v{version}.csv")
     if path is None:
-        raise INFO.absent(root)
+        raise INFO.not_found(root)
     truth = annotated(path)
     boxes = dict(truth)
     exclusions = f"ava_{part}_excluded_timestamps_v{version}.csv"
@@ -91,7 +91,7 @@ def read_boxes(root: Path, split: str, *, least: float) -> Corpus:
         if find(root, exclusions) is None:
             raise DataError(
                 f"{path.parent / exclusions}: not there; persons detected in the seconds that it lists would count as "
-                f"wrong: get it from {INFO.page}"
+                f"wrong: get it from {INFO.homepage}"
             )
         boxes = detected(detections, least, frozenset(film for film, _ in truth))
     every = 4 if "mini" in split else 1

@@ -23,8 +23,8 @@ INFO = DatasetInfo(
         "warblrb10k/warblrb10k_public_metadata_2018.csv, warblrb10k/wav/<itemid>.wav",
         "BirdVox-DCASE-20k/BirdVoxDCASE20k_csvpublic.csv, BirdVox-DCASE-20k/wav/<itemid>.wav",
     ),
-    page="https://dcase.community/challenge2018/task-bird-audio-detection",
-    licence="CC BY 4.0",
+    homepage="https://dcase.community/challenge2018/task-bird-audio-detection",
+    license="CC BY 4.0",
     note="the split of the papers cannot be had: a fifth of each set and label is test, chosen by a hash of the ids",
 )
 
@@ -86,13 +86,13 @@ def read(root: Path, split: str) -> Corpus:
     Raises:
         DataError: A list is not there or does not hold together.
     """
-    INFO.split(split)
+    INFO.check_split(split)
     lists = {
         each.name: first_file(root / place / name for place in (*each.folders, "") for name in each.lists)
         for each in SETS
     }
     if not any(lists.values()):
-        raise INFO.absent(root)
+        raise INFO.not_found(root)
     return corpus(
         INFO,
         split,
@@ -107,7 +107,7 @@ def _items(root: Path, each: BirdSet, path: Path | None, split: str) -> Iterator
     if path is None:
         raise DataError(
             f"{root}: holds no {each.lists[0]}; Birdsong is all of {', '.join(one.name for one in SETS)}: get it from "
-            f"{INFO.page}"
+            f"{INFO.homepage}"
         )
     wavs = [root / place / "wav" for place in each.folders]
     found = media_index([*wavs, path.parent / "wav", *(root / place for place in each.folders)])
@@ -132,7 +132,7 @@ def _truth(path: Path) -> dict[str, int]:
         if not row.get("itemid") or row.get("hasbird") not in ("0", "1"):
             raise DataError(
                 f"{where}: hasbird '{row.get('hasbird')}' of itemid '{row.get('itemid')}'; right are 0 or 1 and an id: "
-                f"take the list of {INFO.page}"
+                f"take the list of {INFO.homepage}"
             )
         if row["itemid"] in truth:
             raise DataError(f"{where}: {row['itemid']} is listed twice: remove one of the rows")

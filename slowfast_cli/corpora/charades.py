@@ -21,8 +21,8 @@ INFO = DatasetInfo(
         "Charades_v1_{train,test}.csv (there, in Charades/ or in annotations/)",
         "Charades_v1_480/<id>.mp4, or Charades_v1/<id>.mp4, or Charades_v1_rgb/<id>/<id>-000001.jpg",
     ),
-    page="https://prior.allenai.org/projects/charades",
-    licence="AI2 licence for non-commercial use; the data may not be passed on",
+    homepage="https://prior.allenai.org/projects/charades",
+    license="AI2 licence for non-commercial use; the data may not be passed on",
 )
 LISTS = ("", "Charades", "annotations")
 VIDEOS = ("Charades_v1_480", "Charades_v1", "videos", "")
@@ -54,11 +54,11 @@ def read(root: Path, split: str) -> Corpus:
     Raises:
         DataError: The list is not there or does not hold together.
     """
-    INFO.split(split)
+    INFO.check_split(split)
     name = f"Charades_v1_{'train' if split == 'train' else 'test'}.csv"
     path = first_file(root / place / name for place in LISTS)
     if path is None:
-        raise INFO.absent(root)
+        raise INFO.not_found(root)
     recordings = _recordings(root)
     segments: list[Segment] = []
     missing: list[Failure] = []
@@ -83,7 +83,7 @@ def _segment(row: Mapping[str, str], recordings: Mapping[str, Recording], root: 
     try:
         id, actions, group, length = row["id"], row["actions"], row["subject"], float(row["length"])
     except (KeyError, ValueError) as error:
-        raise DataError(f"{where}: no usable {error}: take the csv files of {INFO.page}") from error
+        raise DataError(f"{where}: no usable {error}: take the csv files of {INFO.homepage}") from error
     spans = tuple(
         span
         for text in actions.split(";")
@@ -104,7 +104,7 @@ def _span(text: str, length: float, where: str) -> Span:
     if match is None or int(match[1]) >= len(labels.names("charades")):
         raise DataError(
             f"{where}: action '{text}' is no class c000 to c156 with its start and end: take the csv files of "
-            f"{INFO.page}"
+            f"{INFO.homepage}"
         )
     return Span(labels="label", index=int(match[1]), start=float(match[2]), stop=min(float(match[3]), length))
 

@@ -15,8 +15,8 @@ INFO = DatasetInfo(
     classes="the values of each label column",
     splits=("train", "val", "test"),
     files=("segments.csv with columns path,start,stop,split,<label set>,... (start, stop and split may be left out)",),
-    page="your own recordings",
-    licence="yours",
+    homepage="your own recordings",
+    license="yours",
 )
 PLACES = frozenset({"path", "start", "stop", "split"})
 Row = tuple[str, dict[str, str]]  # where it stands, its values
@@ -44,12 +44,12 @@ def read(root: Path, split: str) -> Corpus:
     Raises:
         DataError: It is not there; a row does not hold together: the text says which.
     """
-    INFO.split(split)
+    INFO.check_split(split)
     path = root / "segments.csv" if root.is_dir() else root
     if not path.is_file():
         if root.suffix:
             raise DataError(f"{root}: no such file: name a csv file with columns path and at least one label set")
-        raise INFO.absent(root)
+        raise INFO.not_found(root)
     with path.open(encoding="utf-8-sig", errors="replace") as file:
         top = file.readline()
     listed = [(f"{path}: row {number}", row) for number, row in rows(path, delimiter=max(",\t;", key=top.count))]

@@ -19,8 +19,8 @@ INFO = DatasetInfo(
         "EPIC_100_{train,validation,test_timestamps}.csv (there or in annotations/)",
         "EPIC_audio.hdf5, or <Pxx>/videos/<video id>.MP4, or audio/<video id>.wav",
     ),
-    page="https://github.com/epic-kitchens/epic-kitchens-100-annotations (videos: https://epic-kitchens.github.io)",
-    licence="CC BY-NC 4.0",
+    homepage="https://github.com/epic-kitchens/epic-kitchens-100-annotations (videos: https://epic-kitchens.github.io)",
+    license="CC BY-NC 4.0",
 )
 LISTS = ("", "annotations", "epic-kitchens-100-annotations")
 
@@ -47,13 +47,13 @@ def read(root: Path, split: str) -> Corpus:
     Raises:
         DataError: The list is not there or does not hold together.
     """
-    INFO.split(split)
+    INFO.check_split(split)
     name = f"EPIC_100_{'test_timestamps' if split == 'test' else split}.csv"
     path = first_file(root / place / name for place in LISTS)
     if path is None:
-        raise INFO.absent(root)
+        raise INFO.not_found(root)
     classes = {"verb": labels.names("epic100_verbs"), "noun": labels.names("epic100_nouns")}
-    segments, missing = narrated(path, recordings(root), root, classes, key="narration_id", page=INFO.page)
+    segments, missing = narrated(path, recordings(root), root, classes, key="narration_id", homepage=INFO.homepage)
     unseen = frozenset(segment.id for segment in segments if segment.group in labels.unseen(split))
     return Corpus(
         name="epic",

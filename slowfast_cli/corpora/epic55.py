@@ -20,8 +20,8 @@ INFO = DatasetInfo(
         "EPIC_{train_action_labels,test_s1_timestamps,test_s2_timestamps}.csv (there or in annotations/)",
         "<Pxx>/videos/<video id>.MP4, or videos/{train,test}/<Pxx>/<video id>.MP4",
     ),
-    page="https://github.com/epic-kitchens/epic-kitchens-55-annotations (videos: https://epic-kitchens.github.io)",
-    licence="CC BY-NC 4.0",
+    homepage="https://github.com/epic-kitchens/epic-kitchens-55-annotations (videos: https://epic-kitchens.github.io)",
+    license="CC BY-NC 4.0",
 )
 LISTS = ("", "annotations", "epic-kitchens-55-annotations")
 
@@ -51,15 +51,15 @@ def read(root: Path, split: str) -> Corpus:
     Raises:
         DataError: The list is not there or does not hold together.
     """
-    INFO.split(split)
+    INFO.check_split(split)
     name = f"EPIC_{f'{split}_timestamps' if split.startswith('test') else 'train_action_labels'}.csv"
     path = first_file(root / place / name for place in LISTS)
     if path is None:
-        raise INFO.absent(root)
+        raise INFO.not_found(root)
     classes = {"verb": labels.names("epic55_verbs"), "noun": labels.names("epic55_nouns")}
     part = {"train": "train", "val": "val", "train-tbn": "train", "val-tbn": "val"}.get(split)
     if part is None:
-        segments, missing = narrated(path, videos(root), root, classes, key="uid", page=INFO.page)
+        segments, missing = narrated(path, videos(root), root, classes, key="uid", homepage=INFO.homepage)
         return Corpus(name="epic55", split=split, segments=segments, classes=classes, missing=missing, seen=True)
     by, table = (
         ("video_id", "epic55_tbn_split") if split.endswith("tbn") else ("participant_id", "epic55_baradel_split")
@@ -68,8 +68,8 @@ def read(root: Path, split: str) -> Corpus:
 
     def chosen(row: Mapping[str, str]) -> bool:
         if row.get(by) not in subsets:
-            raise DataError(f"{path}: {by} '{row.get(by)}' is in no split: take the csv files of {INFO.page}")
+            raise DataError(f"{path}: {by} '{row.get(by)}' is in no split: take the csv files of {INFO.homepage}")
         return subsets[row[by]] == part
 
-    segments, missing = narrated(path, videos(root), root, classes, key="uid", page=INFO.page, chosen=chosen)
+    segments, missing = narrated(path, videos(root), root, classes, key="uid", homepage=INFO.homepage, chosen=chosen)
     return Corpus(name="epic55", split=split, segments=segments, classes=classes, missing=missing, seen=True)

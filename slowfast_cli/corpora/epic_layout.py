@@ -54,7 +54,7 @@ def narrated(
     classes: Mapping[str, tuple[str, ...]],
     *,
     key: str,
-    page: str,
+    homepage: str,
     chosen: Callable[[Mapping[str, str]], bool] = lambda row: True,
 ) -> tuple[tuple[Segment, ...], tuple[Failure, ...]]:
     """The segments of a list of narrated actions, and those that cannot be used.
@@ -65,7 +65,7 @@ def narrated(
         root: The data set's folder, for the paths of what is missing.
         classes: Names by label set: ``verb`` and ``noun``.
         key: The column of the ids.
-        page: Where the list comes from.
+        homepage: Where the list comes from.
         chosen: Which rows to take, by their values.
 
     Raises:
@@ -76,7 +76,7 @@ def narrated(
     for number, row in rows(path):
         if not chosen(row):
             continue
-        made = _segment(row, media, root, classes, key=key, where=f"{path}: row {number}", page=page)
+        made = _segment(row, media, root, classes, key=key, where=f"{path}: row {number}", homepage=homepage)
         if isinstance(made, Failure):
             missing.append(made)
         else:
@@ -93,17 +93,17 @@ def _segment(
     *,
     key: str,
     where: str,
-    page: str,
+    homepage: str,
 ) -> Segment | Failure:
     try:
         id, video, group = row[key], row["video_id"], row["participant_id"]
         start, stop = seconds(row["start_timestamp"], where), seconds(row["stop_timestamp"], where)
         targets = {name: int(row[f"{name}_class"]) for name in classes if f"{name}_class" in row}
     except (KeyError, ValueError) as error:
-        raise DataError(f"{where}: no usable {error}: take the csv files of {page}") from error
+        raise DataError(f"{where}: no usable {error}: take the csv files of {homepage}") from error
     for name, index in targets.items():
         if not 0 <= index < len(classes[name]):
-            raise DataError(f"{where}: {name}_class {index} is unknown: take the csv files of {page}")
+            raise DataError(f"{where}: {name}_class {index} is unknown: take the csv files of {homepage}")
     recording = media.get(video)
     if recording is None:
         return Failure(id=id, path=root / group / "videos" / f"{video}.MP4", reason="not on disk")

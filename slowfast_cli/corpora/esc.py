@@ -20,8 +20,8 @@ INFO50 = DatasetInfo(
     classes="50",
     splits=SPLITS,
     files=("meta/esc50.csv", "audio/<fold>-<source>-<take>-<target>.wav"),
-    page="https://github.com/karolpiczak/ESC-50",
-    licence="CC BY-NC 3.0",
+    homepage="https://github.com/karolpiczak/ESC-50",
+    license="CC BY-NC 3.0",
 )
 INFO10 = DatasetInfo(
     name="esc10",
@@ -29,8 +29,8 @@ INFO10 = DatasetInfo(
     classes="10",
     splits=SPLITS,
     files=("NNN - Name/<fold>-<source>-<take>.ogg", "or ESC-50 (meta/esc50.csv, audio/), of which it takes its part"),
-    page="https://github.com/karolpiczak/ESC-50 (older layout: https://github.com/karolpiczak/ESC-10)",
-    licence="CC BY 3.0, some clips CC0",
+    homepage="https://github.com/karolpiczak/ESC-50 (older layout: https://github.com/karolpiczak/ESC-10)",
+    license="CC BY 3.0, some clips CC0",
 )
 # Folders of the older ESC-10, which has names and an order of its own.
 ESC10_FOLDERS = {
@@ -93,7 +93,7 @@ def read_esc10(root: Path, split: str) -> Corpus:
 
 
 def _corpus(info: DatasetInfo, root: Path, split: str, classes: tuple[str, ...]) -> Corpus:
-    info.split(split)
+    info.check_split(split)
     indices = {name: index for index, name in enumerate(classes)}
     segments: list[Segment] = []
     missing: list[Failure] = []
@@ -101,7 +101,7 @@ def _corpus(info: DatasetInfo, root: Path, split: str, classes: tuple[str, ...])
         if clip.category not in indices:
             if clip.category in labels.indices("esc50"):  # ESC-10 skips the other classes of ESC-50
                 continue
-            raise DataError(f"{clip.path}: '{clip.category}' is no class of {info.name}: take it from {info.page}")
+            raise DataError(f"{clip.path}: '{clip.category}' is no class of {info.name}: take it from {info.homepage}")
         if split != "all" and (clip.fold == split[-1]) != split.startswith("test"):
             continue
         id = clip.path.stem
@@ -127,7 +127,7 @@ def _clips(info: DatasetInfo, root: Path) -> list[EscClip]:
             if FOLDER.fullmatch(folder.name):
                 clips += _clips_of_folder(folder)
     if not clips:
-        raise info.absent(root)
+        raise info.not_found(root)
     return clips
 
 

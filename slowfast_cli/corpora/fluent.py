@@ -21,8 +21,8 @@ INFO = DatasetInfo(
         "data/{train,valid,test}_data.csv (there or in fluent_speech_commands_dataset/)",
         "wavs/speakers/<speaker>/<uuid>.wav",
     ),
-    page="https://fluent.ai/fluent-speech-commands-a-dataset-for-spoken-language-understanding-research/",
-    licence="CC BY-NC-ND 4.0",
+    homepage="https://fluent.ai/fluent-speech-commands-a-dataset-for-spoken-language-understanding-research/",
+    license="CC BY-NC-ND 4.0",
     note="a request counts as right if all three labels are: the score all_top1",
 )
 PLACES = ("", "fluent_speech_commands_dataset")
@@ -53,11 +53,11 @@ def read(root: Path, split: str) -> Corpus:
     Raises:
         DataError: The list is not there or does not hold together.
     """
-    INFO.split(split)
+    INFO.check_split(split)
     name = f"{'valid' if split == 'val' else split}_data.csv"
     path = first_file(root / place / "data" / name for place in PLACES)
     if path is None:
-        raise INFO.absent(root)
+        raise INFO.not_found(root)
     return corpus(INFO, split, _items(path), slots(), where=path)
 
 
@@ -67,7 +67,7 @@ def _items(path: Path) -> Iterator[Item]:
     for number, row in rows(path):
         where = f"{path}: row {number}"
         if lost := {"path", "speakerId", *SLOTS} - row.keys():
-            raise DataError(f"{where}: no column {', '.join(sorted(lost))}: take the lists of {INFO.page}")
+            raise DataError(f"{where}: no column {', '.join(sorted(lost))}: take the lists of {INFO.homepage}")
         file = Path(row["path"])
         yield Item(
             id=f"{file.parent.name}/{file.stem}",

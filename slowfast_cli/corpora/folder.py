@@ -19,8 +19,8 @@ INFO = DatasetInfo(
         "or {train,val,test}/<class>/<any sound or video>",
         "or either without class folders, to learn without labels",
     ),
-    page="your own recordings",
-    licence="yours",
+    homepage="your own recordings",
+    license="yours",
 )
 
 
@@ -47,7 +47,7 @@ def read(root: Path, split: str) -> Corpus:
     Raises:
         DataError: There is no such folder, or there are no media in it.
     """
-    INFO.split(split)
+    INFO.check_split(split)
     places = _places(root)
     by_part = {name: _labelled(part) for name, part in places.items()}
     classes = tuple(sorted({label for files in by_part.values() for label in files.values()}))
@@ -70,7 +70,7 @@ def read(root: Path, split: str) -> Corpus:
     )
 
 
-def read_unlabelled(root: Path, split: str) -> Corpus:
+def read_unlabeled(root: Path, split: str) -> Corpus:
     """Read every sound and video below a folder, whatever the folders in it are called: for learning without labels.
 
     Folders of splits are such here too; without them a fifth of the files is kept for ``val``.
@@ -82,7 +82,7 @@ def read_unlabelled(root: Path, split: str) -> Corpus:
     Raises:
         DataError: There is no such folder, or there are no media in it.
     """
-    INFO.split(split)
+    INFO.check_split(split)
     places = _places(root)
     by_part = {name: dict.fromkeys(media_below(part), "") for name, part in places.items()}
     if not any(by_part.values()):
@@ -95,7 +95,7 @@ def read_unlabelled(root: Path, split: str) -> Corpus:
 def _places(root: Path) -> dict[str, Path]:
     """The folders of the splits, or the root for all of them."""
     if not root.is_dir():
-        raise INFO.absent(root)
+        raise INFO.not_found(root)
     parts = {SPLIT_NAMES[part.name.lower()]: part for part in subfolders(root) if part.name.lower() in SPLIT_NAMES}
     return parts if "train" in parts else {"": root}
 

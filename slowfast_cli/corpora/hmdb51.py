@@ -20,8 +20,8 @@ INFO = DatasetInfo(
         "testTrainMulti_7030_splits/<class>_test_split{1,2,3}.txt (or in annotations/, or there)",
         "hmdb51_org/<class>/<clip>.avi",
     ),
-    page="https://serre-lab.clps.brown.edu/resource/hmdb-a-large-human-motion-database/",
-    licence="CC BY 4.0",
+    homepage="https://serre-lab.clps.brown.edu/resource/hmdb-a-large-human-motion-database/",
+    license="CC BY 4.0",
 )
 LISTS = ("testTrainMulti_7030_splits", "test_train_splits/testTrainMulti_7030_splits", "annotations", "")
 VIDEOS = ("hmdb51_org", "hmdb51", "videos", "")
@@ -47,7 +47,7 @@ def read(root: Path, split: str) -> Corpus:
     Raises:
         DataError: A list is not there or does not hold together.
     """
-    INFO.split(split)
+    INFO.check_split(split)
     part, number = ("", "1") if split == "all" else (split[:-1], split[-1])
     lists = _lists(root, number)
     tops = [root / place for place in VIDEOS]
@@ -86,10 +86,10 @@ def _lists(root: Path, number: str) -> dict[str, Path]:
             if gone:
                 raise DataError(
                     f"{gone[0]}: not there, nor {len(gone) - 1} others; right is one list for each of the 51 classes: "
-                    f"unpack them from {INFO.page} again"
+                    f"unpack them from {INFO.homepage} again"
                 )
             return lists
-    raise INFO.absent(root)
+    raise INFO.not_found(root)
 
 
 def _listed(path: Path) -> Iterator[tuple[str, str]]:
@@ -100,6 +100,6 @@ def _listed(path: Path) -> Iterator[tuple[str, str]]:
         words = line.strip().rsplit(maxsplit=1)
         if len(words) != 2 or words[1] not in CODES or "." not in words[0]:
             raise DataError(
-                f"{path}: row {number}: '{line.strip()}' is no file name with 0, 1 or 2: take {INFO.page}'s lists"
+                f"{path}: row {number}: '{line.strip()}' is no file name with 0, 1 or 2: take {INFO.homepage}'s lists"
             )
         yield words[0], words[1]

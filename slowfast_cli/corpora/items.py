@@ -90,7 +90,7 @@ def class_index(name: str, indices: Mapping[str, int], where: str, info: Dataset
     """
     index = indices.get(name)
     if index is None:
-        raise DataError(f"{where}: '{name}' is none of the {len(indices)} classes: take the list of {info.page}")
+        raise DataError(f"{where}: '{name}' is none of the {len(indices)} classes: take the list of {info.homepage}")
     return index
 
 

@@ -25,8 +25,8 @@ INFO = DatasetInfo(
     classes="400",
     splits=("train", "val", "test", "val-sounds"),
     files=FILES,
-    page=PAGE,
-    licence=LICENCE,
+    homepage=PAGE,
+    license=LICENCE,
 )
 INFO600 = DatasetInfo(
     name="kinetics600",
@@ -34,8 +34,8 @@ INFO600 = DatasetInfo(
     classes="600",
     splits=("train", "val", "test"),
     files=FILES,
-    page=PAGE,
-    licence=LICENCE,
+    homepage=PAGE,
+    license=LICENCE,
 )
 INFO_SOUNDS = DatasetInfo(
     name="kinetics-sounds",
@@ -43,8 +43,8 @@ INFO_SOUNDS = DatasetInfo(
     classes="32 of the 400 of Kinetics-400",
     splits=("train", "val"),
     files=FILES,
-    page=PAGE,
-    licence=LICENCE,
+    homepage=PAGE,
+    license=LICENCE,
 )
 
 
@@ -79,7 +79,7 @@ def read(root: Path, split: str) -> Corpus:
     Raises:
         DataError: The list is not there or does not hold together.
     """
-    INFO.split(split)
+    INFO.check_split(split)
     heard = {int(row["kinetics400_index"]) for row in labels.table("kinetics_sounds32")}
     names = labels.names("kinetics400")
     if split == "val-sounds":
@@ -104,7 +104,7 @@ def read600(root: Path, split: str) -> Corpus:
     Raises:
         DataError: The list is not there or does not hold together.
     """
-    INFO600.split(split)
+    INFO600.check_split(split)
     names = labels.names("kinetics600")
     return _read(INFO600, root, split, {index: index for index in range(len(names))}, names)
 
@@ -122,7 +122,7 @@ def read_sounds(root: Path, split: str) -> Corpus:
     Raises:
         DataError: The list is not there or does not hold together.
     """
-    INFO_SOUNDS.split(split)
+    INFO_SOUNDS.check_split(split)
     new = {int(row["kinetics400_index"]): int(row["index"]) for row in labels.table("kinetics_sounds32")}
     return _read(INFO_SOUNDS, root, split, new, labels.names("kinetics_sounds32"))
 
@@ -140,7 +140,7 @@ def _read(info: DatasetInfo, root: Path, split: str, kept: Mapping[int, int], na
     table = "kinetics600" if info is INFO600 else "kinetics400"
     path = find_list(root, table, split)
     if path is None:
-        raise info.absent(root)
+        raise info.not_found(root)
     clips = Clips(root, split)
     segments: dict[str, Segment] = {}
     missing: dict[str, Failure] = {}

@@ -22,8 +22,10 @@ INFO = DatasetInfo(
         "annotations_final.csv (or index_mtt.tsv and {train,val,test}_gt_mtt.tsv of musicnn-training's data/index/mtt)",
         "<0-9,a-f>/<clip>.mp3 (there or in mp3/ or audio/)",
     ),
-    page="https://mirg.city.ac.uk/codeapps/the-magnatagatune-dataset (lists: github.com/jordipons/musicnn-training)",
-    licence="CC BY-NC-SA 3.0",
+    homepage=(
+        "https://mirg.city.ac.uk/codeapps/the-magnatagatune-dataset (lists: github.com/jordipons/musicnn-training)"
+    ),
+    license="CC BY-NC-SA 3.0",
 )
 LISTS = ("", "index/mtt", "data/index/mtt", "annotations")
 TOPS = ("", "mp3", "audio")
@@ -54,7 +56,7 @@ def read(root: Path, split: str) -> Corpus:
     Raises:
         DataError: The lists are not there or do not hold together.
     """
-    INFO.split(split)
+    INFO.check_split(split)
     index = first_file(root / place / "index_mtt.tsv" for place in LISTS)
     whole = first_file(root / place / "annotations_final.csv" for place in LISTS)
     if index is not None and (index.parent / f"{split}_gt_mtt.tsv").is_file():
@@ -62,7 +64,7 @@ def read(root: Path, split: str) -> Corpus:
     elif whole is not None:
         items = _annotated(root, whole, split)
     else:
-        raise INFO.absent(root)
+        raise INFO.not_found(root)
     return corpus(INFO, split, items, {"label": labels.names("mtt_top50")}, where=index or whole or root)
 
 
@@ -73,7 +75,7 @@ def _indexed(root: Path, index: Path, split: str) -> Iterator[Item]:
     for number, row in rows(truth, ("id", "tags"), delimiter="\t"):
         where = f"{truth}: row {number}"
         if row["id"] not in files:
-            raise DataError(f"{where}: clip {row['id']} is not in {index}: take both of {INFO.page}")
+            raise DataError(f"{where}: clip {row['id']} is not in {index}: take both of {INFO.homepage}")
         yield _item(root, row["id"], files[row["id"]], _tags(row["tags"], where))
     for id in sorted(BROKEN.keys() & files.keys()) if split == "train" else ():
         yield _item(root, id, files[id], ())
@@ -86,7 +88,7 @@ def _tags(text: str, where: str) -> tuple[int, ...]:
     except ValueError:
         values = None
     if not isinstance(values, list) or len(values) != size or any(value not in (0, 1) for value in values):
-        raise DataError(f"{where}: '{text[:30]}...' is no list of {size} zeros and ones: take it from {INFO.page}")
+        raise DataError(f"{where}: '{text[:30]}...' is no list of {size} zeros and ones: take it from {INFO.homepage}")
     return tuple(index for index, value in enumerate(values) if value)
 
 
@@ -98,13 +100,13 @@ def _annotated(root: Path, whole: Path, split: str) -> Iterator[Item]:
         if lost := [name for name in ("clip_id", "mp3_path", *names) if name not in row]:
             raise DataError(
                 f"{where}: {len(lost)} columns are not there, as '{lost[0]}'; right are clip_id, 188 tags and mp3_path "
-                f"with tabs between them: take annotations_final.csv of {INFO.page}"
+                f"with tabs between them: take annotations_final.csv of {INFO.homepage}"
             )
         folder = row["mp3_path"].partition("/")[0]
         strange = [name for name in names if row[name] not in ("0", "1")]
         if folder not in FOLDERS or strange:
             wrong = f"{strange[0]} '{row[strange[0]]}' is not 0 or 1" if strange else f"no folder '{folder}' is known"
-            raise DataError(f"{where}: {wrong}: take annotations_final.csv of {INFO.page}")
+            raise DataError(f"{where}: {wrong}: take annotations_final.csv of {INFO.homepage}")
         if FOLDERS[folder] == split:
             tags = tuple(index for index, name in enumerate(names) if row[name] == "1")
             yield _item(root, row["clip_id"], row["mp3_path"], tags)

@@ -28,8 +28,8 @@ INFO_INSTRUMENT = DatasetInfo(
     classes="11",
     splits=SPLITS,
     files=FILES,
-    page=PAGE,
-    licence=LICENCE,
+    homepage=PAGE,
+    license=LICENCE,
 )
 INFO_PITCH = DatasetInfo(
     name="nsynth-pitch",
@@ -37,8 +37,8 @@ INFO_PITCH = DatasetInfo(
     classes="128",
     splits=SPLITS,
     files=FILES,
-    page=PAGE,
-    licence=LICENCE,
+    homepage=PAGE,
+    license=LICENCE,
 )
 PITCHES = tuple(str(pitch) for pitch in range(128))
 BLOCK = 1 << 20  # characters read at a time
@@ -81,11 +81,11 @@ def read_pitch(root: Path, split: str) -> Corpus:
 
 
 def _read(info: DatasetInfo, root: Path, split: str, field: str, classes: tuple[str, ...]) -> Corpus:
-    info.split(split)
+    info.check_split(split)
     folder = f"nsynth-{'valid' if split == 'val' else split}"
     path = first_file(root / place / "examples.json" for place in (folder, f"nsynth/{folder}"))
     if path is None:
-        raise info.absent(root)
+        raise info.not_found(root)
     notes = {name: _target(note, field, classes, f"{path}: {name}") for name, note in _notes(path)}
     audio = path.parent / "audio"
     there = set(os.listdir(audio)) if audio.is_dir() else set()  # noqa: PTH208  (hundreds of thousands of names)

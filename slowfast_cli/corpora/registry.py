@@ -1,4 +1,4 @@
-"""The data sets that the toolkit reads: one registry, in the order that ``slowfast data ls`` shows."""
+"""Registry of the data sets, in the order of ``slowfast data ls``."""
 
 from __future__ import annotations
 
@@ -33,54 +33,44 @@ from slowfast_cli.types import Reader
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetEntry:
-    """A data set that the toolkit reads.
-
-    Attributes:
-        read: Its reader.
-        info: What it is, and where to get it.
-        recipe: The recipe that goes with it.
-        everything: Splits that together hold every recording.
-        heads: Number of classes by label set; empty where the data decides.
-        mixed: Each of its files is sound or video, as it happens.
-        unlabelled: Its reader for learning without labels, where that finds more.
-    """
+    """A data set that the toolkit reads."""
 
     read: Reader
     info: DatasetInfo
-    recipe: str
-    everything: tuple[str, ...] = ("train", "val", "test")
-    heads: Mapping[str, int] = field(default_factory=dict)
-    mixed: bool = False
-    unlabelled: Reader | None = None
+    recipe: str  # bundled recipe for this data set
+    all_splits: tuple[str, ...] = ("train", "val", "test")  # splits that together contain every recording
+    heads: Mapping[str, int] = field(default_factory=dict)  # number of classes by label set; empty: read from the data
+    audio_or_video: bool = False  # each file may be either
+    read_unlabeled: Reader | None = None  # reader for pretraining without labels, where it finds more files
 
 
 TWO, ALL = ("train", "val"), ("all",)
 # fmt: off
 CORPORA: dict[str, DatasetEntry] = {
-    "vggsound": DatasetEntry(read=vggsound.read, info=vggsound.INFO, recipe="vggsound", everything=("train", "test"),
+    "vggsound": DatasetEntry(read=vggsound.read, info=vggsound.INFO, recipe="vggsound", all_splits=("train", "test"),
                       heads={"label": 309}),
-    "epic": DatasetEntry(read=epic.read, info=epic.INFO, recipe="epic", everything=("train", "validation", "test"),
+    "epic": DatasetEntry(read=epic.read, info=epic.INFO, recipe="epic", all_splits=("train", "validation", "test"),
                   heads={"verb": 97, "noun": 300}),
-    "esc50": DatasetEntry(read=esc.read_esc50, info=esc.INFO50, recipe="esc50", everything=ALL, heads={"label": 50}),
-    "esc10": DatasetEntry(read=esc.read_esc10, info=esc.INFO10, recipe="esc10", everything=ALL, heads={"label": 10}),
-    "kinetics400": DatasetEntry(read=kinetics.read, info=kinetics.INFO, recipe="kinetics-av", everything=TWO,
+    "esc50": DatasetEntry(read=esc.read_esc50, info=esc.INFO50, recipe="esc50", all_splits=ALL, heads={"label": 50}),
+    "esc10": DatasetEntry(read=esc.read_esc10, info=esc.INFO10, recipe="esc10", all_splits=ALL, heads={"label": 10}),
+    "kinetics400": DatasetEntry(read=kinetics.read, info=kinetics.INFO, recipe="kinetics-av", all_splits=TWO,
                          heads={"label": 400}),
-    "kinetics600": DatasetEntry(read=kinetics.read600, info=kinetics.INFO600, recipe="kinetics-audio", everything=TWO,
+    "kinetics600": DatasetEntry(read=kinetics.read600, info=kinetics.INFO600, recipe="kinetics-audio", all_splits=TWO,
                          heads={"label": 600}),
     "kinetics-sounds": DatasetEntry(read=kinetics.read_sounds, info=kinetics.INFO_SOUNDS, recipe="kinetics-sounds",
-                             everything=TWO, heads={"label": 32}),
+                             all_splits=TWO, heads={"label": 32}),
     "epic55": DatasetEntry(read=epic55.read, info=epic55.INFO, recipe="epic55-av", heads={"verb": 125, "noun": 352},
-                    everything=("all", "test_s1", "test_s2")),
-    "charades": DatasetEntry(read=charades.read, info=charades.INFO, recipe="charades-av", everything=("train", "test"),
+                    all_splits=("all", "test_s1", "test_s2")),
+    "charades": DatasetEntry(read=charades.read, info=charades.INFO, recipe="charades-av", all_splits=("train", "test"),
                       heads={"label": 157}),
-    "ava": DatasetEntry(read=ava.read, info=ava.INFO, recipe="ava-av", everything=TWO, heads={"label": 80}),
-    "ucf101": DatasetEntry(read=ucf101.read, info=ucf101.INFO, recipe="ucf101", everything=ALL, heads={"label": 101}),
-    "hmdb51": DatasetEntry(read=hmdb51.read, info=hmdb51.INFO, recipe="hmdb51", everything=ALL, heads={"label": 51}),
+    "ava": DatasetEntry(read=ava.read, info=ava.INFO, recipe="ava-av", all_splits=TWO, heads={"label": 80}),
+    "ucf101": DatasetEntry(read=ucf101.read, info=ucf101.INFO, recipe="ucf101", all_splits=ALL, heads={"label": 101}),
+    "hmdb51": DatasetEntry(read=hmdb51.read, info=hmdb51.INFO, recipe="hmdb51", all_splits=ALL, heads={"label": 51}),
     "audioset": DatasetEntry(read=audioset.read, info=audioset.INFO, recipe="hares/audioset",
-                      everything=("balanced", "unbalanced", "eval"), heads={"label": 527}),
+                      all_splits=("balanced", "unbalanced", "eval"), heads={"label": 527}),
     "birdsong": DatasetEntry(read=birdsong.read, info=birdsong.INFO, recipe="hares/birdsong",
-                      everything=("train", "test"), heads={"label": 2}),
-    "tut18": DatasetEntry(read=tut18.read, info=tut18.INFO, recipe="hares/tut18", everything=("train", "test"),
+                      all_splits=("train", "test"), heads={"label": 2}),
+    "tut18": DatasetEntry(read=tut18.read, info=tut18.INFO, recipe="hares/tut18", all_splits=("train", "test"),
                    heads={"label": 10}),
     "speech-commands-v1": DatasetEntry(read=speech_commands.read_v1, info=speech_commands.INFO_V1,
                                 recipe="hares/speech_commands_v1", heads={"label": 12}),
@@ -97,8 +87,8 @@ CORPORA: dict[str, DatasetEntry] = {
                           heads={"label": 128}),
     "magnatagatune": DatasetEntry(read=magnatagatune.read, info=magnatagatune.INFO, recipe="hares/magnatagatune",
                            heads={"label": 50}),
-    "folder": DatasetEntry(read=folder.read, info=folder.INFO, recipe="folder", mixed=True,
-                    unlabelled=folder.read_unlabelled),
-    "csv": DatasetEntry(read=csv_table.read, info=csv_table.INFO, recipe="folder", mixed=True),
+    "folder": DatasetEntry(read=folder.read, info=folder.INFO, recipe="folder", audio_or_video=True,
+                    read_unlabeled=folder.read_unlabeled),
+    "csv": DatasetEntry(read=csv_table.read, info=csv_table.INFO, recipe="folder", audio_or_video=True),
 }
 # fmt: on

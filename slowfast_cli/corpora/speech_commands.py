@@ -28,8 +28,8 @@ INFO_V2 = DatasetInfo(
         "validation_list.txt, testing_list.txt (there or in speech_commands_v0.02/)",
         "<word>/<speaker>_nohash_<n>.wav",
     ),
-    page=PAGE,
-    licence="CC BY 4.0",
+    homepage=PAGE,
+    license="CC BY 4.0",
 )
 INFO_V1 = DatasetInfo(
     name="speech-commands-v1",
@@ -41,8 +41,8 @@ INFO_V1 = DatasetInfo(
         "<word>/<speaker>_nohash_<n>.wav, _background_noise_/*.wav",
         "speech_commands_test_set_v0.0{1,2}/<label>/*.wav (may be left out: see the note)",
     ),
-    page=PAGE,
-    licence="CC BY 4.0",
+    homepage=PAGE,
+    license="CC BY 4.0",
     note="test is the archive of the test set; without it the testing list, which has no silence: not comparable",
 )
 PLACES = {
@@ -89,7 +89,7 @@ def read_v2(root: Path, split: str) -> Corpus:
     Raises:
         DataError: It is not there, or is v0.01.
     """
-    INFO_V2.split(split)
+    INFO_V2.check_split(split)
     archive = _archive(root, INFO_V2, ("v0.02",))
     indices = labels.indices("speech_commands_v2_35")
     classes = {"label": labels.names("speech_commands_v2_35")}
@@ -117,7 +117,7 @@ def read_v1(root: Path, split: str) -> Corpus:
     Raises:
         DataError: It is not there; a noise cannot be read.
     """
-    INFO_V1.split(split)
+    INFO_V1.check_split(split)
     archive = _archive(root, INFO_V1, ("v0.02", "v0.01"))
     keywords = labels.indices("speech_commands_12")
     note = f"words of Speech Commands {archive.version}"
@@ -145,7 +145,7 @@ def _archive(root: Path, info: DatasetInfo, versions: tuple[str, ...]) -> Archiv
     tops = [root / place for version in versions for place in PLACES[version]]
     listing = first_file(top / LISTS[0] for top in tops)
     if listing is None or not (listing.parent / LISTS[1]).is_file():
-        raise info.absent(root)
+        raise info.not_found(root)
     top = listing.parent
     gone = {version: [word for word in words[version] if not (top / word).is_dir()] for version in versions}
     version = next((each for each in versions if not gone[each]), None)

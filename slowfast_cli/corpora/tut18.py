@@ -22,8 +22,8 @@ INFO = DatasetInfo(
         "evaluation_setup/fold1_{train,evaluate}.txt (there or in TUT-urban-acoustic-scenes-2018-development/)",
         "audio/<scene>-<city>-<location>-<segment>-a.wav",
     ),
-    page="https://zenodo.org/records/1228142",
-    licence="free for non-commercial use",
+    homepage="https://zenodo.org/records/1228142",
+    license="free for non-commercial use",
     note="the official fold; the papers' own split cannot be had, so their scores are not comparable",
 )
 PLACES = ("", "TUT-urban-acoustic-scenes-2018-development")
@@ -49,11 +49,11 @@ def read(root: Path, split: str) -> Corpus:
     Raises:
         DataError: A list is not there or does not hold together, or is that of the mobile set (task 1B).
     """
-    INFO.split(split)
+    INFO.check_split(split)
     name = f"fold1_{'train' if split == 'train' else 'evaluate'}.txt"
     path = first_file(root / place / "evaluation_setup" / name for place in PLACES)
     if path is None:
-        raise INFO.absent(root)
+        raise INFO.not_found(root)
     classes = {"label": labels.names("tut18")}
     return corpus(INFO, split, _items(path), classes, where=path, note=INFO.note)
 
@@ -69,7 +69,7 @@ def _items(path: Path) -> Iterator[Item]:
         if name is None or name[1] != row["scene"] or name[3] != "a":
             raise DataError(
                 f"{where}: '{row['file']}' is no clip of {row['scene']} by device a; other devices are those of the "
-                f"mobile set (task 1B): take the lists of {INFO.page}"
+                f"mobile set (task 1B): take the lists of {INFO.homepage}"
             )
         yield Item(
             id=stem,

@@ -20,8 +20,8 @@ INFO = DatasetInfo(
         "ucfTrainTestlist/{trainlist,testlist}0{1,2,3}.txt (or there, or in annotations/)",
         "UCF-101/<class>/v_<class>_g<group>_c<clip>.avi",
     ),
-    page="https://www.crcv.ucf.edu/data/UCF101.php",
-    licence="none stated by its authors; research use",
+    homepage="https://www.crcv.ucf.edu/data/UCF101.php",
+    license="none stated by its authors; research use",
 )
 LISTS = ("ucfTrainTestlist", "annotations", "")
 VIDEOS = ("UCF-101", "UCF101", "videos", "")
@@ -47,7 +47,7 @@ def read(root: Path, split: str) -> Corpus:
     Raises:
         DataError: A list is not there or does not hold together.
     """
-    INFO.split(split)
+    INFO.check_split(split)
     lists = ["trainlist01", "testlist01"] if split == "all" else [f"{split[:-1]}list0{split[-1]}"]
     paths = [first_file(root / place / f"{name}.txt" for place in LISTS) for name in lists]
     media = _media(root)
@@ -55,7 +55,7 @@ def read(root: Path, split: str) -> Corpus:
     missing: list[Failure] = []
     for path in paths:
         if path is None:
-            raise INFO.absent(root)
+            raise INFO.not_found(root)
         for index, file in _listed(path):
             id = file.stem
             found = media.get(id.lower())
@@ -86,11 +86,13 @@ def _listed(path: Path) -> Iterator[tuple[int, PurePosixPath]]:
         file, where = PurePosixPath(words[0]), f"{path}: row {number}"
         index = classes.get(file.parent.name)
         if index is None or len(words) > 2:
-            raise DataError(f"{where}: '{line}' is no file of one of the 101 classes: take the lists of {INFO.page}")
+            raise DataError(
+                f"{where}: '{line}' is no file of one of the 101 classes: take the lists of {INFO.homepage}"
+            )
         if words[1:] and words[1] != str(index + 1):
             raise DataError(
                 f"{where}: {file.parent.name} has number {words[1]}; right is {index + 1}, as in classInd.txt: take "
-                f"the lists of {INFO.page}"
+                f"the lists of {INFO.homepage}"
             )
         yield index, file
 

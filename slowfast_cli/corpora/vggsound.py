@@ -26,8 +26,8 @@ INFO = DatasetInfo(
     classes="309",
     splits=("train", "test"),
     files=("vggsound.csv (or train.csv and test.csv)", "<youtube id>_<start, 6 digits>.{wav,flac,mp3,mp4,...}"),
-    page="https://github.com/hche11/VGGSound",
-    licence="annotations CC BY 4.0; clips belong to their uploaders",
+    homepage="https://github.com/hche11/VGGSound",
+    license="annotations CC BY 4.0; clips belong to their uploaders",
 )
 MEDIA_FOLDERS = ("", "audio", "wav", "wavs", "clips", "video", "videos", "train", "test", "data")
 WHOLE = ("id", "start", "label", "split")  # columns of vggsound.csv
@@ -72,12 +72,12 @@ def read(root: Path, split: str) -> Corpus:
     Raises:
         DataError: The lists are not there, or name a class that VGG-Sound does not have.
     """
-    INFO.split(split)
+    INFO.check_split(split)
     places = [root, root / "data", root / "annotations"]
     whole = first_file(place / "vggsound.csv" for place in places)
     part = first_file(place / f"{split}.csv" for place in places)
     if whole is None and part is None:
-        raise INFO.absent(root)
+        raise INFO.not_found(root)
     folders = _folders(root, ("train", "test") if whole else (split,))
     if whole is None:
         return _corpora(root, _part(part or root, split), folders)[split]
@@ -196,5 +196,5 @@ def _complaint(path: Path, columns: Sequence[str]) -> DataError:
         if not row.get("start", "0").isdecimal():
             return DataError(f"{where}: start '{row['start']}' is no number of seconds: take the official list")
         if row["label"] not in known:
-            return DataError(f"{where}: '{row['label']}' is none of the 309 classes: take the list of {INFO.page}")
+            return DataError(f"{where}: '{row['label']}' is none of the 309 classes: take the list of {INFO.homepage}")
     return DataError(f"{path}: changed while it was read: run the same command again")

@@ -23,8 +23,8 @@ INFO = DatasetInfo(
         "wav/<id10001>/<youtube id>/<00001>.wav (of both archives, vox1_dev_wav.zip and vox1_test_wav.zip)",
         "or {dev,test,vox1_dev_wav,vox1_test_wav}/wav/<id10001>/<youtube id>/<00001>.wav",
     ),
-    page="https://www.robots.ox.ac.uk/~vgg/data/voxceleb/vox1.html",
-    licence="CC BY 4.0",
+    homepage="https://www.robots.ox.ac.uk/~vgg/data/voxceleb/vox1.html",
+    license="CC BY 4.0",
     note="identification: needs both archives, or the 40 speakers of the second are missing",
 )
 CODES = {"1": "train", "2": "val", "3": "test"}
@@ -51,10 +51,10 @@ def read(root: Path, split: str) -> Corpus:
     Raises:
         DataError: The list is not there or does not hold together.
     """
-    INFO.split(split)
+    INFO.check_split(split)
     path = first_file([root / "iden_split.txt"])
     if path is None:
-        raise INFO.absent(root)
+        raise INFO.not_found(root)
     classes = {"label": labels.names("voxceleb1_speakers")}
     return corpus(INFO, split, _items(path, split, _speakers(root)), classes, where=path)
 
@@ -73,7 +73,7 @@ def _items(path: Path, split: str, speakers: dict[str, Path]) -> Iterator[Item]:
         if code not in CODES or match is None:
             raise DataError(
                 f"{where}: '{line}' is not 1, 2 or 3 and <speaker>/<video>/<number>.wav: take iden_split.txt of "
-                f"{INFO.page}"
+                f"{INFO.homepage}"
             )
         if CODES[code] != split:
             continue

@@ -23,8 +23,8 @@ INFO = DatasetInfo(
         "<de|en|es|fr|it|ru>/Trunk/Audio/Main/16kHz_16bit/<archive>/wav/*.wav",
         "or the same below www.repository.voxforge1.org/downloads/",
     ),
-    page="https://www.tensorflow.org/datasets/catalog/voxforge (its list of archives, for wget -x)",
-    licence="GPL 3",
+    homepage="https://www.tensorflow.org/datasets/catalog/voxforge (its list of archives, for wget -x)",
+    license="GPL 3",
     note="split by speaker, as TensorFlow Datasets does; other archives on disk are another split",
 )
 TOPS = ("", "downloads", "www.repository.voxforge1.org/downloads", "repository.voxforge1.org/downloads")
@@ -50,10 +50,10 @@ def read(root: Path, split: str) -> Corpus:
     Raises:
         DataError: Nothing of it is there, or an archive is not unpacked.
     """
-    INFO.split(split)
+    INFO.check_split(split)
     archives = [(language, folder) for language in labels.names("voxforge") for folder in _archives(root, language)]
     if not archives:
-        raise INFO.absent(root)
+        raise INFO.not_found(root)
     chosen = speakers({_speaker(folder) for _, folder in archives})[split]
     items = (item for language, folder in archives if _speaker(folder) in chosen for item in _items(language, folder))
     return corpus(INFO, split, items, {"label": labels.names("voxforge")}, where=root, note=INFO.note)

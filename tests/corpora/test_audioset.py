@@ -172,7 +172,7 @@ def test_errors_name_the_row(root, line, reason):
     with pytest.raises(DataError, match=reason) as error:
         audioset.read(root, "eval")
     assert str(path) in str(error.value)
-    assert audioset.INFO.page in str(error.value)
+    assert audioset.INFO.homepage in str(error.value)
 
 
 def test_lists_that_hold_nothing(root):

@@ -289,7 +289,7 @@ def test_errors_of_detections(small, row, words):
 def test_a_data_set_that_is_not_there(tmp_path):
     with pytest.raises(DataError, match="holds none of its lists") as error:
         ava.read(tmp_path, "val")
-    assert ava.INFO.page in str(error.value)
+    assert ava.INFO.homepage in str(error.value)
     with pytest.raises(DataError, match="no split 'nope'"):
         ava.read(tmp_path, "nope")
 

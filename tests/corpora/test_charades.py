@@ -101,7 +101,7 @@ def test_errors_name_the_row(tmp_path, row, words):
 def test_a_data_set_that_is_not_there(tmp_path):
     with pytest.raises(DataError, match="holds none of its lists") as error:
         charades.read(tmp_path, "val")
-    assert charades.INFO.licence in str(error.value)
+    assert charades.INFO.license in str(error.value)
     with pytest.raises(DataError, match="no split 'nope'"):
         charades.read(tmp_path, "nope")
 

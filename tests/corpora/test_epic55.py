@@ -171,6 +171,6 @@ def test_errors_name_the_row(tmp_path, row, words):
 def test_a_data_set_that_is_not_there(tmp_path):
     with pytest.raises(DataError, match="holds none of its lists") as error:
         epic55.read(tmp_path, "train")
-    assert epic55.INFO.page in str(error.value)
+    assert epic55.INFO.homepage in str(error.value)
     with pytest.raises(DataError, match="no split 'nope'"):
         epic55.read(tmp_path, "nope")

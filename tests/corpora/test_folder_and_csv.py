@@ -200,7 +200,7 @@ def test_without_labels_every_file_counts_wherever_it_lies(tmp_path):
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
-    found = {split: folder.read_unlabelled(tmp_path, split) for split in ("train", "val", "test")}
+    found = {split: folder.read_unlabeled(tmp_path, split) for split in ("train", "val", "test")}
     ids = {split: {each.id for each in corpus.segments} for split, corpus in found.items()}
     assert ids["train"] | ids["val"] == {"top.wav", "a/one.wav", "a/deep/er/two.wav", "b/three.wav", "four.flac"}
     assert len(ids["val"]) == 1
@@ -211,4 +211,4 @@ def test_without_labels_every_file_counts_wherever_it_lies(tmp_path):
     assert {each.path.name for each in labelled.missing} == {"top.wav", "four.flac"}
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="no sounds or videos in it"):
-        folder.read_unlabelled(tmp_path / "empty", "train")
+        folder.read_unlabeled(tmp_path / "empty", "train")

@@ -256,7 +256,7 @@ def test_errors_name_the_row(tmp_path, text, words):
 def test_a_data_set_that_is_not_there(tmp_path, read, info):
     with pytest.raises(DataError) as error:
         read(tmp_path / "gone", "val")
-    assert all(word in str(error.value) for word in (info.name, info.page, info.licence, "does not exist"))
+    assert all(word in str(error.value) for word in (info.name, info.homepage, info.license, "does not exist"))
     with pytest.raises(DataError, match="no split 'nope'"):
         read(tmp_path, "nope")
 

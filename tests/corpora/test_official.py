@@ -305,8 +305,8 @@ def test_a_data_set_that_is_not_there(tmp_path, read, info):
             read(root, split)
         text = str(error.value)
         assert str(root) in text
-        assert info.page in text
-        assert info.licence in text
+        assert info.homepage in text
+        assert info.license in text
         assert str(root / info.files[0]) in text
     with pytest.raises(DataError, match="no split 'nope': choose one of"):
         read(tmp_path, "nope")

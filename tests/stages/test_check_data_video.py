@@ -156,4 +156,4 @@ def test_own_files_are_checked_as_what_they_are(clips, tmp_path):
 
 
 def test_corpora_of_sound_are_listened_to_only():
-    assert {name for name, known in CORPORA.items() if known.mixed} == {"folder", "csv"}
+    assert {name for name, known in CORPORA.items() if known.audio_or_video} == {"folder", "csv"}

@@ -1,6 +1,6 @@
-"""The values that flow through the toolkit; every layer may import this one, and it imports none.
+"""Value types of the toolkit: ``Corpus -> Segment -> Clip -> Batch -> Prediction -> Scores``.
 
-``Corpus -> Segment -> Clip -> Batch -> Prediction -> Scores``: frozen, with units; no torch, so that the help is quick.
+Every layer may import this module. It does not import torch, which keeps ``--help`` fast.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ if TYPE_CHECKING:
 
 Seconds: TypeAlias = float
 Signals: TypeAlias = "dict[str, Tensor]"  # "logmel" (B, 1, T, F), "frames" (B, 3, T, H, W); time is always axis 2
-Target: TypeAlias = "int | tuple[int, ...]"  # one class, or all that hold at once (multi-label)
-Place: TypeAlias = "tuple[float, float, float, float]"  # x1, y1, x2, y2 as shares of the frame's width and height
-Settings: TypeAlias = "dict[str, int | float | str | bool]"  # JSON-able settings of a front end
+Target: TypeAlias = "int | tuple[int, ...]"  # class index, or indices (multi-label)
+Place: TypeAlias = "tuple[float, float, float, float]"  # x1, y1, x2, y2, relative to the frame's size
+Settings: TypeAlias = "dict[str, int | float | str | bool]"  # JSON-serializable front-end settings
 
 
 def finite(value: Any) -> Any:
-    """The same plain value with None in place of NaN and infinity, which JSON does not have."""
+    """Replace NaN and infinities, which JSON does not have, with None, recursively."""
     if isinstance(value, dict):
-        return {key: finite(inside) for key, inside in value.items()}
+        return {key: finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [finite(inside) for inside in value]
+        return [finite(item) for item in value]
     return None if isinstance(value, float) and not isfinite(value) else value
 
 
@@ -45,163 +45,116 @@ MEDIA_SUFFIXES = AUDIO_SUFFIXES | VIDEO_SUFFIXES
 
 @dataclass(frozen=True, kw_only=True)
 class Recording:
-    """One file of sound or video on disk, one named run of samples inside an HDF5 file, or a folder of pictures.
+    """A media file, a dataset of samples in an HDF5 file, or a folder of frame images."""
 
-    Attributes:
-        id: Unique within its corpus; the key of its rows in the shards.
-        path: The file or folder.
-        dataset: Name of the 1-d dataset of samples when ``path`` is an HDF5 file.
-        rate: Sampling rate of that dataset in Hz; media files carry their own.
-        fps: Pictures a second when ``path`` is a folder of them, in the order of their names.
-        sound: The file its sound is in, where that is another one.
-        sound_start: What time it is in ``sound`` when the recording begins.
-    """
-
-    id: str
+    id: str  # unique within its corpus; key of its rows in the shards
     path: Path
-    dataset: str | None = None
-    rate: int | None = None
-    fps: float | None = None
-    sound: Path | None = None
-    sound_start: Seconds = 0.0
+    dataset: str | None = None  # name of the 1-d dataset of samples when `path` is an HDF5 file
+    rate: int | None = None  # sampling rate of `dataset`, Hz
+    fps: float | None = None  # frames per second when `path` is a folder of images, ordered by name
+    sound: Path | None = None  # separate audio file
+    sound_start: Seconds = 0.0  # time in `sound` at which the recording begins
 
     def __post_init__(self) -> None:
         if (self.dataset is None) != (self.rate is None):
-            raise ValueError(f"recording {self.id}: dataset and rate go together")
+            raise ValueError(f"recording {self.id}: dataset and rate must be given together")
         if self.fps is not None and self.fps <= 0:
-            raise ValueError(f"recording {self.id}: {self.fps} pictures a second")
+            raise ValueError(f"recording {self.id}: fps is {self.fps}, expected a positive number")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Span:
-    """A class that holds for a part of a segment only.
+    """Time interval of one class within a segment, in seconds from the start of the recording."""
 
-    Attributes:
-        labels: The label set.
-        index: The class.
-        start: In seconds from the start of the recording.
-        stop: In seconds.
-    """
-
-    labels: str
-    index: int
+    labels: str  # label set
+    index: int  # class
     start: Seconds
     stop: Seconds
 
 
 @dataclass(frozen=True, kw_only=True)
 class Box:
-    """Someone in the picture, and what they do.
-
-    Attributes:
-        place: Left, top, right, bottom as shares of the frame's width and height.
-        targets: Class indices of all that they do; empty where a detector drew the box.
-        score: The detector's confidence; 1 where a person drew it.
-    """
+    """Bounding box of a person, with the actions of that person."""
 
     place: Place
-    targets: tuple[int, ...] = ()
-    score: float = 1.0
+    targets: tuple[int, ...] = ()  # class indices; empty for detected boxes
+    score: float = 1.0  # detector confidence; 1 for annotated boxes
 
     def __post_init__(self) -> None:
         x1, y1, x2, y2 = self.place
         if not (x1 <= x2 and y1 <= y2):
-            raise ValueError(f"box {self.place}: right and bottom do not lie after left and top")
+            raise ValueError(f"box {self.place}: expected x1 <= x2 and y1 <= y2")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Segment:
-    """A labelled stretch of a recording.
+    """A labeled time interval of a recording, in seconds from the start of the recording."""
 
-    Attributes:
-        id: Unique within its corpus and split.
-        recording: Where the sound is.
-        start: In seconds from the start of the recording.
-        stop: In seconds; None means to the end of the recording.
-        targets: Class index by label set (``verb`` and ``noun``), or a tuple where several hold; empty without labels.
-        group: Who or what the segment shares with others: participant, fold or source.
-        centre: The moment that its only clip is centred on; None spreads clips from start to stop.
-        spans: When each of several targets holds; empty where they hold throughout.
-        boxes: Where in the frame at ``centre`` the model is asked what happens.
-        truth: Boxes that people annotated there, where ``boxes`` are a detector's.
-    """
-
-    id: str
+    id: str  # unique within its corpus and split
     recording: Recording
     start: Seconds = 0.0
-    stop: Seconds | None = None
-    targets: Mapping[str, Target] = field(default_factory=dict)
-    group: str = ""
-    centre: Seconds | None = None
-    spans: tuple[Span, ...] = ()
-    boxes: tuple[Box, ...] = ()
-    truth: tuple[Box, ...] = ()
+    stop: Seconds | None = None  # None: end of the recording
+    targets: Mapping[str, Target] = field(default_factory=dict)  # by label set; empty without labels
+    group: str = ""  # what related segments share: participant, fold or source recording
+    centre: Seconds | None = None  # center of its only clip; None: clips are spread from start to stop
+    spans: tuple[Span, ...] = ()  # when each target holds; empty: throughout the segment
+    boxes: tuple[Box, ...] = ()  # boxes to classify, in the frame at the center
+    truth: tuple[Box, ...] = ()  # annotated boxes, when `boxes` come from a detector
 
     def __post_init__(self) -> None:
         if self.start < 0 or (self.stop is not None and self.stop <= self.start):
-            raise ValueError(f"segment {self.id}: start {self.start} s, stop {self.stop} s")
+            raise ValueError(f"segment {self.id}: start {self.start} s, stop {self.stop} s: expected 0 <= start < stop")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Failure:
-    """Something listed that could not be used, and why; ``soundless``: it only has no sound, no fault of a video."""
+    """A listed item that cannot be used."""
 
     id: str
     path: Path
     reason: str
-    soundless: bool = False
+    soundless: bool = False  # a valid video that only lacks audio
 
 
 @dataclass(frozen=True, kw_only=True)
 class Corpus:
-    """One split of a data set: what is listed, what is on disk, and what the class numbers mean.
+    """One split of a data set: the segments found on disk, the missing ones, and the class names."""
 
-    Attributes:
-        name: The data set, as in ``--dataset``.
-        split: The part of it.
-        segments: Those whose media exist, in the order of the list; a tuple, or columns that make each when asked.
-        classes: Names by label set; a target is an index into them.
-        missing: Listed, but not usable.
-        subsets: Ids of segments that are also scored apart (``unseen``).
-        tail: Indices of rare classes by label set, scored apart.
-        scored: Indices of the classes that count, by label set, where not all do (AVA: 60 of 80).
-        seen: Whether it is about pictures, so that a recording without sound is whole.
-        note: What its reader has to tell of what it found.
-    """
-
-    name: str
+    name: str  # as in --dataset
     split: str
-    segments: Sequence[Segment]
-    classes: Mapping[str, tuple[str, ...]]
-    missing: Sequence[Failure] = ()
-    subsets: Mapping[str, frozenset[str]] = field(default_factory=dict)
-    tail: Mapping[str, frozenset[int]] = field(default_factory=dict)
-    scored: Mapping[str, frozenset[int]] = field(default_factory=dict)
-    seen: bool = False
-    note: str = ""
+    segments: Sequence[Segment]  # with media on disk, in list order; a tuple, or a table that creates them on access
+    classes: Mapping[str, tuple[str, ...]]  # class names by label set; targets index into them
+    missing: Sequence[Failure] = ()  # listed, but not usable
+    subsets: Mapping[str, frozenset[str]] = field(default_factory=dict)  # ids of segments also scored separately
+    tail: Mapping[str, frozenset[int]] = field(default_factory=dict)  # rare classes, also scored separately
+    scored: Mapping[str, frozenset[int]] = field(default_factory=dict)  # classes that count, if not all (AVA: 60 of 80)
+    has_video: bool = False  # a video data set: recordings without audio are still usable
+    note: str = ""  # remark of the reader, shown to the user
 
     def __post_init__(self) -> None:
         for labels, names in self.classes.items():
             if len(set(names)) != len(names):
-                raise ValueError(f"{self.name}: label set {labels} names a class twice")
-        seen: set[str] = set()
-        for segment in self.segments if isinstance(self.segments, tuple | list) else ():  # columns check themselves
-            if segment.id in seen:
+                raise ValueError(f"{self.name}: label set {labels} contains a duplicate class name")
+        ids: set[str] = set()
+        for segment in self.segments if isinstance(self.segments, tuple | list) else ():  # tables check themselves
+            if segment.id in ids:
                 raise ValueError(f"{self.name}: segment {segment.id} is listed twice")
-            seen.add(segment.id)
+            ids.add(segment.id)
             for labels, target in segment.targets.items():
                 for index in target if isinstance(target, tuple) else (target,):
                     if not 0 <= index < (size := len(self.classes[labels])):
-                        raise ValueError(f"{self.name}: {segment.id}: {labels} {index} is not one of {size}")
+                        raise ValueError(
+                            f"{self.name}: {segment.id}: {labels} index {index} is not between 0 and {size - 1}"
+                        )
 
     @property
     def listed(self) -> int:
-        """How many segments the annotations list."""
+        """Number of segments in the annotations."""
         return len(self.segments) + len(self.missing)
 
     @property
     def recordings(self) -> tuple[Recording, ...]:
-        """Each recording once, in the order of first use."""
+        """Unique recordings, in order of first use."""
         return tuple({segment.recording.id: segment.recording for segment in self.segments}.values())
 
 

@@ -36,7 +36,7 @@ def run(name: str, root: Path | None, *, min_seconds: float, jobs: int, limit: i
     # test may be val once more
     failures = list({(each.id, each.path): each for report in reports for each in report.failures}.values())
     wrong = [each for each in failures if not each.soundless]
-    seen = any(report.seen for report in reports) or any(corpus.seen for corpus in corpora)
+    seen = any(report.seen for report in reports) or any(corpus.has_video for corpus in corpora)
     show.table(
         f"{name}: {assemble.root(recipe)}",
         ["split", "listed", "found", "recordings", "good", "wrong", "sound", *(["pictures", "pictures only"] * seen)],

@@ -99,7 +99,7 @@ def read_boxes(root: Path, split: str, *, least: float) -> Corpus:
     segments, missing = _segments(keys, boxes, truth if part == "val" else {}, root)
     scored = frozenset(int(row["index"]) for row in labels.table("ava80") if row["evaluated60"] == "1")
     return Corpus(
-        seen=True,
+        has_video=True,
         name="ava",
         split=split,
         segments=segments,

@@ -70,7 +70,7 @@ def read(root: Path, split: str) -> Corpus:
             segments.append(made)
     refuse_twice(path, [each.id for each in segments] + [each.id for each in missing])
     return Corpus(
-        seen=True,
+        has_video=True,
         name="charades",
         split=split,
         segments=tuple(segments),

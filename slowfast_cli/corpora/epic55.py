@@ -60,7 +60,7 @@ def read(root: Path, split: str) -> Corpus:
     part = {"train": "train", "val": "val", "train-tbn": "train", "val-tbn": "val"}.get(split)
     if part is None:
         segments, missing = narrated(path, videos(root), root, classes, key="uid", homepage=INFO.homepage)
-        return Corpus(name="epic55", split=split, segments=segments, classes=classes, missing=missing, seen=True)
+        return Corpus(name="epic55", split=split, segments=segments, classes=classes, missing=missing, has_video=True)
     by, table = (
         ("video_id", "epic55_tbn_split") if split.endswith("tbn") else ("participant_id", "epic55_baradel_split")
     )
@@ -72,4 +72,4 @@ def read(root: Path, split: str) -> Corpus:
         return subsets[row[by]] == part
 
     segments, missing = narrated(path, videos(root), root, classes, key="uid", homepage=INFO.homepage, chosen=chosen)
-    return Corpus(name="epic55", split=split, segments=segments, classes=classes, missing=missing, seen=True)
+    return Corpus(name="epic55", split=split, segments=segments, classes=classes, missing=missing, has_video=True)

@@ -158,7 +158,7 @@ def _read(info: DatasetInfo, root: Path, split: str, kept: Mapping[int, int], na
         targets = {} if index is None else {"label": kept[index]}
         segments[id] = Segment(id=id, recording=Recording(id=name, path=found), targets=targets)
     return Corpus(
-        seen=True,
+        has_video=True,
         name=info.name,
         split=split,
         segments=tuple(segments.values()),

@@ -67,7 +67,7 @@ def read(root: Path, split: str) -> Corpus:
             segments.append(Segment(id=id, recording=recording, targets={"label": index}, group=group))
     refuse_twice(root, [each.id for each in segments] + [each.id for each in missing])
     return Corpus(
-        seen=True,
+        has_video=True,
         name="ucf101",
         split=split,
         segments=tuple(segments),

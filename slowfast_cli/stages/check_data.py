@@ -86,7 +86,7 @@ def check(
     Yields:
         `Checked` for each recording, in order, and a `Report` at the end.
     """
-    watch: Watch = "always" if corpus.seen else "where there are some" if mixed else "never"
+    watch: Watch = "always" if corpus.has_video else "where there are some" if mixed else "never"
     last_start: dict[str, Seconds] = {}
     for segment in corpus.segments:
         latest = max(segment.start, segment.centre or 0.0)

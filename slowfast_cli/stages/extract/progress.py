@@ -189,7 +189,7 @@ class Counts:
         failed = failures(out, corpora)
         ids = {each.id: each.soundless for each in failed}
         hit = [
-            corpus.seen and ids[segment.recording.id]
+            corpus.has_video and ids[segment.recording.id]
             for corpus in corpora
             for segment in corpus.segments
             if segment.recording.id in ids

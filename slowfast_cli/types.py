@@ -96,7 +96,7 @@ class Segment:
     stop: Seconds | None = None  # None: end of the recording
     targets: Mapping[str, Target] = field(default_factory=dict)  # by label set; empty without labels
     group: str = ""  # what related segments share: participant, fold or source recording
-    centre: Seconds | None = None  # center of its only clip; None: clips are spread from start to stop
+    center: Seconds | None = None  # center of its only clip; None: clips are spread from start to stop
     spans: tuple[Span, ...] = ()  # when each target holds; empty: throughout the segment
     boxes: tuple[Box, ...] = ()  # boxes to classify, in the frame at the center
     truth: tuple[Box, ...] = ()  # annotated boxes, when `boxes` come from a detector

@@ -126,7 +126,7 @@ def _segments(
                 id=id,
                 recording=recording,
                 group=film,
-                centre=second - begins,
+                center=second - begins,
                 boxes=boxes.get((film, second), ()),
                 truth=truth.get((film, second), ()),
             )

@@ -118,7 +118,7 @@ class VideoReader:
         ``has_audio``.
         """
         known = video.probe(segment.recording)
-        first = segment.start if segment.centre is None else segment.centre - self.settings.seconds / 2
+        first = segment.start if segment.center is None else segment.center - self.settings.seconds / 2
         if first > 0 and first >= known.seconds:
             raise BrokenMediaError(
                 f"{shown(segment.recording.path)}: {segment.id} starts at {first:g} s, and the video ends at "
@@ -128,7 +128,7 @@ class VideoReader:
         begin = self._begin(segment, known.seconds, key, draw)
         signals: dict[str, np.ndarray] = {}
         if self.pictures:
-            centred = segment.centre is not None
+            centred = segment.center is not None
             length = span(self.settings.seconds, known.fps, self.settings.step / self.settings.fps if centred else None)
             largest = max(self.settings.jitter[1], self.settings.side)
             found = video.read(
@@ -150,8 +150,8 @@ class VideoReader:
 
     def _begin(self, segment: Segment, length: Seconds, key: Key, draw: np.random.Generator) -> Seconds:
         clip = self.settings.seconds
-        if segment.centre is not None:
-            return segment.centre - clip / 2
+        if segment.center is not None:
+            return segment.center - clip / 2
         stop = length if segment.stop is None else min(segment.stop, length)
         room = max(stop - segment.start - clip, 0.0)
         if key.view < 0:

@@ -89,7 +89,7 @@ def check(
     watch: Watch = "always" if corpus.has_video else "where there are some" if mixed else "never"
     last_start: dict[str, Seconds] = {}
     for segment in corpus.segments:
-        latest = max(segment.start, segment.centre or 0.0)
+        latest = max(segment.start, segment.center or 0.0)
         last_start[segment.recording.id] = max(last_start.get(segment.recording.id, 0.0), latest)
     states: Counter[State] = Counter()
     failures: list[Failure] = []

@@ -84,7 +84,7 @@ def test_val_on_annotated_boxes(root, split, name):
         assert segment.boxes == segment.truth
         film, second = segment.id.split(",")
         assert segment.recording.id == segment.group == film
-        assert segment.centre == int(second)
+        assert segment.center == int(second)
         assert len(second) == 4
         assert {box.score for box in segment.boxes} == {1.0}
     assert len(corpus.classes["label"]) == 80
@@ -202,11 +202,11 @@ def test_scores_of_perfect_detections(small):
 
 def test_where_the_centre_is(small):
     whole = ava.read(small, "val").segments[0]
-    assert (whole.centre, whole.recording.path, whole.recording.fps) == (902.0, small / "videos" / "f-1.mkv", None)
+    assert (whole.center, whole.recording.path, whole.recording.fps) == (902.0, small / "videos" / "f-1.mkv", None)
 
     touch(small / "frames" / "f-1" / "f-1_000001.jpg")
     pictures = ava.read(small, "val").segments[0]
-    assert (pictures.centre, pictures.recording.path) == (2.0, small / "frames" / "f-1")
+    assert (pictures.center, pictures.recording.path) == (2.0, small / "frames" / "f-1")
     assert (pictures.recording.fps, pictures.recording.sound) == (30.0, small / "videos" / "f-1.mkv")
     assert pictures.recording.sound_start == 900  # the pictures begin there, the film does not
 
@@ -216,7 +216,7 @@ def test_where_the_centre_is(small):
 
     shutil.rmtree(small / "frames")
     cut = ava.read(small, "val").segments[0]
-    assert (cut.centre, cut.recording.path) == (2.0, small / "videos_15min" / "f-1.mp4")
+    assert (cut.center, cut.recording.path) == (2.0, small / "videos_15min" / "f-1.mp4")
     assert (cut.recording.fps, cut.recording.sound) == (None, None)
 
 

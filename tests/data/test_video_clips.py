@@ -63,7 +63,7 @@ def test_views_are_those_of_the_reference(numbered):
 def test_a_clip_around_a_moment_is_pyslowfasts(numbered):
     """Frames centre - 32, - 30, ..., + 30 of 30 a second, the first and last repeated beyond the ends."""
     for second in (5, 1, 10):
-        segment = Segment(id="a", recording=numbered, centre=second)
+        segment = Segment(id="a", recording=numbered, center=second)
         piece = reader().read(segment, Key(0, 0, 0))
         want = [min(max(second * 30 + step, 0), 299) for step in range(-32, 32, 2)]
         assert numbers(piece) == want
@@ -205,8 +205,8 @@ def test_labels_are_those_of_the_seconds_of_the_clip(numbered):
 def test_boxes_and_frames_of_several_sizes_go_into_one_batch(numbered, tmp_path):
     other = Recording(id="o", path=rendered.numbered(tmp_path / "tall.mp4", frames=90, size=(64, 128)))
     segments = [
-        Segment(id="a", recording=numbered, centre=1, boxes=(Box(place=(0, 0, 0.5, 1), targets=(1,)),)),
-        Segment(id="b", recording=other, centre=1, boxes=(
+        Segment(id="a", recording=numbered, center=1, boxes=(Box(place=(0, 0, 0.5, 1), targets=(1,)),)),
+        Segment(id="b", recording=other, center=1, boxes=(
             Box(place=(0.1, 0, 0.5, 1), targets=(0, 1)), Box(place=(0.2, 0, 0.5, 1), targets=()),
         )),
     ]  # fmt: skip

@@ -58,7 +58,7 @@ def corpus_of(reference, *, excluding=True, mini=False):
         Segment(
             id=f"{key[0]},{key[1]:04d}",
             recording=Recording(id=key[0], path=Path(f"{key[0]}.mkv")),
-            centre=float(key[1]),
+            center=float(key[1]),
             boxes=tuple(boxes.get(key, ())),
             truth=tuple(Box(place=place, targets=tuple(ids)) for place, ids in wanted.get(key, {}).items()),
         )
@@ -238,7 +238,7 @@ def keyframe(second, *, found=(), truth=()):
     return Segment(
         id=f"v,{second:04d}",
         recording=Recording(id="v", path=Path("v.mkv")),
-        centre=float(second),
+        center=float(second),
         boxes=tuple(Box(place=place) for place in found),
         truth=tuple(Box(place=place, targets=targets) for place, targets in truth),
     )

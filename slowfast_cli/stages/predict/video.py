@@ -186,7 +186,7 @@ class Detector:
         known = self._viewer.probed(recording)
         moments = self._moments(path, known, timeline or SECONDLY)
         segments = (
-            Segment(id=str(number), recording=recording, centre=moment.time, boxes=moment.boxes)
+            Segment(id=str(number), recording=recording, center=moment.time, boxes=moment.boxes)
             for number, moment in enumerate(moments)
         )
         for each in self._viewer.predicted(path, segments):

@@ -13,7 +13,7 @@ import pytest
 import tiny
 import torch
 
-from slowfast_cli.models.spec import narrowed
+from slowfast_cli.models.spec import with_width
 from slowfast_cli.models.zoo import VARIANTS
 from slowfast_cli.recipe.load import bundled
 from slowfast_cli.weights.file import DEFAULT, Card, save
@@ -95,7 +95,7 @@ def test_commands_work_outside_the_checkout(program):
 
 def test_it_predicts_outside_the_checkout(program, tmp_path):
     clip = Path(shutil.copyfile(tiny.DATA / "rain.wav", tmp_path / "clip.wav"))
-    net = narrowed(VARIANTS["asf-r50"], 8)
+    net = with_width(VARIANTS["asf-r50"], 8)
     card = Card(net=net, classes={"label": ("a", "b")}, front_end=tiny.FRONT_END, clip_seconds=0.6)
     torch.manual_seed(0)
     save(tmp_path / "tiny.safetensors", card.model().state_dict(), card)

@@ -22,7 +22,7 @@ from slowfast_cli.models import external, objectives
 from slowfast_cli.models.architecture import Architecture, Baseline
 from slowfast_cli.models.baselines.zoo import BASELINES
 from slowfast_cli.models.objectives.simclr import Projector
-from slowfast_cli.models.spec import Stage, compared_at, narrowed
+from slowfast_cli.models.spec import Stage, keep_taps, with_width
 from slowfast_cli.models.zoo import VARIANTS
 from slowfast_cli.recipe.load import did_you_mean
 from slowfast_cli.recipe.schema import PRETEXTS, Model, Recipe
@@ -166,11 +166,11 @@ def net(recipe: Recipe) -> Architecture:
     if isinstance(found, Baseline):
         require_baseline(recipe, found)
         return found
-    found = narrowed(found, recipe.model.width) if recipe.model.width else found
+    found = with_width(found, recipe.model.width) if recipe.model.width else found
     if recipe.video and "frames" in found.signals and found.window:
         found = replace(found, window=max(recipe.video.crop // 32, 1))
     require_variant(recipe, found)
-    return compared_at(found, sync_stages(recipe))
+    return keep_taps(found, sync_stages(recipe))
 
 
 def _named(model: Model) -> Architecture:

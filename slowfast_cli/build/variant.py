@@ -71,8 +71,8 @@ def require_variant(recipe: Recipe, found: Net) -> None:
         raise UsageError(f"model.drop_pathway: {variant} has not both frames and sound, so there is nothing to drop")
     if recipe.task == "rotation" and "frames" not in found.signals:
         raise UsageError(f"task: rotation turns frames, and {variant} looks at none")
-    if recipe.sync and (unknown := set(recipe.sync.stages) - set(found.sync())):
+    if recipe.sync and (unknown := set(recipe.sync.stages) - set(found.sync_laterals())):
         raise UsageError(
             f"sync.stages: {', '.join(sorted(unknown))}: {variant} brings sound to pictures after "
-            f"{', '.join(found.sync()) or 'no stage'}"
+            f"{', '.join(found.sync_laterals()) or 'no stage'}"
         )

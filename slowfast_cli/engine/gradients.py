@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from slowfast_cli.nn.frozen import still
+from slowfast_cli.nn.frozen import frozen_statistics
 from slowfast_cli.types import Batch, Failure, Seconds
 
 Loss = Callable[[nn.Module, Batch], dict[str, Tensor]]
@@ -107,7 +107,7 @@ def contrasted(
     for _ in range(parts):
         batch = taken.next(batches)
         drawn = _Random(batch)
-        with torch.no_grad(), still(model), _autocast(batch, dtype):
+        with torch.no_grad(), frozen_statistics(model), _autocast(batch, dtype):
             held.append((batch, drawn, model(batch.signals)))
     outputs = {name: torch.cat([each[name] for _, _, each in held]).detach().requires_grad_() for name in held[0][2]}
     ids = tuple(id_ for batch, _, _ in held for id_ in batch.ids)

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import nn, optim
 
-from slowfast_cli.nn.frozen import norms
+from slowfast_cli.nn.frozen import batch_norms
 
 
 def make_optimizer(
@@ -33,7 +33,7 @@ def make_optimizer(
     learning: list[Any] = [parameter for parameter in model.parameters() if parameter.requires_grad]
     fused = all(parameter.is_cuda for parameter in learning)
     if not decay_norms:
-        spared = {id(parameter) for _, norm in norms(model) for parameter in norm.parameters()}
+        spared = {id(parameter) for _, norm in batch_norms(model) for parameter in norm.parameters()}
         decaying = [parameter for parameter in learning if id(parameter) not in spared]
         rest = [parameter for parameter in learning if id(parameter) in spared]
         learning = [{"params": decaying}, {"params": rest, "weight_decay": 0.0}]

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import torch
 from torch import nn
 
-from slowfast_cli.nn.frozen import norms
+from slowfast_cli.nn.frozen import batch_norms
 from slowfast_cli.types import Batch
 
 
@@ -20,7 +20,7 @@ def average_statistics(model: nn.Module, batches: Iterable[Batch]) -> None:
         batches: Training batches, augmented as in training.
     """
     model.train()
-    learning = [norm for _, norm in norms(model) if norm.training]
+    learning = [norm for _, norm in batch_norms(model) if norm.training]
     kept = [norm.momentum for norm in learning]
     for norm in learning:
         norm.reset_running_stats()

@@ -1,7 +1,6 @@
-"""What a trunk can be: a `Net` of ours, or one that is run beside it: of the literature, or a module of the user's.
+"""Descriptions of trunks: a SlowFast `Net`, or a `Baseline` from the literature or from user code.
 
-Both are frozen data that a weight file can hold, and say the same of themselves: the signals they read, the length of
-their features, and how they end.
+Both are frozen data that a weight file stores, with a common interface: input signals, feature lengths, how they end.
 """
 
 from __future__ import annotations
@@ -16,30 +15,20 @@ from slowfast_cli.types import Settings
 
 @dataclass(frozen=True, kw_only=True)
 class Baseline:
-    """A network of one stream that is not of the SlowFast family.
-
-    Attributes:
-        kind: One of `slowfast_cli.models.baselines`, or ``package.module:callable``, which makes a module of the user's
-            (see `slowfast_cli.models.external`).
-        reads: ``logmel`` (B, 1, T, F), ``samples`` (B, N), or ``features`` (B, length) that another trunk gave before.
-        length: Of its feature.
-        rate: Of the samples it reads, Hz; None for a log-mel.
-        bands: Mel bands that its size depends on; None where any number will do.
-        frames: Frames of a clip that its size depends on, likewise.
-        least: Frames, or samples, that a clip has at least.
-        standardise: Bring each clip's log-mel to mean 0 and deviation 1 first (HARES App. C).
-        front_end: Settings of the log-mel that a module of the user's asks for.
-    """
+    """A single-stream network outside the SlowFast family."""
 
     kind: str
+    """A key of `slowfast_cli.models.baselines.BODIES`, or ``package.module:callable`` for a user-defined module (see
+    `slowfast_cli.models.external`)."""
     reads: Literal["logmel", "samples", "features"] = "logmel"
-    length: int
-    rate: int | None = None
-    bands: int | None = None
-    frames: int | None = None
-    least: int = 1
-    standardise: bool = True
-    front_end: Settings = field(default_factory=dict)
+    """Input signal: ``logmel`` (B, 1, T, F), ``samples`` (B, N), or precomputed ``features`` (B, length)."""
+    length: int  # of the feature
+    rate: int | None = None  # sampling rate of the samples it reads, Hz; None for a log-mel
+    bands: int | None = None  # required number of mel bands; None: any
+    frames: int | None = None  # required number of frames per clip; None: any
+    least: int = 1  # minimum number of frames, or samples, per clip
+    standardise: bool = True  # standardize each clip's log-mel to mean 0 and deviation 1 (HARES App. C)
+    front_end: Settings = field(default_factory=dict)  # log-mel settings that a user-defined module requires
 
     merge: ClassVar[str] = "concat"
     window: ClassVar[int | None] = None
@@ -50,38 +39,38 @@ class Baseline:
 
     @property
     def signals(self) -> frozenset[str]:
-        """Names of the signals that it reads."""
+        """Names of the input signals."""
         return frozenset({self.reads})
 
     def features(self) -> dict[str, int]:
-        """Length of its feature, under the name of its only stream."""
+        """Return the feature length, under the name of the only stream."""
         return {"audio": self.length}
 
-    def sync(self) -> dict[Stage, str]:
-        """Sound and pictures are compared nowhere: it does not see."""
+    def sync_laterals(self) -> dict[Stage, str]:
+        """Return no laterals: a baseline has no video input."""
         return {}
 
     def no_audio_upstream(self, stage: Stage) -> bool:
-        """No sound has reached the pictures: there are none."""
+        """Return True: a baseline has no video features that audio could be fused into."""
         return True
 
 
 Architecture: TypeAlias = Net | Baseline
 
 
-def from_plain(plain: Mapping[str, Any]) -> Architecture:
-    """What `dataclasses.asdict` wrote down.
+def from_dict(plain: Mapping[str, Any]) -> Architecture:
+    """Rebuild a description from the output of `dataclasses.asdict`, lists in place of tuples allowed.
 
     Raises:
-        TypeError: A field this version does not know.
-        ValueError: Values that do not hold together.
+        TypeError: A field is unknown to this version.
+        ValueError: The values are inconsistent.
     """
 
-    def frozen(value: Any) -> Any:
-        return tuple(map(frozen, value)) if isinstance(value, list) else value
+    def to_tuple(value: Any) -> Any:
+        return tuple(map(to_tuple, value)) if isinstance(value, list) else value
 
     def build(kind: type[Any], values: Mapping[str, Any]) -> Any:
-        return kind(**{key: frozen(value) for key, value in values.items()})
+        return kind(**{key: to_tuple(value) for key, value in values.items()})
 
     if "kind" in plain:
         return Baseline(**plain)

@@ -1,4 +1,4 @@
-"""A trunk from a module of the user's: any network that says what it reads and gives one vector a clip.
+"""Trunks from user code: any module that describes its input and returns one feature vector per clip.
 
 >>> class Loudness(nn.Module):
 ...     def describe(self):
@@ -27,10 +27,10 @@ from slowfast_cli.types import UsageError
 
 @runtime_checkable
 class Embedder(Protocol):
-    """What a module of the user's has besides being an `torch.nn.Module`."""
+    """Interface of a user-defined `torch.nn.Module`."""
 
     def describe(self) -> Mapping[str, Any]:
-        """What it reads, and the length of what it gives.
+        """Describe the input signal and the length of the feature.
 
         Returns:
             ``{"reads": "samples", "rate": 16000, "length": D}`` for samples at 16 kHz; or ``{"reads": "logmel",
@@ -39,20 +39,20 @@ class Embedder(Protocol):
         """
 
     def embed(self, signal: Tensor) -> Tensor:
-        """One vector a clip.
+        """Return one feature vector per clip.
 
         Shape:
             samples (B, N), from -1 to 1, or log-mels (B, 1, T, F) -> (B, D)
         """
 
 
-class Embedded(nn.Module):
-    """Such a module as the body of a trunk.
+class EmbedderBody(nn.Module):
+    """Body of a trunk that calls `Embedder.embed` and checks the output's shape.
 
     Args:
-        module: The user's.
-        length: Of what it gives.
-        name: Where it is from.
+        module: The user-defined module.
+        length: Expected length of the feature.
+        name: Its import path, for error messages.
     """
 
     def __init__(self, module: nn.Module, length: int, name: str) -> None:
@@ -62,85 +62,89 @@ class Embedded(nn.Module):
     def forward(self, signal: Tensor) -> Tensor:
         """Shape: (B, N) or (B, 1, T, F) -> (B, D, 1)."""
         try:
-            found_BD: Tensor = self.module.embed(signal)  # type: ignore[operator]
-        except Exception as error:  # it runs whatever the user has written
+            feature_BD: Tensor = self.module.embed(signal)  # type: ignore[operator]
+        except Exception as error:  # user code may raise anything
             raise UsageError(f"{self.name}: embed() failed: {type(error).__name__}: {error}") from error
-        if found_BD.shape != (len(signal), self.length):
+        if feature_BD.shape != (len(signal), self.length):
             raise UsageError(
-                f"{self.name}: embed() gave {tuple(found_BD.shape)} for {len(signal)} clips; right is "
-                f"({len(signal)}, {self.length}), as describe() says"
+                f"{self.name}: embed() returned shape {tuple(feature_BD.shape)}, expected ({len(signal)}, "
+                f"{self.length}): {len(signal)} clips and the length that describe() gives"
             )
-        return found_BD[:, :, None]
+        return feature_BD[:, :, None]
 
 
-def make(factory: str) -> nn.Module:
-    """Import and call it.
+def load_module(factory: str) -> nn.Module:
+    """Import a user-defined module, calling the object unless it is a module already.
 
     Args:
-        factory: ``package.module:callable``; the current folder is looked in too.
+        factory: ``package.module:callable``, importable from the current folder too.
 
     Raises:
-        UsageError: There is no such thing, it fails, or what it makes has not the two methods.
+        UsageError: The import or the call fails, or the result is no module with the two methods of `Embedder`.
     """
-    place, _, name = factory.partition(":")
+    module_name, _, name = factory.partition(":")
     if str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
     try:
-        found = getattr(importlib.import_module(place), name)
-        module = found if isinstance(found, nn.Module) else found()
-    except Exception as error:  # it runs whatever the user has written
+        target = getattr(importlib.import_module(module_name), name)
+        module = target if isinstance(target, nn.Module) else target()
+    except Exception as error:  # user code may raise anything
         raise UsageError(
             f"{factory}: cannot be imported ({type(error).__name__}: {error}): name it as package.module:callable"
         ) from error
     if not isinstance(module, nn.Module) or not isinstance(module, Embedder):
         raise UsageError(
-            f"{factory}: made a {type(module).__name__}; right is a torch.nn.Module with the methods describe() and "
-            "embed(signal), see slowfast_cli.models.external"
+            f"{factory}: returned a {type(module).__name__}, expected a torch.nn.Module with the methods describe() "
+            "and embed(signal), see slowfast_cli.models.external"
         )
     return module
 
 
 def describe(factory: str) -> Baseline:
-    """What a module of the user's says of itself.
+    """Import a user-defined module and convert its `Embedder.describe` to a network description.
 
     Raises:
-        UsageError: It cannot be imported, or says too little.
+        UsageError: The import fails, or the description is incomplete or inconsistent.
     """
-    module = make(factory)
+    module = load_module(factory)
     try:
-        said = dict(module.describe())  # type: ignore[operator]
-        found = Baseline(kind=factory, standardise=bool(said.pop("standardise", False)), **said)
+        description = dict(module.describe())  # type: ignore[operator]
+        net = Baseline(kind=factory, standardise=bool(description.pop("standardise", False)), **description)
     except Exception as error:
-        raise UsageError(f"{factory}: describe() does not say what is read: {type(error).__name__}: {error}") from error
-    if found.reads not in ("logmel", "samples") or not isinstance(found.length, int) or found.length < 1:
         raise UsageError(
-            f"{factory}: describe() says {said}: reads is samples or logmel, length the numbers that embed() gives"
-        )
-    if (found.rate is None) == (found.reads == "samples") or (found.reads == "logmel") != bool(found.front_end):
+            f"{factory}: describe() returned no valid description: {type(error).__name__}: {error}"
+        ) from error
+    if net.reads not in ("logmel", "samples") or not isinstance(net.length, int) or net.length < 1:
         raise UsageError(
-            f"{factory}: describe() says {said}: samples come with a rate in Hz, a logmel with a front_end"
+            f"{factory}: describe() returned {description}, expected reads to be samples or logmel, and length the "
+            "size of the vectors that embed() returns"
         )
-    return found
+    if (net.rate is None) == (net.reads == "samples") or (net.reads == "logmel") != bool(net.front_end):
+        raise UsageError(
+            f"{factory}: describe() returned {description}, expected a rate in Hz with samples, or a front_end with "
+            "logmel"
+        )
+    return net
 
 
-def digest(factory: str) -> str:
-    """Tells the weights of a module of the user's, and the file it is in, from others.
+def fingerprint(factory: str) -> str:
+    """Hash the source file and the weights of a user-defined module.
 
     Raises:
-        UsageError: It cannot be imported.
+        UsageError: The import fails.
     """
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)  # or what it draws would tell it from itself
-        module = make(factory)
-    told = sha256()
+        torch.manual_seed(0)  # so that random initial weights have the same hash every time
+        module = load_module(factory)
+    hasher = sha256()
     file = sys.modules[factory.partition(":")[0]].__file__
-    told.update(Path(file).read_bytes() if file else b"")
+    hasher.update(Path(file).read_bytes() if file else b"")
     for name, value in module.state_dict().items():
-        told.update(name.encode())
-        told.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
-    return told.hexdigest()
+        hasher.update(name.encode())
+        hasher.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return hasher.hexdigest()
 
 
-def body(net: Baseline) -> nn.Module:
-    """The module of a description."""
-    return Embedded(make(net.kind), net.length, net.kind)
+def build_body(net: Baseline) -> nn.Module:
+    """Build the body of a trunk from the description of a user-defined module."""
+    return EmbedderBody(load_module(net.kind), net.length, net.kind)

@@ -1,7 +1,4 @@
-"""Networks as they are used rather than trained: norms folded into convolutions, kernels standardised once.
-
-A batch norm that keeps its statistics is a gain and an offset a channel, which the convolution before it can have.
-"""
+"""Inference-only networks: batch norms folded into convolutions, kernels standardized once."""
 
 from __future__ import annotations
 
@@ -23,7 +20,7 @@ from slowfast_cli.nn.split_block import SplitConcat, SplitSum
 M = TypeVar("M", bound=nn.Module)
 Convolution = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
-# The norms of a module, and the convolutions whose sum each of them reads.
+# The norms of a module, and the convolutions whose sum each of them normalizes.
 NORMS: Mapping[type[nn.Module], Mapping[str, tuple[str, ...]]] = {
     Bottleneck: {"a_norm": ("a",), "b_norm": ("b",), "c_norm": ("c",)},
     SplitStem: {"norm": ("t", "f")},
@@ -36,37 +33,37 @@ NORMS: Mapping[type[nn.Module], Mapping[str, tuple[str, ...]]] = {
 }
 
 
-def folded(module: M) -> M:
-    """The network for inference: batch norms in eval mode are in the convolutions before them.
+def fold_batch_norms(module: M) -> M:
+    """Fold batch norms in eval mode into the preceding convolutions, and standardize `WSConv` kernels once.
 
-    Kernels of a `slowfast_cli.nn.nf.WSConv` are standardised once. Modules keep their names, so that intermediates
-    have theirs; a norm that is folded is an identity. Modules that are not ours, and norms of the batch or of each
-    clip, are left as they are.
+    Modules keep their names, so the names of intermediates stay valid; a folded norm becomes an identity. Unknown
+    module types, and norms that use batch statistics, are left unchanged.
 
     Args:
-        module: Stays as it is; what does not change is shared with it.
+        module: The network; it is not modified, and unchanged parts are shared with the result.
 
     Returns:
-        A module that gives what the given one gives in eval mode, but for rounding; it cannot be trained.
+        A network with the same eval-mode output up to rounding; it cannot be trained.
     """
-    children = {name: folded(child) for name, child in _children(module).items()}
+    children = {name: fold_batch_norms(child) for name, child in _children(module).items()}
     for norm, convolutions in _norms(module).items():
         _fold(children, norm, convolutions)
     if isinstance(module, WSConv):
-        return module.fixed()  # type: ignore[return-value]
-    return _with(module, children)
+        return module.to_same_conv()  # type: ignore[return-value]
+    return _with_children(module, children)
 
 
-def ready(module: M, device: torch.device, dtype: torch.dtype = torch.float32) -> M:
-    """A network for inference on a device: on a CPU `folded`, elsewhere as it is.
+def prepare_for_inference(module: M, device: torch.device, dtype: torch.dtype = torch.float32) -> M:
+    """Move a network to a device; on a CPU, switch to eval mode and fold batch norms; autocast to ``dtype``.
 
-    In bfloat16, where the processor has it, ASF SlowFast R50 takes half the time; answers differ in the third digit.
+    In bfloat16, on processors that support it, ASF SlowFast R50 takes half the time; probabilities differ in the third
+    digit.
 
-    Kernels keep their layout: with channels last oneDNN is 5 to 20 % faster at those over two axes, and now and then
-    writes beyond its memory, in forward passes too (torch 2.13, a 5 x 1 kernel from 16 to 64 channels).
+    Memory format stays contiguous: channels_last speeds up oneDNN convolutions over two axes by 5 to 20 %, but it
+    occasionally writes out of bounds, in forward passes too (torch 2.13, a 5 x 1 kernel from 16 to 64 channels).
     """
     module = module.to(device)
-    module = folded(module.eval()) if device.type == "cpu" else module
+    module = fold_batch_norms(module.eval()) if device.type == "cpu" else module
     if dtype == torch.float32:
         return module
     lower = copy.copy(module)
@@ -75,7 +72,7 @@ def ready(module: M, device: torch.device, dtype: torch.dtype = torch.float32) -
 
 
 def _children(module: nn.Module) -> dict[str, nn.Module]:
-    """All of them; `torch.nn.Module.named_children` leaves out a second mention of the same one."""
+    """Return all children; `torch.nn.Module.named_children` skips repeated ones."""
     return {name: child for name, child in module._modules.items() if child is not None}
 
 
@@ -86,46 +83,42 @@ def _norms(module: nn.Module) -> Mapping[str, tuple[str, ...]]:
 
 
 def _fold(children: dict[str, nn.Module], name: str, before: tuple[str, ...]) -> None:
-    """Put a norm into the convolutions whose sum it reads: its gain into each, its offset into the first."""
+    """Fold a norm into the convolutions whose sum it normalizes: its gain into each, its offset into the first."""
     norm = children[name]
     if not isinstance(norm, BatchNorm) or norm.running_mean is None or norm.running_var is None or norm.training:
         return
-    convolutions = [each for each in map(children.get, before) if isinstance(each, Convolution)]
+    convolutions = [child for child in map(children.get, before) if isinstance(child, Convolution)]
     if len(convolutions) < len(before):
         return
-    # In float64, so that folding costs one rounding of each number.
+    # Float64, so that folding rounds each number only once.
     gain = (norm.running_var.double() + norm.eps).rsqrt()
     gain = gain if norm.weight is None else gain * norm.weight.detach().double()
     offset = -norm.running_mean.double() * gain
     offset = offset if norm.bias is None else offset + norm.bias.detach().double()
-    for each, convolution in zip(before, convolutions, strict=True):
-        children[each] = _scaled(convolution, gain, offset if each == before[0] else None)
+    for key, convolution in zip(before, convolutions, strict=True):
+        children[key] = _scaled(convolution, gain, offset if key == before[0] else None)
     children[name] = nn.Identity()
 
 
 def _scaled(convolution: nn.Conv1d | nn.Conv2d | nn.Conv3d, gain: Tensor, offset: Tensor | None) -> nn.Module:
-    weight, bias = convolution.weight.detach(), convolution.bias
-    scaled = weight.double() * gain.reshape(-1, *(1,) * (weight.ndim - 1))
-    added = None if bias is None else bias.detach().double() * gain
+    """Copy a convolution with its output scaled and shifted per channel."""
+    weight = convolution.weight.detach()
+    bias = None if convolution.bias is None else convolution.bias.detach().double() * gain
     if offset is not None:
-        added = offset if added is None else added + offset
-    return _weighted(convolution, scaled.to(weight), None if added is None else added.to(weight))
-
-
-def _weighted(module: M, weight: Tensor, bias: Tensor | None) -> M:
-    """A copy with another kernel."""
-    other = copy.copy(module)
-    other._parameters = {
-        "weight": nn.Parameter(weight, requires_grad=False),
-        "bias": None if bias is None else nn.Parameter(bias.detach(), requires_grad=False),
+        bias = offset if bias is None else bias + offset
+    weight_scaled = (weight.double() * gain.reshape(-1, *(1,) * (weight.ndim - 1))).to(weight)
+    result = copy.copy(convolution)
+    result._parameters = {
+        "weight": nn.Parameter(weight_scaled, requires_grad=False),
+        "bias": None if bias is None else nn.Parameter(bias.to(weight), requires_grad=False),
     }
-    return other
+    return result
 
 
-def _with(module: M, children: Mapping[str, nn.Module]) -> M:
-    """The module with other children, or itself where they are the same."""
+def _with_children(module: M, children: Mapping[str, nn.Module]) -> M:
+    """Copy a module with other children; return the module itself if they are unchanged."""
     if all(module._modules[name] is child for name, child in children.items()):
         return module
-    other = copy.copy(module)
-    other._modules = {**module._modules, **children}
-    return other
+    result = copy.copy(module)
+    result._modules = {**module._modules, **children}
+    return result

@@ -1,4 +1,4 @@
-"""The stages of one pathway, built from its spec."""
+"""Builders of a pathway's stages from its spec."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from torch.nn import functional as f
 
 from slowfast_cli.models.spec import STAGES, Pathway, Stage
 from slowfast_cli.nn.blocks import Bottleneck, SplitStem, stem
-from slowfast_cli.nn.nf import ACTIVATION, NFBlock, WSConv, betas, drops, nf_stem, same
+from slowfast_cli.nn.nf import ACTIVATION, NFBlock, WSConv, betas, nf_stem, same_padding, stochastic_depth_rates
 from slowfast_cli.nn.nonlocal_block import NonLocal
 from slowfast_cli.nn.split_block import SPLIT
 
 
-def stage(path: Pathway, name: Stage, inputs: int) -> nn.Module:
-    """One stage of a pathway: blocks by their number, Non-Local ones as ``attend<number>`` after them.
+def build_stage(path: Pathway, name: Stage, inputs: int) -> nn.Module:
+    """Build one stage; blocks are named by number, non-local blocks ``attend<number>`` after the block they follow.
 
     Args:
         path: The pathway.
-        name: Which stage of it.
-        inputs: Channels that it reads.
+        name: The stage.
+        inputs: Input channels.
     """
     number = STAGES.index(name) - 1
     if name == "stem":
@@ -45,7 +45,7 @@ def _stem(path: Pathway, inputs: int) -> nn.Module:
     if path.stem == "nfnet":
         return nf_stem(inputs, path.width, path.stem_time, ACTIVATION[path.block]())
     layers = stem(inputs, path.width, path.time[0], path.axes, halves_time=path.stem == "square", norms=path.norm)
-    if path.block != "residual":  # its blocks activate what they read
+    if path.block != "residual":  # pre-activation blocks: no norm or activation in the stem
         convolution = WSConv(inputs, path.width, (path.time[0], 7), (2, 2))
         return nn.Sequential(OrderedDict(conv=convolution, pool=layers[-1]))
     return layers
@@ -57,8 +57,8 @@ def _block(path: Pathway, name: Stage, block: int, inputs: int) -> nn.Module:
     stride: tuple[int, ...] = (1,) * path.axes
     if block == 0:
         stride = (2 if name in path.halve_time else 1, *(2 if name in path.halve_space else 1,) * rest)
-    timely = path.time_blocks is None or block < path.time_blocks[number - 1]
-    time = path.time[number] if timely else 1
+    temporal = path.time_blocks is None or block < path.time_blocks[number - 1]
+    time = path.time[number] if temporal else 1
     if name in path.split:
         return SPLIT[path.split_as](inputs, outputs // 4, outputs, time, stride)
     if path.block != "residual":
@@ -70,38 +70,38 @@ def _block(path: Pathway, name: Stage, block: int, inputs: int) -> nn.Module:
 
 
 def _nf_block(path: Pathway, number: int, block: int, inputs: int, stride: tuple[int, int]) -> NFBlock:
-    """One block of res2 + ``number``: convolutions over time and over frequency, or square ones where ``middle``."""
+    """Build a block of stage res2 + ``number``: separate time and frequency kernels, or square ones for ``middle``."""
     outputs, time = path.channels(STAGES[number + 1]), path.time[number + 1]
-    parted = [(time, 1), (1, 3)] if path.time_in == "first" else [(time, 3), (time, 3)]
+    kernels = [(time, 1), (1, 3)] if path.time_in == "first" else [(time, 3), (time, 3)]
     return NFBlock(
         inputs,
         outputs,
-        [(1, 1), *parted] if path.block == "nfnet" else parted,
+        [(1, 1), *kernels] if path.block == "nfnet" else kernels,
         stride,
         kind=path.block,
         group=path.group,
         beta=betas(path.depth[number], path.depth[number - 1] if number else 0)[block],
-        drop=drops(path.depth, path.drop)[number][block],
+        drop=stochastic_depth_rates(path.depth, path.drop)[number][block],
     )
 
 
-def largest(x_BCTx: Tensor, stride: int) -> Tensor:
-    """The maximum of every ``stride`` time steps, as released SlowFast NFNets look at their input; fewer at the ends.
+def max_pool_time(x_BCTx: Tensor, stride: int) -> Tensor:
+    """Max-pool the time axis, as the released SlowFast NFNets do with the Slow input; windows at the ends are shorter.
 
     Shape:
         (B, C, T, ...) -> (B, C, ceil(T / stride), ...)
     """
-    x_BCTx = x_BCTx.movedim(2, -1)
-    padded_BCxT = f.pad(x_BCTx, same(x_BCTx.shape[-1], stride, stride), value=-inf)
-    largest_BCxT: Tensor = padded_BCxT.unflatten(-1, (-1, stride)).amax(-1)
-    return largest_BCxT.movedim(-1, 2)
+    x_BCxT = x_BCTx.movedim(2, -1)
+    padded_BCxT = f.pad(x_BCxT, same_padding(x_BCxT.shape[-1], stride, stride), value=-inf)
+    max_BCxT: Tensor = padded_BCxT.unflatten(-1, (-1, stride)).amax(-1)
+    return max_BCxT.movedim(-1, 2)
 
 
-def every(x_BCTx: Tensor, stride: int) -> Tensor:
+def subsample_time(x_BCTx: Tensor, stride: int) -> Tensor:
     """Keep one time step in ``stride``, spread evenly from the first to the last.
 
-    The reference picks ``linspace(0, T - 1, T // stride)`` rounded down, for audio and video alike; in integers here,
-    so that no rounding of a device decides.
+    The reference uses ``linspace(0, T - 1, T // stride)`` rounded down, for audio and video alike. Integer arithmetic
+    avoids device-dependent rounding.
 
     Shape:
         (B, C, T, ...) -> (B, C, T // stride, ...)
@@ -109,9 +109,9 @@ def every(x_BCTx: Tensor, stride: int) -> Tensor:
     if stride == 1:
         return x_BCTx
     steps = x_BCTx.shape[2]
-    kept = max(1, steps // stride)
-    picked = torch.arange(kept, device=x_BCTx.device) * (steps - 1) // max(1, kept - 1)
-    return x_BCTx[:, :, picked]
+    count = max(1, steps // stride)
+    index = torch.arange(count, device=x_BCTx.device) * (steps - 1) // max(1, count - 1)
+    return x_BCTx[:, :, index]
 
 
-PICK = {"one": every, "largest": largest}
+SUBSAMPLE = {"one": subsample_time, "largest": max_pool_time}

@@ -1,4 +1,4 @@
-"""The one class of trunks of ours: it runs any `Net`, of sound, of video and of both."""
+"""The trunk of every SlowFast network: runs any `Net`, for audio, video or both."""
 
 from __future__ import annotations
 
@@ -9,149 +9,151 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from slowfast_cli.models.fusion import join, lateral
-from slowfast_cli.models.pathway import PICK, stage
+from slowfast_cli.models.fusion import build_lateral, fuse
+from slowfast_cli.models.pathway import SUBSAMPLE, build_stage
 from slowfast_cli.models.spec import STAGES, Net, Stage
 from slowfast_cli.nn.blocks import Bottleneck
-from slowfast_cli.nn.frozen import still
+from slowfast_cli.nn.frozen import frozen_statistics
 from slowfast_cli.nn.nonlocal_block import AudioQuery, NonLocal
 from slowfast_cli.nn.split_block import SplitConcat, SplitSum
-from slowfast_cli.nn.standardize import standardised
+from slowfast_cli.nn.standardize import standardize
 from slowfast_cli.types import Signals
 
 
 class SlowFast(nn.Module):
-    """The trunk: signals in, the maps of each pathway's last stage out.
+    """SlowFast trunk: input signals to the last feature map of each pathway.
 
-    Every intermediate has a name, which `maps` gives out: ``<pathway>_<stage>`` (``fast_res4``), before laterals join;
-    ``<lateral>_<stage>``, what a lateral brings (``a2s_res4``), and ``<lateral>_<stage>_into``, what it is joined to.
+    Intermediates are named ``<pathway>_<stage>`` (``fast_res4``) for a pathway before fusion, ``<lateral>_<stage>``
+    (``a2s_res4``) for a lateral's output, and ``<lateral>_<stage>_into`` for the features it is fused with.
 
-    Sounds may be more than frames: those after the first B are embedded beside them (for AV-sync), and go nowhere else.
+    The batch of log-mels may be larger than that of frames: clips after the first B (AV-sync negatives) only run
+    through the audio pathway and the laterals, and are fused with nothing.
 
     Args:
-        net: The network's description.
-
-    Attributes:
-        recompute: Whether training keeps only what goes from stage to stage, and computes a stage again for its
-            gradients: a third more work, for a fraction of the memory.
+        net: Description of the network.
     """
 
     def __init__(self, net: Net) -> None:
         super().__init__()
         self.net = net
-        self.recompute = False
+        # Keep only the stages' inputs for backward and recompute the stages: a third more compute, far less memory.
+        self.activation_checkpointing = False
         self.stages = nn.ModuleDict(
             {
-                f"{name}_{at}": stage(path, at, net.inputs(name, at))
+                f"{name}_{at}": build_stage(path, at, net.in_channels(name, at))
                 for name, path in net.pathways.items()
                 for at in STAGES
             }
         )
         self.laterals = nn.ModuleDict(
             {
-                f"{key}_{at}": lateral(net, key, at)
-                for key, each in net.laterals.items()
+                f"{key}_{at}": build_lateral(net, key, at)
+                for key, lateral in net.laterals.items()
                 for at in STAGES
-                if at in each.after or at in each.taps
+                if at in lateral.after or at in lateral.taps
             }
         )
-        initialise(self)
+        init_weights(self)
 
     @property
     def intermediates(self) -> tuple[str, ...]:
-        """Names that `maps` knows."""
+        """Names of all intermediates that `maps` can return."""
         return (*self.stages, *self.laterals, *(f"{name}_into" for name in self.laterals))
 
     def forward(self, signals: Signals) -> dict[str, Tensor]:
-        """Averages of the last stage over time and all positions.
+        """Average the last maps over time and all positions.
 
         Shape:
-            {"logmel": (B, 1, T, F), "frames": (B, 3, T, H, W), "has_audio": (B,)} -> {pathway: (B, channels)}; only the
-            signals that the network reads, and ``has_audio`` only where some clips have no sound
+            {"logmel": (B, 1, T, F), "frames": (B, 3, T, H, W), "has_audio": (B,)} -> {pathway: (B, channels)}; only
+            the signals that the network reads, ``has_audio`` only if some clips have no audio
         """
         last, _ = self.run(signals)
-        return {name: h.flatten(2).mean(2) for name, h in last.items()}
+        return {name: map_BCTx.flatten(2).mean(2) for name, map_BCTx in last.items()}
 
     def maps(self, signals: Signals, keep: Collection[str]) -> dict[str, Tensor]:
-        """The named intermediates.
+        """Return the named intermediates.
 
         Shape:
-            signals as `forward` -> {"slow_res3": (B, C, T', ...), ...}
+            signals as in `forward` -> {"slow_res3": (B, C, T', ...), ...}
 
         Raises:
-            KeyError: A name that there is not.
+            KeyError: The network has no intermediate of that name.
         """
         if unknown := set(keep) - set(self.intermediates):
             raise KeyError(f"no intermediate {', '.join(sorted(unknown))}; there are {', '.join(self.intermediates)}")
         return self.run(signals, keep)[1]
 
     def run(self, signals: Signals, keep: Collection[str] = ()) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """The maps of the last stage by pathway, and the named intermediates."""
+        """Return the last maps by pathway, and the intermediates named in ``keep``."""
         if any(path.reads not in signals for path in self.net.pathways.values()):
             missing, reads = self.net.signals - signals.keys(), ", ".join(sorted(self.net.signals))
             raise KeyError(f"signals: {', '.join(sorted(missing))} missing; this network reads {reads}")
         if self.net.standardise and "logmel" in self.net.signals:
-            signals = {**signals, "logmel": standardised(signals["logmel"])}
-        x = {name: PICK[path.pick](signals[path.reads], path.stride) for name, path in self.net.pathways.items()}
+            signals = {**signals, "logmel": standardize(signals["logmel"])}
+        x = {name: SUBSAMPLE[path.pick](signals[path.reads], path.stride) for name, path in self.net.pathways.items()}
         clips = min(len(signal) for signal in x.values())
+        has_audio = signals.get("has_audio")
         kept: dict[str, Tensor] = {}
         for at in STAGES:
-            x = {name: self._staged(f"{name}_{at}", x[name]) for name in x}
-            kept |= {f"{name}_{at}": h for name, h in x.items() if f"{name}_{at}" in keep}
-            x = self._joined(x, at, clips, signals.get("has_audio"), keep, kept)
-        heard = signals.get("has_audio")
-        last = {name: h[:clips] for name, h in x.items()}
-        if heard is not None:
-            paths = self.net.pathways
-            last = {name: _silenced(h, heard) if paths[name].absent == "everywhere" else h for name, h in last.items()}
+            x = {name: self._run_stage(f"{name}_{at}", x[name]) for name in x}
+            kept |= {f"{name}_{at}": map_BCTx for name, map_BCTx in x.items() if f"{name}_{at}" in keep}
+            x = self._fuse(x, at, clips, has_audio, keep, kept)
+        last = {name: map_BCTx[:clips] for name, map_BCTx in x.items()}
+        if has_audio is not None:
+            last = {
+                name: _mask(map_BCTx, has_audio) if self.net.pathways[name].absent == "everywhere" else map_BCTx
+                for name, map_BCTx in last.items()
+            }
         return last, kept
 
-    def _staged(self, name: str, x: Tensor) -> Tensor:
+    def _run_stage(self, name: str, x: Tensor) -> Tensor:
         stage: nn.Module = self.stages[name]
-        if not (self.recompute and self.training and torch.is_grad_enabled()):
-            staged: Tensor = stage(x)
-            return staged
-        output: Tensor = checkpoint(stage, x, use_reentrant=False, context_fn=lambda: (nullcontext(), still(stage)))
-        return output
+        if not (self.activation_checkpointing and self.training and torch.is_grad_enabled()):
+            output: Tensor = stage(x)
+            return output
+        return checkpoint(  # type: ignore[no-any-return]
+            stage, x, use_reentrant=False, context_fn=lambda: (nullcontext(), frozen_statistics(stage))
+        )
 
-    def _joined(
+    def _fuse(
         self,
         x: Mapping[str, Tensor],
         at: Stage,
         clips: int,
-        heard: Tensor | None,
+        has_audio: Tensor | None,
         keep: Collection[str],
         kept: dict[str, Tensor],
     ) -> dict[str, Tensor]:
-        """The pathways after the laterals of a stage; what taps give joins only what later taps read."""
-        joined, tapped = dict(x), dict(x)
+        """Apply the laterals of a stage in order; the output of a tap is fused only into the inputs of later taps."""
+        fused, tapped = dict(x), dict(x)
         names = {key: f"{key}_{at}" for key in self.net.laterals}
-        taps = any(name in keep or f"{name}_into" in keep for name in names.values())
-        for key, each in self.net.laterals.items():
-            joins = at in each.after
-            if not joins and not (taps and at in each.taps):
+        needs_taps = any(name in keep or f"{name}_into" in keep for name in names.values())
+        for key, lateral in self.net.laterals.items():
+            is_fused = at in lateral.after
+            if not is_fused and not (needs_taps and at in lateral.taps):
                 continue
-            name, base = names[key], joined if joins else tapped
-            brought = self.laterals[name](base[each.src], base[each.dst])
-            kept |= {label: h for label, h in ((name, brought), (f"{name}_into", base[each.dst])) if label in keep}
-            brought = brought[:clips]
-            if heard is not None and self.net.pathways[each.src].absent != "nowhere":
-                brought = _silenced(brought, heard)
-            tapped[each.dst] = join(base[each.dst], brought, each.join)
-            if joins:
-                joined[each.dst] = tapped[each.dst]
-        return joined
+            name, base = names[key], fused if is_fused else tapped
+            output = self.laterals[name](base[lateral.src], base[lateral.dst])
+            candidates = {name: output, f"{name}_into": base[lateral.dst]}
+            kept |= {label: map_BCTx for label, map_BCTx in candidates.items() if label in keep}
+            output = output[:clips]
+            if has_audio is not None and self.net.pathways[lateral.src].absent != "nowhere":
+                output = _mask(output, has_audio)
+            tapped[lateral.dst] = fuse(base[lateral.dst], output, lateral.join)
+            if is_fused:
+                fused[lateral.dst] = tapped[lateral.dst]
+        return fused
 
 
-def _silenced(x_BCTx: Tensor, heard_B: Tensor) -> Tensor:
-    """Zeros for clips that have no sound; a product, so that every parameter keeps a gradient."""
-    return x_BCTx * heard_B.to(x_BCTx).reshape(-1, *(1,) * (x_BCTx.ndim - 1))
+def _mask(x_BCTx: Tensor, has_audio_B: Tensor) -> Tensor:
+    """Zero the features of clips without audio; by a product, so that every parameter gets a gradient."""
+    return x_BCTx * has_audio_B.to(x_BCTx).reshape(-1, *(1,) * (x_BCTx.ndim - 1))
 
 
-def initialise(trunk: nn.Module) -> None:
-    """Weights as the reference draws them: He fan-out, norms at one, the last norm of each residual branch at zero.
+def init_weights(trunk: nn.Module) -> None:
+    """Initialize as the reference does: He fan-out, norms at one, the last norm of each residual branch at zero.
 
-    Where there are no norms that is its last convolution; a `slowfast_cli.nn.nf.NFBlock` has a gain at zero instead.
+    Without norms, the last convolution of the branch is zero; `slowfast_cli.nn.nf.NFBlock` has a zero gain instead.
     """
     for module in trunk.modules():
         if isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d):

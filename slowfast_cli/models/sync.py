@@ -1,6 +1,6 @@
-"""Whether sound and pictures belong together: projections of both, stage by stage (AV Sec. 3.5).
+"""Audio-visual synchronization head: embeds audio and video at several stages (AV Sec. 3.5).
 
-Shapes: B clips, S sounds (the B that belong to them, then maybe B that do not), C channels, E embedding.
+Shapes: B clips, S audio clips (the B that match the video, optionally followed by B negatives), E embedding.
 """
 
 from __future__ import annotations
@@ -16,23 +16,23 @@ EMBEDDING = 64
 
 
 class Sync(nn.Module):
-    """One pair of linear projections a stage, to vectors of length one half.
+    """A linear projection of audio and one of video per stage, to vectors of length 0.5.
 
     Args:
-        net: Has a lateral that brings sound to pictures at each of the stages.
-        stages: Where it is compared.
+        net: A network with an audio-to-video lateral at each of the stages.
+        stages: Stages at which audio and video are compared.
 
     Raises:
-        ValueError: No sound is brought there.
+        ValueError: The network has no audio-to-video lateral at one of the stages.
     """
 
     def __init__(self, net: Net, stages: Sequence[Stage]) -> None:
         super().__init__()
-        laterals = net.sync()
+        laterals = net.sync_laterals()
         if unknown := [stage for stage in stages if stage not in laterals]:
             raise ValueError(
-                f"sync: no lateral brings sound to pictures after {', '.join(unknown)}; "
-                f"there is one after {', '.join(laterals) or 'no stage'}"
+                f"sync: no audio-to-video lateral after {', '.join(unknown)}; "
+                f"this network has one after {', '.join(laterals) or 'no stage'}"
             )
         self.keys = {stage: f"{laterals[stage]}_{stage}" for stage in stages}
         self.no_audio_upstream = {stage: net.no_audio_upstream(stage) for stage in stages}
@@ -47,28 +47,28 @@ class Sync(nn.Module):
                 nn.init.zeros_(linear.bias)
 
     @property
-    def reads(self) -> tuple[str, ...]:
-        """Names of the trunk's intermediates that `forward` wants."""
+    def map_names(self) -> tuple[str, ...]:
+        """Names of the trunk's intermediates that `forward` reads."""
         return tuple(name for key in self.keys.values() for name in (key, f"{key}_into"))
 
-    def forward(self, maps: Mapping[str, Tensor], heard_B: Tensor) -> dict[str, Tensor]:
-        """Embed.
+    def forward(self, maps: Mapping[str, Tensor], has_audio_B: Tensor) -> dict[str, Tensor]:
+        """Embed audio and video at every stage.
 
         Args:
-            maps: Of `reads`.
-            heard_B: 0 for clips whose sound the pictures have not heard on their way.
+            maps: The intermediates named by `map_names`.
+            has_audio_B: 1 if the clip's audio is fused into its video features, 0 if it was dropped or missing.
 
         Returns:
-            ``seen_<stage>`` (B, E), ``heard_<stage>`` (S, E) and ``counts_<stage>`` (B,): 0 where the pictures have
-            heard their sound before this stage, so that telling is no art.
+            ``video_<stage>`` (B, E), ``audio_<stage>`` (S, E) and ``valid_<stage>`` (B,): 0 if audio was fused into
+            the video features before this stage, which makes the comparison trivial.
         """
-        found = {}
+        outputs = {}
         for stage, key in self.keys.items():
-            found[f"seen_{stage}"] = _unit(self.see[stage](maps[f"{key}_into"].flatten(2).mean(2)))
-            found[f"heard_{stage}"] = _unit(self.hear[stage](maps[key].flatten(2).mean(2)))
-            found[f"counts_{stage}"] = heard_B * 0 + 1 if self.no_audio_upstream[stage] else 1 - heard_B
-        return found
+            outputs[f"video_{stage}"] = _half_unit(self.see[stage](maps[f"{key}_into"].flatten(2).mean(2)))
+            outputs[f"audio_{stage}"] = _half_unit(self.hear[stage](maps[key].flatten(2).mean(2)))
+            outputs[f"valid_{stage}"] = has_audio_B * 0 + 1 if self.no_audio_upstream[stage] else 1 - has_audio_B
+        return outputs
 
 
-def _unit(x_BE: Tensor) -> Tensor:
+def _half_unit(x_BE: Tensor) -> Tensor:
     return f.normalize(x_BE, dim=1) * 0.5

@@ -1,4 +1,4 @@
-"""The convolutions a pathway is made of, over time and frequency or over time, height and width.
+"""Convolutional blocks of a pathway, 2-d (time, frequency) or 3-d (time, height, width).
 
 Shapes: B batch, C channels, T time, x the other axes: F frequency, or H and W.
 """
@@ -24,31 +24,31 @@ def conv(
     *,
     bias: bool = False,
 ) -> nn.Module:
-    """A convolution that keeps the size at stride 1.
+    """Build a convolution padded to keep the size at stride 1.
 
     Args:
-        inputs: Channels in.
-        outputs: Channels out.
-        kernel: Over time and the other axes; its length says how many axes there are.
-        stride: Likewise; 1 by default.
-        dilation: Likewise; 1 by default.
-        bias: Where no norm follows, which has its own.
+        inputs: Input channels.
+        outputs: Output channels.
+        kernel: Kernel size per axis; two axes give a 2-d convolution, three a 3-d one.
+        stride: Stride per axis; 1 by default.
+        dilation: Dilation per axis; 1 by default.
+        bias: Whether to add a bias, for convolutions without a norm behind them.
     """
     ones = (1,) * len(kernel)
     stride, dilation = stride or ones, dilation or ones
-    padding = tuple(size // 2 * wide for size, wide in zip(kernel, dilation, strict=True))
+    padding = tuple(size // 2 * rate for size, rate in zip(kernel, dilation, strict=True))
     kind = CONV[len(kernel)]
     return kind(inputs, outputs, kernel, stride, padding, dilation, bias=bias)  # type: ignore[arg-type]
 
 
 def norm(channels: int, axes: int, kind: str = "batch") -> nn.Module:
-    """A norm for so many axes besides batch and channels, with a gain and a bias for each channel.
+    """Build a normalization layer with a weight and a bias per channel.
 
     Args:
-        channels: In and out.
-        axes: Besides batch and channels.
-        kind: ``batch`` over all clips; ``layer`` over the whole map of a clip (Ba et al. 2016), ``instance`` over each
-            channel of it (Ulyanov et al. 2016); ``none`` does nothing.
+        channels: Input and output channels.
+        axes: Number of axes besides batch and channels.
+        kind: ``batch``, ``layer`` (over a clip's whole map, Ba et al. 2016), ``instance`` (over each channel of it,
+            Ulyanov et al. 2016) or ``none`` (identity).
     """
     if kind == "none":
         return nn.Identity()
@@ -58,15 +58,15 @@ def norm(channels: int, axes: int, kind: str = "batch") -> nn.Module:
 
 
 def stem(inputs: int, width: int, time: int, axes: int, *, halves_time: bool, norms: str = "batch") -> nn.Sequential:
-    """The first stage: 7 positions by ``time`` steps, then a max-pool of 3, each at stride 2 (ASF Sec. 3, SF Table 1).
+    """Build the stem: ``time`` x 7 convolution, then max-pooling of 3, each at stride 2 (ASF Sec. 3, SF Table 1).
 
     Args:
-        inputs: Channels in.
-        width: Channels out.
-        time: Temporal kernel of the convolution.
-        axes: Of the signal.
-        halves_time: Whether the time axis is strided and pooled like the others, or left alone.
-        norms: Kind of norm, as of `norm`.
+        inputs: Input channels.
+        width: Output channels.
+        time: Temporal kernel size of the convolution.
+        axes: Number of axes of the signal besides batch and channels.
+        halves_time: Whether to stride and pool the time axis too.
+        norms: Kind of norm, see `norm`.
 
     Shape:
         (B, inputs, T, F) -> (B, width, T / 4, F / 4), or (B, inputs, T, H, W) -> (B, width, T, H / 4, W / 4)
@@ -84,11 +84,7 @@ def stem(inputs: int, width: int, time: int, axes: int, *, halves_time: bool, no
 
 
 class SplitStem(nn.Module):
-    """A convolution over time and one over frequency side by side, summed; no pooling (AV Sec. 3.2 and Table 1).
-
-    Shape:
-        (B, inputs, T, F) -> (B, width, T, F)
-    """
+    """Sum of parallel convolutions over time and over frequency, without pooling (AV Sec. 3.2 and Table 1)."""
 
     def __init__(self, inputs: int, width: int, kernel: int) -> None:
         super().__init__()
@@ -97,13 +93,13 @@ class SplitStem(nn.Module):
         self.relu = nn.ReLU(inplace=True)
 
     def forward(self, x_BCTF: Tensor) -> Tensor:
-        """See the class."""
+        """Shape: (B, inputs, T, F) -> (B, width, T, F)."""
         y_BCTF: Tensor = self.relu(self.norm(self.t(x_BCTF) + self.f(x_BCTF)))
         return y_BCTF
 
 
 def shortcut(inputs: int, outputs: int, stride: Sizes, norms: str = "batch") -> nn.Module:
-    """What a block's output is added to: its input, projected where the sizes differ."""
+    """Build the residual shortcut: the identity, or a 1x1 projection if the sizes differ."""
     if inputs == outputs and max(stride) == 1:
         return nn.Identity()
     layers = {
@@ -114,16 +110,16 @@ def shortcut(inputs: int, outputs: int, stride: Sizes, norms: str = "batch") -> 
 
 
 class Bottleneck(nn.Module):
-    """Three convolutions and a shortcut, the temporal kernel in the first or the middle one (ASF Fig. 1, SF Table 1).
+    """Bottleneck residual block with the temporal kernel in its first or middle convolution (ASF Fig. 1, SF Table 1).
 
     Args:
-        inputs: Channels in.
+        inputs: Input channels.
         inner: Channels of the first two convolutions.
-        outputs: Channels out.
-        kernels: Of the first and of the middle convolution, over time and the other axes.
-        stride: Of the middle convolution and the shortcut.
-        dilation: Of the middle convolution.
-        norms: Kind of norm, as of `norm`.
+        outputs: Output channels.
+        kernels: Kernel sizes of the first and of the middle convolution, over time and the other axes.
+        stride: Stride of the middle convolution and the shortcut.
+        dilation: Dilation of the middle convolution.
+        norms: Kind of norm, see `norm`.
     """
 
     def __init__(
@@ -149,5 +145,5 @@ class Bottleneck(nn.Module):
         y_BCTx = self.relu(self.a_norm(self.a(x_BCTx)))
         y_BCTx = self.relu(self.b_norm(self.b(y_BCTx)))
         y_BCTx = self.c_norm(self.c(y_BCTx))
-        joined_BCTx: Tensor = self.relu(self.shortcut(x_BCTx) + y_BCTx)
-        return joined_BCTx
+        sum_BCTx: Tensor = self.relu(self.shortcut(x_BCTx) + y_BCTx)
+        return sum_BCTx

@@ -1,4 +1,4 @@
-"""Batch norms that training must not touch."""
+"""Freezing of batch norms."""
 
 from __future__ import annotations
 
@@ -9,42 +9,42 @@ from collections.abc import Iterator
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm as BatchNorm
 
-FREEZE = ("none", "all-but-first", "all")
 
-
-def norms(model: nn.Module) -> Iterator[tuple[str, BatchNorm]]:
-    """Every batch norm of a model, by name."""
+def batch_norms(model: nn.Module) -> Iterator[tuple[str, BatchNorm]]:
+    """Yield the name and module of every batch norm of a model."""
     return ((name, module) for name, module in model.named_modules() if isinstance(module, BatchNorm))
 
 
 def freeze(model: nn.Module, which: str) -> list[str]:
-    """Stop the affine parameters of some batch norms from learning, and name them.
+    """Set `requires_grad` of the selected batch norms to False and return their names.
 
-    Their running statistics stop when the caller keeps them in eval mode.
+    The caller must keep them in eval mode to freeze their running statistics as well.
 
     Args:
         model: A trunk, whose stems are named ``stages.<pathway>_stem``.
-        which: ``none``, ``all``, or ``all-but-first``: each pathway's first one goes on learning (ASF Sec. 4.2).
+        which: ``none``, ``all``, or ``all-but-first``: each pathway's first norm stays trainable (ASF Sec. 4.2).
     """
     if which == "none":
         return []
-    frozen = [name for name, _ in norms(model) if which == "all" or not re.fullmatch(r"stages\.\w+_stem\.norm", name)]
+    frozen = [
+        name for name, _ in batch_norms(model) if which == "all" or not re.fullmatch(r"stages\.\w+_stem\.norm", name)
+    ]
     for name in frozen:
         model.get_submodule(name).requires_grad_(False)
     return frozen
 
 
 @contextlib.contextmanager
-def still(model: nn.Module) -> Iterator[None]:
-    """Keep the running statistics of batch norms as they are, in training mode too.
+def frozen_statistics(model: nn.Module) -> Iterator[None]:
+    """Keep batch norms in training mode from updating their running statistics and batch counter.
 
-    The norms do all they ever do, which a pass that is computed again has to, but move by nothing, and count nothing.
+    They still normalize by the statistics of the batch, as a recomputed forward pass requires.
     """
-    kept = [(norm, norm.momentum, norm.num_batches_tracked) for _, norm in norms(model)]
+    saved = [(norm, norm.momentum, norm.num_batches_tracked) for _, norm in batch_norms(model)]
     try:
-        for norm, _, _ in kept:
+        for norm, _, _ in saved:
             norm.momentum, norm.num_batches_tracked = 0.0, None
         yield
     finally:
-        for norm, momentum, counted in kept:
-            norm.momentum, norm.num_batches_tracked = momentum, counted
+        for norm, momentum, num_batches in saved:
+            norm.momentum, norm.num_batches_tracked = momentum, num_batches

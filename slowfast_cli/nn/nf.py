@@ -1,4 +1,4 @@
-"""Normaliser-free convolutions and blocks, over time and frequency (Brock et al. 2021a and 2021b, HARES Sec. 2.3).
+"""Normalizer-free convolutions and blocks over time and frequency (Brock et al. 2021a and 2021b, HARES Sec. 2.3).
 
 Shapes: B batch, C channels, T time, F frequency.
 """
@@ -13,11 +13,11 @@ from torch import Tensor, nn
 from torch.nn import functional as f
 
 Pair = tuple[int, int]
-ALPHA = 0.2  # what a residual branch is scaled by
+ALPHA = 0.2  # scale of the residual branches
 
 
 class ScaledGelu(nn.Module):
-    """GELU in its tanh form, scaled so that unit variance stays unit variance."""
+    """GELU (tanh approximation), scaled to preserve unit variance."""
 
     gain = 1.7015043497085571
 
@@ -26,12 +26,12 @@ class ScaledGelu(nn.Module):
         self.factor = self.gain if gain else 1.0
 
     def forward(self, x: Tensor) -> Tensor:
-        """Any shape."""
+        """Shape: any."""
         return f.gelu(x, approximate="tanh") * self.factor
 
 
 class ScaledRelu(nn.Module):
-    """ReLU, scaled likewise."""
+    """ReLU, scaled to preserve unit variance."""
 
     gain = 1.7139588594436646
 
@@ -40,7 +40,7 @@ class ScaledRelu(nn.Module):
         self.factor = self.gain if gain else 1.0
 
     def forward(self, x: Tensor) -> Tensor:
-        """Any shape."""
+        """Shape: any."""
         return f.relu(x) * self.factor
 
 
@@ -48,16 +48,16 @@ ACTIVATION: Mapping[str, type[ScaledGelu] | type[ScaledRelu]] = {"nfnet": Scaled
 
 
 class WSConv(nn.Module):
-    """A convolution whose kernels are brought to mean 0 and variance 1 / fan-in, then scaled by a learned gain.
+    """Convolution with weight standardization: kernels of mean 0 and variance 1 / fan-in, times a learned gain.
 
-    It pads as TensorFlow's "SAME": at stride 1 evenly, else with what is odd at the end.
+    Pads like TensorFlow's "SAME": evenly at stride 1, otherwise with the odd element at the end.
 
     Args:
-        inputs: Channels in.
-        outputs: Channels out.
-        kernel: Over time and frequency.
-        stride: Likewise.
-        groups: Of channels that do not see each other.
+        inputs: Input channels.
+        outputs: Output channels.
+        kernel: Kernel size over time and frequency.
+        stride: Stride over time and frequency.
+        groups: Number of channel groups.
     """
 
     def __init__(self, inputs: int, outputs: int, kernel: Pair, stride: Pair = (1, 1), groups: int = 1) -> None:
@@ -68,31 +68,31 @@ class WSConv(nn.Module):
         self.bias = nn.Parameter(torch.zeros(outputs))
         nn.init.normal_(self.weight, std=self.weight[0].numel() ** -0.5)
 
-    def standardised(self) -> Tensor:
-        """The kernels as they are used."""
+    def standardized_weight(self) -> Tensor:
+        """Return the standardized kernels, scaled by the gain."""
         weight = self.weight.float()
         var, mean = torch.var_mean(weight, dim=(1, 2, 3), keepdim=True, correction=0)
         scale = torch.rsqrt((var * weight[0].numel()).clamp(min=1e-4)) * self.gain[:, None, None, None]
         kernels: Tensor = (weight - mean) * scale
         return kernels
 
-    def fixed(self) -> SameConv:
-        """The convolution with its kernels as they are now, for inference."""
-        return SameConv(self.standardised().detach(), self.bias.detach(), self.stride, self.groups)
+    def to_same_conv(self) -> SameConv:
+        """Return an equivalent convolution for inference that does not standardize its kernels on each call."""
+        return SameConv(self.standardized_weight().detach(), self.bias.detach(), self.stride, self.groups)
 
     def forward(self, x_BCTF: Tensor) -> Tensor:
         """Shape: (B, inputs, T, F) -> (B, outputs, ceil(T / stride), ceil(F / stride))."""
-        return same_conv(x_BCTF, self.standardised(), self.bias, self.stride, self.groups)
+        return same_conv(x_BCTF, self.standardized_weight(), self.bias, self.stride, self.groups)
 
 
 class SameConv(nn.Module):
-    """A convolution that pads as `WSConv` does, its kernels used as they are.
+    """Convolution with the padding of `WSConv` and fixed kernels.
 
     Args:
         weight: (outputs, inputs / groups, time, frequency).
         bias: (outputs,).
-        stride: Over time and frequency.
-        groups: Of channels that do not see each other.
+        stride: Stride over time and frequency.
+        groups: Number of channel groups.
     """
 
     def __init__(self, weight: Tensor, bias: Tensor, stride: Pair, groups: int) -> None:
@@ -107,12 +107,12 @@ class SameConv(nn.Module):
 
 
 def same_conv(x_BCTF: Tensor, weight: Tensor, bias: Tensor, stride: Pair, groups: int) -> Tensor:
-    """A convolution padded as TensorFlow's "SAME".
+    """Convolve with TensorFlow's "SAME" padding.
 
     Shape:
         (B, inputs, T, F) -> (B, outputs, ceil(T / stride), ceil(F / stride))
     """
-    T, F = (same(x_BCTF.shape[2 + axis], weight.shape[2 + axis], stride[axis]) for axis in (0, 1))
+    T, F = (same_padding(x_BCTF.shape[2 + axis], weight.shape[2 + axis], stride[axis]) for axis in (0, 1))
     even = T[0] == T[1] and F[0] == F[1]
     x_BCTF = x_BCTF if even else f.pad(x_BCTF, (*F, *T))
     padding = (T[0], F[0]) if even else (0, 0)
@@ -120,10 +120,10 @@ def same_conv(x_BCTF: Tensor, weight: Tensor, bias: Tensor, stride: Pair, groups
     return y_BCTF
 
 
-def same(size: int, kernel: int, stride: int) -> Pair:
-    """Zeros before and after one axis so that ceil(size / stride) positions come out.
+def same_padding(size: int, kernel: int, stride: int) -> Pair:
+    """Return the padding before and after one axis for an output size of ceil(size / stride).
 
-    >>> same(400, 3, 2), same(401, 3, 2), same(400, 3, 1)
+    >>> same_padding(400, 3, 2), same_padding(401, 3, 2), same_padding(400, 3, 1)
     ((0, 1), (1, 1), (1, 1))
     """
     total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
@@ -131,10 +131,10 @@ def same(size: int, kernel: int, stride: int) -> Pair:
 
 
 class SqueezeExcite(nn.Module):
-    """Each channel scaled by up to 2, by what is in all of them (Hu et al. 2018; doubled as in NFNets).
+    """Squeeze-and-excitation (Hu et al. 2018) with the scale doubled, as in NFNets.
 
     Args:
-        channels: In and out; half as many between.
+        channels: Input and output channels; half as many in the hidden layer.
     """
 
     def __init__(self, channels: int) -> None:
@@ -143,25 +143,25 @@ class SqueezeExcite(nn.Module):
         self.excite = nn.Linear(max(1, channels // 2), channels)
 
     def forward(self, x_BCTF: Tensor) -> Tensor:
-        """Shape: (B, C, T, F) -> the same."""
+        """Shape: (B, C, T, F) -> (B, C, T, F)."""
         scale_BC = self.excite(f.relu(self.squeeze(x_BCTF.mean(dim=(2, 3))))).sigmoid()
         scaled_BCTF: Tensor = x_BCTF * 2 * scale_BC[:, :, None, None]
         return scaled_BCTF
 
 
 class NFBlock(nn.Module):
-    """A pre-activation residual block without normaliser.
+    """Pre-activation residual block without normalization.
 
     Args:
-        inputs: Channels in.
-        outputs: Channels out.
-        kernels: Of all convolutions but the last, which is 1x1.
-        stride: Of the first convolution over time, and of the shortcut.
-        kind: ``nfnet``, which is half as wide inside, starts with a 1x1 convolution and ends with squeeze-excite; or
-            ``nf-resnet``, a quarter as wide, with neither.
-        group: Channels of a group in the convolutions between the first and the last; None: one group of all.
-        beta: What the input is multiplied by, to have unit variance.
-        drop: Share of training examples that skip it: stochastic depth.
+        inputs: Input channels.
+        outputs: Output channels.
+        kernels: Kernel sizes of all convolutions but the last, which is 1x1.
+        stride: Stride of the first convolution over time, and of the shortcut.
+        kind: ``nfnet`` (half as wide inside, starts with a 1x1 convolution, ends with squeeze-excite) or
+            ``nf-resnet`` (a quarter as wide, with neither).
+        group: Channels per group in the convolutions between the first and the last; None: a single group.
+        beta: Scale that brings the input to unit variance.
+        drop: Stochastic-depth rate: share of training examples whose residual branch is dropped.
     """
 
     def __init__(
@@ -199,7 +199,7 @@ class NFBlock(nn.Module):
     def forward(self, x_BCTF: Tensor) -> Tensor:
         """Shape: (B, inputs, T, F) -> (B, outputs, T / stride, F / stride)."""
         y_BCTF = self.activation(x_BCTF) * self.beta
-        short_BCTF = x_BCTF if self.shortcut is None else self.shortcut(self._averaged(y_BCTF))
+        short_BCTF = x_BCTF if self.shortcut is None else self.shortcut(self._average_pool(y_BCTF))
         for number, conv in enumerate(self.convs):
             y_BCTF = conv(self.activation(y_BCTF) if number else y_BCTF)
         if self.squeeze_excite is not None:
@@ -207,27 +207,27 @@ class NFBlock(nn.Module):
         if self.training and self.drop:
             kept_B = torch.rand(len(y_BCTF), device=y_BCTF.device) >= self.drop
             y_BCTF = y_BCTF * kept_B[:, None, None, None].to(y_BCTF.dtype)
-        joined_BCTF: Tensor = y_BCTF * (self.skip_gain * ALPHA) + short_BCTF
-        return joined_BCTF
+        sum_BCTF: Tensor = y_BCTF * (self.skip_gain * ALPHA) + short_BCTF
+        return sum_BCTF
 
-    def _averaged(self, x_BCTF: Tensor) -> Tensor:
-        """Means of as many positions as the stride has; what lies beyond the end does not count."""
+    def _average_pool(self, x_BCTF: Tensor) -> Tensor:
+        """Average-pool by the stride; positions beyond the end do not count in the mean."""
         return x_BCTF if max(self.stride) == 1 else f.avg_pool2d(x_BCTF, self.stride, self.stride, ceil_mode=True)
 
 
 def nf_stem(inputs: int, width: int, times: Sequence[int], activation: nn.Module) -> nn.Sequential:
-    """Four 3-wide convolutions; the first and the last halve time and frequency (NFNet, HARES Table 5).
+    """Build a stem of four 3-wide convolutions; the first and last have stride 2 (NFNet, HARES Table 5).
 
     Args:
-        inputs: Channels in.
-        width: Channels out; an eighth, a quarter and half as many on the way.
-        times: Temporal kernels.
-        activation: Between them.
+        inputs: Input channels.
+        width: Output channels; the first three convolutions have 1/8, 1/4 and 1/2 of them.
+        times: Temporal kernel sizes.
+        activation: Activation between the convolutions.
 
     Shape:
         (B, inputs, T, F) -> (B, width, T / 4, F / 4)
     """
-    widths = [inputs, *(max(1, width // part) for part in (8, 4, 2, 1))]
+    widths = [inputs, *(max(1, width // divisor) for divisor in (8, 4, 2, 1))]
     layers = OrderedDict[str, nn.Module]()
     for number, time in enumerate(times):
         stride = (2, 2) if number in (0, 3) else (1, 1)
@@ -237,28 +237,27 @@ def nf_stem(inputs: int, width: int, times: Sequence[int], activation: nn.Module
     return nn.Sequential(layers)
 
 
-def drops(depth: Sequence[int], rate: float) -> list[list[float]]:
-    """Stochastic depth of every block, rising from 0 towards ``rate``.
+def stochastic_depth_rates(depth: Sequence[int], rate: float) -> list[list[float]]:
+    """Return the stochastic-depth rate of every block per stage, rising linearly from 0 towards ``rate``.
 
-    >>> drops((1, 2), 0.75)
+    >>> stochastic_depth_rates((1, 2), 0.75)
     [[0.0], [0.25, 0.5]]
     """
-    total, done, found = sum(depth), 0, list[list[float]]()
+    total, first, rates = sum(depth), 0, list[list[float]]()
     for count in depth:
-        found.append([rate * (done + block) / total for block in range(count)])
-        done += count
-    return found
+        rates.append([rate * (first + block) / total for block in range(count)])
+        first += count
+    return rates
 
 
 def betas(depth: int, before: int) -> list[float]:
-    """What the inputs of a stage's blocks are multiplied by, to have unit variance.
+    """Return the scales that bring the inputs of a stage's blocks to unit variance.
 
-    Each block adds ALPHA squared to the variance, and the first of a stage, whose shortcut is a convolution, sets it
-    back to one.
+    Each block adds ALPHA ** 2 to the variance; the first of a stage, whose shortcut is a convolution, resets it to one.
 
     Args:
-        depth: Blocks of the stage.
-        before: Blocks of the stage before; 0 of the first.
+        depth: Blocks in the stage.
+        before: Blocks in the preceding stage; 0 for the first stage.
 
     >>> [round(beta, 4) for beta in betas(3, 0)], round(betas(3, 6)[0], 4)
     ([1.0, 0.9806, 0.9623], 0.898)

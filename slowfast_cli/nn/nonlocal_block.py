@@ -1,6 +1,6 @@
-"""Non-Local blocks (Wang et al. 2018) in their dot-product form, as SlowFast uses them (SF, AV Sec. 3.4).
+"""Non-local blocks (Wang et al. 2018) in dot-product form, as SlowFast uses them (SF, AV Sec. 3.4).
 
-Shapes: B batch, C channels, D inner channels, T time, H height, W width, P positions that are looked up.
+Shapes: B batch, C channels, D inner channels, T time, H height, W width, N query positions, P key positions.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ from torch import Tensor, nn
 
 
 class NonLocal(nn.Module):
-    """Every position looks at all the others: dot product over their number, without softmax; the result is added.
+    """Non-local block: dot-product affinity divided by the number of keys (no softmax), with a residual connection.
 
-    The norm at its end starts at zero, so that a fresh block changes nothing.
+    The last norm's weight is initialized to zero, so a new block is the identity.
 
     Args:
-        channels: In and out; half as many inside.
-        pool: Positions over (time, height, width) whose maximum is one key.
+        channels: Input and output channels; half as many inside.
+        pool: Max-pooling of the keys and values over (time, height, width).
     """
 
     def __init__(self, channels: int, pool: tuple[int, int, int]) -> None:
@@ -33,46 +33,46 @@ class NonLocal(nn.Module):
         query_BDN = self.theta(x_BCTHW).flatten(2)
         key_BDP, value_BDP = self.phi(pooled_BCTHW).flatten(2), self.g(pooled_BCTHW).flatten(2)
         affinity_BNP = torch.einsum("bdn,bdp->bnp", query_BDN, key_BDP) / key_BDP.shape[2]
-        looked_up_BDN = torch.einsum("bnp,bdp->bdn", affinity_BNP, value_BDP)
-        y_BCTHW = self.norm(self.out(looked_up_BDN.reshape(*looked_up_BDN.shape[:2], *x_BCTHW.shape[2:])))
-        joined_BCTHW: Tensor = x_BCTHW + y_BCTHW
-        return joined_BCTHW
+        attended_BDN = torch.einsum("bnp,bdp->bdn", affinity_BNP, value_BDP)
+        y_BCTHW = self.norm(self.out(attended_BDN.reshape(*attended_BDN.shape[:2], *x_BCTHW.shape[2:])))
+        sum_BCTHW: Tensor = x_BCTHW + y_BCTHW
+        return sum_BCTHW
 
 
 class AudioQuery(nn.Module):
-    """Sound asks the pictures: at each step of the pictures, its features look up where and when it is seen.
+    """Cross-attention from audio to video: at each video step, audio queries attend to spatio-temporal positions.
 
-    AV Sec. 3.4 (iii) describes it without widths, pooling or normalisation, and no code has it: queries come from the
-    mean over frequency, keys and values from positions max-pooled 2x2, softmax over them. Ours, fitted to its cost.
+    AV Sec. 3.4 (iii) gives no widths, pooling or normalization, and no code was released. Here queries come from the
+    mean over frequency, keys and values from positions max-pooled 2x2, with a softmax; widths match its published cost.
 
     Args:
-        heard: Channels of the sound.
-        seen: Channels of the pictures, which it brings.
+        audio: Audio channels.
+        video: Video channels, also those of the output.
         inner: Channels of queries, keys and values.
-        step: Steps of the sound for one of the pictures, averaged.
+        step: Audio steps per video step, averaged.
     """
 
-    def __init__(self, heard: int, seen: int, inner: int, step: int) -> None:
+    def __init__(self, audio: int, video: int, inner: int, step: int) -> None:
         super().__init__()
         self.step = step
-        self.query = nn.Conv1d(heard, inner, 1)
-        self.key, self.value = nn.Conv3d(seen, inner, 1), nn.Conv3d(seen, inner, 1)
-        self.out = nn.Conv1d(inner, seen, 1)
-        self.norm = nn.BatchNorm1d(seen)
+        self.query = nn.Conv1d(audio, inner, 1)
+        self.key, self.value = nn.Conv3d(video, inner, 1), nn.Conv3d(video, inner, 1)
+        self.out = nn.Conv1d(inner, video, 1)
+        self.norm = nn.BatchNorm1d(video)
 
-    def forward(self, heard_BCTF: Tensor, seen_BCTHW: Tensor) -> Tensor:
-        """Look up; with more sounds than pictures (a multiple), the pictures are asked again.
+    def forward(self, audio_BCTF: Tensor, video_BCTHW: Tensor) -> Tensor:
+        """Attend; if the audio batch is a multiple of the video batch (AV-sync negatives), the video is repeated.
 
         Shape:
-            (B, heard, step * T, F), (B, seen, T, H, W) -> (B, seen, T)
+            (B, audio, step * T, F), (B, video, T, H, W) -> (B, video, T)
         """
-        seen_BCTHW = torch.cat([seen_BCTHW] * (len(heard_BCTF) // len(seen_BCTHW)))
-        heard_BCT = nn.functional.avg_pool1d(heard_BCTF.mean(3), self.step, ceil_mode=True)
-        H, W = seen_BCTHW.shape[3:]
-        pooled_BCTHW = nn.functional.max_pool3d(seen_BCTHW, (1, min(2, H), min(2, W)))
-        query_BDN = self.query(heard_BCT)
+        video_BCTHW = torch.cat([video_BCTHW] * (len(audio_BCTF) // len(video_BCTHW)))
+        audio_BCT = nn.functional.avg_pool1d(audio_BCTF.mean(3), self.step, ceil_mode=True)
+        H, W = video_BCTHW.shape[3:]
+        pooled_BCTHW = nn.functional.max_pool3d(video_BCTHW, (1, min(2, H), min(2, W)))
+        query_BDN = self.query(audio_BCT)
         key_BDP, value_BDP = self.key(pooled_BCTHW).flatten(2), self.value(pooled_BCTHW).flatten(2)
         affinity_BNP = torch.einsum("bdn,bdp->bnp", query_BDN, key_BDP) / key_BDP.shape[1] ** 0.5
-        looked_up_BDN = torch.einsum("bnp,bdp->bdn", affinity_BNP.softmax(2), value_BDP)
-        brought_BCT: Tensor = self.norm(self.out(looked_up_BDN))
-        return brought_BCT
+        attended_BDN = torch.einsum("bnp,bdp->bdn", affinity_BNP.softmax(2), value_BDP)
+        output_BCT: Tensor = self.norm(self.out(attended_BDN))
+        return output_BCT

@@ -1,4 +1,4 @@
-"""Blocks whose middle convolution is parted in time and frequency, side by side (AV Sec. 3.2).
+"""Bottlenecks whose middle convolution is split into parallel time and frequency convolutions (AV Sec. 3.2).
 
 Shapes: B batch, C channels, T time, F frequency.
 """
@@ -12,14 +12,14 @@ from slowfast_cli.nn.blocks import Sizes, conv, norm, shortcut
 
 
 class SplitConcat(nn.Module):
-    """3x1 and 1x3 from the block's own input, concatenated, then 1x1 (what made AV's numbers).
+    """3x1 and 1x3 convolutions of the block's input, concatenated, then 1x1 (gives AV's published numbers).
 
     Args:
-        inputs: Channels in.
-        inner: Channels of each of the two.
-        outputs: Channels out.
-        kernel: Of both.
-        stride: Over time and frequency, of both and the shortcut.
+        inputs: Input channels.
+        inner: Output channels of each of the two parallel convolutions.
+        outputs: Output channels.
+        kernel: Kernel size of both.
+        stride: Stride over time and frequency, of both and of the shortcut.
     """
 
     def __init__(self, inputs: int, inner: int, outputs: int, kernel: int, stride: Sizes) -> None:
@@ -32,14 +32,14 @@ class SplitConcat(nn.Module):
 
     def forward(self, x_BCTF: Tensor) -> Tensor:
         """Shape: (B, inputs, T, F) -> (B, outputs, T / stride, F / stride)."""
-        sides = [self.relu(self.t_norm(self.t(x_BCTF))), self.relu(self.f_norm(self.f(x_BCTF)))]
-        y_BCTF = self.c_norm(self.c(torch.cat(sides, dim=1)))
-        joined_BCTF: Tensor = self.relu(self.shortcut(x_BCTF) + y_BCTF)
-        return joined_BCTF
+        branches = [self.relu(self.t_norm(self.t(x_BCTF))), self.relu(self.f_norm(self.f(x_BCTF)))]
+        y_BCTF = self.c_norm(self.c(torch.cat(branches, dim=1)))
+        sum_BCTF: Tensor = self.relu(self.shortcut(x_BCTF) + y_BCTF)
+        return sum_BCTF
 
 
 class SplitSum(nn.Module):
-    """1x1, then 3x1 and 1x3 side by side, summed, then 1x1 (AV Table 1 as printed); arguments as `SplitConcat`."""
+    """1x1, then parallel 3x1 and 1x3 convolutions, summed, then 1x1 (AV Table 1 as printed); same arguments."""
 
     def __init__(self, inputs: int, inner: int, outputs: int, kernel: int, stride: Sizes) -> None:
         super().__init__()
@@ -55,8 +55,8 @@ class SplitSum(nn.Module):
         y_BCTF = self.relu(self.a_norm(self.a(x_BCTF)))
         y_BCTF = self.relu(self.t_norm(self.t(y_BCTF))) + self.relu(self.f_norm(self.f(y_BCTF)))
         y_BCTF = self.c_norm(self.c(y_BCTF))
-        joined_BCTF: Tensor = self.relu(self.shortcut(x_BCTF) + y_BCTF)
-        return joined_BCTF
+        sum_BCTF: Tensor = self.relu(self.shortcut(x_BCTF) + y_BCTF)
+        return sum_BCTF
 
 
 SPLIT: dict[str, type[SplitConcat] | type[SplitSum]] = {"concat": SplitConcat, "sum": SplitSum}

@@ -49,7 +49,7 @@ class Sync:
         for stage in self.stages:
             near_B, far_B = _distances(outputs, stage)
             apart_B = near_B.square() + (MARGIN - far_B).clamp(min=0).square()
-            total = (apart_B * valid_B * outputs[f"counts_{stage}"]).sum()
+            total = (apart_B * valid_B * outputs[f"valid_{stage}"]).sum()
             found[label_set(stage)] = self.weight * total / (2 * valid_B.sum() + 1e-8)
         return found
 
@@ -64,14 +64,14 @@ class Sync:
         for stage in self.stages:
             near_B, far_B = _distances(outputs, stage)
             nearer_B2 = torch.stack([far_B, near_B], dim=1) / (near_B + far_B).clamp(min=1e-8)[:, None]
-            counts_B = valid_B & (outputs[f"counts_{stage}"] > 0)
+            counts_B = valid_B & (outputs[f"valid_{stage}"] > 0)
             nearer_B2 = nearer_B2.where(counts_B[:, None], torch.nan)
             found[label_set(stage)] = nearer_B2 if batch.boxes is None else nearer_B2[batch.boxes[:, 0].long()]
         return found
 
 
 def _distances(outputs: Outputs, stage: str) -> tuple[Tensor, Tensor]:
-    seen_BE, heard_SE = outputs[f"seen_{stage}"].float(), outputs[f"heard_{stage}"].float()
+    seen_BE, heard_SE = outputs[f"video_{stage}"].float(), outputs[f"audio_{stage}"].float()
     belongs_BE, other_BE = heard_SE[: len(seen_BE)], heard_SE[len(seen_BE) :]
     return _length(seen_BE - belongs_BE), _length(seen_BE - other_BE)
 

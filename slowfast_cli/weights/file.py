@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialise
 from torch import Tensor
 
-from slowfast_cli.models.architecture import Architecture, Baseline, from_plain
+from slowfast_cli.models.architecture import Architecture, Baseline, from_dict
 from slowfast_cli.models.recognizer import Recognizer
 from slowfast_cli.models.spec import Stage
 from slowfast_cli.types import Seconds, Settings, WeightsError, finite
@@ -138,7 +138,7 @@ def _card(path: Path, header: Mapping[str, str]) -> Card:
         classes = {labels: tuple(names) for labels, names in plain.pop("classes").items()}
         plain["scores"] = {key: value for key, value in plain["scores"].items() if value is not None}
         notes, sync = tuple(plain.pop("notes")), tuple(plain.pop("sync", ()))
-        return Card(net=from_plain(plain.pop("net")), classes=classes, notes=notes, sync=sync, **plain)
+        return Card(net=from_dict(plain.pop("net")), classes=classes, notes=notes, sync=sync, **plain)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise WeightsError(f"{path}: its header does not describe a slowfast model ({error!r})") from error
 

@@ -26,7 +26,7 @@ from slowfast_cli.data.clips import Key
 from slowfast_cli.metrics.predictions import merge
 from slowfast_cli.metrics.scores import score
 from slowfast_cli.models import count
-from slowfast_cli.models.folding import ready
+from slowfast_cli.models.folding import prepare_for_inference
 from slowfast_cli.recipe.load import load
 from slowfast_cli.stages.evaluate.run import evaluate
 from slowfast_cli.stages.train import state
@@ -60,7 +60,7 @@ def main() -> None:
         recipe, corpus, clips, model = prepared_split(Path(name), given.recordings)
         task, prepared = assemble.task(recipe, corpus.classes), transforms.testing(recipe, machine.DEVICE)
         keys = [Key(0, segment, view) for segment in range(len(clips)) for view in range(recipe.data.views)]
-        size, network = build_clips.eval_batch(recipe), ready(model, machine.DEVICE)
+        size, network = build_clips.eval_batch(recipe), prepare_for_inference(model, machine.DEVICE)
 
         def ask(asked, batch):
             return [each for view in prepared(loader.to(batch, machine.DEVICE)) for each in task.predict(asked, view)]

@@ -23,7 +23,7 @@ import torch
 from slowfast_cli.features.logmel import FrontEnd
 from slowfast_cli.media import audio
 from slowfast_cli.models import count
-from slowfast_cli.models.folding import folded
+from slowfast_cli.models.folding import fold_batch_norms
 from slowfast_cli.stages.predict.audio import BATCH, AudioPredictor
 from slowfast_cli.stages.predict.predictor import Predictor
 from slowfast_cli.types import Recording
@@ -66,7 +66,7 @@ def clocked(work: Callable[[], object]) -> float:
 def stages(paths: list[Path], weights: Path) -> dict[str, float]:
     """Seconds of each stage alone on one core, for all files."""
     card, model = build(weights)
-    listener, network = AudioPredictor(model, card, FrontEnd(**card.front_end)), folded(model)
+    listener, network = AudioPredictor(model, card, FrontEnd(**card.front_end)), fold_batch_norms(model)
     spent = {"open, read, decode, resample": 0.0, "log-mel": 0.0, "network": 0.0}
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

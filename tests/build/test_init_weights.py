@@ -5,7 +5,7 @@ import tiny
 import torch
 
 from slowfast_cli import load_model
-from slowfast_cli.nn.frozen import norms
+from slowfast_cli.nn.frozen import batch_norms
 from slowfast_cli.weights.file import read, read_card
 
 
@@ -35,7 +35,7 @@ def test_norms_are_frozen_but_the_first(tuned, trained):
     run, _ = tuned
     before, after = read(trained / "best.safetensors")[1], read(run / "last.safetensors")[1]
     model = load_model(run)
-    names = [f"trunk.{name}" for name, _ in norms(model.trunk)]
+    names = [f"trunk.{name}" for name, _ in batch_norms(model.trunk)]
     first = [f"trunk.stages.{path}_stem.norm" for path in ("slow", "fast")]
     assert set(first) < set(names)
     for name in names:

@@ -19,7 +19,7 @@ from slowfast_cli.engine.gradients import contrasted, summed
 from slowfast_cli.engine.optim import make_optimizer
 from slowfast_cli.models.objectives.simclr import Projector
 from slowfast_cli.models.recognizer import Recognizer
-from slowfast_cli.models.spec import narrowed
+from slowfast_cli.models.spec import with_width
 from slowfast_cli.models.zoo import VARIANTS
 from slowfast_cli.tasks.simclr import SimCLR
 from slowfast_cli.tasks.task import Task
@@ -34,7 +34,7 @@ FP32 = {"dtype": torch.float32, "scaler": OFF}
 def network(drop=0.0, dropout=0.0):
     """SlowFast NF-ResNet50, its norms none and few of its channels; a projector that may drop some."""
     torch.manual_seed(0)
-    net = narrowed(VARIANTS["sf-nf-r50"], 8)
+    net = with_width(VARIANTS["sf-nf-r50"], 8)
     paths = {name: replace(path, drop=drop, depth=(1, 1, 1, 1)) for name, path in net.pathways.items()}
     net = replace(net, pathways=paths)
     length = sum(net.features().values())
@@ -216,7 +216,7 @@ def test_processes_may_have_read_different_numbers_of_clips(told):
 
 def test_running_statistics_are_moved_by_the_second_pass_only():
     torch.manual_seed(0)
-    net = narrowed(VARIANTS["sf-r50-bn"], 8)
+    net = with_width(VARIANTS["sf-r50-bn"], 8)
     model = Recognizer(net, {}, objective=lambda trunk: Projector(288, hidden=8, layers=1, out=4)).train()
     norm = model.trunk.stages["fast_stem"].norm
     contrasted(model, TASK.losses, parts(2), 2, **FP32)

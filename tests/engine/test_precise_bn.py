@@ -8,15 +8,15 @@ from torch import nn
 
 from slowfast_cli.engine.precise_bn import average_statistics
 from slowfast_cli.models.recognizer import Recognizer
-from slowfast_cli.models.spec import narrowed
+from slowfast_cli.models.spec import with_width
 from slowfast_cli.models.zoo import VARIANTS
-from slowfast_cli.nn.frozen import norms
+from slowfast_cli.nn.frozen import batch_norms
 from slowfast_cli.types import Batch
 
 
 def recognizer(freeze="none"):
     torch.manual_seed(0)
-    return Recognizer(narrowed(VARIANTS["asf-r50"], 8), {"label": 3}, dropout=0.5, freeze_norms=freeze)
+    return Recognizer(with_width(VARIANTS["asf-r50"], 8), {"label": 3}, dropout=0.5, freeze_norms=freeze)
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def twin(model, batches):
     read: dict[str, list[torch.Tensor]] = {}
     handles = [
         norm.register_forward_pre_hook(lambda module, x, name=name: read.setdefault(name, []).append(x[0].double()))
-        for name, norm in norms(model)
+        for name, norm in batch_norms(model)
     ]
     with torch.no_grad():
         for batch in batches:
@@ -52,7 +52,7 @@ def test_statistics_are_plain_means_over_the_batches(batches):
     before = copy.deepcopy(dict(model.named_parameters()))
     average_statistics(model, iter(batches))
     assert len(wanted) > 50
-    for name, norm in norms(model):
+    for name, norm in batch_norms(model):
         mean, variance = wanted[name]
         torch.testing.assert_close(norm.running_mean.double(), mean, rtol=1e-4, atol=1e-5)
         torch.testing.assert_close(norm.running_var.double(), variance, rtol=1e-4, atol=1e-5)
@@ -80,5 +80,5 @@ def test_frozen_norms_keep_what_they_have(batches, freeze, moving):
 
 def test_frozen_norms_stay_frozen_when_they_are_synchronised():
     model = nn.SyncBatchNorm.convert_sync_batchnorm(recognizer("all-but-first")).train()
-    assert sum(norm.training for _, norm in norms(model)) == 2
-    assert all(isinstance(norm, nn.SyncBatchNorm) for _, norm in norms(model))
+    assert sum(norm.training for _, norm in batch_norms(model)) == 2
+    assert all(isinstance(norm, nn.SyncBatchNorm) for _, norm in batch_norms(model))

@@ -1,42 +1,42 @@
-"""Computing a stage again for its gradients changes nothing but the memory."""
+"""Activation checkpointing changes memory only, not gradients or statistics."""
 
 import pytest
 import torch
 
 from slowfast_cli.models.recognizer import Recognizer
-from slowfast_cli.models.spec import narrowed
+from slowfast_cli.models.spec import with_width
 from slowfast_cli.models.zoo import VARIANTS
 from slowfast_cli.recipe.load import load
 from slowfast_cli.stages.train import state
 from slowfast_cli.types import UsageError
 
 
-def kept_bytes(model, signals):
-    """What a forward pass keeps for the backward pass, and what the latter gives."""
-    kept = {}
+def saved_bytes(model, signals):
+    """Run forward and backward; return the bytes that the forward pass saves for backward."""
+    saved = {}
 
     def pack(value):
-        kept[value.data_ptr()] = value.numel() * value.element_size()
+        saved[value.data_ptr()] = value.numel() * value.element_size()
         return value
 
     torch.manual_seed(1)
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda value: value):
         logits = model(signals)
     logits["label"].square().sum().backward()
-    return sum(kept.values())
+    return sum(saved.values())
 
 
 @pytest.mark.parametrize("name", ["asf-r50", "slowfast-4x16-r50", "sf-nfnet-f0", "sf-r50-ln"])
-def test_the_same_gradients_and_statistics_from_less(name):
-    net = VARIANTS[name] if "nfnet" in name else narrowed(VARIANTS[name], 8)
-    made = {"frames": torch.randn(2, 3, 32, 64, 64), "logmel": torch.randn(2, 1, 128, 80)}
-    signals = {key: made[key] for key in net.signals}
+def test_gradients_and_statistics_are_unchanged(name):
+    net = VARIANTS[name] if "nfnet" in name else with_width(VARIANTS[name], 8)
+    inputs = {"frames": torch.randn(2, 3, 32, 64, 64), "logmel": torch.randn(2, 1, 128, 80)}
+    signals = {key: inputs[key] for key in net.signals}
     models, sizes = [], []
-    for recompute in (False, True):
+    for checkpointing in (False, True):
         torch.manual_seed(0)
         model = Recognizer(net, {"label": 5}, dropout=0.5).train()
-        model.trunk.recompute = recompute
-        sizes.append(kept_bytes(model, signals))
+        model.trunk.activation_checkpointing = checkpointing
+        sizes.append(saved_bytes(model, signals))
         models.append(model)
     one, other = models
     for (key, a), b in zip(one.named_parameters(), other.parameters(), strict=True):
@@ -46,9 +46,9 @@ def test_the_same_gradients_and_statistics_from_less(name):
     assert sizes[1] < 0.5 * sizes[0]
 
 
-def test_it_is_asked_for_by_the_recipe_where_there_are_stages():
+def test_recipe_option_and_conflicts():
     recipe = load("vggsound", ["optim.recompute=true", "model.width=8"])
-    assert state.recognizer(recipe, {"label": 5}).trunk.recompute
+    assert state.recognizer(recipe, {"label": 5}).trunk.activation_checkpointing
     with pytest.raises(UsageError, match=r"optim\.recompute: cnn14 has no stages"):
         state.recognizer(load("vggsound", ["optim.recompute=true", "model.variant=cnn14", "frontend.mels=80"]), {})
     with pytest.raises(UsageError, match=r"optim\.recompute: torch\.compile decides itself"):

@@ -1,4 +1,4 @@
-"""Networks of the literature: published sizes, layer by layer against definitions written here, gradients, lengths."""
+"""Networks from the literature: published sizes, gradients, clip lengths, and outputs against independent code."""
 
 from dataclasses import replace
 
@@ -9,7 +9,7 @@ from torch.nn import functional as f
 
 from slowfast_cli.models.architecture import Baseline
 from slowfast_cli.models.baseline import BaselineTrunk
-from slowfast_cli.models.baselines.mcdonnell_gao import with_differences
+from slowfast_cli.models.baselines.mcdonnell_gao import with_deltas
 from slowfast_cli.models.baselines.zoo import BASELINES
 from slowfast_cli.torchaudio_import import models as torchaudio_models
 
@@ -19,8 +19,8 @@ KINDS = pytest.mark.parametrize("kind", TINY)
 
 
 def tiny(kind):
-    found = next(net for net in BASELINES.values() if net.kind == kind)
-    return replace(found, length=TINY[kind], bands=None if found.bands is None else 32)
+    net = next(net for net in BASELINES.values() if net.kind == kind)
+    return replace(net, length=TINY[kind], bands=None if net.bands is None else 32)
 
 
 def signal(net, batch=2, seconds=1):
@@ -30,8 +30,8 @@ def signal(net, batch=2, seconds=1):
     return {"logmel": torch.randn(batch, 1, int(seconds * 100), net.bands or 32, generator=generator)}
 
 
-def shaken(body):
-    """With norms whose statistics and parameters are not the initial ones, in eval mode."""
+def with_random_norms(body):
+    """Randomize the norms' statistics and parameters and switch to eval mode."""
     torch.manual_seed(2)
     for module in body.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
@@ -46,36 +46,36 @@ def shaken(body):
 @pytest.mark.parametrize(
     ("name", "millions", "parameters"),
     [
-        # HARES Table 2. Printed otherwise: cnn14 71, vit-base 86 (of pictures: three channels, more positions).
+        # HARES Table 2. It reports cnn14 71 and vit-base 86 (for images: three channels, more positions).
         ("byola-cnn", 5.3, 5_321_856),
         ("cnn14", 79.7, 79_673_824),
-        ("wav2vec2-base", 94.4, 94_370_944),  # printed 95, with the parts that only the objective needs
+        ("wav2vec2-base", 94.4, 94_370_944),  # reported as 95, with the parts that only the objective needs
         ("bidir-cpc", 38.3, 38_301_696),
-        # ASF Sec. 4.3 prints 3.2.
+        # ASF Sec. 4.3 reports 3.2.
         ("mcdonnell-gao", 3.2, 3_238_428),
     ],
 )
-def test_sizes_are_the_published_ones(name, millions, parameters):
+def test_parameter_counts_match_the_paper(name, millions, parameters):
     with torch.device("meta"):
         trunk = BaselineTrunk(BASELINES[name])
-    found = sum(parameter.numel() for parameter in trunk.parameters())
-    assert found == parameters
-    assert round(found / 1e6, 1) == millions
+    got = sum(parameter.numel() for parameter in trunk.parameters())
+    assert got == parameters
+    assert round(got / 1e6, 1) == millions
 
 
-def test_cnn14_with_its_527_classes_is_as_large_as_panns_print():
+def test_cnn14_with_527_classes_has_the_size_that_panns_report():
     with torch.device("meta"):
         trunk = BaselineTrunk(BASELINES["panns-cnn14"])
-    found = sum(parameter.numel() for parameter in trunk.parameters()) + 527 * 2049
-    assert round(found / 1e6, 1) == 80.8  # the released file has 80 753 615 with these
+    got = sum(parameter.numel() for parameter in trunk.parameters()) + 527 * 2049
+    assert round(got / 1e6, 1) == 80.8  # the released file has 80 753 615 with these
 
 
 @pytest.mark.parametrize("name", [name for name, net in BASELINES.items() if net.kind not in TRANSFORMERS])
-def test_the_feature_is_as_long_as_it_says(name):
+def test_feature_length_matches_the_description(name):
     net = BASELINES[name]
     with torch.device("meta"):
-        found = BaselineTrunk(net).eval()({net.reads: signal(net)[net.reads].to("meta")})
-    assert {key: tuple(value.shape) for key, value in found.items()} == {"audio": (2, net.features()["audio"])}
+        got = BaselineTrunk(net).eval()({net.reads: signal(net)[net.reads].to("meta")})
+    assert {key: tuple(value.shape) for key, value in got.items()} == {"audio": (2, net.features()["audio"])}
 
 
 @KINDS
@@ -84,13 +84,13 @@ def test_every_parameter_gets_a_gradient(kind):
     trunk = BaselineTrunk(tiny(kind)).train()
     feature = trunk(signal(trunk.net))["audio"]
     (feature * torch.randn_like(feature)).sum().backward()
-    silent = [name for name, p in trunk.named_parameters() if p.grad is None or not p.grad.abs().sum()]
-    assert not silent
+    without_gradient = [name for name, p in trunk.named_parameters() if p.grad is None or not p.grad.abs().sum()]
+    assert not without_gradient
 
 
 @KINDS
 @pytest.mark.parametrize("seconds", [0.4, 0.97, 1.23])
-def test_any_length_of_clip_goes_through(kind, seconds):
+def test_clips_of_any_length(kind, seconds):
     trunk = BaselineTrunk(tiny(kind)).eval()
     with torch.inference_mode():
         assert trunk(signal(trunk.net, seconds=seconds))["audio"].isfinite().all()
@@ -102,12 +102,12 @@ def batch_normed(x, module):
     return y if not module.affine else y * module.weight.reshape(shape) + module.bias.reshape(shape)
 
 
-def test_cnn14_is_the_network_of_the_paper():
+def test_cnn14_equals_its_definition():
     net = replace(tiny("cnn14"), standardise=False)
-    body = shaken(BaselineTrunk(net).body)
+    body = with_random_norms(BaselineTrunk(net).body)
     x = signal(net)["logmel"]
     with torch.no_grad():
-        found = body(x)
+        got = body(x)
         y = batch_normed(x.permute(0, 3, 1, 2), body.norm).permute(0, 2, 3, 1)  # each band is a channel
         for at, block in enumerate(body.blocks):
             assert tuple(block.b.weight.shape) == (2 * 2**at, 2 * 2**at, 3, 3)
@@ -123,15 +123,15 @@ def test_cnn14_is_the_network_of_the_paper():
         clip = over_time.max(2).values + over_time.sum(2) / over_time.shape[2]
         want = (clip @ body.layer.weight.T + body.layer.bias).clamp(min=0)
     assert body.blocks[-1].a.weight.shape[0] == net.length
-    torch.testing.assert_close(found[:, :, 0], want, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(got[:, :, 0], want, rtol=1e-4, atol=1e-5)
 
 
-def test_byola_cnn_is_the_network_of_the_paper():
+def test_byola_cnn_equals_its_definition():
     net = replace(tiny("byola-cnn"), standardise=False)
-    body = shaken(BaselineTrunk(net).body)
+    body = with_random_norms(BaselineTrunk(net).body)
     x = signal(net)["logmel"]
     with torch.no_grad():
-        found = body(x)
+        got = body(x)
         y = x
         for block in body.convolutions:
             y = f.conv2d(y, block[0].weight, block[0].bias, padding=1)
@@ -142,36 +142,36 @@ def test_byola_cnn_is_the_network_of_the_paper():
             hidden = (frame @ body.layers[0].weight.T + body.layers[0].bias).clamp(min=0)
             frames.append((hidden @ body.layers[3].weight.T + body.layers[3].bias).clamp(min=0))
         want = sum(frames) / len(frames) + torch.stack(frames).max(0).values
-    torch.testing.assert_close(found[:, :, 0], want, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(got[:, :, 0], want, rtol=1e-4, atol=1e-5)
 
 
-def test_differences_are_librosas():
+def test_deltas_equal_librosa():
     x = signal(tiny("mcdonnell-gao"))["logmel"]
     first = librosa.feature.delta(x.numpy(), width=5, axis=2)
     second = librosa.feature.delta(first, width=5, axis=2)
-    found = with_differences(x).numpy()
-    assert found.shape == (2, 3, 92, 32)
+    got = with_deltas(x).numpy()
+    assert got.shape == (2, 3, 92, 32)
     for channel, want in enumerate((x.numpy(), first, second)):
-        assert abs(found[:, channel : channel + 1] - want[:, :, 4:-4]).max() < 1e-5
+        assert abs(got[:, channel : channel + 1] - want[:, :, 4:-4]).max() < 1e-5
 
 
 def same_padded(x, stride):
-    """TensorFlow's SAME for a kernel of 3, along time."""
+    """Pad like TensorFlow's "SAME" for a kernel of 3, along time."""
     size = x.shape[2]
     total = max((-(-size // stride) - 1) * stride + 3 - size, 0)
     return f.pad(x, (1, 1, total // 2, total - total // 2))
 
 
 @pytest.mark.parametrize("frames", [72, 73, 75, 41])
-def test_mcdonnell_gao_is_their_network(frames):
+def test_mcdonnell_gao_equals_its_definition(frames):
     net = tiny("mcdonnell-gao")
-    body = shaken(BaselineTrunk(net).body)
+    body = with_random_norms(BaselineTrunk(net).body)
     x = torch.randn(2, 1, frames, 32)
     with torch.no_grad():
-        found = body(x)
+        got = body(x)
         ends = []
         for path, half in ((body.low, slice(0, 16)), (body.high, slice(16, 32))):
-            y = batch_normed(with_differences(x)[..., half], path.stem[0])
+            y = batch_normed(with_deltas(x)[..., half], path.stem[0])
             y = f.conv2d(same_padded(y, 2), path.stem[1].conv.weight, stride=(2, 1))
             for number, branch in enumerate(path.branches):
                 step = 2 if number in (2, 4, 6) else 1
@@ -181,17 +181,17 @@ def test_mcdonnell_gao_is_their_network(frames):
                 z = f.conv2d(same_padded(z, 1), branch[5].conv.weight)
                 if step == 2:
                     total = f.avg_pool2d(same_padded(y, 2), 3, (2, 1), divisor_override=1)
-                    among = f.avg_pool2d(same_padded(torch.ones_like(y), 2), 3, (2, 1), divisor_override=1)
-                    y = torch.cat([total / among, torch.zeros_like(total)], dim=1)
+                    count = f.avg_pool2d(same_padded(torch.ones_like(y), 2), 3, (2, 1), divisor_override=1)
+                    y = torch.cat([total / count, torch.zeros_like(total)], dim=1)
                 y = y + z
             ends.append(y)
         y = batch_normed(torch.cat(ends, dim=3), body.joined[0]).clamp(min=0)
         want = batch_normed(f.conv2d(y, body.joined[2].weight), body.last_norm)
-    assert found.shape == (2, 64, -(-(frames - 8) // 16), 32)
-    torch.testing.assert_close(found, want, rtol=1e-4, atol=1e-4)
+    assert got.shape == (2, 64, -(-(frames - 8) // 16), 32)
+    torch.testing.assert_close(got, want, rtol=1e-4, atol=1e-4)
 
 
-def test_wav2vec2_is_torchaudios():
+def test_wav2vec2_equals_torchaudio():
     net = replace(tiny("wav2vec2"), length=768)
     body = BaselineTrunk(net).body.eval()
     theirs = torchaudio_models.wav2vec2_base().eval()
@@ -201,28 +201,28 @@ def test_wav2vec2_is_torchaudios():
         torch.testing.assert_close(body(samples), theirs.extract_features(samples)[0][-1].transpose(1, 2))
 
 
-def test_contexts_of_cpc_know_one_side_only():
+def test_contexts_of_cpc_are_causal_in_each_direction():
     body = BaselineTrunk(tiny("bidir-cpc")).body.eval()
     encoded = torch.randn(1, 8, 120, requires_grad=True)
     past, future = body.contexts(encoded)
-    (of_past,) = torch.autograd.grad(past[:, :, 80].sum(), encoded, retain_graph=True)
-    (of_future,) = torch.autograd.grad(future[:, :, 20].sum(), encoded)
-    reached = of_past.abs().sum(1)[0].nonzero()[:, 0]
+    (past_gradient,) = torch.autograd.grad(past[:, :, 80].sum(), encoded, retain_graph=True)
+    (future_gradient,) = torch.autograd.grad(future[:, :, 20].sum(), encoded)
+    reached = past_gradient.abs().sum(1)[0].nonzero()[:, 0]
     assert (reached.min(), reached.max()) == (80 - 54, 80)  # nine kernels of 3 to 11: 54 steps back
-    reached = of_future.abs().sum(1)[0].nonzero()[:, 0]
+    reached = future_gradient.abs().sum(1)[0].nonzero()[:, 0]
     assert (reached.min(), reached.max()) == (20, 20 + 54)
-    assert body.encoded(torch.randn(1, 16000)).shape[2] == 98  # a step in 10 ms
+    assert body.encode(torch.randn(1, 16000)).shape[2] == 98  # one step per 10 ms
 
 
 @pytest.mark.parametrize("kind", ["byola-cnn", "cnn14"])
-def test_other_bands_than_it_was_made_for_are_refused(kind):
+def test_a_wrong_number_of_bands_is_refused(kind):
     trunk = BaselineTrunk(tiny(kind))
-    with pytest.raises(ValueError, match="40 bands; this network was made for 32"):
+    with pytest.raises(ValueError, match="40 bands, this network was built for 32"):
         trunk({"logmel": torch.randn(1, 1, 64, 40)})
     with pytest.raises(ValueError, match="bands is None"):
         BaselineTrunk(Baseline(kind=kind, length=64))
 
 
 def test_too_few_frames_are_refused():
-    with pytest.raises(ValueError, match="8 frames; this network needs 9"):
+    with pytest.raises(ValueError, match="8 frames, this network needs at least 9"):
         BaselineTrunk(tiny("mcdonnell-gao"))({"logmel": torch.randn(1, 1, 8, 32)})

@@ -1,4 +1,4 @@
-"""Parameters and operations of the published video networks, counted on no device."""
+"""Parameter and multiply-add counts of the published video networks, on the meta device."""
 
 from functools import cache
 
@@ -14,20 +14,20 @@ COMPARED = ("res3", "res4", "res5")
 
 
 @cache
-def built(variant, classes, sync):
+def build(variant, classes, sync):
     with torch.device("meta"):
         return Recognizer(VARIANTS[variant], {"label": classes}, sync=sync)
 
 
 def counted(variant, *, classes=400, frames=32, size=(256, 256), mels=80, sync=()):
-    """The network, and 10^9 multiply-adds of one crop with its sound."""
-    model = built(variant, classes, sync)
+    """Return the network and its GFLOPs for one crop with audio."""
+    model = build(variant, classes, sync)
     shapes = {"frames": (1, 3, frames, *size), "logmel": (1, 1, 128, mels)}
     signals = {name: torch.zeros(shapes[name], device="meta") for name in VARIANTS[variant].signals}
     return model, count.gflops(model, signals)
 
 
-# Measured on the references with fvcore, convolutions and linear layers; at 224 without what is only compared.
+# Measured on the references with fvcore, convolutions and linear layers; at 224 without the AV-sync taps.
 @pytest.mark.parametrize(
     ("variant", "parameters", "gflops", "gflops_at_224"),
     [
@@ -41,11 +41,11 @@ def counted(variant, *, classes=400, frames=32, size=(256, 256), mels=80, sync=(
         ("avslowfast-8x8-r101-all", 77_655_224, 132.667, None),
     ],
 )
-def test_networks_are_as_large_as_the_references(variant, parameters, gflops, gflops_at_224):
+def test_counts_equal_the_references(variant, parameters, gflops, gflops_at_224):
     sync = COMPARED if variant.startswith("av") else ()
-    model, found = counted(variant, sync=sync)
+    model, got = counted(variant, sync=sync)
     assert count.parameters(model) == parameters
-    assert found == pytest.approx(gflops, abs=1e-3)
+    assert got == pytest.approx(gflops, abs=1e-3)
     if gflops_at_224 is not None:
         assert counted(variant, size=(224, 224))[1] == pytest.approx(gflops_at_224, abs=1e-3)
 
@@ -53,8 +53,8 @@ def test_networks_are_as_large_as_the_references(variant, parameters, gflops, gf
 @pytest.mark.parametrize(
     ("variant", "frames", "published"),
     [
-        # SF Table 5: single streams and ways to join two, 4x16. "fast-r50" is 6.9 here as in the difference of the
-        # rows (34.2 - 27.3); the paper prints 6.4.
+        # SF Table 5: single pathways and kinds of fusion, 4x16. "fast-r50" has 6.9 here, the difference of two rows
+        # (34.2 - 27.3); the paper reports 6.4.
         ("slow-r50", 4, 27.3),
         ("slowfast-4x16-r50-apart", 32, 34.2),
         ("slowfast-4x16-r50-to-channel-sum", 32, 34.2),
@@ -67,27 +67,27 @@ def test_networks_are_as_large_as_the_references(variant, parameters, gflops, gf
         ("slowfast-16x8-r101", 64, 213),
     ],
 )
-def test_operations_are_those_of_slowfast(variant, frames, published):
+def test_gflops_match_the_slowfast_paper(variant, frames, published):
     assert counted(variant, frames=frames)[1] == pytest.approx(published, rel=0.005)
 
 
 @pytest.mark.parametrize(
     ("variant", "published"),
     [
-        # AV Table 5: where sound joins.
+        # AV Table 5: stages with audio fusion.
         ("avslowfast-4x16-r50-pool5", 38.4),
         ("avslowfast-4x16-r50-res4", 39.1),
         ("avslowfast-4x16-r50", 39.8),
         ("avslowfast-4x16-r50-res234", 40.2),
-        # AV Table 6: how wide the audio pathway is.
+        # AV Table 6: width of the audio pathway.
         ("avslowfast-4x16-r50-beta8", 36.0),
         ("avslowfast-4x16-r50-beta4", 36.8),
         ("avslowfast-4x16-r50-beta1", 51.9),
-        # AV Table 3: Audiovisual Nonlocal, whose widths are ours.
+        # AV Table 3: audiovisual non-local; its widths are our choice.
         ("avslowfast-4x16-r50-attention", 39.9),
     ],
 )
-def test_operations_are_those_of_audiovisual_slowfast(variant, published):
+def test_gflops_match_the_avslowfast_paper(variant, published):
     sync = COMPARED if VARIANTS[variant].laterals["a2s"].kind == "pooled-convs" else ()
     sync = ("res5",) if variant.endswith("pool5") else sync[-2:] if variant.endswith("-res4") else sync
     assert counted(variant, sync=sync)[1] == pytest.approx(published, rel=0.005)
@@ -112,27 +112,27 @@ def without_norms(model):
     ],
 )
 def test_self_supervised_networks(variant, classes, millions, gflops):
-    """AV Tables 8 and A.1: 40 mels, norms not counted, and of SlowFast the classifier of Kinetics."""
-    model, found = counted(variant, classes=classes, mels=40)
+    """AV Tables 8 and A.1: 40 mels, without norms; SlowFast with its Kinetics classifier."""
+    model, got = counted(variant, classes=classes, mels=40)
     assert without_norms(model) / 1e6 == pytest.approx(millions, abs=0.05)
-    assert found == pytest.approx(gflops, abs=0.05)
+    assert got == pytest.approx(gflops, abs=0.05)
     if variant == "avslowfast-4x16-r50-late":
-        pretraining, same = counted(variant.replace("-late", "-sync"), classes=4, mels=40)
+        pretraining, other = counted(variant.replace("-late", "-sync"), classes=4, mels=40)
         assert count.parameters(pretraining) > count.parameters(model)
-        assert same == pytest.approx(found, abs=2e-3)  # but for the classifier
+        assert other == pytest.approx(got, abs=2e-3)  # differs by the classifier only
 
 
 @pytest.mark.parametrize(
     ("variant", "mels", "published"), [("slowfast-4x16-r50-ava", 80, 65.7), ("avslowfast-4x16-r50-ava", 40, 67.1)]
 )
 def test_detectors(variant, mels, published):
-    """AV Table 7: 256 x 320, res5 at stride 1; with sound the figure fits 40 mels."""
-    found = counted(variant, classes=80, size=(256, 320), mels=mels)[1]
-    assert found == pytest.approx(published, abs=0.05)
+    """AV Table 7: 256 x 320, res5 at stride 1; with audio, the published number matches 40 mels."""
+    got = counted(variant, classes=80, size=(256, 320), mels=mels)[1]
+    assert got == pytest.approx(published, abs=0.05)
 
 
-def test_sound_alone():
-    """AV Table A.3, and the audio pathway of the model, which is half as wide."""
+def test_audio_only():
+    """AV Table A.3, and the audio pathway of AVSlowFast, which is half as wide."""
     assert counted("audio-r50")[1] == pytest.approx(14.2, abs=0.05)
     model, gflops = counted("audio-r50-half", classes=1)
     assert count.parameters(model.trunk) == pytest.approx(6.124e6, abs=500)

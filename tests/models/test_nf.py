@@ -1,4 +1,4 @@
-"""SlowFast NFNets: the golden outputs through the importer, sizes, and what each part does."""
+"""SlowFast NFNets: golden outputs of the imported reference weights, parameter counts, and their components."""
 
 import json
 from dataclasses import replace
@@ -11,9 +11,9 @@ import torch
 from slowfast_cli.models import count
 from slowfast_cli.models.recognizer import Recognizer
 from slowfast_cli.models.slowfast import SlowFast
-from slowfast_cli.models.spec import narrowed
+from slowfast_cli.models.spec import with_width
 from slowfast_cli.models.zoo import VARIANTS
-from slowfast_cli.nn.nf import NFBlock, WSConv, same
+from slowfast_cli.nn.nf import NFBlock, WSConv, same_padding
 from slowfast_cli.weights.file import put
 from slowfast_cli.weights.foreign import haiku, load
 
@@ -23,16 +23,16 @@ STAGE = {"stem": "stem_conv3", "res2": "nf_block", "res3": "nf_block_2", "res4":
 
 @pytest.fixture(scope="module", params=VARIANT)
 def reference(request):
-    """Description, parameter tree, outputs; and our network with those parameters, without standardised input."""
-    told, tree, outputs = golden.haiku(f"nfnet_f0_{request.param}")
-    found = haiku.convert(tree)
-    assert found.net == VARIANTS[VARIANT[request.param]]
-    assert not found.unexpected
-    model = Recognizer(replace(found.net, standardise=False), {})
-    came = put(model, found.state)
-    assert not came.fresh
-    assert not came.unused
-    return told, outputs, model.trunk.eval()
+    """Metadata and outputs of the reference, and the network with its parameters, without input standardization."""
+    meta, tree, outputs = golden.haiku(f"nfnet_f0_{request.param}")
+    converted = haiku.convert(tree)
+    assert converted.net == VARIANTS[VARIANT[request.param]]
+    assert not converted.unexpected
+    model = Recognizer(replace(converted.net, standardise=False), {})
+    report = put(model, converted.state)
+    assert not report.fresh
+    assert not report.unused
+    return meta, outputs, model.trunk.eval()
 
 
 @pytest.fixture(scope="module")
@@ -41,18 +41,18 @@ def x():
 
 
 def test_features_equal_the_reference(reference, x):
-    told, outputs, trunk = reference
+    meta, outputs, trunk = reference
     with torch.inference_mode():
         features = torch.cat(list(trunk({"logmel": x}).values()), dim=1).numpy()
     for kind in ("output", "output_fp64"):
         want = outputs[f"{kind}/features"]
         assert features.shape == want.shape
         assert np.abs(features - want).max() <= 1e-5 * np.abs(want).max()
-    assert count.parameters(trunk) == told["param_count"]
+    assert count.parameters(trunk) == meta["param_count"]
 
 
 def test_intermediates_equal_the_reference(reference, x):
-    told, outputs, trunk = reference
+    meta, outputs, trunk = reference
     modules = {"slow": "slow_fast_nf_net/~/NFNet_1/~/", "fast": "slow_fast_nf_net/~/NFNet/~/"}
     if len(trunk.net.pathways) == 1:
         modules = dict.fromkeys(trunk.net.pathways, "NFNet/~/")
@@ -62,27 +62,27 @@ def test_intermediates_equal_the_reference(reference, x):
     for path, module in modules.items():
         for stage, theirs in STAGE.items():
             got = maps[f"{path}_{stage}"].permute(0, 2, 3, 1).contiguous().numpy()
-            assert list(got.shape) == told["stages"][module + theirs]["shape"]
+            assert list(got.shape) == meta["stages"][module + theirs]["shape"]
             want = outputs[f"stage/{module}{theirs}/spread64"]
             assert np.abs(golden.spread64(got) - want).max() <= 1e-4 * got.std()
 
 
-def test_any_size_of_tree_is_recognised():
-    """A network with other widths, depth and kernels: our own parameters under their names come back as they were."""
+def test_networks_of_other_sizes_are_recognized():
+    """Our parameters, exported under the reference's names, convert back unchanged for other widths."""
     for name in VARIANT.values():
-        net = narrowed(VARIANTS[name], 64 if "fast" not in name else 8)
+        net = with_width(VARIANTS[name], 64 if "fast" not in name else 8)
         state = Recognizer(net, {}).state_dict()
-        found = haiku.convert(
+        converted = haiku.convert(
             {golden.haiku_name(net, key): golden.unturned(key, value) for key, value in state.items()}
         )
-        assert {name: path.widths for name, path in found.net.pathways.items()} == {
+        assert {name: path.widths for name, path in converted.net.pathways.items()} == {
             name: path.widths for name, path in net.pathways.items()
         }
-        assert all(torch.equal(found.state[key], value) for key, value in state.items())
+        assert all(torch.equal(converted.state[key], value) for key, value in state.items())
 
 
 @pytest.mark.parametrize("suffix", ["npz", "npy"])
-def test_trees_are_read_from_files(tmp_path, suffix):
+def test_parameter_trees_load_from_numpy_files(tmp_path, suffix):
     _, tree, _ = golden.haiku("nfnet_f0_fast")
     path = tmp_path / f"tree.{suffix}"
     arrays = {name: value.numpy() for name, value in tree.items()}
@@ -100,7 +100,7 @@ def test_trees_are_read_from_files(tmp_path, suffix):
     assert all(torch.equal(state[name], tree[name]) for name in tree)
 
 
-def test_a_tree_that_would_run_code_is_refused(tmp_path):
+def test_pickles_that_run_code_are_refused(tmp_path):
     from slowfast_cli.types import WeightsError
 
     class Evil:
@@ -117,38 +117,38 @@ def test_a_tree_that_would_run_code_is_refused(tmp_path):
     ("variant", "millions"),
     [("sf-r50-bn", 26), ("sf-nfnet-f0", 63), ("nfnet-f0", 68), ("resnet50-standardised", 23)],
 )
-def test_published_sizes(variant, millions):
+def test_parameter_counts_match_the_paper(variant, millions):
     with torch.device("meta"):
-        found = count.parameters(SlowFast(VARIANTS[variant])) / 1e6
-    assert int(found) == millions or round(found) == millions
+        parameters = count.parameters(SlowFast(VARIANTS[variant])) / 1e6
+    assert millions in (int(parameters), round(parameters))
 
 
-def test_feature_lengths_of_code_and_table():
+def test_feature_lengths_match_the_released_code_and_the_table():
     assert sum(VARIANTS["sf-nfnet-f0"].features().values()) == 3456
     assert list(VARIANTS["sf-nfnet-f0"].features()) == ["fast", "slow"]
     assert sum(VARIANTS["sf-nfnet-f0-table5"].features().values()) == 1728
 
 
-def test_kernels_are_standardised():
+def test_kernels_are_standardized():
     torch.manual_seed(0)
     conv = WSConv(6, 4, (3, 1), groups=2)
     with torch.no_grad():
         conv.weight.mul_(7).add_(3)
-    kernels = conv.standardised()
+    kernels = conv.standardized_weight()
     torch.testing.assert_close(kernels.mean((1, 2, 3)), torch.zeros(4), atol=1e-6, rtol=0)
     torch.testing.assert_close(kernels.square().sum((1, 2, 3)), torch.ones(4))
 
 
 @pytest.mark.parametrize("size", [1, 2, 5, 298, 400, 401])
 @pytest.mark.parametrize(("kernel", "stride"), [(3, 2), (7, 4), (3, 1), (2, 2), (1, 1), (4, 4)])
-def test_same_padding_gives_the_size_divided_upwards(size, kernel, stride):
-    before, after = same(size, kernel, stride)
+def test_same_padding_gives_ceil_of_size_over_stride(size, kernel, stride):
+    before, after = same_padding(size, kernel, stride)
     assert 0 <= after - before <= 1 or (before, after) == (0, 0)
     if kernel >= stride:
         assert (size + before + after - kernel) // stride + 1 == -(-size // stride)
 
 
-def test_stochastic_depth_skips_whole_examples_while_training_only():
+def test_stochastic_depth_drops_whole_examples_in_training_only():
     torch.manual_seed(0)
     block = NFBlock(8, 8, [(1, 1), (3, 1), (1, 3)], (1, 1), kind="nfnet", group=4, beta=1.0, drop=0.5)
     torch.nn.init.ones_(block.skip_gain)
@@ -159,18 +159,18 @@ def test_stochastic_depth_skips_whole_examples_while_training_only():
         assert not (block.eval()(x) == x).flatten(1).all(1).any()
 
 
-def test_the_slow_stream_sees_maxima():
-    from slowfast_cli.models.pathway import largest
+def test_max_pool_time():
+    from slowfast_cli.models.pathway import max_pool_time
 
     x = torch.randn(2, 1, 11, 5)
-    got = largest(x, 4)  # 11 steps: one step less at the end than three fours
+    got = max_pool_time(x, 4)  # 11 = 4 + 4 + 3 steps
     want = torch.stack([x[:, :, :4].amax(2), x[:, :, 4:8].amax(2), x[:, :, 8:].amax(2)], dim=2)
     torch.testing.assert_close(got, want)
 
 
-def test_each_clip_is_standardised_by_itself():
+def test_each_clip_is_standardized_separately():
     torch.manual_seed(0)
-    model = Recognizer(narrowed(VARIANTS["sf-nf-r50"], 16), {"label": 3}).eval()
+    model = Recognizer(with_width(VARIANTS["sf-nf-r50"], 16), {"label": 3}).eval()
     x = torch.randn(3, 1, 64, 40)
     with torch.inference_mode():
         plain, louder = model({"logmel": x})["label"], model({"logmel": 5 * x + 9})["label"]
@@ -181,7 +181,7 @@ def test_each_clip_is_standardised_by_itself():
     assert silence.isfinite().all()
 
 
-def test_norms_are_of_their_kind():
+def test_variants_have_the_norm_they_name():
     kinds = {
         "sf-r50-bn": "BatchNorm2d",
         "sf-r50-ln": "GroupNorm",
@@ -189,7 +189,7 @@ def test_norms_are_of_their_kind():
         "sf-r50-no-norm": "Identity",
     }
     for variant, kind in kinds.items():
-        trunk = SlowFast(narrowed(VARIANTS[variant], 8))
+        trunk = SlowFast(with_width(VARIANTS[variant], 8))
         norms = {type(module).__name__ for name, module in trunk.named_modules() if name.endswith("norm")}
         assert norms == {kind}
         groups = {(m.num_groups, m.num_channels) for m in trunk.modules() if isinstance(m, torch.nn.GroupNorm)}
@@ -199,17 +199,17 @@ def test_norms_are_of_their_kind():
             assert all(number == channels for number, channels in groups)
 
 
-def test_card_survives_json():
-    from slowfast_cli.models.architecture import from_plain
+def test_net_survives_json():
+    from slowfast_cli.models.architecture import from_dict
 
     net = VARIANTS["sf-nfnet-f0"]
     from dataclasses import asdict
 
-    assert from_plain(json.loads(json.dumps(asdict(net)))) == net
+    assert from_dict(json.loads(json.dumps(asdict(net)))) == net
 
 
 @pytest.mark.cuda
-def test_features_on_a_gpu_are_those_of_the_reference(reference, x):
+def test_gpu_features_equal_the_reference(reference, x):
     _, outputs, trunk = reference
     trunk = trunk.cuda().to(memory_format=torch.channels_last)
     with torch.inference_mode(), torch.backends.cudnn.flags(allow_tf32=False):
@@ -219,7 +219,7 @@ def test_features_on_a_gpu_are_those_of_the_reference(reference, x):
     assert np.abs(features - want).max() <= 1e-4 * np.abs(want).max()
 
 
-def test_a_tree_becomes_a_weight_file(tmp_path):
+def test_a_parameter_tree_converts_to_a_weight_file(tmp_path):
     from slowfast_cli.weights.file import build
     from slowfast_cli.weights.foreign.convert import convert
 

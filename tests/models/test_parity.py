@@ -1,4 +1,4 @@
-"""Logits, intermediates and training-mode statistics of the reference implementation."""
+"""Logits, intermediates and training-mode statistics equal those of the reference implementation."""
 
 import golden
 import numpy as np
@@ -13,15 +13,15 @@ from slowfast_cli.weights.foreign.pyslowfast_names import ours
 
 
 def build(name: str, cfg: bool = True) -> tuple[Recognizer, pyslowfast.Converted, torch.Tensor, dict[str, np.ndarray]]:
-    told, state, x, outputs = golden.model(name)
-    found = pyslowfast.convert(state, yaml.safe_dump(told["settings"]) if cfg else None)
-    model = Recognizer(found.net, dict(found.heads))
-    came = put(model, found.state)
-    assert not came.fresh
-    assert not came.unused
-    assert not found.unexpected
-    assert len(came.loaded) == sum(not key.endswith("num_batches_tracked") for key in state)
-    return model, found, x, outputs
+    meta, state, x, outputs = golden.model(name)
+    converted = pyslowfast.convert(state, yaml.safe_dump(meta["settings"]) if cfg else None)
+    model = Recognizer(converted.net, dict(converted.heads))
+    report = put(model, converted.state)
+    assert not report.fresh
+    assert not report.unused
+    assert not converted.unexpected
+    assert len(report.loaded) == sum(not key.endswith("num_batches_tracked") for key in state)
+    return model, converted, x, outputs
 
 
 def test_there_are_eight_golden_models():
@@ -30,7 +30,7 @@ def test_there_are_eight_golden_models():
 
 @pytest.mark.parametrize("name", golden.ASF)
 def test_logits_equal_the_reference(name):
-    model, found, x, outputs = build(name)
+    model, converted, x, outputs = build(name)
     with torch.inference_mode():
         logits = model.eval()({"logmel": x})
     for labels, value in logits.items():
@@ -39,13 +39,13 @@ def test_logits_equal_the_reference(name):
             want = outputs[f"{kind}/head.projection{suffix}"].reshape(value.shape)
             assert np.abs(value.numpy() - want).max() <= 1e-5 * np.abs(want).max()
     assert sum(p.numel() for p in model.parameters()) == golden.model(name)[0]["param_count"]
-    assert set(found.heads) == set(logits)
+    assert set(converted.heads) == set(logits)
 
 
 @pytest.mark.parametrize("name", ["asf_slowfast_r50_epic", "asf_slow_r50_vggsound"])
 def test_intermediates_equal_the_reference(name):
-    model, found, x, outputs = build(name)
-    paths = list(found.net.pathways)
+    model, converted, x, outputs = build(name)
+    paths = list(converted.net.pathways)
     with torch.inference_mode():
         maps = model.eval().trunk.maps(
             {"logmel": x}, [f"{path}_{stage}" for path in paths for stage in ("stem", "res2", "res3", "res4", "res5")]
@@ -79,7 +79,7 @@ def test_training_mode_equals_the_reference():
 
 
 @pytest.mark.parametrize("name", golden.ASF)
-def test_without_settings_the_published_ones_are_taken(name):
+def test_published_settings_are_the_default(name):
     with_cfg, without = build(name)[1], build(name, cfg=False)[1]
     assert without.net == with_cfg.net
     assert (without.front_end, without.clip_seconds) == (with_cfg.front_end, with_cfg.clip_seconds)
@@ -87,8 +87,8 @@ def test_without_settings_the_published_ones_are_taken(name):
     assert not with_cfg.notes
 
 
-def test_settings_no_recipe_has_are_read_from_the_checkpoint():
-    """Another alpha, beta, kernel, ratio and depth: the strides from cfg, the rest from the shapes."""
+def test_unpublished_settings_are_read_from_the_checkpoint():
+    """Other alpha, beta, kernel, ratio and depth: strides come from cfg, the rest from the shapes."""
     from dataclasses import replace
 
     from slowfast_cli.models.spec import Lateral, Net, Pathway
@@ -99,7 +99,7 @@ def test_settings_no_recipe_has_are_read_from_the_checkpoint():
         pathways={"slow": slow, "fast": fast}, laterals={"f2s": Lateral(src="fast", dst="slow", kernel=5, ratio=3)}
     )
     model = Recognizer(net, {"label": 7})
-    theirs = {golden.pyslowfast_name(name): value for name, value in model.state_dict().items()}
+    state = {golden.pyslowfast_name(name): value for name, value in model.state_dict().items()}
     cfg = yaml.safe_dump(
         {
             "SLOWFAST": {"ALPHA": 8},
@@ -112,12 +112,19 @@ def test_settings_no_recipe_has_are_read_from_the_checkpoint():
             },
         }
     )
-    found = pyslowfast.convert(theirs, cfg)
-    assert found.net == replace(net)
-    assert not found.unexpected
-    assert found.front_end == {"rate": 8000, "window_ms": 25.0, "hop_ms": 10.0, "mels": 40, "fft": 2048, "floor": 1e-6}
-    other = Recognizer(found.net, dict(found.heads))
-    assert not put(other, found.state).fresh
+    converted = pyslowfast.convert(state, cfg)
+    assert converted.net == replace(net)
+    assert not converted.unexpected
+    assert converted.front_end == {
+        "rate": 8000,
+        "window_ms": 25.0,
+        "hop_ms": 10.0,
+        "mels": 40,
+        "fft": 2048,
+        "floor": 1e-6,
+    }
+    other = Recognizer(converted.net, dict(converted.heads))
+    assert not put(other, converted.state).fresh
     x = {"logmel": torch.randn(2, 1, 151, 40)}
     with torch.inference_mode():
         torch.testing.assert_close(other.eval()(x)["label"], model.eval()(x)["label"])

@@ -15,7 +15,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from slowfast_cli.models.spec import narrowed
+from slowfast_cli.models.spec import with_width
 from slowfast_cli.models.zoo import VARIANTS
 from slowfast_cli.shards.reader import Shards
 from slowfast_cli.stages.predict.predictor import Failed, FilePrediction, Predictor, Timeline
@@ -78,7 +78,7 @@ BROKEN = {
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
     torch.manual_seed(0)
-    net = narrowed(VARIANTS["asf-r50"], 8)
+    net = with_width(VARIANTS["asf-r50"], 8)
     card = Card(net=net, classes={"label": ("a", "b")}, front_end=tiny.FRONT_END, clip_seconds=0.6, views=2)
     path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
     save(path, card.model().state_dict(), card)

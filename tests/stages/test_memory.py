@@ -7,7 +7,7 @@ import soundfile
 import tiny
 import torch
 
-from slowfast_cli.models.spec import narrowed
+from slowfast_cli.models.spec import with_width
 from slowfast_cli.models.zoo import VARIANTS
 from slowfast_cli.weights.file import Card, save
 
@@ -35,7 +35,7 @@ def peak(path, weights, *words):
 
 @pytest.mark.slow
 def test_an_hour_takes_no_more_than_ten_minutes(tmp_path):
-    net = narrowed(VARIANTS["asf-r50"], 8)
+    net = with_width(VARIANTS["asf-r50"], 8)
     front_end = {**tiny.FRONT_END, "rate": RATE}
     card = Card(net=net, classes={"label": ("a", "b")}, front_end=front_end, clip_seconds=2.0)
     torch.manual_seed(0)

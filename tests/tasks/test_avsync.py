@@ -35,7 +35,7 @@ def test_pairs_that_cannot_be_told_apart_do_not_count():
 
 def outputs(seen, belongs, other, counts):
     heard = torch.tensor(belongs + other)
-    return {"seen_res4": torch.tensor(seen), "heard_res4": heard, "counts_res4": torch.tensor(counts)}
+    return {"video_res4": torch.tensor(seen), "audio_res4": heard, "valid_res4": torch.tensor(counts)}
 
 
 def batch(n):
@@ -52,7 +52,7 @@ def test_the_loss_draws_together_and_pushes_apart():
     assert Sync(stages=("res4",), weight=3).losses(given, batch(2))["sync_res4"].item() == pytest.approx(
         3 * want, rel=1e-5
     )
-    deaf = {**given, "counts_res4": torch.tensor([0.0, 0.0])}
+    deaf = {**given, "valid_res4": torch.tensor([0.0, 0.0])}
     assert Sync(stages=("res4",)).losses(deaf, batch(2))["sync_res4"] == 0
 
 
@@ -64,7 +64,7 @@ def test_scores_say_which_sound_is_nearer():
 
 def test_equal_vectors_have_a_gradient_that_is_a_number():
     seen = torch.tensor([[0.5, 0.0]], requires_grad=True)
-    given = {"seen_res4": seen, "heard_res4": torch.tensor([[0.5, 0.0], [0.5, 0.0]]), "counts_res4": torch.ones(1)}
+    given = {"video_res4": seen, "audio_res4": torch.tensor([[0.5, 0.0], [0.5, 0.0]]), "valid_res4": torch.ones(1)}
     Sync(stages=("res4",)).losses(given, batch(1))["sync_res4"].backward()
     assert seen.grad.isfinite().all()
 

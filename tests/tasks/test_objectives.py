@@ -181,7 +181,7 @@ def test_cpc_is_its_definition(drawn):
     asked = batch("cpc", clips=2)
     with torch.no_grad():
         outputs = objective(trunk, asked.signals)
-        encoded = trunk.body.encoded(asked.signals["samples"])
+        encoded = trunk.body.encode(asked.signals["samples"])
         past, future = trunk.body.contexts(encoded)
     T = encoded.shape[2]
     assert (T, len(drawn)) == (28, 8)
@@ -217,14 +217,14 @@ def test_masked_is_its_definition(drawn, monkeypatch):
     body = trunk.body
     with torch.no_grad():
         outputs = objective(trunk, asked.signals)
-        encoded = body.encoded(asked.signals["samples"])
-        normed = body.normed(encoded)
+        encoded = body.encode(asked.signals["samples"])
+        normed = body.normalize(encoded)
         total, right = 0.0, [0, 0]
         for clip in range(2):
-            read = body.projected(normed)[clip].clone()
+            read = body.project(normed)[clip].clone()
             for place in places[clip]:
                 read[place] = objective.mask
-            context = body.contextual(read[None])[0]
+            context = body.contextualize(read[None])[0]
             targets = [objective.target(normed[clip, place]) for place in places[clip]]
             for n, place in enumerate(places[clip]):
                 answer = objective.answer(context[place])

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from slowfast_cli.models.spec import narrowed
+from slowfast_cli.models.spec import with_width
 from slowfast_cli.models.zoo import VARIANTS
 from slowfast_cli.types import UsageError, WeightsError
 from slowfast_cli.weights.export import export
@@ -13,7 +13,7 @@ from slowfast_cli.weights.file import Card, build, read_card, save
 @pytest.fixture
 def weights(tmp_path):
     card = Card(
-        net=narrowed(VARIANTS["asf-r50"], 8),
+        net=with_width(VARIANTS["asf-r50"], 8),
         classes={"label": ("a", "b", "c")},
         front_end={"rate": 16000, "window_ms": 20, "hop_ms": 10, "mels": 32, "fft": 2048, "floor": 1e-6},
         clip_seconds=1.0,

@@ -11,7 +11,7 @@ from safetensors.torch import save as serialise
 from slowfast_cli import load_model
 from slowfast_cli.features.frames import from_settings
 from slowfast_cli.models.recognizer import Recognizer
-from slowfast_cli.models.spec import Lateral, Net, Pathway, narrowed
+from slowfast_cli.models.spec import Lateral, Net, Pathway, with_width
 from slowfast_cli.models.zoo import VARIANTS
 from slowfast_cli.types import WeightsError
 from slowfast_cli.weights.file import Card, build, describe, newest, put, read, read_card, save
@@ -20,7 +20,7 @@ CLASSES = {"verb": ("take", "wash"), "noun": ("plate", "cup", "größe 7 µm")}
 
 
 def card_of(**more):
-    net = narrowed(VARIANTS["asf-r50"], 8)
+    net = with_width(VARIANTS["asf-r50"], 8)
     return Card(**{"net": net, "classes": CLASSES, "front_end": tiny.FRONT_END, "clip_seconds": 0.6, **more})
 
 
@@ -63,7 +63,7 @@ def test_a_file_says_all_that_is_needed_to_use_it(tmp_path, model):
 
 @pytest.mark.parametrize("variant", ["asf-r50", "asf-late-r50", "asf-two-slow-r50", "resnet50-separable"])
 def test_every_kind_of_network_comes_back(tmp_path, variant):
-    card = card_of(net=narrowed(VARIANTS[variant], 4))
+    card = card_of(net=with_width(VARIANTS[variant], 4))
     save(tmp_path / "w.safetensors", card.model().state_dict(), card)
     assert build(tmp_path / "w.safetensors")[0].net == card.net
 
@@ -86,7 +86,7 @@ VIDEO = {
 )
 def test_networks_that_see_come_back(tmp_path, variant, more):
     """Frames, boxes, what is compared and how answers are read: all of it is in the file."""
-    net = narrowed(VARIANTS[variant], 8)
+    net = with_width(VARIANTS[variant], 8)
     front_end = tiny.FRONT_END if "logmel" in net.signals else {}
     card = card_of(net=net, video=VIDEO, front_end=front_end, clip_seconds=16 * 2 / 24, **more)
     model = card.model().eval()
@@ -143,7 +143,7 @@ def test_a_run_folder_gives_its_best_weights_or_its_last(tmp_path, path):
 
 
 def test_what_fits_is_put_and_the_rest_is_told(model):
-    other = Recognizer(narrowed(VARIANTS["asf-r50"], 8), {"verb": 2, "noun": 5})
+    other = Recognizer(with_width(VARIANTS["asf-r50"], 8), {"verb": 2, "noun": 5})
     state = {**model.state_dict(), "strange": torch.ones(1)}
     told = put(other, {name: value for name, value in state.items() if not name.endswith("num_batches_tracked")})
     assert set(told.fresh) == {"heads.linears.noun.0.weight", "heads.linears.noun.0.bias"}

@@ -1,4 +1,4 @@
-"""Networks of the literature that HARES compares with (Table 2), and that of ASF Table 3, by kind."""
+"""Networks from the literature, by kind: those that HARES compares with (Table 2), and that of ASF Table 3."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from slowfast_cli.models.baselines.vit import ViT
 from slowfast_cli.models.baselines.wav2vec2 import Wav2Vec2
 
 
-def _given(net: Baseline) -> nn.Module:
-    """Features as they are: (B, D) -> (B, D, 1)."""
+def _identity(net: Baseline) -> nn.Module:
+    """Pass precomputed features through: (B, D) -> (B, D, 1)."""
     return nn.Unflatten(1, (net.length, 1))
 
 
 BODIES: Mapping[str, Callable[[Baseline], nn.Module]] = {
-    "features": _given,
+    "features": _identity,
     "bidir-cpc": BidirCpc,
     "byola-cnn": ByolaCnn,
     "cnn14": Cnn14,

@@ -1,11 +1,10 @@
 """Bidirectional contrastive predictive coding on samples (HARES Table 2, "Bidir-CPC").
 
 HARES refers to Wang, Kawakami and van den Oord (Interspeech 2020), who build on van den Oord et al. (2018) and Kawakami
-et al. (2020): a strided convolutional encoder, and two networks without recurrence over its steps, one that has heard
-the past and one that has heard the future. Their layers are not public. The encoder here is that of CPC (five
-convolutions, strides 5, 4, 2, 2, 2, 512 channels, one step in 10 ms). The context networks are ours: nine residual
-causal convolutions with kernels that grow by one from layer to layer, as those of wav2vec (Schneider et al. 2019) do,
-from 3 to 11, which makes the 38 million parameters that HARES prints.
+et al. (2020): a strided convolutional encoder and two feed-forward context networks over its steps, one over the past
+and one over the future. Their layers were not published. The encoder here is that of CPC (five convolutions, strides 5,
+4, 2, 2, 2, 512 channels, one step per 10 ms). The context networks are our choice: nine residual causal convolutions
+with kernels growing from 3 to 11, as in wav2vec (Schneider et al. 2019), for the published 38 million parameters.
 
 Shapes: B batch, N samples, C channels, T steps.
 """
@@ -19,14 +18,14 @@ from torch.nn import functional as f
 from slowfast_cli.models.architecture import Baseline
 
 KERNELS, STRIDES = (10, 8, 4, 4, 4), (5, 4, 2, 2, 2)
-GROWING = tuple(range(3, 12))
+CONTEXT_KERNELS = tuple(range(3, 12))
 
 
 class BidirCpc(nn.Module):
-    """The encoder and both contexts; the feature is the two contexts side by side.
+    """Encoder and context networks of both directions; the feature concatenates the two contexts.
 
     Args:
-        net: The description: `length` is twice the channels of all layers.
+        net: Description: `length` is twice the channels of all layers.
     """
 
     def __init__(self, net: Baseline) -> None:
@@ -39,14 +38,16 @@ class BidirCpc(nn.Module):
                 for channels, kernel, stride in zip(inputs, KERNELS, STRIDES, strict=True)
             )
         )
-        self.past, self.future = (nn.Sequential(*(_Causal(self.width, kernel) for kernel in GROWING)) for _ in range(2))
+        self.past, self.future = (
+            nn.Sequential(*(_Causal(self.width, kernel) for kernel in CONTEXT_KERNELS)) for _ in range(2)
+        )
 
     def forward(self, samples_BN: Tensor) -> Tensor:
         """Shape: (B, N) -> (B, 2 C, T), N at least 465."""
-        return torch.cat(self.contexts(self.encoded(samples_BN)), dim=1)
+        return torch.cat(self.contexts(self.encode(samples_BN)), dim=1)
 
-    def encoded(self, samples_BN: Tensor) -> Tensor:
-        """The steps that are predicted.
+    def encode(self, samples_BN: Tensor) -> Tensor:
+        """Encode samples to the steps that the objective predicts.
 
         Shape:
             (B, N) -> (B, C, T)
@@ -55,7 +56,7 @@ class BidirCpc(nn.Module):
         return encoded_BCT
 
     def contexts(self, encoded_BCT: Tensor) -> tuple[Tensor, Tensor]:
-        """What is made of each step and those before it, and of each and those after it.
+        """Return the context of each step from itself and its past, and from itself and its future.
 
         Shape:
             (B, C, T) -> (B, C, T) twice
@@ -64,27 +65,27 @@ class BidirCpc(nn.Module):
 
 
 class _ChannelNorm(nn.Module):
-    """Each step brought to mean 0 and deviation 1 over its channels, which leaks no time, then ReLU."""
+    """LayerNorm over the channels of each step, which leaks no other steps, then ReLU."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(channels)
 
     def forward(self, x_BCT: Tensor) -> Tensor:
-        """Shape: (B, C, T) -> the same."""
+        """Shape: (B, C, T) -> (B, C, T)."""
         return f.relu(self.norm(x_BCT.transpose(1, 2)).transpose(1, 2))
 
 
 class _Causal(nn.Module):
-    """A convolution over a step and those before it, added to what it reads."""
+    """Residual causal convolution."""
 
     def __init__(self, channels: int, kernel: int) -> None:
         super().__init__()
-        self.reach = kernel - 1
+        self.padding = kernel - 1
         self.conv = nn.Conv1d(channels, channels, kernel, bias=False)
         self.norm = _ChannelNorm(channels)
 
     def forward(self, x_BCT: Tensor) -> Tensor:
-        """Shape: (B, C, T) -> the same."""
-        more_BCT: Tensor = self.norm(self.conv(f.pad(x_BCT, (self.reach, 0))))
-        return x_BCT + more_BCT
+        """Shape: (B, C, T) -> (B, C, T)."""
+        y_BCT: Tensor = self.norm(self.conv(f.pad(x_BCT, (self.padding, 0))))
+        return x_BCT + y_BCT

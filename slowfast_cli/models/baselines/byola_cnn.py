@@ -1,4 +1,4 @@
-"""The convolutional network of BYOL-A (Niizumi et al. 2021; HARES Table 2, "BYOL-A CNN").
+"""The CNN of BYOL-A (Niizumi et al. 2021; HARES Table 2, "BYOL-A CNN").
 
 Shapes: B batch, C channels, T frames, F mel bands, D feature.
 """
@@ -14,23 +14,25 @@ HALVINGS = 3
 
 
 class ByolaCnn(nn.Module):
-    """Three convolutions that halve time and frequency, two layers on each remaining frame, then mean plus maximum.
+    """Three convolutions with stride-2 pooling, two linear layers per remaining frame, then mean plus max over time.
 
-    The first layer reads all channels and bands of a frame at once, so its size depends on the bands: 5.3 million
-    parameters, as Niizumi et al. and HARES print, are those of 64 bands and a feature of 2048; 80 bands, which HARES
-    has elsewhere, make 5.6.
+    The first linear layer reads all channels and bands of a frame, so its size depends on the bands: 64 bands and a
+    feature of 2048 give 5.3 million parameters, as Niizumi et al. and HARES report; 80 bands, which HARES uses
+    elsewhere, give 5.6.
 
     Args:
-        net: The description: `length` is the width of both layers, `bands` must be given.
-        dropout: Between the two layers, while training.
+        net: Description: `length` is the width of both layers, `bands` is required.
+        dropout: Dropout rate between the two layers.
     """
 
     def __init__(self, net: Baseline, *, dropout: float = 0.3) -> None:
         super().__init__()
         if net.bands is None or net.bands < 2**HALVINGS:
-            raise ValueError(f"{net.kind}: bands is {net.bands}; its size depends on them, give 8 or more (64)")
+            raise ValueError(
+                f"{net.kind}: bands is {net.bands}, expected 8 or more (64): the network size depends on it"
+            )
         self.bands = net.bands
-        self.convolutions = nn.Sequential(*(_block(1 if at == 0 else CHANNELS) for at in range(HALVINGS)))
+        self.convolutions = nn.Sequential(*(_block(1 if number == 0 else CHANNELS) for number in range(HALVINGS)))
         self.layers = nn.Sequential(
             nn.Linear(CHANNELS * (net.bands // 2**HALVINGS), net.length),
             nn.ReLU(inplace=True),
@@ -42,7 +44,7 @@ class ByolaCnn(nn.Module):
     def forward(self, x_B1TF: Tensor) -> Tensor:
         """Shape: (B, 1, T, F) -> (B, D, 1), T at least 8."""
         if x_B1TF.shape[3] != self.bands:
-            raise ValueError(f"log-mel: {x_B1TF.shape[3]} bands; this network was made for {self.bands}")
+            raise ValueError(f"log-mel: {x_B1TF.shape[3]} bands, this network was built for {self.bands}")
         frames_BTD: Tensor = self.layers(self.convolutions(x_B1TF).permute(0, 2, 3, 1).flatten(2))
         return (frames_BTD.mean(1) + frames_BTD.amax(1))[:, :, None]
 

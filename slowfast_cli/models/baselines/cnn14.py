@@ -13,30 +13,31 @@ from torch.nn import functional as f
 from slowfast_cli.models.architecture import Baseline
 
 BLOCKS = 6
-HALVINGS = BLOCKS - 1  # the last block keeps its size
+HALVINGS = BLOCKS - 1  # the last block has no pooling
 
 
 class Cnn14(nn.Module):
-    """A norm of each mel band, six blocks of two 3 x 3 convolutions, mean over frequency, mean plus maximum over time.
+    """A norm per mel band, six blocks of two 3 x 3 convolutions, mean over frequency, mean plus max over time.
 
-    The feature is what the last layer but one gives, 2048 long. With it and the 527 classes of AudioSet it has 80.8
-    million parameters, as PANNs print; HARES prints 71, which follows from no part of it that can be left out (79.7
+    The feature is the output of the penultimate layer, of length 2048. With the classifier of the 527 AudioSet classes
+    the network has 80.8 million parameters, as PANNs report. HARES reports 71, which no part left out explains (79.7
     without the classifier, 75.5 without the layer before it too).
 
     Args:
-        net: The description: `length` is also the width of the last block, each block before it half as wide as the
-            next; `bands` must be given.
-        dropout: After each block, while training.
-        dropout_last: Before the last layer, likewise; PANNs have it behind that layer too, where ours is that of the
-            classifier.
+        net: Description: `length` is also the width of the last block, each block before it half as wide as the
+            next; `bands` is required.
+        dropout: Dropout rate after each block.
+        dropout_last: Dropout rate before the last layer; PANNs' dropout behind that layer is the classifier's here.
     """
 
     def __init__(self, net: Baseline, *, dropout: float = 0.2, dropout_last: float = 0.5) -> None:
         super().__init__()
         if net.bands is None or net.bands < 2**HALVINGS:
-            raise ValueError(f"{net.kind}: bands is {net.bands}; its first norm has one each, give 32 or more (64)")
+            raise ValueError(
+                f"{net.kind}: bands is {net.bands}, expected 32 or more (64): its first norm is over the bands"
+            )
         self.bands = net.bands
-        widths = [max(1, net.length >> (BLOCKS - 1 - at)) for at in range(BLOCKS)]
+        widths = [max(1, net.length >> (BLOCKS - 1 - number)) for number in range(BLOCKS)]
         self.norm = nn.BatchNorm2d(net.bands)
         self.blocks = nn.ModuleList(
             _block(inputs, outputs) for inputs, outputs in zip([1, *widths[:-1]], widths, strict=True)
@@ -51,7 +52,7 @@ class Cnn14(nn.Module):
     def forward(self, x_B1TF: Tensor) -> Tensor:
         """Shape: (B, 1, T, F) -> (B, D, 1), T at least 32."""
         if x_B1TF.shape[3] != self.bands:
-            raise ValueError(f"log-mel: {x_B1TF.shape[3]} bands; this network was made for {self.bands}")
+            raise ValueError(f"log-mel: {x_B1TF.shape[3]} bands, this network was built for {self.bands}")
         x_BCTF: Tensor = self.norm(x_B1TF.transpose(1, 3)).transpose(1, 3)
         for number, block in enumerate(self.blocks):
             x_BCTF = block(x_BCTF)

@@ -1,4 +1,4 @@
-"""EfficientNet-B0 (Tan and Le 2019; HARES Table 2), as transformers builds it, for one channel.
+"""EfficientNet-B0 (Tan and Le 2019; HARES Table 2) from transformers, with one input channel.
 
 Shapes: B batch, T frames, F mel bands, D feature.
 """
@@ -8,21 +8,21 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from slowfast_cli.models.architecture import Baseline
-from slowfast_cli.models.baselines.transformers_import import imported
+from slowfast_cli.models.baselines.transformers_import import import_transformers
 
-LENGTH = 1280  # of B0's feature
+LENGTH = 1280  # feature length of B0
 
 
 class EfficientNet(nn.Module):
-    """The network without its classifier, initialised as by Tan and Le.
+    """The network without its classifier, initialized as by Tan and Le.
 
     Args:
-        net: The description: all widths follow its `length`.
+        net: Description: all widths scale with `length`.
     """
 
     def __init__(self, net: Baseline) -> None:
         super().__init__()
-        package = imported(net.kind)
+        package = import_transformers(net.kind)
         settings = package.EfficientNetConfig(
             num_channels=1,
             width_coefficient=net.length / LENGTH,
@@ -34,11 +34,11 @@ class EfficientNet(nn.Module):
         self.embeddings, self.encoder = network.embeddings, network.encoder
         for module in self.modules():
             if isinstance(module, nn.BatchNorm2d):
-                # Theirs is 0.99 in most, which in TensorFlow is the share that stays; here it is what is new.
+                # transformers sets 0.99, TensorFlow's share of the old value; PyTorch's is that of the new value.
                 module.momentum = 0.01
-                nn.init.ones_(module.weight)  # theirs are near 0: good for weights to be loaded, not for learning
+                nn.init.ones_(module.weight)  # transformers initializes them near 0, too small to train from scratch
             if isinstance(module, nn.Conv2d):
-                # He fan-out, of a filter that sees its own channel only: of one channel.
+                # He fan-out, per group.
                 fan_out = module.weight[0, 0].numel() * module.out_channels / module.groups
                 nn.init.normal_(module.weight, std=(2 / fan_out) ** 0.5)
 

@@ -1,6 +1,6 @@
-"""The one place that imports transformers, and only when a network of it is built.
+"""Lazy import of transformers, for the networks that use it.
 
-It imports torchaudio where that is installed, so the guard around torchaudio goes first.
+transformers imports torchaudio if it is installed, so the guard around torchaudio runs first.
 """
 
 from __future__ import annotations
@@ -11,20 +11,20 @@ from typing import Any
 from slowfast_cli.types import UsageError
 
 
-def imported(kind: str) -> Any:
-    """The package.
+def import_transformers(kind: str) -> Any:
+    """Import transformers.
 
     Args:
-        kind: The network that needs it, for the message.
+        kind: The network that needs it, for the error message.
 
     Raises:
-        UsageError: It is not installed, or does not import.
+        UsageError: It is not installed or fails to import.
     """
     importlib.import_module("slowfast_cli.torchaudio_import")
     try:
         return importlib.import_module("transformers")
     except ImportError as error:
         raise UsageError(
-            f"the network {kind} is built by transformers, which cannot be imported ({error}); install it: "
+            f"the network {kind} needs transformers, which cannot be imported ({error}); install it: "
             "pip install 'slowfast[baselines]'"
         ) from error

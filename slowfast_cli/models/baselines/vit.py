@@ -1,4 +1,4 @@
-"""ViT-Base, patches of 16 x 16 (Dosovitskiy et al. 2021; HARES Table 2), as transformers builds it, for one channel.
+"""ViT-Base, patches of 16 x 16 (Dosovitskiy et al. 2021; HARES Table 2), from transformers, for one channel.
 
 Shapes: B batch, T frames, F mel bands, t and u patches along them, P all patches, D feature.
 """
@@ -12,30 +12,30 @@ from torch import Tensor, nn
 from torch.nn import functional as f
 
 from slowfast_cli.models.architecture import Baseline
-from slowfast_cli.models.baselines.transformers_import import imported
+from slowfast_cli.models.baselines.transformers_import import import_transformers
 
 PATCH = 16
 
 
 class ViT(nn.Module):
-    """The network without its classifier, freshly initialised; the feature is the mean over the patches.
+    """The network without its classifier, randomly initialized; the feature is the mean over the patches.
 
-    It has embeddings of position for the clip's size; for clips of other lengths they are interpolated. What is left
-    beyond the last whole patch is not seen.
+    Position embeddings match the configured clip size and are interpolated for other lengths. Frames and bands beyond
+    the last whole patch are ignored.
 
     Args:
-        net: The description: `length` is its width, with heads 64 wide; `frames` and `bands` must be given.
-        layers: Of the transformer.
+        net: Description: `length` is the width, with attention heads of 64; `frames` and `bands` are required.
+        layers: Number of transformer layers.
     """
 
     def __init__(self, net: Baseline, *, layers: int = 12) -> None:
         super().__init__()
         if not (net.frames and net.bands and min(net.frames, net.bands) >= PATCH):
             raise ValueError(
-                f"{net.kind}: frames is {net.frames} and bands is {net.bands}; it has an embedding for every patch of "
-                f"{PATCH} x {PATCH}, give both, {PATCH} or more"
+                f"{net.kind}: frames is {net.frames} and bands is {net.bands}, expected both to be {PATCH} or more: "
+                f"they set the number of position embeddings"
             )
-        package = imported(net.kind)
+        package = import_transformers(net.kind)
         settings = package.ViTConfig(
             num_channels=1,
             image_size=(net.frames, net.bands),
@@ -57,17 +57,14 @@ class ViT(nn.Module):
 
 
 class _Embeddings(nn.Module):
-    """Patches and a class token, with their positions.
+    """Patch and class-token embeddings with positions; transformers' own can only interpolate square images."""
 
-    In place of transformers' own, which can interpolate positions of square images only.
-    """
-
-    def __init__(self, made: Any, grid: tuple[int, int]) -> None:
+    def __init__(self, original: Any, grid: tuple[int, int]) -> None:
         super().__init__()
         self.grid = grid
-        self.patch_embeddings, self.dropout = made.patch_embeddings, made.dropout
-        self.first: Tensor = made.cls_token
-        self.positions: Tensor = made.position_embeddings
+        self.patch_embeddings, self.dropout = original.patch_embeddings, original.dropout
+        self.first: Tensor = original.cls_token
+        self.positions: Tensor = original.position_embeddings
 
     def forward(self, pixel_values: Tensor, **_: object) -> Tensor:
         """Shape: (B, 1, T, F) -> (B, 1 + P, D)."""
@@ -82,5 +79,5 @@ class _Embeddings(nn.Module):
             return self.positions
         first_11D, rest_1PD = self.positions.split([1, self.grid[0] * self.grid[1]], dim=1)
         rest_1Dtu = rest_1PD.transpose(1, 2).unflatten(2, self.grid)
-        fitted_1Dtu = f.interpolate(rest_1Dtu, grid, mode="bicubic", align_corners=False)
-        return torch.cat([first_11D, fitted_1Dtu.flatten(2).transpose(1, 2)], dim=1)
+        resized_1Dtu = f.interpolate(rest_1Dtu, grid, mode="bicubic", align_corners=False)
+        return torch.cat([first_11D, resized_1Dtu.flatten(2).transpose(1, 2)], dim=1)

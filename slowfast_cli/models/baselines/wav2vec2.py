@@ -1,4 +1,4 @@
-"""wav2vec 2.0 Base (Baevski et al. 2020; HARES Table 2), of the parts that torchaudio has.
+"""wav2vec 2.0 Base (Baevski et al. 2020; HARES Table 2), from torchaudio's components.
 
 Shapes: B batch, N samples, C channels of the convolutions, T steps, D feature.
 """
@@ -13,20 +13,20 @@ from torch import Tensor, nn
 from slowfast_cli.models.architecture import Baseline
 from slowfast_cli.torchaudio_import import models
 
-KERNELS, STRIDES = (10, 3, 3, 3, 3, 2, 2), (5, 2, 2, 2, 2, 2, 2)  # a step is 320 samples, 20 ms
+KERNELS, STRIDES = (10, 3, 3, 3, 3, 2, 2), (5, 2, 2, 2, 2, 2, 2)  # a step is 320 samples: 20 ms
 
 
 class Wav2Vec2(nn.Module):
-    """Seven strided convolutions, a projection, and a transformer over their steps.
+    """Seven strided convolutions, a projection, and a transformer.
 
-    No layer is dropped whole, as Baevski et al. do while training (in 5 % of the cases): several processes could not
-    agree on the gradients.
+    LayerDrop (5 % in Baevski et al.) is off: with several processes, the sets of parameters with gradients would
+    differ.
 
     Args:
-        net: The description: `length` is the width of the transformer, its heads are 64 wide, the convolutions have
+        net: Description: `length` is the width of the transformer, with attention heads of 64; the convolutions have
             two thirds of it.
-        layers: Of the transformer.
-        dropout: Anywhere in the transformer, and before it.
+        layers: Number of transformer layers.
+        dropout: Dropout rate in and before the transformer.
     """
 
     def __init__(self, net: Baseline, *, layers: int = 12, dropout: float = 0.1) -> None:
@@ -34,7 +34,7 @@ class Wav2Vec2(nn.Module):
         width, heads = net.length * 2 // 3, max(1, net.length // 64)
         self.network: Any = models.wav2vec2_model(
             extractor_mode="group_norm",
-            extractor_conv_layer_config=[(width, *each) for each in zip(KERNELS, STRIDES, strict=True)],
+            extractor_conv_layer_config=[(width, *pair) for pair in zip(KERNELS, STRIDES, strict=True)],
             extractor_conv_bias=False,
             encoder_embed_dim=net.length,
             encoder_projection_dropout=dropout,
@@ -51,15 +51,15 @@ class Wav2Vec2(nn.Module):
             aux_num_out=None,
         )
         self.width, self.length = width, net.length
-        self._initialise()
+        self._init_weights()
 
     def forward(self, samples_BN: Tensor) -> Tensor:
         """Shape: (B, N) -> (B, D, T), N at least 400."""
-        return self.contextual(self.projected(self.normed(self.encoded(samples_BN)))).transpose(1, 2)
+        return self.contextualize(self.project(self.normalize(self.encode(samples_BN)))).transpose(1, 2)
 
     @torch.no_grad()
-    def _initialise(self) -> None:
-        """As Baevski et al. start; as torchaudio leaves it, the convolutions damp what they are given to nothing."""
+    def _init_weights(self) -> None:
+        """Initialize as Baevski et al.; with torchaudio's defaults the signal vanishes in the convolutions."""
         for module in self.network.feature_extractor.modules():
             if isinstance(module, nn.Conv1d):
                 nn.init.kaiming_normal_(module.weight)
@@ -68,21 +68,21 @@ class Wav2Vec2(nn.Module):
             if isinstance(module, nn.Linear):
                 nn.init.normal_(module.weight, std=0.02)
                 nn.init.zeros_(module.bias)
-        places = transformer.pos_conv_embed.conv
-        places.weight = torch.randn_like(places.weight) * (4 / (places.kernel_size[0] * self.length)) ** 0.5
-        nn.init.zeros_(places.bias)
+        positions = transformer.pos_conv_embed.conv
+        positions.weight = torch.randn_like(positions.weight) * (4 / (positions.kernel_size[0] * self.length)) ** 0.5
+        nn.init.zeros_(positions.bias)
 
-    def encoded(self, samples_BN: Tensor) -> Tensor:
-        """What the convolutions make of the samples.
+    def encode(self, samples_BN: Tensor) -> Tensor:
+        """Apply the convolutional encoder.
 
         Shape:
             (B, N) -> (B, T, C)
         """
-        found_BTC: Tensor = self.network.feature_extractor(samples_BN, None)[0]
-        return found_BTC
+        encoded_BTC: Tensor = self.network.feature_extractor(samples_BN, None)[0]
+        return encoded_BTC
 
-    def normed(self, encoded_BTC: Tensor) -> Tensor:
-        """The same after the layer norm, as masked prediction takes its targets from it.
+    def normalize(self, encoded_BTC: Tensor) -> Tensor:
+        """Apply the layer norm, whose output gives the targets of masked prediction.
 
         Shape:
             (B, T, C) -> (B, T, C)
@@ -90,21 +90,21 @@ class Wav2Vec2(nn.Module):
         normed_BTC: Tensor = self.network.encoder.feature_projection.layer_norm(encoded_BTC)
         return normed_BTC
 
-    def projected(self, normed_BTC: Tensor) -> Tensor:
-        """What the transformer reads.
+    def project(self, normed_BTC: Tensor) -> Tensor:
+        """Project to the transformer's input.
 
         Shape:
             (B, T, C) -> (B, T, D)
         """
-        into = self.network.encoder.feature_projection
-        read_BTD: Tensor = into.dropout(into.projection(normed_BTC))
-        return read_BTD
+        layer = self.network.encoder.feature_projection
+        projected_BTD: Tensor = layer.dropout(layer.projection(normed_BTC))
+        return projected_BTD
 
-    def contextual(self, read_BTD: Tensor) -> Tensor:
-        """What the transformer makes of it.
+    def contextualize(self, projected_BTD: Tensor) -> Tensor:
+        """Apply the transformer.
 
         Shape:
             (B, T, D) -> (B, T, D)
         """
-        context_BTD: Tensor = self.network.encoder.transformer(read_BTD)
+        context_BTD: Tensor = self.network.encoder.transformer(projected_BTD)
         return context_BTD

@@ -1,10 +1,10 @@
-"""The published networks that are not of the SlowFast family."""
+"""The published networks outside the SlowFast family."""
 
 from __future__ import annotations
 
 from slowfast_cli.models.architecture import Baseline
 
-# HARES Sec. 3: log-mels of 80 bands, 100 frames a second, crops of 3 s. BYOL-A's and PANNs' own have 64.
+# HARES Sec. 3: log-mels of 80 bands, 100 frames per second, crops of 3 s. BYOL-A and PANNs use 64 bands.
 BYOLA = Baseline(kind="byola-cnn", least=8, length=2048, bands=64)
 CNN14 = Baseline(kind="cnn14", least=32, length=2048, bands=80)
 
@@ -15,7 +15,7 @@ BASELINES: dict[str, Baseline] = {
     "vit-base": Baseline(kind="vit", least=16, length=768, bands=80, frames=300),
     "wav2vec2-base": Baseline(kind="wav2vec2", least=400, reads="samples", length=768, rate=16000),
     "bidir-cpc": Baseline(kind="bidir-cpc", least=465, reads="samples", length=1024, rate=16000),
-    # As their authors have them: the log-mel is not brought to mean 0 and deviation 1 clip by clip.
+    # As in the original papers: no per-clip standardization of the log-mel.
     "byola": Baseline(kind="byola-cnn", least=8, length=2048, bands=64, standardise=False),
     "panns-cnn14": Baseline(kind="cnn14", least=32, length=2048, bands=64, standardise=False),
     "mcdonnell-gao": Baseline(kind="mcdonnell-gao", least=9, length=768, standardise=False),

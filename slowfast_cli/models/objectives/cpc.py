@@ -50,7 +50,7 @@ class Cpc(nn.Module):
             ValueError: A clip is not longer than what is predicted.
         """
         body = _body(trunk)
-        encoded_BCT = body.encoded(signals["samples"])
+        encoded_BCT = body.encode(signals["samples"])
         if encoded_BCT.shape[2] <= self.steps:
             raise ValueError(f"clips: {encoded_BCT.shape[2]} steps of 10 ms; right are more than {self.steps}")
         past_BCT, future_BCT = body.contexts(encoded_BCT)

@@ -54,13 +54,13 @@ class Masked(nn.Module):
             (B,).
         """
         body = _body(trunk)
-        encoded_BTC = body.encoded(signals["samples"])
+        encoded_BTC = body.encode(signals["samples"])
         encoded_BTC = SLOWER * encoded_BTC + (1 - SLOWER) * encoded_BTC.detach()
-        normed_BTC, (B, T, _) = body.normed(encoded_BTC), encoded_BTC.shape
+        normed_BTC, (B, T, _) = body.normalize(encoded_BTC), encoded_BTC.shape
         places_BM1 = masked(B, T, starts=self.starts, span=self.span, device=encoded_BTC.device)[:, :, None]
-        read_BTD = body.projected(normed_BTC)
+        read_BTD = body.project(normed_BTC)
         blank_BMD = self.mask.to(read_BTD.dtype).expand(B, places_BM1.shape[1], -1)
-        context_BTD = body.contextual(read_BTD.scatter(1, places_BM1.expand_as(blank_BMD), blank_BMD))
+        context_BTD = body.contextualize(read_BTD.scatter(1, places_BM1.expand_as(blank_BMD), blank_BMD))
         answers_BME = self.answer(torch.take_along_dim(context_BTD, places_BM1, dim=1))
         targets_BME = self.target(torch.take_along_dim(normed_BTC, places_BM1, dim=1))
         cosine_BMM = f.normalize(answers_BME.float(), dim=2) @ f.normalize(targets_BME.float(), dim=2).mT

@@ -18,7 +18,7 @@ from slowfast_cli.engine.evaluate import predictions
 from slowfast_cli.metrics import per_class
 from slowfast_cli.metrics.ensemble import late_fusion
 from slowfast_cli.metrics.predictions import Rows, labelled, merge, stack
-from slowfast_cli.models.folding import ready
+from slowfast_cli.models.folding import prepare_for_inference
 from slowfast_cli.recipe.load import check, read
 from slowfast_cli.recipe.schema import PRETEXTS, Recipe
 from slowfast_cli.types import Batch, Corpus, DataError, Failure, Prediction, Scores, Segment, UsageError, WeightsError
@@ -154,7 +154,7 @@ def _predicted(recipe: Recipe, weights: Path, part: assemble.Part, device: str, 
     read = told.counted(build_clips.batches(recipe, clips, keys, at, unreadable=told.unreadable))
     views = chain.from_iterable(map(transforms.testing(recipe, at), read))
     task, dtype = assemble.task(recipe, found.classes), assemble.DTYPES[recipe.optim.precision]
-    merged = merge(predictions(ready(model, at), task.predict, views, dtype=dtype), recipe.data.merge)
+    merged = merge(predictions(prepare_for_inference(model, at), task.predict, views, dtype=dtype), recipe.data.merge)
     gathered = distributed.gather(merged, share)
     broken = {each.id: each for each in distributed.gather(list(told.broken.values()), share)}
     seen = {each.id for each in gathered}

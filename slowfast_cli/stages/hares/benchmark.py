@@ -107,7 +107,7 @@ def trunk(word: str, *, offline: bool = False) -> Trunk:
         return Trunk(word=word, model={"variant": name, "init": None}, front_end=front_end, made_by={"trunk": word})
     if ":" in word and not Path(word).exists():
         front_end = _front_end(assemble.net_of(word))
-        made_by: Settings = {"trunk": word, "weights": external.digest(word)}
+        made_by: Settings = {"trunk": word, "weights": external.fingerprint(word)}
         return Trunk(word=word, model={"variant": word, "init": None}, front_end=front_end, made_by=made_by)
     path = weight_file(word, offline=offline)
     card = read_card(path)

@@ -22,7 +22,7 @@ from slowfast_cli.data.views import rows_span, spread_rows
 from slowfast_cli.engine import distributed
 from slowfast_cli.features.logmel import FrontEnd
 from slowfast_cli.media.audio_source import shown
-from slowfast_cli.models.folding import ready
+from slowfast_cli.models.folding import prepare_for_inference
 from slowfast_cli.models.recognizer import Recognizer
 from slowfast_cli.stages.predict import boxes as boxes_module
 from slowfast_cli.stages.predict.audio import AudioPredictor
@@ -84,7 +84,7 @@ class Predictor:
             raise WeightsError(
                 f"{weights}: is a probe, which knows the features of a trunk and no sound: finetune the trunk instead"
             )
-        self._model = ready(model, at, PRECISIONS[precision])
+        self._model = prepare_for_inference(model, at, PRECISIONS[precision])
         self._senses = _senses(weights, self.card, self._model, self._boxes)
 
     @property

@@ -85,7 +85,7 @@ def variants() -> dict[str, dict[str, Any]]:
     for name, net in assemble.NETWORKS.items():
         found[name] = {"reads": " and ".join(sorted(net.signals)), "params_m": None, "gflops": None}
         with contextlib.suppress(UsageError), torch.device("meta"):
-            model = Recognizer(net, {"label": 400}, sync=tuple(net.sync()))
+            model = Recognizer(net, {"label": 400}, sync=tuple(net.sync_laterals()))
             gflops = count.gflops(model, _view_of(name, net))
             found[name] |= {"params_m": count.parameters(model) / 1e6, "gflops": gflops}
     return found

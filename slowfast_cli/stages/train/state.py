@@ -196,7 +196,7 @@ def recognizer(recipe: Recipe, sizes: Mapping[str, int]) -> Recognizer:
     if recipe.optim.recompute and not isinstance(model.trunk, SlowFast):
         raise UsageError(f"optim.recompute: {recipe.model.variant} has no stages that it knows of: set it to false")
     if isinstance(model.trunk, SlowFast):
-        model.trunk.recompute = recipe.optim.recompute
+        model.trunk.activation_checkpointing = recipe.optim.recompute
     return model
 
 

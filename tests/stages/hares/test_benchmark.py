@@ -20,7 +20,7 @@ from slowfast_cli.build import assemble
 from slowfast_cli.engine.fit import Step
 from slowfast_cli.models import external
 from slowfast_cli.models.recognizer import Recognizer
-from slowfast_cli.models.spec import narrowed
+from slowfast_cli.models.spec import with_width
 from slowfast_cli.models.zoo import VARIANTS
 from slowfast_cli.recipe.load import bundled, load
 from slowfast_cli.recipe.schema import Suite
@@ -190,7 +190,7 @@ def test_other_settings_are_another_score(here, tmp_path):
     assert (len(of(Step, one)), len(of(Step, other))) == (20, 9)
     wider = run(tmp_path, ["tut18"], words=[*WORDS, "model.width=16"])
     rows = np.load(tmp_path / "tut18" / "features" / "train" / "rows.npy")
-    assert rows.shape[-1] == sum(narrowed(VARIANTS["sf-nf-r50"], 16).features().values())
+    assert rows.shape[-1] == sum(with_width(VARIANTS["sf-nf-r50"], 16).features().values())
     assert of(TaskScored, wider)
 
 
@@ -302,7 +302,7 @@ def test_a_recipe_without_a_suite():
 
 def weights(path, net=None, seed=0):
     torch.manual_seed(seed)
-    net = net or narrowed(VARIANTS["sf-nf-r50"], 8)
+    net = net or with_width(VARIANTS["sf-nf-r50"], 8)
     front_end = assemble.front_end(load("hares/tut18", ["frontend.mels=40"])).settings()
     save(path, Recognizer(net, {}).state_dict(), Card(net=net, classes={}, front_end=front_end, clip_seconds=3.0))
     return path
@@ -320,13 +320,13 @@ def test_weights_bring_their_front_end(here, tmp_path):
     assert 0 <= event.score <= 100
     rows = np.load(tmp_path / "out" / "tut18" / "features" / "train" / "rows.npy")
     model = probing.frozen(recipe)
-    state = Recognizer(narrowed(VARIANTS["sf-nf-r50"], 8), {}).state_dict()
+    state = Recognizer(with_width(VARIANTS["sf-nf-r50"], 8), {}).state_dict()
     assert rows.shape[-1] == sum(model.trunk.net.features().values())
     assert model.state_dict().keys() == state.keys()
 
 
 def test_networks_that_look_at_frames_are_refused(here, tmp_path):
-    path = weights(tmp_path / "seeing.safetensors", narrowed(VARIANTS["slow-r50"], 8))
+    path = weights(tmp_path / "seeing.safetensors", with_width(VARIANTS["slow-r50"], 8))
     with pytest.raises(UsageError, match="looks at frames; the tasks of the suite are sounds"):
         benchmark.trunk(str(path))
     with pytest.raises(UsageError, match="looks at frames"):
@@ -410,10 +410,10 @@ def test_a_module_that_has_changed_is_scored_anew(here, tmp_path, own):
         rows.append(np.load(tmp_path / "out" / "tut18" / "features" / "train" / "rows.npy").astype(np.float32))
     np.testing.assert_allclose(rows[2], 1.5 * rows[1], rtol=2e-3)
     assert np.array_equal(rows[0], rows[1])
-    before = external.digest(word)
+    before = external.fingerprint(word)
     with Path("changing.py").open("a") as file:
         file.write("# something else is done\n")
-    assert external.digest(word) != before
+    assert external.fingerprint(word) != before
 
 
 HALF = "from torch import nn\n\nclass Mine(nn.Module):\n    "
@@ -432,16 +432,16 @@ def saying(said):
         ("class Mine\n", r"cannot be imported \(SyntaxError"),
         ("1 / 0\n", "cannot be imported .*division by zero"),
         (f"{HALF}def __init__(self):\n        raise OSError('no weights here')\n", "OSError: no weights here"),
-        ("class Mine:\n    pass\n", r"made a Mine; right is a torch\.nn\.Module with the methods describe"),
-        (f"{HALF}pass\n", "made a Mine; right is"),
-        (saying({"reads": "samples", "length": 3}), "samples come with a rate in Hz"),
-        (saying({"reads": "logmel", "length": 3}), "a logmel with a front_end"),
+        ("class Mine:\n    pass\n", r"returned a Mine, expected a torch\.nn\.Module with the methods describe"),
+        (f"{HALF}pass\n", "returned a Mine, expected a"),
+        (saying({"reads": "samples", "length": 3}), "expected a rate in Hz with samples"),
+        (saying({"reads": "logmel", "length": 3}), "or a front_end with logmel"),
         (saying({"reads": "samples", "rate": 8000}), "length"),
         (saying({"reads": "samples", "rate": 8000, "lenght": 3}), "lenght"),
-        (saying({"reads": "samples", "rate": 8000, "length": "3"}), "length the numbers that"),
-        (saying({"reads": "frames", "length": 3}), "reads is samples or logmel"),
-        (saying(None), "does not say what is read: TypeError"),
-        (saying("self.nothing"), "does not say what is read: AttributeError"),
+        (saying({"reads": "samples", "rate": 8000, "length": "3"}), "length the size of the vectors that"),
+        (saying({"reads": "frames", "length": 3}), "expected reads to be samples or logmel"),
+        (saying(None), "returned no valid description: TypeError"),
+        (saying("self.nothing"), "returned no valid description: AttributeError"),
     ],
 )
 def test_modules_that_are_no_embedders(own, text, told):
@@ -454,7 +454,9 @@ def test_modules_that_are_no_embedders(own, text, told):
 def test_what_a_module_gives_is_looked_at(here, tmp_path, own):
     text = HALF + "def describe(self):\n        return {'reads': 'samples', 'rate': 8000, 'length': 4}" + EMBED
     word = own(text, "Mine", stem="gives_three")
-    with pytest.raises(UsageError, match=r"embed\(\) gave \(4, 3\) for 4 clips; right is \(4, 4\), as describe"):
+    with pytest.raises(
+        UsageError, match=r"embed\(\) returned shape \(4, 3\), expected \(4, 4\): 4 clips and the length"
+    ):
         run(tmp_path / "out", ["tut18"], word=word, words=FEW)
     text = HALF + (
         "def describe(self):\n        front_end = {'rate': 8000, 'hops': 1}\n"

@@ -12,7 +12,7 @@ import torch
 
 from slowfast_cli.features.logmel import FrontEnd
 from slowfast_cli.media import audio
-from slowfast_cli.models.spec import narrowed
+from slowfast_cli.models.spec import with_width
 from slowfast_cli.models.zoo import VARIANTS
 from slowfast_cli.recipe.load import load
 from slowfast_cli.stages.evaluate import run
@@ -25,7 +25,7 @@ EXAMPLES = ("dog.ogg", "rain.wav", "rooster.flac", "sneeze.mp3", "clock.mp4", "h
 
 
 def card_of(**more):
-    net = narrowed(VARIANTS["asf-r50"], 8)
+    net = with_width(VARIANTS["asf-r50"], 8)
     return Card(
         **{
             "net": net,

@@ -11,7 +11,7 @@ import tiny
 import torch
 
 from slowfast_cli.media import audio
-from slowfast_cli.models.spec import narrowed
+from slowfast_cli.models.spec import with_width
 from slowfast_cli.models.zoo import VARIANTS
 from slowfast_cli.stages.predict.parallel import AHEAD, MOST_FILES, predict_parallel
 from slowfast_cli.stages.predict.predictor import Predictor
@@ -37,7 +37,7 @@ def ours():
 def predictor(tmp_path_factory):
     torch.manual_seed(0)
     card = Card(
-        net=narrowed(VARIANTS["asf-r50"], 8),
+        net=with_width(VARIANTS["asf-r50"], 8),
         classes={"label": ("a", "b", "c")},
         front_end=tiny.FRONT_END,
         clip_seconds=0.6,

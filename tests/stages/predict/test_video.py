@@ -23,7 +23,7 @@ from slowfast_cli.features.frames import FrameSettings
 from slowfast_cli.features.logmel import FrontEnd, LogMel
 from slowfast_cli.media import audio, video
 from slowfast_cli.media.video_rgb import Converter
-from slowfast_cli.models.spec import narrowed
+from slowfast_cli.models.spec import with_width
 from slowfast_cli.models.zoo import VARIANTS
 from slowfast_cli.stages.predict.predictor import Failed, FilePrediction, Predictor, Timeline
 from slowfast_cli.types import Recording, UsageError, WeightsError
@@ -49,7 +49,7 @@ KINDS = {
 
 def card_of(kind, **more):
     variant, own = KINDS[kind]
-    net = narrowed(VARIANTS[variant], 8)
+    net = with_width(VARIANTS[variant], 8)
     net = replace(net, window=1 if net.window else None)
     fields = {
         "net": net,
@@ -417,7 +417,7 @@ def test_sound_alone_is_nothing_for_a_model_that_looks(weights, clip):
 
 def test_a_video_is_sound_for_a_model_that_listens(clip, tmp_path):
     card = Card(
-        net=narrowed(VARIANTS["asf-r50"], 8),
+        net=with_width(VARIANTS["asf-r50"], 8),
         classes={"label": NAMES},
         front_end=tiny.FRONT_END,
         clip_seconds=0.6,
@@ -621,7 +621,7 @@ def test_what_is_heard_is_drawn_as_well(weights, grey, tmp_path):
 
 
 def heard_weights(folder):
-    net = narrowed(VARIANTS["asf-r50"], 8)
+    net = with_width(VARIANTS["asf-r50"], 8)
     card = Card(net=net, classes={"label": NAMES}, front_end=tiny.FRONT_END, clip_seconds=0.6)
     save(folder / "heard.safetensors", card.model().state_dict(), card)
     return folder / "heard.safetensors"

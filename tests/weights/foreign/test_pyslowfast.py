@@ -14,7 +14,7 @@ from rich.console import Console
 from slowfast_cli import load_model
 from slowfast_cli.cli import show
 from slowfast_cli.models.recognizer import Recognizer
-from slowfast_cli.models.spec import narrowed
+from slowfast_cli.models.spec import with_width
 from slowfast_cli.models.zoo import VARIANTS
 from slowfast_cli.types import WeightsError
 from slowfast_cli.weights import download
@@ -32,7 +32,7 @@ SETTINGS = {
 
 def network(heads, width=8, variant="asf-r50"):
     torch.manual_seed(0)
-    return Recognizer(narrowed(VARIANTS[variant], width), heads).eval()
+    return Recognizer(with_width(VARIANTS[variant], width), heads).eval()
 
 
 def checkpoint(path, model, *, cfg=SETTINGS, prefix="", **more):

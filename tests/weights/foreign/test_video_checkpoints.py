@@ -15,7 +15,7 @@ import yaml
 
 from slowfast_cli import load_model
 from slowfast_cli.models.recognizer import Recognizer
-from slowfast_cli.models.spec import narrowed
+from slowfast_cli.models.spec import with_width
 from slowfast_cli.models.zoo import VARIANTS
 from slowfast_cli.types import UsageError, WeightsError
 from slowfast_cli.weights import download
@@ -32,7 +32,7 @@ BOXES = torch.tensor([[0, 3.0, 5, 50, 60], [1, 0, 0, 63, 63], [0, 20, 20, 22, 21
 def network_of(net, classes, width=16):
     """A small one, with statistics as after a training."""
     torch.manual_seed(0)
-    model = Recognizer(narrowed(net, width), {"label": classes}).eval()
+    model = Recognizer(with_width(net, width), {"label": classes}).eval()
     for name, value in model.state_dict().items():
         if name.endswith("running_var"):
             value.copy_(1 + 0.1 * torch.rand_like(value))
@@ -252,8 +252,8 @@ def test_an_audiovisual_checkpoint_keeps_its_comparison(tmp_path):
     frames, logmel = torch.randn(1, 3, 32, 64, 64), torch.randn(2, 1, 128, 80)
     with torch.inference_mode():
         found = back({"frames": frames, "logmel": logmel})
-    assert {"label", "seen_res3", "heard_res5", "counts_res4"} <= set(found)
-    assert found["heard_res3"].shape == (2, 64)
+    assert {"label", "video_res3", "audio_res5", "valid_res4"} <= set(found)
+    assert found["audio_res3"].shape == (2, 64)
 
 
 @pytest.mark.parametrize(
@@ -261,7 +261,7 @@ def test_an_audiovisual_checkpoint_keeps_its_comparison(tmp_path):
     [("slow-r50", (8, 8), 128), ("slowfast-16x8-r50", (64, 2), 128), ("slowfast-4x16-r50", (32, 2), 128)],
 )
 def test_a_variant_tells_what_the_file_does_not(tmp_path, monkeypatch, variant, clip, rows):
-    monkeypatch.setitem(VARIANTS, variant, narrowed(VARIANTS[variant], 16))
+    monkeypatch.setitem(VARIANTS, variant, with_width(VARIANTS[variant], 16))
     model = network_of(VARIANTS[variant], 400)
     path = hub(tmp_path / "x.pyth", model)
     done = tiny.good("weights", "convert", path, tmp_path / "x.safetensors", "--variant", variant)
@@ -305,7 +305,7 @@ def test_networks_of_others_are_refused(tmp_path):
 def narrow_entry(monkeypatch, name):
     """A catalogue whose network is small enough for a test, and that network."""
     entry = CATALOGUE[name]
-    monkeypatch.setitem(VARIANTS, entry.variant, narrowed(VARIANTS[entry.variant], 16))
+    monkeypatch.setitem(VARIANTS, entry.variant, with_width(VARIANTS[entry.variant], 16))
     return entry, network(entry)
 
 
@@ -350,7 +350,7 @@ def test_a_file_that_is_not_what_its_name_says(tmp_path, monkeypatch):
         WeightsError, match=r"is not slow-8x8-r50-kinetics400-hub: classes \{'label': 7\}, not \{'label': 400\}"
     ):
         weight_file(entry.name, offline=True)
-    hub(download.target(entry).path, network_of(narrowed(net, 8), 400, width=8))
+    hub(download.target(entry).path, network_of(with_width(net, 8), 400, width=8))
     assert read_card(weight_file(entry.name, offline=True)).notes[-1] == "not as announced: slow.width is 8, not 16"
 
 

@@ -1,4 +1,4 @@
-"""AudioSet: 10 s of YouTube videos, 527 kinds of sounds, several of them at once."""
+"""AudioSet: 10 s segments of YouTube videos, 527 sound events, several per segment."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import numpy as np
 
 from slowfast_cli.corpora import labels
 from slowfast_cli.corpora.dataset_info import DatasetInfo
-from slowfast_cli.corpora.items import gone
-from slowfast_cli.corpora.media_files import Listing, first_file, listed, matched
+from slowfast_cli.corpora.items import missing_file
+from slowfast_cli.corpora.media_files import FolderListing, file_names, first_file, match_files
 from slowfast_cli.corpora.segments import Columns, Made, joined, some_runs
 from slowfast_cli.types import Corpus, DataError, Failure
 
@@ -30,7 +30,7 @@ INFO = DatasetInfo(
     ),
     homepage="https://research.google.com/audioset/download.html",
     license="segments CC BY 4.0, ontology CC BY-SA 4.0; clips belong to their uploaders",
-    note="clips disappear from YouTube: a score is over those of eval that are left",
+    note="clips disappear from YouTube: scores cover the clips of eval that are still available",
 )
 LISTS = ("", "metadata", "annotations", "data", "csv")
 NAMES = {"balanced": "balanced_train_segments", "unbalanced": "unbalanced_train_segments", "eval": "eval_segments"}
@@ -44,7 +44,7 @@ WITHIN = {
 ID = re.compile(r"[\w-]{11}", re.ASCII)
 NAME = re.compile(rb"Y?([\w-]{11})(?:_\d+(?:\.\d+)?){0,2}(\.\w+)")
 ID_BYTES = 11
-REMARKS = ("#", "# ")  # how they begin; #NAME? is an id that a spreadsheet took for a formula
+COMMENTS = ("#", "# ")  # first characters; #NAME? is an id that a spreadsheet took for a formula
 
 
 def read(root: Path, split: str) -> Corpus:
@@ -53,81 +53,66 @@ def read(root: Path, split: str) -> Corpus:
     On disk::
 
         root/[metadata/|annotations/]{balanced_train,unbalanced_train,eval}_segments.csv     the official lists
-        root/audios/{balanced_train_segments,eval_segments}/Y<id>.wav                        the layout of PANNs
+        root/audios/{balanced_train_segments,eval_segments}/Y<id>.wav                        layout of PANNs
         root/audios/unbalanced_train_segments/unbalanced_train_segments_part<NN>/Y<id>.wav
         root/[audio/|wav/|clips/|video/...][<split>/]<name>.<any media suffix>               or flat folders
 
-    A name is the YouTube id, with or without ``Y`` before it (so that no file begins with ``-``), and with or without
-    ``_<start>`` or ``_<start>_<end>`` after it. A file is the 10 s segment itself, as every downloader cuts it: it is
-    used from its beginning to its end. Sound is preferred to video.
+    A name is the YouTube id, optionally prefixed with ``Y`` (so that no file name begins with ``-``) and followed by
+    ``_<start>`` or ``_<start>_<end>``. A file contains only the 10 s segment, as every downloader cuts it. Audio is
+    preferred to video.
 
-    ``train`` is ``balanced`` and ``unbalanced`` together, or the one of them whose list is there (``note`` of the
-    corpus says which). Of 22,160, 2,041,789 and 20,371 segments of ``balanced``, ``unbalanced`` and ``eval`` some are
-    gone from YouTube: those are counted in ``missing``. Classes: `labels/audioset527.csv`. Segments are columns,
-    because there are two million.
-
-    Args:
-        root: The folder.
-        split: ``train``, ``balanced``, ``unbalanced`` or ``eval``.
-
-    Raises:
-        DataError: A list is not there or does not hold together.
+    ``train`` is ``balanced`` and ``unbalanced`` together, or the one of them whose list is found (``note`` of the
+    corpus says which). Some of the 22,160, 2,041,789 and 20,371 segments of ``balanced``, ``unbalanced`` and ``eval``
+    are no longer on YouTube: they are counted in ``missing``. Classes: `labels/audioset527.csv`.
     """
     INFO.check_split(split)
     parts = PARTS.get(split, (split,))
-    known = {part: first_file(root / place / f"{name}.csv" for place in LISTS) for part, name in NAMES.items()}
-    lists = {part: path for part, path in known.items() if path is not None and part in parts}
-    if not any(known.values()):
+    found = {part: first_file(root / place / f"{name}.csv" for place in LISTS) for part, name in NAMES.items()}
+    lists = {part: path for part, path in found.items() if path is not None and part in parts}
+    if not any(found.values()):
         raise INFO.not_found(root)
     if not lists:
-        raise DataError(f"{root}: holds no {NAMES[parts[0]]}.csv, the list of {split}: get it from {INFO.homepage}")
+        raise DataError(f"{root}: {NAMES[parts[0]]}.csv, the list of {split}, not found: get it from {INFO.homepage}")
     note = f"{split} is {' and '.join(lists)}" if len(parts) > 1 else ""
-    return gathered(split, tuple(lists.values()), listing(root, lists), root, note=note)
+    return build_corpus(split, tuple(lists.values()), list_folders(root, lists), root, note=note)
 
 
-def listing(root: Path, parts: Iterable[str]) -> Iterator[tuple[Path, list[bytes]]]:
-    """The folders that may hold media of some parts, and the names in each.
-
-    Args:
-        root: The folder of the data set.
-        parts: ``balanced``, ``unbalanced``, ``eval``.
-    """
+def list_folders(root: Path, parts: Iterable[str]) -> Iterator[tuple[Path, list[bytes]]]:
+    """Yield the folders that may contain media of the given parts (keys of `WITHIN`), with their files."""
     within = dict.fromkeys(("", *(name for part in parts for name in WITHIN[part])))
     for folder in (root / top / name for top in FOLDERS for name in within):
         if folder.is_dir():
-            yield folder, listed(folder)
-            for part in _numbered(folder) if folder.name.startswith("unbalanced") else ():
-                yield part, listed(part)
+            yield folder, file_names(folder)
+            if folder.name.startswith("unbalanced"):  # PANNs divides it into numbered folders
+                with os.scandir(folder) as entries:
+                    names = sorted(
+                        item.name for item in entries if item.name.startswith("unbalanced") and item.is_dir()
+                    )
+                yield from ((folder / name, file_names(folder / name)) for name in names)
 
 
-def _numbered(folder: Path) -> list[Path]:
-    """The folders of PANNs' that hold a part of the unbalanced segments each."""
-    with os.scandir(folder) as entries:
-        return sorted(folder / each.name for each in entries if each.name.startswith("unbalanced") and each.is_dir())
-
-
-def gathered(split: str, lists: Sequence[Path], media: Listing, root: Path, *, note: str = "") -> Corpus:
-    """Make a corpus of lists and of what is on disk.
+def build_corpus(split: str, lists: Sequence[Path], media: FolderListing, root: Path, *, note: str = "") -> Corpus:
+    """Build a corpus from annotation lists and the files on disk.
 
     Args:
-        split: Its name.
-        lists: Read one after the other; what an earlier one has is not taken again.
-        media: Earlier folders are preferred.
-        root: Where missing files are said to be wanted.
+        split: Split name.
+        lists: Read in order; a segment that occurs again is reported as a duplicate.
+        media: Folders with their files; earlier folders are preferred.
+        root: Data set folder, for the paths of missing files.
         note: As in `Corpus`.
 
     Raises:
-        DataError: A list does not hold together.
+        DataError: A row is invalid, or the lists are empty.
     """
-    ids, targets, ends = _listed(lists)
+    ids, targets, ends = _read_lists(lists)
     if not len(ids):
-        raise DataError(f"{lists[0]}: lists no segment: take it from {INFO.homepage}")
+        raise DataError(f"{lists[0]}: contains no segment: take it from {INFO.homepage}")
     first = np.sort(np.unique(ids, return_index=True)[1])
     duplicates = [os.fsdecode(bytes(id)) for id in np.delete(ids, first)]
     ids, (targets, ends) = ids[first], some_runs(targets, ends, first)
-    folders, folder, files = matched(ids, media, _parts)
+    folders, folder, files = match_files(ids, media, _parse_names)
     there = folder >= 0
-    rows = Columns(
+    segments = Columns(
         ids=ids,
         files=np.where(there, files, np.char.add(ids, b".wav")),
         folders=(*folders, root / "audios"),
@@ -141,15 +126,15 @@ def gathered(split: str, lists: Sequence[Path], media: Listing, root: Path, *, n
     return Corpus(
         name=INFO.name,
         split=split,
-        segments=rows.take(there),
+        segments=segments.take(there),
         classes={"label": labels.names("audioset527")},
-        missing=joined(Made(rows.take(~there), gone), twice),
+        missing=joined(Made(segments.take(~there), missing_file), twice),
         note=note,
     )
 
 
-def _listed(lists: Sequence[Path]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Ids, the classes of all one after the other, and where those of each begin and end."""
+def _read_lists(lists: Sequence[Path]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return N ids, their concatenated class indices, and the offsets of each id's classes, (N + 1,)."""
     ids, targets, ends = bytearray(), array("H"), array("q", [0])
     for path in lists:
         for id, classes in _rows(path):
@@ -160,43 +145,41 @@ def _listed(lists: Sequence[Path]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _rows(path: Path) -> Iterator[tuple[str, list[int]]]:
-    """Id and classes of each row that is no remark."""
-    known = {row["mid"]: index for index, row in enumerate(labels.table("audioset527"))}
+    """Yield the id and the classes of each row that is not a comment."""
+    index_of = {row["mid"]: index for index, row in enumerate(labels.table("audioset527"))}
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(file, skipinitialspace=True)
             for row in reader:
-                if not row or row[0][:2] in REMARKS:
+                if not row or row[0][:2] in COMMENTS:
                     continue
                 try:
                     id, start, stop, mids = row
-                    classes = [known[mid] for mid in mids.split(",")]
+                    classes = [index_of[mid] for mid in mids.split(",")]
                     if ID.fullmatch(id) is None or not 0 <= float(start) < float(stop):
                         raise ValueError
                 except (ValueError, KeyError):
-                    raise _complaint(f"{path}: row {reader.line_num}", row, known) from None
+                    raise _row_error(f"{path}: row {reader.line_num}", row, index_of) from None
                 yield id, classes
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path}: not a csv file in UTF-8 ({error}): take it from {INFO.homepage}") from error
 
 
-def _complaint(where: str, row: list[str], known: Mapping[str, int]) -> DataError:
-    """What is wrong with a row."""
+def _row_error(where: str, row: list[str], index_of: Mapping[str, int]) -> DataError:
+    """Return the error for an invalid row."""
     if row[0].lower() in ("ytid", "video_id", "youtube_id", "id"):
-        wrong = "is a header; the official list has only lines with # before its rows"
+        problem = "is a header; the official list has only comment lines (#) before its rows"
     elif len(row) != 4:
-        wrong = f"has {len(row)} columns, not 4: its labels are to stand between quotation marks, as one"
+        problem = f"has {len(row)} columns, expected 4: the labels must be one quoted column"
     elif ID.fullmatch(row[0]) is None:
-        wrong = (
-            f"names '{row[0]}', which is no YouTube id of 11 characters: a spreadsheet changes ids that begin with -"
-        )
-    elif strange := [mid for mid in row[3].split(",") if mid not in known]:
-        wrong = f"has the label '{strange[0]}', none of the 527, which look like /m/09x0r: a spreadsheet changes quotes"
+        problem = f"has the id '{row[0]}', not a YouTube id of 11 characters: spreadsheets change ids that begin with -"
+    elif unknown := [mid for mid in row[3].split(",") if mid not in index_of]:
+        problem = f"has the label '{unknown[0]}', not one of the 527 such as /m/09x0r: spreadsheets change quotes"
     else:
-        wrong = f"goes from '{row[1]}' to '{row[2]}', which are no seconds one after the other"
-    return DataError(f"{where}: '{','.join(row)[:60]}' {wrong}: take the list of {INFO.homepage}")
+        problem = f"has start '{row[1]}' and end '{row[2]}'; expected seconds with start < end"
+    return DataError(f"{where}: '{','.join(row)[:60]}' {problem}: take the list from {INFO.homepage}")
 
 
-def _parts(names: Sequence[bytes]) -> tuple[list[bytes], list[bytes]]:
-    found = [NAME.fullmatch(name) for name in names]
-    return [each[1] if each else b"" for each in found], [each[2] if each else b"" for each in found]
+def _parse_names(names: Sequence[bytes]) -> tuple[list[bytes], list[bytes]]:
+    matches = [NAME.fullmatch(name) for name in names]
+    return [match[1] if match else b"" for match in matches], [match[2] if match else b"" for match in matches]

@@ -1,4 +1,4 @@
-"""Birdsong: is there a bird in it? The three development sets of DCASE 2018 task 3, about 10 s a clip."""
+"""Birdsong: is there a bird in a clip of about 10 s? The three development sets of DCASE 2018 task 3."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from slowfast_cli.corpora import labels
 from slowfast_cli.corpora.dataset_info import DatasetInfo
-from slowfast_cli.corpora.items import GONE, Item, corpus
+from slowfast_cli.corpora.items import NOT_ON_DISK, Item, build_corpus
 from slowfast_cli.corpora.lists import held_out, rows
 from slowfast_cli.corpora.media_files import first_file, media_index
 from slowfast_cli.types import Corpus, DataError
@@ -25,23 +25,17 @@ INFO = DatasetInfo(
     ),
     homepage="https://dcase.community/challenge2018/task-bird-audio-detection",
     license="CC BY 4.0",
-    note="the split of the papers cannot be had: a fifth of each set and label is test, chosen by a hash of the ids",
+    note="the papers' split is not published: a fifth of each set and label is test, chosen by a hash of the ids",
 )
 
 
 @dataclass(frozen=True, kw_only=True)
 class BirdSet:
-    """One of the three.
-
-    Attributes:
-        name: Its name.
-        folders: That it is found in.
-        lists: Of its labels, the newer generation first.
-    """
+    """One of the three development sets."""
 
     name: str
-    folders: tuple[str, ...]
-    lists: tuple[str, ...]
+    folders: tuple[str, ...]  # possible folder names
+    lists: tuple[str, ...]  # label files, newer generation first
 
 
 SETS = (
@@ -71,70 +65,57 @@ def read(root: Path, split: str) -> Corpus:
         root/ff1010bird/wav/<number>.wav                    ff1010bird_wav.zip; also freefield1010/
         root/warblrb10k/wav/<id of 23 characters>.wav       warblrb10k_public_wav.zip
         root/BirdVox-DCASE-20k/wav/<uuid>.wav               BirdVox-DCASE-20k.zip
-        root/[<set>/]<list>.csv                             itemid,datasetid,hasbird; of the challenge's page
+        root/[<set>/]<list>.csv                             itemid,datasetid,hasbird; from the challenge's page
 
-    The older lists, without ``datasetid``, are read too. Ids are text: ``55`` is no number.
+    The older lists, without ``datasetid``, are accepted too. Ids are text, not numbers.
 
-    The split that the papers use (HARES App. A, of Tagliasacchi et al.) is not to be had. Here a fifth of each set and
-    label is ``test`` (7,138 clips) and the rest ``train`` (28,552): those whose SHA-256 of the item id comes first, the
-    same on every machine. Scores are therefore not comparable with published ones. ``group`` is the set.
-
-    Args:
-        root: The folder.
-        split: ``train`` or ``test``.
-
-    Raises:
-        DataError: A list is not there or does not hold together.
+    The split of the papers (HARES App. A, by Tagliasacchi et al.) is not published. Here ``test`` is a fifth of each
+    set and label (7,138 clips), the ids with the smallest SHA-256, and ``train`` is the rest (28,552): identical on
+    every machine, but not comparable with published scores. ``group`` is the set.
     """
     INFO.check_split(split)
     lists = {
-        each.name: first_file(root / place / name for place in (*each.folders, "") for name in each.lists)
-        for each in SETS
+        birds.name: first_file(root / place / name for place in (*birds.folders, "") for name in birds.lists)
+        for birds in SETS
     }
     if not any(lists.values()):
         raise INFO.not_found(root)
-    return corpus(
-        INFO,
-        split,
-        (item for each in SETS for item in _items(root, each, lists[each.name], split)),
-        {"label": labels.names("birdsong")},
-        where=root,
-        note=INFO.note,
-    )
+    items = (item for birds in SETS for item in _items(root, birds, lists[birds.name], split))
+    return build_corpus(INFO, split, items, {"label": labels.names("birdsong")}, where=root, note=INFO.note)
 
 
-def _items(root: Path, each: BirdSet, path: Path | None, split: str) -> Iterator[Item]:
+def _items(root: Path, birds: BirdSet, path: Path | None, split: str) -> Iterator[Item]:
     if path is None:
         raise DataError(
-            f"{root}: holds no {each.lists[0]}; Birdsong is all of {', '.join(one.name for one in SETS)}: get it from "
-            f"{INFO.homepage}"
+            f"{root}: {birds.lists[0]} not found; Birdsong needs all of {', '.join(birds.name for birds in SETS)}: get "
+            f"it from {INFO.homepage}"
         )
-    wavs = [root / place / "wav" for place in each.folders]
-    found = media_index([*wavs, path.parent / "wav", *(root / place for place in each.folders)])
-    truth = _truth(path)
-    test = held_out({id: str(target) for id, target in truth.items()})
-    for id, target in truth.items():
+    wavs = [root / place / "wav" for place in birds.folders]
+    media = media_index([*wavs, path.parent / "wav", *(root / place for place in birds.folders)])
+    targets = _targets(path)
+    test = held_out({id: str(target) for id, target in targets.items()})
+    for id, target in targets.items():
         if (id in test) == (split == "test"):
             yield Item(
-                id=f"{each.name}/{id}",
-                path=found.get(id, wavs[0] / f"{id}.wav"),
+                id=f"{birds.name}/{id}",
+                path=media.get(id, wavs[0] / f"{id}.wav"),
                 targets={"label": target},
-                group=each.name,
-                wrong="" if id in found else GONE,
+                group=birds.name,
+                problem="" if id in media else NOT_ON_DISK,
             )
 
 
-def _truth(path: Path) -> dict[str, int]:
-    """0 or 1 by item id."""
-    truth: dict[str, int] = {}
+def _targets(path: Path) -> dict[str, int]:
+    """Read the label, 0 or 1, of each item id."""
+    targets: dict[str, int] = {}
     for number, row in rows(path):
         where = f"{path}: row {number}"
         if not row.get("itemid") or row.get("hasbird") not in ("0", "1"):
             raise DataError(
-                f"{where}: hasbird '{row.get('hasbird')}' of itemid '{row.get('itemid')}'; right are 0 or 1 and an id: "
-                f"take the list of {INFO.homepage}"
+                f"{where}: hasbird '{row.get('hasbird')}' of itemid '{row.get('itemid')}'; expected 0 or 1 and an id: "
+                f"take the list from {INFO.homepage}"
             )
-        if row["itemid"] in truth:
+        if row["itemid"] in targets:
             raise DataError(f"{where}: {row['itemid']} is listed twice: remove one of the rows")
-        truth[row["itemid"]] = int(row["hasbird"])
-    return truth
+        targets[row["itemid"]] = int(row["hasbird"])
+    return targets

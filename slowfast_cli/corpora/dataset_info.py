@@ -1,4 +1,4 @@
-"""What a data set is, where to get it, and the error when it is not there."""
+"""Description of a data set: what it contains, where to get it, and the error when it is not found."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class DatasetInfo:
     name: str  # as in --dataset
     task: str
     classes: str  # number of classes, as text
-    splits: tuple[str, ...]  # accepted by `read`
+    splits: tuple[str, ...]  # accepted by the reader
     files: tuple[str, ...]  # required files, relative to the root; "or ..." is an alternative
     homepage: str
     license: str  # of annotations and media
@@ -23,12 +23,11 @@ class DatasetInfo:
 
     def not_found(self, root: Path) -> DataError:
         """Return the error for a data set that is not at ``root``."""
-        problem = "holds none of its lists" if root.is_dir() else "does not exist"
+        problem = "contains none of the expected files" if root.is_dir() else "does not exist"
         expected = "".join(f"\n  {name}" if name.startswith("or ") else f"\n  {root}/{name}" for name in self.files)
         return DataError(
-            f"{root}: {problem}; {self.name} needs there{expected}\n"
-            f"get it from {self.homepage} (license: {self.license}), or name its folder: --root, or data.root= in a "
-            "recipe"
+            f"{root}: {problem}; {self.name} expects{expected}\n"
+            f"get it from {self.homepage} (license: {self.license}), or set its folder with --root or data.root="
         )
 
     def check_split(self, split: str) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from slowfast_cli.corpora import labels
 from slowfast_cli.corpora.dataset_info import DatasetInfo
-from slowfast_cli.corpora.epic_layout import narrated, recordings
+from slowfast_cli.corpora.epic_layout import audio_recordings, read_narrations
 from slowfast_cli.corpora.media_files import first_file
 from slowfast_cli.types import Corpus
 
@@ -31,21 +31,14 @@ def read(root: Path, split: str) -> Corpus:
     On disk::
 
         root/[annotations/|epic-kitchens-100-annotations/]EPIC_100_{train,validation,test_timestamps}.csv
-        root/[audio/]EPIC_audio.hdf5          one 1-d dataset of 24 kHz samples a video id; or
-        root/[audio/|wav/]<video id>.wav      or any other sound; or
+        root/[audio/]EPIC_audio.hdf5          one 1-d dataset of 24 kHz samples per video id; or
+        root/[audio/|wav/]<video id>.wav      or any other audio format; or
         root/[EPIC-KITCHENS/]<Pxx>/[videos/]<video id>.MP4
 
-    The lists are those of the official annotation repository. A recording is a whole video, a segment a narrated
-    action in it. Verbs and nouns are label sets of their own; test has no labels. ``group`` is the participant, the
-    subset ``unseen`` has those that train does not know, ``tail`` the official rare classes. Segments may stop after
-    their recording (`P29_05_563`): what reads them stops there.
-
-    Args:
-        root: The folder.
-        split: ``train``, ``validation`` or ``test``.
-
-    Raises:
-        DataError: The list is not there or does not hold together.
+    The lists are those of the official annotation repository. A recording is a whole video, a segment is a narrated
+    action in it. Label sets: ``verb`` and ``noun``; test has no labels. ``group`` is the participant, the subset
+    ``unseen`` has the participants that are not in train, ``tail`` the official rare classes. A segment may stop after
+    the end of its recording (`P29_05_563`): readers clip it there.
     """
     INFO.check_split(split)
     name = f"EPIC_100_{'test_timestamps' if split == 'test' else split}.csv"
@@ -53,7 +46,9 @@ def read(root: Path, split: str) -> Corpus:
     if path is None:
         raise INFO.not_found(root)
     classes = {"verb": labels.names("epic100_verbs"), "noun": labels.names("epic100_nouns")}
-    segments, missing = narrated(path, recordings(root), root, classes, key="narration_id", homepage=INFO.homepage)
+    segments, missing = read_narrations(
+        path, audio_recordings(root), root, classes, key="narration_id", homepage=INFO.homepage
+    )
     unseen = frozenset(segment.id for segment in segments if segment.group in labels.unseen(split))
     return Corpus(
         name="epic",

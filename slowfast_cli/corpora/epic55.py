@@ -7,7 +7,7 @@ from pathlib import Path
 
 from slowfast_cli.corpora import labels
 from slowfast_cli.corpora.dataset_info import DatasetInfo
-from slowfast_cli.corpora.epic_layout import narrated, videos
+from slowfast_cli.corpora.epic_layout import read_narrations, video_recordings
 from slowfast_cli.corpora.media_files import first_file
 from slowfast_cli.types import Corpus, DataError
 
@@ -33,23 +33,16 @@ def read(root: Path, split: str) -> Corpus:
 
         root/[annotations/|epic-kitchens-55-annotations/]EPIC_train_action_labels.csv, EPIC_test_s{1,2}_timestamps.csv
         root/[EPIC-KITCHENS/]<Pxx>/[videos/]<video id>.MP4       the tree of EPIC-KITCHENS-100; or
-        root/videos/{train,test}/<Pxx>/<video id>.MP4            that of 2018
-        root/[audio/|wav/]<video id>.wav                         sound to use in place of the videos'
+        root/videos/{train,test}/<Pxx>/<video id>.MP4            the tree of 2018
+        root/[audio/|wav/]<video id>.wav                         audio that replaces that of the videos
 
-    The lists are those of the official annotation repository; `EPIC_train_invalid_labels.csv` is no part of them.
-    Times are the timestamps': frame numbers depend on how frames were made. Class numbers are not those of
-    EPIC-KITCHENS-100, although the same recordings are in both. ``group`` is the participant.
+    The lists are those of the official annotation repository, without `EPIC_train_invalid_labels.csv`. Times are the
+    timestamps: frame numbers depend on how frames were extracted. Class indices differ from those of
+    EPIC-KITCHENS-100, although it contains the same recordings. ``group`` is the participant.
 
-    All labelled segments are in one list. ``train`` and ``val`` divide it by participant, P01 to P25 and P26 to P31, as
+    All labeled segments are in one list. ``train`` and ``val`` divide it by participant, P01 to P25 and P26 to P31, as
     Baradel et al. and AVSlowFast (Table 2) do; ``train-tbn`` and ``val-tbn`` by video, as EPIC-Fusion does; ``all`` is
-    all of it. ``test_s1`` (kitchens seen) and ``test_s2`` (unseen) have no labels.
-
-    Args:
-        root: The folder.
-        split: One of those.
-
-    Raises:
-        DataError: The list is not there or does not hold together.
+    the whole list. ``test_s1`` (seen kitchens) and ``test_s2`` (unseen kitchens) have no labels.
     """
     INFO.check_split(split)
     name = f"EPIC_{f'{split}_timestamps' if split.startswith('test') else 'train_action_labels'}.csv"
@@ -57,19 +50,20 @@ def read(root: Path, split: str) -> Corpus:
     if path is None:
         raise INFO.not_found(root)
     classes = {"verb": labels.names("epic55_verbs"), "noun": labels.names("epic55_nouns")}
-    part = {"train": "train", "val": "val", "train-tbn": "train", "val-tbn": "val"}.get(split)
-    if part is None:
-        segments, missing = narrated(path, videos(root), root, classes, key="uid", homepage=INFO.homepage)
-        return Corpus(name="epic55", split=split, segments=segments, classes=classes, missing=missing, has_video=True)
     by, table = (
         ("video_id", "epic55_tbn_split") if split.endswith("tbn") else ("participant_id", "epic55_baradel_split")
     )
-    subsets = {row[by]: row["subset"] for row in labels.table(table)}
+    part_of = {row[by]: row["subset"] for row in labels.table(table)}
+    part = split.removesuffix("-tbn")
 
-    def chosen(row: Mapping[str, str]) -> bool:
-        if row.get(by) not in subsets:
-            raise DataError(f"{path}: {by} '{row.get(by)}' is in no split: take the csv files of {INFO.homepage}")
-        return subsets[row[by]] == part
+    def accept(row: Mapping[str, str]) -> bool:
+        if part not in ("train", "val"):
+            return True
+        if row.get(by) not in part_of:
+            raise DataError(f"{path}: {by} '{row.get(by)}' is in no split: take the csv files from {INFO.homepage}")
+        return part_of[row[by]] == part
 
-    segments, missing = narrated(path, videos(root), root, classes, key="uid", homepage=INFO.homepage, chosen=chosen)
+    segments, missing = read_narrations(
+        path, video_recordings(root), root, classes, key="uid", homepage=INFO.homepage, accept=accept
+    )
     return Corpus(name="epic55", split=split, segments=segments, classes=classes, missing=missing, has_video=True)

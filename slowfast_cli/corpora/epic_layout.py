@@ -1,4 +1,4 @@
-"""What EPIC-KITCHENS-55 and -100 share: where recordings lie, and the rows of their lists."""
+"""Media layout and narration lists shared by EPIC-KITCHENS-55 and -100."""
 
 from __future__ import annotations
 
@@ -7,39 +7,41 @@ from pathlib import Path
 
 import h5py
 
-from slowfast_cli.corpora.lists import refuse_twice, rows, seconds
+from slowfast_cli.corpora.items import NOT_ON_DISK
+from slowfast_cli.corpora.lists import check_unique, parse_time, rows
 from slowfast_cli.corpora.media_files import first_file, media_index, subfolders
 from slowfast_cli.types import AUDIO_SUFFIXES, VIDEO_SUFFIXES, DataError, Failure, Recording, Segment
 
 HDF5_RATE = 24000  # Hz, of the published EPIC_audio.hdf5 (ASF Sec. 4.2)
-SOUND = ("", "audio", "wav", "wavs", "videos", "EPIC-KITCHENS")
+AUDIO_FOLDERS = ("", "audio", "wav", "wavs", "videos", "EPIC-KITCHENS")
 TREES = ("", "EPIC-KITCHENS", "videos", "videos/train", "videos/test")  # 2018: videos/{train,test}/<Pxx>/<video id>.MP4
 
 
-def recordings(root: Path) -> dict[str, Recording]:
-    """Every video's sound by video id: packed samples before sound files before videos."""
-    found = {id: Recording(id=id, path=path) for id, path in media_index(_folders(root)).items()}
-    packed = first_file(root / place / f"EPIC_audio.{suffix}" for place in SOUND for suffix in ("hdf5", "h5"))
+def audio_recordings(root: Path) -> dict[str, Recording]:
+    """Audio by video id; HDF5 samples are preferred to audio files, and those to videos."""
+    recordings = {id: Recording(id=id, path=path) for id, path in media_index(_folders(root)).items()}
+    packed = first_file(root / place / f"EPIC_audio.{suffix}" for place in AUDIO_FOLDERS for suffix in ("hdf5", "h5"))
     if packed is not None:
         try:
             with h5py.File(packed, "r", locking=False) as file:
-                found |= {id: Recording(id=id, path=packed, dataset=id, rate=HDF5_RATE) for id in file}
+                recordings |= {id: Recording(id=id, path=packed, dataset=id, rate=HDF5_RATE) for id in file}
         except OSError as error:
             raise DataError(f"{packed}: not a readable HDF5 file ({error}): fetch it again or remove it") from error
-    return found
+    return recordings
 
 
-def videos(root: Path) -> dict[str, Recording]:
-    """Every video by video id, its sound from a sound file where there is one; `recordings` where there is no video."""
+def video_recordings(root: Path) -> dict[str, Recording]:
+    """Videos by video id, with audio from an audio file if there is one; `audio_recordings` for ids without a video."""
     folders = _folders(root)
-    sounds = media_index(folders, AUDIO_SUFFIXES)
-    seen = media_index(folders, VIDEO_SUFFIXES)
-    return recordings(root) | {id: Recording(id=id, path=path, sound=sounds.get(id)) for id, path in seen.items()}
+    audio = media_index(folders, AUDIO_SUFFIXES)
+    videos = media_index(folders, VIDEO_SUFFIXES)
+    recordings = audio_recordings(root)
+    return recordings | {id: Recording(id=id, path=path, sound=audio.get(id)) for id, path in videos.items()}
 
 
 def _folders(root: Path) -> list[Path]:
-    """Where media may lie: folders of the data set, and of its participants."""
-    folders = [root / name for name in SOUND]
+    """Folders that may contain media: those of the data set and of its participants."""
+    folders = [root / name for name in AUDIO_FOLDERS]
     for place in (root / tree for tree in TREES):
         for participant in subfolders(place) if place.is_dir() else ():
             if participant.name[:1] == "P" and participant.name[1:].isdecimal():
@@ -47,47 +49,43 @@ def _folders(root: Path) -> list[Path]:
     return folders
 
 
-def narrated(
+def read_narrations(
     path: Path,
-    media: Mapping[str, Recording],
+    recordings: Mapping[str, Recording],
     root: Path,
     classes: Mapping[str, tuple[str, ...]],
     *,
     key: str,
     homepage: str,
-    chosen: Callable[[Mapping[str, str]], bool] = lambda row: True,
+    accept: Callable[[Mapping[str, str]], bool] = lambda row: True,
 ) -> tuple[tuple[Segment, ...], tuple[Failure, ...]]:
-    """The segments of a list of narrated actions, and those that cannot be used.
+    """Read the segments of a list of narrated actions, and the failures for those that cannot be used.
 
     Args:
-        path: A csv with a header line.
-        media: Recordings by video id.
-        root: The data set's folder, for the paths of what is missing.
-        classes: Names by label set: ``verb`` and ``noun``.
-        key: The column of the ids.
-        homepage: Where the list comes from.
-        chosen: Which rows to take, by their values.
+        path: CSV file with a header line.
+        recordings: By video id.
+        root: Data set folder, for the paths of missing files.
+        classes: Class names of the label sets ``verb`` and ``noun``.
+        key: Name of the id column.
+        homepage: Source of the list, for the error messages.
+        accept: Returns whether to use a row, given its values.
 
     Raises:
-        DataError: A row does not hold together: the text says which.
+        DataError: A row is invalid.
     """
-    segments: list[Segment] = []
-    missing: list[Failure] = []
+    items: list[Segment | Failure] = []
     for number, row in rows(path):
-        if not chosen(row):
-            continue
-        made = _segment(row, media, root, classes, key=key, where=f"{path}: row {number}", homepage=homepage)
-        if isinstance(made, Failure):
-            missing.append(made)
-        else:
-            segments.append(made)
-    refuse_twice(path, [each.id for each in segments] + [each.id for each in missing])
-    return tuple(segments), tuple(missing)
+        if accept(row):
+            where = f"{path}: row {number}"
+            items.append(_segment(row, recordings, root, classes, key=key, where=where, homepage=homepage))
+    check_unique(path, (item.id for item in items))
+    segments = tuple(item for item in items if isinstance(item, Segment))
+    return segments, tuple(item for item in items if isinstance(item, Failure))
 
 
 def _segment(
     row: Mapping[str, str],
-    media: Mapping[str, Recording],
+    recordings: Mapping[str, Recording],
     root: Path,
     classes: Mapping[str, tuple[str, ...]],
     *,
@@ -97,16 +95,19 @@ def _segment(
 ) -> Segment | Failure:
     try:
         id, video, group = row[key], row["video_id"], row["participant_id"]
-        start, stop = seconds(row["start_timestamp"], where), seconds(row["stop_timestamp"], where)
+        start, stop = parse_time(row["start_timestamp"], where), parse_time(row["stop_timestamp"], where)
         targets = {name: int(row[f"{name}_class"]) for name in classes if f"{name}_class" in row}
     except (KeyError, ValueError) as error:
-        raise DataError(f"{where}: no usable {error}: take the csv files of {homepage}") from error
+        raise DataError(f"{where}: missing or invalid column: {error}: take the csv files from {homepage}") from error
     for name, index in targets.items():
         if not 0 <= index < len(classes[name]):
-            raise DataError(f"{where}: {name}_class {index} is unknown: take the csv files of {homepage}")
-    recording = media.get(video)
+            raise DataError(
+                f"{where}: {name}_class {index} is not between 0 and {len(classes[name]) - 1}: take the csv files from "
+                f"{homepage}"
+            )
+    recording = recordings.get(video)
     if recording is None:
-        return Failure(id=id, path=root / group / "videos" / f"{video}.MP4", reason="not on disk")
+        return Failure(id=id, path=root / group / "videos" / f"{video}.MP4", reason=NOT_ON_DISK)
     if stop <= start:
         return Failure(id=id, path=recording.path, reason=f"it starts at {start} s and stops at {stop} s")
     return Segment(id=id, recording=recording, start=start, stop=stop, targets=targets, group=group)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from slowfast_cli.corpora import labels
 from slowfast_cli.corpora.dataset_info import DatasetInfo
-from slowfast_cli.corpora.lists import refuse_twice, rows
+from slowfast_cli.corpora.items import Item, build_corpus, file_problem
+from slowfast_cli.corpora.lists import rows
 from slowfast_cli.corpora.media_files import first_file, subfolders
-from slowfast_cli.types import AUDIO_SUFFIXES, Corpus, DataError, Failure, Recording, Segment
+from slowfast_cli.types import AUDIO_SUFFIXES, Corpus, DataError
 
 FOLDS = ("1", "2", "3", "4", "5")
 SPLITS = ("all", *(f"{part}{fold}" for part in ("train", "test") for fold in FOLDS))
@@ -28,11 +30,11 @@ INFO10 = DatasetInfo(
     task="environmental sounds, one label a clip",
     classes="10",
     splits=SPLITS,
-    files=("NNN - Name/<fold>-<source>-<take>.ogg", "or ESC-50 (meta/esc50.csv, audio/), of which it takes its part"),
+    files=("NNN - Name/<fold>-<source>-<take>.ogg", "or ESC-50 (meta/esc50.csv, audio/), of which ESC-10 is a part"),
     homepage="https://github.com/karolpiczak/ESC-50 (older layout: https://github.com/karolpiczak/ESC-10)",
     license="CC BY 3.0, some clips CC0",
 )
-# Folders of the older ESC-10, which has names and an order of its own.
+# Folders of the older ESC-10, which has its own names and order.
 ESC10_FOLDERS = {
     "001": "dog", "002": "rain", "003": "sea_waves", "004": "crying_baby", "005": "clock_tick",
     "006": "sneezing", "007": "helicopter", "008": "chainsaw", "009": "rooster", "010": "crackling_fire",
@@ -61,10 +63,7 @@ def read_esc50(root: Path, split: str) -> Corpus:
         root/NNN - Name/<fold>-<source>-<take>.ogg
 
     Class order: `labels/esc50.csv`, the targets of the official list. ``group`` is the source recording.
-
-    Args:
-        root: Data set folder.
-        split: ``test3`` is fold 3, ``train3`` the other four, ``all`` all five.
+    Split ``test3`` is fold 3, ``train3`` the other four folds, ``all`` all five.
 
     Raises:
         DataError: No clip is found, or a class is not one of ESC-50.
@@ -81,10 +80,7 @@ def read_esc10(root: Path, split: str) -> Corpus:
         root/[ESC-50-master/]meta/esc50.csv, audio/<fold>-<source>-<take>-<target>.wav
 
     Classes have their ESC-50 names, in the order of their ESC-50 indices. ``group`` is the source recording.
-
-    Args:
-        root: Data set folder.
-        split: ``test3`` is fold 3, ``train3`` the other four, ``all`` all five.
+    Split ``test3`` is fold 3, ``train3`` the other four folds, ``all`` all five.
 
     Raises:
         DataError: No clip is found, or a class is not one of ESC-50.
@@ -94,26 +90,24 @@ def read_esc10(root: Path, split: str) -> Corpus:
 
 def _corpus(info: DatasetInfo, root: Path, split: str, classes: tuple[str, ...]) -> Corpus:
     info.check_split(split)
-    indices = {name: index for index, name in enumerate(classes)}
-    segments: list[Segment] = []
-    missing: list[Failure] = []
+    return build_corpus(info, split, _items(info, root, split, classes), {"label": classes}, where=root)
+
+
+def _items(info: DatasetInfo, root: Path, split: str, classes: tuple[str, ...]) -> Iterator[Item]:
     for clip in _clips(info, root):
-        if clip.category not in indices:
-            if clip.category in labels.indices("esc50"):  # ESC-10 skips the other classes of ESC-50
-                continue
-            raise DataError(f"{clip.path}: '{clip.category}' is no class of {info.name}: take it from {info.homepage}")
-        if split != "all" and (clip.fold == split[-1]) != split.startswith("test"):
-            continue
-        id = clip.path.stem
-        if not clip.path.is_file():
-            missing.append(Failure(id=id, path=clip.path, reason="not on disk"))
-            continue
-        targets = {"label": indices[clip.category]}
-        segments.append(Segment(id=id, recording=Recording(id=id, path=clip.path), targets=targets, group=clip.source))
-    refuse_twice(root, [segment.id for segment in segments] + [failure.id for failure in missing])
-    return Corpus(
-        name=info.name, split=split, segments=tuple(segments), classes={"label": classes}, missing=tuple(missing)
-    )
+        if clip.category not in labels.indices("esc50"):
+            raise DataError(
+                f"{clip.path}: '{clip.category}' is not a class of {info.name}: take it from {info.homepage}"
+            )
+        in_split = split == "all" or (clip.fold == split[-1]) == split.startswith("test")
+        if in_split and clip.category in classes:
+            yield Item(
+                id=clip.path.stem,
+                path=clip.path,
+                targets={"label": classes.index(clip.category)},
+                group=clip.source,
+                problem=file_problem(clip.path),
+            )
 
 
 def _clips(info: DatasetInfo, root: Path) -> list[EscClip]:

@@ -1,4 +1,4 @@
-"""Your own sounds: one folder a class, or without classes."""
+"""User recordings in one folder per class, or without classes."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from slowfast_cli.types import Corpus, DataError, Failure, Recording, Segment
 
 INFO = DatasetInfo(
     name="folder",
-    task="your own sounds or videos, one label a file",
+    task="your own audio or video, one label a file",
     classes="one a folder",
     splits=("train", "val", "test"),
     files=(
-        "<class>/<any sound or video>",
-        "or {train,val,test}/<class>/<any sound or video>",
+        "<class>/<any audio or video>",
+        "or {train,val,test}/<class>/<any audio or video>",
         "or either without class folders, to learn without labels",
     ),
     homepage="your own recordings",
@@ -33,84 +33,81 @@ def read(root: Path, split: str) -> Corpus:
         root/{train,val,test}/<class>/**/<any media file>    also training, valid, validation, dev, testing, eval
         root/[{train,val,test}/]<any media file>             without class folders: no labels
 
-    Classes are the folder names, sorted. Without folders of splits, a fifth of each class is kept for ``val``: the same
-    files on every machine, chosen by a hash of their paths below ``root``. A ``val`` or ``test`` that is not there is
-    the other one of the two. Folders without media are no classes.
+    Classes are the sorted folder names; folders without media are ignored. Without split folders, a fifth of each class
+    is held out for ``val``, chosen by a hash of the path below ``root``: identical on every machine. If ``val`` or
+    ``test`` is missing, the other one is used for both.
 
-    Files that lie in no class folder, where no file does, have no targets, and the corpus no label set: what is learned
-    without labels can be learned from them. Beside class folders such files are left out, and counted as missing.
-
-    Args:
-        root: The folder.
-        split: ``train``, ``val`` or ``test``.
+    If no file lies in a class folder, the corpus has no label set, and serves for learning without labels. Files that
+    lie beside class folders are not used, and are counted as missing.
 
     Raises:
-        DataError: There is no such folder, or there are no media in it.
+        DataError: There is no such folder, or it contains no media.
     """
     INFO.check_split(split)
-    places = _places(root)
-    by_part = {name: _labelled(part) for name, part in places.items()}
-    classes = tuple(sorted({label for files in by_part.values() for label in files.values()}))
+    split_folders = _split_folders(root)
+    files_by_split = {name: _labels_by_path(folder) for name, folder in split_folders.items()}
+    classes = tuple(sorted({label for files in files_by_split.values() for label in files.values()}))
     if not classes:
-        by_part = {name: dict.fromkeys(media_in(part), "") for name, part in places.items()}
-    if not any(by_part.values()):
-        raise DataError(f"{root}: no sounds or videos in it: lay them out as {' '.join(INFO.files)}")
+        files_by_split = {name: dict.fromkeys(media_in(folder), "") for name, folder in split_folders.items()}
+    if not any(files_by_split.values()):
+        raise _no_media(root)
     segments = []
-    for path, label in _chosen(by_part, split, root).items():
+    for path, label in _files_of_split(files_by_split, split, root).items():
         id = path.relative_to(root).as_posix()
         targets = {"label": classes.index(label)} if classes else {}
         segments.append(Segment(id=id, recording=Recording(id=id, path=path), targets=targets))
-    loose = [path for part in places.values() for path in media_in(part)] if classes and split == "train" else []
+    unused = (
+        [path for folder in split_folders.values() for path in media_in(folder)] if classes and split == "train" else []
+    )
     return Corpus(
         name="folder",
         split=split,
         segments=tuple(segments),
         classes={"label": classes} if classes else {},
-        missing=tuple(Failure(id=each.name, path=each, reason="lies beside the class folders") for each in loose),
+        missing=tuple(Failure(id=path.name, path=path, reason="not in a class folder") for path in unused),
     )
 
 
 def read_unlabeled(root: Path, split: str) -> Corpus:
-    """Read every sound and video below a folder, whatever the folders in it are called: for learning without labels.
+    """Read all media below a folder, ignoring class folders: for learning without labels.
 
-    Folders of splits are such here too; without them a fifth of the files is kept for ``val``.
-
-    Args:
-        root: The folder.
-        split: ``train``, ``val`` or ``test``.
+    Split folders are respected; without them, a fifth of the files is held out for ``val``.
 
     Raises:
-        DataError: There is no such folder, or there are no media in it.
+        DataError: There is no such folder, or it contains no media.
     """
     INFO.check_split(split)
-    places = _places(root)
-    by_part = {name: dict.fromkeys(media_below(part), "") for name, part in places.items()}
-    if not any(by_part.values()):
-        raise DataError(f"{root}: no sounds or videos in it: lay them out as {' '.join(INFO.files)}")
-    ids = {path.relative_to(root).as_posix(): path for path in _chosen(by_part, split, root)}
+    files_by_split = {name: dict.fromkeys(media_below(folder), "") for name, folder in _split_folders(root).items()}
+    if not any(files_by_split.values()):
+        raise _no_media(root)
+    ids = {path.relative_to(root).as_posix(): path for path in _files_of_split(files_by_split, split, root)}
     segments = tuple(Segment(id=id, recording=Recording(id=id, path=path)) for id, path in ids.items())
     return Corpus(name="folder", split=split, segments=segments, classes={})
 
 
-def _places(root: Path) -> dict[str, Path]:
-    """The folders of the splits, or the root for all of them."""
+def _no_media(root: Path) -> DataError:
+    return DataError(f"{root}: contains no audio or video files; expected {' '.join(INFO.files)}")
+
+
+def _split_folders(root: Path) -> dict[str, Path]:
+    """Folders by split name, or ``{"": root}`` without a train folder."""
     if not root.is_dir():
         raise INFO.not_found(root)
-    parts = {SPLIT_NAMES[part.name.lower()]: part for part in subfolders(root) if part.name.lower() in SPLIT_NAMES}
-    return parts if "train" in parts else {"": root}
+    folders = {
+        SPLIT_NAMES[folder.name.lower()]: folder for folder in subfolders(root) if folder.name.lower() in SPLIT_NAMES
+    }
+    return folders if "train" in folders else {"": root}
 
 
-def _labelled(folder: Path) -> dict[Path, str]:
-    """The class of every media file below its class folders."""
-    return {path: part.name for part in subfolders(folder) for path in media_below(part)}
+def _labels_by_path(folder: Path) -> dict[Path, str]:
+    return {path: class_folder.name for class_folder in subfolders(folder) for path in media_below(class_folder)}
 
 
-def _chosen(by_part: dict[str, dict[Path, str]], split: str, root: Path) -> dict[Path, str]:
-    other = {"val": "test", "test": "val"}.get(split, split)
-    for name in (split, other):
-        if name in by_part and (split != "train" or len(by_part) > 1):
-            return by_part[name]
-    files = by_part.get("train", by_part.get("", {}))
+def _files_of_split(files_by_split: dict[str, dict[Path, str]], split: str, root: Path) -> dict[Path, str]:
+    for name in (split, {"val": "test", "test": "val"}.get(split, split)):
+        if name in files_by_split and (split != "train" or len(files_by_split) > 1):
+            return files_by_split[name]
+    files = files_by_split.get("train", files_by_split.get("", {}))
     names = {path: path.relative_to(root).as_posix() for path in files}
-    kept = held_out({names[path]: label for path, label in files.items()})
-    return {path: label for path, label in files.items() if (names[path] in kept) == (split != "train")}
+    validation = held_out({names[path]: label for path, label in files.items()})
+    return {path: label for path, label in files.items() if (names[path] in validation) == (split != "train")}

@@ -1,4 +1,4 @@
-"""From what a list says of each recording to a corpus: what is on disk, and what is not."""
+"""Build a corpus from the items of an annotation list."""
 
 from __future__ import annotations
 
@@ -7,38 +7,27 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from slowfast_cli.corpora.dataset_info import DatasetInfo
-from slowfast_cli.corpora.lists import refuse_twice
+from slowfast_cli.corpora.lists import check_unique
 from slowfast_cli.types import Corpus, DataError, Failure, Recording, Seconds, Segment, Target
 
-GONE = "not on disk"
+NOT_ON_DISK = "not on disk"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Item:
-    """One listed stretch of sound.
+    """One listed segment; ``targets``, ``group``, ``start`` and ``stop`` as in `Segment`."""
 
-    Attributes:
-        id: Unique in its split.
-        path: The file, or where it should be.
-        targets: As in `Segment`.
-        group: As in `Segment`.
-        wrong: Why it cannot be used; empty where it can.
-        recording: Id of its recording, where that is not its own.
-        start: In seconds from the start of the recording.
-        stop: In seconds; None means to its end.
-    """
-
-    id: str
-    path: Path
+    id: str  # unique in its split
+    path: Path  # existing or expected file
     targets: Mapping[str, Target] = field(default_factory=dict)
     group: str = ""
-    wrong: str = ""
-    recording: str = ""
+    problem: str = ""  # why it cannot be used
+    recording: str = ""  # recording id, if it differs from `id`
     start: Seconds = 0.0
     stop: Seconds | None = None
 
 
-def corpus(
+def build_corpus(
     info: DatasetInfo,
     split: str,
     items: Iterable[Item],
@@ -46,25 +35,27 @@ def corpus(
     *,
     where: Path,
     note: str = "",
+    has_video: bool = False,
 ) -> Corpus:
-    """Make a corpus of what is listed.
+    """Build a corpus: usable items become segments, the others are counted as missing.
 
     Args:
-        info: The data set.
-        split: The part of it.
-        items: In the order of the list.
-        classes: Names by label set.
-        where: The list, for an error.
+        info: Data set.
+        split: Split name.
+        items: Items in list order.
+        classes: Class names by label set.
+        where: Annotation list, for the error message.
         note: As in `Corpus`.
+        has_video: As in `Corpus`.
 
     Raises:
-        DataError: Something is listed twice.
+        DataError: An item is listed twice.
     """
     segments: list[Segment] = []
     missing: list[Failure] = []
     for item in items:
-        if item.wrong:
-            missing.append(Failure(id=item.id, path=item.path, reason=item.wrong))
+        if item.problem:
+            missing.append(Failure(id=item.id, path=item.path, reason=item.problem))
             continue
         segments.append(
             Segment(
@@ -76,29 +67,33 @@ def corpus(
                 group=item.group,
             )
         )
-    refuse_twice(where, [each.id for each in segments] + [each.id for each in missing])
+    check_unique(where, [*(segment.id for segment in segments), *(failure.id for failure in missing)])
     return Corpus(
-        name=info.name, split=split, segments=tuple(segments), classes=classes, missing=tuple(missing), note=note
+        name=info.name,
+        split=split,
+        segments=tuple(segments),
+        classes=classes,
+        missing=tuple(missing),
+        has_video=has_video,
+        note=note,
     )
 
 
 def class_index(name: str, indices: Mapping[str, int], where: str, info: DatasetInfo) -> int:
-    """The index of a class that a row names.
-
-    Raises:
-        DataError: There is no such class.
-    """
+    """Return the index of a class name; raise `DataError` if it is unknown."""
     index = indices.get(name)
     if index is None:
-        raise DataError(f"{where}: '{name}' is none of the {len(indices)} classes: take the list of {info.homepage}")
+        raise DataError(
+            f"{where}: '{name}' is not one of the {len(indices)} classes: take the list from {info.homepage}"
+        )
     return index
 
 
-def absence(path: Path) -> str:
-    """Why a listed file cannot be used; empty where it is there."""
-    return "" if path.is_file() else GONE
+def file_problem(path: Path) -> str:
+    """Return why a listed file cannot be used; empty if it exists."""
+    return "" if path.is_file() else NOT_ON_DISK
 
 
-def gone(segment: Segment) -> Failure:
-    """A listed segment as one whose file is not there."""
-    return Failure(id=segment.id, path=segment.recording.path, reason=GONE)
+def missing_file(segment: Segment) -> Failure:
+    """Convert a listed segment without a file to a failure."""
+    return Failure(id=segment.id, path=segment.recording.path, reason=NOT_ON_DISK)

@@ -1,4 +1,4 @@
-"""Kinetics-400 and -600, and Kinetics-Sounds, the 32 classes of Kinetics-400 that can be told by ear."""
+"""Kinetics-400, Kinetics-600, and Kinetics-Sounds: the 32 classes of Kinetics-400 that are recognizable by sound."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from pathlib import Path
 
 from slowfast_cli.corpora import labels
 from slowfast_cli.corpora.dataset_info import DatasetInfo
-from slowfast_cli.corpora.kinetics_files import Clips, Listed, find_list, read_list
+from slowfast_cli.corpora.items import NOT_ON_DISK
+from slowfast_cli.corpora.kinetics_files import ClipFinder, ListedClip, find_list, read_list
 from slowfast_cli.types import Corpus, DataError, Failure, Recording, Segment
 
 FILES = (
@@ -39,7 +40,7 @@ INFO600 = DatasetInfo(
 )
 INFO_SOUNDS = DatasetInfo(
     name="kinetics-sounds",
-    task="human actions that can be heard, one label a clip",
+    task="audible human actions, one label a clip",
     classes="32 of the 400 of Kinetics-400",
     splits=("train", "val"),
     files=FILES,
@@ -51,58 +52,44 @@ INFO_SOUNDS = DatasetInfo(
 def read(root: Path, split: str) -> Corpus:
     """Read a split of Kinetics-400.
 
-    On disk, all below ``root`` (or, the clips, below ``root/k400`` or ``root/videos``)::
+    On disk, all below ``root`` (clips also below ``root/k400`` or ``root/videos``)::
 
         [annotations/]{train,val,test}.csv               official, with or without a header line and is_cc; or
         [annotations/]kinetics[-|_][400_]{train,val,test}.csv
         {train,val,test}.csv                             PySlowFast: lines of 'path label'; or
-        [annotations/]kinetics400_{train,val,test}_list_videos.txt                       OpenMMLab, the same
+        [annotations/]kinetics400_{train,val,test}_list_videos.txt                       OpenMMLab, in that form
 
         <split>/<class>/<id>_<start>_<end>.mp4           ActivityNet's crawler: seconds in 6 digits, blanks in classes
         <split>/<id>_<start>_<end>.mp4                   CVDF
-        replacement/**/<id>_<start>_<end>.mp4            CVDF: in the place of broken clips
+        replacement/**/<id>_<start>_<end>.mp4            CVDF: replacements of broken clips
         videos_<split>/<class_with_underscores>/...mp4   OpenMMLab
         <split>_256/...                                  or any other ending: resized copies
 
-    A class is a name in the list, never a folder's. Clips are found by their names alone. Those that are gone from
-    YouTube are counted in ``missing``, never replaced. The lists of test have no labels. A clip that a list has twice
+    Classes come from the list, never from folder names; clips are found by file name. Clips that are no longer on
+    YouTube are counted in ``missing``, never replaced. The lists of test have no labels. A clip that is listed twice
     counts once; under two classes it counts for each.
 
-    The subset ``ks`` of val has the clips of the classes of Kinetics-Sounds, told apart by 400 outputs. The split
-    ``val-sounds`` has those clips alone, and lets only the outputs of those 32 classes compete. AVSlowFast (Table 3)
-    does not say which of the two it means.
-
-    Args:
-        root: The folder.
-        split: ``train``, ``val``, ``test`` or ``val-sounds``.
-
-    Raises:
-        DataError: The list is not there or does not hold together.
+    The subset ``ks`` of val has the clips of the classes of Kinetics-Sounds, classified among 400 outputs. The split
+    ``val-sounds`` has only those clips, classified among the outputs of those 32 classes. AVSlowFast (Table 3) does not
+    say which of the two it reports.
     """
     INFO.check_split(split)
-    heard = {int(row["kinetics400_index"]) for row in labels.table("kinetics_sounds32")}
+    sounds = {int(row["kinetics400_index"]) for row in labels.table("kinetics_sounds32")}
     names = labels.names("kinetics400")
     if split == "val-sounds":
-        corpus = _read(INFO, root, "val", {index: index for index in heard}, names)
-        return replace(corpus, split=split, scored={"label": frozenset(heard)})
+        corpus = _read(INFO, root, "val", {index: index for index in sounds}, names)
+        return replace(corpus, split=split, scored={"label": frozenset(sounds)})
     corpus = _read(INFO, root, split, {index: index for index in range(len(names))}, names)
     if split != "val":
         return corpus
-    sounds = frozenset(segment.id for segment in corpus.segments if segment.targets["label"] in heard)
-    return replace(corpus, subsets={"ks": sounds})
+    ids = frozenset(segment.id for segment in corpus.segments if segment.targets["label"] in sounds)
+    return replace(corpus, subsets={"ks": ids})
 
 
 def read600(root: Path, split: str) -> Corpus:
-    """Read a split of Kinetics-600: laid out as `read` says, below ``root`` or ``root/k600``.
+    """Read a split of Kinetics-600: laid out as for `read`, below ``root`` or ``root/k600``.
 
-    CVDF's ``train.txt`` and ``val.txt`` are preferred: its csv are not complete.
-
-    Args:
-        root: The folder.
-        split: ``train``, ``val`` or ``test``.
-
-    Raises:
-        DataError: The list is not there or does not hold together.
+    CVDF's ``train.txt`` and ``val.txt`` are preferred: its csv files are incomplete.
     """
     INFO600.check_split(split)
     names = labels.names("kinetics600")
@@ -110,53 +97,38 @@ def read600(root: Path, split: str) -> Corpus:
 
 
 def read_sounds(root: Path, split: str) -> Corpus:
-    """Read the part of Kinetics-400 that is Kinetics-Sounds, as a data set of 32 classes (AVSlowFast App. B).
+    """Read Kinetics-Sounds, a subset of Kinetics-400, as a data set of 32 classes (AVSlowFast App. B).
 
-    On disk it is Kinetics-400, see `read`; it has no files of its own. For a model of 400 classes take the subset
-    ``ks`` or the split ``val-sounds`` of Kinetics-400.
-
-    Args:
-        root: The folder of Kinetics-400.
-        split: ``train`` or ``val``; test has no labels to choose by.
-
-    Raises:
-        DataError: The list is not there or does not hold together.
+    On disk it is Kinetics-400, see `read`. For a model of 400 classes use the subset ``ks`` or the split ``val-sounds``
+    of Kinetics-400.
     """
     INFO_SOUNDS.check_split(split)
     new = {int(row["kinetics400_index"]): int(row["index"]) for row in labels.table("kinetics_sounds32")}
     return _read(INFO_SOUNDS, root, split, new, labels.names("kinetics_sounds32"))
 
 
-def _read(info: DatasetInfo, root: Path, split: str, kept: Mapping[int, int], names: tuple[str, ...]) -> Corpus:
-    """Read a split, or the clips of it that are of some classes.
-
-    Args:
-        info: The data set.
-        root: Its folder.
-        split: ``train``, ``val`` or ``test``.
-        kept: Index of a class among ``names``, by its index in the list of all.
-        names: Of the classes.
-    """
+def _read(info: DatasetInfo, root: Path, split: str, new_index: Mapping[int, int], names: tuple[str, ...]) -> Corpus:
+    """Read the clips of some classes of a split; ``new_index`` maps class indices of the list to those of ``names``."""
     table = "kinetics600" if info is INFO600 else "kinetics400"
     path = find_list(root, table, split)
     if path is None:
         raise info.not_found(root)
-    clips = Clips(root, split)
+    finder = ClipFinder(root, split)
     segments: dict[str, Segment] = {}
     missing: dict[str, Failure] = {}
-    known: dict[str, int | None] = {}  # the class that a clip was listed under first
+    first_index: dict[str, int | None] = {}  # class under which a clip is listed first
     for item in read_list(path):
         index = _index(item, table, split)
-        if index is not None and index not in kept:
+        if index is not None and index not in new_index:
             continue
         name = item.names[0]
-        id = name if known.setdefault(name, index) == index else f"{name} ({names[kept[index or 0]]})"
-        found = clips.find(item)
-        if found is None:
-            missing[id] = Failure(id=id, path=Path(item.path or root / split / f"{name}.mp4"), reason="not on disk")
+        id = name if first_index.setdefault(name, index) == index else f"{name} ({names[new_index[index or 0]]})"
+        clip = finder.find(item)
+        if clip is None:
+            missing[id] = Failure(id=id, path=Path(item.path or root / split / f"{name}.mp4"), reason=NOT_ON_DISK)
             continue
-        targets = {} if index is None else {"label": kept[index]}
-        segments[id] = Segment(id=id, recording=Recording(id=name, path=found), targets=targets)
+        targets = {} if index is None else {"label": new_index[index]}
+        segments[id] = Segment(id=id, recording=Recording(id=name, path=clip), targets=targets)
     return Corpus(
         has_video=True,
         name=info.name,
@@ -167,8 +139,8 @@ def _read(info: DatasetInfo, root: Path, split: str, kept: Mapping[int, int], na
     )
 
 
-def _index(item: Listed, table: str, split: str) -> int | None:
-    """The class of a row; None for one without."""
+def _index(item: ListedClip, table: str, split: str) -> int | None:
+    """Return the class index of a row; None without a label."""
     names = labels.names(table)
     if not item.label:
         if split == "test":
@@ -177,13 +149,13 @@ def _index(item: Listed, table: str, split: str) -> int | None:
     index = int(item.label) if item.path else _spellings(table).get(item.label)
     if index is None or index >= len(names):
         raise DataError(
-            f"{item.where}: '{item.label}' is none of the {len(names)} classes: take the list of {PAGE}, class indices "
-            "in the order of sorted names"
+            f"{item.where}: '{item.label}' is not one of the {len(names)} classes: take the list from {PAGE}, class "
+            "indices in the order of sorted names"
         )
     return index
 
 
 @cache
 def _spellings(table: str) -> dict[str, int]:
-    """Class indices by name, with blanks as they are or as underscores."""
+    """Class indices by name, with blanks or with underscores."""
     return {name.replace(" ", "_"): i for name, i in labels.indices(table).items()} | labels.indices(table)

@@ -1,4 +1,4 @@
-"""The lists of Kinetics in all their spellings, and where on disk its clips may lie."""
+"""Kinetics: the formats of its lists, and where its clips may be on disk."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from slowfast_cli.types import MEDIA_SUFFIXES, DataError
 
 PLACES = ("", "annotations", "lists", "data")
 SPLIT_WORDS = {"train": ("train", "training"), "val": ("val", "valid", "validate", "validation"), "test": ("test",)}
-# Columns of official lists without a header line, by how many there are.
+# Columns of official lists without a header line, by their number.
 COLUMNS = {
     4: ("youtube_id", "time_start", "time_end", "split"),
     5: ("label", "youtube_id", "time_start", "time_end", "split"),
@@ -26,32 +26,19 @@ PATH_LINE = re.compile(r"(?P<path>.+\.(?:" + "|".join(suffix[1:] for suffix in s
 
 
 @dataclass(frozen=True, kw_only=True)
-class Listed:
-    """One row of a list.
+class ListedClip:
+    """One row of a list."""
 
-    Attributes:
-        where: What an error about it starts with.
-        names: The file names without suffix that its clip may have, the usual one first.
-        label: The class: its name, its index in digits, or nothing.
-        path: Where the list says that the clip is, if it does.
-    """
-
-    where: str
-    names: tuple[str, ...]
-    label: str
-    path: str = ""
+    where: str  # prefix of error messages
+    names: tuple[str, ...]  # possible file names without suffix, the usual one first
+    label: str  # class name, or class index in digits, or empty
+    path: str = ""  # path of the clip, if the list has one
 
 
 def find_list(root: Path, name: str, split: str) -> Path | None:
-    """The list of a split: the official csv, PySlowFast's or OpenMMLab's.
-
-    Args:
-        root: The data set's folder.
-        name: ``kinetics400`` or ``kinetics600``.
-        split: ``train``, ``val`` or ``test``.
-    """
+    """Find the list of a split of ``kinetics400`` or ``kinetics600``: official, PySlowFast's or OpenMMLab's."""
     family, size = name[:8], name[8:]
-    suffixes = ("txt", "csv") if size == "600" else ("csv", "txt")  # CVDF's csv of Kinetics-600 are not complete
+    suffixes = ("txt", "csv") if size == "600" else ("csv", "txt")  # CVDF's csv files of Kinetics-600 are incomplete
     stems = ("", f"{family}{size}_", f"{family}-{size}_", f"{family}_{size}_", f"{family}_")
     return first_file(
         root / place / file
@@ -64,15 +51,15 @@ def find_list(root: Path, name: str, split: str) -> Path | None:
     )
 
 
-def read_list(path: Path) -> Iterator[Listed]:
-    """The rows of a list, whatever its kind: its first line tells.
+def read_list(path: Path) -> Iterator[ListedClip]:
+    """Read a list in any format; its first line determines which.
 
     - official csv, with or without a header line, with or without ``is_cc``: label, YouTube id, start and end second;
       without labels: id, start and end;
-    - ``path label`` lines with a blank, comma, semicolon or tab between them, the label a class index.
+    - ``path label`` lines separated by a blank, comma, semicolon or tab, the label being a class index.
 
     Raises:
-        DataError: A row does not hold together, with its number.
+        DataError: A row is invalid; the message has its number.
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
@@ -82,7 +69,7 @@ def read_list(path: Path) -> Iterator[Listed]:
                 yield from _paths(path, file.read().splitlines())
                 return
     except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not a list in UTF-8 ({error}): save it as one") from error
+        raise DataError(f"{path}: not a text file in UTF-8 ({error}): save it as UTF-8") from error
     top = next(csv.reader([first]), [])
     header = None if "youtube_id" in [cell.strip() for cell in top] else COLUMNS.get(len(top), ())
     if header == ():
@@ -94,40 +81,35 @@ def read_list(path: Path) -> Iterator[Listed]:
         yield _official(f"{path}: row {number}", row)
 
 
-def _paths(path: Path, lines: list[str]) -> Iterator[Listed]:
+def _paths(path: Path, lines: list[str]) -> Iterator[ListedClip]:
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         match = PATH_LINE.fullmatch(line.strip())
         if match is None or not (match["label"] or "0").isdecimal():
             raise DataError(
-                f"{path}: row {number}: '{line.strip()[:80]}' is no path and class index: mend or remove it"
+                f"{path}: row {number}: '{line.strip()[:80]}' is not a path and class index: fix or remove it"
             )
         stem = os.path.splitext(os.path.basename(match["path"]))[0]  # noqa: PTH119, PTH122  (hundreds of thousands)
-        yield Listed(where=f"{path}: row {number}", names=(stem,), label=match["label"] or "", path=match["path"])
+        yield ListedClip(where=f"{path}: row {number}", names=(stem,), label=match["label"] or "", path=match["path"])
 
 
-def _official(where: str, row: Mapping[str, str]) -> Listed:
+def _official(where: str, row: Mapping[str, str]) -> ListedClip:
     try:
         id, start, end = row["youtube_id"], row["time_start"], row["time_end"]
     except KeyError as error:
         raise DataError(f"{where}: no column {error}: take the official list") from error
     if not (id and start.isdecimal() and end.isdecimal()):
         raise DataError(
-            f"{where}: '{id}' from {start} s to {end} s is no clip of whole seconds: take the official list"
+            f"{where}: '{id}' from {start} s to {end} s is not a clip with whole seconds: take the official list"
         )
     names = (f"{id}_{int(start):06d}_{int(end):06d}", f"{id}_{int(start)}_{int(end)}", id)
-    return Listed(where=where, names=names, label=row.get("label", ""))
+    return ListedClip(where=where, names=names, label=row.get("label", ""))
 
 
 @dataclass(frozen=True)
-class Clips:
-    """The clips of a split on disk, found by name; every folder is listed once, no file is looked at.
-
-    Attributes:
-        root: The data set's folder.
-        split: ``train``, ``val`` or ``test``.
-    """
+class ClipFinder:
+    """Finds the clips of a split by name; lists every folder once and opens no file."""
 
     root: Path
     split: str
@@ -138,17 +120,17 @@ class Clips:
         words = "|".join(
             (*SPLIT_WORDS[self.split], {"train": "training", "val": "valid", "test": "testing"}[self.split])
         )
-        own = re.compile(rf"(?:videos?_)?(?:{words})(?:[_-].+)?", re.IGNORECASE)
+        split_folder = re.compile(rf"(?:videos?_)?(?:{words})(?:[_-].+)?", re.IGNORECASE)
         tops = [self.root, *(self.root / name for name in ("k400", "k600", "kinetics400", "kinetics600", "videos"))]
         for top in tops:
-            for clip in media_below(top / "replacement"):  # re-issued by CVDF for clips that were broken
+            for clip in media_below(top / "replacement"):  # re-issued by CVDF for broken clips
                 self._by_name.setdefault(clip.stem, str(clip))
         for top in tops:
             for folder in sorted(_folders_in(str(top))):
-                if own.fullmatch(os.path.basename(folder)):  # noqa: PTH119
+                if split_folder.fullmatch(os.path.basename(folder)):  # noqa: PTH119
                     self._add(folder)
-                    for inside in sorted(_folders_in(folder)):
-                        self._add(inside)
+                    for class_folder in sorted(_folders_in(folder)):
+                        self._add(class_folder)
         for top in (self.root, self.root / "videos"):
             self._add(str(top))
 
@@ -157,7 +139,7 @@ class Clips:
             self._by_name.setdefault(name, path)
 
     def _in(self, folder: str) -> dict[str, str]:
-        """The media files of a folder by name without suffix."""
+        """Media files of a folder, by name without suffix."""
         if folder not in self._folders:
             self._folders[folder] = {}
             if os.path.isdir(folder):  # noqa: PTH112
@@ -168,8 +150,8 @@ class Clips:
                             self._folders[folder][stem] = entry.path
         return self._folders[folder]
 
-    def find(self, item: Listed) -> Path | None:
-        """Where the clip of a row is: where its list says, or wherever it is found by its name."""
+    def find(self, item: ListedClip) -> Path | None:
+        """Find the clip of a row: at its listed path, or anywhere by its name."""
         if item.path:
             folder = os.path.join(self.root, os.path.dirname(item.path))  # noqa: PTH118, PTH120
             if item.names[0] in self._in(folder):

@@ -1,4 +1,4 @@
-"""Annotation lists: csv and text files, times, held-out items and duplicates."""
+"""Annotation lists: csv and text files, timestamps, held-out items and duplicates."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ SPLIT_NAMES = {
 def rows(
     path: Path, header: Sequence[str] | None = None, *, delimiter: str = ","
 ) -> Iterator[tuple[int, dict[str, str]]]:
-    """Read a csv file: quoting, any line ends, with or without a byte order mark.
+    """Read a csv file: quoted fields, any line endings, with or without a byte order mark.
 
     Args:
-        path: The file.
-        header: Names of the columns when the file has no header line.
-        delimiter: Between columns.
+        path: CSV file.
+        header: Column names, if the file has no header line.
+        delimiter: Column separator.
 
     Yields:
-        The line number, from 1, and the values by column, without outer spaces.
+        Line number, from 1, and stripped values by column.
 
     Raises:
-        DataError: It is not UTF-8, or a row has too few or too many columns.
+        DataError: The file is not UTF-8, or the number of columns in a row differs from the header.
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
@@ -43,64 +43,60 @@ def rows(
                     yield reader.line_num, dict(zip(names, map(str.strip, row), strict=True))
                 elif row:  # not a blank line
                     raise DataError(
-                        f"{path}: row {reader.line_num}: it has not {len(names)} columns: mend or remove it"
+                        f"{path}: row {reader.line_num}: {len(row)} columns, expected {len(names)}: fix or remove it"
                     )
     except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path}: not a csv file in UTF-8 ({error}): save it as one") from error
+        raise DataError(f"{path}: not a csv file in UTF-8 ({error}): save it as UTF-8") from error
 
 
-def row_pieces(path: Path, header: Sequence[str], *, size: int = 1 << 11) -> Iterator[list[tuple[str, ...]]]:
-    """Read a csv file without a header line, many rows at a time by columns: several times as fast as `rows`.
+def column_chunks(path: Path, header: Sequence[str], *, size: int = 1 << 11) -> Iterator[list[tuple[str, ...]]]:
+    """Read a csv file without a header line in chunks of columns, several times as fast as `rows`.
 
     Args:
-        path: The file.
-        header: Names of its columns.
-        size: Of a piece, in rows. Of more, Python's search for garbage takes longer than reading them.
+        path: CSV file.
+        header: Column names.
+        size: Rows per chunk. With larger chunks, Python's garbage collection takes longer than reading.
 
     Yields:
-        The values of each column, without outer spaces.
+        Stripped values of each column.
 
     Raises:
-        DataError: As `rows`.
+        DataError: As for `rows`.
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = filter(None, csv.reader(file, skipinitialspace=True))
-            while piece := list(islice(reader, size)):
-                if set(map(len, piece)) != {len(header)}:
+            while chunk := list(islice(reader, size)):
+                if set(map(len, chunk)) != {len(header)}:
                     break
-                yield [tuple(map(str.strip, column)) for column in zip(*piece, strict=True)]
+                yield [tuple(map(str.strip, column)) for column in zip(*chunk, strict=True)]
             else:
                 return
     except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path}: not a csv file in UTF-8 ({error}): save it as one") from error
-    deque(rows(path, header), maxlen=0)  # which says what row it is
+        raise DataError(f"{path}: not a csv file in UTF-8 ({error}): save it as UTF-8") from error
+    deque(rows(path, header), maxlen=0)  # raises with the row number
 
 
 def lines(path: Path) -> Iterator[tuple[int, str]]:
-    """The lines of a text file that are not blank, each with its number, from 1, and without outer spaces.
-
-    Raises:
-        DataError: It is not UTF-8.
-    """
+    """Yield the non-blank lines of a UTF-8 text file, stripped, with their line numbers from 1."""
     try:
         with path.open(encoding="utf-8-sig") as file:
             for number, line in enumerate(file, 1):
                 if line.strip():
                     yield number, line.strip()
     except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not a text file in UTF-8 ({error}): save it as one") from error
+        raise DataError(f"{path}: not a text file in UTF-8 ({error}): save it as UTF-8") from error
 
 
-def seconds(text: str, where: str) -> Seconds:
-    """Read a time: seconds, ``MM:SS`` or ``HH:MM:SS``, with any number of decimals.
+def parse_time(text: str, where: str) -> Seconds:
+    """Parse a time: seconds, ``MM:SS`` or ``HH:MM:SS``, with any number of decimals.
 
     Args:
-        text: Such as ``00:01:02.5``.
-        where: What an error starts with.
+        text: For example ``00:01:02.5``.
+        where: Prefix of the error message.
 
     Raises:
-        DataError: It is no time, or negative.
+        DataError: ``text`` is not a time, or it is negative.
     """
     total = 0.0
     try:
@@ -110,19 +106,19 @@ def seconds(text: str, where: str) -> Seconds:
         if len(parts) > 3 or not all(0 <= part < float("inf") for part in parts):
             raise ValueError
     except ValueError:
-        raise DataError(f"{where}: '{text}' is no time: write seconds or HH:MM:SS.ff") from None
+        raise DataError(f"{where}: '{text}' is not a time: write seconds or HH:MM:SS.ff") from None
     return total
 
 
 def held_out(strata: dict[str, str], share: float = 0.2) -> frozenset[str]:
-    """Choose what validates when a data set has no split of its own: the same choice on every machine.
+    """Choose a validation set, stratified by class, by hashing names: identical on every machine.
 
     Args:
-        strata: The class of each item, by the item's name.
-        share: Of each class, at least one item of those with two or more.
+        strata: Class of each item, by item name.
+        share: Fraction of each class; at least one item of each class with two or more.
 
     Returns:
-        Names of the items that validate.
+        Names of the held-out items.
     """
     by_class: dict[str, list[str]] = {}
     for name, stratum in strata.items():
@@ -134,14 +130,10 @@ def held_out(strata: dict[str, str], share: float = 0.2) -> frozenset[str]:
     return frozenset(chosen)
 
 
-def refuse_twice(where: Path, ids: Iterable[str]) -> None:
-    """Check that nothing is listed twice.
-
-    Raises:
-        DataError: Something is.
-    """
-    seen: set[str] = set()
+def check_unique(where: Path, ids: Iterable[str]) -> None:
+    """Raise `DataError` if an id occurs twice."""
+    known: set[str] = set()
     for id in ids:
-        if id in seen:
+        if id in known:
             raise DataError(f"{where}: {id} is listed twice: remove one of the rows")
-        seen.add(id)
+        known.add(id)

@@ -1,4 +1,4 @@
-"""Which of many listed recordings have a file on disk: names compared as arrays, never an object for each file."""
+"""Find the media files of listed recordings on disk."""
 
 from __future__ import annotations
 
@@ -12,66 +12,68 @@ import numpy as np
 
 from slowfast_cli.types import AUDIO_SUFFIXES, MEDIA_SUFFIXES
 
-PIECE = 1 << 16  # files that are looked at together: a folder may hold millions
-HEARD = frozenset(each.encode() for each in AUDIO_SUFFIXES)
-USED = frozenset(each.encode() for each in MEDIA_SUFFIXES)
-Listing: TypeAlias = "Iterable[tuple[Path, Iterable[bytes]]]"  # folders, and the names of the files in each
-Parts: TypeAlias = "Callable[[Sequence[bytes]], tuple[Sequence[bytes], Sequence[bytes]]]"
+CHUNK = 1 << 16  # file names matched at a time: a folder may contain millions
+AUDIO_BYTES = frozenset(suffix.encode() for suffix in AUDIO_SUFFIXES)
+MEDIA_BYTES = frozenset(suffix.encode() for suffix in MEDIA_SUFFIXES)
+FolderListing: TypeAlias = "Iterable[tuple[Path, Iterable[bytes]]]"  # folders, and the names of the files in each
+ParseNames: TypeAlias = "Callable[[Sequence[bytes]], tuple[Sequence[bytes], Sequence[bytes]]]"
 
 
-def matched(ids: np.ndarray, media: Listing, parts: Parts) -> tuple[list[Path], np.ndarray, np.ndarray]:
-    """Find the file of each id; sound before video, earlier folders first.
+def match_files(
+    ids: np.ndarray, listing: FolderListing, parse: ParseNames
+) -> tuple[list[Path], np.ndarray, np.ndarray]:
+    """Find the file of each of N ids, comparing names as arrays; audio before video, earlier folders first.
 
     Args:
-        ids: (N,) bytes of fixed width, each once.
-        media: What is on disk.
-        parts: The ids that file names tell, empty for a file that is none of the data set's, and their suffixes.
+        ids: (N,) unique bytes of fixed width.
+        listing: Folders with the files in them.
+        parse: Splits file names into ids, empty for files that are not of the data set, and suffixes.
 
     Returns:
-        The folders; which of them each id has its file in, (N,), -1: in none; the names of the files, (N,) bytes.
+        The folders; the folder index of each id, (N,), -1 if it has no file; its file name, (N,) bytes.
     """
     if not len(ids):
         return [], np.zeros(0, np.int32), np.zeros(0, "S1")
     order = np.argsort(ids)
-    ordered = ids[order]
+    sorted_ids = ids[order]
     folders: list[Path] = []
-    folder, files, sound = np.full(len(ids), -1, np.int32), np.zeros(len(ids), "S16"), np.zeros(len(ids), bool)
-    for path, names in media:
+    folder, files, is_audio = np.full(len(ids), -1, np.int32), np.zeros(len(ids), "S16"), np.zeros(len(ids), bool)
+    for path, names in listing:
         folders.append(path)
-        waiting = iter(names)
-        while piece := list(islice(waiting, PIECE)):
-            told, suffixes = parts(piece)
-            kinds = {each: (each.lower() in USED) + (each.lower() in HEARD) for each in set(suffixes)}
-            kind = np.fromiter(map(kinds.__getitem__, suffixes), np.int8, len(piece))
-            # Looked up in order, most of what is compared is still in the cache.
-            named = np.array(told, dtype=bytes)
+        remaining = iter(names)
+        while chunk := list(islice(remaining, CHUNK)):
+            chunk_ids, suffixes = parse(chunk)
+            kinds = {name: (name.lower() in MEDIA_BYTES) + (name.lower() in AUDIO_BYTES) for name in set(suffixes)}
+            kind = np.fromiter(map(kinds.__getitem__, suffixes), np.int8, len(chunk))
+            # Looked up in sorted order, most of the compared ids are still in the cache.
+            named = np.array(chunk_ids, dtype=bytes)
             turn = np.argsort(named)
-            named, kind, found = named[turn], kind[turn], np.array(piece, dtype=bytes)[turn]
+            named, kind, found = named[turn], kind[turn], np.array(chunk, dtype=bytes)[turn]
             wanted = named.astype(ids.dtype)  # never the other way, which would copy all ids
-            place = np.minimum(np.searchsorted(ordered, wanted), len(ids) - 1)
-            files = files.astype(max(files.dtype, found.dtype, key=lambda each: each.itemsize), copy=False)
-            listed, row = (ordered[place] == named) & (kind > 0), order[place]
-            for hears in (False, True):
-                free = (folder[row] < 0) | (hears & (folder[row] == len(folders) - 1) & ~sound[row])
-                take = listed & free & ((kind == 2) == hears)
-                folder[row[take]], sound[row[take]], files[row[take]] = len(folders) - 1, hears, found[take]
+            place = np.minimum(np.searchsorted(sorted_ids, wanted), len(ids) - 1)
+            files = files.astype(max(files.dtype, found.dtype, key=lambda dtype: dtype.itemsize), copy=False)
+            is_listed, row = (sorted_ids[place] == named) & (kind > 0), order[place]
+            for audio in (False, True):
+                free = (folder[row] < 0) | (audio & (folder[row] == len(folders) - 1) & ~is_audio[row])
+                take = is_listed & free & ((kind == 2) == audio)
+                folder[row[take]], is_audio[row[take]], files[row[take]] = len(folders) - 1, audio, found[take]
     return folders, folder, files
 
 
-def listed(folder: Path) -> list[bytes]:
-    """The names of the files in a folder, as the disk has them; links that lead nowhere are left out."""
+def file_names(folder: Path) -> list[bytes]:
+    """Names of the files in a folder as bytes, without broken links."""
     with os.scandir(os.fsencode(folder)) as entries:
         return [entry.name for entry in entries if entry.is_file()]
 
 
 def media_index(folders: Iterable[Path], suffixes: frozenset[str] = MEDIA_SUFFIXES) -> dict[str, Path]:
-    """Media files directly in some folders, by name without suffix; sound before video, earlier folders first.
+    """Index the media files directly in some folders by stem; audio before video, earlier folders first.
 
     Args:
-        folders: Those that are there are listed once; no file is looked at.
-        suffixes: Of the files wanted, in lower case.
+        folders: Folders to list once each; files are not opened, missing folders are skipped.
+        suffixes: Accepted suffixes, in lower case.
     """
-    found: dict[str, Path] = {}
+    index: dict[str, Path] = {}
     for folder in folders:
         if not folder.is_dir():
             continue
@@ -80,26 +82,26 @@ def media_index(folders: Iterable[Path], suffixes: frozenset[str] = MEDIA_SUFFIX
                 stem, suffix = os.path.splitext(entry.name)  # noqa: PTH122  (hundreds of thousands of entries)
                 if suffix.lower() not in suffixes:
                     continue
-                held = found.get(stem)
-                better = held is None or (_sound(suffix) and held.parent == folder and not _sound(held.suffix))
+                known = index.get(stem)
+                better = known is None or (_is_audio(suffix) and known.parent == folder and not _is_audio(known.suffix))
                 if better and entry.is_file():
-                    found[stem] = Path(entry.path)
-    return found
+                    index[stem] = Path(entry.path)
+    return index
 
 
-def _sound(suffix: str) -> bool:
+def _is_audio(suffix: str) -> bool:
     return suffix.lower() in AUDIO_SUFFIXES
 
 
 def media_in(folder: Path) -> list[Path]:
-    """Media files directly in a folder, hidden ones left out, sorted."""
+    """Media files directly in a folder, sorted, without hidden ones."""
     with os.scandir(folder) as entries:
-        names = [each.name for each in entries if not each.name.startswith(".") and each.is_file()]
+        names = [entry.name for entry in entries if not entry.name.startswith(".") and entry.is_file()]
     return [folder / name for name in sorted(names) if os.path.splitext(name)[1].lower() in MEDIA_SUFFIXES]  # noqa: PTH122
 
 
 def media_below(folder: Path) -> Iterator[Path]:
-    """Media files in a folder and everything below it, hidden ones left out, in sorted order."""
+    """Media files in a folder and its subfolders, sorted, without hidden ones."""
     for where, folders, names in os.walk(folder, followlinks=True):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(names):
@@ -108,10 +110,10 @@ def media_below(folder: Path) -> Iterator[Path]:
 
 
 def subfolders(folder: Path) -> list[Path]:
-    """The folders in a folder, hidden ones left out, sorted by name."""
+    """Folders directly in a folder, sorted by name, without hidden ones."""
     return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
 
 
 def first_file(candidates: Iterable[Path]) -> Path | None:
-    """The first of some paths that is a file."""
+    """Return the first path that is a file."""
     return next((path for path in candidates if path.is_file()), None)

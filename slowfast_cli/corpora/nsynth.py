@@ -1,4 +1,4 @@
-"""NSynth: notes of 4 s, by the family of their instrument or by their pitch."""
+"""NSynth: 4 s notes, labeled with the family of their instrument or with their pitch."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 
 from slowfast_cli.corpora import labels
 from slowfast_cli.corpora.dataset_info import DatasetInfo
-from slowfast_cli.corpora.items import gone
+from slowfast_cli.corpora.items import missing_file
 from slowfast_cli.corpora.media_files import first_file
 from slowfast_cli.corpora.segments import Columns, Made
 from slowfast_cli.types import Corpus, DataError
@@ -41,42 +41,27 @@ INFO_PITCH = DatasetInfo(
     license=LICENCE,
 )
 PITCHES = tuple(str(pitch) for pitch in range(128))
-BLOCK = 1 << 20  # characters read at a time
+BLOCK = 1 << 20  # characters per read
 NOTE = re.compile(r'[\s{,]*("(?:[^"\\]|\\.)*")\s*:\s*')
 
 
 def read_instrument(root: Path, split: str) -> Corpus:
-    """Read a split of NSynth to tell 11 families of instruments apart.
+    """Read a split of NSynth labeled with 11 families of instruments.
 
-    On disk, the three archives named jsonwav unpacked beside each other::
+    On disk, the three archives named jsonwav, unpacked side by side::
 
-        root/nsynth-{train,valid,test}/examples.json         one object a note, by the note's name
+        root/nsynth-{train,valid,test}/examples.json         one object per note, keyed by the note's name
         root/nsynth-{train,valid,test}/audio/<note>.wav      16 kHz, 4 s
 
-    289,205, 12,678 and 4,096 notes. No instrument of ``train`` is in the others, and family 9 (`synth_lead`) is not in
-    them either. Order of the classes: `labels/nsynth_families.csv`, the numbers in the lists. The lists are read a
-    piece at a time, and notes are kept as columns: those of ``train`` would not fit into little memory otherwise.
-
-    Args:
-        root: The folder.
-        split: ``train``, ``val`` or ``test``.
-
-    Raises:
-        DataError: The list is not there or does not hold together.
+    The splits have 289,205, 12,678 and 4,096 notes. ``val`` and ``test`` contain no instrument of ``train``, and no
+    note of family 9 (`synth_lead`). Class order: `labels/nsynth_families.csv`, the numbers in the lists. To limit
+    memory, the lists are parsed in blocks and notes are stored in arrays.
     """
     return _read(INFO_INSTRUMENT, root, split, "instrument_family", labels.names("nsynth_families"))
 
 
 def read_pitch(root: Path, split: str) -> Corpus:
-    """Read a split of NSynth to tell 128 pitches apart, MIDI 0 to 127; on disk as for `read_instrument`.
-
-    Args:
-        root: The folder.
-        split: ``train``, ``val`` or ``test``.
-
-    Raises:
-        DataError: The list is not there or does not hold together.
-    """
+    """Read a split of NSynth labeled with 128 pitches, MIDI 0 to 127; on disk as for `read_instrument`."""
     return _read(INFO_PITCH, root, split, "pitch", PITCHES)
 
 
@@ -89,7 +74,7 @@ def _read(info: DatasetInfo, root: Path, split: str, field: str, classes: tuple[
     notes = {name: _target(note, field, classes, f"{path}: {name}") for name, note in _notes(path)}
     audio = path.parent / "audio"
     there = set(os.listdir(audio)) if audio.is_dir() else set()  # noqa: PTH208  (hundreds of thousands of names)
-    listed = Columns(
+    segments = Columns(
         ids=np.array([os.fsencode(name) for name in notes], dtype=bytes),
         files=np.array([os.fsencode(f"{name}.wav") for name in notes], dtype=bytes),
         folders=(audio,),
@@ -102,42 +87,42 @@ def _read(info: DatasetInfo, root: Path, split: str, field: str, classes: tuple[
     return Corpus(
         name=info.name,
         split=split,
-        segments=listed.take(found),
+        segments=segments.take(found),
         classes={"label": classes},
-        missing=Made(listed.take(~found), gone),
+        missing=Made(segments.take(~found), missing_file),
     )
 
 
 def _target(note: Any, field: str, classes: tuple[str, ...], where: str) -> int:
     target = note.get(field) if isinstance(note, dict) else None
     if not isinstance(target, int) or not 0 <= target < len(classes):
-        raise DataError(f"{where}: {field} {target!r} is not from 0 to {len(classes) - 1}: take the list of {PAGE}")
-    said = note.get(f"{field}_str", classes[target])
-    if said != classes[target]:
+        raise DataError(f"{where}: {field} {target!r} is not from 0 to {len(classes) - 1}: take the list from {PAGE}")
+    name = note.get(f"{field}_str", classes[target])
+    if name != classes[target]:
         raise DataError(
-            f"{where}: {field} {target} is '{said}' there, and '{classes[target]}' in NSynth: take the list of {PAGE}"
+            f"{where}: {field} {target} is named '{name}', expected '{classes[target]}': take the list from {PAGE}"
         )
     return target
 
 
 def _notes(path: Path) -> Iterator[tuple[str, Any]]:
-    """Name and values of each note, read a piece at a time: of train the whole file is a quarter of a gigabyte."""
+    """Yield the name and the values of each note, parsing in blocks: the list of train has a quarter of a gigabyte."""
     decoder = json.JSONDecoder()
-    held = ""
+    buffer = ""
     try:
         with path.open(encoding="utf-8-sig") as file:
             while block := file.read(BLOCK):
-                held, at = held + block, 0
-                while match := NOTE.match(held, at):
+                buffer, at = buffer + block, 0
+                while match := NOTE.match(buffer, at):
                     try:
-                        note, at = decoder.raw_decode(held, match.end())
+                        note, at = decoder.raw_decode(buffer, match.end())
                     except json.JSONDecodeError:
-                        break  # it goes on in the next piece, or is wrong, which the end tells
+                        break  # the note continues in the next block, or is malformed, which is detected at the end
                     yield json.loads(match[1]), note
-                held = held[at:]
+                buffer = buffer[at:]
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: not JSON in UTF-8 ({error}): take it from {PAGE}") from error
-    if held.strip() not in ("}", "{}"):
+    if buffer.strip() not in ("}", "{}"):
         raise DataError(
-            f"{path}: ends in the middle, or is no JSON object of notes, at '{held.strip()[:40]}': take it from {PAGE}"
+            f"{path}: truncated, or not a JSON object of notes, at '{buffer.strip()[:40]}': take it from {PAGE}"
         )

@@ -1,4 +1,4 @@
-"""VoxCeleb1: which of 1,251 people is speaking."""
+"""VoxCeleb1: speaker identification, 1,251 speakers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from slowfast_cli.corpora import labels
 from slowfast_cli.corpora.dataset_info import DatasetInfo
-from slowfast_cli.corpora.items import GONE, Item, class_index, corpus
+from slowfast_cli.corpora.items import NOT_ON_DISK, Item, build_corpus, class_index
 from slowfast_cli.corpora.lists import lines
 from slowfast_cli.corpora.media_files import first_file, subfolders
 from slowfast_cli.types import Corpus, DataError
@@ -35,34 +35,26 @@ SUFFIXES = (".wav", ".m4a", ".flac")
 def read(root: Path, split: str) -> Corpus:
     """Read the identification split of VoxCeleb1.
 
-    On disk, both archives (the first is four parts, for ``cat``), in one tree or each in a folder of its own::
+    On disk, both archives (the first is in four parts, joined with ``cat``), in one tree or in a folder each::
 
         root/iden_split.txt                                  <1, 2 or 3> <speaker>/<youtube id>/<number>.wav
         root/[<any folder>/]wav/<speaker>/<youtube id>/<number>.wav        or .m4a, as it was first released, or .flac
         root/<speaker>/...
 
-    1 is ``train`` (138,361), 2 ``val`` (6,904), 3 ``test`` (8,251); every speaker is in all three. The class is the
-    number in the speaker's id less 10001: `labels/voxceleb1_speakers.csv`. ``group`` is the video.
-
-    Args:
-        root: The folder.
-        split: ``train``, ``val`` or ``test``.
-
-    Raises:
-        DataError: The list is not there or does not hold together.
+    1 is ``train`` (138,361), 2 ``val`` (6,904), 3 ``test`` (8,251); every speaker is in all three. The class index is
+    the number in the speaker's id minus 10001, see `labels/voxceleb1_speakers.csv`. ``group`` is the video.
     """
     INFO.check_split(split)
-    path = first_file([root / "iden_split.txt"])
-    if path is None:
+    path = root / "iden_split.txt"
+    if not path.is_file():
         raise INFO.not_found(root)
     classes = {"label": labels.names("voxceleb1_speakers")}
-    return corpus(INFO, split, _items(path, split, _speakers(root)), classes, where=path)
+    return build_corpus(INFO, split, _items(path, split, _speaker_folders(root)), classes, where=path)
 
 
-def _speakers(root: Path) -> dict[str, Path]:
-    """The folder of every speaker that is there."""
+def _speaker_folders(root: Path) -> dict[str, Path]:
     wavs = [root / "wav", *(folder / "wav" for folder in subfolders(root)), root]
-    return {each.name: each for place in reversed(wavs) if place.is_dir() for each in subfolders(place)}
+    return {folder.name: folder for place in reversed(wavs) if place.is_dir() for folder in subfolders(place)}
 
 
 def _items(path: Path, split: str, speakers: dict[str, Path]) -> Iterator[Item]:
@@ -72,18 +64,18 @@ def _items(path: Path, split: str, speakers: dict[str, Path]) -> Iterator[Item]:
         match = UTTERANCE.fullmatch(file.strip())
         if code not in CODES or match is None:
             raise DataError(
-                f"{where}: '{line}' is not 1, 2 or 3 and <speaker>/<video>/<number>.wav: take iden_split.txt of "
+                f"{where}: '{line}' is not 1, 2 or 3 and <speaker>/<video>/<number>.wav: take iden_split.txt from "
                 f"{INFO.homepage}"
             )
         if CODES[code] != split:
             continue
         speaker, video, utterance = match.groups()
         stem = speakers.get(speaker, path.parent / "wav" / speaker) / video / utterance
-        found = first_file(stem.with_name(utterance + suffix) for suffix in SUFFIXES) if speaker in speakers else None
+        media = first_file(stem.with_name(utterance + suffix) for suffix in SUFFIXES) if speaker in speakers else None
         yield Item(
             id=f"{speaker}/{video}/{utterance}",
-            path=found or stem.with_name(f"{utterance}.wav"),
+            path=media or stem.with_name(f"{utterance}.wav"),
             targets={"label": class_index(speaker, labels.indices("voxceleb1_speakers"), where, INFO)},
             group=video,
-            wrong="" if found else GONE,
+            problem="" if media else NOT_ON_DISK,
         )

@@ -1,4 +1,4 @@
-"""VoxForge: which of six languages is spoken."""
+"""VoxForge: spoken language identification, six languages."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from slowfast_cli.corpora import labels
 from slowfast_cli.corpora.dataset_info import DatasetInfo
-from slowfast_cli.corpora.items import Item, corpus
+from slowfast_cli.corpora.items import Item, build_corpus
 from slowfast_cli.corpora.media_files import subfolders
 from slowfast_cli.types import Corpus, DataError
 
@@ -25,7 +25,7 @@ INFO = DatasetInfo(
     ),
     homepage="https://www.tensorflow.org/datasets/catalog/voxforge (its list of archives, for wget -x)",
     license="GPL 3",
-    note="split by speaker, as TensorFlow Datasets does; other archives on disk are another split",
+    note="split by speaker, as in TensorFlow Datasets; with other archives on disk the split differs",
 )
 TOPS = ("", "downloads", "www.repository.voxforge1.org/downloads", "repository.voxforge1.org/downloads")
 ARCHIVES = Path("Trunk") / "Audio" / "Main" / "16kHz_16bit"
@@ -34,34 +34,30 @@ ARCHIVES = Path("Trunk") / "Audio" / "Main" / "16kHz_16bit"
 def read(root: Path, split: str) -> Corpus:
     """Read a split of VoxForge.
 
-    On disk, what ``wget -x`` makes of the archives of 16 kHz, each unpacked where it lies::
+    On disk, the 16 kHz archives as fetched by ``wget -x``, each unpacked in place::
 
         root/[www.repository.voxforge1.org/downloads/]<language>/Trunk/Audio/Main/16kHz_16bit/<archive>/wav/*.wav
 
-    The speaker is an archive's name up to its first ``-`` (``anonymous`` is many people). Speakers of all languages
-    together are sorted, shuffled by NumPy's generator of seed 0 and cut at 70 and 80 per cent into ``train``, ``val``
-    and ``test``, as TensorFlow Datasets' `voxforge` 1.0.0 does: which is the papers' split only where all archives of
-    its list are on disk. Archives without ``wav/`` (FLAC, or nothing) and empty files are counted in ``missing``.
-
-    Args:
-        root: The folder.
-        split: ``train``, ``val`` or ``test``.
+    The speaker is an archive's name up to its first ``-`` (``anonymous`` is many people). The speakers of all languages
+    are sorted, shuffled by NumPy's generator with seed 0 and cut at 70 and 80 percent into ``train``, ``val`` and
+    ``test``, like `voxforge` 1.0.0 of TensorFlow Datasets: this is the papers' split only if all archives of its list
+    are on disk. Archives without ``wav/`` (FLAC, or nothing) and empty files are counted in ``missing``.
 
     Raises:
-        DataError: Nothing of it is there, or an archive is not unpacked.
+        DataError: No archive is found, or one is not unpacked.
     """
     INFO.check_split(split)
     archives = [(language, folder) for language in labels.names("voxforge") for folder in _archives(root, language)]
     if not archives:
         raise INFO.not_found(root)
-    chosen = speakers({_speaker(folder) for _, folder in archives})[split]
-    items = (item for language, folder in archives if _speaker(folder) in chosen for item in _items(language, folder))
-    return corpus(INFO, split, items, {"label": labels.names("voxforge")}, where=root, note=INFO.note)
+    speakers = split_speakers({_speaker(folder) for _, folder in archives})[split]
+    items = (item for language, folder in archives if _speaker(folder) in speakers for item in _items(language, folder))
+    return build_corpus(INFO, split, items, {"label": labels.names("voxforge")}, where=root, note=INFO.note)
 
 
-def speakers(everyone: set[str]) -> dict[str, frozenset[str]]:
-    """Who speaks in which split: 70, 10 and 20 per cent of the speakers."""
-    order = sorted(everyone)
+def split_speakers(speakers: set[str]) -> dict[str, frozenset[str]]:
+    """Divide the speakers into splits of 70, 10 and 20 percent."""
+    order = sorted(speakers)
     np.random.RandomState(0).shuffle(order)
     first, second = int(0.7 * len(order)), int(0.8 * len(order))
     return {
@@ -76,7 +72,7 @@ def _speaker(folder: Path) -> str:
 
 
 def _archives(root: Path, language: str) -> Iterator[Path]:
-    """The unpacked archives of a language, sorted."""
+    """Yield the unpacked archives of a language, sorted."""
     for top in TOPS:
         place = root / top / language / ARCHIVES
         if not place.is_dir():
@@ -87,8 +83,8 @@ def _archives(root: Path, language: str) -> Iterator[Path]:
         ]
         if left:
             raise DataError(
-                f"{left[0]}: not unpacked, nor are {len(left) - 1} others beside it; right is a folder of that name: "
-                f"unpack each where it lies, as: cd '{place}' && for f in *.tgz; do tar -xzf \"$f\"; done"
+                f"{left[0]}: not unpacked, and {len(left) - 1} more archives; expected a folder of that name: unpack "
+                f"each in place: cd '{place}' && for f in *.tgz; do tar -xzf \"$f\"; done"
             )
         yield from subfolders(place)
         return
@@ -99,18 +95,15 @@ def _items(language: str, folder: Path) -> Iterator[Item]:
     wavs: list[os.DirEntry[str]] = []
     if (folder / "wav").is_dir():
         with os.scandir(folder / "wav") as entries:
-            wavs = sorted(
-                (each for each in entries if each.name.lower().endswith(".wav") and each.name[0] != "."),
-                key=lambda each: each.name,
-            )
+            wavs = [entry for entry in entries if entry.name.lower().endswith(".wav") and entry.name[0] != "."]
     if not wavs:
-        yield Item(id=id, path=folder / "wav", wrong="an archive without wav/*.wav")
-    for each in wavs:
-        path = Path(each.path)
+        yield Item(id=id, path=folder / "wav", problem="no wav/*.wav in the archive")
+    for wav in sorted(wavs, key=lambda entry: entry.name):
+        path = Path(wav.path)
         yield Item(
             id=f"{id}/{path.stem}",
             path=path,
             targets={"label": labels.indices("voxforge")[language]},
             group=_speaker(folder),
-            wrong="" if each.stat().st_size else "empty file",
+            problem="" if wav.stat().st_size else "empty file",
         )

@@ -109,7 +109,7 @@ def child(kind: str, root: Path) -> None:
     given = memory()
     listed = time.perf_counter()
     lists = [root / f"{audioset.NAMES[part]}.csv" for part in ROWS]
-    found: Corpus = audioset.gathered("train", lists, names or media(root), root)
+    found: Corpus = audioset.build_corpus("train", lists, names or media(root), root)
     read = time.perf_counter()
     if kind == "shards":
         source = build_clips.StoredRows(build_clips.Shards(root / "shards"), source.front_end)  # type: ignore[assignment]

@@ -59,7 +59,7 @@ def test_what_is_not_in_the_shards_is_missing(tagged):
     source = clips.store(stored)
     listed = tagged / "balanced_train_segments.csv"
     media = [(Path("x"), [f"Y-bala_{number:05d}.wav".encode() for number in range(12)])]
-    found = audioset.gathered("train", [listed], media, tagged)
+    found = audioset.build_corpus("train", [listed], media, tagged)
     assert source.shards.held(found.segments.ids).tolist() == [True] * 11 + [False]
     kept = clips.usable(stored, found, source)
     assert isinstance(kept.segments, Columns)
@@ -114,7 +114,7 @@ def test_sounds_without_class_folders_cannot_be_classified(tmp_path):
 
 def test_data_check_says_what_a_reader_found(tagged, tmp_path):
     done = tiny.good("data", "check", "audioset", "--root", tagged, "-j", "1")
-    assert f"skipped: {tagged}: holds no unbalanced_train_segments.csv" in done.err
+    assert f"skipped: {tagged}: unbalanced_train_segments.csv, the list of unbalanced, not found" in done.err
     for name, place, list_ in (
         ("a", "ff1010bird", "ff1010bird_metadata_2018.csv"),
         ("b", "warblrb10k", "warblrb10k_public_metadata.csv"),
@@ -124,4 +124,4 @@ def test_data_check_says_what_a_reader_found(tagged, tmp_path):
             tiny.write(tmp_path / place / "wav" / f"{name}{number}.wav", tiny.sound("rooster.flac", 0.5))
         (tmp_path / place / list_).write_text(f"itemid,hasbird\n{name}0,1\n{name}1,1\n")
     done = tiny.good("data", "check", "birdsong", "--root", tmp_path, "-j", "1")
-    assert "test: the split of the papers cannot be had" in done.err
+    assert "test: the papers' split is not published" in done.err

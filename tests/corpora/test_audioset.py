@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 from slowfast_cli.corpora import audioset, labels, media_files
-from slowfast_cli.corpora.segments import Columns
 from slowfast_cli.types import DataError
 
 LISTS = Path(__file__).parents[1] / "assets" / "lists" / "audioset"
@@ -66,7 +65,7 @@ def test_the_layout_of_panns(root):
     touch(*(root / "audios" / "balanced_train_segments" / f"Y{row[0]}.wav" for row in BALANCED[:-5]))
     touch(*(root / "audios" / "eval_segments" / f"Y{row[0]}.wav" for row in EVAL[1:]))
     corpus = audioset.read(root, "balanced")
-    assert isinstance(corpus.segments, Columns)
+    assert corpus.segments.file_ids is not None
     assert right(corpus, BALANCED)
     assert [segment.id for segment in corpus.segments] == [row[0] for row in BALANCED[:-5]]
     assert [(each.id, each.reason) for each in corpus.missing] == [(row[0], "not on disk") for row in BALANCED[-5:]]
@@ -119,7 +118,7 @@ def test_ids_that_look_like_other_names(tmp_path):
 
 
 def test_sound_before_video_and_earlier_folders_first(root, monkeypatch):
-    monkeypatch.setattr(media_files, "PIECE", 7)
+    monkeypatch.setattr(media_files, "CHUNK", 7)
     id, other, third = (row[0] for row in BALANCED[:3])
     touch(root / "audio" / f"{id}.mp4", root / "audio" / f"{id}.wav", root / "audio" / f"a{id}.wav")
     touch(root / "video" / f"{other}.mp4", root / "audios" / f"{other}.mkv", root / "wav" / f"{other}.wav")
@@ -153,17 +152,20 @@ def test_a_list_without_blanks_with_a_mark_and_carriage_returns(root):
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
-        ("YTID,start_seconds,end_seconds,positive_labels", "row 2: .* is a header; the official list has only lines"),
-        ('--4gqARaEJE,0,10,"""/m/068hy,/m/0jbk"""', "row 2: .* has the label '\"/m/068hy', none of the 527"),
+        (
+            "YTID,start_seconds,end_seconds,positive_labels",
+            "row 2: .* is a header; the official list has only comment lines",
+        ),
+        ('--4gqARaEJE,0,10,"""/m/068hy,/m/0jbk"""', "row 2: .* has the label '\"/m/068hy', not one of the 527"),
         ('--4gqARaEJE, 0.000, 10.000, "/m/068hy,/m/0000"', "row 2: .* has the label '/m/0000'"),
         ('--4gqARaEJE, 0.000, 10.000, ""', "row 2: .* has the label ''"),
-        ("--4gqARaEJE,0,10,/m/068hy,/m/0jbk", "row 2: .* has 5 columns, not 4: its labels are to stand between quot"),
-        ("--4gqARaEJE,0,10", "row 2: .* has 3 columns, not 4"),
-        ('#NAME?, 0.000, 10.000, "/m/068hy"', r"row 2: .* names '#NAME\?', which is no YouTube id of 11 characters"),
-        ('1.23E+11, 0.000, 10.000, "/m/068hy"', r"row 2: .* names '1\.23E\+11', which is no YouTube id"),
-        ('--4gqARaEJE, 10.000, 10.000, "/m/068hy"', "row 2: .* goes from '10.000' to '10.000'"),
-        ('--4gqARaEJE, 0:30, 0:40, "/m/068hy"', "row 2: .* goes from '0:30' to '0:40'"),
-        ('--4gqARaEJE, nan, 10.000, "/m/068hy"', "row 2: .* goes from 'nan'"),
+        ("--4gqARaEJE,0,10,/m/068hy,/m/0jbk", "row 2: .* has 5 columns, expected 4: the labels must be one quot"),
+        ("--4gqARaEJE,0,10", "row 2: .* has 3 columns, expected 4"),
+        ('#NAME?, 0.000, 10.000, "/m/068hy"', r"row 2: .* has the id '#NAME\?', not a YouTube id of 11 characters"),
+        ('1.23E+11, 0.000, 10.000, "/m/068hy"', r"row 2: .* has the id '1\.23E\+11', not a YouTube id"),
+        ('--4gqARaEJE, 10.000, 10.000, "/m/068hy"', "row 2: .* has start '10.000' and end '10.000'"),
+        ('--4gqARaEJE, 0:30, 0:40, "/m/068hy"', "row 2: .* has start '0:30' and end '0:40'"),
+        ('--4gqARaEJE, nan, 10.000, "/m/068hy"', "row 2: .* has start 'nan'"),
     ],
 )
 def test_errors_name_the_row(root, line, reason):
@@ -178,7 +180,7 @@ def test_errors_name_the_row(root, line, reason):
 def test_lists_that_hold_nothing(root):
     path = next(root.rglob("eval_segments.csv"))
     path.write_text("# a remark\n")
-    with pytest.raises(DataError, match="lists no segment"):
+    with pytest.raises(DataError, match="contains no segment"):
         audioset.read(root, "eval")
     path.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(DataError, match="UTF-8"):
@@ -186,7 +188,7 @@ def test_lists_that_hold_nothing(root):
 
 
 def test_a_data_set_that_is_not_there(tmp_path):
-    with pytest.raises(DataError, match="holds none of its lists"):
+    with pytest.raises(DataError, match="contains none of the expected files"):
         audioset.read(tmp_path, "train")
     for split in ("test", "val"):
         with pytest.raises(DataError, match=f"no split '{split}': choose one of train, balanced, unbalanced, eval"):
@@ -205,7 +207,7 @@ def test_many_segments_are_columns(tmp_path):
     names = [f"Y{id}.wav".encode() for id in ids[: count - 1000]]
     tracemalloc.start()
     began = time.perf_counter()
-    corpus = audioset.gathered("train", [path], [(tmp_path / "audios", names)], tmp_path)
+    corpus = audioset.build_corpus("train", [path], [(tmp_path / "audios", names)], tmp_path)
     seconds = time.perf_counter() - began
     held = tracemalloc.get_traced_memory()[0]
     tracemalloc.stop()
@@ -219,5 +221,5 @@ def test_many_segments_are_columns(tmp_path):
 
 
 def test_one_list_is_not_there(root):
-    with pytest.raises(DataError, match=r"holds no unbalanced_train_segments\.csv, the list of unbalanced"):
+    with pytest.raises(DataError, match=r"unbalanced_train_segments\.csv, the list of unbalanced, not found"):
         audioset.read(root, "unbalanced")

@@ -113,7 +113,7 @@ def test_train(root):
     ]
     assert segment.truth == ()
     assert segment.targets == {}
-    with pytest.raises(DataError, match="needs there"):
+    with pytest.raises(DataError, match="expects"):
         ava.read(root, "train")
 
 
@@ -158,7 +158,7 @@ def test_val_on_detected_boxes(small, name):
     assert [(box.place, box.targets) for box in first.truth] == [((0.1, 0.1, 0.5, 0.9), (11, 79))]
     assert (len(second.boxes), second.truth) == (1, ())
     assert (third.boxes, len(third.truth)) == ((), 1)  # the detector missed someone
-    assert len(ava.read_boxes(small, "val", least=0.5).segments[0].boxes) == 3
+    assert len(ava.read_boxes(small, "val", min_score=0.5).segments[0].boxes) == 3
     assert [segment.id for segment in ava.read(small, "val-mini").segments] == ["f-1,0904"]
 
 
@@ -175,7 +175,7 @@ def test_excluded_seconds_are_left_out_of_both(small):
     assert [segment.id for segment in ava.read(small, "val").segments] == ["f-1,0902", "f-1,0904"]
     write(small / DETECTIONS, "f-1,0902,0.1,0.1,0.5,0.9,,0.9")
     next(small.glob("*/*excluded*")).unlink()
-    with pytest.raises(DataError, match=r"ava_val_excluded_timestamps_v2\.2\.csv: not there"):
+    with pytest.raises(DataError, match=r"ava_val_excluded_timestamps_v2\.2\.csv: not found"):
         ava.read(small, "val")
 
 
@@ -253,17 +253,17 @@ def test_a_second_with_nobody_in_it(small):
 @pytest.mark.parametrize(
     ("row", "words"),
     [
-        ("f-1,0902,0.1,0.1,0.5,0.9,80,3_", "row 2: person '3_' is no whole number"),
+        ("f-1,0902,0.1,0.1,0.5,0.9,80,3_", "row 2: person '3_' is not an integer"),
         ("f-1,0902,0.1,0.1,0.5,0.9,80.0,3", "row 2: action '80.0'"),
         ("f-1,0902,0.1,0.1,0.5,0.9,81,3", "row 2: action 81 is not from 1 to 80"),
         ("f-1,0902,0.1,0.1,0.5,0.9,0,3", "row 2: action 0"),
         ("f-1,902.0,0.1,0.1,0.5,0.9,1,3", "row 2: second '902.0'"),
         ("f-1,0901,0.1,0.1,0.5,0.9,1,3", "row 2: second 901 is not from 902 to 1798"),
         ("f-1,0902,0.5,0.1,0.1,0.9,1,3", "row 2: box 0.5"),
-        ("f-1,0902,0.1,0.1,320,240,1,3", "row 2: box 0.1.*shares of the frame"),
+        ("f-1,0902,0.1,0.1,320,240,1,3", "row 2: box 0.1.*relative to the size of the frame"),
         ("f-1,0902,0.1,nan,0.5,0.9,1,3", "row 2: box"),
-        ("f-1,0902,0.1,x,0.5,0.9,1,3", "row 2: '0.1,x,0.5,0.9' is no box"),
-        ("f-1,0902,0.1,0.1,0.5", "row 2: 5 columns; right are 2 or 7 or 8"),
+        ("f-1,0902,0.1,x,0.5,0.9,1,3", "row 2: '0.1,x,0.5,0.9' is not a box"),
+        ("f-1,0902,0.1,0.1,0.5", "row 2: 5 columns, expected 2 or 7 or 8"),
     ],
 )
 def test_errors_name_the_row(small, row, words):
@@ -275,8 +275,8 @@ def test_errors_name_the_row(small, row, words):
 @pytest.mark.parametrize(
     ("row", "words"),
     [
-        ("f-1,0902,0.1,0.1,0.5,0.9,12", "row 1: 7 columns; right are 8"),
-        ("f-1,0902,0.1,0.1,0.5,0.9,12,sure", "row 1: 'sure' is no score"),
+        ("f-1,0902,0.1,0.1,0.5,0.9,12", "row 1: 7 columns, expected 8"),
+        ("f-1,0902,0.1,0.1,0.5,0.9,12,sure", "row 1: score 'sure' is not a number"),
         ("f-1,0902,0.1,0.1,0.5,0.9,12,7", "row 1: score 7.0 is not from 0 to 1"),
     ],
 )
@@ -287,7 +287,7 @@ def test_errors_of_detections(small, row, words):
 
 
 def test_a_data_set_that_is_not_there(tmp_path):
-    with pytest.raises(DataError, match="holds none of its lists") as error:
+    with pytest.raises(DataError, match="contains none of the expected files") as error:
         ava.read(tmp_path, "val")
     assert ava.INFO.homepage in str(error.value)
     with pytest.raises(DataError, match="no split 'nope'"):

@@ -65,7 +65,7 @@ def test_ids_are_text_and_sets_keep_their_shares(root):
     ):  # fmt: skip
         own = [each for each in test.segments if each.group == name and each.targets["label"] == target]
         assert len(own) == round(0.2 * count)
-    assert "cannot be had" in test.note
+    assert "is not published" in test.note
 
 
 def test_the_split_is_the_same_everywhere(root):
@@ -92,7 +92,7 @@ def test_files_that_are_gone_stay_in_their_split(root):
 
 def test_one_set_is_not_there(root):
     (root / "BirdVox-DCASE-20k" / "BirdVoxDCASE20k_csvpublic.csv").unlink()
-    with pytest.raises(DataError, match=r"holds no BirdVoxDCASE20k_csvpublic\.csv; Birdsong is all of ff1010bird"):
+    with pytest.raises(DataError, match=r"BirdVoxDCASE20k_csvpublic\.csv not found; Birdsong needs all of ff1010bird"):
         birdsong.read(root, "train")
 
 
@@ -103,7 +103,7 @@ def test_one_set_is_not_there(root):
         ("itemid,datasetid,hasbird\n55,ff1010bird,\n", "row 2: hasbird ''"),
         ("itemid,datasetid\n55,ff1010bird\n", "row 2: hasbird 'None'"),
         ("itemid,hasbird\n55,1\n55,1\n", "row 3: 55 is listed twice"),
-        ("itemid,hasbird\n55,1,2\n", "row 2: it has not 2 columns"),
+        ("itemid,hasbird\n55,1,2\n", "row 2: 3 columns, expected 2"),
     ],
 )
 def test_errors_name_the_row(root, text, reason):
@@ -113,7 +113,7 @@ def test_errors_name_the_row(root, text, reason):
 
 
 def test_a_data_set_that_is_not_there(tmp_path):
-    with pytest.raises(DataError, match="holds none of its lists"):
+    with pytest.raises(DataError, match="contains none of the expected files"):
         birdsong.read(tmp_path, "train")
     with pytest.raises(DataError, match="no split 'val'"):
         birdsong.read(tmp_path, "val")

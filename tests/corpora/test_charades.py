@@ -84,11 +84,11 @@ def test_pictures_before_videos_and_small_videos_before_large_ones(root):
 @pytest.mark.parametrize(
     ("row", "words"),
     [
-        ("A,B,C,1,1,Yes,x,x,x,c157 0.00 1.00,9.00", "row 2: action 'c157 0.00 1.00' is no class"),
+        ("A,B,C,1,1,Yes,x,x,x,c157 0.00 1.00,9.00", "row 2: action 'c157 0.00 1.00' is not a class"),
         ("A,B,C,1,1,Yes,x,x,x,c01 0.00 1.00,9.00", "row 2: action 'c01"),
         ("A,B,C,1,1,Yes,x,x,x,c001 zero 1.00,9.00", "row 2: action 'c001 zero"),
-        ("A,B,C,1,1,Yes,x,x,x,c001 0.00 1.00,long", "row 2: no usable"),
-        ("A,B,C,1,1,Yes,x,x,x,c001 0.00 1.00", "row 2: it has not 11 columns"),
+        ("A,B,C,1,1,Yes,x,x,x,c001 0.00 1.00,long", "row 2: missing or invalid column"),
+        ("A,B,C,1,1,Yes,x,x,x,c001 0.00 1.00", "row 2: 10 columns, expected 11"),
         ("A,B,C,1,1,Yes,x,x,x,,9.00\nA,B,C,1,1,Yes,x,x,x,,9.00", "A is listed twice"),
     ],
 )
@@ -99,7 +99,7 @@ def test_errors_name_the_row(tmp_path, row, words):
 
 
 def test_a_data_set_that_is_not_there(tmp_path):
-    with pytest.raises(DataError, match="holds none of its lists") as error:
+    with pytest.raises(DataError, match="contains none of the expected files") as error:
         charades.read(tmp_path, "val")
     assert charades.INFO.license in str(error.value)
     with pytest.raises(DataError, match="no split 'nope'"):

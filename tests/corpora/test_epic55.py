@@ -124,7 +124,7 @@ def test_test_has_no_labels(tmp_path, split, video):
 
 def test_invalid_rows_are_no_part_of_train(tmp_path):
     shutil.copyfile(LISTS / "EPIC_train_invalid_labels.csv", tmp_path / "EPIC_train_action_labels.csv")
-    with pytest.raises(DataError, match="row 2: no usable"):
+    with pytest.raises(DataError, match="row 2: missing or invalid column"):
         epic55.read(tmp_path, "train")
 
 
@@ -158,7 +158,7 @@ def test_missing_videos_and_odd_times(tmp_path):
     [
         ("0,P01,P01_01,x,0,1,125,2", "row 2: verb_class 125"),
         ("0,P01,P01_01,x,0,1,1,352", "row 2: noun_class 352"),
-        ("0,P01,P01_01,x,nine,1,1,2", "row 2: 'nine' is no time"),
+        ("0,P01,P01_01,x,nine,1,1,2", "row 2: 'nine' is not a time"),
         ("0,P01,P01_01,x,0,1,1,2\n0,P01,P01_01,x,0,1,1,2", "0 is listed twice"),
     ],
 )
@@ -169,7 +169,7 @@ def test_errors_name_the_row(tmp_path, row, words):
 
 
 def test_a_data_set_that_is_not_there(tmp_path):
-    with pytest.raises(DataError, match="holds none of its lists") as error:
+    with pytest.raises(DataError, match="contains none of the expected files") as error:
         epic55.read(tmp_path, "train")
     assert epic55.INFO.homepage in str(error.value)
     with pytest.raises(DataError, match="no split 'nope'"):

@@ -35,7 +35,7 @@ def said(corpus, segment):
 
 
 def test_slots():
-    classes = fluent.slots()
+    classes = fluent.slot_classes()
     assert [len(names) for names in classes.values()] == [6, 14, 4]
     assert all(list(names) == sorted(names) for names in classes.values())
     assert classes["object"][:4] == ("Chinese", "English", "German", "Korean")
@@ -70,10 +70,13 @@ def test_the_genuine_row(top, tmp_path):
     [
         (
             f"{HEADER}\n0,wavs/speakers/a/x.wav,a,Hm,activate,lights,attic\n",
-            "location: 'attic' is none of the 4",
+            "location: 'attic' is not one of the 4",
         ),
-        (f"{HEADER}\n0,wavs/speakers/a/x.wav,a,Hm,activate,Lights,none\n", "row 2: object: 'Lights' is none of the 14"),
-        (f"{HEADER}\n0,wavs/speakers/a/x.wav,a,Up, please,activate,lights,none\n", "row 2: it has not 7 columns"),
+        (
+            f"{HEADER}\n0,wavs/speakers/a/x.wav,a,Hm,activate,Lights,none\n",
+            "row 2: object: 'Lights' is not one of the 14",
+        ),
+        (f"{HEADER}\n0,wavs/speakers/a/x.wav,a,Up, please,activate,lights,none\n", "row 2: 8 columns, expected 7"),
         ("path,action,object\nx.wav,bring,shoes\n", "row 2: no column location, speakerId"),
         (f"{HEADER}\n{ROWS[1]}\n{ROWS[1]}\n", "a1B/x-2 is listed twice"),
     ],
@@ -85,7 +88,7 @@ def test_errors_name_the_row(top, tmp_path, text, reason):
 
 
 def test_a_data_set_that_is_not_there(tmp_path):
-    with pytest.raises(DataError, match="holds none of its lists"):
+    with pytest.raises(DataError, match="contains none of the expected files"):
         fluent.read(tmp_path, "train")
     with pytest.raises(DataError, match="no split 'valid'"):
         fluent.read(tmp_path, "valid")

@@ -3,7 +3,7 @@
 import pytest
 
 from slowfast_cli.corpora import csv_table, folder
-from slowfast_cli.corpora.lists import held_out, seconds
+from slowfast_cli.corpora.lists import held_out, parse_time
 from slowfast_cli.types import DataError
 
 
@@ -61,7 +61,7 @@ def test_a_split_without_folder_is_another_one(tmp_path):
 
 def test_folders_without_sound(tmp_path):
     touch(tmp_path / "notes.txt", tmp_path / ".hidden.wav", tmp_path / "rain" / "notes.txt")
-    with pytest.raises(DataError, match="no sounds or videos in it"):
+    with pytest.raises(DataError, match="contains no audio or video files"):
         folder.read(tmp_path, "train")
     with pytest.raises(DataError, match="does not exist"):
         folder.read(tmp_path / "gone", "train")
@@ -126,7 +126,7 @@ def test_classes_of_a_csv_may_be_given(tmp_path):
     with pytest.raises(DataError, match="listed twice"):
         csv_table.read(tmp_path, "train")
     (tmp_path / "classes.label.txt").write_text("rain\n")
-    with pytest.raises(DataError, match="row 2: label 'dog' is none of its 1"):
+    with pytest.raises(DataError, match="row 2: label 'dog' is not one of its 1"):
         csv_table.read(tmp_path, "train")
 
 
@@ -148,18 +148,18 @@ def test_a_csv_without_splits_keeps_recordings_together(tmp_path):
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("path,label\na.wav\n", "row 2: it has not 2 columns"),
+        ("path,label\na.wav\n", "row 2: 1 columns, expected 2"),
         ("path,label\na.wav,\n", "row 2: label ''"),
-        ("path,label\n,x\n", "row 2: no path"),
-        ("path,start,label\na.wav,soon,x\n", "row 2: 'soon' is no time"),
+        ("path,label\n,x\n", "row 2: empty path"),
+        ("path,start,label\na.wav,soon,x\n", "row 2: 'soon' is not a time"),
         ("path,start,stop,label\na.wav,2,1,x\n", "row 2: stop 1.0 s is not after start 2.0 s"),
-        ("path,split,label\na.wav,dev2,x\n", "row 2: split 'dev2'"),
+        ("path,split,label\na.wav,dev2,x\n", "row 2: unknown split 'dev2'"),
         ("path,split,label\na.wav,test,x\n", "no row has split 'train'"),
         ("path,label\na.wav,x\na.wav,x\n", "a.wav is listed twice"),
         ("path,start\na.wav,1\n", "no label column"),
         ("file,label\na.wav,x\n", "no column 'path'"),
         ("", "no column 'path' or no rows"),
-        ("path,label\n\xff", "row 2: it has not 2 columns"),
+        ("path,label\n\xff", "row 2: 1 columns, expected 2"),
     ],
 )
 def test_errors_of_a_csv_name_the_row(tmp_path, text, reason):
@@ -180,12 +180,12 @@ def test_a_csv_that_is_not_there_or_no_text(tmp_path):
 
 
 def test_times():
-    assert [seconds(text, "x") for text in ("1.5", "00:00:01.50", "1:01.089", "01:00:00.123")] == pytest.approx(
+    assert [parse_time(text, "x") for text in ("1.5", "00:00:01.50", "1:01.089", "01:00:00.123")] == pytest.approx(
         [1.5, 1.5, 61.089, 3600.123]
     )
     for wrong in ("", "a", "-1", "1:-1", "nan", "inf", "1:2:3:4"):
         with pytest.raises(DataError, match="row 7"):
-            seconds(wrong, "row 7")
+            parse_time(wrong, "row 7")
 
 
 def test_what_is_held_out_does_not_depend_on_what_else_is_there():
@@ -210,5 +210,5 @@ def test_without_labels_every_file_counts_wherever_it_lies(tmp_path):
     labelled = folder.read(tmp_path, "train")  # with labels those two are beside the class folders, and told
     assert {each.path.name for each in labelled.missing} == {"top.wav", "four.flac"}
     (tmp_path / "empty").mkdir()
-    with pytest.raises(DataError, match="no sounds or videos in it"):
+    with pytest.raises(DataError, match="contains no audio or video files"):
         folder.read_unlabeled(tmp_path / "empty", "train")

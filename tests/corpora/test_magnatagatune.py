@@ -74,7 +74,7 @@ def test_broken_files_of_train_are_missing(root):
     (index.parent / "train_gt_mtt.tsv").write_text("".join(f"{id}\t{[0.0] * 50}\n" for id in train))
     corpus = magnatagatune.read(root, "train")
     assert [segment.id for segment in corpus.segments] == train
-    assert {each.id: each.reason for each in corpus.missing} == dict.fromkeys(BROKEN, magnatagatune.EMPTY)
+    assert {each.id: each.reason for each in corpus.missing} == dict.fromkeys(BROKEN, magnatagatune.BROKEN_REASON)
     assert magnatagatune.read(root, "test").missing == ()
     (root / "mp3" / FILES[train[0]]).unlink()
     assert magnatagatune.read(root, "train").missing[0].reason == "not on disk"
@@ -109,9 +109,9 @@ def test_the_own_list_says_the_same(root, tmp_path):
 def test_errors_name_the_row(root, tmp_path):
     truth = next(root.rglob("test_gt_mtt.tsv"))
     for text, reason in (
-        (f"2\t{[0.0] * 49}\n", "row 1: .* is no list of 50"),
-        (f"2\t{[0.0] * 49 + [2.0]}\n", "row 1: .* is no list of 50"),
-        ("2\t[0.0, x]\n", "row 1: .* is no list of 50"),
+        (f"2\t{[0.0] * 49}\n", "row 1: .* is not a list of 50"),
+        (f"2\t{[0.0] * 49 + [2.0]}\n", "row 1: .* is not a list of 50"),
+        ("2\t[0.0, x]\n", "row 1: .* is not a list of 50"),
         (f"99999\t{[0.0] * 50}\n", "row 1: clip 99999 is not in"),
         (f"2\t{[0.0] * 50}\n2\t{[0.0] * 50}\n", "2 is listed twice"),
     ):
@@ -121,15 +121,15 @@ def test_errors_name_the_row(root, tmp_path):
     own = tmp_path / "own"
     own.mkdir()
     annotations(own / "annotations_final.csv", {"1": "g/x.mp3"}.items())
-    with pytest.raises(DataError, match="no folder 'g' is known"):
+    with pytest.raises(DataError, match="unknown folder 'g'"):
         magnatagatune.read(own, "test")
     (own / "annotations_final.csv").write_text("clip_id,guitar,mp3_path\n2,1,f/x.mp3\n")
-    with pytest.raises(DataError, match="52 columns are not there, as 'clip_id'"):
+    with pytest.raises(DataError, match="52 columns are missing, such as 'clip_id'"):
         magnatagatune.read(own, "test")
 
 
 def test_a_data_set_that_is_not_there(tmp_path):
-    with pytest.raises(DataError, match="holds none of its lists"):
+    with pytest.raises(DataError, match="contains none of the expected files"):
         magnatagatune.read(tmp_path, "train")
     with pytest.raises(DataError, match="no split 'valid'"):
         magnatagatune.read(tmp_path, "valid")

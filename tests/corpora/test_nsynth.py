@@ -62,9 +62,9 @@ def test_on_one_line(top, tmp_path):
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        (LIST.read_text()[:-40], "ends in the middle"),
-        ("[1, 2]", "no JSON object of notes"),
-        ("", "no JSON object of notes"),
+        (LIST.read_text()[:-40], "truncated"),
+        ("[1, 2]", "not a JSON object of notes"),
+        ("", "not a JSON object of notes"),
         ('{"a-1": 3}', "a-1: pitch None is not from 0 to 127"),
         ('{"a-1": {"pitch": 128}}', "a-1: pitch 128 is not from 0 to 127"),
         ('{"a-1": {"pitch": "12"}}', "a-1: pitch '12' is not"),
@@ -79,14 +79,14 @@ def test_errors_name_the_note(top, tmp_path, text, reason):
 def test_another_order_of_families(top, tmp_path):
     note = {**NOTES["brass_acoustic_006-088-075"], "instrument_family": 2}
     (top / "nsynth-test" / "examples.json").write_text(json.dumps({"x": note}))
-    with pytest.raises(DataError, match="x: instrument_family 2 is 'brass' there, and 'flute' in NSynth"):
+    with pytest.raises(DataError, match="x: instrument_family 2 is named 'brass', expected 'flute'"):
         nsynth.read_instrument(tmp_path, "test")
     assert len(nsynth.read_pitch(tmp_path, "test").missing) == 1
 
 
 @pytest.mark.parametrize("read", [nsynth.read_instrument, nsynth.read_pitch])
 def test_a_data_set_that_is_not_there(tmp_path, read):
-    with pytest.raises(DataError, match="holds none of its lists"):
+    with pytest.raises(DataError, match="contains none of the expected files"):
         read(tmp_path, "train")
     with pytest.raises(DataError, match="no split 'valid'"):
         read(tmp_path, "valid")

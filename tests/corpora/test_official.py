@@ -73,8 +73,8 @@ def test_vggsound_from_the_older_lists(tmp_path):
         ("a,1,no such class,train", "row 2: 'no such class'"),
         ("a,1,airplane,dev", "row 2: split 'dev'"),
         ("a,x,airplane,train", "row 2: start 'x'"),
-        ("a,1,airplane", "row 2: it has not 4 columns"),
-        ("a,1,airplane,train,more", "row 2: it has not 4 columns"),
+        ("a,1,airplane", "row 2: 3 columns, expected 4"),
+        ("a,1,airplane,train,more", "row 2: 5 columns, expected 4"),
     ],
 )
 def test_vggsound_errors_name_the_row(tmp_path, line, reason):
@@ -113,7 +113,7 @@ def test_vggsound_is_read_once_for_both_splits_until_something_changes(tmp_path,
     for path in (tmp_path / "vggsound.csv", tmp_path / "audio", tmp_path):
         os.utime(path, (1e9, 1e9))
     reads = []
-    monkeypatch.setattr(vggsound, "matched", lambda *words: reads.append(1) or media_files.matched(*words))
+    monkeypatch.setattr(vggsound, "match_files", lambda *words: reads.append(1) or media_files.match_files(*words))
     train, test = (vggsound.read(tmp_path, split) for split in ("train", "test"))
     assert len(reads) == 1
     assert [segment.id for segment in (*train.segments, *test.segments)] == ["a_000001", "a_000001"]
@@ -199,10 +199,10 @@ def test_epic_timestamps_of_any_precision_and_odd_rows(tmp_path):
 @pytest.mark.parametrize(
     ("row", "reason"),
     [
-        ("a,P01,P01_01,xx,00:00:02.5,0,0", "row 2: 'xx' is no time"),
-        ("a,P01,P01_01,-1,00:00:02.5,0,0", "row 2: '-1' is no time"),
+        ("a,P01,P01_01,xx,00:00:02.5,0,0", "row 2: 'xx' is not a time"),
+        ("a,P01,P01_01,-1,00:00:02.5,0,0", "row 2: '-1' is not a time"),
         ("a,P01,P01_01,0,1,97,0", "row 2: verb_class 97"),
-        ("a,P01,P01_01,0,1,x,0", "row 2: no usable"),
+        ("a,P01,P01_01,0,1,x,0", "row 2: missing or invalid column"),
         ("a,P01,P01_01,0,1,0,0\na,P01,P01_01,0,1,0,0", "a is listed twice"),
     ],
 )
@@ -285,7 +285,7 @@ def test_something_else_under_the_name_of_esc50(tmp_path):
         "filename,fold,target,category,esc10,src_file,take\n1-1-A-0.wav,1,0,cicada,False,1,A\n"
     )
     for read in (esc.read_esc50, esc.read_esc10):
-        with pytest.raises(DataError, match="'cicada' is no class"):
+        with pytest.raises(DataError, match="'cicada' is not a class"):
             read(tmp_path, "all")
 
 

@@ -82,9 +82,9 @@ def test_what_is_missing_is_counted(root):
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ("NoSuchClass/v_x_g01_c01.avi 1", "row 2: 'NoSuchClass/v_x_g01_c01.avi 1' is no file"),
-        ("YoYo/v_YoYo_g01_c01.avi 100", "row 2: YoYo has number 100; right is 101"),
-        ("YoYo/v_YoYo_g01_c01.avi 101 x", "row 2: .* is no file"),
+        ("NoSuchClass/v_x_g01_c01.avi 1", "row 2: 'NoSuchClass/v_x_g01_c01.avi 1' is not a file"),
+        ("YoYo/v_YoYo_g01_c01.avi 100", "row 2: YoYo has number 100, expected 101"),
+        ("YoYo/v_YoYo_g01_c01.avi 101 x", "row 2: .* is not a file"),
         ("Archery/v_Archery_g01_c01.avi 3", "v_Archery_g01_c01 is listed twice"),
     ],
 )
@@ -95,7 +95,7 @@ def test_errors_name_the_row(tmp_path, line, words):
 
 
 def test_a_data_set_that_is_not_there(tmp_path):
-    with pytest.raises(DataError, match="holds none of its lists"):
+    with pytest.raises(DataError, match="contains none of the expected files"):
         ucf101.read(tmp_path, "train1")
     with pytest.raises(DataError, match="no split 'train4'"):
         ucf101.read(tmp_path, "train4")

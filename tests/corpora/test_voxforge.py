@@ -35,18 +35,20 @@ def test_speakers_are_split_as_tensorflow_datasets_splits_them():
     everyone = {f"s{number}" for number in range(57)}
     order = sorted(everyone)
     np.random.RandomState(0).shuffle(order)
-    parts = voxforge.speakers(everyone)
+    parts = voxforge.split_speakers(everyone)
     assert [len(parts[split]) for split in ("train", "val", "test")] == [39, 6, 12]
     assert parts["val"] == set(order[39:45])
     assert parts["test"] == set(order[45:])
-    assert voxforge.speakers(set("abcdefghij"))["val"] == {np.random.RandomState(0).permutation(list("abcdefghij"))[7]}
+    assert voxforge.split_speakers(set("abcdefghij"))["val"] == {
+        np.random.RandomState(0).permutation(list("abcdefghij"))[7]
+    }
 
 
 def test_a_speaker_is_in_one_split_in_all_languages(top, tmp_path):
     parts = {split: voxforge.read(tmp_path, split) for split in ("train", "val", "test")}
     assert sum(len(corpus.segments) for corpus in parts.values()) == 2 * 11
     groups = {split: {segment.group for segment in corpus.segments} for split, corpus in parts.items()}
-    assert groups == voxforge.speakers(SPEAKERS)
+    assert groups == voxforge.split_speakers(SPEAKERS)
     for corpus in parts.values():
         assert corpus.classes["label"] == labels.names("voxforge") == ("de", "en", "es", "fr", "it", "ru")
         for segment in corpus.segments:
@@ -66,7 +68,7 @@ def test_empty_files_and_archives_without_wav_are_missing(top, tmp_path):
     (flac / "wav").rename(flac / "flac")
     missing = [each for split in ("train", "val", "test") for each in voxforge.read(tmp_path, split).missing]
     assert len(missing) == 11
-    assert {each.reason for each in missing} == {"empty file", "an archive without wav/*.wav"}
+    assert {each.reason for each in missing} == {"empty file", "no wav/*.wav in the archive"}
     assert [each.id for each in missing if "archive" in each.reason] == ["ru/yuri-20120101-aaa"]
 
 
@@ -75,12 +77,12 @@ def test_what_is_not_unpacked(top, tmp_path):
     place.mkdir(parents=True)
     for name in ("a-20100101-xyz", "b-20100101-xyz"):
         (place / f"{name}.tgz").touch()
-    with pytest.raises(DataError, match=r"a-20100101-xyz\.tgz: not unpacked, nor are 1 others .* tar -xzf"):
+    with pytest.raises(DataError, match=r"a-20100101-xyz\.tgz: not unpacked, and 1 more archives.* tar -xzf"):
         voxforge.read(tmp_path, "train")
 
 
 def test_a_data_set_that_is_not_there(tmp_path):
-    with pytest.raises(DataError, match="holds none of its lists"):
+    with pytest.raises(DataError, match="contains none of the expected files"):
         voxforge.read(tmp_path, "train")
     with pytest.raises(DataError, match="no split 'dev'"):
         voxforge.read(tmp_path, "dev")

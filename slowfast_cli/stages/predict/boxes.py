@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
 
-from slowfast_cli.corpora.lists import rows, seconds
+from slowfast_cli.corpora.lists import parse_time, rows
 from slowfast_cli.media.audio_source import shown
 from slowfast_cli.types import Box, DataError, Place, Seconds
 
@@ -173,7 +173,7 @@ def _row(plain: Mapping[str, str], where: str) -> Given:
         raise DataError(
             f"{where}: box {_written((x1, y1, x2, y2))}: right and bottom have to lie after left and top: mend it"
         )
-    return Given(where=where, time=seconds(plain["time"], where), sides=(x1, y1, x2, y2), score=_score(plain, where))
+    return Given(where=where, time=parse_time(plain["time"], where), sides=(x1, y1, x2, y2), score=_score(plain, where))
 
 
 def _score(plain: Mapping[str, str], where: str) -> float:

@@ -204,7 +204,7 @@ def test_data_that_is_not_there_is_told_and_not_averaged(here, tmp_path, monkeyp
     missing = {event.task: event for event in of(TaskMissing, events)}
     assert {task: event.absent for task, event in missing.items()} == {"birdsong": True, "fluent": False}
     assert missing["birdsong"].reason == f"{tmp_path / 'data' / 'birdsong'} does not exist"
-    assert "holds none of its lists" in missing["fluent"].reason
+    assert "contains none of the expected files" in missing["fluent"].reason
     asked = Suite(domains={"environment": ("birdsong", "tut18"), "speech": ("fluent",)})
     scores = {task: event.score for task, event in scored(events).items()}
     assert benchmark.averages(asked, scores) == {"environment": None, "speech": None, "hares": None}

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
 from slowfast_cli.errors import BrokenMediaError as BrokenMediaError
 from slowfast_cli.errors import DataError as DataError
@@ -20,6 +20,7 @@ from slowfast_cli.errors import WeightsError as WeightsError
 
 if TYPE_CHECKING:
     import numpy as np
+    import torch
     from torch import Tensor
 
 Seconds: TypeAlias = float
@@ -162,62 +163,115 @@ Reader: TypeAlias = Callable[[Path, str], Corpus]  # read(root, split)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Clip:
-    """What one training example or one test view is made of, before batching.
+class Share:
+    """Rank and world size: which part of the work this process does."""
 
-    Attributes:
-        signals: Arrays without the batch axis: ``logmel`` (1, T, F), ``samples`` (N,), ``frames`` (3, T, H, W) uint8.
-        targets: Class index by label set, or (classes,) zeros and ones where several hold at once.
-        id: The segment's.
-        view: Which of its test views, from 0.
-        boxes: The segment's, whose targets are then those of the boxes.
+    rank: int = 0
+    world: int = 1
+
+
+A = TypeVar("A")  # np.ndarray or Tensor
+NETWORK_INPUTS = ("logmel", "samples", "frames", "has_audio", "features")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inputs(Generic[A]):
+    """What a clip is recognized from: arrays without the batch axis for a clip, tensors for a batch.
+
+    None: not read. On the device `slowfast_cli.build.transforms` turns `samples` into `logmel`, crops `frames` and
+    appends `negative` to `logmel`; a network gets what `signals` returns.
+
+    Shapes: B clips, T log-mel frames, F mel bands, N samples, D features; of video T frames, H height, W width.
     """
 
-    signals: Mapping[str, np.ndarray]
+    logmel: A | None = None
+    """(B, 1, T, F) log-mel; (2B, 1, T, F) once negatives are appended."""
+    samples: A | None = None
+    """(B, N) samples at the front end's rate, zero-padded."""
+    valid_frames: A | None = None
+    """(B,) log-mel frames of `samples` before the padding; the last one is repeated over it."""
+    rows: A | None = None
+    """(B, T) indices of the log-mel frames of `samples` that go with the video frames."""
+    negative: A | None = None
+    """(B, 1, T, F) log-mel of another time of the recording, for AV-sync."""
+    negative_samples: A | None = None
+    """(B, N) samples of that time."""
+    negative_rows: A | None = None
+    """(B, T) indices of its log-mel frames."""
+    frames: A | None = None
+    """(B, 3, T, H, W): uint8 as decoded, padded to the largest of the batch; float32 once cropped."""
+    frame_sizes: A | None = None
+    """(B, 2) height and width before padding, on the host; None once cropped."""
+    has_audio: A | None = None
+    """(B,) 1.0 where the clip has audio, else 0.0."""
+    features: A | None = None
+    """(B, D) stored features of a frozen trunk."""
+
+    @property
+    def present(self) -> dict[str, A]:
+        """The fields that are not None, by name."""
+        return {name: value for name, value in vars(self).items() if value is not None}
+
+    @property
+    def signals(self) -> dict[str, A]:
+        """What a network reads."""
+        return {name: value for name, value in self.present.items() if name in NETWORK_INPUTS}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clip:
+    """One training example or one test view, before batching."""
+
+    inputs: Inputs[np.ndarray]
     targets: Mapping[str, int | np.ndarray]
+    """Class index by label set, or a multi-hot row (classes,)."""
     id: str
+    """Id of the segment."""
     view: int = 0
+    """Number of the test view."""
     boxes: tuple[Box, ...] = ()
+    """Boxes of the segment, which then carry the targets."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
-    """Clips stacked, on one device.
+    """Clips stacked, on one device."""
 
-    Attributes:
-        signals: ``logmel`` (B, 1, T, F), ``frames`` (B, 3, T, H, W); ``has_audio`` (B,): 0 without sound.
-        targets: By label set: class indices (B,); (B, classes) when mixed or several hold; of boxes (N, classes).
-        ids: The segments' ids, one a row of the signals.
-        boxes: (N, 5): row of the batch, then x1, y1, x2, y2 in pixels of the frames.
-        places: Of the boxes, as shares of the recording's frame, in the same order.
-        broken: Recordings of the batch that could not be read, and are not in it.
-        silent: How many clips have no sound, where sound is asked for.
-        readers: Processes that read batches; 0: the one that asks for them.
-        waited: How long it was waited for.
-    """
-
-    signals: Signals
+    inputs: Inputs[Tensor]
     targets: Mapping[str, Tensor]
+    """By label set: class indices (B,); (B, classes) if mixed or multi-label; of boxes (N, classes)."""
     ids: tuple[str, ...]
+    """Ids of the segments, one per clip."""
     boxes: Tensor | None = None
+    """(N, 5): row of the batch, then x1, y1, x2, y2 in pixels of the frames."""
     places: tuple[Place, ...] = ()
+    """The same boxes as shares of the recording's frame."""
     broken: tuple[Failure, ...] = ()
+    """Recordings of the batch that could not be read and are left out."""
     without_audio: int = 0
+    """Number of clips without audio, of a network that reads it."""
     workers: int = 0
+    """Processes that read the batches; 0: the calling process."""
     data_wait: Seconds = 0.0
+    """Time spent waiting for this batch."""
 
     def __len__(self) -> int:
         return len(self.ids)
 
+    @property
+    def device(self) -> torch.device:
+        """Device of the inputs."""
+        return next(iter(self.inputs.present.values())).device
+
     def pin_memory(self) -> Batch:
-        """The same in page-locked memory; the loader calls it."""
+        """Return a copy in page-locked memory; called by the data loader."""
         return self.map(lambda value: value.pin_memory())
 
     def map(self, change: Callable[[Tensor], Tensor]) -> Batch:
-        """The same with every tensor changed."""
+        """Apply a function to every tensor."""
         return replace(
             self,
-            signals={name: change(value) for name, value in self.signals.items()},
+            inputs=Inputs(**{name: change(value) for name, value in self.inputs.present.items()}),
             targets={name: change(value) for name, value in self.targets.items()},
             boxes=None if self.boxes is None else change(self.boxes),
         )
@@ -225,29 +279,23 @@ class Batch:
 
 @dataclass(frozen=True, kw_only=True)
 class Prediction:
-    """Probabilities for one view, or for one segment once its views are merged.
-
-    Attributes:
-        id: The segment's.
-        scores: By label set, (classes,) float32 on the CPU.
-        place: The box they are about, where the segment has boxes.
-    """
+    """Probabilities for one view, or for one segment once its views are merged."""
 
     id: str
+    """Id of the segment."""
     scores: Mapping[str, np.ndarray]
+    """By label set, (classes,) float32 on the CPU."""
     place: Place | None = None
+    """The box that is classified, where the segment has boxes."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Scores:
-    """What a metric says, and over how much of the list it was computed.
-
-    Attributes:
-        values: By metric name; accuracies in percent, mAP and AUC from 0 to 1.
-        found: Segments scored.
-        listed: Segments in the official list.
-    """
+    """Values of the metrics, and the share of the list that they cover."""
 
     values: Mapping[str, float]
+    """By metric; units as in `slowfast_cli.metrics.registry`."""
     found: int
+    """Segments scored."""
     listed: int
+    """Segments in the official list."""

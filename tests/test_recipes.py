@@ -2,7 +2,9 @@
 
 import pytest
 
-from slowfast_cli.build import assemble, schedule
+from slowfast_cli.build import schedule
+from slowfast_cli.build.corpus import dataset_entry, head_sizes
+from slowfast_cli.build.network import architecture
 from slowfast_cli.models.recognizer import Recognizer
 from slowfast_cli.recipe.load import bundled, check, load, read
 from slowfast_cli.stages import ablate
@@ -46,10 +48,10 @@ def test_the_recipes_are_there():
 @pytest.mark.parametrize("name", NAMES)
 def test_a_recipe_assembles(name):
     recipe = load(name)
-    assert assemble.net(recipe).features()
-    assert assemble.known(recipe.data.corpus).heads or recipe.data.corpus in {"folder", "csv"}
+    assert architecture(recipe).features()
+    assert dataset_entry(recipe.data.corpus).heads or recipe.data.corpus in {"folder", "csv"}
     rate = schedule.learning_rate(recipe, 1000)
-    last, top = schedule.steps(recipe, 1000) - 1, max(map(rate, range(0, schedule.steps(recipe, 1000), 97)))
+    last, top = schedule.total_steps(recipe, 1000) - 1, max(map(rate, range(0, schedule.total_steps(recipe, 1000), 97)))
     assert rate(last) < top == pytest.approx(1, abs=0.05)
     text = bundled()[name].read_text()
     assert text.startswith("# ")
@@ -95,16 +97,16 @@ def test_the_slow_stream_alone_reads_fewer_frames(name, row, frames):
 
 
 def test_class_counts_are_the_published_ones():
-    assert assemble.heads(load("vggsound")) == {"label": 309}
-    assert assemble.heads(load("epic")) == {"verb": 97, "noun": 300}
-    assert isinstance(Recognizer(assemble.net(load("esc10")), {"label": 10}), Recognizer)
+    assert head_sizes(load("vggsound")) == {"label": 309}
+    assert head_sizes(load("epic")) == {"verb": 97, "noun": 300}
+    assert isinstance(Recognizer(architecture(load("esc10")), {"label": 10}), Recognizer)
 
 
 def test_the_protocol_is_the_papers():
     vgg, epic = load("vggsound"), load("epic")
     assert (vgg.optim.name, vgg.optim.momentum, vgg.optim.weight_decay, vgg.model.dropout) == ("sgd", 0.9, 1e-4, 0.5)
     assert (vgg.schedule.epochs, vgg.schedule.drop_at, vgg.schedule.drop_by, vgg.data.views) == (50, (30, 40), 0.1, 2)
-    assert (epic.schedule.epochs, epic.schedule.drop_at, epic.data.views, epic.model.freeze_norms) == (
+    assert (epic.schedule.epochs, epic.schedule.drop_at, epic.data.views, epic.model.freeze_bn) == (
         30,
         (20, 25),
         10,

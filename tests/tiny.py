@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from slowfast_cli.build import assemble
+from slowfast_cli.build.corpus import _read
 from slowfast_cli.cli import app
 from slowfast_cli.data import audio_clips
 from slowfast_cli.media import audio
@@ -36,8 +36,8 @@ WORDS = [
     "optim.ema=0.5",
     "keep=best",
 ]
-EPIC_WORDS = [*MODEL, *SCHEDULE, "data.clip_seconds=0.5", "data.views=2", "schedule.precise_norms=1"]
-EPIC_SCRATCH = ["~model.init", "~model.freeze_norms"]
+EPIC_WORDS = [*MODEL, *SCHEDULE, "data.clip_seconds=0.5", "data.views=2", "schedule.precise_bn_batches=1"]
+EPIC_SCRATCH = ["~model.init", "~model.freeze_bn"]
 TRAIN_COLUMNS = (
     "narration_id,participant_id,video_id,narration_timestamp,start_timestamp,stop_timestamp,start_frame,stop_frame,"
     "narration,verb,verb_class,noun,noun_class,all_nouns,all_noun_classes"
@@ -64,7 +64,7 @@ class Done:
 
 def slowfast(*words: object, stdin: bytes = b"") -> Done:
     """Run a command in this process: quick, and through the same `main` as the real one."""
-    assemble._read.cache_clear()  # what a process remembers of the disk
+    _read.cache_clear()  # what a process remembers of the disk
     audio_clips._seconds.cache_clear()
     kept = sys.argv, sys.stdin
     sys.argv = ["slowfast", *map(str, words)]

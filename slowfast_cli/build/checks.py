@@ -1,4 +1,4 @@
-"""Whether weights go with a recipe: the same classes, sound and frames."""
+"""Checks that a recipe, a corpus, a weight file and the processes of a run go together."""
 
 from __future__ import annotations
 
@@ -6,80 +6,167 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from slowfast_cli.build import assemble
-from slowfast_cli.corpora.segments import typical
-from slowfast_cli.features.logmel import FrontEnd
+import numpy as np
+import torch
+
+from slowfast_cli.build.network import architecture
+from slowfast_cli.build.schedule import micro_batches
+from slowfast_cli.build.scores import score_predictions
+from slowfast_cli.build.task import metric_name, sync_stages, task_spec
+from slowfast_cli.corpora.segments import Segments
+from slowfast_cli.metrics.registry import RENAMED_METRICS
+from slowfast_cli.recipe.load import did_you_mean
 from slowfast_cli.recipe.schema import Recipe
-from slowfast_cli.types import Corpus, DataError, UsageError, WeightsError
+from slowfast_cli.settings import FrontEnd
+from slowfast_cli.tasks.avsync import BELONGS, label_set
+from slowfast_cli.tasks.task import PRETEXT_TOP1
+from slowfast_cli.types import Corpus, DataError, Prediction, Share, UsageError, WeightsError
 from slowfast_cli.weights.file import Card
 
-OF_FRAMES = ("frames", "step", "fps", "mean", "std")  # what a network has to be given as it was trained
+FRAME_FIELDS = ("frames", "step", "fps", "mean", "std")  # must be as in training; the others only change the views
 
 
-def require_fit(card: Card, recipe: Recipe, found: Corpus, weights: Path) -> None:
-    """Refuse weights that were made for something else.
+def require_fit(card: Card, recipe: Recipe, corpus: Corpus, weights: Path) -> None:
+    """Refuse weights that were trained with other classes, clips or input settings.
 
     Raises:
-        WeightsError: They were; the text says for what.
+        WeightsError: They were; the text names the difference and the fields to set.
     """
-    for labels, names in found.classes.items():
+    for labels, names in corpus.classes.items():
         theirs = card.classes.get(labels, ())
         if theirs != names:
-            at = next(
-                (i for i, (a, b) in enumerate(zip(theirs, names, strict=False)) if a != b), min(len(theirs), len(names))
-            )
+            pairs = enumerate(zip(theirs, names, strict=False))
+            first = next((i for i, (a, b) in pairs if a != b), min(len(theirs), len(names)))
             raise WeightsError(
-                f"{weights}: made for other classes: label set {labels!r} has {len(theirs)} there, {len(names)} in "
-                f"{found.name}, and they part at index {at}: evaluate with the recipe of the weights ({card.recipe})"
+                f"{weights}: trained with other classes: label set {labels!r} has {len(theirs)} there, {len(names)} in "
+                f"{corpus.name}, and they differ from index {first} on: evaluate with the recipe of the weights "
+                f"({card.recipe})"
             )
-    frames = assemble.frame_settings(recipe)
+    frames = recipe.video
     seconds = frames.seconds if frames else recipe.data.clip_seconds
     if card.clip_seconds != seconds:
-        field = "" if frames else f": evaluate with data.clip_seconds={card.clip_seconds:g}"
-        raise WeightsError(f"{weights}: trained on clips of {card.clip_seconds:g} s, the recipe has {seconds:g}{field}")
-    hears, looks = "logmel" in card.net.signals, "frames" in card.net.signals
-    if hears:
-        _require_same(weights, "frontend", vars(FrontEnd(**card.front_end)), vars(assemble.front_end(recipe)))  # type: ignore[arg-type]
-    if frames is None:
-        if looks:
-            raise WeightsError(f"{weights}: looks at frames, and the recipe has no `video` section: use its own recipe")
-        return
-    matter = (*(OF_FRAMES if looks else ()), *(("rows",) if hears else ()))
-    wanted = frames.settings()
-    _require_same(weights, "video", card.video, {name: wanted[name] for name in matter})
-
-
-def require_kind(recipe: Recipe, found: Corpus) -> None:
-    """Refuse a task that does not go with the labels.
-
-    Raises:
-        DataError: There are no classes, and the task needs some.
-        UsageError: One class is to be chosen where several hold at once, or the other way round.
-    """
-    if not found.classes and recipe.task in ("classify", "multilabel", "detect"):
-        raise DataError(
-            f"{found.name} {found.split}: its {len(found.segments)} files have no classes, and task {recipe.task} "
-            "needs some: put the files into one folder a class, or pre-train with a task that needs none"
+        remedy = "" if frames else f": evaluate with data.clip_seconds={card.clip_seconds:g}"
+        raise WeightsError(
+            f"{weights}: trained on clips of {card.clip_seconds:g} s, the recipe has {seconds:g}{remedy}"
         )
-    targets = [target for segment in typical(found.segments) for target in segment.targets.values()]
-    several = any(isinstance(target, tuple) for target in targets)
-    if targets and recipe.task in ("classify", "multilabel") and several != (recipe.task == "multilabel"):
-        held = "any number of classes a segment" if several else "one class a segment"
-        right = "multilabel" if several else "classify"
-        raise UsageError(f"task: {recipe.task}: {found.name} has {held}: set task: {right}")
+    reads_audio, reads_frames = "logmel" in card.net.signals, "frames" in card.net.signals
+    if reads_audio:
+        _require_same(weights, "frontend", vars(FrontEnd(**card.front_end)), vars(recipe.frontend))  # type: ignore[arg-type]
+    if frames is None:
+        if reads_frames:
+            raise WeightsError(f"{weights}: reads frames, but the recipe has no `video` section: use its own recipe")
+        return
+    names_ = (*(FRAME_FIELDS if reads_frames else ()), *(("rows",) if reads_audio else ()))
+    wanted = frames.settings()
+    _require_same(weights, "video", card.video, {name: wanted[name] for name in names_})
 
 
-def _require_same(weights: Path, section: str, made: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
-    names = [name for name in wanted if made.get(name) != wanted[name]]
+def _require_same(weights: Path, section: str, trained: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    names = [name for name in wanted if trained.get(name) != wanted[name]]
     if names:
-        differs = "; ".join(
-            f"{section}.{name} {_told(made.get(name))}, the recipe has {_told(wanted[name])}" for name in names
+        differences = "; ".join(
+            f"{section}.{name} {_text(trained.get(name))}, the recipe has {_text(wanted[name])}" for name in names
         )
         raise WeightsError(
-            f"{weights}: trained with {differs}: use the weights' own, as "
-            + " ".join(f"{section}.{name}={_told(made.get(name))}" for name in names)
+            f"{weights}: trained with {differences}: use the settings of the weights, "
+            + " ".join(f"{section}.{name}={_text(trained.get(name))}" for name in names)
         )
 
 
-def _told(value: Any) -> str:
+def _text(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def require_kind(recipe: Recipe, corpus: Corpus) -> None:
+    """Refuse a task that does not go with the labels of a corpus.
+
+    Raises:
+        DataError: The corpus has no classes, and the task needs some.
+        UsageError: The corpus has several classes per segment and the task one, or the reverse.
+    """
+    spec = task_spec(recipe)
+    if spec.label_sets is not None:
+        return
+    if not corpus.classes:
+        raise DataError(
+            f"{corpus.name} {corpus.split}: its {len(corpus.segments)} files have no classes, and task {recipe.task} "
+            "needs some: put the files into one folder per class, or pretrain with a task that needs none"
+        )
+    sample = Segments.of(corpus.segments).sample()
+    several = any(isinstance(target, tuple) for segment in sample for target in segment.targets.values())
+    labeled = any(segment.targets for segment in sample)
+    if labeled and not spec.boxes and several != spec.multi_label:
+        kind, task = ("any number of classes", "multilabel") if several else ("one class", "classify")
+        raise UsageError(f"task: {recipe.task}: {corpus.name} has {kind} per segment: set task: {task}")
+
+
+def require_labels(recipe: Recipe, corpus: Corpus) -> None:
+    """Refuse a split without labels, for a task that needs them.
+
+    Raises:
+        DataError: A segment lacks a label of some set.
+    """
+    spec = task_spec(recipe)
+    if spec.pretext or spec.boxes:
+        return
+    sample = Segments.of(corpus.segments).sample()
+    bare = next((segment.id for segment in sample if segment.targets.keys() != corpus.classes.keys()), None)
+    if bare is not None:
+        raise DataError(
+            f"{corpus.name} {corpus.split}: {bare} lacks a label of some set ({', '.join(corpus.classes)}), so it "
+            "cannot be trained on: set data.train to a labeled split"
+        )
+
+
+def require_metric(recipe: Recipe, corpus: Corpus) -> None:
+    """Refuse an unknown metric before the first epoch instead of after it.
+
+    Raises:
+        UsageError: The metric is not among the scores of the corpus.
+    """
+    metric, spec, net = metric_name(recipe), task_spec(recipe), architecture(recipe)
+    blank = {labels: np.zeros(len(names), np.float32) for labels, names in corpus.classes.items()}
+    for stage in sync_stages(recipe):
+        value = 0 if net.no_audio_upstream(stage) else np.nan
+        blank[label_set(stage)] = np.full(len(BELONGS), value, np.float32)
+    if spec.pretext:
+        blank[PRETEXT_TOP1] = np.zeros(1, np.float32)
+    names: list[str] = []
+    for segments in (corpus.segments[:50], corpus.segments):  # subsets are only known from the segments
+        guesses = [
+            Prediction(id=segment.id, scores=blank, place=place)
+            for segment in segments
+            for place in ([box.place for box in segment.boxes] if spec.boxes else [None])
+        ]
+        if guesses:
+            part = Corpus(**{**vars(corpus), "segments": segments})
+            names = list(score_predictions(recipe, guesses, part).values)
+        if metric in names:
+            return
+    if metric in RENAMED_METRICS:
+        raise UsageError(f"metric: {metric!r} was renamed to {RENAMED_METRICS[metric]!r}")
+    near = did_you_mean(metric, names)
+    raise UsageError(f"metric: {metric!r} is not scored on {corpus.name}{near}; choose one of {', '.join(names)}")
+
+
+def require_processes(recipe: Recipe, share: Share, device: torch.device) -> None:
+    """Refuse a batch that is not divisible among the processes, and options that need a GPU.
+
+    Raises:
+        UsageError: The text names the field to change.
+    """
+    optim, count = recipe.optim, micro_batches(recipe, share.world)
+    if optim.bn_batch_size and optim.batch % (optim.bn_batch_size * share.world):
+        raise UsageError(
+            f"optim.bn_batch_size: optim.batch={optim.batch} is not divisible by {share.world} processes x "
+            f"{optim.bn_batch_size} clips: set optim.batch to a multiple of both, or optim.bn_batch_size=null"
+        )
+    if optim.batch % (count * share.world):
+        raise UsageError(
+            f"optim.batch={optim.batch} is not divisible by {share.world} processes x {count} micro-batches"
+        )
+    if optim.cuda_graphs and (share.world > 1 or device.type != "cuda"):
+        where = f"{share.world} processes" if share.world > 1 else device.type
+        raise UsageError(f"optim.cuda_graphs: needs a single process on a GPU, and this is {where}: set it to false")
+    if optim.sync_bn and share.world > 1 and device.type != "cuda":
+        raise UsageError(f"optim.sync_bn: needs CUDA, and this is {device.type}: set it to false")

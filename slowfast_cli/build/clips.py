@@ -1,245 +1,225 @@
-"""Where the clips of a recipe come from, and which segments can be read at all."""
+"""Clips of a recipe: the audio source, the segments that can be read, the readers, and batches on the device."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 
 import numpy as np
 import torch
 
-from slowfast_cli.build import assemble
-from slowfast_cli.corpora.segments import Columns, Made, joined
+from slowfast_cli.build.corpus import class_counts, dataset_entry, mirrored, shards_folder
+from slowfast_cli.build.network import architecture
+from slowfast_cli.build.schedule import micro_batches
+from slowfast_cli.build.task import task_spec
+from slowfast_cli.corpora.segments import LazyMap, Segments, concat
 from slowfast_cli.data import loader
 from slowfast_cli.data.audio_clips import DecodedSamples, SoundReader, Store, StoredRows
 from slowfast_cli.data.clips import Clips, Key, Reader
 from slowfast_cli.data.loader import require_clips
 from slowfast_cli.data.stored_features import FeatureClips, StoredFeatures
 from slowfast_cli.data.video_clips import DecodedSounds, StoredSounds, VideoReader
-from slowfast_cli.features.frames import WHOLE
 from slowfast_cli.recipe.schema import Recipe
+from slowfast_cli.settings import WHOLE
 from slowfast_cli.shards.reader import Shards
 from slowfast_cli.storage import remote
 from slowfast_cli.types import Batch, Corpus, DataError, Failure, Segment
 
-GUESS = 8  # processes that read, where nothing was measured
-NEAR = 0.01  # second: lengths are rounded to samples
+DEFAULT_WORKERS = 8  # upper bound where nothing was measured
+TOLERANCE = 0.01  # seconds: lengths are rounded to samples
 NOT_STORED = "not in the shards: run `slowfast extract` again"
 
 
-def store(recipe: Recipe) -> Store | None:
-    """Where sound comes from; None for a network that hears nothing.
+def open_store(recipe: Recipe) -> Store | None:
+    """Open the source of the audio; None for a network that reads none.
 
     Raises:
         UsageError: There is no such data set.
-        DataError: There are no shards, or shards of another front end.
+        DataError: There are no shards, or they were made with other settings.
     """
-    assemble.known(recipe.data.corpus)  # a wrong name before the data that is not there
-    reads = assemble.net(recipe).signals
+    dataset_entry(recipe.data.corpus)  # report a wrong name before missing data
+    reads, front_end = architecture(recipe).signals, recipe.frontend
     if not {"logmel", "samples"} & reads:
         return None
-    made = assemble.front_end(recipe)
     if recipe.data.source == "media" or "samples" in reads:  # shards hold log-mels
-        return DecodedSamples(made)
-    where = assemble.listed(assemble.shards_folder(recipe))
-    if not where.is_dir():
-        others = sorted(path.name for path in where.parent.glob("*") if path.is_dir())
+        return DecodedSamples(front_end)
+    folder = mirrored(shards_folder(recipe))
+    if not folder.is_dir():
+        others = sorted(path.name for path in folder.parent.glob("*") if path.is_dir())
         made_with = f"; made with other settings: {', '.join(others)}" if others else ""
         raise DataError(
-            f"{remote.display(where)}: no log-mels here{made_with}: "
+            f"{remote.display(folder)}: no log-mels here{made_with}: "
             f"run `slowfast extract --dataset {recipe.data.corpus}` first, or read the media with data.source=media"
         )
-    return StoredRows(Shards(where, made.settings()), made)
+    return StoredRows(Shards(folder, front_end.settings()), front_end)
 
 
-def usable(recipe: Recipe, found: Corpus, source: Store | None) -> Corpus:
-    """The corpus without what the store cannot give; that counts as missing, with the reason.
+def usable(recipe: Recipe, corpus: Corpus, store: Store | None) -> Corpus:
+    """Move the segments that cannot be read from the corpus to its missing ones, with the reason.
 
-    Of video with sound everything stays: what has no sound is still seen.
+    Video keeps all segments: without audio it is recognized by its frames.
 
     Raises:
-        DataError: Nothing is left.
+        DataError: No segment is left.
     """
+    segments = Segments.of(corpus.segments)
     if recipe.data.source == "features":
-        return _with_features(recipe, found)
-    if source is None or "frames" in assemble.net(recipe).signals:
-        return found
-    if isinstance(found.segments, Made):  # what they are made of decides
-        under = usable(recipe, replace(found, segments=found.segments.items), source)
-        return replace(under, segments=Made(under.segments, found.segments.make))
-    if isinstance(found.segments, Columns):
-        kept_columns, lost = _of_columns(found.segments, source)
-        return _left(found, kept_columns, lost, source)
-    return _of_objects(found, source)
-
-
-def _of_objects(found: Corpus, source: Store) -> Corpus:
-    doubted = {place: _why_not(found.segments[place], source) for place in _doubtful(found.segments, source)}
-    reasons = {place: reason for place, reason in doubted.items() if reason}
-    if not reasons:
-        return found
-    kept = tuple(segment for place, segment in enumerate(found.segments) if place not in reasons)
-    gone = [(found.segments[place], reason) for place, reason in reasons.items()]
-    missing = tuple(Failure(id=each.id, path=each.recording.path, reason=reason) for each, reason in gone)
-    return _left(found, kept, missing, source)
-
-
-def _doubtful(segments: Sequence[Segment], source: Store) -> list[int]:
-    """Places of the segments that have to be looked at one by one, which takes ten times as long as all together."""
-    starts = np.array([segment.start for segment in segments])
-    if not isinstance(source, StoredRows):
-        doubtful = starts > 0  # a clip of its own has a first sample
+        stored = stored_features(recipe, corpus)
+        readable, reasons = stored.kept(segments), stored.lost()
+        return _drop(corpus, readable, partial(_failure, reasons, "could not be read"))
+    if store is None or "frames" in architecture(recipe).signals:
+        return corpus
+    if segments.file_ids is not None:
+        if not isinstance(store, StoredRows):
+            return corpus
+        readable = store.shards.held(segments.file_ids)
+        corpus = _drop(corpus, readable, partial(_failure, store.failures, NOT_STORED))
     else:
-        doubtful = ~(starts < source.shards.lengths([segment.recording.id for segment in segments]) - NEAR)
-    return [int(place) for place in np.flatnonzero(doubtful)]
+        problems = {row: reason for row in _doubtful(segments, store) if (reason := _problem(segments[row], store))}
+        readable = np.ones(len(segments), bool)
+        readable[list(problems)] = False
+        by_id = {segments[row].id: reason for row, reason in problems.items()}
+        corpus = _drop(corpus, readable, partial(_failure, by_id, NOT_STORED))
+    if not corpus.segments:
+        where = store.shards.folder if isinstance(store, StoredRows) else corpus.name
+        raise DataError(
+            f"{where}: contains none of the {len(segments)} segments of {corpus.name} {corpus.split}: "
+            f"run `slowfast extract --dataset {corpus.name}`"
+        )
+    return corpus
 
 
-def _of_columns(segments: Columns, source: Store) -> tuple[Columns, Sequence[Failure]]:
-    """The same of columns, without an object for each: whole recordings, which have a beginning."""
-    if not isinstance(source, StoredRows):
-        return segments, ()
-    there = source.shards.held(segments.ids)
-    if there.all():
-        return segments, ()
-    return segments.take(there), Made(segments.take(~there), partial(_unstored, source.failures))
+def _drop(corpus: Corpus, readable: np.ndarray, failure: partial[Failure]) -> Corpus:
+    if readable.all():
+        return corpus
+    segments = Segments.of(corpus.segments)
+    missing = LazyMap(segments.take(~readable), failure)
+    return replace(corpus, segments=segments.take(readable), missing=concat(corpus.missing, missing))
 
 
-def _unstored(failures: Mapping[str, str], segment: Segment) -> Failure:
-    reason = failures.get(segment.recording.id, NOT_STORED)
+def _failure(reasons: dict[str, str], default: str, segment: Segment) -> Failure:
+    reason = reasons.get(segment.id) or reasons.get(segment.recording.id, default)
     return Failure(id=segment.id, path=segment.recording.path, reason=reason)
 
 
-def _left(found: Corpus, kept: Sequence[Segment], lost: Sequence[Failure], source: Store) -> Corpus:
-    if not kept:
-        where = source.shards.folder if isinstance(source, StoredRows) else found.name
-        raise DataError(
-            f"{where}: holds none of the {len(found.segments)} segments of {found.name} {found.split}: "
-            f"run `slowfast extract --dataset {found.name}`"
-        )
-    return replace(found, segments=kept, missing=joined(found.missing, lost)) if lost else found
+def _doubtful(segments: Segments, store: Store) -> list[int]:
+    """Indices of the segments that have to be checked one by one, which is ten times slower than all at once."""
+    starts = np.array([segment.start for segment in segments])
+    if isinstance(store, StoredRows):
+        lengths = store.shards.lengths([segment.recording.id for segment in segments])
+        doubtful = ~(starts < lengths - TOLERANCE)
+    else:
+        doubtful = starts > 0  # a whole file has a first sample
+    return [int(row) for row in np.flatnonzero(doubtful)]
 
 
-def _with_features(recipe: Recipe, found: Corpus) -> Corpus:
-    """The corpus without the segments whose features could not be computed."""
-    features = stored(recipe, found)
-    there = features.kept(found.segments)
-    if there.all():
-        return found
-    lost, reasons = [found.segments[place] for place in np.flatnonzero(~there).tolist()], features.lost()
-    failures = tuple(
-        Failure(id=each.id, path=each.recording.path, reason=reasons.get(each.id, "could not be read")) for each in lost
-    )
-    kept: Sequence[Segment] = (
-        found.segments.take(there)
-        if isinstance(found.segments, Columns)
-        else tuple(found.segments[place] for place in np.flatnonzero(there).tolist())
-    )
-    return replace(found, segments=kept, missing=joined(found.missing, failures))
-
-
-def _why_not(segment: Segment, source: Store) -> str:
-    """Why a segment has no sound; empty when it has."""
-    if isinstance(source, StoredRows) and segment.recording.id not in source.shards:
-        failed = source.failures.get(segment.recording.id)
-        return failed or NOT_STORED
-    if not segment.start:  # nothing to look up: a clip of its own, which has a first sample
+def _problem(segment: Segment, store: Store) -> str:
+    """Why a segment has no audio; empty if it has."""
+    if isinstance(store, StoredRows) and segment.recording.id not in store.shards:
+        return store.failures.get(segment.recording.id) or NOT_STORED
+    if not segment.start:
         return ""
     try:
-        ends = source.samples(segment.recording) / source.front_end.rate
+        end = store.samples(segment.recording) / store.front_end.rate
     except DataError as error:
         return str(error)
-    return "" if segment.start < ends else f"starts at {segment.start:g} s, and its recording ends at {ends:.2f} s"
+    return "" if segment.start < end else f"starts at {segment.start:g} s, but its recording ends at {end:.2f} s"
 
 
-def clips(recipe: Recipe, found: Corpus, source: Store | None) -> Clips | FeatureClips:
-    """The clips of a split; of boxes, the segments that have some; or its stored features."""
+def stored_features(recipe: Recipe, corpus: Corpus) -> StoredFeatures:
+    """Open the stored features of a split."""
+    return StoredFeatures(remote.download(shards_folder(recipe) / corpus.split))
+
+
+def build_clips(recipe: Recipe, corpus: Corpus, store: Store | None) -> Clips | FeatureClips:
+    """Make the clips of a split: from media or shards, or from stored features."""
     if recipe.data.source == "features":
-        return FeatureClips(found, stored(recipe, found), sizes=assemble.sizes(found))
-    return sound_clips(recipe, found, source)
+        return FeatureClips(corpus, stored_features(recipe, corpus), sizes=class_counts(corpus))
+    return media_clips(recipe, corpus, store)
 
 
-def stored(recipe: Recipe, found: Corpus) -> StoredFeatures:
-    """The features of a split, where the recipe says that they are kept."""
-    return StoredFeatures(remote.download(assemble.shards_folder(recipe) / found.split))
-
-
-def batches(
-    recipe: Recipe,
-    found: Clips | FeatureClips,
-    keys: Iterator[list[Key]] | list[list[Key]],
-    device: torch.device,
-    *,
-    unreadable: list[Failure] | None = None,
-    workers: int | None = None,
-) -> Iterator[Batch]:
-    """Batches of either, on the device, read by so many processes; see `slowfast_cli.data.loader.batches`."""
-    if isinstance(found, FeatureClips):
-        return found.batches(keys, device)
-    workers = workers_of(recipe) if workers is None else workers
-    return loader.batches(found, keys, workers=workers, device=device, unreadable=unreadable)
-
-
-def sound_clips(recipe: Recipe, found: Corpus, source: Store | None) -> Clips:
-    """The clips of a split, read from media or shards."""
-    segments = found.segments
-    if recipe.task == "detect":
+def media_clips(recipe: Recipe, corpus: Corpus, store: Store | None) -> Clips:
+    """Make the clips of a split from media or shards; of a task on boxes, those of segments that have some."""
+    segments = corpus.segments
+    if task_spec(recipe).boxes:
         segments = tuple(segment for segment in segments if segment.boxes)
         if not segments:
-            raise DataError(f"{found.name} {found.split}: no segment has boxes to ask about: see `slowfast data ls`")
-    return Clips(segments, _reader(recipe, source), sizes=assemble.sizes(found))
+            raise DataError(f"{corpus.name} {corpus.split}: no segment has boxes to classify: see `slowfast data ls`")
+    return Clips(segments, _reader(recipe, store), sizes=class_counts(corpus))
 
 
-def _reader(recipe: Recipe, source: Store | None) -> Reader:
-    settings = assemble.frame_settings(recipe)
+def _reader(recipe: Recipe, store: Store | None) -> Reader:
+    settings = recipe.video
     if settings is None:
-        if source is None or recipe.data.clip_seconds is None:
-            raise ValueError("a recipe of sound alone has a store and clips of so many seconds")
+        if store is None or recipe.data.clip_seconds is None:
+            raise ValueError("an audio recipe needs a store and data.clip_seconds")
         return SoundReader(
-            store=source,
+            store=store,
             seconds=recipe.data.clip_seconds,
             views=recipe.data.views or None,
             seed=recipe.seed,
             silence=recipe.data.pad == "silence",
         )
     sounds = None
-    if source is not None:
-        sounds = StoredSounds(source) if isinstance(source, StoredRows) else DecodedSounds(source.front_end)
+    if store is not None:
+        sounds = StoredSounds(store) if isinstance(store, StoredRows) else DecodedSounds(store.front_end)
     return VideoReader(
         settings=settings,
-        views=assemble.views(recipe),
+        views=stated_views(recipe),
         seed=recipe.seed,
-        pictures="frames" in assemble.net(recipe).signals,
+        pictures="frames" in architecture(recipe).signals,
         sounds=sounds,
-        front_end=assemble.front_end(recipe),
+        front_end=recipe.frontend,
         gap=recipe.sync.gap_seconds if recipe.sync else None,
     )
 
 
-def require_batch(recipe: Recipe, found: Clips | FeatureClips, split: str) -> None:
-    """Refuse a training split that does not fill one batch.
+def load_batches(
+    recipe: Recipe,
+    clips: Clips | FeatureClips,
+    keys: Iterator[list[Key]] | list[list[Key]],
+    device: torch.device,
+    *,
+    unreadable: list[Failure] | None = None,
+    workers: int | None = None,
+) -> Iterator[Batch]:
+    """Load batches of clips onto the device, see `slowfast_cli.data.loader.batches`."""
+    if isinstance(clips, FeatureClips):
+        return clips.batches(keys, device)
+    workers = workers_of(recipe) if workers is None else workers
+    return loader.batches(clips, keys, workers=workers, device=device, unreadable=unreadable)
+
+
+def require_batch(recipe: Recipe, clips: Clips | FeatureClips, split: str) -> None:
+    """Refuse a training split that is smaller than one batch.
 
     Raises:
-        DataError: It does not.
+        DataError: It has fewer segments than `optim.batch`.
     """
-    require_clips(len(found), recipe.optim.batch, split)
+    require_clips(len(clips), recipe.optim.batch, split)
+
+
+def stated_views(recipe: Recipe) -> int:
+    """Views that a weight file states; one where as many are taken as cover a segment."""
+    return recipe.data.views or 1
 
 
 def eval_batch(recipe: Recipe) -> int:
-    """Clips in a forward pass when testing: as many as when training, and one where whole frames differ in size."""
+    """Clips in a test batch: as many as in a micro-batch; one where whole frames differ in size."""
     if recipe.video and recipe.video.crops == WHOLE:
         return 1
-    return max(1, recipe.optim.batch // assemble.parts(recipe)) * assemble.compared(recipe)
+    return max(1, recipe.optim.batch // micro_batches(recipe)) * task_spec(recipe).views_per_segment
 
 
 def workers_of(recipe: Recipe) -> int:
-    """Processes that read clips, as the recipe says, or a first guess."""
-    return recipe.data.workers if recipe.data.workers is not None else min(cores(), GUESS)
+    """Processes that read clips: as the recipe says, or one per core up to a bound."""
+    return recipe.data.workers if recipe.data.workers is not None else min(cores(), DEFAULT_WORKERS)
 
 
 def cores() -> int:
-    """Cores that this process may use, of those that it shares with the others of its run on this machine."""
-    here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    found = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, found // here)
+    """Cores available to this process, shared evenly among the processes of the run on this machine."""
+    processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, available // processes)

@@ -1,4 +1,4 @@
-"""Starting from weights learned elsewhere: what fits is taken, heads of other classes are made anew."""
+"""Initialize a model from other weights: matching tensors are copied, heads for other classes stay fresh."""
 
 from __future__ import annotations
 
@@ -15,32 +15,32 @@ def start_from(model: Recognizer, weights: str, classes: Mapping[str, tuple[str,
     """Copy weights into a model.
 
     Args:
-        model: Of the recipe.
+        model: The recipe's model.
         weights: A file, a run folder or a catalogue name.
-        classes: The model's, by label set: a head is taken over only when its classes are the same, in the same order;
-            of none nothing but the trunk is.
+        classes: Class names by label set: a head is copied only if its classes are the same, in the same order; empty
+            copies the trunk only.
 
     Raises:
-        WeightsError: Nothing of the trunk fits: it is another network.
+        WeightsError: A tensor of the trunk is missing or has another shape: it is another network.
     """
     path = weight_file(weights)
     card, state = read(path)
     other = {labels for labels, names in card.classes.items() if classes.get(labels) != names}
-    gone = ("heads.",) if not classes else tuple(f"heads.linears.{labels}." for labels in other)
-    taken = {name: value for name, value in state.items() if not name.startswith(gone)}
-    told = put(model, taken)
-    trunk = [name for name in told.fresh if name.startswith("trunk.") and not _may_be_new(model, name)]
-    if trunk:
+    skipped = ("heads.",) if not classes else tuple(f"heads.linears.{labels}." for labels in other)
+    result = put(model, {name: value for name, value in state.items() if not name.startswith(skipped)})
+    missing = [name for name in result.fresh if name.startswith("trunk.") and not _may_be_fresh(model, name)]
+    if missing:
         raise WeightsError(
-            f"{path}: another network: {len(trunk)} tensors of the trunk are missing or of another shape there, "
-            f"as {trunk[0]}; "
+            f"{path}: another network: {len(missing)} tensors of the trunk are missing or of another shape there, "
+            f"such as {missing[0]}; "
             f"set model.variant to the network of those weights (recipe {card.recipe or 'unknown'})"
         )
-    return Loaded(loaded=told.loaded, fresh=told.fresh, unused=tuple(name for name in state if name not in told.loaded))
+    unused = tuple(name for name in state if name not in result.loaded)
+    return Loaded(loaded=result.loaded, fresh=result.fresh, unused=unused)
 
 
-def _may_be_new(model: Recognizer, name: str) -> bool:
-    """Whether a tensor changes nothing before it has learned: of Non-Local blocks, or of what is only compared."""
+def _may_be_fresh(model: Recognizer, name: str) -> bool:
+    """Whether a tensor has no effect before training: of non-local blocks, or of AV-sync taps."""
     net = model.trunk.net
     if isinstance(net, Baseline):
         return False

@@ -1,163 +1,245 @@
-"""What happens to a batch on the device before the network sees it."""
+"""On-device transforms between the loader and the network, as lists made from a recipe.
+
+Training: log-mel, SpecAugment, two views (BYOL), mixup, random crop of the frames, DropPathway, AV-sync negatives, and
+what the task adds. Testing: log-mel, AV-sync negatives, then one batch for each crop of the frames.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from slowfast_cli.build import assemble
-from slowfast_cli.features import frames as pictures
-from slowfast_cli.features.augment import Augment, mix
-from slowfast_cli.features.byol_augment import Views
-from slowfast_cli.features.logmel import FrontEnd, LogMel, repeat_last
-from slowfast_cli.recipe.schema import Recipe
-from slowfast_cli.tasks.avsync import easy_negatives, with_negatives
-from slowfast_cli.tasks.rotation import LABELS, TURNS, quarters_of
-from slowfast_cli.tasks.simclr import POSITIVE, positives
-from slowfast_cli.types import Batch, Signals
-
-Training = Callable[[Batch, int, float], Batch]  # batch, steps done, share of the training done
-Testing = Callable[[Batch], Iterator[Batch]]
+from slowfast_cli.build.corpus import head_sizes
+from slowfast_cli.build.network import architecture
+from slowfast_cli.build.task import task_spec
+from slowfast_cli.features import frames
+from slowfast_cli.features.augment import augment_logmel, augment_samples, mix
+from slowfast_cli.features.front_ends import make_front_end
+from slowfast_cli.features.logmel import repeat_last
+from slowfast_cli.recipe.schema import Recipe, Sync
+from slowfast_cli.settings import Augment, Frames, FrontEnd
+from slowfast_cli.tasks.avsync import append_negatives
+from slowfast_cli.types import Batch, Inputs
 
 
-def training(recipe: Recipe, device: torch.device, views: Views | None = None) -> Training:
-    """Log-mel of samples, augmentation, BYOL-A's views, frames cut at random, DropPathway, sound that does not belong.
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """Where a training stands when it reads a batch."""
 
-    What is drawn comes from torch's generator; whether a step drops the sound, from the seed and the step alone, so
-    that all processes and all parts of a batch do the same.
+    step: int = 0  # optimizer steps done
+    share: float = 0.0  # of all steps
+
+
+Transform = Callable[[Batch, Progress], Batch]
+EvalTransform = Callable[[Batch], Iterator[Batch]]
+
+
+def training_transform(recipe: Recipe, device: torch.device, views: nn.Module | None = None) -> Transform:
+    """Build the transform of training batches.
+
+    Random numbers come from torch's generator; whether a step drops the audio depends on the seed and the step alone,
+    so that all processes and micro-batches agree.
 
     Args:
-        recipe: What is to be done.
-        device: Where.
-        views: BYOL-A's, which remember earlier clips.
+        recipe: What to apply.
+        device: Device of the batches.
+        views: Makes two views of each log-mel, for BYOL; keeps state between batches.
     """
-    sounds = _sounds(recipe, device)
-    settings, slope = recipe.augment, assemble.front_end(recipe).slope
-    augment = Augment(**settings.model_dump(exclude={"mix", "mix_other"}), slope=slope)
-    seen = assemble.frame_settings(recipe)
+    transforms = training_transforms(recipe, device, views)
 
-    def prepared(batch: Batch, step: int, done: float) -> Batch:
-        batch = replace(batch, signals=sounds(batch.signals))
-        heard = [name for name in ("logmel", "shifted") if name in batch.signals]
-        batch = replace(batch, signals=batch.signals | {name: augment(batch.signals[name]) for name in heard})
-        if "samples" in batch.signals:
-            batch = replace(batch, signals={**batch.signals, "samples": augment.samples(batch.signals["samples"])})
-        if views is not None:
-            batch = replace(batch, signals={"logmel": views(batch.signals["logmel"])}, ids=batch.ids * 2)
-        if settings.mix:
-            name = "samples" if "samples" in batch.signals else "logmel"
-            sizes, other = assemble.heads(recipe), settings.mix_other
-            mixed, targets = mix(batch.signals[name], batch.targets, sizes, settings.mix, other, slope)
-            batch = replace(batch, signals={**batch.signals, name: mixed}, targets=targets)
-        if seen is not None and "frames" in batch.signals:
-            batch = _cut(batch, pictures.random_cut(batch.signals["sizes"].cpu(), seen), seen)
-        if recipe.task == "rotation":
-            quarters = torch.randint(len(TURNS), (len(batch),))
-            batch = replace(batch, targets={LABELS: quarters.to(device)})
-            batch = replace(batch, signals=pictures.rotated(batch.signals, quarters))
-        if (
-            "has_audio" in batch.signals
-            and np.random.default_rng((recipe.seed, step)).random() < recipe.model.drop_pathway
-        ):
-            batch = replace(batch, signals={**batch.signals, "has_audio": torch.zeros_like(batch.signals["has_audio"])})
-        if recipe.sync and "shifted" in batch.signals:
-            hard = recipe.sync.hard if done >= recipe.sync.hard_from else 0.0
-            batch = _compared(batch, with_negatives(batch.signals["logmel"], batch.signals["shifted"], hard=hard))
-        if assemble.compared(recipe) > 1:  # on the device before the step, which then asks the host for nothing
-            known = torch.tensor(positives(batch.ids), device="cpu", pin_memory=device.type == "cuda")
-            batch = replace(batch, targets={**batch.targets, POSITIVE: known.to(device, non_blocking=True)})
+    def apply(batch: Batch, progress: Progress) -> Batch:
+        for transform in transforms:
+            batch = transform(batch, progress)
         return batch
 
-    return prepared
+    return apply
 
 
-def testing(recipe: Recipe, device: torch.device) -> Testing:
-    """Log-mel of samples, and one batch for each crop of the frames."""
-    sounds = _sounds(recipe, device)
-    seen = assemble.frame_settings(recipe)
-    hard = recipe.sync is None or recipe.sync.test == "hard"
-
-    def prepared(batch: Batch) -> Iterator[Batch]:
-        batch = replace(batch, signals=sounds(batch.signals))
-        if "shifted" in batch.signals:
-            own, other = batch.signals["logmel"], batch.signals["shifted"]
-            batch = _compared(batch, with_negatives(own, other, hard=1) if hard else easy_negatives(own, batch.ids))
-        if seen is None or "frames" not in batch.signals:
-            yield batch
-            return
-        for view in crops(batch, seen):
-            yield _turned(view) if recipe.task == "rotation" else view
-
-    return prepared
+def training_transforms(recipe: Recipe, device: torch.device, views: nn.Module | None = None) -> list[Transform]:
+    """List the transforms of training batches in the order in which they are applied."""
+    spec, slope = task_spec(recipe), recipe.frontend.slope
+    transforms: list[Transform] = [ComputeLogMel(recipe, device), SpecAugment(recipe.augment, slope)]
+    if views is not None:
+        transforms.append(TwoViews(views))
+    if recipe.augment.mix:
+        transforms.append(Mixup(recipe.augment, head_sizes(recipe), slope))
+    if recipe.video is not None:
+        transforms.append(RandomCrop(recipe.video))
+    transforms.append(DropPathway(recipe.model.drop_pathway, recipe.seed))
+    if recipe.sync:
+        transforms.append(SyncNegatives(recipe.sync))
+    if spec.transform is not None:
+        transforms.append(_ignoring_progress(spec.transform))
+    return transforms
 
 
-def _sounds(recipe: Recipe, device: torch.device) -> Callable[[Signals], Signals]:
-    """What becomes of clips that came as samples: log-mels, unless the network reads samples."""
-    if "samples" in assemble.net(recipe).signals:
-        return _as_samples
-    return log_mels(assemble.front_end(recipe), device)
+def eval_transform(recipe: Recipe, device: torch.device) -> EvalTransform:
+    """Build the transform of test batches: one batch for each crop of the frames."""
+    to_logmel, settings, per_crop = ComputeLogMel(recipe, device), recipe.video, task_spec(recipe).eval_transform
+    hard = 1.0 if recipe.sync is None or recipe.sync.test == "hard" else None
+
+    def apply(batch: Batch) -> Iterator[Batch]:
+        batch = append_negatives(to_logmel(batch, Progress()), hard=hard)
+        crops = iter([batch]) if settings is None or batch.inputs.frames is None else eval_crops(batch, settings)
+        yield from crops if per_crop is None else map(per_crop, crops)
+
+    return apply
 
 
-def _as_samples(signals: Signals) -> Signals:
-    return {name: value for name, value in signals.items() if name != "true_frames"}
+def _ignoring_progress(transform: Callable[[Batch], Batch]) -> Transform:
+    return lambda batch, _: transform(batch)
 
 
-def log_mels(front_end: FrontEnd, device: torch.device) -> Callable[[Signals], Signals]:
-    """Float32 log-mels, worked out of clips that came as samples; of clips without sound they are zeros.
+class ComputeLogMel:
+    """Compute the log-mel of clips that were read as samples, unless the network reads samples."""
+
+    def __init__(self, recipe: Recipe, device: torch.device) -> None:
+        reads_samples = "samples" in architecture(recipe).signals
+        self._compute = None if reads_samples else log_mels(recipe.frontend, device)
+
+    def __call__(self, batch: Batch, progress: Progress) -> Batch:
+        """Apply the transform."""
+        if self._compute is None:
+            return replace(batch, inputs=replace(batch.inputs, valid_frames=None))
+        return replace(batch, inputs=self._compute(batch.inputs))
+
+
+def log_mels(front_end: FrontEnd, device: torch.device) -> Callable[[Inputs[Tensor]], Inputs[Tensor]]:
+    """Build a function that replaces samples by float32 log-mels; those of clips without audio are zeros."""
+    to_logmel = make_front_end(front_end).to(device)
+
+    def compute(
+        logmel: Tensor | None, samples: Tensor | None, rows: Tensor | None, valid_frames: Tensor | None
+    ) -> Tensor | None:
+        if samples is None:  # shards hold float16, which is cheaper to convert here than on the host
+            return None if logmel is None else logmel.float()
+        logmel_B1TF: Tensor = to_logmel(samples)
+        if rows is not None:
+            return torch.take_along_dim(logmel_B1TF, rows[:, None, :, None], dim=2)
+        return logmel_B1TF if valid_frames is None else repeat_last(logmel_B1TF, valid_frames)
+
+    def apply(inputs: Inputs[Tensor]) -> Inputs[Tensor]:
+        logmel = compute(inputs.logmel, inputs.samples, inputs.rows, inputs.valid_frames)
+        negative = compute(inputs.negative, inputs.negative_samples, inputs.negative_rows, None)
+        if inputs.has_audio is not None:
+            mask = inputs.has_audio[:, None, None, None]
+            logmel = None if logmel is None else logmel * mask
+            negative = None if negative is None else negative * mask
+        return replace(
+            inputs, logmel=logmel, negative=negative,
+            samples=None, valid_frames=None, rows=None, negative_samples=None, negative_rows=None,
+        )  # fmt: skip
+
+    return apply
+
+
+@dataclass(frozen=True)
+class SpecAugment:
+    """SpecAugment, time shifts and gain, on log-mels or samples."""
+
+    settings: Augment
+    slope: float
+
+    def __call__(self, batch: Batch, progress: Progress) -> Batch:
+        """Apply the transform."""
+        inputs = batch.inputs
+        for name in ("logmel", "negative"):
+            if (logmel := getattr(inputs, name)) is not None:
+                inputs = replace(inputs, **{name: augment_logmel(logmel, self.settings, slope=self.slope)})
+        if inputs.samples is not None:
+            inputs = replace(inputs, samples=augment_samples(inputs.samples, self.settings))
+        return replace(batch, inputs=inputs)
+
+
+@dataclass(frozen=True)
+class TwoViews:
+    """Replace each clip by two augmented views (BYOL-A)."""
+
+    views: nn.Module
+
+    def __call__(self, batch: Batch, progress: Progress) -> Batch:
+        """Apply the transform."""
+        return replace(batch, inputs=Inputs(logmel=self.views(batch.inputs.logmel)), ids=batch.ids * 2)
+
+
+@dataclass(frozen=True)
+class Mixup:
+    """Mix each clip and its targets with another clip of the batch."""
+
+    settings: Augment
+    classes: Mapping[str, int]
+    slope: float
+
+    def __call__(self, batch: Batch, progress: Progress) -> Batch:
+        """Apply the transform."""
+        inputs = batch.inputs
+        name = "logmel" if inputs.samples is None else "samples"
+        alpha, beta = self.settings.mix, self.settings.mix_other
+        mixed, targets = mix(getattr(inputs, name), batch.targets, self.classes, alpha, beta, self.slope)
+        return replace(batch, inputs=replace(inputs, **{name: mixed}), targets=targets)
+
+
+@dataclass(frozen=True)
+class RandomCrop:
+    """Scale jitter, random crop and mirroring of the frames."""
+
+    settings: Frames
+
+    def __call__(self, batch: Batch, progress: Progress) -> Batch:
+        """Apply the transform."""
+        sizes = batch.inputs.frame_sizes
+        return batch if sizes is None else _crop(batch, frames.random_cut(sizes.cpu(), self.settings), self.settings)
+
+
+@dataclass(frozen=True)
+class DropPathway:
+    """Silence the audio pathways in a share of the steps (AV Sec. 3.5)."""
+
+    share: float
+    seed: int
+
+    def __call__(self, batch: Batch, progress: Progress) -> Batch:
+        """Apply the transform."""
+        has_audio = batch.inputs.has_audio
+        if has_audio is None or np.random.default_rng((self.seed, progress.step)).random() >= self.share:
+            return batch
+        return replace(batch, inputs=replace(batch.inputs, has_audio=torch.zeros_like(has_audio)))
+
+
+@dataclass(frozen=True)
+class SyncNegatives:
+    """Append AV-sync negatives, hard ones from a share of the training on."""
+
+    settings: Sync
+
+    def __call__(self, batch: Batch, progress: Progress) -> Batch:
+        """Apply the transform."""
+        hard = self.settings.hard if progress.share >= self.settings.hard_from else 0.0
+        return append_negatives(batch, hard=hard)
+
+
+def eval_crops(batch: Batch, settings: Frames) -> Iterator[Batch]:
+    """Yield one batch for each test crop of the frames.
 
     Args:
-        front_end: Their settings.
-        device: Where.
-    """
-    log_mel = LogMel(front_end).to(device)
-
-    def prepared(signals: Signals) -> Signals:
-        signals = dict(signals)
-        if "samples" in signals:
-            signals["logmel"] = repeat_last(log_mel(signals.pop("samples")), signals.pop("true_frames"))
-        for name in ("logmel", "shifted"):
-            if name in signals:
-                signals[name] = signals[name].float()  # shards hold float16, and this is cheaper here than before
-            if f"{name}_samples" in signals:
-                rows_BR = signals.pop(f"{name}_rows")
-                whole_B1TF = log_mel(signals.pop(f"{name}_samples"))
-                signals[name] = torch.take_along_dim(whole_B1TF, rows_BR[:, None, :, None], dim=2)
-            if name in signals and "has_audio" in signals:  # clips without sound have a log-mel of zeros
-                signals[name] = signals[name] * signals["has_audio"][:, None, None, None]
-        return signals
-
-    return prepared
-
-
-def crops(batch: Batch, settings: pictures.FrameSettings) -> Iterator[Batch]:
-    """One batch for each crop that is tested.
-
-    Args:
-        batch: Its frames are as they were read, their sizes beside them.
+        batch: With ``frames`` as they were read, and ``frame_sizes``.
         settings: Which crops.
     """
+    sizes = batch.inputs.frame_sizes
+    if sizes is None:
+        raise ValueError("eval_crops: frames without frame_sizes are cropped already")
     for number in range(max(settings.crops, 1)):
-        yield _cut(batch, pictures.eval_crop(batch.signals["sizes"].cpu(), settings, number), settings)
+        yield _crop(batch, frames.eval_crop(sizes.cpu(), settings, number), settings)
 
 
-def _cut(batch: Batch, cut: pictures.Cut, settings: pictures.FrameSettings) -> Batch:
-    signals = dict(batch.signals)
-    sizes_B2 = signals.pop("sizes").cpu()
-    signals["frames"] = pictures.sampled(signals["frames"], sizes_B2, cut, settings)
-    boxes: Tensor | None = None if batch.boxes is None else pictures.placed(batch.boxes, cut)
-    return replace(batch, signals=signals, boxes=boxes)
-
-
-def _turned(batch: Batch) -> Batch:
-    quarters_B = torch.tensor([quarters_of(id_) for id_ in batch.ids])
-    return replace(batch, signals=pictures.rotated(batch.signals, quarters_B))
-
-
-def _compared(batch: Batch, pairs_S1TF: Tensor) -> Batch:
-    """The same with sound that does not belong behind the sound that does, in place of another stretch of each clip."""
-    rest = {name: value for name, value in batch.signals.items() if name != "shifted"}
-    return replace(batch, signals={**rest, "logmel": pairs_S1TF})
+def _crop(batch: Batch, cut: frames.Cut, settings: Frames) -> Batch:
+    inputs = batch.inputs
+    if inputs.frames is None or inputs.frame_sizes is None:
+        return batch
+    cropped = frames.sampled(inputs.frames, inputs.frame_sizes.cpu(), cut, settings)
+    boxes = None if batch.boxes is None else frames.placed(batch.boxes, cut)
+    return replace(batch, inputs=replace(inputs, frames=cropped, frame_sizes=None), boxes=boxes)

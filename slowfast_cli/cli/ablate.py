@@ -6,11 +6,12 @@ import contextlib
 import json
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from slowfast_cli.cli import launch, options
+from slowfast_cli.cli import options
+from slowfast_cli.cli.launch import Launch
 from slowfast_cli.storage.remote import display as display_path
 from slowfast_cli.storage.remote import local_path, upload
 from slowfast_cli.types import finite
@@ -25,6 +26,7 @@ EPILOG = (
 )
 
 
+@options.takes(Launch)
 def ablate(
     recipe: options.RecipeName,
     overrides: options.Overrides = None,
@@ -45,11 +47,8 @@ def ablate(
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only parameters and GFLOPs, without data.")] = False,
     device: options.Device = "auto",
-    gpus: options.Gpus = 1,
-    nodes: options.Nodes = 1,
-    meet: options.Meet = None,
-    max_restarts: options.MaxRestarts = 0,
     as_json: options.Json = False,
+    **given: Any,
 ) -> None:
     """Train and score every row of a paper's table but those that are finished, and print it beside the paper's."""
     from slowfast_cli.cli import show
@@ -84,7 +83,7 @@ def ablate(
                 show.say(f"{title}: {error}")
                 rows.append(TableRow(name=title, ours={}, published=each.published))
     else:
-        launch.launch_processes(gpus, nodes, meet, max_restarts)
+        Launch(**given).start()
         folder = out or folder_for(source.name, checked, [*words, f"table-{table}"])
         rows = _run(source, table, folder, row or [], tasks, device)
         if os.environ.get("RANK", "0") != "0":
@@ -108,7 +107,7 @@ def _run(source: Source, table: str, folder: Path, only: list[str], words: list[
     display = SuiteDisplay(source.name)
     events = stage.ablate(source, table, folder, only=only, words=words, device=device)
     try:
-        with interruptible() as asked, contextlib.closing(events):
+        with interruptible() as signals, contextlib.closing(events):
             for event in events:
                 if isinstance(event, stage.RowStarted):
                     display = SuiteDisplay(event.name)
@@ -117,7 +116,7 @@ def _run(source: Source, table: str, folder: Path, only: list[str], words: list[
                     rows.append(event.row)
                 else:
                     display.show(event)
-                if asked and not distributed.BOARD:  # of several processes a training stops itself
+                if signals and not distributed.STATUS_STORE:  # of several processes a training stops itself
                     display.interrupted(folder)
                     raise KeyboardInterrupt
     finally:

@@ -1,6 +1,6 @@
-"""The program: its commands, and what becomes of an error.
+"""The program: its commands, and the handling of errors.
 
-Exit codes: 0 done, 1 failed, 2 wrong words or recipe, 3 data, 4 weights or network, 130 interrupted.
+Exit codes: 0 ok, 1 failure, 2 usage or recipe, 3 data, 4 weights or network, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from typing import Annotated
 import typer
 
 from slowfast_cli import __version__
-from slowfast_cli.cli import ablate, data, doctor, evaluate, extract, finetune, launch, predict, recipes, train, weights
-from slowfast_cli.types import SlowFastError
+from slowfast_cli.cli import ablate, data, doctor, evaluate, extract, launch, options, predict, recipes, train, weights
+from slowfast_cli.types import SlowFastError, UsageError
 
 app = typer.Typer(
     name="slowfast",
-    help="Audio and video recognition: features, training, scores beside the paper's, predictions.",
+    help="Audio and video recognition: features, training, scores next to the paper's, predictions.",
     epilog="Start with:  slowfast predict clip.wav",
     no_args_is_help=True,
     rich_markup_mode="rich",
@@ -27,7 +27,7 @@ app = typer.Typer(
 )
 app.command("extract", epilog=extract.EPILOG)(extract.extract)
 app.command("train", epilog=train.EPILOG)(train.train)
-app.command("finetune", epilog=finetune.EPILOG)(finetune.finetune)
+app.command("finetune", epilog=train.FINETUNE_EPILOG)(train.finetune)
 app.command("evaluate", epilog=evaluate.EPILOG)(evaluate.evaluate)
 app.command("predict", epilog=predict.EPILOG)(predict.predict)
 app.command("ablate", epilog=ablate.EPILOG)(ablate.ablate)
@@ -46,42 +46,49 @@ def _version(asked: bool) -> None:
 @app.callback()
 def root(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the version.")
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error; may stand anywhere.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error; allowed anywhere.")] = False,
 ) -> None:
-    """Audio and video recognition: features, training, scores beside the paper's, predictions."""
+    """Audio and video recognition: features, training, scores next to the paper's, predictions."""
 
 
 def main() -> None:
-    """Run the command line; errors of the user become one line and an exit code."""
+    """Run the command line; a user's mistake becomes one message and an exit code."""
     debug = "--debug" in sys.argv
     arguments = [word for word in sys.argv[1:] if word != "--debug"]
     try:
+        _refuse_renamed(arguments)
         app(arguments, prog_name="slowfast")
     except SlowFastError as error:
-        if launch.should_report(error):
-            _tell(str(error), debug)
-        launch.stop_all(error)
+        message = str(error)
+        launch.report(error, error.code, lambda: _show(message, debug))
         sys.exit(error.code)
     except KeyboardInterrupt:
         typer.echo("interrupted", err=True)
         sys.exit(130)
     except BrokenPipeError:
-        # Whoever read our output has had enough (``| head``): nothing more to say, nor to flush.
+        # The reader of our output has left (``| head``): there is nothing to print, nor to flush.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
-    except OSError as error:  # a disk that is full or read-only where nothing closer to it has said so
-        _tell(f"{error.filename or 'slowfast'}: {error.strerror or error}; --debug shows where", debug)
+    except OSError as error:  # such as a full disk, where no code closer to it has said so
+        _show(f"{error.filename or 'slowfast'}: {error.strerror or error}; --debug shows where", debug)
         sys.exit(1)
-    except Exception as error:  # a defect of ours: the one place that must not let it through as a wall of text
+    except Exception as error:  # a bug: the one place that must not let a traceback through
         if _is_lost(error):
-            if launch.should_report(error):
-                _tell(f"another process of this run is gone: {str(error).splitlines()[0]}", debug)
+            message = f"another process of this run is gone: {str(error).splitlines()[0]}"
+            launch.report(error, 1, lambda: _show(message, debug))
             sys.exit(1)
-        asked = "a defect of slowfast: please report it, with --debug and `slowfast doctor`"
-        _tell(f"{type(error).__name__}: {error} ({asked})", debug)
+        hint = "a defect of slowfast: please report it, with --debug and `slowfast doctor`"
+        _show(f"{type(error).__name__}: {error} ({hint})", debug)
         sys.exit(1)
+
+
+def _refuse_renamed(arguments: list[str]) -> None:
+    for word in arguments[: arguments.index("--")] if "--" in arguments else arguments:
+        name = word.partition("=")[0]
+        if name in options.RENAMED:
+            raise UsageError(f"{name}: was renamed to {options.RENAMED[name]}")
 
 
 def _is_lost(error: Exception) -> bool:
@@ -92,7 +99,7 @@ def _is_lost(error: Exception) -> bool:
     return is_lost(error)
 
 
-def _tell(message: str, debug: bool) -> None:
+def _show(message: str, debug: bool) -> None:
     if debug:
         traceback.print_exc()
     typer.echo(f"error: {message}", err=True)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from slowfast_cli.build import assemble
+from slowfast_cli.build.corpus import corpus_root, dataset_entry, read_all_splits
 from slowfast_cli.cli import show
 from slowfast_cli.recipe.load import load
 from slowfast_cli.stages.check_data import PICTURES_ONLY, Report, State, check
@@ -22,15 +22,15 @@ def run(name: str, root: Path | None, *, min_seconds: float, jobs: int, limit: i
         How many recordings or listed segments have something wrong with them beyond not being there.
     """
     words = [f"data.corpus={name}", *([f"data.root={display(root)}"] if root else [])]
-    recipe = load(assemble.known(name).recipe, words)
-    corpora, skipped = assemble.everything(recipe)
+    recipe = load(dataset_entry(name).recipe, words)
+    corpora, skipped = read_all_splits(recipe)
     for reason in skipped:
         show.say(f"skipped: {reason}")
     for corpus in corpora:
         if corpus.note:
             show.say(f"{corpus.split}: {corpus.note}")
     reports = [
-        _checked(_limited(corpus, limit), recipe.frontend.rate, min_seconds, jobs, assemble.known(name).audio_or_video)
+        _checked(_limited(corpus, limit), recipe.frontend.rate, min_seconds, jobs, dataset_entry(name).audio_or_video)
         for corpus in corpora
     ]
     # test may be val once more
@@ -38,7 +38,7 @@ def run(name: str, root: Path | None, *, min_seconds: float, jobs: int, limit: i
     wrong = [each for each in failures if not each.soundless]
     seen = any(report.seen for report in reports) or any(corpus.has_video for corpus in corpora)
     show.table(
-        f"{name}: {assemble.root(recipe)}",
+        f"{name}: {corpus_root(recipe)}",
         ["split", "listed", "found", "recordings", "good", "wrong", "sound", *(["pictures", "pictures only"] * seen)],
         [_row(corpus.split, report, seen=seen) for corpus, report in zip(corpora, reports, strict=True)],
     )

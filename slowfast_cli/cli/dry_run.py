@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from slowfast_cli.build import assemble, schedule
-from slowfast_cli.build import clips as build_clips
+from slowfast_cli.build.clips import build_clips, open_store, require_batch, usable
+from slowfast_cli.build.corpus import read_corpus
+from slowfast_cli.build.schedule import micro_batches, total_steps
 from slowfast_cli.cli import show
 from slowfast_cli.recipe.schema import Recipe
 from slowfast_cli.stages.train import dry_run as dry_run_module
@@ -29,22 +30,22 @@ def dry_run(recipe: Recipe, name: str, device: str, processes: int = 1) -> None:
             f"{tried.seconds:.2f} s",
         ],
         ["loss before training", ", ".join(f"{labels} {value:.3f}" for labels, value in tried.loss.items())],
-        ["peak memory", f"{tried.memory_bytes / 2**30:.2f} GiB"],
+        *([["peak memory", f"{tried.memory_bytes / 2**30:.2f} GiB"]] if tried.memory_bytes else []),
     ]
     problem: DataError | None = None
     try:
-        store = build_clips.store(recipe)
-        train, val = (build_clips.usable(recipe, assemble.corpus(recipe, part), store) for part in ("train", "val"))
-        clips = build_clips.clips(recipe, train, store)
+        store = open_store(recipe)
+        train, val = (usable(recipe, read_corpus(recipe, part), store) for part in ("train", "val"))
+        clips = build_clips(recipe, train, store)
         steps = len(clips) // recipe.optim.batch
-        total = schedule.steps(recipe, steps)
+        total = total_steps(recipe, steps)
         rows += [
             ["training", show.coverage(train)],
             ["validation", show.coverage(val)],
             ["steps", f"{total:,} ({steps:,} an epoch)"],
-            ["time", f"about {tried.seconds * assemble.parts(recipe, processes) * total / 3600:.1f} h"],
+            ["time", f"about {tried.seconds * micro_batches(recipe, processes) * total / 3600:.1f} h"],
         ]
-        build_clips.require_batch(recipe, clips, train.split)
+        require_batch(recipe, clips, train.split)
     except DataError as error:
         problem = error
     show.table(f"{name}: {recipe.model.variant}", ["", ""], rows)

@@ -3,98 +3,107 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
-from functools import partial
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from slowfast_cli.cli import launch, options
+from slowfast_cli.cli import options
+from slowfast_cli.cli.launch import Launch
 from slowfast_cli.storage.remote import display, local_path, mirror
 from slowfast_cli.types import UsageError, finite
 
 if TYPE_CHECKING:
     from slowfast_cli.recipe.schema import Recipe
-    from slowfast_cli.stages.evaluate.report import Compared, Least
+    from slowfast_cli.stages.evaluate.report import Compared, MinGain
     from slowfast_cli.stages.evaluate.run import Beside, Evaluated
 
 EPILOG = (
     "Examples:  slowfast evaluate vggsound  |  slowfast evaluate epic --weights runs/epic/default --split val  |  "
-    "slowfast evaluate vggsound --weights runs/slow --compare runs/fast --above 20  |  "
-    "slowfast evaluate runs/kinetics-audio/default --with runs/kinetics/default  |  "
+    "slowfast evaluate vggsound --weights runs/slow --compare runs/fast --min-gain 20  |  "
+    "slowfast evaluate runs/kinetics-audio/default --ensemble runs/kinetics/default  |  "
     "slowfast evaluate recipes/hares.yaml --weights runs/simclr/default --tasks esc50"
 )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Scoring:
+    """Options of an evaluation on the recipe's own corpus, which a suite of tasks does not have."""
+
+    split: Annotated[
+        str, typer.Option(help="train, val or test: the recipe names the corresponding split of the corpus.")
+    ] = "test"
+    compare: Annotated[
+        Path | None, typer.Option(help="Predictions folder of another run, from its own evaluate.", show_default=False)
+    ] = None
+    ensemble: Annotated[
+        list[str] | None,
+        typer.Option(help="Run folder of another model: average the probabilities of both.", show_default=False),
+    ] = None
+    min_gain: Annotated[
+        float | None,
+        typer.Option(help="For --compare: smallest gain of a listed class.", show_default="10 points, 1.5 times"),
+    ] = None
+    gain_unit: Annotated[str, typer.Option(help="Unit of --min-gain: points or ratio.")] = "points"
+    submission: Annotated[
+        Path | None, typer.Option(help="Write the JSON of the EPIC-KITCHENS-100 challenge here.", show_default=False)
+    ] = None
+
+    def check(self) -> None:
+        """Raise `UsageError` for a value that is not one of those allowed."""
+        for option, value, allowed in (
+            ("--split", self.split, ("train", "val", "test")),
+            ("--gain-unit", self.gain_unit, ("points", "ratio")),
+        ):
+            if value not in allowed:
+                raise UsageError(f"{option} {value}: choose {', '.join(allowed[:-1])} or {allowed[-1]}")
+
+    def changed(self) -> list[str]:
+        """Names of the options that were given."""
+        return [
+            f"--{field.name.replace('_', '-')}" for field in fields(self) if getattr(self, field.name) != field.default
+        ]
+
+
+@options.takes(Scoring, Launch)
 def evaluate(
     recipe: options.RecipeName,
     overrides: options.Overrides = None,
     weights: options.Weights = None,
-    split: Annotated[
-        str, typer.Option(help="train, val or test: the recipe says which split of the corpus that is.")
-    ] = "test",
-    compare: Annotated[
-        Path | None,
-        typer.Option(help="A folder of predictions of another run, from its own evaluate.", show_default=False),
-    ] = None,
-    beside: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--with",
-            help="The run folder of another finished run: probabilities of both are averaged (late ensembling).",
-            show_default=False,
-        ),
-    ] = None,
-    above: Annotated[
-        float | None,
-        typer.Option(help="By how much a class is done better, for --compare.", show_default="10 points, 1.5 times"),
-    ] = None,
-    by: Annotated[str, typer.Option(help="What --above counts in: points or ratio.")] = "points",
-    submission: Annotated[
-        Path | None, typer.Option(help="Write the EPIC-KITCHENS-100 challenge's JSON here.", show_default=False)
-    ] = None,
     tasks: Annotated[
         str | None,
-        typer.Option(help="Of a suite, as hares: only these tasks, with commas between.", show_default=False),
+        typer.Option(help="Of a suite such as hares: only these tasks, separated by commas.", show_default=False),
     ] = None,
     plots: Annotated[bool, typer.Option(help="Draw confusion matrix, classes and feature maps.")] = True,
     out: Annotated[
         Path | None,
         typer.Option(
-            parser=local_path, metavar="PATH", help="Where files go.", show_default="evaluation, in the weights' folder"
+            parser=local_path,
+            metavar="PATH",
+            help="Folder for the results.",
+            show_default="evaluation, in the weights' folder",
         ),
     ] = None,
     device: options.Device = "auto",
-    gpus: options.Gpus = 1,
-    nodes: options.Nodes = 1,
-    meet: options.Meet = None,
-    max_restarts: options.MaxRestarts = 0,
     as_json: options.Json = False,
     offline: options.Offline = False,
+    **given: Any,
 ) -> None:
-    """Score trained weights by the recipe's protocol, beside the paper's numbers."""
-    for option, value, allowed in (("--split", split, ("train", "val", "test")), ("--by", by, ("points", "ratio"))):
-        if value not in allowed:
-            raise UsageError(f"{option} {value}: {', '.join(allowed[:-1])} or {allowed[-1]}")
+    """Score trained weights with the recipe's protocol, next to the paper's numbers."""
+    names = {field.name for field in fields(Scoring)}
+    scoring = Scoring(**{name: value for name, value in given.items() if name in names})
+    launch = Launch(**{name: value for name, value in given.items() if name not in names})
+    scoring.check()
     from slowfast_cli.cli.evaluate_suite import evaluate_suite, is_suite, refuse
 
-    words = list(overrides or [])
-    run = _run_folder(recipe)
-    start = partial(launch.launch_processes, gpus, nodes, meet, max_restarts)
+    words, run = list(overrides or []), _run_folder(recipe)
     if run is None and is_suite(recipe):
-        unfit = {"--split": split != "test", "--compare": compare, "--with": beside, "--above": above}
-        unfit |= {"--by": by != "points", "--submission": submission}
-        refuse(option for option, given in unfit.items() if given)
+        refuse(scoring.changed())
         where = {"out": out, "device": device, "as_json": as_json, "offline": offline}
-        evaluate_suite(recipe, words, weights=weights, tasks=tasks, start=start, **where)  # type: ignore[arg-type]
+        evaluate_suite(recipe, words, weights=weights, tasks=tasks, start=launch.start, **where)  # type: ignore[arg-type]
         return
-    from slowfast_cli.cli import show
-    from slowfast_cli.engine.checkpoint import make_folder
     from slowfast_cli.recipe.load import check, override, read
-    from slowfast_cli.stages.evaluate import predictions as stored
-    from slowfast_cli.stages.evaluate import run as stage
-    from slowfast_cli.stages.evaluate.report import Least
     from slowfast_cli.stages.train.run_folder import folder_for
     from slowfast_cli.weights.resolve import weight_file
 
@@ -102,32 +111,54 @@ def evaluate(
     checked = check(source)
     if tasks:
         raise UsageError(f"--tasks {tasks}: {source.name} has no suite of tasks; recipes/hares.yaml has one")
-    start()
+    launch.start()
     path = weight_file(weights or str(run or folder_for(source.name, checked, words)), offline=offline)
-    joined = "".join(f"-with-{Path(each).parent.name}-{Path(each).name}" for each in beside or ())
-    folder = make_folder(out or _folder(path, source.name) / f"{split}{joined}")
-    theirs = stored.predictions_of(compare, split) if compare else None
-    others = [stage.finished(each, checked) for each in beside or ()]
-    found = _evaluated(checked, path, split, device, others)
-    if found is None:
+    title = str(path) if run else f"{source.name}: {path}"
+    _evaluate_run(
+        checked, path, scoring, title, out or _folder(path, source.name), device, plots=plots, as_json=as_json
+    )
+
+
+def _evaluate_run(
+    recipe: Recipe, weights: Path, scoring: Scoring, title: str, out: Path, device: str, *, plots: bool, as_json: bool
+) -> None:
+    """Score one weight file on the recipe's corpus, and write predictions, tables and plots."""
+    from slowfast_cli.cli import show
+    from slowfast_cli.stages.evaluate import predictions, report
+    from slowfast_cli.stages.evaluate.run import finished
+    from slowfast_cli.storage.atomic import make_folder
+
+    others = scoring.ensemble or []
+    folder = make_folder(
+        out / "-with-".join([scoring.split, *(f"{Path(o).parent.name}-{Path(o).name}" for o in others)])
+    )
+    theirs = predictions.predictions_of(scoring.compare, scoring.split) if scoring.compare else None
+    result = _evaluated(recipe, weights, scoring.split, device, [finished(other, recipe) for other in others])
+    if result is None:
         return
-    stored.save_predictions(found, folder / "predictions.npz")
-    if submission:
-        show.say(f"submission: {stored.write_submission(found, submission).absolute()}")
-    title = " + ".join([str(path) if run else f"{source.name}: {path}", *(beside or ())])
-    least = Least(above=above if above is not None else {"points": 10.0, "ratio": 1.5}[by], by=by)  # type: ignore[arg-type]
-    _tell(found, title, folder, theirs, least, plots, as_json)
-    _finish(checked, path, found, folder, device, plots)
+    predictions.save_predictions(result, folder / "predictions.npz")
+    if scoring.submission:
+        show.say(f"submission: {predictions.write_submission(result, scoring.submission).absolute()}")
+    default = {"points": 10.0, "ratio": 1.5}[scoring.gain_unit]
+    least = report.MinGain(value=default if scoring.min_gain is None else scoring.min_gain, unit=scoring.gain_unit)  # type: ignore[arg-type]
+    other = predictions.load_tables(theirs, result.corpus) if theirs else {}
+    gains = report.compared(result, other, least) if theirs else {}
+    _print(result, gains, " + ".join([title, *others]), least, as_json)
+    for path in report.write(result, folder, other=other, least=least, draw=plots):
+        show.say(f"wrote {display(path)}")
+    if plots and (maps := report.feature_maps(recipe, weights, result.corpus, folder / "feature-maps.png", device)):
+        show.say(f"wrote {display(maps)}")
+    show.done(folder)
 
 
 def _run_folder(recipe: str) -> Path | None:
-    """The run folder that stands in the place of a recipe, which has its own."""
+    """The run folder given in place of a recipe; it has its own recipe."""
     from slowfast_cli.recipe.load import bundled
 
-    where = local_path(recipe)
-    run = where if (mirror(where) / "recipe.yaml").is_file() else None
+    folder = local_path(recipe)
+    run = folder if (mirror(folder) / "recipe.yaml").is_file() else None
     if run is None and len(Path(recipe).parts) > 1 and not Path(recipe).suffix and recipe not in bundled():
-        raise UsageError(f"{recipe}: no such run folder: it holds recipe.yaml and weights; train it first")
+        raise UsageError(f"{recipe}: no such run folder (with recipe.yaml and weights): train it first")
     return run
 
 
@@ -155,50 +186,28 @@ def _evaluated(recipe: Recipe, weights: Path, split: str, device: str, others: l
 
 
 def _folder(weights: Path, recipe: str) -> Path:
-    """Beside the weights of a run; weights from elsewhere, such as the cache, get a place among the runs."""
+    """The evaluation folder beside the weights of a run; other weights get one among the runs."""
     run = weights.parent if (weights.parent / "recipe.yaml").is_file() else Path("runs") / recipe / weights.stem
     return run / "evaluation"
 
 
-def _tell(
-    found: Evaluated, title: str, folder: Path, theirs: Path | None, least: Least, plots: bool, as_json: bool
-) -> None:
-    from slowfast_cli.cli import show
-    from slowfast_cli.stages.evaluate import report
-    from slowfast_cli.stages.evaluate.predictions import load_tables
-
-    other = load_tables(theirs, found.corpus) if theirs else {}
-    _print(found, report.compared(found, other, least) if theirs else {}, title, least, as_json)
-    for written in report.write(found, folder, other=other, least=least, draw=plots):
-        show.say(f"wrote {display(written)}")
-
-
-def _finish(recipe: Recipe, weights: Path, found: Evaluated, folder: Path, device: str, plots: bool) -> None:
-    from slowfast_cli.cli import show
-    from slowfast_cli.stages.evaluate import report
-
-    if plots and (maps := report.feature_maps(recipe, weights, found.corpus, folder / "feature-maps.png", device)):
-        show.say(f"wrote {display(maps)}")
-    show.done(folder)
-
-
-def _print(found: Evaluated, compared: Compared, title: str, least: Least, as_json: bool) -> None:
+def _print(result: Evaluated, compared: Compared, title: str, least: MinGain, as_json: bool) -> None:
     from slowfast_cli.cli import show
 
-    if found.scores is None:
-        show.say(f"{show.coverage(found.corpus)}: no labels, so no scores")
+    if result.scores is None:
+        show.say(f"{show.coverage(result.corpus)}: no labels, so no scores")
     elif as_json:
-        scores = found.scores
+        scores = result.scores
         plain = {
             "scores": dict(scores.values),
-            "published": dict(found.published),
+            "published": dict(result.published),
             "found": scores.found,
             "listed": scores.listed,
             **({"compared": _plain(compared)} if compared else {}),
         }
         typer.echo(json.dumps(finite(plain), allow_nan=False))
     else:
-        show.scores(found.scores, found.published, title)
+        show.scores(result.scores, result.published, title)
         for labels, (ours, theirs) in compared.items():
             rows = [
                 [gain.name, f"{gain.better:.1f}", f"{gain.worse:.1f}", f"{sign}{gain.points:.1f}", f"{gain.ratio:.2f}x"]
@@ -206,16 +215,16 @@ def _print(found: Evaluated, compared: Compared, title: str, least: Least, as_js
                 for gain in gains
             ]
             show.table(
-                f"{labels}: classes that one does better by more than {least}",
+                f"{labels}: classes that one model does better by more than {least}",
                 ["class", "better", "worse", "points", "times"],
                 rows,
             )
-    if found.without_audio:
-        show.say(f"without sound: {found.without_audio:,} segments, scored by their pictures alone")
-    for failure in found.corpus.missing[:3]:
+    if result.without_audio:
+        show.say(f"without sound: {result.without_audio:,} segments, scored by their frames alone")
+    for failure in result.corpus.missing[:3]:
         show.say(f"not scored: {failure.id}: {failure.reason}")
-    if len(found.corpus.missing) > 3:
-        show.say(f"not scored: {len(found.corpus.missing) - 3} more")
+    if len(result.corpus.missing) > 3:
+        show.say(f"not scored: {len(result.corpus.missing) - 3} more")
 
 
 def _plain(compared: Compared) -> dict[str, object]:

@@ -71,9 +71,9 @@ def evaluate_suite(
     from slowfast_cli.cli.show_suite import SuiteDisplay, summary
     from slowfast_cli.cli.train import interruptible
     from slowfast_cli.engine import distributed
-    from slowfast_cli.engine.checkpoint import make_folder, write_text
     from slowfast_cli.recipe.load import check, read
     from slowfast_cli.stages.hares import benchmark
+    from slowfast_cli.storage.atomic import make_folder, write_text
 
     source = read(name)
     recipe = check(source)
@@ -95,7 +95,7 @@ def evaluate_suite(
         with interruptible(stop), contextlib.closing(events):
             for event in events:
                 display.show(event)
-                if stop and not distributed.BOARD:  # of several processes a training stops itself
+                if stop and not distributed.STATUS_STORE:  # of several processes a training stops itself
                     raise KeyboardInterrupt
     finally:
         display.close()

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from slowfast_cli.cli import launch, options
+from slowfast_cli.cli import options
+from slowfast_cli.cli.launch import Launch, is_restart, mark_started
 from slowfast_cli.storage.remote import display, local_path
 from slowfast_cli.types import UsageError
 
@@ -21,6 +22,7 @@ EPILOG = (
 )
 
 
+@options.takes(Launch)
 def extract(
     overrides: options.Overrides = None,
     dataset: Annotated[
@@ -63,39 +65,37 @@ def extract(
     ] = 0.25,
     retry: Annotated[bool, typer.Option("--retry", help="Try again what failed in earlier runs.")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Remove the shards that are there and start over.")] = False,
-    gpus: options.Gpus = 1,
-    nodes: options.Nodes = 1,
-    meet: options.Meet = None,
-    max_restarts: options.MaxRestarts = 0,
+    **given: Any,
 ) -> None:
     """Store the log-mel of every recording in HDF5 shards. The same command again goes on where it stopped."""
     if dtype not in ("float16", "float32"):
         raise UsageError(f"--dtype {dtype}: float16 or float32")
-    from slowfast_cli.build import assemble, clips
+    from slowfast_cli.build.clips import cores
+    from slowfast_cli.build.corpus import read_all_splits, shards_folder
     from slowfast_cli.cli import show
     from slowfast_cli.engine import distributed
     from slowfast_cli.stages.extract.progress import Progress
     from slowfast_cli.stages.extract.run import extract as stage
 
     chosen = _recipe(dataset, recipe, root, out, overrides or [])
-    launch.launch_processes(gpus, nodes, meet, max_restarts)
+    Launch(**given).start()
     share = distributed.join()
-    corpora, skipped = assemble.everything(chosen)
+    corpora, skipped = read_all_splits(chosen)
     for reason in skipped:
         show.say(f"skipped: {reason}")
     for corpus in corpora:
         show.say(show.coverage(corpus))
-    where = assemble.shards_folder(chosen)
+    where = shards_folder(chosen)
     show.say(f"shards: {display(where)}")
     bar: show.Bar | None = None
     events = stage(
-        corpora, where, front_end=assemble.front_end(chosen), dtype=dtype, jobs=jobs or clips.cores(),
-        device=device or ("auto" if share.world > 1 else "cpu"), fresh=fresh and not launch.is_restart(),
+        corpora, where, front_end=chosen.frontend, dtype=dtype, jobs=jobs or cores(),
+        device=device or ("auto" if share.world > 1 else "cpu"), fresh=fresh and not is_restart(),
         max_missing=max_missing, retry=retry,
     )  # fmt: skip
     try:
         for event in events:
-            launch.mark_started()
+            mark_started()
             if isinstance(event, Progress):
                 bar = bar or show.Bar(event.total, "rec", "extract")
                 bar.to(event.recordings, f"{event.speed:,.0f} s of sound a second, {event.failures} failed")
@@ -115,14 +115,14 @@ def extract(
 def _recipe(
     dataset: str | None, recipe: str | None, root: Path | None, out: Path | None, overrides: list[str]
 ) -> Recipe:
-    from slowfast_cli.build import assemble
+    from slowfast_cli.build.corpus import dataset_entry
     from slowfast_cli.recipe.load import load
 
     if (dataset is None) == (recipe is None):
         raise UsageError("extract: give either --dataset NAME (see `slowfast data ls`) or --recipe RECIPE")
     words = list(overrides)
     if dataset:
-        recipe = assemble.known(dataset).recipe
+        recipe = dataset_entry(dataset).recipe
         words.insert(0, f"data.corpus={dataset}")
     words += [f"data.root={display(root)}"] if root else []
     words += [f"data.shards={display(out)}"] if out else []

@@ -1,7 +1,7 @@
-"""One command in many processes: on this machine or on several, by torchrun; and how such a run ends as one.
+"""One command in several processes, on one or several machines, by torchrun; and how such a run ends.
 
-What started the processes, torchrun here, the user's own torchrun or srun, does not matter to the commands: each
-process joins the others in `slowfast_cli.engine.distributed`.
+The processes may also be started by the user's own torchrun or srun: each joins the others in
+`slowfast_cli.engine.distributed`.
 """
 
 from __future__ import annotations
@@ -10,90 +10,98 @@ import os
 import signal
 import sys
 import tempfile
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import NoReturn
+from typing import Annotated, NoReturn
+
+import typer
 
 from slowfast_cli.types import LostError, SlowFastError, UsageError
 
-FOLDER = "SLOWFAST_LAUNCH"  # names the folder in which the processes of a run leave word for what started them
-# Else torchrun keeps one store for all starts, in which those that start again find the addresses of the dead.
+FOLDER = "SLOWFAST_LAUNCH"  # folder in which the processes of a run leave files for their launcher
+LAUNCHER = "SLOWFAST_LAUNCHER"  # process id of the launcher
+# Otherwise torchrun keeps one store for all restarts, in which restarted processes find the addresses of dead ones.
 OWN_STORE = {"TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"}
-LAUNCHER = "SLOWFAST_LAUNCHER"  # its process: the parent of those that it has started, as long as it lives
-# Seconds from Ctrl-C to SIGKILL: a validation ends first, and the state is saved.
-UNHURRIED = {"TORCH_ELASTIC_SHUTDOWN_TIMEOUT": "300"}
-PATIENCE = 600  # seconds until the last node has to be there
+# Seconds from Ctrl-C to SIGKILL: enough to finish a validation and save the state.
+SHUTDOWN = {"TORCH_ELASTIC_SHUTDOWN_TIMEOUT": "300"}
+JOIN_TIMEOUT = 600  # seconds until the last node must have joined
+REPORT_TIMEOUT = 30.0  # seconds that a process waits for another one's error message
 
 
-def launch_processes(gpus: int, nodes: int = 1, meet: str | None = None, restarts: int = 0) -> None:
-    """Start over in several processes, where more than one is asked for and this is not one of them.
+@dataclass(frozen=True, kw_only=True)
+class Launch:
+    """Options of commands that run in several processes."""
 
-    Args:
-        gpus: Processes on this machine.
-        nodes: Machines.
-        meet: ``HOST:PORT`` of one of them.
-        restarts: How often all processes are started again after one has died.
+    gpus: Annotated[
+        int, typer.Option(min=1, help="Processes on this machine, one per GPU; more than one starts torchrun.")
+    ] = 1
+    nodes: Annotated[int, typer.Option(min=1, help="Machines; run the same command on each.")] = 1
+    rdzv_endpoint: Annotated[
+        str | None,
+        typer.Option(metavar="HOST:PORT", help="Rendezvous of several machines, on one of them.", show_default=False),
+    ] = None
+    max_restarts: Annotated[
+        int, typer.Option(min=0, help="Restart all processes from the last checkpoint up to N times if one dies.")
+    ] = 0
 
-    Raises:
-        UsageError: These do not go together.
-        SlowFastError: There are fewer GPUs than that.
-    """
-    require(nodes, meet)
-    if launched(os.environ) or (gpus == nodes == 1 and not restarts):
-        return
-    _refuse_under_srun(gpus, nodes, os.environ)
-    torchrun(gpus, nodes, meet, restarts)
+    def require(self) -> None:
+        """Check that the number of nodes and the rendezvous go together.
+
+        >>> Launch(nodes=2, rdzv_endpoint="node1:29500").require()
+
+        Raises:
+            UsageError: The endpoint is missing, not needed, or not HOST:PORT.
+        """
+        endpoint = self.rdzv_endpoint
+        if self.nodes > 1 and endpoint is None:
+            raise UsageError(f"--nodes {self.nodes}: needs --rdzv-endpoint HOST:PORT, HOST being one of the machines")
+        if self.nodes == 1 and endpoint is not None:
+            raise UsageError(f"--rdzv-endpoint {endpoint}: is for several machines: set their number with --nodes N")
+        host, _, port = (endpoint or "any:1").rpartition(":")
+        if not host or not port.isdecimal() or not 0 < int(port) < 2**16:
+            raise UsageError(
+                f"--rdzv-endpoint {endpoint}: expected HOST:PORT, such as node1:29500: one of the machines, and a "
+                "free port on it"
+            )
+
+    def start(self) -> None:
+        """Restart the command in several processes, if more than one is wanted and this is not one of them.
+
+        Raises:
+            UsageError: The options do not go together.
+            SlowFastError: There are fewer GPUs than processes.
+        """
+        self.require()
+        if is_launched(os.environ) or (self.gpus == self.nodes == 1 and not self.max_restarts):
+            return
+        tasks = int(os.environ.get("SLURM_STEP_NUM_TASKS", "1"))
+        if tasks not in (1, self.nodes):  # one task per node may start processes; more are the processes
+            raise UsageError(
+                f"--gpus {self.gpus}: srun has started {tasks} processes already, which join each other: remove the "
+                "option, or use srun --ntasks-per-node=1 with --nodes and --rdzv-endpoint"
+            )
+        torchrun(self)
 
 
-def launched(environment: Mapping[str, str]) -> bool:
+def is_launched(environment: Mapping[str, str]) -> bool:
     """Whether this process is one of several, or was started by torchrun.
 
-    >>> launched({"WORLD_SIZE": "1"}), launched({"WORLD_SIZE": "2"}), launched({"TORCHELASTIC_RUN_ID": "a"})
+    >>> is_launched({"WORLD_SIZE": "1"}), is_launched({"WORLD_SIZE": "2"}), is_launched({"TORCHELASTIC_RUN_ID": "a"})
     (False, True, True)
     """
     return "TORCHELASTIC_RUN_ID" in environment or int(environment.get("WORLD_SIZE") or 1) > 1
 
 
-def require(nodes: int, meet: str | None) -> None:
-    """Refuse numbers of nodes that cannot meet.
-
-    >>> require(2, "node1:29500")
+def torchrun(options: Launch) -> NoReturn:
+    """Run this command in several processes under torchrun, and exit with their code.
 
     Raises:
-        UsageError: No place is given, none is needed, or it is not HOST:PORT.
-    """
-    if nodes > 1 and meet is None:
-        raise UsageError(f"--nodes {nodes}: say where they meet: --meet HOST:PORT, HOST being one of them")
-    if nodes == 1 and meet is not None:
-        raise UsageError(f"--meet {meet}: is for several machines: say how many with --nodes N")
-    host, _, port = (meet or "any:1").rpartition(":")
-    if not host or not port.isdecimal() or not 0 < int(port) < 2**16:
-        raise UsageError(f"--meet {meet}: want HOST:PORT, as node1:29500: one of the machines, and a port free on it")
-
-
-def _refuse_under_srun(gpus: int, nodes: int, environment: Mapping[str, str]) -> None:
-    """One task a node may start its processes itself; more are the processes."""
-    tasks = int(environment.get("SLURM_STEP_NUM_TASKS", "1"))
-    if tasks not in (1, nodes):
-        raise UsageError(
-            f"--gpus {gpus}: srun has started {tasks} processes already, which join each other: take it out, or give "
-            "srun --ntasks-per-node=1, with --nodes and --meet"
-        )
-
-
-def torchrun(gpus: int, nodes: int = 1, meet: str | None = None, restarts: int = 0) -> NoReturn:
-    """Run this very command in several processes under torchrun, and end as they do.
-
-    Args:
-        gpus: As in `launch_processes`, like the others.
-        nodes: Machines.
-        meet: Where they meet.
-        restarts: After a process has died.
-
-    Raises:
-        SlowFastError: There are fewer GPUs than that, or the other machines were not there.
+        SlowFastError: There are fewer GPUs than processes.
+        LostError: The other machines did not join.
     """
     import torch
     from torch.distributed import run
@@ -101,126 +109,154 @@ def torchrun(gpus: int, nodes: int = 1, meet: str | None = None, restarts: int =
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.elastic.rendezvous import RendezvousError
 
-    found = torch.cuda.device_count()
-    if torch.cuda.is_available() and found < gpus:
-        raise SlowFastError(f"--gpus {gpus}: this machine has {found}")
+    count = torch.cuda.device_count()
+    if torch.cuda.is_available() and count < options.gpus:
+        raise SlowFastError(f"--gpus {options.gpus}: this machine has {count}")
     words = sys.argv[1:]
-    _quieten(words)
-    # After the dashes nothing is taken for an option of torchrun, as --run would be.
-    asked = [*_meeting(nodes, meet, words), f"--nproc-per-node={gpus}", f"--max-restarts={restarts}"]
-    launch = [*asked, "-m", "--", "slowfast_cli", *words]
-    with tempfile.TemporaryDirectory(prefix="slowfast-") as folder:
-        ours = {FOLDER: folder, LAUNCHER: str(os.getpid()), **OWN_STORE, **UNHURRIED}
-        os.environ |= ours
+    _silence_torchrun(words)
+    # torchrun would take --run for its own option, but for the dashes.
+    arguments = [
+        *_rendezvous(options, words),
+        f"--nproc-per-node={options.gpus}",
+        f"--max-restarts={options.max_restarts}",
+        *("-m", "--", "slowfast_cli", *words),
+    ]
+    with tempfile.TemporaryDirectory(prefix="slowfast-") as name:
+        folder = Path(name)
+        variables = {FOLDER: name, LAUNCHER: str(os.getpid()), **OWN_STORE, **SHUTDOWN}
+        os.environ |= variables
         try:
-            run.run(run.parse_args(launch))
+            run.run(run.parse_args(arguments))
         except ChildFailedError as error:
             rank, first = error.get_first_failure()
-            _tell_death(Path(folder), rank, first.exitcode, restarts)
-            sys.exit(_ended(Path(folder), code=first.exitcode if first.exitcode > 0 else 1))
-        except SignalException:  # of the user, or of a process that has told what is wrong
-            _part(nodes, meet, words)
-            sys.exit(_ended(Path(folder), code=130))
+            _report_death(folder, rank, first.exitcode, options.max_restarts)
+            sys.exit(_exit_code(folder, default=first.exitcode if first.exitcode > 0 else 1))
+        except SignalException:  # from the user, or from a process that has reported an error
+            _leave_rendezvous(options, words)
+            sys.exit(_exit_code(folder, default=130))
         except RendezvousError as error:
             raise LostError(
-                f"--meet {meet}: the {nodes} machines did not meet, or one of them has ended: see there; else check "
-                f"that the very same command runs on each and that all can reach {meet} ({type(error).__name__})"
+                f"--rdzv-endpoint {options.rdzv_endpoint}: the {options.nodes} machines did not join, or one of them "
+                "has ended: see its output; otherwise check that the same command runs on each and that all can reach "
+                f"{options.rdzv_endpoint} ({type(error).__name__})"
             ) from error
         finally:
-            for name in ours:
-                del os.environ[name]
+            for variable in variables:
+                del os.environ[variable]
     sys.exit(0)
 
 
-def _quieten(words: list[str]) -> None:
-    """What torchrun says of a process that has died, each has told already, and in fewer words."""
+def _silence_torchrun(words: list[str]) -> None:
+    """Turn off torchrun's own messages about a failed process, which has reported its error already."""
     import logging
 
     for name in [*logging.root.manager.loggerDict] if "--debug" not in words else ():
-        if name.startswith("torch.distributed"):  # each has a level of its own
+        if name.startswith("torch.distributed"):  # each has its own level
             logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
-def _tell_death(folder: Path, rank: int, code: int, restarts: int) -> None:
-    """Say that a process was killed, as it could not say so itself."""
+def _report_death(folder: Path, rank: int, code: int, restarts: int) -> None:
+    """Report that a process was killed, which could not say so itself."""
     if code < 0 and not (folder / "code").exists():
-        retried = f"after {restarts} restarts: " if restarts else ""
+        after = f"after {restarts} restarts: " if restarts else ""
         sys.stderr.write(
-            f"error: {retried}process {rank} was killed by signal {-code} (9 is often memory running out): the same "
-            "command goes on from the last checkpoint\n"
+            f"error: {after}process {rank} was killed by signal {-code} (9 often means out of memory): the same "
+            "command resumes from the last checkpoint\n"
         )
 
 
-def _meeting(nodes: int, meet: str | None, words: list[str]) -> list[str]:
-    """The words of torchrun about who belongs together."""
-    if nodes == 1:
+def _rendezvous(options: Launch, words: list[str]) -> list[str]:
+    """Arguments of torchrun that say which machines form one run."""
+    if options.nodes == 1:
         return ["--standalone"]
-    waits = f"join_timeout={PATIENCE},read_timeout={PATIENCE}"
     return [
-        f"--nnodes={nodes}", "--rdzv-backend=c10d", f"--rdzv-endpoint={meet}", f"--rdzv-id={_id(words)}",
-        f"--rdzv-conf={waits}",
-    ]  # fmt: skip
+        f"--nnodes={options.nodes}",
+        "--rdzv-backend=c10d",
+        f"--rdzv-endpoint={options.rdzv_endpoint}",
+        f"--rdzv-id={_run_id(words)}",
+        f"--rdzv-conf=join_timeout={JOIN_TIMEOUT},read_timeout={JOIN_TIMEOUT}",
+    ]
 
 
-def _id(words: list[str]) -> str:
-    """Tells one command from another: two that meet at the same place by mistake do not become one run."""
+def _run_id(words: list[str]) -> str:
+    """Id of a command, so that two different ones at the same endpoint do not become one run."""
     return sha256("\0".join(words).encode("utf-8", "surrogateescape")).hexdigest()[:12]
 
 
-def _part(nodes: int, meet: str | None, words: list[str]) -> None:
-    """Let the other machines not wait for this one."""
-    if nodes == 1 or meet is None:
+def _leave_rendezvous(options: Launch, words: list[str]) -> None:
+    """Tell the other machines not to wait for this one."""
+    if options.nodes == 1 or options.rdzv_endpoint is None:
         return
     from torch.distributed.elastic.rendezvous import RendezvousError, RendezvousParameters, registry
 
-    asked = RendezvousParameters("c10d", meet, _id(words), nodes, nodes, is_host=False, read_timeout=5)
-    with suppress(RendezvousError, RuntimeError):  # it was there that they met, and it is gone
-        registry.get_rendezvous_handler(asked).shutdown()
+    parameters = RendezvousParameters(
+        "c10d", options.rdzv_endpoint, _run_id(words), options.nodes, options.nodes, is_host=False, read_timeout=5
+    )
+    with suppress(RendezvousError, RuntimeError):  # the machine of the endpoint has left
+        registry.get_rendezvous_handler(parameters).shutdown()
 
 
-def _ended(folder: Path, *, code: int) -> int:
-    """What a process has left as the exit code of all; else the one that is given."""
+def _exit_code(folder: Path, *, default: int) -> int:
+    """The exit code that a process of the run has left."""
     try:
         return int((folder / "code").read_text(encoding="ascii"))
     except (OSError, ValueError):
-        return code
+        return default
 
 
-def should_report(error: Exception) -> bool:
-    """Whether this process is to tell an error: of a run in many processes one is enough.
+def report(error: Exception, code: int, show: Callable[[], None]) -> None:
+    """Show an error in one process of the run, and end the run if a restart would only repeat it.
 
-    An error that says that another process is gone is told where nothing else was.
+    The first process that fails claims the report, shows it, then writes the exit code for the launcher, and ends the
+    run. The others wait until the code is there: if they exited earlier, torchrun would kill the first before it has
+    shown anything. That another process is gone is shown only if nobody has claimed a report.
+
+    Args:
+        error: What happened.
+        code: Exit code of this process.
+        show: Prints the error.
     """
-    folder = os.environ.get(FOLDER)
-    if folder is None:
-        return True
-    if isinstance(error, SlowFastError) and not isinstance(error, LostError):
-        try:
-            with Path(folder, "code").open("x", encoding="ascii") as file:
-                file.write(str(error.code))
-        except OSError:  # somebody was here before, or all is over
-            return False
-        return True
-    return not Path(folder, "code").exists()
+    name = os.environ.get(FOLDER)
+    if name is None:
+        show()
+        return
+    folder, lost = Path(name), isinstance(error, LostError) or not isinstance(error, SlowFastError)
+    claimed = folder / "claimed"
+    if (lost and claimed.exists()) or not (lost or _claim(claimed)):
+        deadline = time.monotonic() + REPORT_TIMEOUT
+        while folder.exists() and not (folder / "code").exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        if not folder.exists() or (folder / "code").exists():
+            return
+    show()
+    sys.stderr.flush()
+    if not lost:
+        temporary = folder / "code.tmp"
+        with suppress(OSError):  # the run is over
+            temporary.write_text(str(code), encoding="ascii")
+            temporary.replace(folder / "code")
+        if str(os.getppid()) == os.environ.get(LAUNCHER):  # not whoever adopted the children of a dead launcher
+            os.kill(os.getppid(), signal.SIGTERM)
 
 
-def stop_all(error: Exception) -> None:
-    """End the whole run for a mistake, which starting again would only repeat."""
-    parent = str(os.getppid()) == os.environ.get(LAUNCHER)  # not who takes in the children of the dead
-    if parent and isinstance(error, SlowFastError) and not isinstance(error, LostError):
-        os.kill(os.getppid(), signal.SIGTERM)
+def _claim(path: Path) -> bool:
+    try:
+        with path.open("x"):
+            return True
+    except OSError:
+        return False
 
 
 def is_restart() -> bool:
-    """Whether this process takes the place of one that had begun: it then goes on, and does not start over."""
+    """Whether this process replaces one that had started: it then resumes, and ignores ``--fresh``."""
     folder = os.environ.get(FOLDER)
     if folder is None:
         return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0
-    return Path(folder, "begun").exists()
+    return Path(folder, "started").exists()
 
 
 def mark_started() -> None:
-    """Leave word that what is asked for anew has been begun anew."""
+    """Record that the run has started, see `is_restart`."""
     if FOLDER in os.environ:
-        with suppress(OSError):  # all is over
-            Path(os.environ[FOLDER], "begun").touch()
+        with suppress(OSError):  # the run is over
+            Path(os.environ[FOLDER], "started").touch()

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, TypeVar, get_type_hints
 
 import typer
 
 from slowfast_cli.storage.remote import local_path
+
+Command = TypeVar("Command", bound=Callable[..., Any])
 
 RecipeName = Annotated[
     str, typer.Argument(metavar="RECIPE", help="A bundled recipe's name, or a YAML file.", show_default=False)
@@ -16,20 +20,11 @@ Overrides = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="[KEY=VALUE]...",
-        help="Fields to change, as optim.lr=0.02; ~KEY takes one back to its default.",
+        help="Fields to change, such as optim.lr=0.02; ~KEY resets one to its default.",
         show_default=False,
     ),
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
-Gpus = Annotated[int, typer.Option(min=1, help="Processes on this machine, one a GPU; more than one starts torchrun.")]
-Nodes = Annotated[int, typer.Option(min=1, help="Machines; the same command is typed on each.")]
-Meet = Annotated[
-    str | None,
-    typer.Option(metavar="HOST:PORT", help="Where several machines meet: one of them.", show_default=False),
-]
-MaxRestarts = Annotated[
-    int, typer.Option(min=0, help="How often all processes start again, from the last checkpoint, after one has died.")
-]
 RunFolder = Annotated[
     Path | None,
     typer.Option(
@@ -40,10 +35,37 @@ RunFolder = Annotated[
         show_default=False,
     ),
 ]
-Fresh = Annotated[bool, typer.Option("--fresh", help="Move what is there aside and start over.")]
+Fresh = Annotated[bool, typer.Option("--fresh", help="Move an existing run aside and start over.")]
 Offline = Annotated[bool, typer.Option("--offline", help="Do not use the network.")]
 Json = Annotated[bool, typer.Option("--json", help="JSON on stdout.")]
 Weights = Annotated[
     str | None,
     typer.Option("--weights", "-w", help="A weight file, a run folder or a catalogue name.", show_default=False),
 ]
+
+# Options of earlier versions, refused with their new name.
+RENAMED = {
+    "--above": "--min-gain",
+    "--by": "--gain-unit",
+    "--draw": "--overlay",
+    "--meet": "--rdzv-endpoint",
+    "--with": "--ensemble",
+}
+
+
+def takes(*sources: Callable[..., Any]) -> Callable[[Command], Command]:
+    """Add the parameters of functions or dataclasses to a Typer command, which receives them as keyword arguments."""
+
+    def add(command: Command) -> Command:
+        parameters: dict[str, inspect.Parameter] = {}
+        callables: tuple[Callable[..., Any], ...] = (command, *sources)
+        for source in callables:
+            hints = get_type_hints(source, include_extras=True)
+            for name, parameter in inspect.signature(source).parameters.items():
+                if parameter.kind is not inspect.Parameter.VAR_KEYWORD and name not in parameters:
+                    parameters[name] = parameter.replace(annotation=hints[name], kind=inspect.Parameter.KEYWORD_ONLY)
+        command.__signature__ = inspect.Signature(list(parameters.values()))  # type: ignore[attr-defined]
+        command.__annotations__ = {name: parameter.annotation for name, parameter in parameters.items()}
+        return command
+
+    return add

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 EPILOG = (
     "Examples:  slowfast predict clip.wav  |  slowfast predict sounds/ 'more/*.mp4' --json  |  "
     "slowfast predict day.flac --timeline 2.0/0.5 --csv day.csv  |  find . -name '*.ogg' | slowfast predict -  |  "
-    "slowfast predict clip.mp4 -w runs/kinetics/default --timeline 2/1 --draw told.mp4  |  "
+    "slowfast predict clip.mp4 -w runs/kinetics/default --timeline 2/1 --overlay out.mp4  |  "
     "slowfast predict film.mp4 -w runs/ava/default --boxes persons.csv --json"
 )
 LOW = 0.5  # a top score below which a small model may not know the sound at all
@@ -50,9 +50,9 @@ def predict(
             show_default=False,
         ),
     ] = None,
-    draw: Annotated[
+    overlay: Annotated[
         Path | None,
-        typer.Option(metavar="OUT.mp4", help="Write the video with the answers drawn in.", show_default=False),
+        typer.Option(metavar="OUT.mp4", help="Write the video with the predictions drawn in.", show_default=False),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="JSON lines on stdout.")] = False,
     csv_file: Annotated[
@@ -80,8 +80,8 @@ def predict(
     predictor = Predictor(weight_file(weights, offline=offline), device, precision=precision, boxes=boxes)
     paths = find(sources, sys.stdin, predictor.suffixes)
     predictor.check(paths)
-    _check_drawn(draw, paths)
-    seen = _Seen(predictor=predictor, top=top, drawn=draw is not None)
+    _check_drawn(overlay, paths)
+    seen = _Seen(predictor=predictor, top=top, drawn=overlay is not None)
     with told.csv_file(csv_file, boxes=predictor.detects) as rows:
         for answer in predictor.files(paths, slides):
             if isinstance(answer, Failed):
@@ -101,8 +101,8 @@ def predict(
         raise DataError(
             f"{seen.failed} of {len(paths)} files could not be used" if len(paths) > 1 else "no answer for that file"
         )
-    if draw is not None:
-        _draw(paths, draw, seen)
+    if overlay is not None:
+        _draw(paths, overlay, seen)
 
 
 @dataclass
@@ -155,7 +155,7 @@ def _check_drawn(out: Path | None, paths: Sequence[Path | Failed]) -> None:
     from slowfast_cli.stages.predict.overlay import check
 
     if len(paths) != 1:
-        raise UsageError(f"--draw {out}: draws over one video, and {len(paths)} files are named: name one")
+        raise UsageError(f"--overlay {out}: draws over one video, and {len(paths)} files are named: name one")
     if isinstance(paths[0], Path):
         check(paths[0], out)
 

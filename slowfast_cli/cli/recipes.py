@@ -19,7 +19,7 @@ app = typer.Typer(help="List, show, copy and check recipes.", no_args_is_help=Tr
 def ls(as_json: options.Json = False) -> None:
     """List the recipes that come with the toolkit."""
     from slowfast_cli.cli import show
-    from slowfast_cli.metrics.table import text, title
+    from slowfast_cli.metrics.registry import format_metric, metric_title
     from slowfast_cli.recipe.load import bundled, check, read
 
     rows: list[dict[str, Any]] = []
@@ -34,7 +34,7 @@ def ls(as_json: options.Json = False) -> None:
         return
 
     def best(values: dict[str, float]) -> str:
-        return ", ".join(f"{title(key)} {text(key, value)}" for key, value in list(values.items())[:2])
+        return ", ".join(f"{metric_title(key)} {format_metric(key, value)}" for key, value in list(values.items())[:2])
 
     cells = [
         [*(row[key] for key in ("name", "corpus", "variant")), ", ".join(row["tables"])]
@@ -111,14 +111,15 @@ def cp(
 )
 def validate(recipe: options.RecipeName, overrides: options.Overrides = None) -> None:
     """Check a recipe without running it: every field, the network, and every row of its tables."""
-    from slowfast_cli.build import assemble
+    from slowfast_cli.build.corpus import dataset_entry
+    from slowfast_cli.build.network import architecture
     from slowfast_cli.recipe.load import check, override, read
     from slowfast_cli.stages import ablate
 
     source = override(read(recipe), overrides or [])
     checked = check(source)
     problems = []
-    for build in (assemble.net, assemble.front_end, lambda each: assemble.known(each.data.corpus)):
+    for build in (architecture, lambda each: dataset_entry(each.data.corpus)):
         try:
             build(checked)
         except UsageError as error:
@@ -128,8 +129,7 @@ def validate(recipe: options.RecipeName, overrides: options.Overrides = None) ->
         for name, (_, row) in ablate.rows(source, table).items():
             rows += 1
             try:
-                assemble.net(row)
-                assemble.front_end(row)
+                architecture(row)
             except UsageError as error:
                 problems.append(f"{source.path.name}: tables.{table}.{name}: {error}")
     if problems:

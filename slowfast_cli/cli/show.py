@@ -74,14 +74,18 @@ def coverage(corpus: Corpus) -> str:
 
 def scores(found: Scores, published: Mapping[str, float], title: str) -> None:
     """Our scores beside the paper's."""
-    from slowfast_cli.metrics.table import text
-    from slowfast_cli.metrics.table import title as display
+    from slowfast_cli.metrics.registry import format_metric, metric_title
 
     rows = []
     for key, value in found.values.items():
         paper = published.get(key)
         rows.append(
-            [display(key), text(key, value), text(key, paper), "" if paper is None else f"{value - paper:+.2f}"]
+            [
+                metric_title(key),
+                format_metric(key, value),
+                format_metric(key, paper),
+                "" if paper is None else f"{value - paper:+.2f}",
+            ]
         )
     table(title, ["", "ours", "paper", "difference"], rows)
     out.print(f"scored {found.found:,} of {found.listed:,} listed segments ({found.found / max(found.listed, 1):.1%})")

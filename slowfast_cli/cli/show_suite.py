@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from slowfast_cli.cli import show
 from slowfast_cli.cli.show_training import Display
-from slowfast_cli.metrics.table import title
+from slowfast_cli.metrics.registry import metric_title
 from slowfast_cli.stages.hares import benchmark
 
 if TYPE_CHECKING:
@@ -88,9 +88,9 @@ def summary(asked: Suite, scores: Mapping[str, float], name: str) -> None:
     if header[shown:]:
         show.out.print(f"in a wider window also: {', '.join(header[shown:])}", soft_wrap=True)
     for domain, names in benchmark.domains(asked).items():
-        if lacking := [title(task) for task in names if task not in scores]:
+        if lacking := [metric_title(task) for task in names if task not in scores]:
             told = f"{len(names) - len(lacking)} of {len(names)} tasks, so no average; missing: {', '.join(lacking)}"
-            show.out.print(f"{title(domain)}: {told}", soft_wrap=True)
+            show.out.print(f"{metric_title(domain)}: {told}", soft_wrap=True)
 
 
 def cells(asked: Suite, scores: Mapping[str, float]) -> tuple[list[str], list[list[str]]]:
@@ -99,8 +99,8 @@ def cells(asked: Suite, scores: Mapping[str, float]) -> tuple[list[str], list[li
     means = [benchmark.averages(asked, column) for column in columns]
     body = []
     for domain, names in asked.domains.items():
-        body += [[title(task), *(_text(column.get(task)) for column in columns)] for task in names]
-        body.append([f"{title(domain)}, average", *(_text(mean[domain]) for mean in means)])
+        body += [[metric_title(task), *(_text(column.get(task)) for column in columns)] for task in names]
+        body.append([f"{metric_title(domain)}, average", *(_text(mean[domain]) for mean in means)])
     return ["", "ours", *asked.columns], [*body, ["HARES", *(_text(mean["hares"]) for mean in means)]]
 
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from slowfast_cli.cli import show
 from slowfast_cli.engine.fit import Step
-from slowfast_cli.metrics.table import text, title
-from slowfast_cli.stages.train.auto_workers import SLOW, remedy
+from slowfast_cli.metrics.registry import format_metric, metric_title
+from slowfast_cli.stages.train.auto_workers import SLOW, data_wait_advice
 from slowfast_cli.stages.train.loop import Event, Finished, Scored, Started
-from slowfast_cli.storage.places import display
+from slowfast_cli.storage.remote import display
 
 WINDOW = 50  # steps that what is shown is a mean of
 
@@ -85,7 +85,7 @@ class Display:
             )
         if data_wait > SLOW and len(self._steps) == WINDOW and not self._warned and self._started:
             self._warned = True
-            told = remedy(data_wait, step.workers, source=self._started.source, cores=self._started.cores)
+            told = data_wait_advice(data_wait, step.workers, source=self._started.source, cores=self._started.cores)
             show.say(f"data wait is {data_wait:.0%} of the time: {told}")
 
     def _waited(self) -> float:
@@ -93,7 +93,9 @@ class Display:
         return sum(each.data_wait for each in self._steps) / max(sum(each.seconds for each in self._steps), 1e-9)
 
     def _score(self, event: Scored) -> None:
-        told = ", ".join(f"{title(key)} {text(key, value)}" for key, value in list(event.scores.values.items())[:5])
+        told = ", ".join(
+            f"{metric_title(key)} {format_metric(key, value)}" for key, value in list(event.scores.values.items())[:5]
+        )
         loss = sum(each.loss for each in self._steps) / max(len(self._steps), 1)
         best, data_wait = " (best)" if event.best else "", f"data wait {self._waited():.0%}"
         show.say(f"epoch {event.epoch}: loss {loss:.3f}, {told}{best}; {data_wait}")

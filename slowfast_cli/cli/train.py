@@ -1,4 +1,4 @@
-"""``slowfast train``."""
+"""``slowfast train`` and ``slowfast finetune``."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ import tempfile
 from collections.abc import Iterator
 from math import inf
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from slowfast_cli.cli import launch, options
+from slowfast_cli.cli import options
+from slowfast_cli.cli.launch import Launch, is_restart, mark_started
 from slowfast_cli.types import UsageError
 
 if TYPE_CHECKING:
@@ -27,65 +28,72 @@ EPILOG = (
     "Examples:  slowfast train recipes/vggsound.yaml  |  slowfast train esc10 data.fold=2 optim.lr=0.02  |  "
     "slowfast train epic --dry-run  |  slowfast train vggsound --gpus 8"
 )
+FINETUNE_EPILOG = (
+    "Examples:  slowfast finetune epic --weights runs/vggsound/default  |  "
+    "slowfast finetune folder data.root=my_sounds --weights asf-vggsound model.freeze_bn=all-but-first"
+)
 
 
+@options.takes(Launch)
 def train(
     recipe: options.RecipeName,
     overrides: options.Overrides = None,
     run: options.RunFolder = None,
     fresh: options.Fresh = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Build everything, take one step, say what it costs.")
+        bool, typer.Option("--dry-run", help="Build everything, take one step, print what the training costs.")
     ] = False,
-    smoke: Annotated[
-        bool, typer.Option("--smoke", help="A few steps on a few clips, in a folder that is thrown away.")
-    ] = False,
+    smoke: Annotated[bool, typer.Option("--smoke", help="Train a few steps on a few clips, in a temporary folder.")] = (
+        False
+    ),
     device: options.Device = "auto",
-    gpus: options.Gpus = 1,
-    nodes: options.Nodes = 1,
-    meet: options.Meet = None,
-    max_restarts: options.MaxRestarts = 0,
+    **given: Any,
 ) -> None:
-    """Train a recipe. The same command again goes on where it stopped."""
+    """Train a recipe. Re-running the command resumes an interrupted run."""
     from slowfast_cli.recipe.load import check, override, read
 
-    words = list(overrides or [])
+    words, launch = list(overrides or []), Launch(**given)
     source = override(read(recipe), words)
     checked = check(source)
     refuse_probe(source.name, checked)
     if dry_run:
         from slowfast_cli.cli.dry_run import dry_run as describe
 
-        launch.require(nodes, meet)
-        describe(checked, source.name, device, gpus * nodes)
+        launch.require()
+        describe(checked, source.name, device, launch.gpus * launch.nodes)
         return
-    launch.launch_processes(gpus, nodes, meet, max_restarts)
+    launch.start()
     from slowfast_cli.cli import show
     from slowfast_cli.stages.train.run_folder import Run, folder_for
 
     plan = checked.schedule
     if not smoke and max(plan.warmup_epochs / (plan.epochs or inf), plan.warmup_steps / (plan.steps or inf)) >= 1:
-        show.say("the warm-up is as long as the training, so next to nothing is learned: set schedule.warmup_epochs=0")
-
-    fresh = fresh and not launch.is_restart()
+        show.say("the warm-up is as long as the training, so little is learned: set schedule.warmup_epochs=0")
     if smoke:
         with tempfile.TemporaryDirectory() as folder:
             follow(checked, Run(Path(folder) / "run"), source.name, device=device, smoke=True)
     else:
-        follow(
-            checked,
-            Run(run or folder_for(source.name, checked, words)),
-            source.name,
-            fresh=fresh,
-            device=device,
-        )
+        folder_ = Run(run or folder_for(source.name, checked, words))
+        follow(checked, folder_, source.name, fresh=fresh and not is_restart(), device=device)
+
+
+@options.takes(train)
+def finetune(
+    weights: Annotated[
+        str, typer.Option("--weights", "-w", help="Weights to start from: a file, a run folder or a catalogue name.")
+    ],
+    overrides: options.Overrides = None,
+    **given: Any,
+) -> None:
+    """Train a recipe from other weights: the trunk is copied, heads for other classes start fresh."""
+    train(overrides=[*(overrides or []), f"model.init={weights}"], **given)
 
 
 def refuse_probe(name: str, recipe: Recipe) -> None:
-    """A task of a suite is not trained by itself: its network is the trunk that the suite scores.
+    """Refuse to train a task of a suite by itself: its network is the trunk that the suite scores.
 
     Raises:
-        UsageError: The recipe is one.
+        UsageError: The recipe has a `probe` section.
     """
     if recipe.probe:
         command = f"slowfast evaluate recipes/hares.yaml --weights WEIGHTS --tasks {name.rpartition('/')[2]}"
@@ -95,7 +103,7 @@ def refuse_probe(name: str, recipe: Recipe) -> None:
 def follow(
     recipe: Recipe, run: Run, name: str, *, fresh: bool = False, device: str = "auto", smoke: bool = False
 ) -> None:
-    """Run a training and show it; Ctrl-C ends it between two steps, with everything saved.
+    """Run a training and display it; Ctrl-C stops it between two steps, with everything saved.
 
     Raises:
         KeyboardInterrupt: It was interrupted.
@@ -107,11 +115,11 @@ def follow(
     events = stage.train(recipe, run, name=name, fresh=fresh, device=device, smoke=smoke)
     display = Display(name)
     try:
-        with interruptible() as asked, contextlib.closing(events):
+        with interruptible() as signals, contextlib.closing(events):
             for event in events:
-                launch.mark_started()
+                mark_started()
                 display.show(event)
-                if asked and not distributed.BOARD:  # several processes stop together, by themselves
+                if signals and not distributed.STATUS_STORE:  # several processes agree on a step to stop after
                     raise KeyboardInterrupt
     except KeyboardInterrupt:
         display.close()
@@ -123,24 +131,24 @@ def follow(
 
 
 @contextlib.contextmanager
-def interruptible(asked: list[int] | None = None) -> Iterator[list[int]]:
-    """Collects SIGINT and SIGTERM, in ``asked``, instead of raising in the middle of a step; a second one raises."""
+def interruptible(signals: list[int] | None = None) -> Iterator[list[int]]:
+    """Collect SIGINT and SIGTERM in a list instead of raising in the middle of a step; a second one raises."""
     from slowfast_cli.engine import stop_signal
 
-    asked = [] if asked is None else asked
+    signals = [] if signals is None else signals
 
-    def ask(number: int, frame: FrameType | None) -> None:
-        if asked:
+    def note(number: int, frame: FrameType | None) -> None:
+        if signals:
             raise KeyboardInterrupt
-        asked.append(number)
-        stop_signal.ask()
+        signals.append(number)
+        stop_signal.request()
         if os.environ.get("RANK", "0") == "0":
             sys.stderr.write("\nstopping after this step\n")
 
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield asked
+        yield signals
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-        stop_signal.forget()
+        stop_signal.clear()

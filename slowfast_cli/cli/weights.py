@@ -21,7 +21,7 @@ app = typer.Typer(help="List, download, convert, export and describe weights.", 
 def ls(as_json: options.Json = False) -> None:
     """List the official weights: expected score, what they take in, size, licence, whether they are here."""
     from slowfast_cli.cli import show
-    from slowfast_cli.metrics.table import text, title
+    from slowfast_cli.metrics.registry import format_metric, metric_title
     from slowfast_cli.weights.catalogue import CATALOGUE
     from slowfast_cli.weights.catalogue_entry import describe
     from slowfast_cli.weights.download import target
@@ -39,7 +39,10 @@ def ls(as_json: options.Json = False) -> None:
         rows.append(
             [
                 entry.name,
-                ", ".join(f"{title(key)} {text(key, value)}" for key, value in list(entry.published.items())[:1]),
+                ", ".join(
+                    f"{metric_title(key)} {format_metric(key, value)}"
+                    for key, value in list(entry.published.items())[:1]
+                ),
                 heard or seen,
                 f"{entry.params_m:g} M{work}",
                 entry.licence,
@@ -166,7 +169,7 @@ def show_card(
 ) -> None:
     """Say what weights are: network, classes, front end, where from, scores, licence."""
     from slowfast_cli.cli import show
-    from slowfast_cli.metrics.table import text, title
+    from slowfast_cli.metrics.registry import format_metric, metric_title
     from slowfast_cli.weights.file import describe, read_card
     from slowfast_cli.weights.resolve import weight_file
 
@@ -186,7 +189,7 @@ def show_card(
             [f"classes ({labels})", f"{len(names)}: {', '.join(names[:12])}{', ...' if len(names) > 12 else ''}"]
             for labels, names in card.classes.items()
         ],
-        ["scores", ", ".join(f"{title(key)} {text(key, value)}" for key, value in card.scores.items())],
+        ["scores", ", ".join(f"{metric_title(key)} {format_metric(key, value)}" for key, value in card.scores.items())],
         *[["note", note] for note in card.notes],
     ]
     show.table("", ["", ""], rows, left=2)

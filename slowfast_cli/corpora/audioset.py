@@ -15,7 +15,7 @@ from slowfast_cli.corpora import labels
 from slowfast_cli.corpora.dataset_info import DatasetInfo
 from slowfast_cli.corpora.items import missing_file
 from slowfast_cli.corpora.media_files import FolderListing, file_names, first_file, match_files
-from slowfast_cli.corpora.segments import Columns, Made, joined, some_runs
+from slowfast_cli.corpora.segments import FileColumns, LazyMap, Segments, concat, select_runs
 from slowfast_cli.types import Corpus, DataError, Failure
 
 INFO = DatasetInfo(
@@ -109,10 +109,10 @@ def build_corpus(split: str, lists: Sequence[Path], media: FolderListing, root: 
         raise DataError(f"{lists[0]}: contains no segment: take it from {INFO.homepage}")
     first = np.sort(np.unique(ids, return_index=True)[1])
     duplicates = [os.fsdecode(bytes(id)) for id in np.delete(ids, first)]
-    ids, (targets, ends) = ids[first], some_runs(targets, ends, first)
+    ids, (targets, ends) = ids[first], select_runs(targets, ends, first)
     folders, folder, files = match_files(ids, media, _parse_names)
     there = folder >= 0
-    segments = Columns(
+    columns = FileColumns(
         ids=ids,
         files=np.where(there, files, np.char.add(ids, b".wav")),
         folders=(*folders, root / "audios"),
@@ -122,13 +122,14 @@ def build_corpus(split: str, lists: Sequence[Path], media: FolderListing, root: 
         targets=targets,
         offsets=ends,
     )
+    segments = Segments(columns)
     twice = tuple(Failure(id=id, path=root / "audios" / f"{id}.wav", reason="listed twice") for id in duplicates)
     return Corpus(
         name=INFO.name,
         split=split,
         segments=segments.take(there),
         classes={"label": labels.names("audioset527")},
-        missing=joined(Made(segments.take(~there), missing_file), twice),
+        missing=concat(LazyMap(segments.take(~there), missing_file), twice),
         note=note,
     )
 

@@ -15,7 +15,7 @@ from slowfast_cli.corpora import labels
 from slowfast_cli.corpora.dataset_info import DatasetInfo
 from slowfast_cli.corpora.items import missing_file
 from slowfast_cli.corpora.media_files import first_file
-from slowfast_cli.corpora.segments import Columns, Made
+from slowfast_cli.corpora.segments import FileColumns, LazyMap, Segments
 from slowfast_cli.types import Corpus, DataError
 
 SPLITS = ("train", "val", "test")
@@ -74,7 +74,7 @@ def _read(info: DatasetInfo, root: Path, split: str, field: str, classes: tuple[
     notes = {name: _target(note, field, classes, f"{path}: {name}") for name, note in _notes(path)}
     audio = path.parent / "audio"
     there = set(os.listdir(audio)) if audio.is_dir() else set()  # noqa: PTH208  (hundreds of thousands of names)
-    segments = Columns(
+    columns = FileColumns(
         ids=np.array([os.fsencode(name) for name in notes], dtype=bytes),
         files=np.array([os.fsencode(f"{name}.wav") for name in notes], dtype=bytes),
         folders=(audio,),
@@ -84,12 +84,13 @@ def _read(info: DatasetInfo, root: Path, split: str, field: str, classes: tuple[
         targets=np.array(list(notes.values()), np.uint8),
     )
     found = np.array([f"{name}.wav" in there for name in notes], dtype=bool)
+    segments = Segments(columns)
     return Corpus(
         name=info.name,
         split=split,
         segments=segments.take(found),
         classes={"label": classes},
-        missing=Made(segments.take(~found), missing_file),
+        missing=LazyMap(segments.take(~found), missing_file),
     )
 
 

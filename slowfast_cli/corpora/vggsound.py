@@ -17,7 +17,7 @@ from slowfast_cli.corpora.dataset_info import DatasetInfo
 from slowfast_cli.corpora.items import missing_file
 from slowfast_cli.corpora.lists import column_chunks, rows
 from slowfast_cli.corpora.media_files import file_names, first_file, match_files
-from slowfast_cli.corpora.segments import Columns, Made, joined
+from slowfast_cli.corpora.segments import FileColumns, LazyMap, Segments, concat
 from slowfast_cli.types import Corpus, DataError, Failure
 
 INFO = DatasetInfo(
@@ -90,7 +90,7 @@ def _corpora(root: Path, clips: _Clips, folders: tuple[Path, ...]) -> dict[str, 
         first = np.sort(np.unique(place[mine], return_index=True)[1])
         duplicates, mine = np.delete(mine, first), mine[first]
         file, there = place[mine], folder[place[mine]] >= 0
-        segments = Columns(
+        columns = FileColumns(
             ids=clips.names[mine],
             files=np.where(there, files[file], np.char.add(clips.names[mine], b".mp4")),
             folders=(*folders, root),
@@ -99,14 +99,15 @@ def _corpora(root: Path, clips: _Clips, folders: tuple[Path, ...]) -> dict[str, 
             classes=len(labels.names("vggsound")),
             targets=clips.targets[mine],
         )
+        segments = Segments(columns)
         twice = map(os.fsdecode, clips.names[duplicates].tolist())
         corpora[split] = Corpus(
             name="vggsound",
             split=split,
             segments=segments.take(there),
             classes={"label": labels.names("vggsound")},
-            missing=joined(
-                Made(segments.take(~there), missing_file),
+            missing=concat(
+                LazyMap(segments.take(~there), missing_file),
                 tuple(Failure(id=name, path=root / f"{name}.mp4", reason="listed twice") for name in twice),
             ),
         )

@@ -10,7 +10,7 @@ import gc
 import signal
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -20,34 +20,21 @@ from torch.utils.data import DataLoader
 
 from slowfast_cli.data.clips import Clips, Key, multi_hot
 from slowfast_cli.data.partition import partition
-from slowfast_cli.types import Batch, BrokenMediaError, Clip, DataError, Failure, Seconds, SlowFastError
+from slowfast_cli.types import Batch, BrokenMediaError, Clip, DataError, Failure, Inputs, Seconds, Share, SlowFastError
 
 T = TypeVar("T")
 PREFETCH = 4  # batches that each worker is ahead; 2, 4 and 8 were measured to give the same (training_input.py)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Share:
-    """Which part of the work this process does.
-
-    Attributes:
-        rank: From 0.
-        world: How many share it.
-    """
-
-    rank: int = 0
-    world: int = 1
-
-
 def training_keys(
-    clips: int, *, batch: int, parts: int, epochs: int, first_step: int, seed: int, share: Share, crops: int = 1
+    clips: int, *, batch: int, micro_batches: int, epochs: int, first_step: int, seed: int, share: Share, crops: int = 1
 ) -> Iterator[list[Key]]:
     """Batches of a whole training run, shuffled anew each epoch; what does not fill a last batch is left out.
 
     Args:
         clips: In an epoch.
         batch: Of one optimiser step, over all processes.
-        parts: That a step is worked off in.
+        micro_batches: Micro-batches of a step.
         epochs: In all.
         first_step: Where a resumed run goes on.
         seed: Of the order.
@@ -55,13 +42,13 @@ def training_keys(
         crops: Random clips of each segment in a batch.
     """
     steps = clips // batch
-    size = batch // parts // share.world
+    size = batch // micro_batches // share.world
     for step in range(first_step, epochs * steps):
         epoch, number = divmod(step, steps)
         if step == first_step or number == 0:
             order = np.random.default_rng((seed, epoch)).permutation(clips)
         whole = order[number * batch : (number + 1) * batch]
-        mine = whole.reshape(parts, share.world, size)[:, share.rank]
+        mine = whole.reshape(micro_batches, share.world, size)[:, share.rank]
         yield from ([Key(epoch, int(index), -1 - crop) for crop in range(crops) for index in part] for part in mine)
 
 
@@ -79,32 +66,37 @@ def eval_keys(counts: Sequence[int], *, batch: int, share: Share) -> list[list[K
 
 
 def collate(clips: Sequence[Clip], sizes: Mapping[str, int] | None = None, broken: Sequence[Failure] = ()) -> Batch:
-    """Stack clips, on the CPU; frames and samples of several sizes are padded, and the sizes of frames kept.
+    """Stack clips on the CPU; frames and samples of different sizes are zero-padded.
 
     Args:
         clips: At least one.
         sizes: Number of classes by label set, for the targets of boxes.
         broken: Recordings that could not be read.
     """
-    signals = {name: torch.from_numpy(_stacked([clip.signals[name] for clip in clips])) for name in clips[0].signals}
-    if "frames" in signals:
-        signals["sizes"] = torch.tensor([clip.signals["frames"].shape[2:] for clip in clips])
+    fields = [clip.inputs.present for clip in clips]
+    stacked = {name: torch.from_numpy(_stacked([arrays[name] for arrays in fields])) for name in fields[0]}
+    if "frames" in stacked:
+        stacked["frame_sizes"] = torch.tensor([arrays["frames"].shape[2:] for arrays in fields])
     targets: dict[str, Tensor] = {
         labels: torch.from_numpy(np.stack([clip.targets[labels] for clip in clips])) for labels in clips[0].targets
     }
-    without_audio = sum(not clip.signals.get("has_audio", True) for clip in clips)
-    ids = tuple(clip.id for clip in clips)
-    whole = Batch(signals=signals, targets=targets, ids=ids, broken=tuple(broken), without_audio=without_audio)
+    batch = Batch(
+        inputs=Inputs(**stacked),
+        targets=targets,
+        ids=tuple(clip.id for clip in clips),
+        broken=tuple(broken),
+        without_audio=sum(not arrays.get("has_audio", True) for arrays in fields),
+    )
     boxes = [(row, box) for row, clip in enumerate(clips) for box in clip.boxes]
     if not boxes:
-        return whole
-    multi_hot = {
+        return batch
+    multi_hot_targets = {
         labels: torch.from_numpy(np.stack([multi_hot(box.targets, size) for _, box in boxes]))
         for labels, size in (sizes or {}).items()
     }
     places = tuple(box.place for _, box in boxes)
     rows = [(float(row), *place) for (row, _), place in zip(boxes, places, strict=True)]
-    return replace(whole, targets=multi_hot, boxes=torch.tensor(rows), places=places)
+    return replace(batch, targets=multi_hot_targets, boxes=torch.tensor(rows), places=places)
 
 
 def _stacked(arrays: Sequence[np.ndarray]) -> np.ndarray:
@@ -225,11 +217,12 @@ class Copies:
 
 
 def to(batch: Batch, device: torch.device) -> Batch:
-    """The same batch on a device; but for the sizes of frames, by which the host tells it where to cut."""
-    stays = {name: value for name, value in batch.signals.items() if name == "sizes"}
-    goes = replace(batch, signals={name: value for name, value in batch.signals.items() if name != "sizes"})
-    moved = goes.map(lambda value: value.to(device, non_blocking=True))
-    return replace(moved, signals={**moved.signals, **stays})
+    """Move a batch to a device; the sizes of the frames stay on the host, which computes the crops."""
+    sizes = batch.inputs.frame_sizes
+    moved = replace(batch, inputs=replace(batch.inputs, frame_sizes=None)).map(
+        lambda value: value.to(device, non_blocking=True)
+    )
+    return replace(moved, inputs=replace(moved.inputs, frame_sizes=sizes))
 
 
 def _used_by(stream: torch.cuda.Stream, value: Tensor) -> Tensor:

@@ -21,9 +21,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from slowfast_cli.corpora.segments import Columns
+from slowfast_cli.corpora.segments import Segments
 from slowfast_cli.data.clips import Key, multi_hot
-from slowfast_cli.types import Batch, Corpus, DataError, Segment
+from slowfast_cli.types import Batch, Corpus, DataError, Inputs, Segment
 
 MADE = "made.json"
 
@@ -80,13 +80,11 @@ class StoredFeatures:
 
 def digest(segments: Sequence[Segment]) -> str:
     """Tells one list of segments from another."""
-    told = sha256()
-    if isinstance(segments, Columns):  # whole recordings: their ids say all
-        told.update(segments.ids.tobytes())
-        return told.hexdigest()
-    for segment in segments:
-        told.update(f"{segment.id}\0{segment.start}\0{segment.stop}\n".encode("utf-8", "surrogateescape"))
-    return told.hexdigest()
+    ids = Segments.of(segments).file_ids
+    if ids is not None:  # whole files: their ids suffice
+        return sha256(ids.tobytes()).hexdigest()
+    text = "".join(f"{segment.id}\0{segment.start}\0{segment.stop}\n" for segment in segments)
+    return sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
 
 
 class FeatureClips:
@@ -132,7 +130,7 @@ class FeatureClips:
                 k: self._targets(segments, k) for k in self.sizes if k not in mixed and k in segments[0].targets
             }
             whole = Batch(
-                signals={"features": torch.from_numpy(rows_BD.astype(np.float32))},
+                inputs=Inputs(features=torch.from_numpy(rows_BD.astype(np.float32))),
                 targets=targets,
                 ids=tuple(segment.id for segment in segments),
             )

@@ -1,13 +1,13 @@
-"""Clips of video with the sound of exactly the same seconds (AV Sec. 4; SF Sec. 4).
+"""Video clips with the audio of exactly the same seconds (AV Sec. 4; SF Sec. 4).
 
-Times are seconds since the first frame of a recording; its sound may start a little earlier or later.
+Times are seconds since the first frame of a recording; its audio may start a little earlier or later.
 
-Shapes: T frames, H height, W width, R rows of a log-mel, F mel bands, N samples.
+Shapes: T frames, H height, W width, R log-mel frames, F mel bands, N samples.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
@@ -15,34 +15,32 @@ import numpy as np
 from slowfast_cli.data.audio_clips import DecodedSamples, StoredRows
 from slowfast_cli.data.clips import Key, Piece
 from slowfast_cli.data.views import rows_span, span, spread_rows, video_starts
-from slowfast_cli.features.frames import FrameSettings
-from slowfast_cli.features.logmel import FrontEnd
 from slowfast_cli.media import audio, video
-from slowfast_cli.media.audio_source import NoSoundError, shown
-from slowfast_cli.types import BrokenMediaError, Recording, Seconds, Segment
+from slowfast_cli.media.audio_source import NoAudioError, printable
+from slowfast_cli.settings import Frames, FrontEnd
+from slowfast_cli.types import BrokenMediaError, Inputs, Recording, Seconds, Segment
 
 
 class Sounds(Protocol):
-    """Where rows of log-mel at given times come from."""
+    """Where log-mel frames at given times come from."""
 
     def seconds(self, recording: Recording) -> Seconds | None:
-        """Length of its sound; None where it has none."""
+        """Length of the audio; None without audio."""
 
-    def at(self, recording: Recording, rows_R: np.ndarray, name: str) -> dict[str, np.ndarray]:
-        """Rows of the whole recording's log-mel, by number; the first and last stand for those beyond.
+    def at(self, recording: Recording, rows_R: np.ndarray) -> Inputs[np.ndarray]:
+        """Read log-mel frames of the whole recording by index; indices beyond its ends are clamped.
 
         Returns:
-            ``<name>`` (1, R, F); or ``<name>_samples`` (N,) and ``<name>_rows`` (R,), for the device to work them out.
+            ``logmel`` (1, R, F); or ``samples`` (N,) and ``rows`` (R,), from which the device computes them.
         """
+
+    def silence(self, rows: int) -> Inputs[np.ndarray]:
+        """What `at` returns for a recording without audio: zeros."""
 
 
 @dataclass(frozen=True)
 class StoredSounds:
-    """Out of shards.
-
-    Attributes:
-        rows: The shards.
-    """
+    """Log-mel frames from shards."""
 
     rows: StoredRows
 
@@ -50,21 +48,21 @@ class StoredSounds:
         """See `Sounds`."""
         return self.rows.shards.seconds(recording.id) if recording.id in self.rows.shards else None
 
-    def at(self, recording: Recording, rows_R: np.ndarray, name: str) -> dict[str, np.ndarray]:
+    def at(self, recording: Recording, rows_R: np.ndarray) -> Inputs[np.ndarray]:
         """See `Sounds`."""
-        kept = np.clip(rows_R, 0, self.rows.shards.rows(recording.id) - 1)
-        first = int(kept[0])
-        found = self.rows.shards.read(recording.id, first, int(kept[-1]) - first + 1)
-        return {name: found[kept - first][None]}
+        rows_R = np.clip(rows_R, 0, self.rows.shards.rows(recording.id) - 1)
+        first = int(rows_R[0])
+        logmel_RF = self.rows.shards.read(recording.id, first, int(rows_R[-1]) - first + 1)
+        return Inputs(logmel=logmel_RF[rows_R - first][None])
+
+    def silence(self, rows: int) -> Inputs[np.ndarray]:
+        """See `Sounds`."""
+        return Inputs(logmel=np.zeros((1, rows, self.rows.front_end.mels), np.float32))
 
 
 @dataclass(frozen=True)
 class DecodedSounds:
-    """Decoded from the recording itself; the log-mel is left to the device.
-
-    Attributes:
-        front_end: Its settings.
-    """
+    """Audio decoded from the recording; the device computes the log-mel."""
 
     front_end: FrontEnd
 
@@ -72,134 +70,125 @@ class DecodedSounds:
         """See `Sounds`."""
         try:
             return DecodedSamples(self.front_end).samples(recording) / self.front_end.rate
-        except NoSoundError:
+        except NoAudioError:
             return None
 
-    def at(self, recording: Recording, rows_R: np.ndarray, name: str) -> dict[str, np.ndarray]:
+    def at(self, recording: Recording, rows_R: np.ndarray) -> Inputs[np.ndarray]:
         """See `Sounds`."""
-        made = self.front_end
-        end = made.frames(DecodedSamples(made).samples(recording)) - 1
+        front_end = self.front_end
+        end = front_end.frames(DecodedSamples(front_end).samples(recording)) - 1
         rows_R = rows_R.clip(0, end)
-        most = (int(rows_R[-1]) - int(rows_R[0])) * made.hop + made.window
-        found_N = audio.read(recording, rate=made.rate, first=int(rows_R[0]) * made.hop, count=most)
-        last = made.frames(len(found_N)) - 1
-        return {
-            f"{name}_samples": found_N,
-            f"{name}_rows": np.minimum(rows_R - rows_R[0], last),
-        }
+        count = (int(rows_R[-1]) - int(rows_R[0])) * front_end.hop + front_end.window
+        samples_N = audio.read(recording, rate=front_end.rate, first=int(rows_R[0]) * front_end.hop, count=count)
+        return Inputs(samples=samples_N, rows=np.minimum(rows_R - rows_R[0], front_end.frames(len(samples_N)) - 1))
+
+    def silence(self, rows: int) -> Inputs[np.ndarray]:
+        """See `Sounds`."""
+        return Inputs(samples=np.zeros(0, np.float32), rows=np.zeros(rows, np.int64))
 
 
 @dataclass(frozen=True, kw_only=True)
 class VideoReader:
-    """Reads clips of video.
+    """Reads video clips, with or without audio."""
 
-    Attributes:
-        settings: Which frames make a clip.
-        views: Test clips of a segment.
-        seed: Of the random places.
-        pictures: Whether frames are read, or their sound alone.
-        sounds: Where the sound comes from; None where none is heard.
-        front_end: Of the sound.
-        gap: Also read sound of another time, at least so many seconds away; None does not.
-    """
-
-    settings: FrameSettings
-    views: int
-    seed: int = 0
-    pictures: bool = True
-    sounds: Sounds | None = None
+    settings: Frames
+    views: int  # test clips of a segment
+    seed: int = 0  # of the random crops in time
+    pictures: bool = True  # read frames; otherwise only the audio of the clip
+    sounds: Sounds | None = None  # source of the audio; None: do not read it
     front_end: FrontEnd = field(default_factory=FrontEnd)
-    gap: Seconds | None = None
+    gap: Seconds | None = None  # also read audio of another time, at least this far away
 
     def read(self, segment: Segment, key: Key) -> Piece:
-        """The clip that a key names.
+        """Read the clip that a key names.
 
-        Frames beyond the end repeat the last one; a clip without sound has a log-mel of zeros and is marked in
-        ``has_audio``.
+        Frames beyond the end repeat the last one; a clip without audio has a log-mel of zeros and ``has_audio`` 0.
+
+        Raises:
+            BrokenMediaError: The segment starts after the end of the video, or the recording cannot be read.
         """
-        known = video.probe(segment.recording)
+        probe = video.probe(segment.recording)
         first = segment.start if segment.center is None else segment.center - self.settings.seconds / 2
-        if first > 0 and first >= known.seconds:
+        if first > 0 and first >= probe.seconds:
             raise BrokenMediaError(
-                f"{shown(segment.recording.path)}: {segment.id} starts at {first:g} s, and the video ends at "
-                f"{known.seconds:.2f} s: fetch it again, or mend the list"
+                f"{printable(segment.recording.path)}: {segment.id} starts at {first:g} s, but the video ends at "
+                f"{probe.seconds:.2f} s: download it again, or correct the list"
             )
-        draw = np.random.default_rng((self.seed, key.epoch, key.segment, key.view + 1))
-        begin = self._begin(segment, known.seconds, key, draw)
-        signals: dict[str, np.ndarray] = {}
+        rng = np.random.default_rng((self.seed, key.epoch, key.segment, key.view + 1))
+        begin = self._begin(segment, probe.seconds, key, rng)
+        inputs: Inputs[np.ndarray] = Inputs()
         if self.pictures:
-            centred = segment.center is not None
-            length = span(self.settings.seconds, known.fps, self.settings.step / self.settings.fps if centred else None)
+            centered = segment.center is not None
+            step = self.settings.step / self.settings.fps if centered else None
             largest = max(self.settings.jitter[1], self.settings.side)
-            found = video.read(
+            frames = video.read(
                 segment.recording,
                 start=begin,
-                span=length,
+                span=span(self.settings.seconds, probe.fps, step),
                 count=self.settings.frames,
                 short_side=largest if key.view < 0 else self.settings.side,
             )
-            begin = found.times[0] if not centred else begin
-            signals["frames"] = found.pixels.transpose(3, 0, 1, 2)
+            begin = begin if centered else frames.times[0]
+            inputs = Inputs(frames=frames.pixels.transpose(3, 0, 1, 2))
         if self.sounds is not None:
-            signals |= self._heard(segment.recording, begin - known.sound_starts, known.fps, draw)
-        return Piece(signals=signals, start=begin, stop=begin + self.settings.seconds)
+            inputs = self._with_audio(inputs, self.sounds, segment.recording, begin - probe.audio_start, probe.fps, rng)
+        return Piece(inputs=inputs, start=begin, stop=begin + self.settings.seconds)
 
     def count(self, segment: Segment) -> int:
-        """Test clips of a segment: of all as many."""
+        """Number of test clips of a segment, the same for all."""
         return self.views
 
-    def _begin(self, segment: Segment, length: Seconds, key: Key, draw: np.random.Generator) -> Seconds:
+    def _begin(self, segment: Segment, length: Seconds, key: Key, rng: np.random.Generator) -> Seconds:
         clip = self.settings.seconds
         if segment.center is not None:
             return segment.center - clip / 2
         stop = length if segment.stop is None else min(segment.stop, length)
         room = max(stop - segment.start - clip, 0.0)
         if key.view < 0:
-            return segment.start + float(draw.uniform(0, room))
+            return segment.start + float(rng.uniform(0, room))
         return segment.start + video_starts(room, self.views)[key.view]
 
-    def _heard(
-        self, recording: Recording, start: Seconds, fps: float, draw: np.random.Generator
-    ) -> dict[str, np.ndarray]:
-        sounds, hop = self.sounds, self.front_end.hop / self.front_end.rate
-        if sounds is None:
-            return {}
-        count, seconds = self.settings.rows, sounds.seconds(recording)
-        names = ("logmel",) if self.gap is None else ("logmel", "shifted")
+    def _with_audio(
+        self,
+        inputs: Inputs[np.ndarray],
+        sounds: Sounds,
+        recording: Recording,
+        start: Seconds,
+        fps: float,
+        rng: np.random.Generator,
+    ) -> Inputs[np.ndarray]:
+        hop, count, seconds = self.front_end.hop / self.front_end.rate, self.settings.rows, sounds.seconds(recording)
         if seconds is None and not self.pictures:
-            raise BrokenMediaError(f"{shown(recording.path)}: no sound in it, and nothing else is recognised")
+            raise BrokenMediaError(
+                f"{printable(recording.path)}: has no audio stream, and the network reads audio only"
+            )
         if seconds is None:
-            return self._silence(names)
-        length = rows_span(self.settings.seconds, fps, hop)
-        first = start / hop
-        signals = sounds.at(recording, spread_rows(first, length, count), "logmel")
-        if self.gap is not None:
-            other = elsewhere(first, self.gap / hop, max(seconds / hop - length, 0), draw)
-            signals |= sounds.at(recording, spread_rows(other, length, count), "shifted")
-        return {**signals, "has_audio": np.array(1, np.float32)}
-
-    def _silence(self, names: tuple[str, ...]) -> dict[str, np.ndarray]:
-        count, made = self.settings.rows, self.front_end
-        signals: dict[str, np.ndarray] = {"has_audio": np.array(0, np.float32)}
-        for name in names:
-            if isinstance(self.sounds, DecodedSounds):
-                signals |= {f"{name}_samples": np.zeros(0, np.float32), f"{name}_rows": np.zeros(count, np.int64)}
-            else:
-                signals[name] = np.zeros((1, count, made.mels), np.float32)
-        return signals
+            aligned = other = sounds.silence(count)
+        else:
+            length = rows_span(self.settings.seconds, fps, hop)
+            first = start / hop
+            aligned = sounds.at(recording, spread_rows(first, length, count))
+            if self.gap is not None:
+                second = elsewhere(first, self.gap / hop, max(seconds / hop - length, 0), rng)
+                other = sounds.at(recording, spread_rows(second, length, count))
+        has_audio = np.array(seconds is not None, np.float32)
+        inputs = replace(aligned, frames=inputs.frames, has_audio=has_audio)
+        if self.gap is None:
+            return inputs
+        return replace(inputs, negative=other.logmel, negative_samples=other.samples, negative_rows=other.rows)
 
 
-def elsewhere(start: float, gap: float, last: float, draw: np.random.Generator) -> float:
-    """Where a clip of other sound starts: evenly from all places that are far enough away; the same where none is.
+def elsewhere(start: float, gap: float, last: float, rng: np.random.Generator) -> float:
+    """Draw the start of another clip evenly from all that are far enough away; `start` itself if there is none.
 
     Args:
-        start: Of the clip.
+        start: Start of the clip.
         gap: Least distance of the two starts.
-        last: The latest start.
-        draw: Random numbers.
+        last: Latest start.
+        rng: Random numbers.
     """
     before, after = max(start - gap, 0.0), max(last - (start + gap), 0.0)
     if before + after <= 0:
         return start
-    at = float(draw.uniform(0, before + after))
+    at = float(rng.uniform(0, before + after))
     return at if at < before else start + gap + (at - before)

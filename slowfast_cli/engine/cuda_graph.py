@@ -72,10 +72,10 @@ class Graph:
 
 
 def _tensors(batch: Batch) -> list[Tensor]:
-    return [*batch.signals.values(), *batch.targets.values(), *([] if batch.boxes is None else [batch.boxes])]
+    return [*batch.inputs.present.values(), *batch.targets.values(), *([] if batch.boxes is None else [batch.boxes])]
 
 
 def _kinds(batch: Batch) -> list[object]:
     """What has to be the same of two batches for one to stand in for the other."""
-    names = [*batch.signals, *batch.targets]
+    names = [*batch.inputs.present, *batch.targets]
     return [names, [(value.shape, value.dtype) for value in _tensors(batch)]]

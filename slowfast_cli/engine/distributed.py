@@ -14,15 +14,14 @@ from torch import Tensor, distributed, nn
 from torch.distributed.distributed_c10d import PrefixStore, Store
 from torch.distributed.rendezvous import rendezvous
 
-from slowfast_cli.data.loader import Share
 from slowfast_cli.engine import slurm
-from slowfast_cli.types import LostError, SlowFastError, UsageError
+from slowfast_cli.types import LostError, Share, SlowFastError, UsageError
 
 # Longest that processes wait for each other: those that die are noticed at once, the others may be slow.
 TIMEOUT = timedelta(minutes=30)
 # What gloo and NCCL say when another process is gone: some of it comes as a plain RuntimeError.
 GONE = ("gloo", "NCCL", "Connection closed by peer", "Connection reset by peer", "Broken pipe", "Socket Timeout")
-BOARD: list[Store] = []  # where processes leave word for each other without waiting
+STATUS_STORE: list[Store] = []  # where processes leave word for each other without waiting
 
 
 def join() -> Share:
@@ -46,7 +45,7 @@ def join() -> Share:
             if os.environ.get("GROUP_WORLD_SIZE") == "1":  # torchrun's store may hold what an earlier start left
                 store = PrefixStore(f"start-{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
             distributed.init_process_group(backend, timeout=TIMEOUT, store=store, rank=rank, world_size=world)
-            BOARD[:] = [PrefixStore("board", store)]
+            STATUS_STORE[:] = [PrefixStore("board", store)]
         except (RuntimeError, ValueError) as error:
             raise LostError(
                 f"rank {os.environ['RANK']} of {os.environ['WORLD_SIZE']} did not meet the others at "
@@ -60,7 +59,7 @@ def leave() -> None:
     """Leave the other processes."""
     if distributed.is_available() and distributed.is_initialized():
         gc.collect()  # a wrapped model holds the group in cycles, whose threads then abort the exit now and then
-        BOARD.clear()
+        STATUS_STORE.clear()
         distributed.destroy_process_group()
 
 
@@ -134,18 +133,18 @@ def fail_together(problem: SlowFastError | None, share: Share) -> None:
         raise problem or found[0]
 
 
-def post(values: Mapping[str, Any], share: Share) -> None:
+def publish_status(values: Mapping[str, Any], share: Share) -> None:
     """Leave word for the first process, which does not wait for it, in the place of the word before."""
-    if BOARD:
-        BOARD[0].set(str(share.rank), json.dumps(dict(values)))
+    if STATUS_STORE:
+        STATUS_STORE[0].set(str(share.rank), json.dumps(dict(values)))
 
 
-def posted(share: Share) -> dict[int, dict[str, Any]]:
+def read_status(share: Share) -> dict[int, dict[str, Any]]:
     """The latest word of the other processes, by rank; of those that have left none yet, nothing."""
     found = {}
     for rank in range(1, share.world):
-        if BOARD and BOARD[0].check([str(rank)]):
-            found[rank] = dict(json.loads(BOARD[0].get(str(rank))))
+        if STATUS_STORE and STATUS_STORE[0].check([str(rank)]):
+            found[rank] = dict(json.loads(STATUS_STORE[0].get(str(rank))))
     return found
 
 

@@ -98,13 +98,13 @@ class StepConfig:
         graphs: Whether steps are replayed as CUDA graphs, see `slowfast_cli.engine.cuda_graph`.
     """
 
-    parts: int = 1
+    micro_batches: int = 1
     clip_norm: float = inf
     dtype: torch.dtype = torch.float32
     seed: int = 0
     rank: int = 0
     contrast: Contrast | None = None
-    graphs: bool = False
+    cuda_graphs: bool = False
 
 
 def fit(
@@ -115,7 +115,7 @@ def fit(
     schedule: Callable[[int], float],
     steps: range,
     *,
-    how: StepConfig,
+    config: StepConfig,
     scaler: torch.amp.GradScaler | None = None,
 ) -> Iterator[Step]:
     """Train ``model`` in place and yield after each step; the caller logs, saves, evaluates or stops.
@@ -123,11 +123,11 @@ def fit(
     Args:
         model: On its device; put in training mode before each step.
         loss: Losses by label set, each a mean over the batch.
-        batches: ``how.parts`` of them make a step.
+        batches: ``config.micro_batches`` of them make a step.
         optimizer: Its groups' ``lr`` is overwritten.
         schedule: Factor of the optimiser's ``initial_lr`` by steps done.
         steps: Numbers of the steps to take, from 0.
-        how: How a step is taken.
+        config: Options of a step.
         scaler: Of the gradients, for float16.
 
     A device is given its work ahead of time: nothing here waits for a step but for the numbers of an earlier one, and
@@ -137,20 +137,20 @@ def fit(
         LossNotFiniteError: The parameters are as the last good step left them; on a device it may come up to
             `IN_FLIGHT` steps late. An infinite gradient alone counts too, but with a ``scaler``, which skips the step.
     """
-    rates = _Rates(optimizer, schedule, on_device=how.graphs)
+    rates = _Rates(optimizer, schedule, on_device=config.cuda_graphs)
     scaler = scaler or torch.amp.GradScaler(enabled=False)
     scaled, ahead = scaler.is_enabled(), IN_FLIGHT if optimizer.defaults.get("fused") else 0
-    graph = Graph(partial(_whole, model, loss, optimizer, how)) if how.graphs else None
+    graph = Graph(partial(_whole, model, loss, optimizer, config)) if config.cuda_graphs else None
     pending: deque[Step] = deque()
     for number in steps:
         began = time.perf_counter()
-        torch.manual_seed((how.seed * 1_000_003 + number) * 4096 + how.rank)
+        torch.manual_seed((config.seed * 1_000_003 + number) * 4096 + config.rank)
         rate = rates.set(number)
         if graph:
             taken = StepInputs()
             numbers = AsyncScalars(graph(taken.next(batches)))
         else:
-            taken, values = _gradients(model, loss, batches, optimizer, how, scaler)
+            taken, values = _gradients(model, loss, batches, optimizer, config, scaler)
             numbers = AsyncScalars(values)
             if not ahead:
                 _require_finite(number + 1, numbers, scaled=scaled)
@@ -202,26 +202,26 @@ def _gradients(
     loss: Loss,
     batches: Iterator[Batch],
     optimizer: torch.optim.Optimizer,
-    how: StepConfig,
+    config: StepConfig,
     scaler: torch.amp.GradScaler,
 ) -> tuple[StepInputs, dict[str, Tensor]]:
     """The gradients of a step, clipped, and its numbers."""
     model.train()
     optimizer.zero_grad(set_to_none=True)
     taken = (
-        summed(model, loss, batches, how.parts, dtype=how.dtype, scaler=scaler)
-        if how.contrast is None
-        else contrasted(model, how.contrast, batches, how.parts, dtype=how.dtype, scaler=scaler)
+        summed(model, loss, batches, config.micro_batches, dtype=config.dtype, scaler=scaler)
+        if config.contrast is None
+        else contrasted(model, config.contrast, batches, config.micro_batches, dtype=config.dtype, scaler=scaler)
     )
     scaler.unscale_(optimizer)
-    return taken, {**mean(taken.losses), GRADIENT: _clipped(optimizer, how.clip_norm)}
+    return taken, {**mean(taken.losses), GRADIENT: _clipped(optimizer, config.clip_norm)}
 
 
 def _whole(
-    model: nn.Module, loss: Loss, optimizer: torch.optim.Optimizer, how: StepConfig, batch: Batch
+    model: nn.Module, loss: Loss, optimizer: torch.optim.Optimizer, config: StepConfig, batch: Batch
 ) -> dict[str, Tensor]:
     """A whole step on one batch, in which nothing is asked of the device."""
-    _, values = _gradients(model, loss, iter([batch]), optimizer, how, torch.amp.GradScaler(enabled=False))
+    _, values = _gradients(model, loss, iter([batch]), optimizer, config, torch.amp.GradScaler(enabled=False))
     _hold_back(optimizer, values)
     optimizer.step()
     return values

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from slowfast_cli.nn.frozen import frozen_statistics
-from slowfast_cli.types import Batch, Failure, Seconds
+from slowfast_cli.types import Batch, Failure, Inputs, Seconds
 
 Loss = Callable[[nn.Module, Batch], dict[str, Tensor]]
 Contrast = Callable[[Mapping[str, Tensor], Batch], dict[str, Tensor]]
@@ -108,17 +108,17 @@ def contrasted(
         batch = taken.next(batches)
         drawn = _Random(batch)
         with torch.no_grad(), frozen_statistics(model), _autocast(batch, dtype):
-            held.append((batch, drawn, model(batch.signals)))
+            held.append((batch, drawn, model(batch.inputs.signals)))
     outputs = {name: torch.cat([each[name] for _, _, each in held]).detach().requires_grad_() for name in held[0][2]}
     ids = tuple(id_ for batch, _, _ in held for id_ in batch.ids)
-    losses = contrast(outputs, Batch(signals={}, targets={}, ids=ids))
+    losses = contrast(outputs, Batch(inputs=Inputs(), targets={}, ids=ids))
     scaler.scale(torch.stack(list(losses.values())).sum()).backward()
     taken.losses = {name: value.detach() for name, value in losses.items()}
     first = 0
     for part, (batch, drawn, _) in enumerate(held):
         drawn.restore()
         with _last_part_syncs(model, part == parts - 1), _autocast(batch, dtype):
-            found = model(batch.signals)
+            found = model(batch.inputs.signals)
         rows = slice(first, first + len(batch))
         with _last_part_syncs(model, part == parts - 1):
             torch.autograd.backward(
@@ -136,7 +136,7 @@ class _Random:
     """The random numbers of the devices of a batch, as they are now."""
 
     def __init__(self, batch: Batch) -> None:
-        self._device = next(iter(batch.signals.values())).device
+        self._device = batch.device
         self._state = torch.get_rng_state()
         self._on_device = torch.cuda.get_rng_state(self._device) if self._device.type == "cuda" else None
 
@@ -148,8 +148,7 @@ class _Random:
 
 
 def _autocast(batch: Batch, dtype: torch.dtype) -> torch.autocast:
-    device = next(iter(batch.signals.values())).device
-    return torch.autocast(device.type, dtype, enabled=dtype != torch.float32)
+    return torch.autocast(batch.device.type, dtype, enabled=dtype != torch.float32)
 
 
 def _last_part_syncs(model: nn.Module, last: bool) -> contextlib.AbstractContextManager[None]:

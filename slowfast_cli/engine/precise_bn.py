@@ -12,7 +12,7 @@ from slowfast_cli.types import Batch
 
 
 @torch.no_grad()
-def average_statistics(model: nn.Module, batches: Iterable[Batch]) -> None:
+def precise_bn(model: nn.Module, batches: Iterable[Batch]) -> None:
     """Replace the running statistics of every batch norm that is not frozen by plain means over ``batches``.
 
     Args:
@@ -26,6 +26,7 @@ def average_statistics(model: nn.Module, batches: Iterable[Batch]) -> None:
         norm.reset_running_stats()
         norm.momentum = None  # torch: a cumulative mean
     for batch in batches:
-        model(batch.signals) if batch.boxes is None else model(batch.signals, batch.boxes)
+        signals = batch.inputs.signals
+        model(signals) if batch.boxes is None else model(signals, batch.boxes)
     for norm, momentum in zip(learning, kept, strict=True):
         norm.momentum = momentum

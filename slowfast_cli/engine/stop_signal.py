@@ -6,18 +6,18 @@ from itertools import count
 
 from slowfast_cli.engine import distributed
 
-_ASKED: list[int] = []  # a signal is the whole process's, so this is too
+_REQUESTED: list[int] = []  # a signal is the whole process's, so this is too
 _TRAININGS = count()
 
 
-def ask() -> None:
+def request() -> None:
     """Note that this process is asked to stop."""
-    _ASKED.append(1)
+    _REQUESTED.append(1)
 
 
-def forget() -> None:
+def clear() -> None:
     """Ask no more."""
-    _ASKED.clear()
+    _REQUESTED.clear()
 
 
 class StopAgreement:
@@ -35,9 +35,9 @@ class StopAgreement:
 
     def reached(self, done: int) -> bool:
         """Whether all stop after so many steps; of a process that is alone never, whose caller stops it."""
-        if not distributed.BOARD:
+        if not distributed.STATUS_STORE:
             return False
-        board = distributed.BOARD[0]
-        if _ASKED:
+        board = distributed.STATUS_STORE[0]
+        if _REQUESTED:
             board.compare_set(self._key, "", str(done + self._ahead + 1))
         return board.check([self._key]) and done >= int(board.get(self._key))

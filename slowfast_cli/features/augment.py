@@ -9,76 +9,61 @@ Shapes: B batch, T frames, F mel bands.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn import functional as f
 
+from slowfast_cli.settings import Augment
 from slowfast_cli.torchaudio_import import functional as audio
 
 
-@dataclass(frozen=True, kw_only=True)
-class Augment:
-    """How clips are blanked out, warped, moved and made louder; fields as in a recipe's ``augment`` section.
+def augment_samples(sounds_BN: Tensor, settings: Augment) -> Tensor:
+    """Apply the augmentations that samples allow: rotation in time and gain.
 
-    Attributes:
-        slope: By how much a band rises when the amplitude grows by a factor of e (see `FrontEnd.slope`).
+    Shape:
+        (B, N) -> (B, N)
     """
+    B, N = sounds_BN.shape
+    if settings.roll:
+        first_B1 = torch.randint(N, (B, 1), device=sounds_BN.device)
+        sounds_BN = sounds_BN.gather(1, (torch.arange(N, device=sounds_BN.device) + first_B1) % N)
+    if settings.gain_db:
+        db_B1 = torch.empty(B, 1, device=sounds_BN.device).uniform_(-settings.gain_db, settings.gain_db)
+        sounds_BN = sounds_BN * 10 ** (db_B1 / 20)
+    return sounds_BN
 
-    freq_masks: int = 0
-    freq_width: int = 27
-    time_masks: int = 0
-    time_width: int = 25
-    warp: int = 0
-    roll: bool = False
-    stretch: float = 0.0
-    shift: int = 0
-    gain_db: float = 0.0
-    slope: float = 1.0
 
-    def samples(self, sounds_BN: Tensor) -> Tensor:
-        """What of it can be done to samples: start each clip somewhere else, and make it louder or softer.
+def augment_logmel(logmel_B1TF: Tensor, settings: Augment, *, slope: float = 1.0) -> Tensor:
+    """Augment a batch of log-mels; masks are filled with the clip's mean.
 
-        Shape:
-            (B, N) -> (B, N)
-        """
-        B, N = sounds_BN.shape
-        if self.roll:
-            first_B1 = torch.randint(N, (B, 1), device=sounds_BN.device)
-            sounds_BN = sounds_BN.gather(1, (torch.arange(N, device=sounds_BN.device) + first_B1) % N)
-        if self.gain_db:
-            db_B1 = torch.empty(B, 1, device=sounds_BN.device).uniform_(-self.gain_db, self.gain_db)
-            sounds_BN = sounds_BN * 10 ** (db_B1 / 20)
-        return sounds_BN
+    Args:
+        logmel_B1TF: The clips.
+        settings: What to apply.
+        slope: Increase of a band when the amplitude grows by a factor of e, see `FrontEnd.slope`.
 
-    def __call__(self, logmel_B1TF: Tensor) -> Tensor:
-        """Augment a batch.
-
-        Masks take the clip's own mean.
-
-        Shape:
-            (B, 1, T, F) -> (B, 1, T, F)
-        """
-        if self.roll or self.stretch:
-            logmel_B1TF = retimed(logmel_B1TF, roll=self.roll, stretch=self.stretch)
-        if self.shift:
-            logmel_B1TF = shifted(logmel_B1TF, self.shift)
-        if self.warp:
-            logmel_B1TF = time_warp(logmel_B1TF, self.warp)
-        mean_B111 = logmel_B1TF.mean(dim=(1, 2, 3), keepdim=True)
-        x_B1TF = logmel_B1TF - mean_B111
-        for _ in range(self.freq_masks):
-            x_B1TF = audio.mask_along_axis_iid(x_B1TF, self.freq_width + 1, 0.0, axis=3)
-        for _ in range(self.time_masks):
-            x_B1TF = audio.mask_along_axis_iid(x_B1TF, self.time_width + 1, 0.0, axis=2)
-        if self.gain_db:
-            # 20 dB are a factor of 10 in magnitude, so ln 10 in its logarithm.
-            gain_B111 = torch.empty_like(mean_B111).uniform_(-self.gain_db, self.gain_db) * (
-                self.slope * torch.log(torch.tensor(10.0)) / 20
-            )
-            mean_B111 = mean_B111 + gain_B111
-        return x_B1TF + mean_B111
+    Shape:
+        (B, 1, T, F) -> (B, 1, T, F)
+    """
+    if settings.roll or settings.stretch:
+        logmel_B1TF = retimed(logmel_B1TF, roll=settings.roll, stretch=settings.stretch)
+    if settings.shift:
+        logmel_B1TF = shifted(logmel_B1TF, settings.shift)
+    if settings.warp:
+        logmel_B1TF = time_warp(logmel_B1TF, settings.warp)
+    mean_B111 = logmel_B1TF.mean(dim=(1, 2, 3), keepdim=True)
+    x_B1TF = logmel_B1TF - mean_B111
+    for _ in range(settings.freq_masks):
+        x_B1TF = audio.mask_along_axis_iid(x_B1TF, settings.freq_width + 1, 0.0, axis=3)
+    for _ in range(settings.time_masks):
+        x_B1TF = audio.mask_along_axis_iid(x_B1TF, settings.time_width + 1, 0.0, axis=2)
+    if settings.gain_db:
+        # 20 dB are a factor of 10 in magnitude, so ln 10 in its logarithm.
+        gain_B111 = torch.empty_like(mean_B111).uniform_(-settings.gain_db, settings.gain_db) * (
+            slope * torch.log(torch.tensor(10.0)) / 20
+        )
+        mean_B111 = mean_B111 + gain_B111
+    return x_B1TF + mean_B111
 
 
 def retimed(logmel_B1TF: Tensor, *, roll: bool, stretch: float) -> Tensor:

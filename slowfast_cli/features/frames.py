@@ -5,69 +5,14 @@ Shapes: B clips, T frames, H and W of the widest and highest picture of a batch,
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn import functional as f
 
-from slowfast_cli.types import Seconds, Signals
-
-WHOLE = 0  # test crops: the frame as it is
-
-
-@dataclass(frozen=True, kw_only=True)
-class FrameSettings:
-    """Which frames make a clip, and what is cut out of them; fields as in a recipe's ``video`` section.
-
-    Attributes:
-        frames: In a clip.
-        step: From one to the next, in frames of a video of ``fps``.
-        fps: What ``step`` counts in; clips of other videos span the same time.
-        crop: Side of the square that is trained on, pixels.
-        jitter: The short side is resized to a size drawn from these two and all between.
-        flip: Mirror every other clip.
-        side: The short side for testing, pixels.
-        crops: Squares of that side that are tested, spread over the long one; 0 takes the whole frame.
-        rows: Rows of the log-mel that go with a clip.
-        mean: Subtracted from pixels from 0 to 1, in every channel.
-        std: What they are divided by then.
-    """
-
-    frames: int = 32
-    step: int = 2
-    fps: float = 30.0
-    crop: int = 224
-    jitter: tuple[int, int] = (256, 320)
-    flip: bool = True
-    side: int = 256
-    crops: int = 3
-    rows: int = 128
-    mean: float = 0.45
-    std: float = 0.225
-
-    def __post_init__(self) -> None:
-        if not self.crop <= self.jitter[0] <= self.jitter[1]:
-            raise ValueError(f"video: jitter {self.jitter} is no rising pair from crop ({self.crop}) on")
-
-    @property
-    def seconds(self) -> Seconds:
-        """Length of a clip."""
-        return self.frames * self.step / self.fps
-
-    def settings(self) -> dict[str, Any]:
-        """The fields as plain values, for JSON."""
-        return {**asdict(self), "jitter": list(self.jitter)}
-
-
-def from_settings(plain: dict[str, Any]) -> FrameSettings:
-    """The settings that `FrameSettings.settings` wrote down.
-
-    Raises:
-        TypeError: A field this version does not know.
-    """
-    return FrameSettings(**{**plain, "jitter": tuple(plain["jitter"])})
+from slowfast_cli.settings import WHOLE, Frames
+from slowfast_cli.types import Signals
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +41,7 @@ def short_side(sizes_B2: Tensor, side_B: Tensor) -> Tensor:
     return sizes_B2 * side_B[:, None] // sizes_B2.amin(dim=1, keepdim=True)
 
 
-def random_cut(sizes_B2: Tensor, settings: FrameSettings) -> Cut:
+def random_cut(sizes_B2: Tensor, settings: Frames) -> Cut:
     """A cut for training: scale jitter, random place, mirrored or not, drawn for each clip on the CPU's generator."""
     B, (low, high) = len(sizes_B2), settings.jitter
     resized_B2 = short_side(sizes_B2, torch.randint(low, high + 1, (B,)))
@@ -105,7 +50,7 @@ def random_cut(sizes_B2: Tensor, settings: FrameSettings) -> Cut:
     return Cut(resized=resized_B2, corner=corner_B2, flipped=flipped_B, size=(settings.crop, settings.crop))
 
 
-def eval_crop(sizes_B2: Tensor, settings: FrameSettings, number: int) -> Cut:
+def eval_crop(sizes_B2: Tensor, settings: Frames, number: int) -> Cut:
     """One of the crops for testing: they go from one end of the long side to the other; a single one is in the middle.
 
     Raises:
@@ -128,7 +73,7 @@ def eval_crop(sizes_B2: Tensor, settings: FrameSettings, number: int) -> Cut:
     )
 
 
-def sampled(frames_B3THW: Tensor, sizes_B2: Tensor, cut: Cut, settings: FrameSettings) -> Tensor:
+def sampled(frames_B3THW: Tensor, sizes_B2: Tensor, cut: Cut, settings: Frames) -> Tensor:
     """Cut clips out: the same pixels as resizing the whole picture bilinearly and cropping then.
 
     Args:

@@ -5,10 +5,7 @@ Shapes: B batch, N samples, T frames (time), F mel bands, D samples under the wi
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
-from typing import Literal
 
 import numpy as np
 import torch
@@ -18,97 +15,7 @@ from torch.nn import functional as f
 from slowfast_cli.features import dft
 from slowfast_cli.features.logmel_cpu import Band, Spectrum
 from slowfast_cli.features.mel import mel_filters
-from slowfast_cli.types import Settings
-
-
-@dataclass(frozen=True, kw_only=True)
-class FrontEnd:
-    """The settings of a log-mel spectrogram, as shards, recipes and weight files keep them.
-
-    Attributes:
-        rate: Samples a second, Hz.
-        window_ms: Length of the periodic Hann window.
-        hop_ms: Time from one frame to the next.
-        mels: Number of mel bands.
-        fft: Points of the Fourier transform; the window stands in its middle.
-        floor: Added to the mel bands before the logarithm, where full scale is 1; of decibels, their least value.
-        power: Exponent of the spectrum's magnitude: 1, or 2 for its power.
-        area_norm: Whether each mel filter has the same area (Slaney) rather than the same height.
-        centred: Whether frames are centred on their time, with `edges` beyond both ends, or start at it.
-        mean: Subtracted from the logarithm.
-        std: What it is divided by then.
-        fmin: Where the lowest mel band begins, Hz.
-        fmax: Where the highest ends, Hz; 0: at half the rate.
-        mel_scale: HTK's, or Slaney's, which is linear below 1 kHz.
-        edges: What is beyond both ends: silence, or the sound mirrored.
-        decibels: Ten times the decimal logarithm in place of the natural one.
-    """
-
-    rate: int = 16000
-    window_ms: float = 20
-    hop_ms: float = 10
-    mels: int = 128
-    fft: int = 2048
-    floor: float = 1e-6
-    power: int = 1
-    area_norm: bool = False
-    centred: bool = True
-    mean: float = 0.0
-    std: float = 1.0
-    fmin: float = 0.0
-    fmax: float = 0.0
-    mel_scale: Literal["htk", "slaney"] = "htk"
-    edges: Literal["silent", "mirrored"] = "silent"
-    decibels: bool = False
-
-    def __post_init__(self) -> None:
-        if self.hop < 1 or not 0 < self.window <= self.fft:
-            raise ValueError(
-                f"front end: at {self.rate} Hz hop_ms {self.hop_ms} is {self.hop} samples, window_ms {self.window_ms} "
-                f"is {self.window}: a hop has at least 1, a window from 1 to fft ({self.fft})"
-            )
-        if not 0 <= self.fmin < self.top <= self.rate / 2:
-            raise ValueError(
-                f"front end: mel bands from fmin {self.fmin:g} to fmax {self.fmax:g} Hz: right are bounds that rise, "
-                f"from 0 to at most half the rate, {self.rate / 2:g}"
-            )
-        if self.edges == "mirrored" and not self.centred:
-            raise ValueError("front end: edges mirrored, but frames are not centred, so nothing is beyond the start")
-
-    @property
-    def window(self) -> int:
-        """Window length in samples."""
-        return round(self.window_ms * self.rate / 1000)
-
-    @property
-    def hop(self) -> int:
-        """Hop in samples."""
-        return round(self.hop_ms * self.rate / 1000)
-
-    @property
-    def top(self) -> float:
-        """Where the highest mel band ends, Hz."""
-        return self.fmax or self.rate / 2
-
-    def frames(self, samples: int) -> int:
-        """How many frames the log-mel of that many samples has, at least one; the first is on, or at, sample 0."""
-        return 1 + max(0, samples if self.centred else samples - self.window) // self.hop
-
-    @property
-    def silence(self) -> float:
-        """What every band of a frame of silence is."""
-        return ((10 * math.log10(self.floor) if self.decibels else math.log(self.floor)) - self.mean) / self.std
-
-    @property
-    def slope(self) -> float:
-        """By how much every band rises when the sound's amplitude grows by a factor of e."""
-        return self.power * (10 / math.log(10) if self.decibels else 1) / self.std
-
-    def settings(self) -> Settings:
-        """The fields as plain values, for JSON; those that older files do not know, where they are not as there."""
-        plain: Settings = asdict(self)
-        first = ("rate", "window_ms", "hop_ms", "mels", "fft", "floor")
-        return {name: value for name, value in plain.items() if name in first or value != getattr(FrontEnd, name)}
+from slowfast_cli.settings import FrontEnd
 
 
 def repeat_last(logmel_B1TF: Tensor, frames_B: Tensor) -> Tensor:

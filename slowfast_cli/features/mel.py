@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from slowfast_cli.features.logmel import FrontEnd
+    from slowfast_cli.settings import FrontEnd
 
 
 def mel_filters(front_end: FrontEnd) -> np.ndarray:

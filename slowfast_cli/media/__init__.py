@@ -1,1 +1,1 @@
-"""Sound read from files, and log-mel spectrograms kept in HDF5 shards."""
+"""Read audio and video files."""

@@ -1,8 +1,8 @@
-"""Mono samples at the rate that is asked for, from any recording: a slice, a stream, or what its header says.
+"""Mono audio of any recording, resampled to a given rate: a slice, a stream, or header information.
 
-A slice and the stream agree exactly. The resampler's filter repeats every ``up`` output samples (rates 44100 and 16000:
-160), so a slice starts its own resampler on such a sample, far enough before the first one wanted for the filter to
-have forgotten the start. At both ends of a recording the filter sees silence or the sound mirrored, always the same.
+A slice is identical to that part of the stream. The resampling filter has a period of ``up`` output samples (160 from
+44100 to 16000 Hz), so a slice starts its own resampler at a multiple of it, at least the filter length before the first
+requested sample.
 """
 
 from __future__ import annotations
@@ -16,120 +16,112 @@ from typing import Any
 import av
 import numpy as np
 
-from slowfast_cli.media.audio_decoders import opened
-from slowfast_cli.media.audio_source import BLOCK, shown
+from slowfast_cli.media.audio_decoders import open_audio
+from slowfast_cli.media.audio_source import BLOCK, printable
 from slowfast_cli.types import DataError, Recording, Seconds
 
-FILTER_TAPS = 64  # twice what libswresample's default filter reaches on both sides, in samples of the lower rate
+FILTER_TAPS = 64  # twice the reach of libswresample's default filter on each side, in samples of the lower rate
 
 
 @dataclass(frozen=True, kw_only=True)
 class Probe:
-    """What is known of a recording before its sound is used.
+    """Properties of a recording's audio."""
 
-    Attributes:
-        seconds: Its length: as its header states, or counted by decoding where headers of its kind do not tell.
-        rate: Native samples a second, Hz.
-        channels: Before the mono mix.
-        backend: ``soundfile``, ``pyav`` or ``h5py``.
-    """
-
-    seconds: Seconds
-    rate: int
-    channels: int
-    backend: str
+    seconds: Seconds  # from the header, or counted by decoding if the format's headers are unreliable
+    rate: int  # native sampling rate, Hz
+    channels: int  # before the mono mix
+    backend: str  # soundfile, pyav or h5py
 
 
 def probe(recording: Recording) -> Probe:
-    """Look at a recording.
+    """Return the properties of a recording's audio.
 
     Raises:
-        DataError: It cannot be opened, or has no sound.
+        DataError: The recording cannot be opened, or has no audio.
     """
-    with opened(recording) as source:
-        seconds = _counted(recording) if source.length is None else source.length
+    with open_audio(recording) as source:
+        seconds = _count_seconds(recording) if source.seconds is None else source.seconds
         return Probe(seconds=seconds, rate=source.rate, channels=source.channels, backend=source.backend)
 
 
 @lru_cache(maxsize=1 << 16)
-def _counted(recording: Recording) -> Seconds:
-    with opened(recording) as source:
+def _count_seconds(recording: Recording) -> Seconds:
+    with open_audio(recording) as source:
         return sum(len(block) for block in source.blocks(0)) / source.rate
 
 
 def read(recording: Recording, *, rate: int, first: int = 0, count: int | None = None) -> np.ndarray:
-    """Read a stretch of a recording.
+    """Read a slice of a recording.
 
     Args:
-        recording: Where the sound is.
-        rate: Samples a second of the result, Hz.
-        first: Where to start, in samples at ``rate`` from the start of the recording.
-        count: How many samples at ``rate``; None reads to the end.
+        recording: Recording with audio.
+        rate: Sampling rate of the result, Hz.
+        first: First sample, at ``rate``.
+        count: Number of samples at ``rate``; None reads to the end.
 
     Returns:
-        Mono float32 samples, full scale 1: that slice of the whole recording at ``rate``. Shorter where the recording
-        ends, and empty beyond its end.
+        Mono float32 samples, full scale 1. Shorter at the end of the recording, and empty beyond it.
 
     Raises:
-        DataError: The recording cannot be opened, nothing of it decodes, or it holds NaN or infinite samples.
+        DataError: The recording cannot be opened, nothing decodes, or it contains NaN or infinite samples.
     """
     if first < 0 or (count is not None and count < 0):
-        raise ValueError(f"read: first {first}, count {count}: neither may be negative")
-    with opened(recording) as source:
+        raise ValueError(f"read: first={first}, count={count}, expected non-negative values")
+    with open_audio(recording) as source:
         up, down = _ratio(source.rate, rate)
         margin = FILTER_TAPS * ceil(up / down)
         aligned = 0 if rate == source.rate else max(0, first - margin) // up * up
         skip = first - aligned if rate != source.rate else 0
         native = first if rate == source.rate else aligned // up * down
-        wanted = None if count is None else skip + count
-        blocks = _checked(source.blocks(native), recording)
-        pieces = list(_taken(_resampled(blocks, source.rate, rate), wanted))
-        if first == 0 and not pieces and wanted != 0:
-            raise _nothing(recording)
-    return np.concatenate([np.zeros(0, np.float32), *pieces])[skip:wanted]
+        stop = None if count is None else skip + count
+        blocks = _check_finite(source.blocks(native), recording)
+        pieces = list(_take_samples(_resample(blocks, source.rate, rate), stop))
+        if first == 0 and not pieces and stop != 0:
+            raise _no_samples(recording)
+    return np.concatenate([np.zeros(0, np.float32), *pieces])[skip:stop]
 
 
 def blocks(recording: Recording, *, rate: int, seconds: Seconds = 60.0, whole: bool = False) -> Iterator[np.ndarray]:
-    """Stream a whole recording, in memory that does not grow with its length.
+    """Stream a recording in constant memory.
 
     Args:
-        recording: Where the sound is.
-        rate: Samples a second of the result, Hz.
-        seconds: Length of a block; the last one is shorter.
-        whole: Also raise, after the last block, when the file ends before its header says. A truncated file
-            otherwise gives what is there.
+        recording: Recording with audio.
+        rate: Sampling rate of the result, Hz.
+        seconds: Block length; the last block is shorter.
+        whole: Raise, after the last block, if the file is shorter than its header states. By default a truncated file
+            yields what it contains.
 
     Yields:
         Consecutive mono float32 samples at ``rate``, full scale 1.
 
     Raises:
-        DataError: As `read`; or the file is truncated and ``whole`` is set.
+        DataError: As for `read`, or the file is truncated and ``whole`` is set.
     """
     size = max(1, round(seconds * rate))
-    total, held, ready = 0, 0, []
-    with opened(recording) as source:
-        for piece in _resampled(_checked(source.blocks(0), recording), source.rate, rate):
-            total, held = total + len(piece), held + len(piece)
+    total, pending, ready = 0, 0, []
+    with open_audio(recording) as source:
+        for piece in _resample(_check_finite(source.blocks(0), recording), source.rate, rate):
+            total, pending = total + len(piece), pending + len(piece)
             ready.append(piece)
-            while held >= size:
+            while pending >= size:
                 joined = np.concatenate(ready)
                 yield joined[:size]
-                ready, held = [joined[size:]], held - size
-        if held:
+                ready, pending = [joined[size:]], pending - size
+        if pending:
             yield np.concatenate(ready)
         if not total:
-            raise _nothing(recording)
-        found, promised = total / rate, source.promised or 0.0
-        if whole and promised - found > max(0.2, 0.01 * promised):  # encoders round lengths up to whole frames
+            raise _no_samples(recording)
+        decoded, expected = total / rate, source.header_seconds or 0.0
+        if whole and expected - decoded > max(0.2, 0.01 * expected):  # encoders round lengths up to whole frames
             raise DataError(
-                f"{shown(recording.path)}: truncated: its header says {promised:.2f} s, {found:.2f} s decode: "
+                f"{printable(recording.path)}: truncated: {decoded:.2f} s decode, the header states {expected:.2f} s: "
                 "fetch it again"
             )
 
 
-def _nothing(recording: Recording) -> DataError:
-    where = shown(recording.path) + (f" '{recording.dataset}'" if recording.dataset else "")
-    return DataError(f"{where}: no sample decodes: the file is truncated or holds no sound: fetch it again")
+def _no_samples(recording: Recording) -> DataError:
+    where = printable(recording.path) + (f" '{recording.dataset}'" if recording.dataset else "")
+    return DataError(f"{where}: no sample decodes: the file is truncated or contains no audio: fetch it again")
 
 
 def _ratio(source_rate: int, rate: int) -> tuple[int, int]:
@@ -137,48 +129,48 @@ def _ratio(source_rate: int, rate: int) -> tuple[int, int]:
     return rate // common, source_rate // common
 
 
-def _taken(pieces: Iterable[np.ndarray], wanted: int | None) -> Iterator[np.ndarray]:
-    """Pass pieces on until they hold ``wanted`` samples."""
+def _take_samples(pieces: Iterable[np.ndarray], count: int | None) -> Iterator[np.ndarray]:
+    """Yield pieces until they contain ``count`` samples."""
     total = 0
-    for piece in pieces if wanted != 0 else ():
+    for piece in pieces if count != 0 else ():
         yield piece
         total += len(piece)
-        if wanted is not None and total >= wanted:
+        if count is not None and total >= count:
             return
 
 
-def _checked(blocks: Iterable[np.ndarray], recording: Recording) -> Iterator[np.ndarray]:
+def _check_finite(blocks: Iterable[np.ndarray], recording: Recording) -> Iterator[np.ndarray]:
     for block in blocks:
         if not np.isfinite(block).all():
-            raise DataError(f"{shown(recording.path)}: it holds NaN or infinite samples: repair or convert it again")
+            raise DataError(f"{printable(recording.path)}: contains NaN or infinite samples: convert it again")
         yield block
 
 
-def _resampled(blocks: Iterable[np.ndarray], source_rate: int, rate: int) -> Iterator[np.ndarray]:
+def _resample(blocks: Iterable[np.ndarray], source_rate: int, rate: int) -> Iterator[np.ndarray]:
     """Resample a stream to exactly ``ceil(samples * rate / source_rate)`` samples."""
     if source_rate == rate:
         yield from (block for block in blocks if len(block))
         return
     up, down = _ratio(source_rate, rate)
     resampler = av.AudioResampler(format="fltp", layout="mono", rate=rate)
-    fed = given = 0
+    fed = produced = 0
     for block in blocks:
         fed += len(block)
-        for piece in _fed(resampler, block, source_rate):
+        for piece in _feed(resampler, block, source_rate):
             yield piece
-            given += len(piece)
+            produced += len(piece)
     if not fed:
         return
-    # Silence pushes the last samples out of the filter; what belongs to the silence itself is cut off.
+    # Silence flushes the last samples out of the filter; the output of the silence itself is cut off.
     tail = np.zeros(FILTER_TAPS * ceil(down / up) * 2, np.float32)
     total = -(-fed * up // down)
-    for piece in _fed(resampler, tail, source_rate):
-        if given < total:
-            yield piece[: total - given]
-            given += len(piece)
+    for piece in _feed(resampler, tail, source_rate):
+        if produced < total:
+            yield piece[: total - produced]
+            produced += len(piece)
 
 
-def _fed(resampler: av.AudioResampler, block: np.ndarray, source_rate: int) -> Iterator[np.ndarray]:
+def _feed(resampler: av.AudioResampler, block: np.ndarray, source_rate: int) -> Iterator[np.ndarray]:
     for start in range(0, len(block), BLOCK):
         frame = av.AudioFrame.from_ndarray(
             np.ascontiguousarray(block[None, start : start + BLOCK]), format="fltp", layout="mono"
@@ -187,4 +179,4 @@ def _fed(resampler: av.AudioResampler, block: np.ndarray, source_rate: int) -> I
         for piece in resampler.resample(frame):
             if piece.samples:
                 plane: Any = piece.planes[0]
-                yield np.frombuffer(plane, np.float32, piece.samples)  # a copy less than `to_ndarray`
+                yield np.frombuffer(plane, np.float32, piece.samples)  # one copy less than `to_ndarray`

@@ -1,7 +1,7 @@
-"""Native samples out of sound files, video containers and HDF5, mixed to mono and never resampled.
+"""Decode audio files, video containers and HDF5 datasets to mono samples at their native rate.
 
-The ladder: HDF5 when the recording says so, soundfile for what it reads (wav, flac, ogg, mp3), PyAV for the rest. The
-content decides, not the suffix.
+Backends, in order: h5py if the recording names a dataset, soundfile (wav, flac, ogg, mp3), PyAV for everything else.
+The content of a file decides, not its suffix.
 """
 
 from __future__ import annotations
@@ -18,40 +18,40 @@ import numpy as np
 import soundfile
 
 from slowfast_cli.media.audio_pyav import AvSource
-from slowfast_cli.media.audio_source import BLOCK, PREROLL_SECONDS, Source, mixed, scaled, shown
+from slowfast_cli.media.audio_source import BLOCK, PREROLL_SECONDS, AudioSource, printable, to_float32, to_mono
 from slowfast_cli.storage import remote
 from slowfast_cli.types import DataError, Recording, Seconds
 
-UNKNOWN_SIZE = 0x7FFFF000  # RIFF sizes from here on are what programs write that did not know the length
+UNKNOWN_SIZE = 0x7FFFF000  # RIFF sizes from here on are placeholders of programs that did not know the length
 
 
-def decoders() -> dict[str, str]:
-    """Versions of the libraries that decode: other ones may give other samples."""
+def decoder_versions() -> dict[str, str]:
+    """Return the versions of the decoding libraries, on which the samples may depend."""
     ffmpeg = {name: ".".join(map(str, version)) for name, version in av.library_versions.items()}
     return {"libsndfile": soundfile.__libsndfile_version__, **ffmpeg}
 
 
 @contextmanager
-def opened(recording: Recording) -> Iterator[Source]:
-    """Open the sound of a recording with the first backend that reads it.
+def open_audio(recording: Recording) -> Iterator[AudioSource]:
+    """Open the audio of a recording with the first backend that supports it.
 
     Raises:
-        DataError: It is not there, is empty, is a folder, has no sound, or no backend reads it.
+        DataError: The file is missing, empty, a folder, without audio, or not supported by any backend.
     """
     path = remote.ensure_local(recording.sound or recording.path)
     try:
         if path.is_dir():
-            raise DataError(f"{shown(path)}: a folder, not a sound file: name the file")
+            raise DataError(f"{printable(path)}: is a folder, expected an audio file: name the file")
         if path.stat().st_size == 0:
-            raise DataError(f"{shown(path)}: empty file (0 bytes): fetch or record it again")
+            raise DataError(f"{printable(path)}: empty file (0 bytes): fetch or record it again")
         source = _open(recording, path)
     except OSError as error:
-        raise DataError(f"{shown(path)}: cannot be read: {error.strerror or error}") from error
+        raise DataError(f"{printable(path)}: cannot be read: {error.strerror or error}") from error
     with closing(source):
         yield source
 
 
-def _open(recording: Recording, path: Path) -> Source:
+def _open(recording: Recording, path: Path) -> AudioSource:
     if recording.dataset is not None and recording.rate is not None:
         return Hdf5Source(path, recording.dataset, recording.rate)
     with suppress(soundfile.LibsndfileError):
@@ -63,7 +63,7 @@ def _open(recording: Recording, path: Path) -> Source:
 
 
 class Hdf5Source:
-    """One 1-d dataset of samples; integers are scaled to full scale 1."""
+    """A 1-d dataset of samples; integers are scaled to full scale 1."""
 
     channels = 1
     backend = "h5py"
@@ -73,30 +73,30 @@ class Hdf5Source:
         try:
             self.file: Any = h5py.File(path, "r", locking=False)
         except OSError as error:
-            raise DataError(f"{shown(path)}: not a readable HDF5 file ({error}): fetch it again") from error
+            raise DataError(f"{printable(path)}: not a readable HDF5 file ({error}): fetch it again") from error
         self.samples: Any = self.file.get(dataset)
         if not isinstance(self.samples, h5py.Dataset) or self.samples.ndim != 1 or self.samples.dtype.kind not in "iuf":
             self.file.close()
-            raise DataError(f"{shown(path)}: dataset '{dataset}' is not there or is not a 1-d array of samples")
-        self.length: Seconds | None = len(self.samples) / rate
-        self.promised: Seconds | None = self.length
+            raise DataError(f"{printable(path)}: dataset '{dataset}' is missing or is not a 1-d array of samples")
+        self.seconds: Seconds | None = len(self.samples) / rate
+        self.header_seconds: Seconds | None = self.seconds
 
     def blocks(self, first: int) -> Iterator[np.ndarray]:
-        """See `Source`."""
+        """See `AudioSource`."""
         for start in range(first, len(self.samples), BLOCK):
             try:
                 block = self.samples[start : start + BLOCK]
             except OSError as error:
-                raise DataError(f"{self.file.filename}: '{self.samples.name}' does not read ({error})") from error
-            yield scaled(block)
+                raise DataError(f"{self.file.filename}: '{self.samples.name}' cannot be read ({error})") from error
+            yield to_float32(block)
 
     def close(self) -> None:
-        """See `Source`."""
+        """See `AudioSource`."""
         self.file.close()
 
 
 class SoundFileSource:
-    """A file that libsndfile reads, opened by descriptor: any file name works, and no suffix misleads it."""
+    """A file that libsndfile supports; opened by descriptor, so that neither file name nor suffix matters."""
 
     backend = "soundfile"
 
@@ -107,31 +107,30 @@ class SoundFileSource:
         except BaseException:
             os.close(self.descriptor)
             raise
-        # Soundfile seeks to where it already is after each read of a seekable file, and an mp3 decoder forgets its past
-        # then: a click at each block. A file that says it is not seekable is read on.
+        # After each read of a seekable file, soundfile seeks to the current position, which resets the mp3 decoder: a
+        # click at each block. A file that reports not to be seekable is read continuously.
         self.seekable = self.file.seekable()
         self.file.seekable = lambda: False
         self.rate = int(self.file.samplerate)
         self.channels = int(self.file.channels)
         known = self.file.frames < 1 << 40
-        self.length: Seconds | None = self.file.frames / self.rate if known else None
-        self.promised = self._promised(path)
+        self.seconds: Seconds | None = self.file.frames / self.rate if known else None
+        self.header_seconds = self._header_seconds(path)
 
-    def _promised(self, path: Path) -> Seconds | None:
+    def _header_seconds(self, path: Path) -> Seconds | None:
         if self.file.format == "FLAC":
-            return self.length
-        if self.file.format in ("WAV", "WAVEX") and self.length is not None:
-            # libsndfile shortens a truncated file silently; the RIFF header still knows the size it had.
+            return self.seconds
+        if self.file.format in ("WAV", "WAVEX") and self.seconds is not None:
+            # libsndfile silently shortens a truncated file; the RIFF header still has the original size.
             with path.open("rb") as file:
                 stated = int.from_bytes(file.read(8)[4:], "little") + 8
             size = path.stat().st_size
-            longer = stated / size if size < stated < UNKNOWN_SIZE else 1.0
-            return self.length * longer
+            return self.seconds * (stated / size if size < stated < UNKNOWN_SIZE else 1.0)
         return None
 
     def blocks(self, first: int) -> Iterator[np.ndarray]:
-        """See `Source`."""
-        # libsndfile lands on the wrong sample of an mp3, so that is decoded from its start.
+        """See `AudioSource`."""
+        # libsndfile seeks to the wrong sample of an mp3, so mp3 files are decoded from their start.
         start = max(0, first - int(PREROLL_SECONDS * self.rate)) if self.file.format == "OGG" else first
         if self.file.format in ("MP3", "MPEG") or not self.seekable or start >= self.file.frames:
             start = 0
@@ -141,16 +140,16 @@ class SoundFileSource:
         while True:
             try:
                 block = self.file.read(BLOCK, dtype="float32", always_2d=True)
-            except soundfile.LibsndfileError:  # a broken tail: what was decoded before it counts
+            except soundfile.LibsndfileError:  # truncated: keep what was decoded
                 return
             if not len(block):
                 return
-            mono = mixed(block)
+            mono = to_mono(block)
             if skip < len(mono):
                 yield mono[skip:]
             skip = max(0, skip - len(mono))
 
     def close(self) -> None:
-        """See `Source`."""
+        """See `AudioSource`."""
         self.file.close()
         os.close(self.descriptor)

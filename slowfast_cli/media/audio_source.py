@@ -1,4 +1,4 @@
-"""What every decoder of sound gives, and what the decoders share."""
+"""The interface of audio decoders, and what they share."""
 
 from __future__ import annotations
 
@@ -9,37 +9,28 @@ from typing import Protocol
 
 import numpy as np
 
-from slowfast_cli.storage.places import display
+from slowfast_cli.storage.remote import display
 from slowfast_cli.types import DataError, Seconds
 
-BLOCK = 1 << 16  # native samples decoded at a time: smaller ones cost more calls of the decoders than they save
-PREROLL_SECONDS = 0.5  # decoded and dropped after a seek: lossy codecs need their past
+BLOCK = 1 << 16  # native samples per decoded block: smaller blocks cost more decoder calls than they save
+PREROLL_SECONDS = 0.5  # decoded and dropped after a seek: lossy codecs depend on earlier packets
 
 
-class NoSoundError(DataError):
-    """A media file that opens, but has no audio stream."""
+class NoAudioError(DataError):
+    """A valid media file without an audio stream."""
 
 
-class Source(Protocol):
-    """An open recording.
+class AudioSource(Protocol):
+    """An open recording."""
 
-    Attributes:
-        rate: Native samples a second, Hz.
-        channels: Before the mono mix.
-        length: In seconds, as far as opening it tells; None when only decoding does.
-        promised: Length its header says it was written with, in seconds: a truncated file has less. None where headers
-            of that kind are no reliable witness.
-        backend: What decodes it.
-    """
-
-    rate: int
-    channels: int
-    length: Seconds | None
-    promised: Seconds | None
-    backend: str
+    rate: int  # native sampling rate, Hz
+    channels: int  # before the mono mix
+    seconds: Seconds | None  # length, if known without decoding
+    header_seconds: Seconds | None  # length in the header, if reliable; truncated files contain less
+    backend: str  # decoder
 
     def blocks(self, first: int) -> Iterator[np.ndarray]:
-        """Consecutive mono float32 samples from native sample ``first`` to the end."""
+        """Yield consecutive mono float32 samples from native sample ``first`` to the end."""
         ...
 
     def close(self) -> None:
@@ -47,22 +38,22 @@ class Source(Protocol):
         ...
 
 
-def shown(path: Path | str) -> str:
-    """A path, or an id made of one, as text that can always be printed, whatever bytes its name has."""
+def printable(path: Path | str) -> str:
+    """Return a path, or an id made from one, as text that can be printed whatever bytes the name contains."""
     return os.fsencode(display(path) if isinstance(path, Path) else path).decode("utf-8", "replace")
 
 
-def scaled(values: np.ndarray) -> np.ndarray:
-    """Samples of any type as float32 with full scale 1."""
+def to_float32(values: np.ndarray) -> np.ndarray:
+    """Convert samples of any type to float32 with full scale 1."""
     if values.dtype.kind == "f":
         return values.astype(np.float32, copy=False)
     half = float(1 << (8 * values.dtype.itemsize - 1))
-    centre = half if values.dtype.kind == "u" else 0.0
-    return ((values.astype(np.float64) - centre) / half).astype(np.float32)
+    center = half if values.dtype.kind == "u" else 0.0
+    return ((values.astype(np.float64) - center) / half).astype(np.float32)
 
 
-def mixed(block: np.ndarray) -> np.ndarray:
-    """The mean of the channels; of one or two, what most files have, ten times as fast as a mean over so short an axis.
+def to_mono(block: np.ndarray) -> np.ndarray:
+    """Average the channels; mono and stereo take fast paths, ten times as fast as a mean over so short an axis.
 
     Shape:
         (samples, channels), float32 -> (samples,)

@@ -1,4 +1,4 @@
-"""A folder of pictures that are the frames of a video, in the order of their names."""
+"""Folders of images that are the frames of a video, ordered by name."""
 
 from __future__ import annotations
 
@@ -11,23 +11,19 @@ from typing import Any
 
 import av
 
-from slowfast_cli.media.audio_source import shown
+from slowfast_cli.media.audio_source import printable
 from slowfast_cli.types import BrokenMediaError
 
 SUFFIXES = (".jpg", ".jpeg", ".png")
-CODECS = {b"\xff\xd8": "mjpeg", b"\x89P": "png"}  # by a file's first two bytes: suffixes lie
+CODECS = {b"\xff\xd8": "mjpeg", b"\x89P": "png"}  # by the first two bytes of a file, because suffixes may be wrong
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pictures:
-    """The pictures of a folder.
+class ImageFolder:
+    """The images of a folder.
 
-    Attributes:
-        folder: Where they are.
-        count: How many.
-        names: In order; empty where they are ``before``, a number that counts up from ``first``, and ``after``: the
-            names of a data set's frames would fill the memory of every worker.
-        digits: Of the number, with leading zeros.
+    Names are stored only if they are not consecutive numbers between ``before`` and ``after``: all frame names of a
+    data set would fill the memory of every worker.
     """
 
     folder: Path
@@ -35,53 +31,51 @@ class Pictures:
     names: tuple[str, ...] = ()
     before: str = ""
     first: int = 0
-    digits: int = 0
+    digits: int = 0  # width of the zero-padded number
     after: str = ""
 
     def path(self, index: int) -> Path:
-        """The file of one of them."""
-        return self.folder / (self.names[index] if self.names else self._numbered(index))
-
-    def _numbered(self, index: int) -> str:
-        return f"{self.before}{self.first + index:0{self.digits}d}{self.after}"
+        """Return the file of an image."""
+        number = f"{self.first + index:0{self.digits}d}"
+        return self.folder / (self.names[index] if self.names else f"{self.before}{number}{self.after}")
 
 
 @lru_cache(maxsize=1 << 16)
-def pictures(folder: Path) -> Pictures:
-    """List a folder's JPEG and PNG files; numbers in their names count as numbers (2 before 10).
+def list_images(folder: Path) -> ImageFolder:
+    """List the JPEG and PNG files of a folder in natural order (2 before 10).
 
     Raises:
-        BrokenMediaError: It cannot be read, or holds none.
+        BrokenMediaError: The folder cannot be read, or contains no image.
     """
     try:
         with os.scandir(folder) as entries:
-            names = sorted((entry.name for entry in entries if entry.name.lower().endswith(SUFFIXES)), key=_order)
+            names = sorted((entry.name for entry in entries if entry.name.lower().endswith(SUFFIXES)), key=_natural_key)
     except OSError as error:
-        raise BrokenMediaError(f"{shown(folder)}: cannot be read: {error.strerror}") from error
+        raise BrokenMediaError(f"{printable(folder)}: cannot be read: {error.strerror}") from error
     if not names:
         raise BrokenMediaError(
-            f"{shown(folder)}: a folder with no pictures ({', '.join(SUFFIXES)}): extract them again"
+            f"{printable(folder)}: contains no images ({', '.join(SUFFIXES)}): extract the frames again"
         )
     parts = re.match(r"(.*?)([0-9]+)(\D*)$", names[0], re.DOTALL)
     if parts:
         before, number, after = parts.groups()
-        short = Pictures(
+        numbered = ImageFolder(
             folder=folder, count=len(names), before=before, first=int(number), digits=len(number), after=after
         )
-        if all(short.path(index).name == name for index, name in enumerate(names)):
-            return short
-    return Pictures(folder=folder, count=len(names), names=tuple(names))
+        if all(numbered.path(index).name == name for index, name in enumerate(names)):
+            return numbered
+    return ImageFolder(folder=folder, count=len(names), names=tuple(names))
 
 
-def _order(name: str) -> list[tuple[int, str]]:
+def _natural_key(name: str) -> list[tuple[int, str]]:
     return [(int(part), part) if part.isdecimal() else (0, part) for part in re.split(r"(\d+)", name)]
 
 
-def decoded(path: Path) -> Any:
-    """One picture as a decoded frame.
+def decode_image(path: Path) -> Any:
+    """Decode an image to a PyAV frame.
 
     Raises:
-        BrokenMediaError: It is missing, or not a JPEG or PNG file that decodes.
+        BrokenMediaError: The file is missing, or is not a decodable JPEG or PNG file.
     """
     try:
         content = path.read_bytes()
@@ -90,7 +84,7 @@ def decoded(path: Path) -> Any:
         frames = [*codec.decode(av.Packet(content)), *codec.decode(None)] if content else []
     except (av.FFmpegError, OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise BrokenMediaError(f"{shown(path)}: not a readable picture ({reason}): extract it again") from error
+        raise BrokenMediaError(f"{printable(path)}: not a readable image ({reason}): extract it again") from error
     if not frames:
-        raise BrokenMediaError(f"{shown(path)}: a picture that does not decode: extract it again")
+        raise BrokenMediaError(f"{printable(path)}: the image does not decode: extract it again")
     return frames[0]

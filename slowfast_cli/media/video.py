@@ -1,7 +1,7 @@
-"""The pictures on screen at given moments of a recording: a video file, or a folder of pictures.
+"""Read the frames displayed at given times of a recording: a video file, or a folder of images.
 
-Every moment is by presentation time, on the clock whose 0 is when the first frame is shown: variable rates, edit lists
-and late starts need no care elsewhere.
+Times are presentation times relative to the first frame, so that callers need not handle variable frame rates, edit
+lists and late starts.
 """
 
 from __future__ import annotations
@@ -16,145 +16,129 @@ from typing import Any, TypeAlias, TypeVar
 import av
 import numpy as np
 
-from slowfast_cli.media.audio_source import shown
-from slowfast_cli.media.image_folder import Pictures, decoded, pictures
-from slowfast_cli.media.video_probe import SLACK, VideoFacts, video_facts
-from slowfast_cli.media.video_rgb import Converter, fitted, shown_size
+from slowfast_cli.media.audio_source import printable
+from slowfast_cli.media.image_folder import ImageFolder, decode_image, list_images
+from slowfast_cli.media.video_probe import HEADER_TOLERANCE, VideoInfo, video_info
+from slowfast_cli.media.video_rgb import Converter, display_size, fit_short_side
 from slowfast_cli.media.video_stream import VideoStream
 from slowfast_cli.types import BrokenMediaError, Recording, Seconds
 
-CLOSE = 1e-4  # seconds between moments that count as one: starts and steps are computed in floating point
-COARSE = 1e-3  # at most: where the file's ticks are long, its time stamps are rounded to them
+TOLERANCE = 1e-4  # seconds between times that count as equal, because of floating-point rounding
+MAX_TOLERANCE = 1e-3  # for files with long ticks, to which their timestamps are rounded
 
 T = TypeVar("T")
-Shown: TypeAlias = "tuple[Seconds, Callable[[], Any]]"  # when a frame begins to be shown, and what decodes it
+TimedFrame: TypeAlias = "tuple[Seconds, Callable[[], Any]]"  # presentation time, and a function that decodes it
 
 
 @dataclass(frozen=True, kw_only=True)
 class VideoProbe:
-    """What is known of a recording before its pictures are used.
+    """Properties of a recording's video."""
 
-    Attributes:
-        seconds: From the first frame's presentation to the end of the last.
-        fps: Frames a second on average.
-        frames: How many, without decoding them.
-        width: Of the picture as shown, turned upright.
-        height: Of the picture as shown.
-        sound: There is an audio stream, or a file with the sound.
-        sound_starts: When its first sample is presented: often some ms off, and before 0 at times. 0 without sound.
-        codec: FFmpeg's name of the decoder; ``pictures`` for a folder.
-    """
-
-    seconds: Seconds
-    fps: float
+    seconds: Seconds  # from the first frame to the end of the last
+    fps: float  # average frame rate
     frames: int
-    width: int
-    height: int
-    sound: bool
-    sound_starts: Seconds
-    codec: str
+    width: int  # as displayed
+    height: int  # as displayed
+    has_audio: bool  # an audio stream, or a separate audio file
+    audio_start: Seconds  # presentation time of the first audio sample; may be negative; 0 without audio
+    codec: str  # FFmpeg's name of the decoder; "images" for a folder
 
 
 @dataclass(frozen=True, kw_only=True)
 class Frames:
-    """Pictures of a clip.
+    """Frames of a clip."""
 
-    Attributes:
-        pixels: (T, H, W, 3) RGB, uint8 from 0 to 255.
-        times: When each begins to be shown, in seconds from the recording's first frame.
-    """
-
-    pixels: np.ndarray
-    times: tuple[Seconds, ...]
+    pixels: np.ndarray  # (T, H, W, 3) RGB, uint8
+    times: tuple[Seconds, ...]  # presentation times
 
 
 @lru_cache(maxsize=1 << 16)
 def probe(recording: Recording) -> VideoProbe:
-    """Look at a recording; once, and remember.
+    """Return the properties of a recording's video; cached.
 
     Raises:
-        BrokenMediaError: It cannot be opened, has no video, or not even its first frame decodes.
+        BrokenMediaError: The recording cannot be opened, has no video, or its first frame does not decode.
     """
-    apart = recording.sound is not None
+    separate_audio = recording.sound is not None
     if recording.fps is not None and recording.path.is_dir():
-        found = pictures(recording.path)
-        width, height = shown_size(decoded(found.path(0)))
+        images = list_images(recording.path)
+        width, height = display_size(decode_image(images.path(0)))
         return VideoProbe(
-            seconds=found.count / recording.fps,
+            seconds=images.count / recording.fps,
             fps=recording.fps,
-            frames=found.count,
+            frames=images.count,
             width=width,
             height=height,
-            sound=apart,
-            sound_starts=0.0 - recording.sound_start if apart else 0.0,
-            codec="pictures",
+            has_audio=separate_audio,
+            audio_start=0.0 - recording.sound_start if separate_audio else 0.0,
+            codec="images",
         )
-    facts = _facts(recording)
+    info = _info(recording)
     return VideoProbe(
-        seconds=facts.seconds,
-        fps=facts.fps,
-        frames=facts.frames,
-        width=facts.width,
-        height=facts.height,
-        sound=facts.sound or apart,
-        sound_starts=0.0 - recording.sound_start if apart else facts.sound_starts,
-        codec=facts.codec,
+        seconds=info.seconds,
+        fps=info.fps,
+        frames=info.frames,
+        width=info.width,
+        height=info.height,
+        has_audio=info.has_audio or separate_audio,
+        audio_start=0.0 - recording.sound_start if separate_audio else info.audio_start,
+        codec=info.codec,
     )
 
 
 def read(recording: Recording, *, start: Seconds, span: Seconds, count: int, short_side: int | None = None) -> Frames:
-    """The pictures on screen at ``count`` moments evenly spaced over ``span``, both ends included.
+    """Read the frames displayed at ``count`` times evenly spaced over ``span``, both ends included.
 
     Args:
-        recording: Where the video is.
-        start: The clip begins with the first frame that is presented then or later (the last one, if none is), or at
-            this very moment if it is 0 or less: the first frame is on screen before its time.
-        span: From the first moment to the last, in seconds; the last frame stays on screen past its end.
-        count: How many.
-        short_side: Scale larger pictures down to this many pixels on their shorter side.
+        recording: Recording with video.
+        start: The clip begins with the first frame presented at or after this time (the last frame, if there is none),
+            or at exactly this time if it is 0 or less: the first frame is displayed before its time.
+        span: Seconds from the first time to the last; the last frame stays displayed past its end.
+        count: Number of frames.
+        short_side: Scale larger frames down to this shorter side, in pixels.
 
     Raises:
-        BrokenMediaError: It cannot be opened, has no video, or no frame wanted decodes.
+        BrokenMediaError: The recording cannot be opened, has no video, or none of the frames decodes.
     """
     if count < 1 or span < 0:
-        raise ValueError(f"read: count {count}, span {span} s: a clip has a frame, and its end is not before its start")
-    probed = probe(recording)
-    width, height = fitted(probed.width, probed.height, short_side)
-    with closing(_shown(recording, start)) as frames:
-        picks = picked(frames, start=start, span=span, count=count, close=_close(recording))
-        return _converted(recording, picks, Converter(width, height), np.empty((count, height, width, 3), np.uint8))
+        raise ValueError(f"read: count={count}, span={span}, expected count >= 1 and span >= 0")
+    size = probe(recording)
+    width, height = fit_short_side(size.width, size.height, short_side)
+    with closing(_frames(recording, start)) as frames:
+        selected = select_frames(frames, start=start, span=span, count=count, tolerance=_tolerance(recording))
+        return _to_rgb(recording, selected, Converter(width, height), np.empty((count, height, width, 3), np.uint8))
 
 
-def picked(
-    frames: Iterable[tuple[Seconds, T]], *, start: Seconds, span: Seconds, count: int, close: Seconds = CLOSE
+def select_frames(
+    frames: Iterable[tuple[Seconds, T]], *, start: Seconds, span: Seconds, count: int, tolerance: Seconds = TOLERANCE
 ) -> Iterator[tuple[Seconds, T]]:
-    """What is on screen at moments, which `read` defines.
+    """Select the frames displayed at the times that `read` defines.
 
-    For example frames at 0, 1, 2 and 3 s, start 0.5 s, span 2 s, count 3: those at 1, 2 and 3 s.
+    >>> [time for time, _ in select_frames([(t, "frame") for t in range(4)], start=0.5, span=2, count=3)]
+    [1, 2, 3]
 
     Args:
-        frames: When each begins to be shown, and the frame: in order, from one shown at ``start`` or before on. No more
-            of them are taken than needed.
-        start: In seconds.
-        span: In seconds.
-        count: How many moments.
-        close: Seconds that a frame may come late for its moment.
+        frames: Presentation times and frames, in order, beginning with one at or before ``start``; consumed lazily.
+        start: As for `read`.
+        span: As for `read`.
+        count: Number of times.
+        tolerance: Seconds by which a frame may be late.
 
     Yields:
-        ``count`` of them, with repeats; none if there are no frames.
+        ``count`` items, with repeats; nothing if there are no frames.
     """
     step = span / max(1, count - 1)
     begin = start if start <= 0 else None
     done = 0
     before: tuple[Seconds, T] | None = None
     for now in frames:
-        if begin is None and now[0] >= start - close:
+        if begin is None and now[0] >= start - tolerance:
             begin = now[0]
         if begin is not None:
-            while done < count and begin + done * step < now[0] - close:
+            while done < count and begin + done * step < now[0] - tolerance:
                 yield before or now
                 done += 1
-            while done < count and begin + done * step <= now[0] + close:
+            while done < count and begin + done * step <= now[0] + tolerance:
                 yield now
                 done += 1
         if done == count:
@@ -165,58 +149,58 @@ def picked(
         done += 1
 
 
-def _converted(recording: Recording, picks: Iterator[Shown], converter: Converter, pixels: np.ndarray) -> Frames:
+def _to_rgb(recording: Recording, frames: Iterator[TimedFrame], converter: Converter, pixels: np.ndarray) -> Frames:
     times: list[Seconds] = []
     try:
-        for index, (time, frame) in enumerate(picks):
+        for index, (time, decode) in enumerate(frames):
             repeated = times and time == times[-1]
-            pixels[index] = pixels[index - 1] if repeated else converter.rgb(frame())
+            pixels[index] = pixels[index - 1] if repeated else converter.rgb(decode())
             times.append(time)
     except av.FFmpegError as error:
         raise BrokenMediaError(
-            f"{shown(recording.path)}: its pictures do not convert to RGB ({error.strerror}): convert it to H.264"
+            f"{printable(recording.path)}: its frames do not convert to RGB ({error.strerror}): convert it to H.264"
         ) from error
     return Frames(pixels=pixels, times=tuple(times))
 
 
-def _shown(recording: Recording, start: Seconds) -> Generator[Shown, None, None]:
-    """Frames from the one on screen at ``start``, or some before it, on."""
+def _frames(recording: Recording, start: Seconds) -> Generator[TimedFrame, None, None]:
+    """Yield frames, beginning with the one displayed at ``start`` or before it."""
     if recording.fps is not None and recording.path.is_dir():
-        return _listed(pictures(recording.path), recording.fps, start)
-    return _decoded(recording, _facts(recording), start)
+        return _image_frames(list_images(recording.path), recording.fps, start)
+    return _video_frames(recording, _info(recording), start)
 
 
-def _listed(found: Pictures, fps: float, start: Seconds) -> Generator[Shown, None, None]:
-    for index in range(min(max(0, floor(start * fps) - 1), found.count - 1), found.count):
-        yield index / fps, partial(decoded, found.path(index))
+def _image_frames(images: ImageFolder, fps: float, start: Seconds) -> Generator[TimedFrame, None, None]:
+    for index in range(min(max(0, floor(start * fps) - 1), images.count - 1), images.count):
+        yield index / fps, partial(decode_image, images.path(index))
 
 
-def _decoded(recording: Recording, facts: VideoFacts, start: Seconds) -> Generator[Shown, None, None]:
+def _video_frames(recording: Recording, info: VideoInfo, start: Seconds) -> Generator[TimedFrame, None, None]:
     with closing(VideoStream(recording.path)) as video:
-        since = facts.origin + floor(start / facts.tick)
+        since = info.origin + floor(start / info.tick)
         last = -inf
-        for ticks, frame in video.frames(since if since > facts.origin else None):
-            last = (ticks - facts.origin) * facts.tick
-            yield last, partial(_given, frame)
-        promised = facts.promised or 0.0
-        if last == -inf or facts.seconds + SLACK < start < promised - SLACK:
-            raise video.broken(
-                f"truncated: nothing decodes at {start:.2f} s, its header says {promised:.2f} s, {facts.seconds:.2f} s "
-                "are there: fetch it again"
+        for ticks, frame in video.frames(since if since > info.origin else None):
+            last = (ticks - info.origin) * info.tick
+            yield last, partial(_identity, frame)
+        expected = info.header_seconds or 0.0
+        if last == -inf or info.seconds + HEADER_TOLERANCE < start < expected - HEADER_TOLERANCE:
+            raise video.error(
+                f"truncated: nothing decodes at {start:.2f} s; the header states {expected:.2f} s, the file contains "
+                f"{info.seconds:.2f} s: fetch it again"
             )
 
 
-def _given(frame: Any) -> Any:
+def _identity(frame: Any) -> Any:
     return frame
 
 
-def _close(recording: Recording) -> Seconds:
+def _tolerance(recording: Recording) -> Seconds:
     if recording.fps is not None and recording.path.is_dir():
-        return CLOSE
-    # Half a tick off at most. Ticks longer than that are whole frames, and not rounded.
-    return min(max(CLOSE, 0.51 * _facts(recording).tick), COARSE)
+        return TOLERANCE
+    # Rounded timestamps are off by half a tick at most. Longer ticks are whole frames, and not rounded.
+    return min(max(TOLERANCE, 0.51 * _info(recording).tick), MAX_TOLERANCE)
 
 
 @lru_cache(maxsize=1 << 16)
-def _facts(recording: Recording) -> VideoFacts:
-    return video_facts(recording.path)
+def _info(recording: Recording) -> VideoInfo:
+    return video_info(recording.path)

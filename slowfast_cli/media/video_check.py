@@ -1,4 +1,4 @@
-"""Whether every picture of a recording decodes: a video file, or a folder of pictures."""
+"""Check that every frame of a recording decodes: a video file, or a folder of images."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from pathlib import Path
 import av
 
 from slowfast_cli.media import video
-from slowfast_cli.media.image_folder import decoded, pictures
-from slowfast_cli.media.video_probe import SLACK
+from slowfast_cli.media.image_folder import decode_image, list_images
+from slowfast_cli.media.video_probe import HEADER_TOLERANCE
 from slowfast_cli.media.video_stream import VideoStream
 from slowfast_cli.types import BrokenMediaError, Recording, Seconds
 
-WHOLE_FILE = frozenset({"matroska", "webm", "flv"})  # their headers give the length of the longest stream only
+LONGEST_STREAM = frozenset({"matroska", "webm", "flv"})  # their headers give the length of the longest stream only
 
 
-def has_pictures(recording: Recording) -> bool:
-    """Whether there is something to see: a folder, or a file with a video stream that is no cover."""
+def has_frames(recording: Recording) -> bool:
+    """Whether a recording has frames: an image folder, or a file with a video stream that is not cover art."""
     if recording.path.is_dir():
         return True
     try:
@@ -27,64 +27,64 @@ def has_pictures(recording: Recording) -> bool:
         return False
 
 
-def watched(recording: Recording) -> Seconds:
-    """Decode every picture from the first to the last, one at a time: memory does not grow with the length.
+def decode_all(recording: Recording) -> Seconds:
+    """Decode every frame in constant memory.
 
-    A header that says more than there is gives truncated files away: of MP4 and MOV, AVI, Matroska and WebM, and FLV.
-    MPEG and ASF say nothing, and a file of theirs that was cut off is a shorter one.
+    Truncated MP4, MOV, AVI, Matroska, WebM and FLV files are detected by the length in their headers. MPEG and ASF
+    headers have none: a truncated file passes as a shorter one.
 
     Returns:
-        Seconds from the first picture to the end of the last.
+        Seconds from the first frame to the end of the last.
 
     Raises:
-        BrokenMediaError: It cannot be opened, has no video, is truncated, or more than a few pictures do not decode.
+        BrokenMediaError: The recording cannot be opened, has no video, is truncated, or too many frames do not decode.
     """
-    video.read(recording, start=0, span=0, count=1)  # the pixels convert to RGB
+    video.read(recording, start=0, span=0, count=1)  # checks the conversion to RGB
     if recording.fps is not None and recording.path.is_dir():
-        found = pictures(recording.path)
-        for index in range(found.count):
-            decoded(found.path(index))
-        return found.count / recording.fps
+        images = list_images(recording.path)
+        for index in range(images.count):
+            decode_image(images.path(index))
+        return images.count / recording.fps
     with closing(VideoStream(recording.path)) as stream:
         first = end = None
         for ticks, frame in stream.frames():
-            first, end = ticks if first is None else first, ticks + (frame.duration or stream.step)
+            first, end = ticks if first is None else first, ticks + (frame.duration or stream.frame_ticks)
         if first is None or end is None:
-            raise stream.broken("no frame decodes: the file is truncated or holds no video: fetch it again")
+            raise stream.error("no frame decodes: the file is truncated or contains no video: fetch it again")
         seconds = (end - first) * stream.tick
-        promised = _promised(stream)
-        if _short(seconds, promised) and not _goes_on(stream, recording.path, promised):
-            raise stream.broken(
-                f"truncated: its header says {promised:.2f} s, {seconds:.2f} s of pictures decode: fetch it again"
+        expected = _header_seconds(stream)
+        if _too_short(seconds, expected) and not _other_stream_reaches(stream, recording.path, expected):
+            raise stream.error(
+                f"truncated: {seconds:.2f} s of video decode, the header states {expected:.2f} s: fetch it again"
             )
     return seconds
 
 
-def _promised(stream: VideoStream) -> Seconds:
-    """How long the header says that the video is; 0 where headers of its kind do not tell."""
+def _header_seconds(stream: VideoStream) -> Seconds:
+    """Return the length of the video in the header; 0 if the format does not state it."""
     kinds = set(stream.container.format.name.split(","))
     if "mov" in kinds:
         return float((stream.stream.duration or 0) * stream.tick)
-    if "avi" in kinds:  # FFmpeg cuts the length to what is in the file, the number of frames it leaves
-        return float(stream.stream.frames * stream.step * stream.tick)
-    return float(stream.container.duration or 0) / av.time_base if kinds & WHOLE_FILE else 0.0
+    if "avi" in kinds:  # FFmpeg reduces the length to what the file contains, but not the number of frames
+        return float(stream.stream.frames * stream.frame_ticks * stream.tick)
+    return float(stream.container.duration or 0) / av.time_base if kinds & LONGEST_STREAM else 0.0
 
 
-def _short(seconds: Seconds, promised: Seconds) -> bool:
-    return promised - seconds > max(SLACK, 0.01 * promised)
+def _too_short(seconds: Seconds, expected: Seconds) -> bool:
+    return expected - seconds > max(HEADER_TOLERANCE, 0.01 * expected)
 
 
-def _goes_on(stream: VideoStream, path: Path, promised: Seconds) -> bool:
-    """Whether another stream of the file, such as its sound, reaches the end that the header gives for all of them."""
-    if not WHOLE_FILE & set(stream.container.format.name.split(",")):
+def _other_stream_reaches(stream: VideoStream, path: Path, expected: Seconds) -> bool:
+    """Whether another stream, such as the audio, reaches the end that the header states for the longest stream."""
+    if not LONGEST_STREAM & set(stream.container.format.name.split(",")):
         return False
     ends = [0.0]
-    # A second look at the file, as the first one passed over the other streams.
+    # The file is opened again because `stream` discards the packets of other streams.
     with path.open("rb") as raw, av.open(raw, metadata_errors="replace") as container:
         try:
             for packet in container.demux():
                 if packet.size and packet.pts is not None:
                     ends.append(float((packet.pts + (packet.duration or 0)) * packet.time_base))
-        except av.FFmpegError:  # a broken tail
+        except av.FFmpegError:  # truncated
             pass
-    return not _short(max(ends), promised)
+    return not _too_short(max(ends), expected)

@@ -1,4 +1,4 @@
-"""What is known of a video file without decoding more than its first picture."""
+"""Properties of a video file, found by decoding no more than its first frame."""
 
 from __future__ import annotations
 
@@ -8,110 +8,96 @@ from pathlib import Path
 
 import av
 
-from slowfast_cli.media.video_rgb import shown_size
+from slowfast_cli.media.video_rgb import display_size
 from slowfast_cli.media.video_stream import VideoStream
 from slowfast_cli.types import Seconds
 
-SMALL = 64 << 20  # bytes; the packets of larger files are not counted where their header gives their length
-HIDDEN = 0.05  # share of a header's frames from which on an edit list must hide them
-SLACK = 0.5  # seconds that headers may promise too much
+SMALL = 64 << 20  # bytes; in larger files, packets are not counted if the header states the length
+HIDDEN = 0.05  # if this fraction of the header's frames does not fit the length, an edit list hides them
+HEADER_TOLERANCE = 0.5  # seconds by which headers may overstate the length
 
 
 @dataclass(frozen=True, kw_only=True)
-class VideoFacts:
-    """A video file, looked at.
+class VideoInfo:
+    """Properties of a video file."""
 
-    Attributes:
-        origin: When its first frame is shown, in ticks of its own clock.
-        tick: Their length.
-        seconds: From then to the end of its last frame.
-        promised: What its header says that is, where headers of its kind can be trusted; a truncated file has less.
-        fps: Frames a second on average.
-        frames: As its header says; counted from packets; or, in large files without a header that says, from the rate.
-        width: Of the picture as shown.
-        height: Of the picture as shown.
-        sound: It has an audio stream.
-        sound_starts: When its first sample is presented, in seconds from the first frame; 0 without sound.
-        codec: FFmpeg's name of the decoder.
-    """
-
-    origin: int
-    tick: Seconds
-    seconds: Seconds
-    promised: Seconds | None
-    fps: float
-    frames: int
-    width: int
-    height: int
-    sound: bool
-    sound_starts: Seconds
-    codec: str
+    origin: int  # presentation time of the first frame, in ticks
+    tick: Seconds  # time base of the stream
+    seconds: Seconds  # from the first frame to the end of the last
+    header_seconds: Seconds | None  # length in the header, if reliable; truncated files contain less
+    fps: float  # average frame rate
+    frames: int  # from the header, counted packets, or (large files without a count in the header) the frame rate
+    width: int  # as displayed
+    height: int  # as displayed
+    has_audio: bool
+    audio_start: Seconds  # presentation time of the first audio sample, relative to the first frame; 0 without audio
+    codec: str  # FFmpeg's name of the decoder
 
 
-def video_facts(path: Path) -> VideoFacts:
-    """Look at a video file.
+def video_info(path: Path) -> VideoInfo:
+    """Return the properties of a video file.
 
     Raises:
-        BrokenMediaError: It cannot be opened, has no video, or nothing of it decodes.
+        BrokenMediaError: The file cannot be opened, has no video, or no frame decodes.
     """
     with closing(VideoStream(path)) as video:
-        sound = video.container.streams.best("audio") is not None
-        sound_start = video.sound_start() if sound else None
+        has_audio = video.container.streams.best("audio") is not None
+        audio_start = video.audio_start() if has_audio else None
         first = next(video.frames(), None)
         if first is None:
-            raise video.broken("no frame decodes: the file is truncated or holds no video: fetch it again")
-        origin, picture = first
-        width, height = shown_size(picture)
+            raise video.error("no frame decodes: the file is truncated or contains no video: fetch it again")
+        origin, frame = first
+        width, height = display_size(frame)
         codec = str(video.stream.codec_context.name)
-        mov = "mov" in video.container.format.name and video.stream.duration
-        promised = video.stream.duration * video.tick if mov else None
-        end, counted = _end(video, origin, promised)
+        reliable = "mov" in video.container.format.name and video.stream.duration
+        header_seconds = video.stream.duration * video.tick if reliable else None
+        end, counted = _end(video, origin, header_seconds)
         seconds = float(max(1, end - origin) * video.tick)
         fps, frames = _rate(video, seconds, counted)
-        return VideoFacts(
+        return VideoInfo(
             origin=origin,
             tick=video.tick,
             seconds=seconds,
-            promised=promised,
+            header_seconds=header_seconds,
             fps=fps,
             frames=frames,
             width=width,
             height=height,
-            sound=sound,
-            sound_starts=0.0 if sound_start is None else sound_start - origin * video.tick,
+            has_audio=has_audio,
+            audio_start=0.0 if audio_start is None else audio_start - origin * video.tick,
             codec=codec,
         )
 
 
-def _end(video: VideoStream, origin: int, promised: Seconds | None) -> tuple[int, int | None]:
-    """When the last frame ends, in ticks, and how many there are where all packets were looked at."""
-    total = promised or (video.container.duration or 0) / av.time_base
-    if total and (promised or video.path.stat().st_size > SMALL):
+def _end(video: VideoStream, origin: int, header_seconds: Seconds | None) -> tuple[int, int | None]:
+    """Return the end of the last frame, in ticks, and the number of frames if all packets were counted."""
+    total = header_seconds or (video.container.duration or 0) / av.time_base
+    if total and (header_seconds or video.path.stat().st_size > SMALL):
         stop = origin + round(total / video.tick)
         if video.seekable:
-            end, _ = _last(video, stop)  # the last group of pictures tells
+            end, _ = _last(video, stop)  # of the last group of pictures
             if end is not None:
                 return end, None
-        elif not video.stamped:
+        elif not video.has_pts:
             return stop, None
     end, count = _last(video, None)
-    return (origin + count * video.step if end is None else end), count
+    return (origin + count * video.frame_ticks if end is None else end), count
 
 
 def _last(video: VideoStream, since: int | None) -> tuple[int | None, int]:
-    """When the last frame of these packets ends, in ticks, where they tell, and how many are shown."""
+    """Return the end of the last frame, in ticks, if packets have timestamps, and the number of displayed frames."""
     end, count = None, 0
     for packet in video.packets(since):
-        ticks = video.when(packet)
+        ticks = video.packet_tick(packet)
         count += not packet.is_discard
         if ticks is not None and not packet.is_discard:
-            stop = ticks + (packet.duration or video.step)
+            stop = ticks + (packet.duration or video.frame_ticks)
             end = stop if end is None else max(end, stop)
     return end, count
 
 
 def _rate(video: VideoStream, seconds: Seconds, counted: int | None) -> tuple[float, int]:
-    """Frames a second, and how many."""
+    """Return the frame rate and the number of frames."""
     frames = counted or video.stream.frames or None
     rate = float(video.stream.average_rate or video.stream.guessed_rate or (frames or 1) / seconds)
     if frames is None or (not counted and abs(rate * seconds / frames - 1) > HIDDEN):

@@ -1,7 +1,4 @@
-"""Decoded frames as RGB pictures: their own colour space and range, turned as they are shown, scaled on the way.
-
-The decoder gives pictures as the camera's sensor lay; a display matrix beside them says how they are shown.
-"""
+"""Convert decoded frames to RGB: color space and range of the frame, display orientation, and scaling."""
 
 from __future__ import annotations
 
@@ -12,55 +9,47 @@ from typing import Any
 import numpy as np
 from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
 
-# ITU-T H.273 matrix coefficients, as frames carry them, and what swscale calls them: BT.709, FCC, SMPTE 240M, BT.2020.
+# ITU-T H.273 matrix coefficients, as frames carry them, to swscale color spaces: BT.709, FCC, SMPTE 240M, BT.2020.
 SPACES = {1: 1, 4: 4, 7: 7, 9: 9, 10: 9}
-BT601 = 5  # swscale's name; for all others (unspecified, reserved), as FFmpeg does
+BT601 = 5  # swscale; for all others (unspecified, reserved), as in FFmpeg
 RANGES = {1: ColorRange.MPEG, 2: ColorRange.JPEG}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Turn:
-    """How a stored picture becomes the one shown: its axes swapped, then mirrored.
+class Orientation:
+    """Transform from the stored to the displayed picture: transpose, then flip."""
 
-    Attributes:
-        swapped: Rows are shown as columns.
-        across: Then mirrored left to right.
-        down: Then mirrored top to bottom.
-    """
-
-    swapped: bool = False
-    across: bool = False
-    down: bool = False
+    transpose: bool = False
+    flip_horizontal: bool = False
+    flip_vertical: bool = False
 
     def size(self, width: int, height: int) -> tuple[int, int]:
-        """Width and height before the turn of a picture that has these after it, and the other way round."""
-        return (height, width) if self.swapped else (width, height)
+        """Convert a stored size to the displayed size, or the reverse."""
+        return (height, width) if self.transpose else (width, height)
 
 
-UPRIGHT = Turn()
-
-
-def turn(frame: Any) -> Turn:
-    """What the display matrix of a decoded frame says; angles between are taken to the nearest right angle."""
+def orientation(frame: Any) -> Orientation:
+    """Return the orientation in the display matrix of a frame, rounded to right angles."""
     for data in frame.side_data:
         if data.type.name == "DISPLAYMATRIX":
-            # Row by row 3 x 3, x' = a x + c y, y' = b x + d y, with y downwards (ISO/IEC 14496-12).
+            # 3 x 3 in row order, x' = a x + c y, y' = b x + d y, with y downwards (ISO/IEC 14496-12).
             a, b, _, c, d = struct.unpack("=5i", bytes(data)[:20])
             if abs(b) + abs(c) > abs(a) + abs(d):
-                return Turn(swapped=True, across=c < 0, down=b < 0)
-            return Turn(across=a < 0, down=d < 0)
-    return UPRIGHT
+                return Orientation(transpose=True, flip_horizontal=c < 0, flip_vertical=b < 0)
+            return Orientation(flip_horizontal=a < 0, flip_vertical=d < 0)
+    return Orientation()
 
 
-def shown_size(frame: Any) -> tuple[int, int]:
-    """Width and height of a decoded frame as it is shown."""
-    return turn(frame).size(frame.width, frame.height)
+def display_size(frame: Any) -> tuple[int, int]:
+    """Return the displayed width and height of a decoded frame."""
+    return orientation(frame).size(frame.width, frame.height)
 
 
-def fitted(width: int, height: int, short_side: int | None) -> tuple[int, int]:
-    """A size scaled down so that its short side is as asked; smaller sizes, and None, leave it.
+def fit_short_side(width: int, height: int, short_side: int | None) -> tuple[int, int]:
+    """Scale a size down to a given shorter side; smaller sizes are kept.
 
-    For example 340 x 256 fitted to 128 is 170 x 128.
+    >>> fit_short_side(340, 256, 128)
+    (170, 128)
     """
     short = min(width, height)
     if short_side is None or short <= short_side:
@@ -69,7 +58,7 @@ def fitted(width: int, height: int, short_side: int | None) -> tuple[int, int]:
 
 
 class Converter:
-    """Turns decoded frames into RGB arrays of one size; it keeps its scaling tables from frame to frame."""
+    """Converts decoded frames to RGB arrays of one size; reuses its scaling tables."""
 
     def __init__(self, width: int, height: int) -> None:
         self.width = width
@@ -77,13 +66,13 @@ class Converter:
         self.scaler = VideoReformatter()
 
     def rgb(self, frame: Any) -> np.ndarray:
-        """One frame as it is shown.
+        """Convert one frame.
 
         Shape:
             (height, width, 3), uint8 from 0 to 255.
         """
-        turned = turn(frame)
-        width, height = turned.size(self.width, self.height)
+        display = orientation(frame)
+        width, height = display.size(self.width, self.height)
         space = SPACES.get(int(frame.colorspace), BT601)
         scaled = self.scaler.reformat(
             frame,
@@ -94,10 +83,10 @@ class Converter:
             dst_colorspace=space,
             src_color_range=RANGES.get(int(frame.color_range)),
             dst_color_range=ColorRange.JPEG,
-            interpolation=Interpolation.AREA,  # means of what a pixel covers: no aliasing at any ratio, and fast
-            threads=1,  # workers are processes: threads inside them only contend
+            interpolation=Interpolation.AREA,  # averages the covered area: no aliasing at any ratio, and fast
+            threads=1,  # worker processes already use all cores
         )
         pixels: np.ndarray = scaled.to_ndarray()
-        if turned.swapped:
+        if display.transpose:
             pixels = pixels.transpose(1, 0, 2)
-        return pixels[:: -1 if turned.down else 1, :: -1 if turned.across else 1]
+        return pixels[:: -1 if display.flip_vertical else 1, :: -1 if display.flip_horizontal else 1]

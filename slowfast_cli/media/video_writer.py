@@ -1,4 +1,4 @@
-"""A video drawn over: every frame at its own time, with its sound."""
+"""Write a copy of a video with an overlay drawn on every frame, keeping timestamps and audio."""
 
 from __future__ import annotations
 
@@ -15,91 +15,91 @@ import av
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from slowfast_cli.media.audio_source import shown
-from slowfast_cli.media.video_rgb import Converter, shown_size
+from slowfast_cli.media.audio_source import printable
+from slowfast_cli.media.video_rgb import Converter, display_size
 from slowfast_cli.media.video_stream import VideoStream
 from slowfast_cli.types import DataError, Place, Seconds, UsageError
 
 FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
-ENCODERS = ("libx264", "libopenh264", "h264_videotoolbox", "mpeg4")  # the first that this FFmpeg has
+ENCODERS = ("libx264", "libopenh264", "h264_videotoolbox", "mpeg4")  # in order of preference
 QUALITY = {"libx264": {"crf": "20", "preset": "veryfast"}, "mpeg4": {"qscale": "3"}}
-BT709 = 1  # in ITU-T H.273, as in swscale: the colours that players expect
+BT709 = 1  # ITU-T H.273 and swscale: the colors that players expect
 LIMITED = 1
-SHORT = Fraction(1, 10000)  # seconds a tick at most: sound may begin between two ticks of a frame each
+MAX_TICK = Fraction(1, 10000)  # seconds; audio may begin between two ticks of one frame each
 AAC_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)  # Hz
-AAC_SAMPLES = 1024  # in a packet
-COLOUR = (255, 210, 0)
-INK = (20, 20, 20)
+AAC_SAMPLES = 1024  # per packet
+COLOR = (255, 210, 0)
+BACKGROUND = (20, 20, 20)
 
 Draw = Callable[[np.ndarray, Seconds], np.ndarray]
 
 
 def annotate(source: Path, out: Path, draw: Draw) -> None:
-    """Draw over a video, as H.264 with its sound: copied where the new file can hold it, else AAC.
+    """Draw on every frame of a video and write it as H.264; audio is copied if the container supports it, else AAC.
 
     Args:
-        source: The video.
-        out: The new file, .mp4, .mov or .mkv; it appears when it is complete.
-        draw: Gets each frame upright as (H, W, 3) RGB, which it may change, and when it begins to be shown, in seconds
-            from the first one; gives the frame to write, of the same size.
+        source: Source video.
+        out: Output file, .mp4, .mov or .mkv; it is written under a temporary name and renamed.
+        draw: Called with each frame, (H, W, 3) RGB in display orientation and writable, and its presentation time
+            relative to the first frame; returns the frame to write, of identical size.
 
     Raises:
         BrokenMediaError: The source cannot be read.
-        UsageError: The new name is of no such kind.
-        DataError: The new file cannot be written.
+        UsageError: The suffix of ``out`` is not supported.
+        DataError: The output cannot be written.
     """
     form = FORMATS.get(out.suffix.lower())
     if form is None:
-        raise UsageError(f"{shown(out)}: a video is written as one of {', '.join(FORMATS)}: name it so")
+        raise UsageError(f"{printable(out)}: unsupported video format, expected one of {', '.join(FORMATS)}")
     part = out.with_name(f".{out.name}.{os.getpid()}.tmp")
     try:
         with ExitStack() as stack:
             video = stack.enter_context(closing(VideoStream(source)))
-            heard = stack.enter_context(closing(VideoStream(source)))
-            file = stack.enter_context(part.open("wb"))  # FFmpeg takes names in UTF-8 only, but any open file
-            _write(video, heard, stack.enter_context(av.open(file, "w", format=form)), draw)
+            audio = stack.enter_context(closing(VideoStream(source)))
+            file = stack.enter_context(part.open("wb"))  # FFmpeg accepts only UTF-8 file names, but any open file
+            _write(video, audio, stack.enter_context(av.open(file, "w", format=form)), draw)
         part.replace(out)
     except (av.FFmpegError, OSError) as error:
-        raise DataError(f"{shown(out)}: cannot be written: {error.strerror or error}") from error
+        raise DataError(f"{printable(out)}: cannot be written: {error.strerror or error}") from error
     finally:
         part.unlink(missing_ok=True)
 
 
-def _write(video: VideoStream, heard: VideoStream, out: Any, draw: Draw) -> None:
+def _write(video: VideoStream, audio: VideoStream, out: Any, draw: Draw) -> None:
     encoder: Any = None
-    sound: Iterator[tuple[Seconds, Any]] = iter(())
-    ahead: tuple[Seconds, Any] | None = None
+    audio_packets: Iterator[tuple[Seconds, Any]] = iter(())
+    next_audio: tuple[Seconds, Any] | None = None
     origin = 0
     for ticks, frame in video.frames():
         if encoder is None:
             origin = ticks
-            zero = _zero(heard, origin * video.stream.time_base)
-            converter = Converter(*shown_size(frame))
+            zero = _time_zero(audio, origin * video.stream.time_base)
+            converter = Converter(*display_size(frame))
             encoder = _encoder(out, video, converter)
-            sound = _sound(heard, out, zero)
-            ahead = next(sound, None)
+            audio_packets = _audio_packets(audio, out, zero)
+            next_audio = next(audio_packets, None)
         time = (ticks - origin) * video.tick
         pixels = draw(converter.rgb(frame).copy(), time)
         if pixels.shape != (converter.height, converter.width, 3):
-            raise ValueError(f"draw: gave {pixels.shape}, the frame is {(converter.height, converter.width, 3)}")
-        shown_at = ticks * video.stream.time_base - zero
-        out.mux(encoder.encode(_picture(pixels, shown_at, encoder)))
-        while ahead is not None and ahead[0] <= shown_at:  # players want sound beside its pictures
-            out.mux(ahead[1])
-            ahead = next(sound, None)
+            raise ValueError(f"draw() returned shape {pixels.shape}, expected {(converter.height, converter.width, 3)}")
+        display_time = ticks * video.stream.time_base - zero
+        out.mux(encoder.encode(_video_frame(pixels, display_time, encoder)))
+        while next_audio is not None and next_audio[0] <= display_time:  # players need audio and video interleaved
+            out.mux(next_audio[1])
+            next_audio = next(audio_packets, None)
     if encoder is None:
-        raise video.broken("no frame decodes: the file is truncated or holds no video: fetch it again")
+        raise video.error("no frame decodes: the file is truncated or contains no video: fetch it again")
     out.mux(encoder.encode(None))
-    for _, packet in () if ahead is None else (ahead, *sound):
+    for _, packet in () if next_audio is None else (next_audio, *audio_packets):
         out.mux(packet)
 
 
-def _zero(heard: VideoStream, origin: Fraction) -> Fraction:
-    """What time it is in the source when the new file begins: at the first frame, or the first sound before it."""
-    sound_start = heard.sound_start()
-    heard.close()
-    heard.open()
-    return origin if sound_start is None else min(origin, Fraction(sound_start).limit_denominator(1 << 20))
+def _time_zero(audio: VideoStream, origin: Fraction) -> Fraction:
+    """Return the source time at which the output begins: the first frame, or the first audio sample before it."""
+    audio_start = audio.audio_start()
+    audio.close()
+    audio.open()
+    return origin if audio_start is None else min(origin, Fraction(audio_start).limit_denominator(1 << 20))
 
 
 def _encoder(out: Any, video: VideoStream, converter: Converter) -> Any:
@@ -110,16 +110,16 @@ def _encoder(out: Any, video: VideoStream, converter: Converter) -> Any:
     context.width, context.height = converter.width + converter.width % 2, converter.height + converter.height % 2
     context.pix_fmt = "yuv420p"
     context.colorspace, context.color_range, context.color_primaries, context.color_trc = BT709, LIMITED, BT709, BT709
-    tick = video.stream.time_base  # frames keep their times
-    while tick > SHORT:
+    tick = video.stream.time_base  # keeps the timestamps of the frames
+    while tick > MAX_TICK:
         tick /= 10
-    context.time_base = Fraction(1, 60000) if name == "mpeg4" else tick  # MPEG-4 counts to 65535 only
+    context.time_base = Fraction(1, 60000) if name == "mpeg4" else tick  # MPEG-4 time bases are limited to 65535
     return stream
 
 
-def _picture(pixels: np.ndarray, time: Fraction, encoder: Any) -> Any:
+def _video_frame(pixels: np.ndarray, time: Fraction, encoder: Any) -> Any:
     height, width = pixels.shape[:2]
-    even = np.pad(pixels, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")  # colours are stored at half the size
+    even = np.pad(pixels, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")  # chroma is stored at half resolution
     frame: Any = av.VideoFrame.from_ndarray(np.ascontiguousarray(even, np.uint8), format="rgb24")
     frame = frame.reformat(format="yuv420p", dst_colorspace=BT709, dst_color_range=LIMITED, threads=1)
     frame.time_base = encoder.codec_context.time_base
@@ -127,45 +127,45 @@ def _picture(pixels: np.ndarray, time: Fraction, encoder: Any) -> Any:
     return frame
 
 
-def _sound(heard: VideoStream, out: Any, zero: Fraction) -> Iterator[tuple[Seconds, Any]]:
-    """Packets of the new file's sound, made when the first is asked for, and when they are heard."""
-    audio = heard.container.streams.best("audio")
-    if audio is None or audio.codec_context is None:
+def _audio_packets(audio: VideoStream, out: Any, zero: Fraction) -> Iterator[tuple[Seconds, Any]]:
+    """Yield the times and packets of the output's audio; adds its stream to ``out`` on first use."""
+    source = audio.container.streams.best("audio")
+    if source is None or source.codec_context is None:
         return
-    heard.only(audio)
-    kind = audio.codec_context.codec.canonical_name
-    if kind not in out.supported_codecs or (kind.startswith("pcm") and out.format.name == "mp4"):
-        yield from _encoded(heard, audio, out, zero)
+    audio.select_stream(source)
+    codec = source.codec_context.codec.canonical_name
+    if codec not in out.supported_codecs or (codec.startswith("pcm") and out.format.name == "mp4"):
+        yield from _aac_packets(audio, source, out, zero)
         return
-    stream = out.add_stream_from_template(audio)
-    for packet in heard.demuxed(audio):
+    stream = out.add_stream_from_template(source)
+    for packet in audio.demux(source):
         if packet.pts is not None and packet.dts is not None:
             for name in ("pts", "dts"):
-                setattr(packet, name, getattr(packet, name) - round(zero / audio.time_base))
-            time = float(packet.dts * audio.time_base)
+                setattr(packet, name, getattr(packet, name) - round(zero / source.time_base))
+            time = float(packet.dts * source.time_base)
             packet.stream = stream
             yield time, packet
 
 
-def _encoded(heard: VideoStream, audio: Any, out: Any, zero: Fraction) -> Iterator[tuple[Seconds, Any]]:
-    context = audio.codec_context
+def _aac_packets(audio: VideoStream, source: Any, out: Any, zero: Fraction) -> Iterator[tuple[Seconds, Any]]:
+    context = source.codec_context
     rate = context.sample_rate if context.sample_rate in AAC_RATES else AAC_RATES[-1]
     layout = "mono" if context.channels == 1 else "stereo"
     stream = out.add_stream("aac", rate=rate, layout=layout)
     resampler = av.AudioResampler("fltp", layout, rate, frame_size=AAC_SAMPLES)
-    for packet in chain(heard.demuxed(audio), [None]):
-        for frame in _decoded(context, packet):
-            frame.time_base = audio.time_base
+    for packet in chain(audio.demux(source), [None]):
+        for frame in _decode(context, packet):
+            frame.time_base = source.time_base
             if frame.pts is not None:
-                frame.pts -= round(zero / audio.time_base)
+                frame.pts -= round(zero / source.time_base)
             for piece in resampler.resample(frame):
-                yield from ((float(piece.time or 0), coded) for coded in stream.encode(piece))
+                yield from ((float(piece.time or 0), encoded) for encoded in stream.encode(piece))
     for piece in resampler.resample(None):
-        yield from ((float(piece.time or 0), coded) for coded in stream.encode(piece))
-    yield from ((0.0, coded) for coded in stream.encode(None))
+        yield from ((float(piece.time or 0), encoded) for encoded in stream.encode(piece))
+    yield from ((0.0, encoded) for encoded in stream.encode(None))
 
 
-def _decoded(context: Any, packet: Any) -> list[Any]:
+def _decode(context: Any, packet: Any) -> list[Any]:
     try:
         frames: list[Any] = context.decode(packet)
     except av.FFmpegError:
@@ -178,21 +178,20 @@ def label_box(
     place: Place,
     lines: Sequence[str] = (),
     *,
-    colour: tuple[int, int, int] = COLOUR,
+    color: tuple[int, int, int] = COLOR,
     height: int | None = None,
 ) -> np.ndarray:
-    """Draw a rectangle and write beside its top.
+    """Draw a rectangle with lines of text at its top.
 
     Args:
-        pixels: The frame.
-        place: Of the rectangle.
-        lines: What to write, one under the other: above it, or inside where there is no room; what is too long for the
-            frame is cut.
-        colour: Of both, RGB.
-        height: Of the letters in pixels; None is what is readable in a frame of this size.
+        pixels: Frame.
+        place: Rectangle.
+        lines: Text lines, above the rectangle or inside if there is no room above; lines wider than the frame are cut.
+        color: RGB color of rectangle and text.
+        height: Font size in pixels; by default readable at the size of the frame.
 
     Shape:
-        pixels: (H, W, 3) uint8, and so is the result.
+        pixels: (H, W, 3) uint8; the result is a copy of the same shape
     """
     tall, wide = pixels.shape[:2]
     image = Image.fromarray(pixels)
@@ -201,7 +200,7 @@ def label_box(
         min(max(round(share * (side - 1)), 0), side - 1)
         for share, side in zip(place, (wide, tall, wide, tall), strict=True)
     )
-    draw.rectangle((left, top, right, bottom), outline=colour, width=max(1, min(tall, wide) // 120))
+    draw.rectangle((left, top, right, bottom), outline=color, width=max(1, min(tall, wide) // 120))
     size = height or max(10, tall // 24)
     font = _font(size)
     step = size + max(2, size // 4)
@@ -210,8 +209,8 @@ def label_box(
     x = max(0, min(left, wide - across))
     y = top - step * len(texts) if top >= step * len(texts) else top + 1
     for index, text in enumerate(texts):
-        draw.rectangle((x, y + index * step, x + across, y + (index + 1) * step - 1), fill=INK)
-        draw.text((x + 2, y + index * step), text, fill=colour, font=font)
+        draw.rectangle((x, y + index * step, x + across, y + (index + 1) * step - 1), fill=BACKGROUND)
+        draw.text((x + 2, y + index * step), text, fill=color, font=font)
     return np.asarray(image)
 
 
@@ -221,7 +220,7 @@ def _font(size: int) -> Any:
 
 
 def _cut(line: str, width: int, font: Any) -> str:
-    """As much of a line as fits."""
+    """Truncate a line to a width in pixels."""
     if font.getlength(line) <= width:
         return line
     while line and font.getlength(line + "...") > width:

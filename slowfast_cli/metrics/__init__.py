@@ -1,1 +1,1 @@
-"""What predictions are worth: numpy arrays in, plain numbers out."""
+"""Metrics: numpy arrays in, plain numbers out."""

@@ -1,4 +1,4 @@
-"""Several models' predictions as one: late ensembling (AV Table 6)."""
+"""Late ensembling of several models' predictions (AV Table 6)."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from slowfast_cli.types import Prediction
 
 
 def late_fusion(runs: Sequence[Sequence[Prediction]]) -> list[Prediction]:
-    """Average the probabilities of the same segments and boxes.
+    """Average the probabilities of several models per segment or box.
 
     Args:
-        runs: Of each model, one prediction a segment or box, in any order.
+        runs: Predictions of each model, one per segment or box, in any order.
 
     Returns:
-        Those that every model has, in the order of the first. A label set that one model alone predicts is kept as it
-        is.
+        One prediction per segment or box that every model predicts, in the order of the first model. A label set is
+        averaged over the models that predict it.
     """
-    first, *others = [{(each.id, each.place): each for each in run} for run in runs]
+    first, *others = [{(prediction.id, prediction.place): prediction for prediction in run} for run in runs]
     if not others:
         return list(first.values())
-    joined = []
-    for asked, each in first.items():
-        if not all(asked in other for other in others):
+    ensemble = []
+    for key, prediction in first.items():
+        if not all(key in other for other in others):
             continue
-        every = [each.scores, *(other[asked].scores for other in others)]
-        names = dict.fromkeys(name for scores in every for name in scores)
-        together = {name: np.stack([scores[name] for scores in every if name in scores]) for name in names}
-        means = {name: rows.mean(0, dtype=np.float64).astype(np.float32) for name, rows in together.items()}
-        joined.append(replace(each, scores=means))
-    return joined
+        scores_by_model = [prediction.scores, *(other[key].scores for other in others)]
+        names = dict.fromkeys(name for scores in scores_by_model for name in scores)
+        stacked = {name: np.stack([scores[name] for scores in scores_by_model if name in scores]) for name in names}
+        means = {name: scores.mean(0, dtype=np.float64).astype(np.float32) for name, scores in stacked.items()}
+        ensemble.append(replace(prediction, scores=means))
+    return ensemble

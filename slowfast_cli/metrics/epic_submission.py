@@ -1,4 +1,4 @@
-"""The file that the EPIC-KITCHENS-100 action recognition challenge takes.
+"""Submission file of the EPIC-KITCHENS-100 action recognition challenge.
 
 Shapes: N segments, V verb classes, O noun classes.
 """
@@ -14,8 +14,8 @@ from slowfast_cli.metrics.epic import Supervision
 from slowfast_cli.types import DataError
 
 VERBS, NOUNS = 97, 300  # EPIC-KITCHENS-100
-ACTIONS = 100  # best pairs listed per segment
-LEAST = 1e-38  # a probability of 0 in float32 has no logarithm
+ACTIONS = 100  # top pairs listed per segment
+MIN_PROBABILITY = 1e-38  # avoids log(0)
 
 
 def submission(
@@ -25,32 +25,35 @@ def submission(
     expected: Sequence[str],
     supervision: Supervision | None = None,
 ) -> dict[str, Any]:
-    """The challenge's JSON document, version 0.2; zipped as ``test.json`` it can be uploaded.
+    """Build the challenge's JSON document, version 0.2, to be uploaded as a zipped ``test.json``.
 
-    Verb and noun scores are natural logarithms of the probabilities: the challenge takes the softmax of what it gets
-    before it multiplies verbs with nouns, which makes probabilities of them again. Action scores are the products of
-    the 100 best pairs.
+    Verb and noun scores are log-probabilities, because the challenge applies softmax before it multiplies verbs and
+    nouns. Action scores are the products of the top 100 pairs.
 
     Args:
-        ids: Narration ids, one a row.
+        ids: Narration ids, one per row.
         verb_scores: Probabilities (N, 97).
         noun_scores: Probabilities (N, 300).
-        expected: The narration ids of the test split, all of which have to be there.
-        supervision: What the model was trained with; ASF's if None.
+        expected: Narration ids of the test split, each of which needs a row.
+        supervision: Supervision levels of the model; ASF's if None.
 
     Raises:
-        DataError: Segments missing, repeated or unknown; wrong shapes; scores that are no probabilities.
+        DataError: Missing, repeated or unknown segments; wrong shapes; scores outside [0, 1].
     """
     _check_complete(ids, expected)
-    for what, scores, classes in (("verb", verb_scores, VERBS), ("noun", noun_scores, NOUNS)):
+    for name, scores, classes in (("verb", verb_scores, VERBS), ("noun", noun_scores, NOUNS)):
         if scores.shape != (len(ids), classes):
-            raise DataError(f"submission: {what} scores have shape {scores.shape}; right is {(len(ids), classes)}")
+            raise DataError(f"submission: {name} scores have shape {scores.shape}, expected {(len(ids), classes)}")
         if not ((scores >= 0) & (scores <= 1 + 1e-4)).all():
-            raise DataError(f"submission: {what} scores are not all from 0 to 1; right are probabilities")
+            raise DataError(f"submission: {name} scores are outside [0, 1], expected probabilities")
     level = supervision or Supervision()
     results = {}
     for id_, verb, noun in zip(ids, verb_scores, noun_scores, strict=True):
-        results[id_] = {"verb": _by_class(verb), "noun": _by_class(noun), "action": _best_pairs(verb, noun)}
+        results[id_] = {
+            "verb": _log_probabilities(verb),
+            "noun": _log_probabilities(noun),
+            "action": _top_pairs(verb, noun),
+        }
     return {
         "version": "0.2",
         "challenge": "action_recognition",
@@ -65,27 +68,26 @@ def _check_complete(ids: Sequence[str], expected: Sequence[str]) -> None:
     missing = sorted(set(expected) - set(ids))
     if missing:
         raise DataError(
-            f"submission: {len(missing)} of {len(set(expected))} segments have no prediction, as {missing[0]!r}; the "
-            "challenge takes complete files only: `slowfast data check epic` names the missing videos"
+            f"submission: {len(missing)} of {len(set(expected))} segments have no prediction, such as {missing[0]!r}; "
+            "the challenge accepts complete files only: `slowfast data check epic` names the missing videos"
         )
     unknown = sorted(set(ids) - set(expected))
     if unknown or len(set(ids)) < len(ids):
         raise DataError(
-            f"submission: {len(ids)} rows for {len(set(expected))} segments, "
-            + (f"{unknown[0]!r} is not in the test split" if unknown else "some twice")
-            + "; right is one row a segment"
+            f"submission: {len(ids)} rows for {len(set(expected))} segments, expected one each: "
+            + (f"{unknown[0]!r} is not in the test split" if unknown else "some segments have several")
         )
 
 
-def _by_class(probabilities: np.ndarray) -> dict[str, float]:
-    logs = np.log(np.maximum(probabilities.astype(np.float64), LEAST)).round(6)
+def _log_probabilities(probabilities: np.ndarray) -> dict[str, float]:
+    logs = np.log(np.maximum(probabilities.astype(np.float64), MIN_PROBABILITY)).round(6)
     return {str(index): value for index, value in enumerate(logs.tolist())}
 
 
-def _best_pairs(verb: np.ndarray, noun: np.ndarray) -> dict[str, float]:
-    # A pair among the 100 best has its verb among the 100 best verbs and its noun among the 100 best nouns.
+def _top_pairs(verb: np.ndarray, noun: np.ndarray) -> dict[str, float]:
+    # The verb of a top-100 pair is among the top 100 verbs, and its noun among the top 100 nouns.
     verbs = np.argsort(-verb, kind="stable")[:ACTIONS]
     nouns = np.argsort(-noun, kind="stable")[:ACTIONS]
     products = np.multiply.outer(verb[verbs].astype(np.float64), noun[nouns].astype(np.float64)).ravel()
-    best = np.argsort(-products, kind="stable")[:ACTIONS]
-    return {f"{verbs[i // len(nouns)]},{nouns[i % len(nouns)]}": float(f"{products[i]:.7g}") for i in best}
+    top = np.argsort(-products, kind="stable")[:ACTIONS]
+    return {f"{verbs[i // len(nouns)]},{nouns[i % len(nouns)]}": float(f"{products[i]:.7g}") for i in top}

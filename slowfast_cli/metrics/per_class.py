@@ -1,4 +1,4 @@
-"""What a model does class by class, and where one does better than another.
+"""Per-class tables, confusion matrices, and the classes on which one model beats another.
 
 Shapes: N segments, C classes.
 """
@@ -13,53 +13,36 @@ from typing import Literal
 import numpy as np
 
 from slowfast_cli.metrics import ava
-from slowfast_cli.metrics.predictions import Rows, boxed
+from slowfast_cli.metrics.predictions import Rows, has_boxes
 from slowfast_cli.metrics.ranking import class_ranking
-from slowfast_cli.metrics.topk import check, ranks, restrict
+from slowfast_cli.metrics.topk import check_scores, ranks, restrict
 from slowfast_cli.types import Corpus, DataError
 
-By = Literal["points", "ratio"]
+GainUnit = Literal["points", "ratio"]
 ACCURACY, PRECISION = "accuracy", "average precision"
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClassRow:
-    """One line of the per-class table.
-
-    Attributes:
-        index: Class index.
-        name: Class name.
-        count: Segments, or annotated boxes, of that class.
-        accuracy: Share of them whose best class is right, in percent; NaN without segments, and where several classes
-            hold at once.
-        top5: Share of them with the class among the 5 best, in percent; NaN as before.
-        ap: Average precision from 0 to 1; NaN without segments.
-        auc: Area under the ROC curve from 0 to 1; NaN without segments, and of boxes.
-    """
+    """One row of the per-class table; values are NaN for a class without segments."""
 
     index: int
     name: str
-    count: int
-    accuracy: float
-    top5: float
-    ap: float
-    auc: float
+    count: int  # segments, or annotated boxes, of the class
+    accuracy: float  # recall at top-1 in percent; NaN for multi-label targets
+    top5: float  # recall at top-5 in percent; NaN for multi-label targets
+    ap: float  # average precision from 0 to 1
+    auc: float  # area under the ROC curve from 0 to 1; NaN for boxes
 
     @property
     def value(self) -> float:
-        """What classes are compared by, in percent: accuracy, or average precision where that says nothing."""
+        """The value that comparisons use, in percent: accuracy, or average precision if that is undefined."""
         return 100 * self.ap if math.isnan(self.accuracy) and math.isnan(self.top5) else self.accuracy
 
 
 @dataclass(frozen=True, kw_only=True)
 class Gain:
-    """A class that one model does better than another.
-
-    Attributes:
-        name: Of the class.
-        better: Value of the better model in percent, see `measure`.
-        worse: Value of the other.
-    """
+    """A class on which one model beats another; values in percent, see `measure`."""
 
     name: str
     better: float
@@ -72,40 +55,40 @@ class Gain:
 
     @property
     def ratio(self) -> float:
-        """How many times as good; infinite where the other is never right."""
+        """The better value over the worse; infinite if the latter is 0."""
         return self.better / self.worse if self.worse else math.inf
 
 
 def measure(rows: Sequence[ClassRow]) -> str:
-    """What `ClassRow.value` is in a table, in words."""
+    """Return the name of the metric that `ClassRow.value` holds in a table."""
     return PRECISION if any(math.isnan(row.accuracy) and not math.isnan(row.value) for row in rows) else ACCURACY
 
 
 def tables(rows: Rows, corpus: Corpus) -> dict[str, tuple[ClassRow, ...]]:
-    """The per-class tables of predictions, by label set; none for label sets without labels.
+    """Compute the per-class table of each label set with targets.
 
     Args:
-        rows: Of the corpus's segments or of their boxes.
-        corpus: The split. Classes that do not compete, or do not count, are not in the tables.
+        rows: Predictions of the corpus's segments or boxes.
+        corpus: The split; classes that are not scored are left out.
 
     Raises:
         DataError: Wrong shapes or values.
     """
-    if boxed(corpus):
-        return _of_boxes(rows, corpus)
-    made = {}
+    if has_boxes(corpus):
+        return _box_tables(rows, corpus)
+    result = {}
     for labels, targets in rows.targets.items():
         scores, names, kept = rows.scores[labels], corpus.classes[labels], sorted(corpus.scored.get(labels, ()))
         if kept and targets.ndim == 1:
             part = class_rows(*restrict(scores, targets, kept), [names[index] for index in kept])
-            made[labels] = tuple(replace(row, index=index) for row, index in zip(part, kept, strict=True))
+            result[labels] = tuple(replace(row, index=index) for row, index in zip(part, kept, strict=True))
         else:
-            made[labels] = class_rows(scores, targets, names)
-    return made
+            result[labels] = class_rows(scores, targets, names)
+    return result
 
 
-def _of_boxes(rows: Rows, corpus: Corpus) -> dict[str, tuple[ClassRow, ...]]:
-    ap, counts = ava.by_class(rows, corpus), ava.truth_counts(rows, corpus)
+def _box_tables(rows: Rows, corpus: Corpus) -> dict[str, tuple[ClassRow, ...]]:
+    ap, counts = ava.per_class(rows, corpus), ava.truth_counts(rows, corpus)
     ((labels, names),) = corpus.classes.items()
     return {
         labels: tuple(
@@ -124,26 +107,26 @@ def _of_boxes(rows: Rows, corpus: Corpus) -> dict[str, tuple[ClassRow, ...]]:
 
 
 def class_rows(scores: np.ndarray, targets: np.ndarray, names: Sequence[str]) -> tuple[ClassRow, ...]:
-    """The per-class table, in the order of the classes.
+    """Compute the per-class table, ordered by class index.
 
     Args:
         scores: (N, C), higher is better.
-        targets: Class indices (N,), or (N, C) of zeros and ones where several hold at once.
-        names: Of the classes, C.
+        targets: Class indices (N,), or multi-hot (N, C).
+        names: Names of the C classes.
 
     Raises:
-        DataError: Wrong shapes or values, or another number of names.
+        DataError: Wrong shapes or values, or a wrong number of names.
     """
     ranking = class_ranking(scores, targets)
     if len(names) != scores.shape[1]:
-        raise DataError(f"per-class table: {len(names)} names for {scores.shape[1]} classes; right is one each")
-    first = fifth = np.full(len(names), np.nan)
+        raise DataError(f"per-class table: {len(names)} names for {scores.shape[1]} classes, expected one each")
+    top1 = top5 = np.full(len(names), np.nan)
     if targets.ndim == 1:
-        places = ranks(scores, targets)
+        target_ranks = ranks(scores, targets)
         counts = np.bincount(targets, minlength=len(names))
-        with np.errstate(invalid="ignore"):  # 0 / 0 is the NaN of a class without segments
-            first = 100 * np.bincount(targets, weights=places < 1, minlength=len(names)) / counts
-            fifth = 100 * np.bincount(targets, weights=places < 5, minlength=len(names)) / counts
+        with np.errstate(invalid="ignore"):  # 0 / 0: NaN for a class without segments
+            top1 = 100 * np.bincount(targets, weights=target_ranks < 1, minlength=len(names)) / counts
+            top5 = 100 * np.bincount(targets, weights=target_ranks < 5, minlength=len(names)) / counts
     else:
         counts = targets.astype(bool).sum(axis=0)
     return tuple(
@@ -151,8 +134,8 @@ def class_rows(scores: np.ndarray, targets: np.ndarray, names: Sequence[str]) ->
             index=i,
             name=name,
             count=int(counts[i]),
-            accuracy=float(first[i]),
-            top5=float(fifth[i]),
+            accuracy=float(top1[i]),
+            top5=float(top5[i]),
             ap=float(ranking.ap[i]),
             auc=float(ranking.auc[i]),
         )
@@ -160,70 +143,73 @@ def class_rows(scores: np.ndarray, targets: np.ndarray, names: Sequence[str]) ->
     )
 
 
-def confusion(scores: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """How often each class was taken for each.
+def confusion_matrix(scores: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """Count the segments of each true class by predicted class.
 
     Args:
-        scores: (N, C), higher is better; of equal scores the lower index is the answer.
+        scores: (N, C), higher is better; ties predict the lowest index.
         targets: Class indices (N,).
 
     Returns:
-        (C, C) int64: rows are the truth, columns the answers.
+        (C, C) int64: rows are true classes, columns predicted ones.
 
     Raises:
         DataError: Wrong shapes or values.
     """
-    check(scores, targets)
+    check_scores(scores, targets)
     classes = scores.shape[1]
     pairs = targets.astype(np.int64) * classes + scores.argmax(axis=1)
     return np.bincount(pairs, minlength=classes * classes).reshape(classes, classes)
 
 
-def confusions(rows: Rows, corpus: Corpus) -> dict[str, tuple[np.ndarray, tuple[str, ...]]]:
-    """Confusion counts (C, C), and the names of their classes, of label sets with one class a segment.
+def confusion_matrices(rows: Rows, corpus: Corpus) -> dict[str, tuple[np.ndarray, tuple[str, ...]]]:
+    """Compute the confusion matrix (C, C) and its class names for each single-label label set.
 
     Args:
-        rows: Of the corpus's segments.
-        corpus: The split; classes that do not compete are not in the counts.
+        rows: Predictions of the corpus's segments.
+        corpus: The split; classes that are not scored are left out.
 
     Raises:
         DataError: Wrong shapes or values.
     """
-    made = {}
+    result = {}
     for labels, targets in rows.targets.items():
         if targets.ndim == 1:
             scores, names = rows.scores[labels], corpus.classes[labels]
             if labels in corpus.scored:
                 names = tuple(names[index] for index in sorted(corpus.scored[labels]))
                 scores, targets = restrict(scores, targets, corpus.scored[labels])  # noqa: PLW2901
-            made[labels] = (confusion(scores, targets), names)
-    return made
+            result[labels] = (confusion_matrix(scores, targets), names)
+    return result
 
 
-def gains(a: Sequence[ClassRow], b: Sequence[ClassRow], above: float, *, by: By = "points") -> tuple[Gain, ...]:
-    """Classes that ``a`` does better than ``b`` (ASF App. A, Fig. 2: 20 points for Slow, 10 for Fast).
+def gains(
+    a: Sequence[ClassRow], b: Sequence[ClassRow], min_gain: float, *, unit: GainUnit = "points"
+) -> tuple[Gain, ...]:
+    """List the classes on which ``a`` beats ``b`` (ASF App. A, Fig. 2: by 20 points for Slow, by 10 for Fast).
 
-    AVSlowFast App. A.3 lists classes of AVA by points of average precision, and by how many times it has grown.
+    AVSlowFast App. A.3 lists classes of AVA by points of average precision and by ratio.
 
     Args:
-        a: Table of the one model.
-        b: Table of the other, of the same classes.
-        above: The value of ``a`` is more than this many percentage points higher, or times as high.
-        by: ``points`` or ``ratio``; a class that ``b`` never gets right has no ratio, and is not in that list.
+        a: Per-class table of the first model.
+        b: Table of the second model, of the same classes.
+        min_gain: Threshold that the gain must exceed, in percentage points or as a ratio.
+        unit: ``points`` or ``ratio``; a class with value 0 in ``b`` has no ratio and is left out.
 
     Returns:
-        The largest gain first, equal ones by name; classes without segments are never in it.
+        Gains in descending order, ties by name, without classes that have no segments.
 
     Raises:
-        DataError: The tables are of different classes.
+        DataError: The tables have different classes.
     """
     if [row.name for row in a] != [row.name for row in b]:
         raise DataError(
-            f"comparison: the tables have different classes ({len(a)} and {len(b)}); compare runs on one class list"
+            f"comparison: the tables have different classes ({len(a)} and {len(b)}); compare runs with the same class "
+            "list"
         )
-    pairs = [Gain(name=one.name, better=one.value, worse=other.value) for one, other in zip(a, b, strict=True)]
-    if by == "ratio":
-        found = [gain for gain in pairs if gain.worse > 0 and gain.ratio > above]
-        return tuple(sorted(found, key=lambda gain: (-gain.ratio, gain.name)))
-    found = [gain for gain in pairs if gain.points > above]
-    return tuple(sorted(found, key=lambda gain: (-gain.points, gain.name)))
+    pairs = [Gain(name=row.name, better=row.value, worse=other.value) for row, other in zip(a, b, strict=True)]
+    if unit == "ratio":
+        selected = [gain for gain in pairs if gain.worse > 0 and gain.ratio > min_gain]
+        return tuple(sorted(selected, key=lambda gain: (-gain.ratio, gain.name)))
+    selected = [gain for gain in pairs if gain.points > min_gain]
+    return tuple(sorted(selected, key=lambda gain: (-gain.points, gain.name)))

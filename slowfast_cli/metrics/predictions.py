@@ -1,4 +1,4 @@
-"""Predictions put together: the views of a segment merged into one, and rows of scores beside their targets.
+"""Merging of the predictions of a segment's views, and conversion of predictions and targets to arrays.
 
 Shapes: N segments, C classes of one label set.
 """
@@ -13,95 +13,87 @@ import numpy as np
 
 from slowfast_cli.types import Corpus, DataError, Place, Prediction, Segment, Target
 
-Asked: TypeAlias = "tuple[str, Place | None]"  # a segment, or a box of it
+Key: TypeAlias = "tuple[str, Place | None]"  # segment id, and box if any
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rows:
-    """Scores and targets of the same segments, row by row.
+    """Scores and targets of segments or boxes as aligned arrays."""
 
-    Attributes:
-        ids: Of the segments; of boxes, the id of the segment each is in.
-        scores: Probabilities by label set, (N, C).
-        targets: By label set, class indices (N,), or (N, C) of zeros and ones where several classes hold at once;
-            without the label sets a split has no labels for, and of boxes without any.
-        places: Of boxes, (N, 4) shares of the frame; None where the segments have none.
-    """
-
-    ids: tuple[str, ...]
-    scores: Mapping[str, np.ndarray]
+    ids: tuple[str, ...]  # segment ids
+    scores: Mapping[str, np.ndarray]  # probabilities by label set, (N, C)
     targets: Mapping[str, np.ndarray]
-    places: np.ndarray | None = None
+    """Class indices (N,) or multi-hot (N, C), by label set; only label sets with labels, none for boxes."""
+    places: np.ndarray | None = None  # boxes relative to the frame, (N, 4); None for whole segments
 
 
 def merge(views: Iterable[Prediction], how: Literal["mean", "max"] = "mean") -> list[Prediction]:
-    """One prediction per segment from those of its views (ASF Sec. 4.2: the mean of 2 or 10 views).
+    """Merge the predictions of a segment's views (ASF Sec. 4.2: the mean of 2 or 10 views).
 
-    Views may come in any order and are let go at once: memory grows with the segments, not with their views.
+    Views may come in any order and are not kept: memory grows with the number of segments, not of views.
 
     Args:
-        views: One prediction per view; all views of a segment have the same id. Boxes of a segment are told apart by
-            their places.
-        how: ``mean`` of the probabilities, or their ``max`` class by class.
+        views: One prediction per view; views of a segment share its id, views of a box also its place.
+        how: ``mean`` of the probabilities, or their element-wise ``max``.
 
     Returns:
-        In the order in which each segment, or box, was first seen.
+        One prediction per segment or box, in order of first appearance.
     """
-    totals: dict[Asked, dict[str, np.ndarray]] = {}
-    counts: dict[Asked, int] = {}
+    totals: dict[Key, dict[str, np.ndarray]] = {}
+    counts: dict[Key, int] = {}
     for view in views:
-        asked = (view.id, view.place)
-        seen = totals.get(asked)
-        if seen is None:
-            # Sums in float64: the mean of equal views is then exactly that view.
-            totals[asked] = {name: np.array(scores, dtype=np.float64) for name, scores in view.scores.items()}
-            counts[asked] = 1
+        key = (view.id, view.place)
+        total = totals.get(key)
+        if total is None:
+            # Float64 sums, so that the mean of equal views equals the view exactly.
+            totals[key] = {name: np.array(scores, dtype=np.float64) for name, scores in view.scores.items()}
+            counts[key] = 1
             continue
         for name, scores in view.scores.items():
-            (np.add if how == "mean" else np.maximum)(seen[name], scores, out=seen[name])
-        counts[asked] += 1
-    divide_by = counts if how == "mean" else dict.fromkeys(counts, 1)
+            (np.add if how == "mean" else np.maximum)(total[name], scores, out=total[name])
+        counts[key] += 1
+    divisors = counts if how == "mean" else dict.fromkeys(counts, 1)
     return [
         Prediction(
-            id=asked[0],
-            scores={name: (total / divide_by[asked]).astype(np.float32) for name, total in totals.pop(asked).items()},
-            place=asked[1],
+            id=key[0],
+            scores={name: (total / divisors[key]).astype(np.float32) for name, total in totals.pop(key).items()},
+            place=key[1],
         )
-        for asked in list(totals)  # whose sums are let go one by one
+        for key in list(totals)  # a copy: each sum is freed once its mean is computed
     ]
 
 
 def stack(predictions: Sequence[Prediction], segments: Sequence[Segment]) -> Rows:
-    """Scores and targets as arrays, matched by id.
+    """Convert predictions and targets to arrays, matched by segment id.
 
     Args:
         predictions: One per segment, or one per box, see `merge`.
-        segments: Those of the corpus; the ones without a prediction are left out.
+        segments: Segments of the corpus; those without a prediction are left out.
 
     Returns:
         Rows in the order of ``segments``; boxes of a segment in the order of ``predictions``.
 
     Raises:
-        DataError: No prediction at all, two for one segment or box, one for a segment that is not in the list, or some
-            for boxes and some for whole segments.
+        DataError: No predictions, several for a segment or box, one for an unknown segment, or a mix of predictions
+            for boxes and for whole segments.
     """
     by_id: dict[str, list[Prediction]] = {}
-    for each in predictions:
-        by_id.setdefault(each.id, []).append(each)
+    for prediction in predictions:
+        by_id.setdefault(prediction.id, []).append(prediction)
     _check(predictions, by_id, segments)
-    chosen = [(segment, each) for segment in segments for each in by_id.get(segment.id, ())]
-    if not chosen:
-        raise DataError(f"predictions: none for the {len(segments)} segments listed; predict them before scoring")
-    label_sets = tuple(chosen[0][1].scores)
-    scores = {name: np.stack([each.scores[name] for _, each in chosen]) for name in label_sets}
-    places = [each.place for _, each in chosen if each.place is not None]
+    pairs = [(segment, prediction) for segment in segments for prediction in by_id.get(segment.id, ())]
+    if not pairs:
+        raise DataError(f"predictions: none for the {len(segments)} segments of the split; run predictions first")
+    label_sets = tuple(pairs[0][1].scores)
+    scores = {name: np.stack([prediction.scores[name] for _, prediction in pairs]) for name in label_sets}
+    places = [prediction.place for _, prediction in pairs if prediction.place is not None]
     return Rows(
-        ids=tuple(segment.id for segment, _ in chosen),
+        ids=tuple(segment.id for segment, _ in pairs),
         scores=scores,
         targets={
-            name: _targets([segment.targets[name] for segment, _ in chosen], scores[name].shape[1])
+            name: _targets([segment.targets[name] for segment, _ in pairs], scores[name].shape[1])
             for name in label_sets
-            if all(name in segment.targets for segment, _ in chosen) and not places
+            if all(name in segment.targets for segment, _ in pairs) and not places
         },
         places=np.array(places, dtype=np.float64) if places else None,
     )
@@ -111,71 +103,71 @@ def _check(
     predictions: Sequence[Prediction], by_id: Mapping[str, Sequence[Prediction]], segments: Sequence[Segment]
 ) -> None:
     for id_, own in by_id.items():
-        if len({each.place for each in own}) < len(own):
+        if len({prediction.place for prediction in own}) < len(own):
             raise DataError(
-                f"predictions: segment {id_!r} has more than one{' of a box' if own[0].place else ''}; one each is "
-                "right: merge the views first"
+                f"predictions: segment {id_!r} has more than one{' of a box' if own[0].place else ''}, expected one "
+                "each: merge the views first"
             )
-    if len({each.place is None for each in predictions}) > 1:
-        raise DataError("predictions: some are of boxes, some of whole segments; right are all of one kind")
-    strange = by_id.keys() - {segment.id for segment in segments}
-    if strange:
+    if len({prediction.place is None for prediction in predictions}) > 1:
+        raise DataError("predictions: some are for boxes, some for whole segments, expected a single kind")
+    unknown = by_id.keys() - {segment.id for segment in segments}
+    if unknown:
         raise DataError(
-            f"predictions: {len(strange)} are for segments that are not in the list, as {min(strange)!r}; "
+            f"predictions: {len(unknown)} are for segments that are not in this split, such as {min(unknown)!r}; "
             "score them with the split they were made for"
         )
 
 
 def _targets(targets: Sequence[Target], classes: int) -> np.ndarray:
-    """Class indices (N,), or (N, C) of zeros and ones if any target is a tuple."""
+    """Convert to class indices (N,), or to multi-hot (N, C) if any target is a tuple."""
     if not any(isinstance(target, tuple) for target in targets):
         return np.array(targets, dtype=np.int64)
-    table = np.zeros((len(targets), classes), dtype=np.int8)
+    multi_hot = np.zeros((len(targets), classes), dtype=np.int8)
     for row, target in enumerate(targets):
         for index in target if isinstance(target, tuple) else (target,):
             if index >= classes:
                 raise DataError(
-                    f"predictions: scores of {classes} classes for a target of {index}; use the class list the model "
+                    f"predictions: target class {index}, but scores of {classes} classes; use the class list the model "
                     "was trained with"
                 )
-            table[row, index] = 1
-    return table
+            multi_hot[row, index] = 1
+    return multi_hot
 
 
-def boxed(corpus: Corpus) -> bool:
-    """Whether the corpus asks what happens in boxes, not in whole segments."""
+def has_boxes(corpus: Corpus) -> bool:
+    """Whether the corpus labels boxes rather than whole segments."""
     return any(segment.boxes or segment.truth for segment in corpus.segments)
 
 
-def labelled(corpus: Corpus) -> tuple[Segment, ...]:
-    """Segments whose predictions can be scored: those with a target in every label set.
+def labeled_segments(corpus: Corpus) -> tuple[Segment, ...]:
+    """Return the segments that can be scored: those with a target in every label set.
 
-    Where boxes are asked about, all of them, as long as the split has any labels: what is found in a segment without
-    truth is wrong.
+    With boxes, these are all segments if the split has any labels: detections in a segment without annotations are
+    false positives.
     """
-    if boxed(corpus):
-        known = any(box.targets for segment in corpus.segments for box in segment.truth or segment.boxes)
-        return tuple(corpus.segments) if known else ()
+    if has_boxes(corpus):
+        has_labels = any(box.targets for segment in corpus.segments for box in segment.truth or segment.boxes)
+        return tuple(corpus.segments) if has_labels else ()
     return tuple(segment for segment in corpus.segments if segment.targets.keys() >= corpus.classes.keys())
 
 
-def scorable(ids: Iterable[str], corpus: Corpus) -> list[Segment]:
-    """Segments of a corpus with boxes that have predictions, or that no box was found in.
+def scored_segments(ids: Iterable[str], corpus: Corpus) -> list[Segment]:
+    """Return the segments of a corpus with boxes that have predictions or no detected boxes.
 
     Args:
-        ids: Of the predictions.
+        ids: Segment ids of the predictions.
         corpus: The split.
     """
     predicted = frozenset(ids)
     return [segment for segment in corpus.segments if segment.id in predicted or not segment.boxes]
 
 
-def only_labels(corpus: Corpus) -> str:
-    """The name of the corpus's one label set.
+def single_label_set(corpus: Corpus) -> str:
+    """Return the name of the corpus's only label set.
 
     Raises:
-        DataError: It has several, which boxes cannot.
+        DataError: The corpus has several label sets.
     """
     if len(corpus.classes) != 1:
-        raise DataError(f"{corpus.name}: label sets {', '.join(corpus.classes)}; boxes are labelled with one")
+        raise DataError(f"{corpus.name}: label sets {', '.join(corpus.classes)}; boxes support a single label set")
     return next(iter(corpus.classes))

@@ -1,4 +1,4 @@
-"""How well the scores of a class rank its segments: average precision, area under the ROC curve, d-prime.
+"""Ranking metrics per class: average precision, area under the ROC curve, d-prime.
 
 Shapes: N segments, C classes.
 """
@@ -11,84 +11,78 @@ from statistics import NormalDist
 
 import numpy as np
 
-from slowfast_cli.metrics.topk import check, check_finite
+from slowfast_cli.metrics.topk import check_finite, check_scores
 from slowfast_cli.types import DataError
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClassRanking:
-    """Ranking scores by class.
+    """Ranking metrics by class."""
 
-    Attributes:
-        ap: Average precision, (C,); NaN for a class without positives.
-        auc: Area under the ROC curve, (C,); NaN for a class without positives or without negatives.
-    """
-
-    ap: np.ndarray
-    auc: np.ndarray
+    ap: np.ndarray  # average precision, (C,); NaN for a class without positives
+    auc: np.ndarray  # area under the ROC curve, (C,); NaN for a class without positives or without negatives
 
 
 def class_ranking(scores: np.ndarray, targets: np.ndarray) -> ClassRanking:
-    """Average precision and AUC of every class, as scikit-learn defines them.
+    """Compute the average precision and AUC of every class as scikit-learn does.
 
-    Segments of equal score share one threshold. AP is the sum of precision times the step of recall over thresholds,
-    not interpolated.
+    Segments of equal score share one threshold. AP is the sum over thresholds of precision times the increase in
+    recall, without interpolation.
 
     Args:
         scores: (N, C), higher is better.
-        targets: Class indices (N,), or (N, C) of zeros and ones when a segment may have many classes.
+        targets: Class indices (N,), or multi-hot (N, C).
 
     Raises:
         DataError: Wrong shapes or values.
     """
-    multi = _is_multi(scores, targets)
+    multi_label = _check_targets(scores, targets)
     ap = np.full(scores.shape[1], np.nan)
     auc = np.full(scores.shape[1], np.nan)
     for index in range(scores.shape[1]):
-        positive = targets[:, index] != 0 if multi else targets == index
+        positive = targets[:, index] != 0 if multi_label else targets == index
         if positive.any():
             ap[index], auc[index] = _rank_one(scores[:, index], positive)
     return ClassRanking(ap=ap, auc=auc)
 
 
-def _is_multi(scores: np.ndarray, targets: np.ndarray) -> bool:
+def _check_targets(scores: np.ndarray, targets: np.ndarray) -> bool:
+    """Validate scores and targets, and return whether the targets are multi-label."""
     if targets.ndim != 2:
-        check(scores, targets)
+        check_scores(scores, targets)
         return False
     if targets.shape != scores.shape or not scores.size:
         raise DataError(
-            f"scores: shape {scores.shape}, targets {targets.shape}; right is the same (segments, classes) for both"
+            f"scores: shapes of scores {scores.shape} and targets {targets.shape} differ, expected (segments, classes) "
+            "for both"
         )
     check_finite(scores)
     if not np.isin(targets, (0, 1)).all():
-        raise DataError("targets: a multi-label target is 0 or 1; give class indices for one class a segment")
+        raise DataError("targets: multi-label targets must be 0 or 1; pass class indices for one class per segment")
     return True
 
 
 def _rank_one(scores: np.ndarray, positive: np.ndarray) -> tuple[float, float]:
-    """Average precision and AUC of one class with at least one positive."""
+    """Compute the average precision and AUC of one class with at least one positive."""
     order = np.argsort(scores)[::-1]
     ordered = scores[order]
     last_of_tie = np.append(np.flatnonzero(ordered[1:] != ordered[:-1]), len(ordered) - 1)
     hits = np.cumsum(positive[order])[last_of_tie].astype(np.float64)
-    taken = last_of_tie + 1.0
+    selected = last_of_tie + 1.0
     new_hits = np.diff(hits, prepend=0.0)
-    ap = float(np.sum(new_hits * (hits / taken)) / hits[-1])
-    misses = taken - hits
+    ap = float(np.sum(new_hits * (hits / selected)) / hits[-1])
+    misses = selected - hits
     if misses[-1] == 0:
         return ap, math.nan
-    # A positive beats the negatives below its tie, and half of those in it (Mann-Whitney).
-    beaten = misses[-1] - misses + 0.5 * np.diff(misses, prepend=0.0)
-    return ap, float(np.sum(new_hits * beaten) / (hits[-1] * misses[-1]))
+    # Mann-Whitney U: a positive outranks the negatives of lower score and half of those with the same score.
+    outranked = misses[-1] - misses + 0.5 * np.diff(misses, prepend=0.0)
+    return ap, float(np.sum(new_hits * outranked) / (hits[-1] * misses[-1]))
 
 
 def dprime(auc: float) -> float:
-    """Distance of two unit normals, of positives and of negatives, whose ROC curve has that area.
+    """Convert an AUC from 0 to 1 to the distance of two unit normals whose ROC curve has that area.
 
-    ``sqrt(2)`` times the inverse normal distribution function (ASF Sec. 4.2, after Chen et al.); infinite at 0 and 1.
-
-    Args:
-        auc: From 0 to 1.
+    ``sqrt(2)`` times the inverse normal CDF (ASF Sec. 4.2, after Chen et al.); infinite at 0 and 1.
     """
     if not 0 < auc < 1:
         return math.nan if math.isnan(auc) else math.copysign(math.inf, auc - 0.5)
@@ -96,24 +90,20 @@ def dprime(auc: float) -> float:
 
 
 def ranking_scores(scores: np.ndarray, targets: np.ndarray) -> dict[str, float]:
-    """Unweighted means over the classes that have positives (and, for the AUC, negatives).
+    """Average the ranking metrics over classes with positives (and, for the AUC, negatives), unweighted.
 
     Args:
         scores: (N, C), higher is better.
-        targets: Class indices (N,), or (N, C) of zeros and ones.
+        targets: Class indices (N,), or multi-hot (N, C).
 
     Returns:
-        ``map`` and ``auc`` from 0 to 1, ``dprime`` of the mean AUC, and ``ranked_classes``: how many classes entered
-        ``map``. NaN where no class could be scored.
+        ``map`` and ``auc`` from 0 to 1, ``dprime`` of the mean AUC, and ``ranked_classes``: the number of classes in
+        ``map``. NaN if no class could be scored.
 
     Raises:
         DataError: Wrong shapes or values.
     """
-    return summarise(class_ranking(scores, targets))
-
-
-def summarise(by_class: ClassRanking) -> dict[str, float]:
-    """The means of `ranking_scores` from numbers by class."""
+    by_class = class_ranking(scores, targets)
     scored = by_class.ap[~np.isnan(by_class.ap)]
     areas = by_class.auc[~np.isnan(by_class.auc)]
     auc = float(areas.mean()) if len(areas) else math.nan

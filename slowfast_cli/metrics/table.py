@@ -7,32 +7,7 @@ import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-# Digits after the point by metric; accuracies in percent have two.
-DIGITS = {"map": 3, "auc": 3, "dprime": 3, "gflops": 2, "params_m": 2}
-TITLES = {
-    "params_m": "Params (M)",
-    "gflops": "GFLOPs",
-    "map": "mAP",
-    "auc": "AUC",
-    "dprime": "d'",
-    "top1": "Top-1",
-    "top5": "Top-5",
-    "all_top1": "All sets Top-1",
-    "told": "Told apart (%)",
-    "hares": "HARES",
-    "step_ms": "Step (ms)",
-    "audioset": "AudioSet",
-    "tut18": "TUT18",
-    "esc50": "ESC-50",
-    "speech_commands_v1": "Speech Commands v1",
-    "speech_commands_v2": "Speech Commands v2",
-    "fluent": "Fluent Speech Commands",
-    "voxforge": "VoxForge",
-    "voxceleb1": "VoxCeleb1",
-    "nsynth_pitch": "NSynth pitch",
-    "nsynth_instrument": "NSynth instrument",
-    "magnatagatune": "MagnaTagATune",
-}
+from slowfast_cli.metrics.registry import format_metric, metric_title
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,27 +44,15 @@ class Table:
     def cells(self) -> tuple[list[str], list[list[str]]]:
         """Header and body; each metric has our column and, where the paper has one, its own."""
         columns = [(key, source) for key in self.metrics for source in ("ours", "published") if self._has(key, source)]
-        header = ["", *(f"{title(key)}{' (paper)' if source == 'published' else ''}" for key, source in columns)]
-        body = [[row.name, *(text(key, getattr(row, source).get(key)) for key, source in columns)] for row in self.rows]
+        header = ["", *(f"{metric_title(key)}{' (paper)' if source == 'published' else ''}" for key, source in columns)]
+        body = [
+            [row.name, *(format_metric(key, getattr(row, source).get(key)) for key, source in columns)]
+            for row in self.rows
+        ]
         return header, body
 
     def _has(self, key: str, source: str) -> bool:
         return any(key in getattr(row, source) for row in self.rows)
-
-
-def title(metric: str) -> str:
-    """A metric's name for people: ``verb_top1`` is Verb Top-1."""
-    words = (
-        [TITLES.get(word, word.capitalize()) for word in metric.split("_")]
-        if metric not in TITLES
-        else [TITLES[metric]]
-    )
-    return " ".join(words)
-
-
-def text(metric: str, value: float | None) -> str:
-    """A value with its metric's digits."""
-    return "" if value is None else f"{value:.{DIGITS.get(metric.rpartition('_')[2], DIGITS.get(metric, 2))}f}"
 
 
 def markdown(table: Table) -> str:

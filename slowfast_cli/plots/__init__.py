@@ -1,1 +1,1 @@
-"""What the stages draw: one function a file, arrays in, a PNG out."""
+"""Plots: one function per file, arrays in, a PNG out."""

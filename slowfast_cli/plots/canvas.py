@@ -1,4 +1,4 @@
-"""Figures without pyplot: nothing global, no window, safe in any thread and on any server."""
+"""Figures without pyplot: no global state and no display, so they are thread-safe and work on servers."""
 
 from __future__ import annotations
 
@@ -13,23 +13,18 @@ if TYPE_CHECKING:
 
 DPI = 160
 INK, QUIET, GRID = "#1f2933", "#7b8794", "#e4e7eb"
-COLOURS = ("#2f6db5", "#d9722e", "#3a9679", "#b0457b", "#7a62b8", "#9a7b1f")
+COLORS = ("#2f6db5", "#d9722e", "#3a9679", "#b0457b", "#7a62b8", "#9a7b1f")
 
 
 def figure(width: float, height: float) -> Figure:
-    """An empty figure that is drawn by Agg.
-
-    Args:
-        width: In inches.
-        height: In inches.
-    """
-    made = Figure(figsize=(width, height), layout="constrained", facecolor="white")
-    FigureCanvasAgg(made)
-    return made
+    """Create an empty figure with the Agg backend; sizes in inches."""
+    fig = Figure(figsize=(width, height), layout="constrained", facecolor="white")
+    FigureCanvasAgg(fig)
+    return fig
 
 
-def tidy(axes: Axes, *, grid: Literal["x", "y", "both"] | None = None) -> None:
-    """Quiet frame and ticks; ``grid`` is the axis that gets lines (``x``, ``y`` or ``both``)."""
+def style_axes(axes: Axes, *, grid: Literal["x", "y", "both"] | None = None) -> None:
+    """Style frame and ticks, and draw grid lines for ``x``, ``y`` or ``both``."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(QUIET)
     axes.tick_params(colors=INK, which="both", length=2.5, color=QUIET)
@@ -38,8 +33,8 @@ def tidy(axes: Axes, *, grid: Literal["x", "y", "both"] | None = None) -> None:
         axes.set_axisbelow(True)
 
 
-def save(made: Figure, path: Path) -> Path:
-    """Write a PNG, with the folder it goes to; the page is fitted to what is drawn, so that no label is cut."""
+def save(fig: Figure, path: Path) -> Path:
+    """Write a PNG, creating its folder; the bounding box fits the contents, so that no label is cut off."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    made.savefig(path, format="png", dpi=DPI, bbox_inches="tight", pad_inches=0.12)
+    fig.savefig(path, format="png", dpi=DPI, bbox_inches="tight", pad_inches=0.12)
     return path

@@ -1,4 +1,4 @@
-"""The confusion matrix."""
+"""Plot of a confusion matrix."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from slowfast_cli.plots.canvas import INK, figure, save
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-FEW = 25  # classes up to which each cell prints its number
+MAX_ANNOTATED = 25  # classes up to which cells show their value
 
 
 def confusion_plot(counts: np.ndarray, names: Sequence[str], path: Path, *, title: str = "") -> Path:
-    """Draw how often each class was taken for each, every row in percent of its segments.
+    """Draw a confusion matrix, each row in percent of its segments.
 
-    Up to 25 classes the cells print their percentage; more classes get small cells, all of them named.
+    With up to 25 classes the cells show their percentage; with more they are small, but all classes are named.
 
     Args:
-        counts: (C, C): rows are the truth, columns the answers.
-        names: Of the classes, C.
-        path: The PNG.
-        title: Above the matrix.
+        counts: (C, C): rows are true classes, columns predicted ones.
+        names: Names of the C classes.
+        path: Path of the PNG.
+        title: Figure title.
 
     Returns:
         ``path``.
@@ -34,41 +34,41 @@ def confusion_plot(counts: np.ndarray, names: Sequence[str], path: Path, *, titl
     classes = len(names)
     totals = counts.sum(axis=1, keepdims=True)
     percent = np.divide(100.0 * counts, totals, out=np.zeros(counts.shape), where=totals > 0)
-    few = classes <= FEW
-    cell, font = (0.62, 9.0) if few else (0.082, 5.0)  # inches, points
-    label = max(len(name) for name in names) * font * 0.0085  # about the inches of the longest name
+    annotated = classes <= MAX_ANNOTATED
+    cell, font = (0.62, 9.0) if annotated else (0.082, 5.0)  # inches, points
+    label = max(len(name) for name in names) * font * 0.0085  # approximate inches of the longest name
     side = max(classes * cell, 2.5)
-    made = figure(side + label + 1.5, side + label + 1.0)
-    axes = made.add_subplot()
-    # The square root shows a few percent off the diagonal, which a linear scale hides among 309 classes.
+    fig = figure(side + label + 1.5, side + label + 1.0)
+    axes = fig.add_subplot()
+    # The square root makes a few percent off the diagonal visible, which a linear scale hides among 309 classes.
     norm = PowerNorm(0.5, vmin=0, vmax=100)
     image = axes.imshow(percent, cmap="Blues", norm=norm, interpolation="nearest", aspect="equal")
-    axes.set_xticks(range(classes), names, rotation=90 if not few else 40, ha="center" if not few else "right")
-    if few:
+    axes.set_xticks(range(classes), names, rotation=40 if annotated else 90, ha="right" if annotated else "center")
+    if annotated:
         for tick in axes.get_xticklabels():
             tick.set_rotation_mode("anchor")
     axes.set_yticks(range(classes), names)
-    axes.tick_params(labelsize=font, length=0 if few else 1, width=0.4, pad=3 if few else 1)
-    large = max(11.0, side)  # points: words that belong to the whole picture grow with it
-    axes.set_xlabel("answer", fontsize=large, color=INK)
-    axes.set_ylabel("truth", fontsize=large, color=INK)
+    axes.tick_params(labelsize=font, length=0 if annotated else 1, width=0.4, pad=3 if annotated else 1)
+    large = max(11.0, side)  # points: titles scale with the figure
+    axes.set_xlabel("predicted class", fontsize=large, color=INK)
+    axes.set_ylabel("true class", fontsize=large, color=INK)
     axes.set_title(title, fontsize=large + 1, color=INK, pad=large)
     axes.spines[:].set_visible(False)
     axes.set_xticks(np.arange(classes + 1) - 0.5, minor=True)
     axes.set_yticks(np.arange(classes + 1) - 0.5, minor=True)
-    axes.grid(which="minor", color="white" if few else "#f0f2f4", linewidth=1.5 if few else 0.25)
+    axes.grid(which="minor", color="white" if annotated else "#f0f2f4", linewidth=1.5 if annotated else 0.25)
     axes.tick_params(which="minor", length=0)
-    if few:
-        _print_numbers(axes, percent)
-    bar = made.colorbar(image, ax=axes, fraction=0.025, pad=0.015, ticks=[0, 1, 5, 10, 25, 50, 75, 100], aspect=35)
+    if annotated:
+        _annotate(axes, percent)
+    bar = fig.colorbar(image, ax=axes, fraction=0.025, pad=0.015, ticks=[0, 1, 5, 10, 25, 50, 75, 100], aspect=35)
     bar.set_label("% of the true class", fontsize=large - 1, color=INK)
     bar.ax.tick_params(labelsize=large - 2)
     bar.outline.set_visible(False)
-    return save(made, path)
+    return save(fig, path)
 
 
-def _print_numbers(axes: Axes, percent: np.ndarray) -> None:
+def _annotate(axes: Axes, percent: np.ndarray) -> None:
     for (row, column), value in np.ndenumerate(percent):
         if value >= 0.5:
-            colour = "white" if value > 35 else INK
-            axes.text(column, row, f"{value:.0f}", ha="center", va="center", fontsize=9, color=colour)
+            color = "white" if value > 35 else INK
+            axes.text(column, row, f"{value:.0f}", ha="center", va="center", fontsize=9, color=color)

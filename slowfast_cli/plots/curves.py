@@ -1,4 +1,4 @@
-"""How training went: losses, learning rate and scores over steps."""
+"""Training curves: losses, learning rate and scores over steps."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
-from slowfast_cli.plots.canvas import COLOURS, INK, QUIET, figure, save, tidy
+from slowfast_cli.plots.canvas import COLORS, INK, QUIET, figure, save, style_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# Panels in order: what the key matches, and the name of the vertical axis.
+# Panels in order: pattern of the keys, and label of the vertical axis.
 PANELS = (
     (r"loss", "loss"),
     (r"top\d|acc", "accuracy, %"),
@@ -24,35 +24,35 @@ PANELS = (
     (r"dprime", "d-prime"),
     (r"(^|[_/.])lr$", "learning rate"),
 )
-SHOWN = 8  # curves in a panel that can be told apart
-SMOOTH = 60  # points above which a curve is drawn smoothed over its faint original
+SHOWN = 8  # maximum number of curves per panel
+SMOOTH = 60  # longer curves are drawn smoothed, over the raw one in a light shade
 
 Series = tuple[np.ndarray, np.ndarray]  # steps, values
 
 
 def curves_plot(records: Sequence[Mapping[str, object]], path: Path, *, title: str = "") -> Path:
-    """Draw the numbers of a run over its steps, one panel for each kind; other keys are not drawn.
+    """Draw the metrics of a run over its steps, one panel per kind; keys that match no panel are ignored.
 
     Args:
-        records: Lines of ``metrics.jsonl``: each has ``step`` and numbers, scores only in a few.
-        path: The PNG.
-        title: Above the panels.
+        records: Lines of ``metrics.jsonl``, with ``step`` and any metrics.
+        path: Path of the PNG.
+        title: Figure title.
 
     Returns:
         ``path``.
     """
     series = _series(records)
     panels = [
-        (label, found)
+        (label, matches)
         for pattern, label in PANELS
-        if (found := {key: line for key, line in series.items() if re.search(pattern, key)})
+        if (matches := {key: line for key, line in series.items() if re.search(pattern, key)})
     ]
     columns = min(3, max(1, len(panels)))
     lines = math.ceil(max(1, len(panels)) / columns)
-    made = figure(4.6 * columns, 3.1 * lines + (0.4 if title else 0))
-    grid = made.subplots(lines, columns, squeeze=False).ravel()
-    for axes, (label, found) in zip(grid, panels, strict=False):
-        _draw(axes, label, found)
+    fig = figure(4.6 * columns, 3.1 * lines + (0.4 if title else 0))
+    grid = fig.subplots(lines, columns, squeeze=False).ravel()
+    for axes, (label, curves) in zip(grid, panels, strict=False):
+        _draw(axes, label, curves)
     for axes in grid[len(panels) :]:
         axes.set_visible(False)
     if not panels:
@@ -60,8 +60,8 @@ def curves_plot(records: Sequence[Mapping[str, object]], path: Path, *, title: s
         grid[0].set_axis_off()
         grid[0].text(0.5, 0.5, "nothing recorded yet", ha="center", va="center", color=QUIET)
     if title:
-        made.suptitle(title, fontsize=11, color=INK)
-    return save(made, path)
+        fig.suptitle(title, fontsize=11, color=INK)
+    return save(fig, path)
 
 
 def _series(records: Sequence[Mapping[str, object]]) -> dict[str, Series]:
@@ -72,22 +72,22 @@ def _series(records: Sequence[Mapping[str, object]]) -> dict[str, Series]:
             for key, value in record.items():
                 if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
                     points.setdefault(key, []).append((step, value))
-    lines = {key: np.array(sorted(found)) for key, found in points.items()}
+    lines = {key: np.array(sorted(values)) for key, values in points.items()}
     return {key: (line[:, 0], line[:, 1]) for key, line in lines.items()}
 
 
-def _draw(axes: Axes, label: str, found: Mapping[str, Series]) -> None:
-    for index, (key, (steps, values)) in enumerate(list(found.items())[:SHOWN]):
-        colour = COLOURS[index % len(COLOURS)]
-        style = "-" if index < len(COLOURS) else "--"
+def _draw(axes: Axes, label: str, curves: Mapping[str, Series]) -> None:
+    for index, (key, (steps, values)) in enumerate(list(curves.items())[:SHOWN]):
+        color = COLORS[index % len(COLORS)]
+        style = "-" if index < len(COLORS) else "--"
         noisy = len(values) > SMOOTH and label != "learning rate"
         if noisy:
-            axes.plot(steps, values, color=colour, alpha=0.22, linewidth=0.7)
+            axes.plot(steps, values, color=color, alpha=0.22, linewidth=0.7)
         axes.plot(
             steps,
             _smooth(values) if noisy else values,
             style,
-            color=colour,
+            color=color,
             linewidth=1.6,
             label=key,
             marker="o" if len(values) <= 30 else "",
@@ -98,17 +98,17 @@ def _draw(axes: Axes, label: str, found: Mapping[str, Series]) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     axes.tick_params(labelsize=8)
     axes.margins(x=0.02)
-    tidy(axes, grid="y")
-    if len(found) > SHOWN:
-        axes.set_title(f"the first {SHOWN} of {len(found)}", fontsize=8, color=QUIET, loc="right")
-    if len(found) > 1 or not found.keys() <= {"loss", "lr", "dprime"}:
-        axes.legend(fontsize=7.5, frameon=False, ncols=1 + (len(found) > 4), loc="best")
+    style_axes(axes, grid="y")
+    if len(curves) > SHOWN:
+        axes.set_title(f"the first {SHOWN} of {len(curves)}", fontsize=8, color=QUIET, loc="right")
+    if len(curves) > 1 or not curves.keys() <= {"loss", "lr", "dprime"}:
+        axes.legend(fontsize=7.5, frameon=False, ncols=1 + (len(curves) > 4), loc="best")
 
 
 def _smooth(values: np.ndarray) -> np.ndarray:
-    """Mean over a centred window of 1/40 of the curve; at the ends over the part that is there."""
+    """Average over a centered window of 1/40 of the curve, truncated at its ends."""
     half = max(1, len(values) // 80)
     sums = np.concatenate([[0.0], np.cumsum(values)])
-    centre = np.arange(len(values))
-    low, high = np.maximum(centre - half, 0), np.minimum(centre + half + 1, len(values))
+    center = np.arange(len(values))
+    low, high = np.maximum(center - half, 0), np.minimum(center + half + 1, len(values))
     return np.asarray((sums[high] - sums[low]) / (high - low))

@@ -1,4 +1,4 @@
-"""What the streams see: an input spectrogram and its feature maps (ASF App. B, Fig. 3).
+"""Plots of input spectrograms and their feature maps (ASF App. B, Fig. 3).
 
 Shapes: C channels, T frames (time), F mel bands or rows of a map (frequency).
 """
@@ -17,53 +17,38 @@ from slowfast_cli.plots.canvas import INK, QUIET, figure, save
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-HERTZ = (100, 250, 500, 1000, 2000, 4000, 8000, 12000, 16000)  # ticks, where the front end reaches
+HERTZ = (100, 250, 500, 1000, 2000, 4000, 8000, 12000, 16000)  # ticks, up to half the sampling rate
 
 
 @dataclass(frozen=True, kw_only=True)
 class MapRow:
-    """One sample: its input and one channel of each map.
-
-    Attributes:
-        title: What is heard.
-        logmel: The input, (T, F).
-        maps: Stage name (``slow res3``) to one channel, (T, F) of that stage.
-        seconds: Length of the input.
-        rate: Of the sound in Hz; the mel bands reach to half of it.
-    """
+    """One sample: its input and one channel of each feature map."""
 
     title: str
-    logmel: np.ndarray
-    maps: Mapping[str, np.ndarray]
-    seconds: float
-    rate: int
+    logmel: np.ndarray  # (T, F)
+    maps: Mapping[str, np.ndarray]  # one channel (T, F) by stage name, such as ``slow res3``
+    seconds: float  # length of the input
+    rate: int  # sampling rate, Hz; the mel bands span 0 to half of it
 
 
-def liveliest(features: np.ndarray) -> np.ndarray:
-    """The channel that varies most, for those who do not choose one by hand as the paper did.
-
-    Args:
-        features: (C, T, F).
-
-    Returns:
-        (T, F)
-    """
+def most_varied_channel(features: np.ndarray) -> np.ndarray:
+    """Select the channel with the highest standard deviation, (C, T, F) -> (T, F); the paper selects by hand."""
     return np.asarray(features[int(features.reshape(len(features), -1).std(axis=1).argmax())])
 
 
 def feature_maps_plot(rows: Sequence[MapRow], path: Path) -> Path:
-    """Draw one line per sample: input, then its maps; time runs to the right, frequency upwards.
+    """Draw one row per sample: the input, then its feature maps; time to the right, frequency upwards.
 
     Args:
-        rows: At least one; all have the same maps.
-        path: The PNG.
+        rows: At least one sample, all with the same maps.
+        path: Path of the PNG.
 
     Returns:
         ``path``.
     """
     stages = list(rows[0].maps)
-    made = figure(3.3 * (1 + len(stages)) + 0.7, 2.05 * len(rows) + 0.6)
-    grid = made.subplots(len(rows), 1 + len(stages), squeeze=False)
+    fig = figure(3.3 * (1 + len(stages)) + 0.7, 2.05 * len(rows) + 0.6)
+    grid = fig.subplots(len(rows), 1 + len(stages), squeeze=False)
     for index, (row, line) in enumerate(zip(rows, grid, strict=True)):
         _show(line[0], row.logmel, row.seconds, "magma")
         _mel_axis(line[0], row.logmel.shape[1], row.rate)
@@ -78,17 +63,17 @@ def feature_maps_plot(rows: Sequence[MapRow], path: Path) -> Path:
                 axes.set_xlabel("time, s", fontsize=9, color=INK)
             else:
                 axes.set_xticklabels([])
-    return save(made, path)
+    return save(fig, path)
 
 
-def _show(axes: Axes, values: np.ndarray, seconds: float, colours: str) -> None:
-    # The darkest and brightest 1 % are cut, so that a click does not darken the rest.
+def _show(axes: Axes, values: np.ndarray, seconds: float, cmap: str) -> None:
+    # Clip the lowest and highest 1 %, so that a click does not darken the rest.
     low, high = np.percentile(values, [1, 99])
     axes.imshow(
         values.T,
         origin="lower",
         aspect="auto",
-        cmap=colours,
+        cmap=cmap,
         interpolation="nearest",
         extent=(0, seconds, 0, values.shape[1]),
         vmin=low,
@@ -99,24 +84,21 @@ def _show(axes: Axes, values: np.ndarray, seconds: float, colours: str) -> None:
 
 
 def _mel_axis(axes: Axes, bands: int, rate: int) -> None:
-    places = band_of(np.array(HERTZ), bands, rate)
-    inside = [(place, hertz) for place, hertz in zip(places, HERTZ, strict=True) if hertz < rate / 2 and place > 0]
-    axes.set_yticks([place for place, _ in inside], [_short(hertz) for _, hertz in inside])
+    positions = mel_position(np.array(HERTZ), bands, rate)
+    ticks = [(at, hertz) for at, hertz in zip(positions, HERTZ, strict=True) if hertz < rate / 2 and at > 0]
+    labels = [f"{hertz // 1000}k" if hertz >= 1000 else str(hertz) for _, hertz in ticks]
+    axes.set_yticks([at for at, _ in ticks], labels)
 
 
-def band_of(hertz: np.ndarray, bands: int, rate: int) -> np.ndarray:
-    """Where a frequency lies among HTK mel bands, in bands from the lower edge of the picture.
+def mel_position(hertz: np.ndarray, bands: int, rate: int) -> np.ndarray:
+    """Convert frequencies to positions on an axis of HTK mel bands.
 
-    Band ``i`` fills ``i`` to ``i + 1`` and is centred on the ``i + 1``-th of ``bands + 2`` equal steps in mel.
+    Band ``i`` spans ``i`` to ``i + 1``; its center is the ``i + 1``-th of ``bands + 2`` equidistant points in mel.
 
     Args:
-        hertz: Frequencies.
-        bands: Number of mel bands, from 0 to half the rate.
-        rate: Of the sound in Hz.
+        hertz: Frequencies, Hz.
+        bands: Number of mel bands, from 0 Hz to half the rate.
+        rate: Sampling rate, Hz.
     """
     mel = np.log10(1 + hertz / 700) / np.log10(1 + rate / 2 / 700)
     return np.asarray(mel * (bands + 1) - 0.5)
-
-
-def _short(hertz: int) -> str:
-    return f"{hertz // 1000}k" if hertz >= 1000 else str(hertz)

@@ -1,4 +1,4 @@
-"""What the sections of a recipe are made of."""
+"""Base class and field types of the sections of a recipe."""
 
 from __future__ import annotations
 
@@ -10,12 +10,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSeriali
 from slowfast_cli.storage import remote
 
 Share = Annotated[float, Field(ge=0, le=1)]
-Count = Annotated[int, Field(ge=0)]
-Positive = Annotated[int, Field(ge=1)]
-Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-# A folder here, or the URL of one elsewhere; written as it was given.
+# A local folder or a URL, written as it was given.
 Where = Annotated[Path, BeforeValidator(remote.local_path), PlainSerializer(remote.display, when_used="json")]
-Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class Section(BaseModel):

@@ -1,13 +1,13 @@
-"""Reads recipes: a name or a file, overrides on top, every mistake reported at once."""
+"""Reading of recipes: by name or file, with overrides; all mistakes are reported at once."""
 
 from __future__ import annotations
 
 import copy
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -15,9 +15,20 @@ from pydantic import BaseModel, ValidationError
 from slowfast_cli.recipe.schema import Recipe
 from slowfast_cli.types import UsageError
 
+# Fields of earlier versions, refused with their new name.
+RENAMED_FIELDS = {
+    "model.freeze_norms": "model.freeze_bn",
+    "optim.accumulate": "optim.grad_accum_steps",
+    "optim.graphs": "optim.cuda_graphs",
+    "optim.norm_clips": "optim.bn_batch_size",
+    "optim.recompute": "optim.activation_checkpointing",
+    "optim.sync_norms": "optim.sync_bn",
+    "schedule.precise_norms": "schedule.precise_bn_batches",
+}
+
 
 def folder() -> Path:
-    """Where the recipes that come with the toolkit lie: in the wheel, or beside the package in a checkout."""
+    """Folder of the bundled recipes: in the wheel, or beside the package in a checkout."""
     package = Path(__file__).parents[1]
     return next(
         (path for path in (package / "recipes", package.parent / "recipes") if path.is_dir()), package / "recipes"
@@ -25,19 +36,19 @@ def folder() -> Path:
 
 
 def bundled() -> dict[str, Path]:
-    """The recipes that come with the toolkit, by name (``vggsound``)."""
+    """Files of the bundled recipes by name (``vggsound``)."""
     root = folder()
     return {path.relative_to(root).with_suffix("").as_posix(): path for path in sorted(root.rglob("*.yaml"))}
 
 
 def find(name: str) -> Path:
-    """The file of a recipe.
+    """Find the file of a recipe.
 
     Args:
-        name: A path, a bundled recipe's name, or ``recipes/NAME.yaml`` where there is no such file.
+        name: A path, a bundled recipe's name, or ``recipes/NAME.yaml`` if there is no such file.
 
     Raises:
-        UsageError: There is none; the text names the nearest.
+        UsageError: There is no such recipe; the message names the nearest.
     """
     path = Path(name)
     if path.is_file():
@@ -50,14 +61,14 @@ def find(name: str) -> Path:
 
 
 def did_you_mean(word: str, known: Mapping[str, object] | Sequence[str]) -> str:
-    """A question naming the nearest known word, or nothing."""
+    """Suggest the nearest known word, or return an empty string."""
     near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
     return f"; did you mean '{near[0]}'?" if near else ""
 
 
 @dataclass(frozen=True)
 class Source:
-    """A recipe as written: its values, its file, and where in the file each field stands."""
+    """A recipe as written: its file, its values, and the line of each field."""
 
     path: Path
     values: dict[str, Any]
@@ -65,29 +76,29 @@ class Source:
 
     @property
     def name(self) -> str:
-        """The recipe's name: its path below the bundled recipes, or its file name."""
+        """Path below the bundled recipes, or the stem of the file."""
         return next((name for name, path in bundled().items() if path == self.path), self.path.stem)
 
 
 def load(name: str, overrides: Sequence[str] = ()) -> Recipe:
-    """Read a recipe and check it.
+    """Read and validate a recipe.
 
     Args:
         name: A file or a bundled recipe's name.
-        overrides: ``optim.lr=0.02`` sets a field (the value is YAML), ``~augment.warp`` takes it back to its default.
+        overrides: ``optim.lr=0.02`` sets a field to a YAML value, ``~augment.warp`` resets it to its default.
 
     Raises:
-        UsageError: All that is wrong with it, a line each.
+        UsageError: The recipe has mistakes, one line each.
     """
     source = read(name)
     return check(override(source, overrides))
 
 
 def read(name: str) -> Source:
-    """Parse a recipe's YAML without checking its fields.
+    """Parse a recipe without validating its fields.
 
     Raises:
-        UsageError: Not found, not YAML or not a mapping.
+        UsageError: The file is not found, not YAML or not a mapping.
     """
     path = find(name)
     try:
@@ -109,7 +120,7 @@ def override(source: Source, overrides: Sequence[str]) -> Source:
     """Apply ``key=value`` and ``~key`` in the order given.
 
     Raises:
-        UsageError: A word of neither form.
+        UsageError: A word has neither form.
     """
     values = copy.deepcopy(source.values)
     lines = dict(source.lines)
@@ -129,7 +140,7 @@ def override(source: Source, overrides: Sequence[str]) -> Source:
 
 
 def changed(source: Source, fields: Mapping[str, Any]) -> Source:
-    """Set fields by dotted name: a table row's ``set:``."""
+    """Set fields by dotted name, as in the ``set:`` of a table row."""
     values = copy.deepcopy(source.values)
     for key, value in fields.items():
         _parent(values, key, key)[key.rpartition(".")[2]] = value
@@ -146,10 +157,10 @@ def _parent(values: dict[str, Any], key: str, word: str) -> dict[str, Any]:
 
 
 def check(source: Source) -> Recipe:
-    """Turn parsed values into a recipe.
+    """Validate parsed values.
 
     Raises:
-        UsageError: All that is wrong, a line each: where, what, and what is right.
+        UsageError: The recipe has mistakes, one line each with file, line and field.
     """
     try:
         return Recipe.model_validate(source.values)
@@ -163,27 +174,41 @@ def _complaints(error: ValidationError, source: Source) -> Iterator[str]:
         line = f":{source.lines[where]}" if where in source.lines else ""
         place = f"{source.path.name}{line}: {where}: " if where else f"{source.path.name}: "
         match problem["type"]:
-            case "extra_forbidden":
+            case "extra_forbidden" | "unexpected_keyword_argument":
                 *parents, last = (str(part) for part in problem["loc"])
+                if where in RENAMED_FIELDS:
+                    yield f"{place}was renamed to {RENAMED_FIELDS[where]}"
+                    continue
                 known = fields_at(parents)
                 near = did_you_mean(last, known)
-                yield f"{place}no such field{near or '; there are ' + ', '.join(known)}"
+                yield f"{place}no such field{near or '; choose one of ' + ', '.join(known)}"
             case "missing":
-                yield f"{place}is needed and not given: {_meaning(problem['loc'])}"
+                yield f"{place}is required: {_meaning(problem['loc'])}"
             case "value_error":
                 yield place + problem["msg"].removeprefix("Value error, ")
             case _:
-                told = problem["msg"].removeprefix("Input ").replace("a valid integer", "an integer")
-                yield f"{place}{problem['input']!r} {(told[0].lower() + told[1:]).replace('valid ', '')}"
+                text = problem["msg"].removeprefix("Input ").replace("a valid integer", "an integer")
+                yield f"{place}{problem['input']!r} {(text[0].lower() + text[1:]).replace('valid ', '')}"
 
 
 def fields_at(parents: Sequence[str]) -> list[str]:
     """The fields that a section, named by its path, may hold."""
     section: Any = Recipe
     for part in parents:
-        field = section.model_fields.get(part) if isinstance(section, type) and issubclass(section, BaseModel) else None
-        section = field.annotation if field else None
-    return list(section.model_fields) if isinstance(section, type) and issubclass(section, BaseModel) else []
+        section = _section_type(_fields(section).get(part))
+    return list(_fields(section))
+
+
+def _fields(section: Any) -> dict[str, Any]:
+    """Types of the fields of a section: a pydantic model, or a frozen dataclass of `slowfast_cli.settings`."""
+    if isinstance(section, type) and issubclass(section, BaseModel):
+        return {name: field.annotation for name, field in section.model_fields.items()}
+    return dict(get_type_hints(section)) if is_dataclass(section) else {}
+
+
+def _section_type(annotation: Any) -> Any:
+    """The section of a field that may be null."""
+    return next((part for part in get_args(annotation) if part is not type(None)), annotation)
 
 
 def _meaning(where: tuple[int | str, ...]) -> str:
@@ -203,5 +228,5 @@ def _lines(node: yaml.Node | None, path: tuple[str, ...]) -> Iterator[tuple[str,
 
 
 def to_yaml(recipe: Recipe) -> str:
-    """The resolved recipe, every field spelled out, as YAML."""
+    """The resolved recipe as YAML, with every field."""
     return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=120)

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from slowfast_cli.media.audio_source import shown
+from slowfast_cli.media.audio_source import printable
 from slowfast_cli.shards import index
 from slowfast_cli.shards.manifest import MANIFEST, Entry, manifest, part_name, parts, read_part
 from slowfast_cli.shards.reader import differing
 from slowfast_cli.shards.writer import TEMPORARY, publish, rewrite
-from slowfast_cli.storage import lock, remote
+from slowfast_cli.storage import remote
+from slowfast_cli.storage.lock import file_lock, lock_holder
 from slowfast_cli.types import Corpus, DataError, Failure, Settings, SlowFastError
 
 FAILURES = "failures.csv"
@@ -28,27 +28,26 @@ def next_number(entries: Sequence[Entry]) -> int:
 
 @contextmanager
 def locked(out: Path) -> Iterator[None]:
-    """Make the folder and be the only run that writes to it."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(out / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
-    except OSError as error:
-        raise DataError(
-            f"{shown(out)}: cannot be written ({error.strerror}): choose another folder with --out"
-        ) from error
-    try:
-        if not lock.take(descriptor):
-            other = os.read(descriptor, 32).decode("ascii", "replace").strip() or "unknown"
+    """Create the folder and lock it against other runs.
+
+    Raises:
+        DataError: It cannot be written.
+        SlowFastError: Another run holds the lock.
+    """
+    with ExitStack() as stack:
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+            obtained = stack.enter_context(file_lock(out / ".lock"))
+        except OSError as error:
+            raise DataError(
+                f"{printable(out)}: cannot be written ({error.strerror}): choose another folder with --out"
+            ) from error
+        if not obtained:
             raise SlowFastError(
-                f"{shown(out)}: another `slowfast extract` (process {other}) writes there: "
-                "let it end, or choose another folder with --out"
+                f"{printable(out)}: another `slowfast extract` (process {lock_holder(out / '.lock')}) writes there: "
+                "wait for it, or choose another folder with --out"
             )
-        os.ftruncate(descriptor, 0)
-        os.write(descriptor, str(os.getpid()).encode())
         yield
-    finally:
-        lock.forget(descriptor)
-        os.close(descriptor)  # which also unlocks
 
 
 def usable(out: Path) -> list[Entry]:
@@ -89,7 +88,7 @@ def remove_all(out: Path) -> None:
         for path in (*parts(out), out / FAILURES, out / MISSING, *_shard_files(out)):
             remote.remove(path)
     except OSError as error:
-        raise DataError(f"{shown(out)}: cannot be emptied ({error.strerror}): choose another folder") from error
+        raise DataError(f"{printable(out)}: cannot be emptied ({error.strerror}): choose another folder") from error
 
 
 def same_settings(out: Path, entries: Sequence[Entry], wanted: Settings) -> None:
@@ -101,7 +100,7 @@ def same_settings(out: Path, entries: Sequence[Entry], wanted: Settings) -> None
     for each in entries:
         made, wants = differing(each.front_end, wanted)
         if made:
-            where = shown(out / (each.shard or MANIFEST))
+            where = printable(out / (each.shard or MANIFEST))
             raise DataError(
                 f"{where}: made with {made}, this run wants {wants}: choose another --out, or start over with --fresh"
             )
@@ -119,7 +118,7 @@ def published(out: Path, temporary: Path, entry: Entry, part: int) -> None:
             remote.upload(out / name)
     except OSError as error:
         raise DataError(
-            f"{shown(out)}: {part_name(part)} cannot be written ({error.strerror}): make room, then run the same "
+            f"{printable(out)}: {part_name(part)} cannot be written ({error.strerror}): make room, then run the same "
             "command again"
         ) from error
 
@@ -145,5 +144,5 @@ def _table(failures: Iterable[Failure]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(("id", "path", "reason"))
-    writer.writerows((shown(each.id), shown(each.path), shown(each.reason)) for each in failures)
+    writer.writerows((printable(each.id), printable(each.path), printable(each.reason)) for each in failures)
     return text.getvalue()

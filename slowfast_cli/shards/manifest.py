@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from slowfast_cli.media.audio_source import shown
+from slowfast_cli.media.audio_source import printable
 from slowfast_cli.types import DataError, Failure, Seconds, Settings
 
 MANIFEST = "manifest.jsonl"
@@ -99,7 +99,7 @@ def each_entry(path: Path) -> Iterator[Entry]:
                     return
                 yield _numbered(path, number, line)
     except OSError as error:
-        raise DataError(f"{shown(path)}: cannot be read: {error.strerror}") from error
+        raise DataError(f"{printable(path)}: cannot be read: {error.strerror}") from error
 
 
 def _numbered(path: Path, number: int, line: bytes) -> Entry:
@@ -107,5 +107,5 @@ def _numbered(path: Path, number: int, line: bytes) -> Entry:
         return entry(line.decode())
     except ValueError as error:
         raise DataError(
-            f"{shown(path)}: line {number} is broken ({error}): run `slowfast extract` with --fresh"
+            f"{printable(path)}: line {number} is broken ({error}): run `slowfast extract` with --fresh"
         ) from error

@@ -24,7 +24,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from slowfast_cli.media.audio_source import shown
+from slowfast_cli.media.audio_source import printable
 from slowfast_cli.shards import index
 from slowfast_cli.storage import remote
 from slowfast_cli.types import DataError, Seconds, Settings
@@ -58,7 +58,7 @@ class Shards:
         self.folder = folder
         self._index = index.opened(folder)
         if not self._index.front_ends:
-            raise DataError(f"{shown(folder)}: no shards there: run `slowfast extract`, or say where they are")
+            raise DataError(f"{printable(folder)}: no shards there: run `slowfast extract`, or say where they are")
         self.settings = dict(settings) if settings is not None else dict(self._index.front_ends[0])
         self._check()
         self.failures = self._index.failures
@@ -74,7 +74,7 @@ class Shards:
             made, wanted = differs[which]
             if made:
                 raise DataError(
-                    f"{shown(self.folder / name)}: made with {made}, the recipe wants {wanted}: re-run `slowfast "
+                    f"{printable(self.folder / name)}: made with {made}, the recipe wants {wanted}: re-run `slowfast "
                     "extract` for that recipe"
                 )
             try:
@@ -86,7 +86,7 @@ class Shards:
 
     def _broken(self, path: Path, reason: str) -> DataError:
         return DataError(
-            f"{shown(path)}: broken shard ({reason}): remove it and run `slowfast extract` again, which makes it anew"
+            f"{printable(path)}: broken shard ({reason}): remove it and run `slowfast extract` again, which makes it anew"
         )
 
     def __len__(self) -> int:
@@ -107,7 +107,7 @@ class Shards:
         place = self._index.find(key(id))
         if place is None:
             reason = next((each.reason for each in self.failures if each.id == id), "never extracted")
-            where = f"{shown(self.folder)}: no rows of recording {shown(id)}"
+            where = f"{printable(self.folder)}: no rows of recording {printable(id)}"
             raise DataError(f"{where} ({reason}): run `slowfast extract`")
         return place
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import h5py
 import numpy as np
 
-from slowfast_cli.media.audio_decoders import decoders
+from slowfast_cli.media.audio_decoders import decoder_versions
 from slowfast_cli.shards.manifest import Entry, part_name
 from slowfast_cli.shards.reader import digest, key
 
@@ -122,7 +122,7 @@ class ShardWriter:
         self._file.attrs["front_end"] = json.dumps(making.front_end)
         self._file.attrs["source_list"] = making.source
         self._file.attrs["slowfast"] = making.version
-        self._file.attrs["decoders"] = json.dumps(decoders())
+        self._file.attrs["decoders"] = json.dumps(decoder_versions())
         shape = (0, making.mels)
         self._rows: Any = self._file.create_dataset(
             "logmel",

@@ -8,19 +8,20 @@ from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from slowfast_cli.build import assemble
-from slowfast_cli.data.loader import Share
+from slowfast_cli.build.corpus import read_corpus
+from slowfast_cli.build.task import metric_name, task_spec
 from slowfast_cli.engine import distributed
-from slowfast_cli.engine.checkpoint import make_folder, write_text
+from slowfast_cli.metrics.registry import find_metric
 from slowfast_cli.metrics.table import Table, TableRow, comma_separated, latex, markdown, plain
 from slowfast_cli.recipe.load import Source, changed, check, did_you_mean
-from slowfast_cli.recipe.schema import PRETEXTS, Recipe, Row, Suite
+from slowfast_cli.recipe.schema import Recipe, Row, Suite
 from slowfast_cli.stages.evaluate.run import evaluate
 from slowfast_cli.stages.hares import benchmark
 from slowfast_cli.stages.train import dry_run
 from slowfast_cli.stages.train import loop as training
 from slowfast_cli.stages.train.run_folder import Run
-from slowfast_cli.types import Corpus, DataError, UsageError, finite
+from slowfast_cli.storage.atomic import make_folder, write_text
+from slowfast_cli.types import Corpus, DataError, Share, UsageError, finite
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,12 +143,13 @@ def _trained(
     for run, recipe in runs:
         result = run.folder / ("result.json" if len(runs) == 1 else "scores.json")
         if not _complete(result, recipe):
-            if recipe.task not in ("detect", "rotation", "sync", *PRETEXTS):
-                _require_labels(assemble.corpus(recipe, "test"))
+            spec = task_spec(recipe)
+            if spec.label_sets is None and not spec.boxes:
+                _require_labels(read_corpus(recipe, "test"))
             yield from training.train(recipe, run, name=name, device=device)
             weights = run.best if run.best.is_file() else run.last
             values = {}
-            if recipe.task not in PRETEXTS:
+            if not spec.pretext:
                 found = evaluate(recipe, weights, device=device)
                 values = dict(found.scores.values) if found.scores else {}
             if recipe.suite:
@@ -175,8 +177,9 @@ def _by_suite(
     The data set that a classifier was trained on is not probed once more: its own score stands there (HARES App. A).
     """
     tasks = benchmark.chosen(asked, ())
-    trained = [task for task in tasks if task == recipe.data.corpus and recipe.metric in own]
-    scores = {task: own[recipe.metric] * (100 if recipe.metric.endswith("map") else 1) for task in trained}
+    metric = metric_name(recipe)
+    trained = [task for task in tasks if task == recipe.data.corpus and metric in own]
+    scores = {task: find_metric(metric).in_percent(own[metric]) for task in trained}
     rest = [task for task in tasks if task not in trained]
     scored, faults = benchmark.trunk(str(weights)), list[str]()
     for event in benchmark.evaluate(recipe, scored, weights.parent / "suite", tasks=rest, words=words, device=device):

@@ -13,8 +13,8 @@ from typing import Literal
 import numpy as np
 
 from slowfast_cli.media import audio
-from slowfast_cli.media.audio_source import NoSoundError, shown
-from slowfast_cli.media.video_check import has_pictures, watched
+from slowfast_cli.media.audio_source import NoAudioError, printable
+from slowfast_cli.media.video_check import decode_all, has_frames
 from slowfast_cli.types import Corpus, DataError, Failure, Recording, Seconds
 
 Heard = Literal["ok", "unreadable", "no audio stream", "silent"]
@@ -142,12 +142,12 @@ class _Least:
 
 
 def _checked(recording: Recording, rate: int, least: _Least, watch: Watch) -> Checked:
-    moving = watch == "always" or (watch != "never" and has_pictures(recording))
+    moving = watch == "always" or (watch != "never" and has_frames(recording))
     seen = 0.0
     state: State
     if moving:
         try:
-            seen = watched(recording)
+            seen = decode_all(recording)
         except WRONG as error:
             return Checked(
                 id=recording.id, path=recording.path, state="unreadable video", seconds=0.0, reason=str(error)
@@ -157,23 +157,23 @@ def _checked(recording: Recording, rate: int, least: _Least, watch: Watch) -> Ch
     missed = least.missed(seen if moving else seconds)
     if missed and (state == "ok" or state in PICTURES_ONLY.values()):
         length = f"{seen:.2f} s of pictures" if moving else f"{seconds:.2f} s of sound"
-        state, reason = "too short", f"{shown(recording.path)}: {length}: {missed}"
+        state, reason = "too short", f"{printable(recording.path)}: {length}: {missed}"
     return Checked(id=recording.id, path=recording.path, state=state, seconds=seconds, reason=reason, seen=seen)
 
 
 def _heard(recording: Recording, rate: int) -> tuple[Heard, Seconds, str]:
     """What its sound is like, how much of it decodes, and what is wrong with it in words."""
     if recording.path.is_dir() and recording.sound is None:
-        return "no audio stream", 0.0, f"{shown(recording.path)}: pictures, and no sound with them"
+        return "no audio stream", 0.0, f"{printable(recording.path)}: pictures, and no sound with them"
     samples, peak = 0, 0.0
     try:
         for block in audio.blocks(recording, rate=rate, whole=True):
             samples += len(block)
             peak = max(peak, float(np.abs(block).max()))
-    except NoSoundError as error:
+    except NoAudioError as error:
         return "no audio stream", 0.0, str(error)
     except WRONG as error:
         return "unreadable", samples / rate, str(error)
     if peak == 0:
-        return "silent", samples / rate, f"{shown(recording.sound or recording.path)}: each of its samples is 0"
+        return "silent", samples / rate, f"{printable(recording.sound or recording.path)}: each of its samples is 0"
     return "ok", samples / rate, ""

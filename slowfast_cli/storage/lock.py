@@ -1,41 +1,75 @@
-"""A lock that dies with the process that took it."""
+"""File locks that end with the process that holds them, on POSIX and on Windows."""
 
 from __future__ import annotations
 
-import fcntl
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+    import msvcrt
 
 _HELD: set[int] = set()  # descriptors
 
 
-def take(descriptor: int) -> bool:
-    """Lock an open file for this process alone; whether nobody else had.
+@contextmanager
+def file_lock(path: Path, *, wait: bool = False) -> Iterator[bool]:
+    """Hold an exclusive lock on a file, which then contains the process id; a symbolic link is refused.
 
-    A lock of `flock` is held by forked processes too: workers that read data would keep it for seconds after their
-    parent was killed, and the run that takes its place would be turned away. They let go of it as they start.
+    Forked workers inherit descriptors and with them the lock, and would keep it for seconds after their parent was
+    killed: they close them as they start.
 
     Args:
-        descriptor: Of the file; closing it unlocks.
+        path: The lock file; created if needed, in an existing folder.
+        wait: Wait for another holder instead of giving up.
+
+    Yields:
+        Whether the lock was obtained.
+
+    Raises:
+        OSError: The file cannot be opened.
     """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o644)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        obtained = _lock(descriptor, wait)
+        if obtained:
+            _HELD.add(descriptor)
+            os.ftruncate(descriptor, 0)
+            os.write(descriptor, str(os.getpid()).encode())
+        yield obtained
+    finally:
+        _HELD.discard(descriptor)
+        os.close(descriptor)  # releases the lock
+
+
+def lock_holder(path: Path) -> str:
+    """Process id of the holder of a lock, for messages."""
+    with suppress(OSError):
+        return path.read_text(encoding="ascii", errors="replace").strip() or "unknown"
+    return "unknown"
+
+
+def _lock(descriptor: int, wait: bool) -> bool:
+    try:
+        if fcntl is not None:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        else:
+            msvcrt.locking(descriptor, msvcrt.LK_LOCK if wait else msvcrt.LK_NBLCK, 1)
     except OSError:
         return False
-    _HELD.add(descriptor)
     return True
 
 
-def forget(descriptor: int) -> None:
-    """Let a lock go that is about to be closed."""
-    _HELD.discard(descriptor)
-
-
-def _let_go() -> None:
+def _release_in_child() -> None:
     for descriptor in _HELD:
         with suppress(OSError):
             os.close(descriptor)
     _HELD.clear()
 
 
-os.register_at_fork(after_in_child=_let_go)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_release_in_child)

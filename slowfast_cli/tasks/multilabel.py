@@ -1,41 +1,41 @@
 """Any number of classes at once, of a clip or of a box in it: sigmoid and binary cross-entropy (AV App. A.6, A.7).
 
-Shapes: R clips or boxes, P positions that are classified apart, C classes.
+Shapes: R clips or boxes, P positions that are classified separately, C classes.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 from torch.nn import functional as f
 
-from slowfast_cli.tasks.task import Outputs
+from slowfast_cli.tasks.task import Outputs, TaskSpec
 from slowfast_cli.types import Batch
 
 
 @dataclass(frozen=True, kw_only=True)
 class MultiLabel:
-    """The part of a task.
-
-    Attributes:
-        labels: Label sets.
-    """
+    """Binary cross-entropy over each label set."""
 
     labels: tuple[str, ...]
 
     def losses(self, outputs: Outputs, batch: Batch) -> dict[str, Tensor]:
-        """Mean binary cross-entropy over clips or boxes, positions and classes; zero of no boxes."""
-        found = {}
+        """Mean binary cross-entropy over clips or boxes, positions and classes; zero without boxes."""
+        losses = {}
         for labels in self.labels:
             logits, target_RC = outputs[labels].float(), batch.targets[labels].float()
             if logits.ndim == 3:
                 target_RC = target_RC[:, None].expand_as(logits)
             total = f.binary_cross_entropy_with_logits(logits, target_RC, reduction="sum")
-            found[labels] = total / max(logits.numel(), 1)
-        return found
+            losses[labels] = total / max(logits.numel(), 1)
+        return losses
 
     def scores(self, outputs: Outputs, batch: Batch) -> dict[str, Tensor]:
         """Sigmoid, averaged over positions: (R, C)."""
-        found = {labels: outputs[labels].float().sigmoid() for labels in self.labels}
-        return {labels: rows.mean(1) if rows.ndim == 3 else rows for labels, rows in found.items()}
+        scores = {labels: outputs[labels].float().sigmoid() for labels in self.labels}
+        return {labels: rows.mean(1) if rows.ndim == 3 else rows for labels, rows in scores.items()}
+
+
+SPEC = TaskSpec(part=lambda labels, *_: MultiLabel(labels=tuple(labels)), metric="map", multi_label=True)
+DETECT = replace(SPEC, boxes=True, needs_video=True)

@@ -28,7 +28,7 @@ class Entry:
         regions: How it reads boxes, where not as its network in the zoo.
         attend_pool: Positions under one key of its Non-Local blocks, likewise.
         frontend: Log-mel settings it was trained with; empty for a network that hears nothing.
-        video: Settings of its frames, as of `slowfast_cli.features.frames.FrameSettings`, where they are not the usual
+        video: Settings of its frames, as of `slowfast_cli.settings.Frames`, where they are not the usual
             ones; empty for a network that sees nothing.
         clip_seconds: Length of one clip.
         frames: In one clip, of the pictures or of the spectrogram.

@@ -6,8 +6,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from email.message import Message
 from http.client import HTTPException, HTTPResponse
@@ -18,6 +17,8 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import unquote, urlsplit
 from urllib.request import Request, urlopen
 
+from slowfast_cli.storage.atomic import file_hash
+from slowfast_cli.storage.lock import file_lock
 from slowfast_cli.types import WeightsError
 from slowfast_cli.weights.catalogue_entry import Entry
 
@@ -124,11 +125,11 @@ def download(
                 f"{goal.path}: not there, and --offline forbids the network; drop --offline, or {goal.by_hand}"
             )
         goal.path.parent.mkdir(parents=True, exist_ok=True)
-        with _alone(goal):
+        with file_lock(goal.path.with_name(goal.path.name + ".lock"), wait=True):
             if not goal.path.is_file():
                 _fetch(goal, progress or (lambda here, total: None))
                 _refuse_other(goal)
-                goal.digest.write_text(f"{_digest(goal.part)}  {goal.path.name}\n", encoding="utf-8")
+                goal.digest.write_text(f"{file_hash(goal.part)}  {goal.path.name}\n", encoding="utf-8")
                 goal.part.replace(goal.path)
                 goal.tag.unlink(missing_ok=True)
     except (URLError, TimeoutError, ConnectionError, HTTPException, SSLError) as error:
@@ -145,25 +146,11 @@ def download(
     return goal.path
 
 
-@contextmanager
-def _alone(goal: Target) -> Iterator[None]:
-    """Wait until no other process fetches the same file; where the system has no such lock, do not."""
-    try:
-        from fcntl import LOCK_EX, flock  # noqa: PLC0415  (not on Windows)
-    except ImportError:
-        yield
-        return
-    # The lock file stays: removing it would let a third process lock a new file of that name.
-    with goal.path.with_name(goal.path.name + ".lock").open("wb") as file:
-        flock(file, LOCK_EX)
-        yield
-
-
 def _checked(goal: Target) -> Path:
     """The finished file, unless it differs from what was downloaded."""
     if goal.digest.is_file():
         recorded = goal.digest.read_text(encoding="utf-8").split()[:1]
-        if recorded != [_digest(goal.path)]:
+        if recorded != [file_hash(goal.path)]:
             raise WeightsError(
                 f"{goal.path}: does not match the SHA-256 recorded when it was downloaded; delete it and its .sha256 "
                 "file, then run the same command again"
@@ -174,21 +161,13 @@ def _checked(goal: Target) -> Path:
 def _refuse_other(goal: Target) -> None:
     """A file that came whole, but is not the one that was published."""
     for kind, right in (("md5", goal.md5), ("sha256", goal.sha256)):
-        found = _digest(goal.part, kind) if right else right
+        found = file_hash(goal.part, kind) if right else right
         if found != right:
             _forget(goal)
             raise WeightsError(
                 f"{goal.url}: another file than was published, its {kind} is {found}, not {right}; try again, and if "
                 f"it stays so, {goal.by_hand} if you trust it"
             )
-
-
-def _digest(path: Path, kind: str = "sha256") -> str:
-    digest = hashlib.new(kind, usedforsecurity=False)
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _fetch(goal: Target, progress: Progress) -> None:

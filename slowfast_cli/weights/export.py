@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from slowfast_cli.engine.checkpoint import make_folder, write_whole
+from slowfast_cli.storage.atomic import make_folder, write_atomic
 from slowfast_cli.types import UsageError
 from slowfast_cli.weights.file import Card, read, save
 
@@ -49,5 +49,5 @@ def export(
         scores=card.scores if scores is None else scores,
     )
     make_folder(out.parent)
-    write_whole(out, lambda part: save(part, state, card, dtype=torch.float16 if half else torch.float32))
+    write_atomic(out, lambda part: save(part, state, card, dtype=torch.float16 if half else torch.float32))
     return card

@@ -65,12 +65,10 @@ class Card:
     scores: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
-    def model(self, *, dropout: float = 0.0, freeze_norms: str = "none") -> Recognizer:
+    def model(self, *, dropout: float = 0.0, freeze_bn: str = "none") -> Recognizer:
         """A network of this kind, freshly initialised."""
         sizes = {labels: len(names) for labels, names in self.classes.items()}
-        return Recognizer(
-            self.net, sizes, dropout=dropout, freeze_norms=freeze_norms, sync=self.sync, hidden=self.hidden
-        )
+        return Recognizer(self.net, sizes, dropout=dropout, freeze_bn=freeze_bn, sync=self.sync, hidden=self.hidden)
 
 
 def save(path: Path, state: Mapping[str, Tensor], card: Card, *, dtype: torch.dtype = torch.float32) -> None:

@@ -28,14 +28,15 @@ from group_memory import group, memory_of
 
 from slowfast_cli.build import clips as build_clips
 from slowfast_cli.build.checks import require_kind
+from slowfast_cli.build.clips import usable
 from slowfast_cli.corpora import audioset, labels
 from slowfast_cli.data import loader
 from slowfast_cli.data.audio_clips import SoundReader
 from slowfast_cli.data.clips import Clips
-from slowfast_cli.features.logmel import FrontEnd
 from slowfast_cli.recipe.load import load
+from slowfast_cli.settings import FrontEnd
 from slowfast_cli.shards.manifest import MANIFEST, Entry
-from slowfast_cli.types import Corpus
+from slowfast_cli.types import Corpus, Share
 
 ROWS = {"balanced": 22_160, "unbalanced": 2_041_789}
 ON_DISK = 0.92  # 1.9 million: PANNs found 94 per cent, others fewer
@@ -104,7 +105,7 @@ def child(kind: str, root: Path) -> None:
     """Do it once and print."""
     began, before = time.perf_counter(), memory()
     recipe = load("vggsound", [*WORDS, "data.corpus=audioset", f"data.root={root}", "data.source=media"])
-    source = build_clips.DecodedSamples(build_clips.assemble.front_end(recipe))
+    source = build_clips.DecodedSamples(build_clips.recipe.frontend)
     names = list(media(root)) if kind == "media" else []  # made up beforehand: a disk would have them
     given = memory()
     listed = time.perf_counter()
@@ -113,9 +114,9 @@ def child(kind: str, root: Path) -> None:
     read = time.perf_counter()
     if kind == "shards":
         source = build_clips.StoredRows(build_clips.Shards(root / "shards"), source.front_end)  # type: ignore[assignment]
-    kept = build_clips.usable(recipe, found, source)
+    kept = usable(recipe, found, source)
     require_kind(recipe, kept)
-    usable, peak, now = time.perf_counter(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10, memory()
+    done, peak, now = time.perf_counter(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10, memory()
     if isinstance(source, build_clips.StoredRows):
         share(kept, source)
     order = np.random.default_rng(0).permutation(len(kept.segments))[:10000]
@@ -137,7 +138,7 @@ def share(kept: Corpus, source: build_clips.StoredRows) -> None:
     before = memory_of([os.getpid()]) >> 10
     clips = Clips(kept.segments, SoundReader(store=source, seconds=5.119, views=2), sizes={"label": 527})
     keys = loader.training_keys(
-        len(clips), batch=32, parts=1, epochs=1, first_step=0, seed=0, share=loader.Share()
+        len(clips), batch=32, parts=1, epochs=1, first_step=0, seed=0, share=Share()
     )  # fmt: skip
     batches = loader.batches(clips, keys, workers=READERS, device=torch.device("cpu"))
     for _ in islice(batches, 200):

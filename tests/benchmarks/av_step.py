@@ -22,11 +22,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from slowfast_cli.build import assemble
+from slowfast_cli.build.task import build_task
 from slowfast_cli.recipe.load import load
 from slowfast_cli.recipe.schema import Recipe
 from slowfast_cli.stages.train import state
-from slowfast_cli.types import Batch
+from slowfast_cli.types import Batch, Inputs
 
 WARM_UP, CLASSES, MIB = 4, 400, 1 << 20
 # 4 slow frames: of 2 under a kernel of 3, torch 2.13 has garbage for the gradient of weights in bfloat16 on CPUs.
@@ -75,27 +75,27 @@ def made(recipe: Recipe, name: str, device: torch.device, batch: Batch) -> Side:
 
 def noise(recipe: Recipe, clips: int, device: torch.device) -> Batch:
     """Clips of noise, a second sound behind the first."""
-    seen = assemble.frame_settings(recipe)
+    seen = recipe.video
     if seen is None:
         raise ValueError("a recipe without frames")
     torch.manual_seed(0)
     signals = {
         "frames": torch.randn(clips, 3, seen.frames, seen.crop, seen.crop, device=device),
-        "logmel": torch.randn(2 * clips, 1, seen.rows, assemble.front_end(recipe).mels, device=device),
+        "logmel": torch.randn(2 * clips, 1, seen.rows, recipe.frontend.mels, device=device),
         "has_audio": torch.ones(clips, device=device),
     }
     targets = {"label": torch.randint(CLASSES, (clips,), device=device)}
-    return Batch(signals=signals, targets=targets, ids=tuple(map(str, range(clips))))
+    return Batch(inputs=Inputs(**signals), targets=targets, ids=tuple(map(str, range(clips))))
 
 
 def train(side: Side, recipe: Recipe, batch: Batch, *, heard: bool) -> torch.Tensor:
     """One step; returns the loss, still on the device."""
     if not heard:
-        silent = {**batch.signals, "has_audio": torch.zeros_like(batch.signals["has_audio"])}
-        batch = Batch(signals=silent, targets=batch.targets, ids=batch.ids)
-    frames = batch.signals["frames"]
+        silent = {**batch.signals, "has_audio": torch.zeros_like(batch.inputs.has_audio)}
+        batch = Batch(inputs=Inputs(**silent), targets=batch.targets, ids=batch.ids)
+    frames = batch.inputs.frames
     with torch.autocast(frames.device.type, side.dtype, enabled=side.dtype != torch.float32):
-        losses = assemble.task(recipe, ["label"]).loss(side.model, batch)
+        losses = build_task(recipe, ["label"]).loss(side.model, batch)
     loss = torch.stack(list(losses.values())).sum()
     loss.backward()
     side.optimizer.step()
@@ -132,7 +132,7 @@ def main() -> None:
     clips, rounds, steps = given.batch or (16 if cuda else 2), given.rounds or (5 if cuda else 2), given.steps or 0
     steps = steps or (10 if cuda else 2)
     small = [] if cuda else SMALL
-    recipe = load("kinetics-av", ["model.variant=avslowfast-8x8-r50", "~optim.norm_clips", "optim.lr=1e-4", *small])
+    recipe = load("kinetics-av", ["model.variant=avslowfast-8x8-r50", "~optim.bn_batch_size", "optim.lr=1e-4", *small])
     batch = noise(recipe, clips, device)
     where = torch.cuda.get_device_name(device) if cuda else "CPU, narrowed network: it runs; the figures are no claim"
     print(f"AVSlowFast 8x8 R50 with synchronisation, {clips} clips a step, torch {torch.__version__}, {where}")

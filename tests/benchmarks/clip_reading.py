@@ -20,7 +20,7 @@ from front_end import reference
 
 from slowfast_cli.data.audio_clips import SoundReader, StoredRows
 from slowfast_cli.data.clips import Clips, Key
-from slowfast_cli.features.logmel import FrontEnd
+from slowfast_cli.settings import FrontEnd
 from slowfast_cli.shards.reader import Shards
 from slowfast_cli.stages.extract.run import extract
 from slowfast_cli.types import Corpus, Recording, Segment

@@ -19,8 +19,11 @@ import machine
 import torch
 from training_input import make
 
-from slowfast_cli.build import assemble, transforms
-from slowfast_cli.build import clips as build_clips
+from slowfast_cli.build import transforms
+from slowfast_cli.build.clips import build_clips, eval_batch, open_store, usable
+from slowfast_cli.build.corpus import class_counts, read_corpus
+from slowfast_cli.build.network import architecture
+from slowfast_cli.build.task import build_task
 from slowfast_cli.data import loader
 from slowfast_cli.data.clips import Key
 from slowfast_cli.metrics.predictions import merge
@@ -40,15 +43,15 @@ def prepared_split(root: Path, recordings: int):
     listed.write_text(listed.read_text().replace(",train", ",test"))
     small = [] if machine.DEVICE.type == "cuda" else ["model.width=16"]
     recipe = load("vggsound", [f"data.root={root}", f"data.shards={shards}", *small])
-    store = build_clips.store(recipe)
-    corpus = build_clips.usable(recipe, assemble.corpus(recipe, "test"), store)
-    model = state.recognizer(recipe, assemble.sizes(corpus)).to(machine.DEVICE).eval()
+    store = open_store(recipe)
+    corpus = usable(recipe, read_corpus(recipe, "test"), store)
+    model = state.recognizer(recipe, class_counts(corpus)).to(machine.DEVICE).eval()
     card = Card(
-        net=assemble.net(recipe), classes=corpus.classes, front_end=assemble.front_end(recipe).settings(),
+        net=architecture(recipe), classes=corpus.classes, front_end=recipe.frontend.settings(),
         clip_seconds=recipe.data.clip_seconds, views=recipe.data.views,
     )  # fmt: skip
     save(root / "w.safetensors", model.state_dict(), card)
-    return recipe, corpus, build_clips.clips(recipe, corpus, store), model
+    return recipe, corpus, build_clips(recipe, corpus, store), model
 
 
 def main() -> None:
@@ -58,9 +61,9 @@ def main() -> None:
     given = words.parse_args()
     with tempfile.TemporaryDirectory() as name, torch.inference_mode():
         recipe, corpus, clips, model = prepared_split(Path(name), given.recordings)
-        task, prepared = assemble.task(recipe, corpus.classes), transforms.testing(recipe, machine.DEVICE)
+        task, prepared = build_task(recipe, corpus.classes), transforms.testing(recipe, machine.DEVICE)
         keys = [Key(0, segment, view) for segment in range(len(clips)) for view in range(recipe.data.views)]
-        size, network = build_clips.eval_batch(recipe), prepare_for_inference(model, machine.DEVICE)
+        size, network = eval_batch(recipe), prepare_for_inference(model, machine.DEVICE)
 
         def ask(asked, batch):
             return [each for view in prepared(loader.to(batch, machine.DEVICE)) for each in task.predict(asked, view)]
@@ -81,8 +84,8 @@ def main() -> None:
         score(merge((each for key in keys for each in ask(model, loader.collate([clips[key]]))), "mean"), corpus)
         marks.append(time.perf_counter())
     with torch.device("meta"):
-        silence = {"logmel": torch.zeros(1, *read[0].signals["logmel"].shape[1:])}
-        adds = count.gflops(state.recognizer(recipe, assemble.sizes(corpus)), silence)
+        silence = {"logmel": torch.zeros(1, *read[0].inputs.logmel.shape[1:])}
+        adds = count.gflops(state.recognizer(recipe, class_counts(corpus)), silence)
     *took, whole, alone = [after - before for before, after in pairwise(marks)]
     floor = adds * 1e9 * len(keys) / machine.rate(torch.float32)
     print(f"{len(corpus.segments)} recordings, {len(keys)} views, {recipe.model.variant}, {machine.name()}")

@@ -22,8 +22,9 @@ import soundfile as sf
 import torch
 from front_end import reference
 
-from slowfast_cli.features.logmel import FrontEnd, LogMel
+from slowfast_cli.features.logmel import LogMel
 from slowfast_cli.media import audio
+from slowfast_cli.settings import FrontEnd
 from slowfast_cli.shards.writer import Making, ShardWriter
 from slowfast_cli.stages.extract.run import extract
 from slowfast_cli.types import Corpus, Recording, Segment

@@ -20,9 +20,10 @@ import numpy as np
 import soundfile as sf
 import torch
 
-from slowfast_cli.features.logmel import FrontEnd, LogMel
+from slowfast_cli.features.logmel import LogMel
 from slowfast_cli.features.logmel_cpu import TILE, Band, Spectrum
 from slowfast_cli.media import audio
+from slowfast_cli.settings import FrontEnd
 from slowfast_cli.types import Recording
 
 FOLDER = Path(__file__).parents[1] / "assets" / "reference" / "features"

@@ -54,20 +54,20 @@ def train(words: list[str], run: Path, steps: int) -> None:
 
 def evaluate(words: list[str], weights: Path) -> None:
     """Score a network that knows nothing yet."""
-    from slowfast_cli.build import assemble
-    from slowfast_cli.engine.checkpoint import write_whole
+    from slowfast_cli.build.network import architecture
     from slowfast_cli.stages.evaluate import run as stage
+    from slowfast_cli.storage.atomic import write_atomic
     from slowfast_cli.weights.file import Card, save
 
     recipe = load("vggsound", words)
     card = Card(
-        net=assemble.net(recipe),
+        net=architecture(recipe),
         classes={"label": labels.names("vggsound")},
         front_end=invented.FRONT_END.settings(),
         clip_seconds=recipe.data.clip_seconds,
         views=2,
     )
-    write_whole(weights, lambda part: save(part, card.model().state_dict(), card))
+    write_atomic(weights, lambda part: save(part, card.model().state_dict(), card))
     stage.evaluate(recipe, weights)
 
 

@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 
 from slowfast_cli.corpora import labels
-from slowfast_cli.features.logmel import FrontEnd
+from slowfast_cli.settings import FrontEnd
 from slowfast_cli.shards.manifest import MANIFEST, Entry
 
 RATE = 16000

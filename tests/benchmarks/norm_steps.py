@@ -15,18 +15,19 @@ from statistics import median
 
 import torch
 
-from slowfast_cli.build import assemble
+from slowfast_cli.build.schedule import DTYPES
+from slowfast_cli.build.task import build_task
 from slowfast_cli.recipe.load import read
 from slowfast_cli.stages.ablate import rows
 from slowfast_cli.stages.train import state
-from slowfast_cli.types import Batch
+from slowfast_cli.types import Batch, Inputs
 
 GIB = 1 << 30
 
 
 def step(model: torch.nn.Module, optimizer: torch.optim.Optimizer, task, batch: Batch, dtype: torch.dtype) -> None:
     optimizer.zero_grad(set_to_none=True)
-    device = batch.signals["logmel"].device
+    device = batch.inputs.logmel.device
     with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
         losses = task.loss(model, batch)
     torch.stack(list(losses.values())).sum().backward()
@@ -39,13 +40,13 @@ def main() -> None:
     asked = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     asked.add_argument("--batch", type=int, default=128 if torch.cuda.is_available() else 2)
     asked.add_argument("--rounds", type=int, default=5)
-    asked.add_argument("--precision", choices=assemble.DTYPES, default="bf16" if torch.cuda.is_available() else "fp32")
+    asked.add_argument("--precision", choices=DTYPES, default="bf16" if torch.cuda.is_available() else "fp32")
     asked.add_argument("--compile", action="store_true")
     given = asked.parse_args()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     logmel = torch.randn(2 * given.batch, 1, 298, 80, device=device)
     ids = tuple(str(number) for number in range(given.batch)) * 2
-    batch = Batch(signals={"logmel": logmel}, targets={}, ids=ids)
+    batch = Batch(inputs=Inputs(logmel=logmel), targets={}, ids=ids)
     sides, times = {}, {}
     for name, (row, recipe) in rows(read("hares"), "3").items():
         torch.manual_seed(0)
@@ -54,14 +55,14 @@ def main() -> None:
             model = model.to(memory_format=torch.channels_last)
         optimizer = state.optimizer(recipe, model)
         run = torch.compile(model) if given.compile else model
-        sides[name] = (row, run, optimizer, assemble.task(recipe, ()))
+        sides[name] = (row, run, optimizer, build_task(recipe, ()))
         times[name] = []
         for _ in range(3):
-            step(run, optimizer, sides[name][3], batch, assemble.DTYPES[given.precision])
+            step(run, optimizer, sides[name][3], batch, DTYPES[given.precision])
     for _ in range(given.rounds):
         for name, (_, model, optimizer, task) in sides.items():
             began = time.perf_counter()
-            step(model, optimizer, task, batch, assemble.DTYPES[given.precision])
+            step(model, optimizer, task, batch, DTYPES[given.precision])
             times[name].append(time.perf_counter() - began)
     where = torch.cuda.get_device_name() if device.type == "cuda" else "CPU"
     print(f"{where}, {given.batch} recordings a step, {given.precision}, {'compiled' if given.compile else 'eager'}")

@@ -20,10 +20,10 @@ import numpy as np
 import soundfile as sf
 import torch
 
-from slowfast_cli.features.logmel import FrontEnd
 from slowfast_cli.media import audio
 from slowfast_cli.models import count
 from slowfast_cli.models.folding import fold_batch_norms
+from slowfast_cli.settings import FrontEnd
 from slowfast_cli.stages.predict.audio import BATCH, AudioPredictor
 from slowfast_cli.stages.predict.predictor import Predictor
 from slowfast_cli.types import Recording

@@ -4,7 +4,7 @@
 
 A corpus laid out as VGG-Sound, of made-up 10 s recordings, is written to a temporary folder: 256 KB each as float16.
 The last part trains on it by the real stage, and on one batch that never leaves the device, in turns: what is between
-the two is what reading costs. Words are overrides of the recipe: `optim.precision=bf16 optim.graphs=true`.
+the two is what reading costs. Words are overrides of the recipe: `optim.precision=bf16 optim.cuda_graphs=true`.
 
 Without a GPU a narrowed network is trained.
 """
@@ -24,16 +24,18 @@ import h5py
 import machine
 import numpy as np
 
-from slowfast_cli.build import assemble, transforms
-from slowfast_cli.build import clips as build_clips
+from slowfast_cli.build import transforms
+from slowfast_cli.build.clips import build_clips, cores, open_store, usable
+from slowfast_cli.build.corpus import read_corpus
 from slowfast_cli.corpora import labels
 from slowfast_cli.data import loader
 from slowfast_cli.data.clips import Key
-from slowfast_cli.features.logmel import FrontEnd
 from slowfast_cli.recipe.load import load
+from slowfast_cli.settings import FrontEnd
 from slowfast_cli.shards import writer as writer_module
 from slowfast_cli.shards.writer import Making, ShardWriter, publish
 from slowfast_cli.stages.train import loop, state
+from slowfast_cli.types import Share
 
 ROWS, PER_SHARD = 1001, 250
 SMALL = ["model.width=8", "augment.warp=0"]
@@ -118,14 +120,14 @@ def stages(recipe, clips, batch: int) -> None:
 
 def sweep(clips, batch: int, seconds: float) -> None:
     """Clips a second that arrive on the device, by workers and prefetch."""
-    cores = build_clips.cores()
+    available = cores()
     print("clips/s on the device, nothing else going on (workers x batches that each is ahead):")
-    for workers in [count for count in (1, 2, 4, 8) if count <= max(2, cores)]:
+    for workers in [count for count in (1, 2, 4, 8) if count <= max(2, available)]:
         told = []
         for ahead in (2, 4, 8):
             loader.PREFETCH = ahead
             keys = loader.training_keys(
-                len(clips), batch=batch, parts=1, epochs=10**6, first_step=0, seed=0, share=loader.Share()
+                len(clips), batch=batch, parts=1, epochs=10**6, first_step=0, seed=0, share=Share()
             )
             found = loader.batches(clips, keys, workers=workers, device=machine.DEVICE)
             for _ in range(2 * workers):
@@ -143,7 +145,7 @@ def sweep(clips, batch: int, seconds: float) -> None:
 
 def trained(recipe, steps: int, rounds: int) -> dict[str, float]:
     """Clips a second of the stage on shards, and on one batch that stays where it is."""
-    made = state.build(recipe, loader.Share(), machine.DEVICE, smoke=False)
+    made = state.build(recipe, Share(), machine.DEVICE, smoke=False)
     real, epoch = loop.training_batches, len(made.train_clips) // recipe.optim.batch
     one = replace(next(real(made, range(1))), data_wait=0.0)
     sides = {"made up": lambda *words: itertools.repeat(one), "shards": real}
@@ -193,8 +195,8 @@ def main() -> None:
         small = [] if cuda else SMALL
         overrides = [f"data.root={root}", f"data.shards={shards}", f"optim.batch={given.batch}", *small, *given.words]
         recipe = load("vggsound", overrides)
-        store = build_clips.store(recipe)
-        clips = build_clips.clips(recipe, build_clips.usable(recipe, assemble.corpus(recipe, "train"), store), store)
+        store = open_store(recipe)
+        clips = build_clips(recipe, usable(recipe, read_corpus(recipe, "train"), store), store)
         if "stages" in given.parts:
             stages(recipe, clips, given.batch)
         if "sweep" in given.parts:

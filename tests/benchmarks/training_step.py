@@ -24,13 +24,15 @@ import machine
 import torch
 from torch import nn
 
-from slowfast_cli.build import assemble
+from slowfast_cli.build.corpus import head_sizes
+from slowfast_cli.build.task import build_task
 from slowfast_cli.engine.fit import StepConfig, fit
-from slowfast_cli.features.augment import Augment
-from slowfast_cli.features.logmel import FrontEnd, LogMel
+from slowfast_cli.features.augment import augment_logmel
+from slowfast_cli.features.logmel import LogMel
 from slowfast_cli.models import count
 from slowfast_cli.recipe.load import load
 from slowfast_cli.recipe.schema import Recipe
+from slowfast_cli.settings import FrontEnd
 from slowfast_cli.stages.train import dry_run, state
 from slowfast_cli.tasks.simclr import POSITIVE, positives
 from slowfast_cli.types import Batch
@@ -123,12 +125,12 @@ def parts(side: Side, task, batch: Batch, rounds: int) -> dict[str, float]:
 def before(recipe: Recipe, batch: Batch, front_end: FrontEnd) -> dict[str, machine.Stage]:
     """What is done to a batch on the device before the network: copy, log-mel of samples, augmentation."""
     up, memory = machine.uplink(), machine.bandwidth()
-    logmel = batch.signals["logmel"]
+    logmel = batch.inputs.logmel
     pinned = logmel.half().cpu()
     pinned = pinned.pin_memory() if machine.DEVICE.type == "cuda" else pinned
     samples = torch.randn(len(logmel), (logmel.shape[2] - 1) * front_end.hop + 1, device=machine.DEVICE)
     log_mel = LogMel(front_end).to(machine.DEVICE)
-    augment = Augment(**recipe.augment.model_dump(exclude={"mix", "mix_other"}))
+    augment = recipe.augment
     size, doubles = pinned.numel() * 2, machine.rate(torch.float64)
     sums = len(logmel) * logmel.shape[2] * front_end.window * (front_end.fft + 2)
     return {
@@ -143,7 +145,9 @@ def before(recipe: Recipe, batch: Batch, front_end: FrontEnd) -> dict[str, machi
             why="DFT in float64 by matrices over the rate of such products",
         ),
         "augment": machine.Stage(
-            took=machine.seconds(lambda: augment(logmel)), floor=8 * logmel.numel() / memory, why="read and write once"
+            took=machine.seconds(lambda: augment_logmel(logmel, augment)),
+            floor=8 * logmel.numel() / memory,
+            why="read and write once",
         ),
     }
 
@@ -161,11 +165,11 @@ def main() -> None:
     cuda = machine.DEVICE.type == "cuda"
     clips, number = given.batch or (32 if cuda else 2), given.steps or (30 if cuda else 2)
     recipe = load(given.recipe, [f"optim.batch={clips}", *([] if cuda else SMALL)])
-    heads = {} if recipe.task == "simclr" else assemble.heads(recipe)
+    heads = {} if recipe.task == "simclr" else head_sizes(recipe)
     batch = dry_run._noise(recipe, clips, heads).map(lambda value: value.to(machine.DEVICE))
     if recipe.task == "simclr":
         batch = replace(batch, targets={POSITIVE: torch.tensor(positives(batch.ids), device=machine.DEVICE)})
-    task = assemble.task(recipe, heads)
+    task = build_task(recipe, heads)
     print(f"{recipe.model.variant}, {len(batch)} clips a step, {machine.name()}")
     chosen = [list(SIDES)[int(index)] for index in given.sides.split(",")]
     sides, turns = {}, {}
@@ -208,7 +212,7 @@ def compare(recipe: Recipe, heads, batch: Batch, task, sides, turns, rounds: int
             machine.show("  launched one by one", stages)
             found[name] |= split
     if "logmel" in batch.signals:
-        machine.show("before the network", before(recipe, batch, assemble.front_end(recipe)))
+        machine.show("before the network", before(recipe, batch, recipe.frontend))
     print(f"limits: bf16 {2 * rates[torch.bfloat16] / 1e12:.1f} TFLOP/s, fp32 {2 * rates[torch.float32] / 1e12:.1f}, ")
     print(f"  copies {memory / 1e12:.2f} TB/s")
     return found

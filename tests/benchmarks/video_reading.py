@@ -92,7 +92,7 @@ def main() -> None:
                 "read, short side 128": lambda r=recording, c=clip: video.read(r, **c, short_side=128),
                 "whole file, 32 to RGB": lambda p=path: whole(p, every=False),
                 "whole file, all to RGB": lambda p=path: whole(p, every=True),
-                "probe": lambda r=recording: video.video_facts(r.path),
+                "probe": lambda r=recording: video.video_info(r.path),
             }
             print(f"a keyframe each {gop} frames, {path.stat().st_size / 1024:.0f} KiB")
             for what, work in rows.items():

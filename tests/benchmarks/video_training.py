@@ -28,15 +28,16 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import rendered
 from video_reading import FPS, FRAMES, scene
 
-from slowfast_cli.build import assemble, transforms
-from slowfast_cli.build import clips as build_clips
+from slowfast_cli.build import transforms
+from slowfast_cli.build.clips import build_clips, open_store
+from slowfast_cli.build.corpus import read_corpus
 from slowfast_cli.data import loader
 from slowfast_cli.data.clips import Clips, Key, Piece
 from slowfast_cli.data.video_clips import VideoReader
 from slowfast_cli.media import video
 from slowfast_cli.recipe.load import load
 from slowfast_cli.recipe.schema import Recipe
-from slowfast_cli.types import Batch, Segment
+from slowfast_cli.types import Batch, Segment, Share
 
 VIDEOS, BATCH, ROUNDS, EPOCHS = 60, 4, 3, 3
 CPU = torch.device("cpu")
@@ -78,7 +79,7 @@ def make(root: Path) -> None:
 
 
 def keys(count: int, epochs: int) -> Iterator[list[Key]]:
-    return loader.training_keys(count, batch=BATCH, parts=1, epochs=epochs, first_step=0, seed=0, share=loader.Share())
+    return loader.training_keys(count, batch=BATCH, parts=1, epochs=epochs, first_step=0, seed=0, share=Share())
 
 
 def clips_a_second(clips: Clips, recipe: Recipe | None, workers: int) -> float:
@@ -122,10 +123,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         root = Path(name) / "videos"
         make(root)
-        words = ["data.corpus=folder", f"data.root={root}", f"optim.batch={BATCH}", "~optim.norm_clips"]
+        words = ["data.corpus=folder", f"data.root={root}", f"optim.batch={BATCH}", "~optim.bn_batch_size"]
         recipe = load("kinetics-av", words)
-        found = assemble.corpus(recipe, "train")
-        ours = build_clips.clips(recipe, found, build_clips.store(recipe))
+        found = read_corpus(recipe, "train")
+        ours = build_clips(recipe, found, open_store(recipe))
         whole = Clips(ours.segments, WholeFiles(ours.reader), sizes=ours.sizes)  # type: ignore[arg-type]
         size = sum(segment.recording.path.stat().st_size for segment in found.segments) / len(found.segments)
         print(f"{len(ours)} videos of {size / 1024:.0f} KiB, batches of {BATCH}, torch with one thread; clips a second")

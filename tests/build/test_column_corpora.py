@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import tiny
 
-from slowfast_cli.build import assemble, clips
-from slowfast_cli.build.relabel import chosen, nothing, relabelled
+from slowfast_cli.build import clips
+from slowfast_cli.build.clips import open_store, usable
+from slowfast_cli.build.corpus import _read, read_corpus, replace_label_sets, select_label_sets
 from slowfast_cli.corpora import audioset, labels
-from slowfast_cli.corpora.segments import Columns, Made
+from slowfast_cli.corpora.segments import FileColumns, LazyMap
 from slowfast_cli.recipe.load import load
 from slowfast_cli.types import DataError
 
@@ -36,51 +37,54 @@ def tagged(tmp_path_factory):
     return root
 
 
+def no_targets(id_):
+    return {}
+
+
 def recipe(root, *more):
     return load("folder", [*WORDS, f"data.root={root}", *more])
 
 
 def test_what_can_be_read_stays_columns(tagged, monkeypatch):
-    assemble._read.cache_clear()
+    _read.cache_clear()
     mine = recipe(tagged, "data.source=media")
-    found = assemble.corpus(mine, "train")
-    assert isinstance(found.segments, Columns)
-    monkeypatch.setattr(Columns, "__getitem__", None)  # no segment is made
-    monkeypatch.setattr(Columns, "__iter__", None)
-    assert clips.usable(mine, found, clips.store(mine)) is found
+    found = read_corpus(mine, "train")
+    assert found.segments.file_ids is not None
+    monkeypatch.setattr(FileColumns, "__getitem__", None)  # no segment is made
+    assert usable(mine, found, open_store(mine)) is found
     stored = recipe(tagged, f"data.shards={tiny.shards(tagged)}")
-    assert clips.usable(stored, found, clips.store(stored)) is found
-    bare = relabelled(found, {}, nothing)
-    assert clips.usable(stored, bare, clips.store(stored)).segments.items is found.segments
+    assert usable(stored, found, open_store(stored)) is found
+    bare = replace_label_sets(found, {}, no_targets)
+    assert usable(stored, bare, open_store(stored)) is bare
 
 
 def test_what_is_not_in_the_shards_is_missing(tagged):
     stored = recipe(tagged, f"data.shards={tiny.shards(tagged)}")
-    source = clips.store(stored)
+    source = open_store(stored)
     listed = tagged / "balanced_train_segments.csv"
     media = [(Path("x"), [f"Y-bala_{number:05d}.wav".encode() for number in range(12)])]
     found = audioset.build_corpus("train", [listed], media, tagged)
-    assert source.shards.held(found.segments.ids).tolist() == [True] * 11 + [False]
-    kept = clips.usable(stored, found, source)
-    assert isinstance(kept.segments, Columns)
+    assert source.shards.held(found.segments.file_ids).tolist() == [True] * 11 + [False]
+    kept = usable(stored, found, source)
+    assert kept.segments.file_ids is not None
     assert list(kept.segments) == list(found.segments)[:11]
-    assert isinstance(kept.missing, Made)
+    assert isinstance(kept.missing, LazyMap)
     assert [(each.id, each.reason) for each in kept.missing] == [("-bala_00011", clips.NOT_STORED)]
     assert kept.listed == found.listed == 12
-    bare = relabelled(found, {}, nothing)
-    left = clips.usable(stored, bare, source)
+    bare = replace_label_sets(found, {}, no_targets)
+    left = usable(stored, bare, source)
     assert [(segment.id, segment.targets) for segment in left.segments] == [(each.id, {}) for each in kept.segments]
     assert list(left.missing) == list(kept.missing)
     shuffled = found.segments.take(np.array([11]))
-    with pytest.raises(DataError, match="holds none of the 1 segments of audioset train"):
-        clips.usable(stored, type(found)(name="audioset", split="train", segments=shuffled, classes={}), source)
+    with pytest.raises(DataError, match="contains none of the 1 segments of audioset train"):
+        usable(stored, type(found)(name="audioset", split="train", segments=shuffled, classes={}), source)
 
 
 def test_targets_taken_from_columns_are_taken_when_asked_for(tagged):
-    found = assemble.corpus(recipe(tagged), "train")
-    assert chosen(found, frozenset({"label"})) is found
-    bare = relabelled(found, {}, nothing)
-    assert isinstance(bare.segments, Made)
+    found = read_corpus(recipe(tagged), "train")
+    assert select_label_sets(found, frozenset({"label"})) is found
+    bare = replace_label_sets(found, {}, no_targets)
+    assert bare.segments.file_ids is not None
     assert [segment.targets for segment in bare.segments] == [{}] * 11
     assert [segment.id for segment in bare.segments] == [segment.id for segment in found.segments]
 
@@ -96,7 +100,7 @@ def test_train_and_evaluate_on_columns(tagged, tmp_path):
         assert (file["targets_label"].sum(axis=1) == 2).all()
     done = tiny.slowfast("train", "folder", f"data.root={tagged}", *WORDS, "task=classify", "--run", tmp_path / "other")
     assert done.code == 2
-    assert "audioset has any number of classes a segment: set task: multilabel" in done.err
+    assert "audioset has any number of classes per segment: set task: multilabel" in done.err
 
 
 def test_sounds_without_class_folders_cannot_be_classified(tmp_path):
@@ -107,7 +111,7 @@ def test_sounds_without_class_folders_cannot_be_classified(tmp_path):
     done = tiny.slowfast("train", "folder", *words, "--run", tmp_path / "run")
     assert done.code == 3
     assert "folder train: its 6 files have no classes, and task classify needs some" in done.err
-    assert "one folder a class" in done.err
+    assert "one folder per class" in done.err
     done = tiny.good("data", "check", "folder", "--root", tmp_path / "bare")
     assert "12" in done.out or done.out.count(" 6 ") >= 2
 

@@ -93,7 +93,7 @@ def test_weights_that_are_not_there(sounds, tmp_path):
 
 
 def test_norms_cannot_be_frozen_without_weights(sounds):
-    done = tiny.slowfast("train", "folder", f"data.root={sounds}", *tiny.WORDS, "model.freeze_norms=all")
+    done = tiny.slowfast("train", "folder", f"data.root={sounds}", *tiny.WORDS, "model.freeze_bn=all")
     assert done.code == 2
     assert "model.init names no weights: use `slowfast finetune RECIPE --weights FILE`" in done.err
 

@@ -26,7 +26,7 @@ MISTAKES = [
     (["train", "vggsound", "optim.lr=-1"], 2, ["vggsound.yaml: optim.lr: -1 should be greater than 0"]),
     (["train", "vggsound", "optim.lr"], 2, ["optim.lr: an override is key=value (optim.lr=0.02) or ~key"]),
     (["train", "vggsound", "model.variant=asf-r5"], 2, ["'asf-r5': no such network; did you mean 'asf-r50'?"]),
-    (["train", "vggsound", "optim.batch=30", "optim.accumulate=4"], 2, ["optim.accumulate: a batch of 30"]),
+    (["train", "vggsound", "optim.batch=30", "optim.grad_accum_steps=4"], 2, ["optim.grad_accum_steps: a batch of 30"]),
     (["train", "vggsound", "frontend.window_ms=500"], 2, ["window_ms 500", "a window from 1 to fft (2048)"]),
     (["train", "esc10", "data.fold=null"], 2, ["data.fold: the splits are named by fold"]),
     (["train", "folder", "data.corpus=vggsond", NOWHERE], 2, ["vggsond: no such data set; did you mean 'vggsound'?"]),
@@ -60,7 +60,7 @@ def elsewhere(tmp_path, monkeypatch):
     return tmp_path
 
 
-@pytest.mark.parametrize(("words", "code", "told"), MISTAKES, ids=[" ".join(words) for words, _, _ in MISTAKES])
+@pytest.mark.parametrize(("words", "code", "pretext_top1"), MISTAKES, ids=[" ".join(words) for words, _, _ in MISTAKES])
 def test_a_mistake_has_its_code_and_its_message(elsewhere, words, code, told):
     done = tiny.slowfast(*words)
     assert (done.code, done.out) == (code, ""), done.err
@@ -106,7 +106,9 @@ ERRORS = [
 ]
 
 
-@pytest.mark.parametrize(("error", "code", "told"), ERRORS, ids=[type(error).__name__ for error, _, _ in ERRORS])
+@pytest.mark.parametrize(
+    ("error", "code", "pretext_top1"), ERRORS, ids=[type(error).__name__ for error, _, _ in ERRORS]
+)
 @pytest.mark.parametrize("debug", [False, True])
 def test_every_error_ends_the_program_in_order(monkeypatch, error, code, told, debug):
     def fail(name):
@@ -156,7 +158,7 @@ def test_python_m_is_the_same_program():
 
 
 @pytest.mark.parametrize(
-    ("word", "told"),
+    ("word", "pretext_top1"),
     [
         ("data.clip_seconds=1e-5", "data.clip_seconds: 1e-05 s at 16000 Hz are no samples"),
         ("data.clip_seconds=.inf", "data.clip_seconds: inf should be a finite number"),

@@ -56,7 +56,7 @@ COMMANDS = [
 ]
 
 
-@pytest.mark.parametrize(("words", "told"), MISTAKES, ids=[" ".join(map(str, words)) for words, _ in MISTAKES])
+@pytest.mark.parametrize(("words", "pretext_top1"), MISTAKES, ids=[" ".join(map(str, words)) for words, _ in MISTAKES])
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: " ".join(command[:2]))
 def test_numbers_that_make_no_sense_are_refused(alone, tmp_path, command, words, told):
     alone.chdir(tmp_path)

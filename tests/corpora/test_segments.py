@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from slowfast_cli.corpora.segments import Columns, Made, changed, joined, some_runs, typical
+from slowfast_cli.corpora.segments import FileColumns, LazyMap, Segments, concat, select_runs
 from slowfast_cli.types import Corpus, Recording, Segment
 
 FOLDERS = (Path("/a"), Path("/b"))
@@ -25,7 +25,7 @@ def columns(count=10, *, several=True, **more):
         "targets": (np.arange(offsets[-1]) * 5 % 7 if several else np.arange(count) % 7).astype(np.uint16),
         "offsets": offsets if several else None,
     }
-    return Columns(**{**values, **more})
+    return Segments(FileColumns(**{**values, **more}))
 
 
 def objects(count=10, *, several=True):
@@ -46,7 +46,7 @@ def test_columns_are_the_same_as_objects(several):
     assert list(kept) == plain
     assert [kept[index] for index in range(-10, 10)] == [plain[index] for index in range(-10, 10)]
     for cut in (slice(3), slice(2, None, 3), slice(None, None, -1), slice(5, 5)):
-        assert isinstance(kept[cut], Columns)
+        assert isinstance(kept[cut], Segments)
         assert list(kept[cut]) == plain[cut]
     assert list(kept.take(np.array([7, 2, 9]))) == [plain[7], plain[2], plain[9]]
     assert list(kept.take(np.arange(10) % 2 == 0)) == plain[::2]
@@ -65,12 +65,12 @@ def test_columns_are_the_same_as_objects(several):
     ("more", "reason"),
     [
         ({"ids": np.array([b"x"] * 10)}, "segment x is listed twice"),
-        ({"ids": np.array([b"x"])}, "one of each is right"),
+        ({"ids": np.array([b"x"])}, "expected the same number of each"),
         ({"folder": np.full(10, 2)}, "folder 2 is not one of 2"),
         ({"folder": np.full(10, -1)}, "folder -1 is not one of 2"),
         ({"classes": 3}, "target 6 is not one of 3"),
-        ({"offsets": np.zeros(11, np.int64)}, "offsets do not part 9 targets"),
-        ({"offsets": None}, "one of each is right"),
+        ({"offsets": np.zeros(11, np.int64)}, "offsets do not partition 9 targets"),
+        ({"offsets": None}, "expected the same number of each"),
     ],
 )
 def test_columns_refuse_nonsense(more, reason):
@@ -78,7 +78,7 @@ def test_columns_refuse_nonsense(more, reason):
         columns(**more)
 
 
-def test_some_runs():
+def test_select_runs():
     rng = np.random.default_rng(0)
     runs = [rng.integers(0, 9, size).tolist() for size in rng.integers(0, 4, 50)]
     values, offsets = (
@@ -86,15 +86,15 @@ def test_some_runs():
         np.concatenate([[0], np.cumsum([len(run) for run in runs])]),
     )
     places = rng.permutation(50)[:20]
-    found, ends = some_runs(values, offsets, places)
+    found, ends = select_runs(values, offsets, places)
     assert [found[a:b].tolist() for a, b in pairwise(ends)] == [runs[place] for place in places]
-    none, ends = some_runs(values, offsets, np.zeros(0, np.int64))
+    none, ends = select_runs(values, offsets, np.zeros(0, np.int64))
     assert (none.tolist(), ends.tolist()) == ([], [0])
 
 
 def test_made_values_are_made_when_asked_for():
     calls = []
-    made = Made(range(100), lambda item: calls.append(item) or 2 * item)
+    made = LazyMap(range(100), lambda item: calls.append(item) or 2 * item)
     assert (len(made), made[3], made[-1]) == (100, 6, 198)
     assert calls == [3, 99]
     part = made[10:13]
@@ -102,24 +102,43 @@ def test_made_values_are_made_when_asked_for():
     assert list(part) == [20, 22, 24]
 
 
-def relabelled(segment):
+def unlabeled(segment):
     return Segment(id=segment.id, recording=segment.recording)
 
 
-def test_changed_and_typical_segments():
-    kept, plain = columns(), tuple(objects())
-    assert isinstance(changed(plain, relabelled), tuple)
-    other = changed(kept, relabelled)
-    assert isinstance(other, Made)
-    assert list(other) == list(changed(plain, relabelled))
-    assert pickle.loads(pickle.dumps(other))[3].targets == {}
-    assert typical(plain) is plain
-    assert list(typical(kept)) == [plain[0]]
-    assert [each.targets for each in typical(other)] == [{}]
+def test_map_is_lazy_on_columns_only():
+    table, plain = columns(), objects()
+    eager, lazy = Segments.of(plain).map(unlabeled), table.map(unlabeled)
+    assert list(lazy) == list(eager) == [unlabeled(segment) for segment in plain]
+    assert lazy.file_ids.tolist() == table.file_ids.tolist()
+    assert eager.file_ids is None
+    assert eager[3] is eager[3]
+    assert lazy[3] is not lazy[3]
+    assert pickle.loads(pickle.dumps(lazy))[3].targets == {}
+    assert list(lazy.take(np.array([4, 1]))) == [unlabeled(plain[4]), unlabeled(plain[1])]
 
 
-def test_joined():
-    some = Made(range(3), str)
-    assert joined(some, ()) is some
-    assert joined((), some) is some
-    assert joined(some, ("x",)) == ("0", "1", "2", "x")
+def test_a_table_of_any_sequence():
+    plain = objects()
+    table = Segments.of(plain)
+    assert Segments.of(table) is table
+    assert list(table) == plain
+    assert list(table.take(np.arange(10) > 6)) == plain[7:]
+    shared = table.shared()
+    assert list(shared) == plain
+    assert shared[3] is not plain[3]  # unpickled on access
+    assert list(shared[2:4]) == plain[2:4]
+    assert columns().shared().file_ids is not None
+
+
+def test_the_sample_that_shows_the_label_sets():
+    assert list(columns().sample()) == [objects()[0]]
+    assert list(Segments.of(objects()).sample()) == objects()
+    assert [segment.targets for segment in columns().map(unlabeled).sample()] == [{}]
+
+
+def test_concat():
+    some = LazyMap(range(3), str)
+    assert concat(some, ()) is some
+    assert concat((), some) is some
+    assert concat(some, ("x",)) == ("0", "1", "2", "x")

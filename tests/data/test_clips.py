@@ -12,9 +12,10 @@ from slowfast_cli.data import audio_clips as module
 from slowfast_cli.data.audio_clips import DecodedSamples, SoundReader, StoredRows
 from slowfast_cli.data.clips import Clips, Key
 from slowfast_cli.data.loader import collate
-from slowfast_cli.features.logmel import FrontEnd, LogMel
+from slowfast_cli.features.logmel import LogMel
 from slowfast_cli.media import audio
 from slowfast_cli.recipe.load import load
+from slowfast_cli.settings import FrontEnd
 from slowfast_cli.shards.reader import Shards
 from slowfast_cli.stages.extract.run import extract
 from slowfast_cli.types import BrokenMediaError, Corpus, DataError, Recording, Segment
@@ -45,9 +46,9 @@ def make(segments, store, *, seconds=1.0, views=2, seed=0):
 
 def logmel(clip):
     """As the device sees it."""
-    prepared = transforms.testing(load("folder", ["frontend.mels=32"]), torch.device("cpu"))
+    prepared = transforms.eval_transform(load("folder", ["frontend.mels=32"]), torch.device("cpu"))
     (batch,) = prepared(collate([clip]))
-    return batch.signals["logmel"][0, 0].numpy()
+    return batch.inputs.logmel[0, 0].numpy()
 
 
 def test_short_segments_are_padded_with_their_last_frame(recording, store):
@@ -195,15 +196,15 @@ def test_the_same_key_is_the_same_clip(recording, store):
     clips = make([Segment(id="a", recording=recording)], store, seconds=0.3)
     for key in (Key(0, 0, -1), Key(7, 0, -1), Key(0, 0, 1)):
         one, two = clips[key], pickle.loads(pickle.dumps(clips))[key]
-        for name, value in one.signals.items():
-            np.testing.assert_array_equal(value, two.signals[name])
+        for name, value in one.inputs.present.items():
+            np.testing.assert_array_equal(value, two.inputs.present[name])
 
 
 def test_media_of_another_rate_are_resampled(tmp_path):
     path = tiny.write(tmp_path / "high.wav", tiny.sound("rain.wav", 1, rate=44100), 44100)
     recording = Recording(id="high", path=path)
     clip = make([Segment(id="a", recording=recording)], DecodedSamples(FRONT_END), seconds=0.5)[Key(0, 0, 0)]
-    np.testing.assert_array_equal(clip.signals["samples"], audio.read(recording, rate=RATE, count=RATE // 2 - 1))
+    np.testing.assert_array_equal(clip.inputs.samples, audio.read(recording, rate=RATE, count=RATE // 2 - 1))
 
 
 def test_the_last_row_of_a_recording_is_in_reach(recording, store):
@@ -240,5 +241,5 @@ def test_the_device_computes_what_the_front_end_does(recording):
     clips = make([Segment(id="a", recording=recording)], DecodedSamples(FRONT_END), seconds=0.5)
     clip = clips[Key(0, 0, 1)]
     with torch.no_grad():
-        want = LogMel(FRONT_END)(torch.from_numpy(clip.signals["samples"])[None])[0, 0].numpy()
+        want = LogMel(FRONT_END)(torch.from_numpy(clip.inputs.samples)[None])[0, 0].numpy()
     np.testing.assert_array_equal(logmel(clip), want)

@@ -8,14 +8,14 @@ import pytest
 import tiny
 import torch
 
-from slowfast_cli.build import clips as build_clips
+from slowfast_cli.build.clips import workers_of
 from slowfast_cli.data.audio_clips import DecodedSamples, SoundReader
 from slowfast_cli.data.clips import Clips, Key
 from slowfast_cli.data.loader import Copies, Share, _used_by, batches, collate, require_clips, to, training_keys
 from slowfast_cli.data.loader import eval_keys as view_keys
-from slowfast_cli.features.logmel import FrontEnd
 from slowfast_cli.recipe.load import load
-from slowfast_cli.types import Batch, Clip, DataError, Recording, Segment
+from slowfast_cli.settings import FrontEnd
+from slowfast_cli.types import Batch, Clip, DataError, Inputs, Recording, Segment
 
 CPU = torch.device("cpu")
 PLAN = {"batch": 12, "parts": 2, "epochs": 3, "first_step": 0, "seed": 5}
@@ -95,15 +95,15 @@ def test_a_split_smaller_than_a_batch_is_refused():
 
 def test_collating_keeps_rows_together():
     clips = [
-        Clip(signals={"logmel": np.full((1, 2, 3), i, np.float32)}, targets={"verb": i, "noun": -i}, id=str(i))
+        Clip(inputs=Inputs(logmel=np.full((1, 2, 3), i, np.float32)), targets={"verb": i, "noun": -i}, id=str(i))
         for i in range(3)
     ]
     batch = collate(clips)
-    assert batch.signals["logmel"].shape == (3, 1, 2, 3)
-    assert (batch.signals["logmel"][2] == 2).all()
+    assert batch.inputs.logmel.shape == (3, 1, 2, 3)
+    assert (batch.inputs.logmel[2] == 2).all()
     assert batch.targets["noun"].tolist() == [0, -1, -2]
     assert (batch.ids, len(batch)) == (("0", "1", "2"), 3)
-    bare = collate([Clip(signals={"x": np.zeros(1)}, targets={}, id="a")])
+    bare = collate([Clip(inputs=Inputs(features=np.zeros(1)), targets={}, id="a")])
     assert bare.targets == {}
 
 
@@ -131,8 +131,8 @@ def test_workers_give_what_this_process_gives(four, method, monkeypatch):
     for one, two in zip(found, wanted, strict=True):
         assert one.ids == two.ids
         assert torch.equal(one.targets["label"], two.targets["label"])
-        for name, value in one.signals.items():
-            assert torch.equal(value, two.signals[name])
+        for name, value in one.inputs.present.items():
+            assert torch.equal(value, two.inputs.present[name])
 
 
 @pytest.mark.parametrize("workers", [0, 1])
@@ -180,8 +180,8 @@ def test_workers_are_one_a_core_that_this_process_may_use(monkeypatch):
     for cores, world, count in ((1, 1, 1), (3, 1, 3), (64, 1, 8), (64, 16, 4), (2, 4, 1)):
         monkeypatch.setattr("os.sched_getaffinity", lambda pid, cores=cores: set(range(cores)), raising=False)
         monkeypatch.setenv("LOCAL_WORLD_SIZE", str(world))
-        assert build_clips.workers_of(recipe) == count
-    assert build_clips.workers_of(load("vggsound", ["data.workers=3"])) == 3
+        assert workers_of(recipe) == count
+    assert workers_of(load("vggsound", ["data.workers=3"])) == 3
 
 
 @pytest.mark.cuda
@@ -191,19 +191,19 @@ def test_a_copy_beside_the_work_is_whole_when_it_is_used():
     busy = torch.randn(4096, 4096, device=device)
     for number in range(8):
         signals = {"x": torch.full((1 << 22,), float(number)), "sizes": torch.tensor([[2, 3]])}
-        sent = Batch(signals=signals, targets={}, ids=("a",)).pin_memory()
+        sent = Batch(inputs=Inputs(**signals), targets={}, ids=("a",)).pin_memory()
         for _ in range(4):
             busy = busy @ busy / 4096
         there = copied(sent)
-        assert there.signals["x"].is_cuda
-        assert there.signals["sizes"].tolist() == [[2, 3]]
-        assert (there.signals["x"].min().item(), there.signals["x"].max().item()) == (number, number)
+        assert there.inputs.features.is_cuda
+        assert there.inputs.frame_sizes.tolist() == [[2, 3]]
+        assert (there.inputs.features.min().item(), there.inputs.features.max().item()) == (number, number)
 
 
 def test_sizes_of_frames_stay_where_they_are_read():
     sent = Batch(
-        signals={"frames": torch.zeros(1, 3, 1, 2, 3), "sizes": torch.tensor([[2, 3]])}, targets={}, ids=("a",)
+        inputs=Inputs(frames=torch.zeros(1, 3, 1, 2, 3), frame_sizes=torch.tensor([[2, 3]])), targets={}, ids=("a",)
     )
     there = to(sent, torch.device("meta"))
-    assert (there.signals["frames"].is_meta, there.signals["sizes"].tolist()) == (True, [[2, 3]])
-    assert _used_by(None, there.signals["sizes"]).tolist() == [[2, 3]]
+    assert (there.inputs.frames.is_meta, there.inputs.frame_sizes.tolist()) == (True, [[2, 3]])
+    assert _used_by(None, there.inputs.frame_sizes).tolist() == [[2, 3]]

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from slowfast_cli.data.loader import Share
 from slowfast_cli.data.loader import eval_keys as view_keys
 from slowfast_cli.data.partition import imbalance, partition
+from slowfast_cli.types import Share
 
 
 @pytest.mark.parametrize("ranks", [1, 2, 3, 7, 64])

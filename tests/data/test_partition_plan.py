@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from slowfast_cli.data.loader import Share
 from slowfast_cli.data.loader import eval_keys as view_keys
 from slowfast_cli.data.partition import imbalance
+from slowfast_cli.types import Share
 
 SCRIPT = Path(__file__).parents[1] / "benchmarks" / "reading_plan.py"
 RANKS = 64

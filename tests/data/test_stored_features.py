@@ -8,12 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from slowfast_cli.corpora.segments import Columns
+from slowfast_cli.corpora.segments import FileColumns, Segments
 from slowfast_cli.data.clips import Key
-from slowfast_cli.data.loader import Share
 from slowfast_cli.data.loader import eval_keys as view_keys
 from slowfast_cli.data.stored_features import FeatureClips, StoredFeatures, digest
-from slowfast_cli.types import Corpus, DataError, Recording, Segment
+from slowfast_cli.types import Corpus, DataError, Recording, Segment, Share
 
 CPU = torch.device("cpu")
 COUNTS = [2, 1, 0, 3]  # of the third nothing could be read
@@ -54,8 +53,8 @@ def test_batches_of_test_clips_are_the_rows(tmp_path, rows):
     keys = view_keys(clips.counts(), batch=4, share=Share())
     found = list(clips.batches(keys, CPU))
     assert [batch.ids for batch in found] == [("s0", "s0", "s1", "s3"), ("s3", "s3")]
-    assert torch.cat([batch.signals["features"] for batch in found]).tolist() == rows.astype(np.float32).tolist()
-    assert found[0].signals["features"].dtype == torch.float32
+    assert torch.cat([batch.inputs.features for batch in found]).tolist() == rows.astype(np.float32).tolist()
+    assert found[0].inputs.features.dtype == torch.float32
     assert found[0].targets["label"].tolist() == [0, 0, 1, 0]
     assert found[0].targets["tags"].tolist() == [[1, 0, 1, 0], [1, 0, 1, 0], [0, 0, 0, 0], [0, 0, 0, 1]]
 
@@ -68,7 +67,7 @@ def test_batches_of_training_clips_take_another_crop_each_epoch(tmp_path):
         (batch,) = clips.batches([[Key(epoch, 2, -1), Key(epoch, 0, -1)]], CPU)
         assert batch.ids == ("s3", "s0")
         wanted = rows[epoch % 3, [3, 0]].astype(np.float32)  # s3 is the fourth of those that are listed
-        assert batch.signals["features"].tolist() == wanted.tolist()
+        assert batch.inputs.features.tolist() == wanted.tolist()
         assert batch.targets["label"].tolist() == [0, 0]
 
 
@@ -106,10 +105,11 @@ def test_features_that_are_not_whole(tmp_path, rows, text):
 
 
 def test_columns_are_told_apart_by_their_ids():
-    kept = Columns(
+    columns = FileColumns(
         ids=np.array([b"s0", b"s1"]), files=np.array([b"0.wav", b"1.wav"]), folders=(Path(),), folder=np.zeros(2, int),
         labels="label", classes=3, targets=np.zeros(2, np.uint16),
     )  # fmt: skip
+    kept = Segments(columns)
     assert digest(kept) == digest(kept.take(np.array([0, 1]))) != digest(kept.take(np.array([1, 0])))
     strange = Segment(id="caf\udce9", recording=Recording(id="x", path=Path("x")))
     assert digest([strange]) != digest(kept)

@@ -12,8 +12,8 @@ from slowfast_cli.data.audio_clips import StoredRows
 from slowfast_cli.data.clips import Clips, Key
 from slowfast_cli.data.loader import collate
 from slowfast_cli.data.video_clips import DecodedSounds, StoredSounds, VideoReader, elsewhere
-from slowfast_cli.features.frames import FrameSettings
-from slowfast_cli.features.logmel import FrontEnd, LogMel
+from slowfast_cli.features.logmel import LogMel
+from slowfast_cli.settings import Frames, FrontEnd
 from slowfast_cli.shards.reader import Shards
 from slowfast_cli.stages.extract.run import extract
 from slowfast_cli.types import Box, Corpus, Recording, Segment, Span
@@ -22,7 +22,7 @@ AV = FrontEnd(
     rate=16000, window_ms=32, hop_ms=16, mels=80, fft=512, floor=1e-8, power=2, area_norm=True, centred=False,
     mean=-7.03, std=4.66,
 )  # fmt: skip
-SETTINGS = FrameSettings(frames=32, step=2, rows=128, side=64, crop=32, jitter=(64, 64))
+SETTINGS = Frames(frames=32, step=2, rows=128, side=64, crop=32, jitter=(64, 64))
 REFERENCE = Path(__file__).parents[1] / "assets" / "reference" / "features"
 
 
@@ -44,7 +44,7 @@ def reader(**changes):
 
 
 def numbers(piece):
-    return [rendered.number_of(frame) for frame in piece.signals["frames"].transpose(1, 2, 3, 0)]
+    return [rendered.number_of(frame) for frame in piece.inputs.frames.transpose(1, 2, 3, 0)]
 
 
 def test_views_are_those_of_the_reference(numbered):
@@ -90,10 +90,10 @@ def stores(bouncing, tmp_path_factory):
 def heard(piece):
     """The log-mel that the network gets, of either store."""
     if "logmel" in piece.signals:
-        return piece.signals["logmel"][0]
+        return piece.inputs.logmel[0]
     with torch.no_grad():
-        rows = LogMel(AV)(torch.from_numpy(piece.signals["logmel_samples"])[None])[0, 0].numpy()
-    return rows[piece.signals["logmel_rows"]]
+        rows = LogMel(AV)(torch.from_numpy(piece.inputs.samples)[None])[0, 0].numpy()
+    return rows[piece.inputs.rows]
 
 
 @pytest.mark.parametrize("source", ["shards", "media"])
@@ -151,7 +151,7 @@ def test_sound_that_starts_later_is_still_in_time(tmp_path):
     sound[8000:8160] = 0.9  # at 0.5 s of the sound, 0.9 s of the pictures
     pictures = (rendered.picture_of(number) for number in range(150))
     rendered.write(path, pictures, sound=sound, sound_at=0.4)
-    settings = FrameSettings(frames=8, step=8, rows=128, crop=32, jitter=(64, 64), side=64)
+    settings = Frames(frames=8, step=8, rows=128, crop=32, jitter=(64, 64), side=64)
     piece = VideoReader(settings=settings, views=2, sounds=DecodedSounds(AV), front_end=AV).read(
         Segment(id="a", recording=Recording(id="late", path=path)), Key(0, 0, 0)
     )
@@ -164,9 +164,9 @@ def test_silence_is_zero_and_marked(tmp_path, stores):
     segment = Segment(id="a", recording=Recording(id="silent", path=path))
     for source, keys in (("shards", {"logmel"}), ("media", {"logmel_samples", "logmel_rows"})):
         piece = reader(sounds=stores[source]).read(segment, Key(0, 0, 0))
-        assert piece.signals["has_audio"] == 0
+        assert piece.inputs.has_audio == 0
         assert set(piece.signals) == {"frames", "has_audio", *keys}
-    assert not reader(sounds=stores["shards"]).read(segment, Key(0, 0, 0)).signals["logmel"].any()
+    assert not reader(sounds=stores["shards"]).read(segment, Key(0, 0, 0)).inputs.logmel.any()
 
 
 def test_the_wrong_sound_is_far_enough_away():
@@ -182,10 +182,10 @@ def test_the_wrong_sound_is_far_enough_away():
 def test_both_sounds_come_with_a_clip(bouncing, stores):
     segment = Segment(id="a", recording=bouncing[0])
     piece = reader(sounds=stores["shards"], gap=0.5).read(segment, Key(3, 0, -1))
-    assert piece.signals["shifted"].shape == piece.signals["logmel"].shape
-    assert not np.allclose(piece.signals["shifted"], piece.signals["logmel"])
+    assert piece.inputs.negative.shape == piece.inputs.logmel.shape
+    assert not np.allclose(piece.inputs.negative, piece.inputs.logmel)
     again = reader(sounds=stores["shards"], gap=0.5).read(segment, Key(3, 0, -1))
-    np.testing.assert_array_equal(piece.signals["shifted"], again.signals["shifted"])
+    np.testing.assert_array_equal(piece.inputs.negative, again.inputs.negative)
 
 
 def test_labels_are_those_of_the_seconds_of_the_clip(numbered):
@@ -212,9 +212,9 @@ def test_boxes_and_frames_of_several_sizes_go_into_one_batch(numbered, tmp_path)
     ]  # fmt: skip
     clips = Clips(segments, reader(), sizes={"label": 2})
     batch = collate([clips[Key(0, 0, 0)], clips[Key(0, 1, 0)]], clips.sizes)
-    assert batch.signals["frames"].shape == (2, 3, 32, 128, 96)
-    assert batch.signals["frames"].dtype == torch.uint8
-    assert batch.signals["sizes"].tolist() == [[64, 96], [128, 64]]
+    assert batch.inputs.frames.shape == (2, 3, 32, 128, 96)
+    assert batch.inputs.frames.dtype == torch.uint8
+    assert batch.inputs.frame_sizes.tolist() == [[64, 96], [128, 64]]
     assert batch.boxes[:, 0].tolist() == [0, 1, 1]
     assert batch.places == ((0, 0, 0.5, 1), (0.1, 0, 0.5, 1), (0.2, 0, 0.5, 1))
     assert batch.targets["label"].tolist() == [[0, 1], [1, 1], [0, 0]]

@@ -2,6 +2,7 @@
 
 import doctest
 import json
+from dataclasses import replace
 
 import golden
 import numpy as np
@@ -15,9 +16,10 @@ from slowfast_cli.data.audio_clips import DecodedSamples, SoundReader, StoredRow
 from slowfast_cli.data.clips import Clips, Key
 from slowfast_cli.data.loader import collate
 from slowfast_cli.data.views import clip_samples, covering, cut, spread, windows
-from slowfast_cli.features.logmel import FrontEnd, LogMel
+from slowfast_cli.features.logmel import LogMel
 from slowfast_cli.media import audio
 from slowfast_cli.recipe.load import load
+from slowfast_cli.settings import FrontEnd
 from slowfast_cli.shards.reader import Shards
 from slowfast_cli.stages.extract.run import extract
 from slowfast_cli.types import Corpus, Recording, Segment
@@ -101,11 +103,11 @@ def test_clips_out_of_media_are_the_references(recordings, kind):
     for row in ROWS:
         front_end = FRONT_ENDS[row["loader"], kind]
         recipe = recipes[row["loader"]]
-        settings = recipe.frontend.model_copy(update={"hop_ms": front_end.hop_ms})
-        prepared = transforms.testing(recipe.model_copy(update={"frontend": settings}), torch.device("cpu"))
+        settings = replace(recipe.frontend, hop_ms=front_end.hop_ms)
+        prepared = transforms.eval_transform(recipe.model_copy(update={"frontend": settings}), torch.device("cpu"))
         clips = clips_of(row, DecodedSamples(front_end), recordings)
         (batch,) = prepared(collate([clips[Key(0, 0, row["clip_idx"])]]))
-        (got,) = batch.signals["logmel"][:, 0]
+        (got,) = batch.inputs.logmel[:, 0]
         recording = clips.segments[0].recording
         samples = audio.read(recording, rate=front_end.rate, first=row["slice"][0], count=row["samples_used"])
         with torch.no_grad():
@@ -122,7 +124,7 @@ def test_clips_out_of_shards_are_the_references_within_half_a_row(recordings, ki
         front_end = FRONT_ENDS[row["loader"], kind]
         shards = Shards(recordings / f"{row['loader']}-{kind}", front_end.settings())
         clip = clips_of(row, StoredRows(shards, front_end), recordings)[Key(0, 0, row["clip_idx"])]
-        (got,) = clip.signals["logmel"]
+        (got,) = clip.inputs.logmel
         true = row[kind]["before_padding"]
         first = round(row["slice"][0] / front_end.hop)
         assert abs(first * front_end.hop - row["slice"][0]) <= front_end.hop / 2
@@ -142,9 +144,9 @@ def test_media_and_shards_agree_away_from_the_edges_of_a_clip(recordings):
         stored = clips_of(row, StoredRows(shards, front_end), recordings)[Key(0, 0, row["clip_idx"])]
         decoded = clips_of(row, DecodedSamples(front_end), recordings)[Key(0, 0, row["clip_idx"])]
         with torch.no_grad():
-            (want,) = LogMel(front_end)(torch.from_numpy(decoded.signals["samples"])[None])[:, 0].numpy()
-        inside = slice(2, int(decoded.signals["true_frames"]) - 2)
-        np.testing.assert_allclose(stored.signals["logmel"][0][inside], want[inside], atol=2e-4)
+            (want,) = LogMel(front_end)(torch.from_numpy(decoded.inputs.samples)[None])[:, 0].numpy()
+        inside = slice(2, int(decoded.inputs.valid_frames) - 2)
+        np.testing.assert_allclose(stored.inputs.logmel[0][inside], want[inside], atol=2e-4)
         agreed += 1
     assert agreed >= 20
 

@@ -14,7 +14,7 @@ from slowfast_cli.engine.fit import StepConfig, fit
 from slowfast_cli.engine.optim import make_optimizer
 from slowfast_cli.tasks.simclr import SimCLR, gathered
 from slowfast_cli.tasks.task import Task
-from slowfast_cli.types import Batch
+from slowfast_cli.types import Batch, Inputs
 
 CLIPS, STEPS = 16, 4
 TASK = Task((SimCLR(temperature=0.5),))
@@ -29,7 +29,7 @@ class Network(nn.Module):
         self.layers = nn.Sequential(nn.Linear(5, 7), nn.Tanh(), nn.Linear(7, 3))
 
     def forward(self, signals):
-        return {"embedding": nn.functional.normalize(self.layers(signals["x"]), dim=1)}
+        return {"embedding": nn.functional.normalize(self.layers(signals["features"]), dim=1)}
 
 
 def batches(share, parts):
@@ -39,7 +39,7 @@ def batches(share, parts):
     views = {-1: x, -2: x + 0.3 * torch.randn(CLIPS, 5, generator=draw)}
     for keys in training_keys(CLIPS, batch=8, parts=parts, epochs=2, first_step=0, seed=2, share=share, crops=2):
         rows = torch.stack([views[key.view][key.segment] for key in keys])
-        yield Batch(signals={"x": rows}, targets={}, ids=tuple(str(key.segment) for key in keys))
+        yield Batch(inputs=Inputs(features=rows), targets={}, ids=tuple(str(key.segment) for key in keys))
 
 
 def steps(share, parts):

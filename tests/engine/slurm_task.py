@@ -16,7 +16,7 @@ def stops(share, *, at):
     for done in range(1, 6):
         distributed.barrier(share)
         if share.rank == 1 and done == at:
-            stop_signal.ask()
+            stop_signal.request()
         if together.reached(done):
             return done
     return None
@@ -27,17 +27,17 @@ def main() -> None:
     told = {
         "share": [share.rank, share.world],
         "stops": [stops(share, at=1), stops(share, at=9)],
-        "before": sorted(distributed.posted(share)),
+        "before": sorted(distributed.read_status(share)),
     }
     distributed.barrier(share)
-    distributed.post({"done": 10 * share.rank}, share)
-    distributed.post({"done": 11 * share.rank}, share)
+    distributed.publish_status({"done": 10 * share.rank}, share)
+    distributed.publish_status({"done": 11 * share.rank}, share)
     try:
         distributed.fail_together(DataError("x: broken") if share.rank == 2 else None, share)
     except DataError as error:
         told["problem"] = str(error)
     distributed.fail_together(None, share)
-    told["posted"] = distributed.posted(share)
+    told["posted"] = distributed.read_status(share)
     told = distributed.gather([told], share)
     if share.rank == 2:
         os.kill(os.getpid(), signal.SIGKILL)
@@ -47,7 +47,7 @@ def main() -> None:
     except Exception as error:
         lost = distributed.is_lost(error)
     if share.rank == 0:
-        Path(sys.argv[1]).write_text(json.dumps({"told": told, "lost": lost}))
+        Path(sys.argv[1]).write_text(json.dumps({"pretext_top1": told, "lost": lost}))
 
 
 if __name__ == "__main__":

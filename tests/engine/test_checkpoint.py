@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from slowfast_cli.engine import checkpoint
-from slowfast_cli.engine.checkpoint import Saver, load_state, save_state, write_whole
+from slowfast_cli.engine.checkpoint import Saver, load_state, save_state
+from slowfast_cli.storage.atomic import write_atomic
 from slowfast_cli.types import SlowFastError
 
 
@@ -34,7 +35,7 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path):
         raise OSError(28, "No space left on device")
 
     with pytest.raises(SlowFastError, match="file: cannot be written: No space left on device; what was there before"):
-        write_whole(path, half)
+        write_atomic(path, half)
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
 
@@ -48,7 +49,7 @@ def test_an_interrupt_leaves_the_old_file(tmp_path):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        write_whole(path, interrupted)
+        write_atomic(path, interrupted)
     assert (path.read_text(), list(tmp_path.iterdir())) == ("old", [path])
 
 
@@ -56,7 +57,7 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").touch()
     for path in (tmp_path / "file" / "below", tmp_path / "gone" / "file"):
         with pytest.raises(SlowFastError, match=r"(below|gone/file): cannot be written: "):
-            write_whole(path, lambda part: part.write_text("x"))
+            write_atomic(path, lambda part: part.write_text("x"))
 
 
 class Evil:

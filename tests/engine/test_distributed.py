@@ -12,9 +12,8 @@ import pytest
 import tiny
 import torch
 
-from slowfast_cli.data.loader import Share
 from slowfast_cli.engine import distributed
-from slowfast_cli.types import LostError, SlowFastError
+from slowfast_cli.types import LostError, Share, SlowFastError
 
 SCRIPT = Path(__file__).with_name("two_processes.py")
 
@@ -102,7 +101,7 @@ def test_three_tasks_of_srun_meet_and_speak_to_each_other(tmp_path):
     codes = [(task.communicate(timeout=120)[1], task.returncode)[1] for task in tasks]
     assert codes[2] == -signal.SIGKILL
     found = json.loads((tmp_path / "out.json").read_text())
-    for rank, told in enumerate(found["told"]):
+    for rank, told in enumerate(found["pretext_top1"]):
         assert told["share"] == [rank, 3]
         assert told["stops"] == [2, 2]
         assert told["problem"] == "x: broken"

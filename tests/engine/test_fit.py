@@ -10,7 +10,7 @@ from torch import nn
 
 from slowfast_cli.engine.fit import IN_FLIGHT, LossNotFiniteError, StepConfig, fit
 from slowfast_cli.engine.optim import make_optimizer
-from slowfast_cli.types import Batch
+from slowfast_cli.types import Batch, Inputs
 
 SGD = {"lr": 0.1, "momentum": 0.9, "nesterov": True, "weight_decay": 1e-3}
 
@@ -24,12 +24,12 @@ class Small(nn.Module):
         self.heads = nn.ModuleDict({"verb": nn.Linear(8, 3), "noun": nn.Linear(8, 4)})
 
     def forward(self, signals):
-        x = self.dropout(torch.relu(self.norm(self.first(signals["x"]))))
+        x = self.dropout(torch.relu(self.norm(self.first(signals["features"]))))
         return {name: head(x) for name, head in self.heads.items()}
 
 
 def loss(model, batch):
-    logits = model(batch.signals)
+    logits = model(batch.inputs.signals)
     return {name: nn.functional.cross_entropy(logits[name], target) for name, target in batch.targets.items()}
 
 
@@ -39,7 +39,9 @@ def data(number, size=8):
         "verb": torch.randint(3, (size,), generator=draw),
         "noun": torch.randint(4, (size,), generator=draw),
     }
-    return Batch(signals={"x": torch.randn(size, 6, generator=draw)}, targets=targets, ids=tuple(map(str, range(size))))
+    return Batch(
+        inputs=Inputs(features=torch.randn(size, 6, generator=draw)), targets=targets, ids=tuple(map(str, range(size)))
+    )
 
 
 def stream(first=0, augment=0.0):
@@ -47,7 +49,9 @@ def stream(first=0, augment=0.0):
     for number in itertools.count(first):
         batch = data(number)
         yield Batch(
-            signals={"x": batch.signals["x"] + augment * torch.randn(8, 6)}, targets=batch.targets, ids=batch.ids
+            inputs=Inputs(features=batch.inputs.features + augment * torch.randn(8, 6)),
+            targets=batch.targets,
+            ids=batch.ids,
         )
 
 
@@ -104,7 +108,7 @@ def test_a_loss_that_is_not_finite_stops_before_the_step(bad):
     model = model_of()
     optim = make_optimizer(model, "sgd", **SGD)
     poisoned = data(3)
-    poisoned.signals["x"][2, 1] = bad
+    poisoned.inputs.features[2, 1] = bad
     batches = iter([data(0), data(1), poisoned, data(4)])
     steps = fit(model, loss, batches, optim, lambda step: 1.0, range(4), how=StepConfig())
     good = [next(steps), next(steps)]
@@ -144,7 +148,7 @@ def test_parts_of_a_batch_make_the_step_of_the_whole():
     whole = data(0, size=12)
     parts = [
         Batch(
-            signals={"x": whole.signals["x"][first : first + 3]},
+            inputs=Inputs(features=whole.inputs.features[first : first + 3]),
             targets={name: target[first : first + 3] for name, target in whole.targets.items()},
             ids=whole.ids[first : first + 3],
         )
@@ -226,7 +230,7 @@ def test_bfloat16_computes_in_bfloat16_and_keeps_float32():
     kinds = []
 
     def spy(model, batch):
-        logits = model(batch.signals)
+        logits = model(batch.inputs.signals)
         kinds.append(logits["verb"].dtype)
         return {"verb": nn.functional.cross_entropy(logits["verb"].float(), batch.targets["verb"])}
 
@@ -247,7 +251,7 @@ def test_a_device_leaves_everything_as_it_was_from_a_step_on_that_is_not_finite(
     model = model_of().cuda()
     optim = make_optimizer(model, "sgd", **SGD)
     poisoned = data(3)
-    poisoned.signals["x"][2, 1] = nan
+    poisoned.inputs.features[2, 1] = nan
     batches = map(on_cuda, [data(0), data(1), poisoned, *map(data, range(4, 9))])
     steps = fit(model, loss, iter(batches), optim, lambda step: 1.0, range(8), how=StepConfig())
     good = [next(steps), next(steps)]
@@ -305,7 +309,7 @@ def test_a_graph_leaves_everything_as_it_was_too():
     model = model_of().cuda()
     optim = make_optimizer(model, "sgd", **SGD)
     poisoned = data(5)
-    poisoned.signals["x"][2, 1] = nan
+    poisoned.inputs.features[2, 1] = nan
     batches = map(on_cuda, [*map(data, range(5)), poisoned, *map(data, range(6, 10))])
     steps = fit(model, loss, iter(batches), optim, lambda step: 1.0, range(10), how=StepConfig(graphs=True))
     for _ in range(5):

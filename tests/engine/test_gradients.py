@@ -17,13 +17,12 @@ from torch import nn
 from slowfast_cli.engine.fit import StepConfig, fit
 from slowfast_cli.engine.gradients import contrasted, summed
 from slowfast_cli.engine.optim import make_optimizer
-from slowfast_cli.models.objectives.simclr import Projector
 from slowfast_cli.models.recognizer import Recognizer
 from slowfast_cli.models.spec import with_width
 from slowfast_cli.models.zoo import VARIANTS
-from slowfast_cli.tasks.simclr import SimCLR
+from slowfast_cli.tasks.simclr import Projector, SimCLR
 from slowfast_cli.tasks.task import Task
-from slowfast_cli.types import Batch
+from slowfast_cli.types import Batch, Inputs
 
 SCRIPT = Path(__file__).with_name("contrasts.py")
 TASK = Task((SimCLR(temperature=0.5),))
@@ -63,7 +62,7 @@ def parts(count, clips=8):
     sounds, ids = whole(clips)
     for part in range(count):
         rows = [row for row in range(2 * clips) if row % clips // (clips // count) == part]
-        yield Batch(signals={"logmel": sounds[rows]}, targets={}, ids=tuple(ids[row] for row in rows))
+        yield Batch(inputs=Inputs(logmel=sounds[rows]), targets={}, ids=tuple(ids[row] for row in rows))
 
 
 def gradients(model):
@@ -103,14 +102,14 @@ def test_both_passes_draw_the_same(random):
         assert torch.equal(first, second)
     found = gradients(model)
     (again,) = parts(1)
-    assert not torch.equal(torch.cat(seen[:4]), model(again.signals)["embedding"].detach())  # they do draw
+    assert not torch.equal(torch.cat(seen[:4]), model(again.inputs.signals)["embedding"].detach())  # they do draw
     # A twin: the first passes once more, all kept for their gradients.
     model.zero_grad()
     torch.manual_seed(3)
     batches = list(parts(4))
-    outputs = torch.cat([model(batch.signals)["embedding"] for batch in batches])
+    outputs = torch.cat([model(batch.inputs.signals)["embedding"] for batch in batches])
     ids = tuple(itertools.chain.from_iterable(batch.ids for batch in batches))
-    TASK.losses({"embedding": outputs}, Batch(signals={}, targets={}, ids=ids))["simclr"].backward()
+    TASK.losses({"embedding": outputs}, Batch(inputs=Inputs(), targets={}, ids=ids))["simclr"].backward()
     for name, value in gradients(model).items():
         torch.testing.assert_close(found[name], value, rtol=1e-3, atol=1e-6 + 1e-4 * value.abs().max().item())
 
@@ -124,10 +123,10 @@ def test_what_an_output_does_not_move_stays():
             self.used, self.unused = nn.Linear(3, 2), nn.Linear(3, 2)
 
         def forward(self, signals):
-            return {"embedding": self.used(signals["x"]), "other": self.unused(signals["x"])}
+            return {"embedding": self.used(signals["features"]), "other": self.unused(signals["features"])}
 
     model = Two()
-    batches = [Batch(signals={"x": torch.randn(2, 3)}, targets={}, ids=("a", "a")) for _ in range(2)]
+    batches = [Batch(inputs=Inputs(features=torch.randn(2, 3)), targets={}, ids=("a", "a")) for _ in range(2)]
     contrasted(model, lambda outputs, batch: {"a": outputs["embedding"].square().sum()}, iter(batches), 2, **FP32)
     assert model.used.weight.grad.any()
     assert not model.unused.weight.grad.any()
@@ -138,11 +137,12 @@ def test_summed_parts_are_the_mean():
     model = nn.Linear(3, 2)
 
     def loss(model, batch):
-        out = model(batch.signals["x"])
+        out = model(batch.inputs.features)
         return {"one": out.square().mean(), "two": out.abs().mean()}
 
     batches = [
-        Batch(signals={"x": torch.randn(4, 3)}, targets={}, ids=tuple("abcd"), without_audio=1) for _ in range(3)
+        Batch(inputs=Inputs(features=torch.randn(4, 3)), targets={}, ids=tuple("abcd"), without_audio=1)
+        for _ in range(3)
     ]
     taken = summed(model, loss, iter(batches), 3, **FP32)
     found = gradients(model)
@@ -225,7 +225,7 @@ def test_running_statistics_are_moved_by_the_second_pass_only():
     norm.reset_running_stats()
     with torch.no_grad():
         for batch in parts(2):
-            model(batch.signals)
+            model(batch.inputs.signals)
     torch.testing.assert_close(found, norm.running_mean)
 
 

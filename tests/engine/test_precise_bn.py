@@ -6,23 +6,25 @@ import pytest
 import torch
 from torch import nn
 
-from slowfast_cli.engine.precise_bn import average_statistics
+from slowfast_cli.engine.precise_bn import precise_bn
 from slowfast_cli.models.recognizer import Recognizer
 from slowfast_cli.models.spec import with_width
 from slowfast_cli.models.zoo import VARIANTS
 from slowfast_cli.nn.frozen import batch_norms
-from slowfast_cli.types import Batch
+from slowfast_cli.types import Batch, Inputs
 
 
 def recognizer(freeze="none"):
     torch.manual_seed(0)
-    return Recognizer(with_width(VARIANTS["asf-r50"], 8), {"label": 3}, dropout=0.5, freeze_norms=freeze)
+    return Recognizer(with_width(VARIANTS["asf-r50"], 8), {"label": 3}, dropout=0.5, freeze_bn=freeze)
 
 
 @pytest.fixture(scope="module")
 def batches():
     torch.manual_seed(1)
-    return [Batch(signals={"logmel": 3 * torch.randn(4, 1, 40, 32) - 5}, targets={}, ids=("a",) * 4) for _ in range(3)]
+    return [
+        Batch(inputs=Inputs(logmel=3 * torch.randn(4, 1, 40, 32) - 5), targets={}, ids=("a",) * 4) for _ in range(3)
+    ]
 
 
 def twin(model, batches):
@@ -34,7 +36,7 @@ def twin(model, batches):
     ]
     with torch.no_grad():
         for batch in batches:
-            model.train()(batch.signals)
+            model.train()(batch.inputs.signals)
     for handle in handles:
         handle.remove()
     return {
@@ -50,7 +52,7 @@ def test_statistics_are_plain_means_over_the_batches(batches):
     model = recognizer()
     wanted = twin(copy.deepcopy(model), batches)
     before = copy.deepcopy(dict(model.named_parameters()))
-    average_statistics(model, iter(batches))
+    precise_bn(model, iter(batches))
     assert len(wanted) > 50
     for name, norm in batch_norms(model):
         mean, variance = wanted[name]
@@ -66,7 +68,7 @@ def test_frozen_norms_keep_what_they_have(batches, freeze, moving):
     """All but the first of each pathway (ASF Sec. 4.2)."""
     model = recognizer(freeze)
     before = copy.deepcopy(model.state_dict())
-    average_statistics(model, iter(batches))
+    precise_bn(model, iter(batches))
     moved = {
         name.rpartition(".")[0]
         for name, value in model.state_dict().items()

@@ -5,8 +5,8 @@ import math
 
 import pytest
 
-from slowfast_cli.build import assemble
 from slowfast_cli.build import schedule as training_schedule
+from slowfast_cli.build.schedule import micro_batches
 from slowfast_cli.engine import schedule
 from slowfast_cli.engine.schedule import cosine, risen, steps, warmed_up
 from slowfast_cli.recipe.load import load
@@ -66,7 +66,7 @@ def test_kinetics_is_half_a_cosine_after_a_rise_scaled_with_the_batch():
     recipe = load("kinetics-av", ["optim.batch=64"])
     rate, top = training_schedule.learning_rate(recipe, 100), training_schedule.top_rate(recipe)
     assert top == pytest.approx(1.6 * 64 / 1024)
-    assert training_schedule.steps(recipe, 100) == 25600
+    assert training_schedule.total_steps(recipe, 100) == 25600
     cosine = [0.5 * (1 + math.cos(math.pi * epoch / 256)) for epoch in (34, 128, 255)]
     assert [rate(100 * epoch) for epoch in (34, 128, 255)] == pytest.approx(cosine)
     assert rate(0) == pytest.approx(0.01 * cosine[0])
@@ -85,16 +85,16 @@ def test_schedules_in_steps_are_the_papers():
     probe = training_schedule.learning_rate(load("ucf101"), 149)
     assert [probe(step) for step in (0, 160_000, 319_999)] == pytest.approx([1, 0.5, 0], abs=1e-4)
     for name, count in (("epic55-av", 24_000), ("charades-av", 40_000), ("ava", 52_000), ("kinetics-ssl", 120_000)):
-        assert training_schedule.steps(load(name), 77) == count
+        assert training_schedule.total_steps(load(name), 77) == count
 
 
 def test_batches_are_worked_off_in_parts_of_so_many_clips():
     recipe = load("kinetics-av")
-    assert [assemble.parts(recipe, world) for world in (1, 8, 128)] == [128, 16, 1]
-    assert assemble.parts(load("vggsound", ["optim.accumulate=2"]), 4) == 2
+    assert [micro_batches(recipe, world) for world in (1, 8, 128)] == [128, 16, 1]
+    assert micro_batches(load("vggsound", ["optim.grad_accum_steps=2"]), 4) == 2
     for words, told in (
-        (["optim.norm_clips=7"], "let it be a multiple"),
-        (["optim.accumulate=2"], "optim.accumulate 1"),
+        (["optim.bn_batch_size=7"], "let it be a multiple"),
+        (["optim.grad_accum_steps=2"], "optim.grad_accum_steps 1"),
         (["schedule.steps=5"], "either epochs or steps"),
         (["schedule.epochs=null"], "either epochs or steps"),
         (["schedule.warmup_steps=5"], "either warmup_epochs or warmup_steps"),

@@ -12,7 +12,7 @@ from slowfast_cli.data.loader import training_keys
 from slowfast_cli.engine import distributed
 from slowfast_cli.engine.fit import LossNotFiniteError, StepConfig, fit
 from slowfast_cli.engine.optim import make_optimizer
-from slowfast_cli.types import Batch
+from slowfast_cli.types import Batch, Inputs
 
 CLIPS = 16
 
@@ -23,7 +23,7 @@ def network() -> nn.Module:
 
 
 def loss(model, batch):
-    return {"label": nn.functional.cross_entropy(model(batch.signals["x"]), batch.targets["label"])}
+    return {"label": nn.functional.cross_entropy(model(batch.inputs.features), batch.targets["label"])}
 
 
 def batches(share, poison=False):
@@ -33,7 +33,7 @@ def batches(share, poison=False):
         x[3] = float("nan")  # in one process's part of the first batch only
     for keys in training_keys(CLIPS, batch=8, parts=2, epochs=3, first_step=0, seed=2, share=share):
         chosen = [key.segment for key in keys]
-        yield Batch(signals={"x": x[chosen]}, targets={"label": y[chosen]}, ids=tuple(map(str, chosen)))
+        yield Batch(inputs=Inputs(features=x[chosen]), targets={"label": y[chosen]}, ids=tuple(map(str, chosen)))
 
 
 def steps(share, poison=False):

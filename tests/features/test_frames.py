@@ -4,19 +4,11 @@ import pytest
 import torch
 from torch.nn import functional as f
 
-from slowfast_cli.features.frames import (
-    Cut,
-    FrameSettings,
-    from_settings,
-    placed,
-    random_cut,
-    rotated,
-    sampled,
-    short_side,
-)
+from slowfast_cli.features.frames import Cut, placed, random_cut, rotated, sampled, short_side
 from slowfast_cli.features.frames import eval_crop as cut_for_testing
+from slowfast_cli.settings import Frames
 
-SETTINGS = FrameSettings(crop=32, jitter=(36, 48), side=40)
+SETTINGS = Frames(crop=32, jitter=(36, 48), side=40)
 
 
 def padded(clips):
@@ -74,7 +66,7 @@ def test_random_cuts_reach_every_size_place_and_side():
     assert (cut.corner == 0).any(0).all()
     assert 0.45 < cut.flipped.float().mean() < 0.55
     torch.manual_seed(0)
-    assert not random_cut(sizes, FrameSettings(crop=32, jitter=(36, 48), flip=False)).flipped.any()
+    assert not random_cut(sizes, Frames(crop=32, jitter=(36, 48), flip=False)).flipped.any()
 
 
 @pytest.mark.parametrize(("size", "corners"), [((50, 80), [0, 12, 24]), ((96, 40), [0, 28, 56])])
@@ -93,9 +85,9 @@ def test_three_crops_go_from_end_to_end(clips, size, corners):
 
 def test_a_single_crop_is_in_the_middle_and_none_is_the_whole_frame(clips):
     whole, sizes = padded(clips[:1])
-    one = cut_for_testing(sizes, FrameSettings(crop=32, jitter=(36, 48), side=40, crops=1), 0)
+    one = cut_for_testing(sizes, Frames(crop=32, jitter=(36, 48), side=40, crops=1), 0)
     assert one.corner.tolist() == [[0, 8]]
-    everything = FrameSettings(crop=32, jitter=(36, 48), side=40, crops=0)
+    everything = Frames(crop=32, jitter=(36, 48), side=40, crops=0)
     cut = cut_for_testing(sizes, everything, 0)
     assert cut.size == (40, 56)
     got = sampled(whole, sizes, cut, everything)
@@ -110,7 +102,7 @@ def test_boxes_follow_the_pixels():
     clip = torch.zeros(3, 1, 100, 160, dtype=torch.uint8)
     clip[:, :, 30:70, 40:80] = 255
     sizes = torch.tensor([[100, 160]])
-    settings = FrameSettings(crop=80, jitter=(90, 110), mean=0, std=1)
+    settings = Frames(crop=80, jitter=(90, 110), mean=0, std=1)
     seen = 0
     for seed in range(20):
         torch.manual_seed(seed)
@@ -144,7 +136,7 @@ def test_quarters_turn_counter_clockwise():
 def test_settings_survive_json():
     import json
 
-    assert from_settings(json.loads(json.dumps(SETTINGS.settings()))) == SETTINGS
+    assert Frames.from_settings(json.loads(json.dumps(SETTINGS.settings()))) == SETTINGS
     with pytest.raises(ValueError, match="jitter"):
-        FrameSettings(crop=224, jitter=(200, 256))
-    assert FrameSettings().seconds == pytest.approx(64 / 30)
+        Frames(crop=224, jitter=(200, 256))
+    assert Frames().seconds == pytest.approx(64 / 30)

@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slowfast_cli.features import dft, logmel_cpu
-from slowfast_cli.features.logmel import FrontEnd, LogMel
+from slowfast_cli.features.logmel import LogMel
 from slowfast_cli.features.mel import mel_filters
+from slowfast_cli.settings import FrontEnd
 
 FOLDER = golden.REFERENCE / "features"
 PRETEXT_TOP1 = json.loads((FOLDER / "logmel.json").read_text())

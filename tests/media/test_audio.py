@@ -11,7 +11,7 @@ import pytest
 import soundfile
 
 from slowfast_cli.media import audio
-from slowfast_cli.media.audio_source import NoSoundError
+from slowfast_cli.media.audio_source import NoAudioError
 from slowfast_cli.types import DataError, Recording
 
 SOUNDS = Path(__file__).parents[1] / "assets"
@@ -201,7 +201,7 @@ def test_a_video_without_sound_says_so(tmp_path):
             frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), index * 9, np.uint8), format="rgb24")
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
-    with pytest.raises(NoSoundError, match=r"a\.mp4: no audio stream"):
+    with pytest.raises(NoAudioError, match=r"a\.mp4: no audio stream"):
         audio.read(recording(tmp_path / "a.mp4"), rate=16000)
 
 

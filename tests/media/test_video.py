@@ -58,7 +58,7 @@ def decoded_once():
 
 @pytest.mark.parametrize("name", REAL)
 def test_real_files_give_the_pictures_on_screen(name, decoded_once, monkeypatch):
-    monkeypatch.setattr(video, "fitted", lambda width, height, short_side: (96, 64))
+    monkeypatch.setattr(video, "fit_short_side", lambda width, height, short_side: (96, 64))
     times, pixels = decoded_once[name]
     rng = np.random.default_rng(0)
     starts = [-0.3, 0.0, times[1], times[-1], times[-1] + 5, *rng.uniform(0, times[-1], 6), *rng.choice(times, 4)]
@@ -156,7 +156,7 @@ def test_any_clock_gives_the_frame_of_the_moment(steps, start, span, count):
     times = [float(time) for time in np.cumsum([0, *steps]) / 1000]
     taken = []
     frames = ((time, index) for index, time in enumerate(times) if not taken.append(index))
-    picks = list(video.picked(frames, start=start, span=span, count=count))
+    picks = list(video.select_frames(frames, start=start, span=span, count=count))
     assert [index for _, index in picks] == on_screen(times, start=start, span=span, count=count)
     assert all(times[index] == time for time, index in picks)
     assert len(taken) <= max(index for _, index in picks) + 2  # no more than the frame that ends the last one
@@ -164,7 +164,7 @@ def test_any_clock_gives_the_frame_of_the_moment(steps, start, span, count):
 
 def test_the_example_in_the_docstring_holds():
     frames = [(0.0, "a"), (1.0, "b"), (2.0, "c"), (3.0, "d")]
-    assert [name for _, name in video.picked(frames, start=0.5, span=2, count=3)] == ["b", "c", "d"]
+    assert [name for _, name in video.select_frames(frames, start=0.5, span=2, count=3)] == ["b", "c", "d"]
 
 
 # What is decoded
@@ -173,14 +173,14 @@ def test_the_example_in_the_docstring_holds():
 @pytest.fixture
 def decoded(monkeypatch):
     """Grows with each frame decoded."""
-    found, decode = [], video_stream.VideoStream._frames_of
+    found, decode = [], video_stream.VideoStream._decode_packet
 
     def counted(self, packet):
         frames = decode(self, packet)
         found.extend(frames or ())
         return frames
 
-    monkeypatch.setattr(video_stream.VideoStream, "_frames_of", counted)
+    monkeypatch.setattr(video_stream.VideoStream, "_decode_packet", counted)
     return found
 
 
@@ -199,16 +199,16 @@ def test_only_from_the_keyframe_before_to_the_last_frame_wanted(suffix, tmp_path
 
 def test_a_seek_that_lands_after_the_start_is_tried_further_back_and_then_not_trusted(tmp_path, monkeypatch):
     path = rendered.numbered(tmp_path / "x.mp4", frames=200, gop=20)
-    seek, landings = video_stream.VideoStream._sought, []
+    seek, landings = video_stream.VideoStream._seek_keyframe, []
 
     def late(self, tick, by=1.7):
         landings.append(tick)
         return seek(self, tick + round(by / self.tick))
 
-    monkeypatch.setattr(video_stream.VideoStream, "_sought", late)
+    monkeypatch.setattr(video_stream.VideoStream, "_seek_keyframe", late)
     assert numbers(path, start=5, span=0.5, count=2) == [150, 165]
     assert len(landings) == 1 + 2 + 1  # the probe's; 0, 1 and 4 s before the start
-    monkeypatch.setattr(video_stream.VideoStream, "_sought", lambda self, tick: late(self, tick, by=1e3))
+    monkeypatch.setattr(video_stream.VideoStream, "_seek_keyframe", lambda self, tick: late(self, tick, by=1e3))
     assert numbers(path, start=4, span=0.5, count=2) == [120, 135]
 
 
@@ -256,15 +256,15 @@ def test_sound_starts_where_its_first_sample_is_heard(suffix, sound_at, first, t
     probe = video.probe(recording(path))
     samples = audio.read(recording(path), rate=rendered.RATE)
     onset = np.flatnonzero(np.abs(samples) > 0.1)[0] / rendered.RATE
-    assert probe.sound
-    assert onset + probe.sound_starts == pytest.approx(sound_at + 0.5 - first, abs=0.002)
+    assert probe.has_audio
+    assert onset + probe.audio_start == pytest.approx(sound_at + 0.5 - first, abs=0.002)
 
 
 def test_sound_from_another_file_is_on_its_own_clock(tmp_path):
     path = rendered.numbered(tmp_path / "x.mp4", frames=3)
-    assert not video.probe(recording(path)).sound
+    assert not video.probe(recording(path)).has_audio
     probe = video.probe(recording(path, sound=TESTS / "assets" / "rain.wav", sound_start=2.5))
-    assert (probe.sound, probe.sound_starts) == (True, -2.5)
+    assert (probe.has_audio, probe.audio_start) == (True, -2.5)
 
 
 @pytest.mark.parametrize("name", REAL)
@@ -274,7 +274,7 @@ def test_probes_agree_with_the_decoded_file(name, decoded_once):
     assert probe.frames == len(times)
     assert probe.fps == pytest.approx(1 / np.diff(times).mean(), rel=1e-3)
     assert probe.seconds == pytest.approx(times[-1] + 1 / probe.fps, abs=1e-6)
-    assert probe.sound == (name == "nasa_13013.mp4")
+    assert probe.has_audio == (name == "nasa_13013.mp4")
     assert probe.codec == {"av1_video.mkv": "libdav1d", "h265_video.mp4": "hevc"}.get(name, "h264")
 
 
@@ -282,5 +282,5 @@ def test_probes_agree_with_the_decoded_file(name, decoded_once):
 def _forget():
     """Files of one name hold other things in the next test."""
     yield
-    video._facts.cache_clear()
+    video._info.cache_clear()
     video.probe.cache_clear()

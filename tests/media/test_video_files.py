@@ -1,4 +1,4 @@
-"""Pictures as they are shown (colours, turned, scaled), folders of them, and files that hurt."""
+"""Pictures as they are shown (colors, turned, scaled), folders of them, and files that hurt."""
 
 import errno
 import os
@@ -13,7 +13,7 @@ import rendered
 from boxes import turn_picture
 
 from slowfast_cli.media import video, video_probe
-from slowfast_cli.media.video_rgb import fitted
+from slowfast_cli.media.video_rgb import fit_short_side
 from slowfast_cli.types import BrokenMediaError, Recording
 
 DATA = Path(__file__).parents[1] / "assets"
@@ -39,7 +39,7 @@ def broken(path, *, start=0.0, **more):
 def _forget():
     """Files of one name hold other things in the next test."""
     yield
-    video._facts.cache_clear()
+    video._info.cache_clear()
     video.probe.cache_clear()
 
 
@@ -65,24 +65,24 @@ def planes_to_rgb(frame):
 
 
 def patches(pixels, size=8):
-    """Means over squares: where in a square its colour lies is a matter of taste."""
+    """Means over squares: where in a square its color lies is a matter of taste."""
     height, width = (side // size * size for side in pixels.shape[:2])
     return pixels[:height, :width].astype(float).reshape(height // size, size, width // size, size, 3).mean((1, 3))
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in VIDEOS.iterdir() if path.suffix in (".mp4", ".mkv")))
-def test_colours_are_those_of_the_planes(name):
+def test_colors_are_those_of_the_planes(name):
     with av.open(str(VIDEOS / name)) as container:
         frame = next(container.decode(container.streams.best("video")))
         wanted = planes_to_rgb(frame)
     off = np.abs(patches(first(VIDEOS / name)) - patches(wanted))
-    flat = (patches(wanted**2) - patches(wanted) ** 2).max(-1) < 9  # at edges, half the resolution of colour blurs it
+    flat = (patches(wanted**2) - patches(wanted) ** 2).max(-1) < 9  # at edges, half the resolution of color blurs it
     assert flat.mean() > 0.1
     assert np.quantile(off[flat], 0.9) < 3
     assert np.median(off) < 1.2
 
 
-def test_colours_would_be_wrong_in_another_space_or_range():
+def test_colors_would_be_wrong_in_another_space_or_range():
     with av.open(str(VIDEOS / "bt709_full_range.mp4")) as container:
         frame = next(container.decode(video=0))
         assert (frame.colorspace, frame.color_range) == (1, 2)
@@ -92,16 +92,16 @@ def test_colours_would_be_wrong_in_another_space_or_range():
 
 
 @pytest.mark.parametrize("codec", ["libx264", "libx265", "libsvtav1"])
-def test_colours_come_back_after_coding(codec, tmp_path):
-    colours = [(230, 40, 30), (30, 200, 60), (40, 60, 220), (128, 128, 128), (250, 250, 250), (5, 5, 5)]
-    starts = rendered.bars(tmp_path / "x.mp4", colours, each=0.2, codec=codec)
-    for colour, start in zip(colours, starts, strict=True):
+def test_colors_come_back_after_coding(codec, tmp_path):
+    colors = [(230, 40, 30), (30, 200, 60), (40, 60, 220), (128, 128, 128), (250, 250, 250), (5, 5, 5)]
+    starts = rendered.bars(tmp_path / "x.mp4", colors, each=0.2, codec=codec)
+    for color, start in zip(colors, starts, strict=True):
         pixels = video.read(recording(tmp_path / "x.mp4"), start=start, span=0.1, count=2).pixels
-        assert np.abs(pixels.astype(float) - colour).max() < 8
+        assert np.abs(pixels.astype(float) - color).max() < 8
 
 
 @pytest.mark.parametrize("space", [0, 3, 8])
-def test_colour_spaces_that_say_nothing_are_read_as_bt601(space, tmp_path):
+def test_color_spaces_that_say_nothing_are_read_as_bt601(space, tmp_path):
     path = rendered.numbered(tmp_path / "x.mp4", frames=2)
     with av.open(str(path)) as container:
         frame = next(container.decode(video=0))
@@ -129,7 +129,7 @@ def test_pictures_are_turned_as_the_camera_was(how, short_side, tmp_path):
     path = rendered.numbered(tmp_path / "x.mp4", frames=3, first=0xBEEF)
     stored = first(path, short_side=short_side)
     turn_picture(path, *matrix)
-    video._facts.cache_clear()
+    video._info.cache_clear()
     video.probe.cache_clear()
     shown = first(path, short_side=short_side)
     probe = video.probe(recording(path))
@@ -155,7 +155,7 @@ def test_pictures_are_turned_as_the_camera_was(how, short_side, tmp_path):
     ],
 )
 def test_pictures_are_only_ever_scaled_down(size, short_side, wanted, tmp_path):
-    assert fitted(*size, short_side) == wanted
+    assert fit_short_side(*size, short_side) == wanted
     if max(size) < 400:
         path = rendered.numbered(tmp_path / "x.mp4", frames=2, size=size, first=0x1234)
         pixels = first(path, short_side=short_side)
@@ -226,7 +226,7 @@ def test_a_folder_shows_the_picture_of_the_moment(name, tmp_path):
     (path / "notes.txt").write_text("no picture")
     probe = video.probe(recording(path, fps=10, sound=DATA / "rain.wav", sound_start=1.5))
     assert (probe.seconds, probe.fps, probe.frames, probe.width, probe.height) == (2.5, 10, 25, 96, 64)
-    assert (probe.sound, probe.sound_starts, probe.codec) == (True, -1.5, "pictures")
+    assert (probe.has_audio, probe.audio_start, probe.codec) == (True, -1.5, "images")
     for start, wanted in {
         -0.2: [0, 0, 3],
         0: [0, 2, 5],
@@ -238,15 +238,15 @@ def test_a_folder_shows_the_picture_of_the_moment(name, tmp_path):
         clip = video.read(recording(path, fps=10), start=start, span=0.5, count=3)
         assert [rendered.number_of(pixels) for pixels in clip.pixels] == wanted
         assert clip.times == pytest.approx([number / 10 for number in wanted])
-    assert not video.probe(recording(path, fps=5)).sound
+    assert not video.probe(recording(path, fps=5)).has_audio
     assert video.read(recording(path, fps=10), start=0, span=0, count=1, short_side=20).pixels.shape == (1, 20, 30, 3)
 
 
 def test_lists_of_numbered_pictures_take_no_memory_for_each_name(tmp_path):
-    even = video.pictures(rendered.folder(tmp_path / "even", frames=12, name="{}.png", first=95))
+    even = video.list_images(rendered.folder(tmp_path / "even", frames=12, name="{}.png", first=95))
     assert (even.names, even.path(0).name, even.path(11).name) == ((), "95.png", "106.png")
     (tmp_path / "even" / "101.png").unlink()
-    odd = video.pictures.__wrapped__(tmp_path / "even")
+    odd = video.list_images.__wrapped__(tmp_path / "even")
     assert (odd.count, odd.path(5).name, odd.path(6).name) == (11, "100.png", "102.png")
 
 
@@ -259,11 +259,11 @@ def test_pictures_that_hurt_are_named(tmp_path):
     (path / "003.jpg").unlink()
     assert "003.jpg" in broken(path, fps=10)
     (tmp_path / "none").mkdir()
-    assert "no pictures" in broken(tmp_path / "none", fps=10)
+    assert "contains no images" in broken(tmp_path / "none", fps=10)
     assert "folder" in broken(path)
 
 
-def test_a_png_that_says_jpg_and_a_grey_one_are_read(tmp_path):
+def test_a_png_that_says_jpg_and_a_gray_one_are_read(tmp_path):
     path = rendered.folder(tmp_path / "x", frames=3)
     (path / "frame_000001.png").rename(path / "frame_000001.jpg")
     assert video.read(recording(path, fps=10), start=0, span=0.2, count=3).pixels.shape == (3, 64, 96, 3)
@@ -307,7 +307,7 @@ def test_a_truncated_file_gives_what_is_there(tmp_path):
     ] == [60, 75]
     assert "truncated" in broken(path, start=9)
     path.write_bytes(data[: data.index(b"mdat") + 20])
-    video._facts.cache_clear()
+    video._info.cache_clear()
     video.probe.cache_clear()
     assert "no frame decodes" in broken(path)
     plain = rendered.numbered(tmp_path / "y.mp4", frames=30)
@@ -349,7 +349,7 @@ def test_any_name_is_read(name, tmp_path, monkeypatch):
     shutil.copy(rendered.numbered(tmp_path / "x.mp4", frames=3, first=7), tmp_path / name)
     assert rendered.number_of(first(tmp_path / name)) == 7
     monkeypatch.chdir(tmp_path)
-    video._facts.cache_clear()
+    video._info.cache_clear()
     assert rendered.number_of(first(Path(name))) == 7
 
 
@@ -362,7 +362,7 @@ def test_names_that_are_not_utf_8_are_read_and_told(tmp_path):
         51,
     ]
     Path(name).write_bytes(b"nothing")
-    video._facts.cache_clear()
+    video._info.cache_clear()
     video.probe.cache_clear()
     broken(name).encode()
 
@@ -373,7 +373,7 @@ def test_large_files_are_not_read_whole_to_be_measured(name, tmp_path, monkeypat
     path = rendered.numbered(tmp_path / name, frames=150, codec=codec)
     small = video.probe(recording(path))
     monkeypatch.setattr(video_probe, "SMALL", 0)
-    large = video_probe.video_facts(path)
+    large = video_probe.video_info(path)
     assert large.seconds == pytest.approx(small.seconds, abs=0.04)
     assert large.fps == pytest.approx(small.fps, rel=0.01)
     assert large.frames == pytest.approx(150, abs=1)

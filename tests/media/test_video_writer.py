@@ -31,13 +31,13 @@ def frames(path):
 def onset(path):
     """When sound is first heard, on the clock of the pictures."""
     samples = audio.read(recording(path), rate=rendered.RATE)
-    return np.flatnonzero(np.abs(samples) > 0.1)[0] / rendered.RATE + video.probe(recording(path)).sound_starts
+    return np.flatnonzero(np.abs(samples) > 0.1)[0] / rendered.RATE + video.probe(recording(path)).audio_start
 
 
 @pytest.fixture(autouse=True)
 def _forget():
     yield
-    video._facts.cache_clear()
+    video._info.cache_clear()
     video.probe.cache_clear()
 
 
@@ -88,7 +88,7 @@ def test_only_what_is_drawn_changes(tmp_path):
     assert off[: 270 * 2 // 10].mean() < 4
     assert off[270 * 3 // 10 : 270 * 9 // 10, round(0.3 * 479)].mean() > 40
     probe = video.probe(recording(tmp_path / "x.mp4"))
-    assert (probe.frames, probe.width, probe.height, probe.sound) == (390, 480, 270, True)
+    assert (probe.frames, probe.width, probe.height, probe.has_audio) == (390, 480, 270, True)
 
 
 def test_a_turned_video_with_hidden_frames_is_written_as_it_is_shown(tmp_path):
@@ -107,16 +107,16 @@ def test_odd_sizes_and_silent_videos_are_written(tmp_path):
     rendered.write(path, [np.full((51, 77, 3), 90, np.uint8)] * 5, codec="ffv1", pix_fmt="yuv444p", gop=1)
     annotate(path, tmp_path / "y.mp4", lambda pixels, _: pixels)
     assert video.read(recording(tmp_path / "y.mp4"), start=0, span=0.1, count=2).pixels.shape == (2, 52, 78, 3)
-    assert not video.probe(recording(tmp_path / "y.mp4")).sound
+    assert not video.probe(recording(tmp_path / "y.mp4")).has_audio
 
 
-def test_colours_stay(tmp_path):
-    colours = [(230, 40, 30), (30, 200, 60), (40, 60, 220)]
-    starts = rendered.bars(tmp_path / "x.mp4", colours, each=0.2)
+def test_colors_stay(tmp_path):
+    colors = [(230, 40, 30), (30, 200, 60), (40, 60, 220)]
+    starts = rendered.bars(tmp_path / "x.mp4", colors, each=0.2)
     annotate(tmp_path / "x.mp4", tmp_path / "y.mp4", lambda pixels, _: pixels)
-    for colour, start in zip(colours, starts, strict=True):
+    for color, start in zip(colors, starts, strict=True):
         pixels = video.read(recording(tmp_path / "y.mp4"), start=start, span=0, count=1).pixels
-        assert np.abs(pixels.astype(float) - colour).max() < 8
+        assert np.abs(pixels.astype(float) - color).max() < 8
 
 
 def test_nothing_is_left_behind_where_it_fails(tmp_path):
@@ -151,16 +151,16 @@ def test_a_video_may_take_its_own_place(tmp_path):
 
 @pytest.mark.parametrize("place", [PLACE, (0.0, 0.0, 1.0, 1.0), (0.9, 0.01, 1.0, 0.2), (-0.2, 0.5, 1.3, 1.4)])
 def test_labels_are_inside_the_frame_and_leave_the_rest(place):
-    grey = np.full((240, 320, 3), 128, np.uint8)
-    shown = label_box(grey, place, ["sit 0.98", "talk to someone 0.61"], colour=(255, 0, 0))
-    assert shown.shape == grey.shape
-    assert (grey == 128).all()
+    gray = np.full((240, 320, 3), 128, np.uint8)
+    shown = label_box(gray, place, ["sit 0.98", "talk to someone 0.61"], color=(255, 0, 0))
+    assert shown.shape == gray.shape
+    assert (gray == 128).all()
     left, top, right, bottom = (round(min(max(s, 0), 1) * n) for s, n in zip(place, (319, 239, 319, 239), strict=True))
     assert (shown[bottom, left : right + 1] == (255, 0, 0)).all()
     assert (shown[top : bottom + 1, right] == (255, 0, 0)).mean() > 0.4
     dark = (shown == (20, 20, 20)).all(2)
     assert dark.sum() > 500  # what the words stand on
-    assert (label_box(grey, place) != 128).any(2).sum() < 2 * (240 + 320) * 3
+    assert (label_box(gray, place) != 128).any(2).sum() < 2 * (240 + 320) * 3
 
 
 def test_words_too_long_for_the_frame_are_cut():

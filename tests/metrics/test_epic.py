@@ -1,4 +1,4 @@
-"""Verb, noun and action scores against the reference and a slow twin; the challenge file."""
+"""Verb, noun and action scores against the reference and a naive implementation; the challenge file."""
 
 import json
 import tracemalloc
@@ -26,7 +26,7 @@ def random_problem(seed, n=60, verbs=7, nouns=9):
     return verb, noun, rng.integers(0, verbs, n), rng.integers(0, nouns, n)
 
 
-def slow_joint_rank(verb, noun, v, n):
+def naive_joint_rank(verb, noun, v, n):
     pairs = [(-float(a) * float(b), i, j) for i, a in enumerate(verb) for j, b in enumerate(noun)]
     return [(i, j) for _, i, j in sorted(pairs)].index((v, n))
 
@@ -35,9 +35,9 @@ def test_equals_the_reference(golden, results):
     verb, noun = softmax(golden["epic/verb_preds"]), softmax(golden["epic/noun_preds"])
     got = epic_scores(verb, noun, golden["epic/verb_labels"], golden["epic/noun_labels"])
     for name in ("verb", "noun", "action"):
-        for k, right in zip(results["epic"]["ks"], results["epic"][name], strict=True):
+        for k, expected in zip(results["epic"]["ks"], results["epic"][name], strict=True):
             if k != 3:
-                assert got[f"{name}_top{k}"] == pytest.approx(right, rel=1e-7)
+                assert got[f"{name}_top{k}"] == pytest.approx(expected, rel=1e-7)
 
 
 def test_top3_of_verbs_equals_the_reference(golden, results):
@@ -46,28 +46,28 @@ def test_top3_of_verbs_equals_the_reference(golden, results):
 
 
 def test_summed_views_equal_the_reference(golden, results):
-    right = results["epic_views_sum"]
+    expected = results["epic_views_sum"]
     verb, noun = golden["epic_views/verb_summed"], golden["epic_views/noun_summed"]
     verb, noun = verb / verb.sum(axis=1, keepdims=True), noun / noun.sum(axis=1, keepdims=True)
     got = epic_scores(verb, noun, golden["epic_views/verb_labels"], golden["epic_views/noun_labels"])
     for name in ("verb", "noun", "action"):
         for k in (1, 5):
-            assert got[f"{name}_top{k}"] == pytest.approx(right[f"{name}_top{k}_acc"], abs=0.0051)
+            assert got[f"{name}_top{k}"] == pytest.approx(expected[f"{name}_top{k}_acc"], abs=0.0051)
 
 
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 10_000))
-def test_joint_ranks_equal_the_slow_twin(seed):
+def test_joint_ranks_equal_a_naive_implementation(seed):
     verb, noun, v, n = random_problem(seed, n=8)
     verb = verb.round(1)  # ties, and zeros
-    slow = [slow_joint_rank(*row) for row in zip(verb, noun, v, n, strict=True)]
-    assert joint_ranks(verb, noun, v, n).tolist() == slow
+    expected = [naive_joint_rank(*row) for row in zip(verb, noun, v, n, strict=True)]
+    assert joint_ranks(verb, noun, v, n).tolist() == expected
 
 
-def test_joint_ranks_do_not_depend_on_the_block(monkeypatch):
+def test_joint_ranks_do_not_depend_on_the_block_size(monkeypatch):
     problem = random_problem(3)
     whole = joint_ranks(*problem)
-    monkeypatch.setattr(epic, "PAIRS_AT_ONCE", 1)
+    monkeypatch.setattr(epic, "PAIRS_PER_BLOCK", 1)
     np.testing.assert_array_equal(joint_ranks(*problem), whole)
 
 
@@ -77,7 +77,7 @@ def test_joint_top1_is_action_top1_and_joint_top5_never_exceeds_action_top5(seed
     verb, noun, v, n = random_problem(seed)
     joint, both = joint_ranks(verb, noun, v, n), np.maximum(ranks(verb, v), ranks(noun, n))
     np.testing.assert_array_equal(joint == 0, both == 0)
-    # A pair in place j has j verb-noun pairs before it, among them all of better verb and better noun.
+    # A pair of rank j has j pairs above it, including all those with a higher-ranked verb and noun.
     assert (both <= joint).all()
 
 
@@ -88,7 +88,7 @@ def test_joint_memory_is_bounded():
     joint_ranks(verb, noun, rng.integers(0, 97, 600), rng.integers(0, 300, 600))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert peak < 600 * 97 * 300 * 8 / 1.5  # all at once would be 140 MB for the products alone
+    assert peak < 600 * 97 * 300 * 8 / 1.5  # without blocks, the products alone take 140 MB
 
 
 def test_subsets_and_tail():
@@ -99,17 +99,17 @@ def test_subsets_and_tail():
         noun,
         v,
         n,
-        {"unseen": unseen, "nobody": np.zeros(60, dtype=bool)},
+        {"unseen": unseen, "empty": np.zeros(60, dtype=bool)},
         {"verb": rare_verbs, "noun": frozenset(rare_nouns)},
     )
-    alone = epic_scores(verb[unseen], noun[unseen], v[unseen], n[unseen])
-    assert {k: got[f"unseen_{k}"] for k in alone} == alone
-    assert not any(key.startswith("nobody") for key in got)
-    first_v, first_n = verb.argmax(1) == v, noun.argmax(1) == n
+    expected = epic_scores(verb[unseen], noun[unseen], v[unseen], n[unseen])
+    assert {k: got[f"unseen_{k}"] for k in expected} == expected
+    assert not any(key.startswith("empty") for key in got)
+    top_v, top_n = verb.argmax(1) == v, noun.argmax(1) == n
     in_v, in_n = np.isin(v, list(rare_verbs)), np.isin(n, list(rare_nouns))
-    assert got["tail_verb_top1"] == pytest.approx(100 * first_v[in_v].mean())
-    assert got["tail_noun_top1"] == pytest.approx(100 * first_n[in_n].mean())
-    assert got["tail_action_top1"] == pytest.approx(100 * (first_v & first_n)[in_v | in_n].mean())
+    assert got["tail_verb_top1"] == pytest.approx(100 * top_v[in_v].mean())
+    assert got["tail_noun_top1"] == pytest.approx(100 * top_n[in_n].mean())
+    assert got["tail_action_top1"] == pytest.approx(100 * (top_v & top_n)[in_v | in_n].mean())
     assert "tail_joint_action_top5" in got
 
 
@@ -119,7 +119,7 @@ def test_logits_are_refused(bad):
         epic_scores(bad, np.array([[0.5, 0.5]]), np.array([0]), np.array([0]))
 
 
-def test_rows_must_agree():
+def test_verbs_and_nouns_need_the_same_rows():
     verb, noun, v, n = random_problem(0)
     with pytest.raises(DataError, match="60 rows of verbs, 59 of nouns"):
         epic_scores(verb, noun[:-1], v, n[:-1])
@@ -148,16 +148,16 @@ def test_submission(scored):
     entry = document["results"][ids[0]]
     assert list(entry["verb"]) == [str(i) for i in range(97)]
     assert list(entry["noun"]) == [str(i) for i in range(300)]
-    back = np.exp(list(entry["noun"].values()))
-    np.testing.assert_allclose(back, noun[0], rtol=2e-6)
+    probabilities = np.exp(list(entry["noun"].values()))
+    np.testing.assert_allclose(probabilities, noun[0], rtol=2e-6)
     assert len(entry["action"]) == 100
     pairs = np.multiply.outer(verb[0].astype(float), noun[0].astype(float))
-    best = np.argsort(-pairs.ravel())[:100]
-    assert list(entry["action"]) == [f"{i // 300},{i % 300}" for i in best]
-    np.testing.assert_allclose(list(entry["action"].values()), pairs.ravel()[best], rtol=1e-6)
+    top = np.argsort(-pairs.ravel())[:100]
+    assert list(entry["action"]) == [f"{i // 300},{i % 300}" for i in top]
+    np.testing.assert_allclose(list(entry["action"].values()), pairs.ravel()[top], rtol=1e-6)
 
 
-def test_submission_takes_a_probability_of_zero(scored):
+def test_submission_accepts_a_probability_of_zero(scored):
     ids, verb, noun = scored
     verb = verb.copy()
     verb[0, 0] = 0
@@ -166,15 +166,15 @@ def test_submission_takes_a_probability_of_zero(scored):
 
 def test_submission_refuses(scored):
     ids, verb, noun = scored
-    with pytest.raises(DataError, match="1 of 5 segments have no prediction, as 'P01_101_9'"):
+    with pytest.raises(DataError, match="1 of 5 segments have no prediction, such as 'P01_101_9'"):
         submission(ids, verb, noun, [*ids, "P01_101_9"])
     with pytest.raises(DataError, match="'P01_101_3' is not in the test split"):
         submission(ids, verb, noun, ids[:3])
-    with pytest.raises(DataError, match="twice"):
+    with pytest.raises(DataError, match="expected one each: some segments have several"):
         submission([*ids, ids[0]], verb, noun, ids)
     with pytest.raises(DataError, match="shape"):
         submission(ids, verb, noun[:, :-1], ids)
     with pytest.raises(DataError, match="probabilities"):
         submission(ids, np.log(verb), noun, ids)
-    with pytest.raises(ValueError, match="0 to 5"):
+    with pytest.raises(ValueError, match="expected 0 to 5"):
         Supervision(pt=-1)

@@ -1,12 +1,12 @@
-"""The per-class table, the confusion matrix, and the comparison of two runs."""
+"""Per-class tables, the confusion matrix, and the comparison of two runs."""
 
 import math
 
 import numpy as np
 import pytest
-from sklearn.metrics import confusion_matrix
+from sklearn.metrics import confusion_matrix as sklearn_confusion_matrix
 
-from slowfast_cli.metrics.per_class import ClassRow, class_rows, confusion, gains
+from slowfast_cli.metrics.per_class import ClassRow, class_rows, confusion_matrix, gains
 from slowfast_cli.metrics.ranking import ranking_scores
 from slowfast_cli.metrics.topk import topk_accuracy
 from slowfast_cli.types import DataError
@@ -25,12 +25,12 @@ def row(name, accuracy, index=0):
     return ClassRow(index=index, name=name, count=10, accuracy=accuracy, top5=100.0, ap=0.5, auc=0.5)
 
 
-def test_rows_sum_up_to_the_whole(problem):
+def test_class_rows_average_to_the_overall_scores(problem):
     rows = class_rows(*problem, [f"c{i}" for i in range(12)])
     assert [r.count for r in rows] == np.bincount(problem[1], minlength=12).tolist()
-    whole = topk_accuracy(*problem)
-    assert sum(r.accuracy * r.count for r in rows[:11]) / 300 == pytest.approx(whole["top1"])
-    assert sum(r.top5 * r.count for r in rows[:11]) / 300 == pytest.approx(whole["top5"])
+    overall = topk_accuracy(*problem)
+    assert sum(r.accuracy * r.count for r in rows[:11]) / 300 == pytest.approx(overall["top1"])
+    assert sum(r.top5 * r.count for r in rows[:11]) / 300 == pytest.approx(overall["top5"])
     assert np.nanmean([r.ap for r in rows]) == pytest.approx(ranking_scores(*problem)["map"])
     assert rows[11].count == 0
     assert all(math.isnan(v) for v in (rows[11].accuracy, rows[11].top5, rows[11].ap, rows[11].auc))
@@ -38,8 +38,8 @@ def test_rows_sum_up_to_the_whole(problem):
 
 def test_confusion_equals_sklearn(problem):
     scores, targets = problem
-    got = confusion(scores, targets)
-    np.testing.assert_array_equal(got, confusion_matrix(targets, scores.argmax(axis=1), labels=range(12)))
+    got = confusion_matrix(scores, targets)
+    np.testing.assert_array_equal(got, sklearn_confusion_matrix(targets, scores.argmax(axis=1), labels=range(12)))
     assert got.sum() == 300
 
 
@@ -56,6 +56,6 @@ def test_gains_need_the_same_classes():
         gains([row("a", 1.0)], [row("b", 1.0)], 0)
 
 
-def test_names_must_match(problem):
+def test_a_wrong_number_of_names_is_refused(problem):
     with pytest.raises(DataError, match="11 names for 12 classes"):
         class_rows(*problem, [f"c{i}" for i in range(11)])

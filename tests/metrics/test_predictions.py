@@ -27,7 +27,7 @@ def test_mean_and_max_of_views_in_any_order():
     assert mean[0].scores["label"].dtype == np.float32
 
 
-def test_merging_leaves_the_views_as_they_were():
+def test_merge_does_not_modify_the_views():
     view = prediction("a", 0.25, 0.75)
     merge([view, view, view])
     np.testing.assert_array_equal(view.scores["label"], np.float32([0.25, 0.75]))
@@ -38,7 +38,7 @@ def test_mean_of_equal_views_is_the_view():
     np.testing.assert_array_equal(merge([view] * 10)[0].scores["label"], view.scores["label"])
 
 
-def test_stack_follows_the_segments():
+def test_stack_orders_rows_by_segment():
     rows = stack([prediction("b", 0, 1), prediction("a", 1, 0)], [segment(i, label=n) for n, i in enumerate("abc")])
     assert rows.ids == ("a", "b")
     np.testing.assert_array_equal(rows.targets["label"], [0, 1])
@@ -53,10 +53,10 @@ def test_stack_without_labels_has_no_targets():
     ("predictions", "words"),
     [
         ([], "none for the 1 segments"),
-        ([prediction("a", 1.0), prediction("a", 1.0)], "more than one"),
-        ([prediction("z", 1.0)], "not in the list"),
+        ([prediction("a", 1.0), prediction("a", 1.0)], "has more than one, expected one each"),
+        ([prediction("z", 1.0)], "not in this split, such as 'z'"),
     ],
 )
-def test_stack_refuses(predictions, words):
+def test_stack_refuses_invalid_predictions(predictions, words):
     with pytest.raises(DataError, match=words):
         stack(predictions, [segment("a", label=0)])

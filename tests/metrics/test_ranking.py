@@ -1,4 +1,4 @@
-"""AP, AUC and d-prime against the reference, scikit-learn, a slow twin and the laws they obey."""
+"""AP, AUC and d-prime against the reference, scikit-learn, a naive implementation and their invariants."""
 
 import math
 import time
@@ -17,17 +17,17 @@ from slowfast_cli.types import DataError
 KINDS = ["single_label", "multi_label", "ties"]
 
 
-def slow_ap_and_auc(scores, positive):
-    """By the definitions: precision at every threshold; every pair of a positive and a negative."""
+def naive_ap_and_auc(scores, positive):
+    """By definition: precision at every threshold; every pair of a positive and a negative."""
     total, ap, last = sum(positive), 0.0, 0
     for threshold in sorted(set(scores), reverse=True):
-        taken = [p for s, p in zip(scores, positive, strict=True) if s >= threshold]
-        ap += (sum(taken) - last) / total * sum(taken) / len(taken)
-        last = sum(taken)
-    good = [s for s, p in zip(scores, positive, strict=True) if p]
-    bad = [s for s, p in zip(scores, positive, strict=True) if not p]
-    won = sum((g > b) + 0.5 * (g == b) for g in good for b in bad)
-    return ap, won / (len(good) * len(bad)) if bad else math.nan
+        selected = [p for s, p in zip(scores, positive, strict=True) if s >= threshold]
+        ap += (sum(selected) - last) / total * sum(selected) / len(selected)
+        last = sum(selected)
+    positives = [s for s, p in zip(scores, positive, strict=True) if p]
+    negatives = [s for s, p in zip(scores, positive, strict=True) if not p]
+    wins = sum((p > n) + 0.5 * (p == n) for p in positives for n in negatives)
+    return ap, wins / (len(positives) * len(negatives)) if negatives else math.nan
 
 
 @st.composite
@@ -46,38 +46,38 @@ def test_equals_the_reference(golden, results, kind):
     by_class = class_ranking(scores, targets)
     np.testing.assert_allclose(by_class.ap, golden[f"stats/{kind}/AP"], rtol=0, atol=1e-9)
     np.testing.assert_allclose(by_class.auc, golden[f"stats/{kind}/AUC"], rtol=0, atol=1e-9)
-    got, right = ranking_scores(scores, targets), results[f"stats_{kind}"]
-    assert got["map"] == pytest.approx(right["mAP"], abs=1e-9)
-    assert got["auc"] == pytest.approx(right["AUC"], abs=1e-9)
-    assert got["dprime"] == pytest.approx(right["d_prime"], abs=1e-7)
+    got, expected = ranking_scores(scores, targets), results[f"stats_{kind}"]
+    assert got["map"] == pytest.approx(expected["mAP"], abs=1e-9)
+    assert got["auc"] == pytest.approx(expected["AUC"], abs=1e-9)
+    assert got["dprime"] == pytest.approx(expected["d_prime"], abs=1e-7)
     assert got["ranked_classes"] == 40
 
 
 @pytest.mark.parametrize("kind", ["single_label", "ties"])
-def test_class_indices_are_the_same_as_one_hot(golden, kind):
+def test_class_indices_equal_one_hot_targets(golden, kind):
     scores, targets = golden[f"stats/{kind}/scores"], golden[f"stats/{kind}/targets"]
     assert (targets.sum(axis=1) == 1).all()
     assert ranking_scores(scores, targets.argmax(axis=1)) == ranking_scores(scores, targets)
 
 
 def test_dprime_values(results):
-    for auc, right in results["d_prime_values"].items():
-        assert dprime(float(auc)) == pytest.approx(right, abs=1e-7)
+    for auc, expected in results["d_prime_values"].items():
+        assert dprime(float(auc)) == pytest.approx(expected, abs=1e-7)
     assert dprime(1.0) == math.inf
     assert dprime(0.0) == -math.inf
     assert math.isnan(dprime(math.nan))
 
 
-def test_a_coin_has_no_dprime():
+def test_chance_auc_has_dprime_zero():
     assert dprime(0.5) == 0
 
 
 @settings(max_examples=80, deadline=None)
 @given(columns())
-def test_equals_the_slow_twin_and_sklearn(problem):
+def test_equals_sklearn_and_a_naive_implementation(problem):
     scores, positive = problem
     got = class_ranking(scores, positive)
-    ap, auc = slow_ap_and_auc(scores[:, 0].tolist(), positive[:, 0].tolist())
+    ap, auc = naive_ap_and_auc(scores[:, 0].tolist(), positive[:, 0].tolist())
     assert got.ap[0] == pytest.approx(ap, abs=1e-12)
     assert got.auc[0] == pytest.approx(auc, abs=1e-12, nan_ok=True)
     assert got.ap[0] == pytest.approx(average_precision_score(positive[:, 0], scores[:, 0]), abs=1e-12)
@@ -87,16 +87,16 @@ def test_equals_the_slow_twin_and_sklearn(problem):
 
 @settings(max_examples=40, deadline=None)
 @given(columns())
-def test_order_of_rows_and_monotone_scales_do_not_matter(problem):
+def test_invariance_to_row_order_and_monotone_scaling(problem):
     scores, positive = problem
     scores = scores.round(2)
-    turned = class_ranking(3 * scores[::-1].astype(np.float64) + 1, positive[::-1])
+    transformed = class_ranking(3 * scores[::-1].astype(np.float64) + 1, positive[::-1])
     plain = class_ranking(scores, positive)
-    np.testing.assert_allclose(turned.ap, plain.ap, atol=1e-12)
-    np.testing.assert_allclose(turned.auc, plain.auc, atol=1e-12)
+    np.testing.assert_allclose(transformed.ap, plain.ap, atol=1e-12)
+    np.testing.assert_allclose(transformed.auc, plain.auc, atol=1e-12)
 
 
-def test_classes_without_positives_are_left_out_and_counted():
+def test_classes_without_positives_are_left_out():
     scores = np.array([[0.9, 0.1, 0.0], [0.2, 0.7, 0.1], [0.3, 0.6, 0.1]])
     got = ranking_scores(scores, np.array([0, 1, 1]))
     assert got == {"map": 1.0, "auc": 1.0, "dprime": math.inf, "ranked_classes": 2.0}
@@ -115,17 +115,17 @@ def test_a_class_without_negatives_has_ap_but_no_auc():
 @pytest.mark.parametrize(
     ("scores", "targets", "words"),
     [
-        (np.ones((3, 2)), np.zeros((3, 3)), "the same"),
+        (np.ones((3, 2)), np.zeros((3, 3)), "differ, expected"),
         (np.ones((3, 2)), np.full((3, 2), 2), "0 or 1"),
         (np.full((3, 2), np.nan), np.zeros((3, 2)), "NaN"),
     ],
 )
-def test_refuses(scores, targets, words):
+def test_invalid_arrays_are_refused(scores, targets, words):
     with pytest.raises(DataError, match=words):
         class_ranking(scores, targets)
 
 
-def test_vggsound_size_takes_seconds():
+def test_speed_at_the_size_of_vggsound():
     rng = np.random.default_rng(0)
     scores = rng.random((15_446, 309), dtype=np.float32)
     targets = rng.integers(0, 309, 15_446)

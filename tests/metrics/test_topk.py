@@ -1,4 +1,4 @@
-"""Top-k accuracy against the reference's numbers, a slow twin and the laws it obeys."""
+"""Top-k accuracy against the reference's numbers, a naive implementation and its invariants."""
 
 import numpy as np
 import pytest
@@ -10,11 +10,11 @@ from slowfast_cli.metrics.topk import ranks, restrict, topk_accuracy
 from slowfast_cli.types import DataError
 
 
-def slow_topk(scores, targets, k):
+def naive_topk(scores, targets, k):
     hits = 0
     for row, target in zip(scores.tolist(), targets.tolist(), strict=True):
-        best = sorted(range(len(row)), key=lambda c: (-row[c], c))[:k]
-        hits += target in best
+        top = sorted(range(len(row)), key=lambda c: (-row[c], c))[:k]
+        hits += target in top
     return 100.0 * hits / len(targets)
 
 
@@ -34,8 +34,8 @@ def test_equals_the_reference(golden, results):
 
 @settings(max_examples=60, deadline=None)
 @given(problems(), st.integers(1, 10))
-def test_equals_the_slow_twin(problem, k):
-    assert topk_accuracy(*problem, ks=[k]) == {f"top{k}": slow_topk(*problem, k)}
+def test_equals_a_naive_implementation(problem, k):
+    assert topk_accuracy(*problem, ks=[k]) == {f"top{k}": naive_topk(*problem, k)}
 
 
 @settings(max_examples=40, deadline=None)
@@ -43,12 +43,12 @@ def test_equals_the_slow_twin(problem, k):
 def test_ranks_of_all_classes_are_a_permutation(problem):
     scores, _ = problem
     classes = scores.shape[1]
-    places = np.stack([ranks(scores, np.full(len(scores), c)) for c in range(classes)], axis=1)
-    np.testing.assert_array_equal(np.sort(places, axis=1), np.tile(np.arange(classes), (len(scores), 1)))
-    np.testing.assert_array_equal(places.argmin(axis=1), scores.argmax(axis=1))
+    by_class = np.stack([ranks(scores, np.full(len(scores), c)) for c in range(classes)], axis=1)
+    np.testing.assert_array_equal(np.sort(by_class, axis=1), np.tile(np.arange(classes), (len(scores), 1)))
+    np.testing.assert_array_equal(by_class.argmin(axis=1), scores.argmax(axis=1))
 
 
-def test_equal_scores_are_no_hits_for_every_class():
+def test_ties_are_ranked_by_class_index():
     scores = np.zeros((10, 10), dtype=np.float32)
     assert topk_accuracy(scores, np.arange(10), ks=[1, 5, 10, 99]) == {
         "top1": 10.0,
@@ -66,34 +66,34 @@ def test_equal_scores_are_no_hits_for_every_class():
         (np.ones((2, 3)), np.array([0, 3]), "3 classes"),
         (np.ones((2, 3)), np.array([-1, 0]), "from -1"),
         (np.ones((2, 3)), np.array([0]), "shapes"),
-        (np.ones((0, 3)), np.array([], dtype=int), "at least one"),
+        (np.ones((0, 3)), np.array([], dtype=int), "at least one segment"),
         (np.ones(3), np.array([0, 1, 2]), "shapes"),
-        (np.ones((2, 3)), np.array([0.0, 1.0]), "whole numbers"),
+        (np.ones((2, 3)), np.array([0.0, 1.0]), "integer class indices"),
     ],
 )
-def test_refuses(scores, targets, words):
+def test_invalid_arrays_are_refused(scores, targets, words):
     with pytest.raises(DataError, match=words):
         topk_accuracy(scores, targets)
 
 
-def test_restricted_scores_are_probabilities_among_those_kept():
+def test_restricted_scores_are_renormalized():
     rng = np.random.default_rng(3)
     logits = rng.normal(size=(50, 12))
     scores = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     kept = [7, 2, 9]
     targets = rng.choice(kept, 50)
-    part, places = restrict(scores, targets, kept)
-    among = np.exp(logits[:, [2, 7, 9]])
-    np.testing.assert_allclose(part, among / among.sum(axis=1, keepdims=True))
-    np.testing.assert_array_equal(np.array([2, 7, 9])[places], targets)
+    part, indices = restrict(scores, targets, kept)
+    expected = np.exp(logits[:, [2, 7, 9]])
+    np.testing.assert_allclose(part, expected / expected.sum(axis=1, keepdims=True))
+    np.testing.assert_array_equal(np.array([2, 7, 9])[indices], targets)
     zero, _ = restrict(np.array([[1.0, 0.0, 0.0]]), np.array([1]), [1, 2])
     assert zero.tolist() == [[0.0, 0.0]]
 
 
-def test_restricted_scores_need_targets_and_classes_that_compete():
+def test_restrict_needs_valid_targets_and_classes():
     scores = np.full((2, 3), 1 / 3)
-    with pytest.raises(DataError, match="1 targets, as 0, are of classes that do not compete"):
+    with pytest.raises(DataError, match="1 targets, such as 0, are not among the 2 scored classes"):
         restrict(scores, np.array([0, 2]), [1, 2])
     for kept in ([], [1, 3]):
-        with pytest.raises(DataError, match="are to compete"):
+        with pytest.raises(DataError, match="expected at least one, from 0 to 2"):
             restrict(scores, np.array([1, 1]), kept)

@@ -1,4 +1,4 @@
-"""Multi-view testing end to end: clips in, merged, scored, as the reference's test meter."""
+"""Multi-view testing: predictions of clips, merged and scored, equal the reference's test meter."""
 
 import numpy as np
 import pytest
@@ -34,10 +34,10 @@ def test_merged_views_equal_the_reference(golden, results, views, how, key):
     assert got["top5"] == pytest.approx(results[f"views_{key}"]["top5_acc"], abs=0.0051)
 
 
-def test_map_over_the_classes_present(golden, results, views):
-    right = results["views_sum_stats_of_classes_present"]
+def test_map_over_classes_with_positives(golden, results, views):
+    expected = results["views_sum_stats_of_classes_present"]
     for scores in (golden["views/sum/audio_preds"], merged_rows(views, "mean")):
         got = ranking_scores(scores, golden["views/labels"])
-        assert got["map"] == pytest.approx(right["mAP"], abs=1e-9)
-        assert got["auc"] == pytest.approx(right["AUC"], abs=1e-9)
+        assert got["map"] == pytest.approx(expected["mAP"], abs=1e-9)
+        assert got["auc"] == pytest.approx(expected["AUC"], abs=1e-9)
     assert got["ranked_classes"] == len(np.unique(golden["views/labels"]))

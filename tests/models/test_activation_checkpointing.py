@@ -47,13 +47,15 @@ def test_gradients_and_statistics_are_unchanged(name):
 
 
 def test_recipe_option_and_conflicts():
-    recipe = load("vggsound", ["optim.recompute=true", "model.width=8"])
+    recipe = load("vggsound", ["optim.activation_checkpointing=true", "model.width=8"])
     assert state.recognizer(recipe, {"label": 5}).trunk.activation_checkpointing
     with pytest.raises(UsageError, match=r"optim\.recompute: cnn14 has no stages"):
-        state.recognizer(load("vggsound", ["optim.recompute=true", "model.variant=cnn14", "frontend.mels=80"]), {})
+        state.recognizer(
+            load("vggsound", ["optim.activation_checkpointing=true", "model.variant=cnn14", "frontend.mels=80"]), {}
+        )
     with pytest.raises(UsageError, match=r"optim\.recompute: torch\.compile decides itself"):
-        load("vggsound", ["optim.recompute=true", "optim.compile=true"])
+        load("vggsound", ["optim.activation_checkpointing=true", "optim.compile=true"])
     with pytest.raises(UsageError, match=r"optim\.recompute: draws its random numbers again"):
-        load("vggsound", ["optim.recompute=true", "optim.graphs=true"])
+        load("vggsound", ["optim.activation_checkpointing=true", "optim.cuda_graphs=true"])
     with pytest.raises(UsageError, match=r"optim\.graphs: records steps of one whole batch"):
-        load("vggsound", ["optim.graphs=true", "optim.accumulate=2"])
+        load("vggsound", ["optim.cuda_graphs=true", "optim.grad_accum_steps=2"])

@@ -106,7 +106,7 @@ def test_sync_outputs_with_negatives_are_unchanged():
 @pytest.mark.parametrize("freeze", ["all", "all-but-first"])
 def test_frozen_norms_are_folded_too(freeze):
     torch.manual_seed(0)
-    model = with_random_norms(Recognizer(with_width(VARIANTS["asf-r50"], 8), {"label": 5}, freeze_norms=freeze))
+    model = with_random_norms(Recognizer(with_width(VARIANTS["asf-r50"], 8), {"label": 5}, freeze_bn=freeze))
     folded = prepare_for_inference(model, torch.device("cpu"))
     x = {"logmel": torch.randn(2, 1, 64, 32)}
     with torch.inference_mode():

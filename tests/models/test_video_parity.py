@@ -19,7 +19,7 @@ from slowfast_cli.nn.roi_align import roi_align
 from slowfast_cli.tasks.avsync import Sync, distinct
 from slowfast_cli.tasks.classify import Classify
 from slowfast_cli.tasks.task import Task
-from slowfast_cli.types import Batch
+from slowfast_cli.types import Batch, Inputs
 from slowfast_cli.weights.file import put
 from slowfast_cli.weights.foreign import pyslowfast
 from slowfast_cli.weights.foreign.pyslowfast_names import ours
@@ -207,7 +207,7 @@ def step(case, tag, dtype):
     assert distinct(logmel).tolist() == truth["audio_mask"]
     has_audio = torch.full((len(frames),), float(tag == "keep"), dtype=dtype)
     signals = {"frames": frames.to(dtype), "logmel": logmel.to(dtype), "has_audio": has_audio}
-    batch = Batch(signals=signals, targets={"label": labels}, ids=tuple("abcd"))
+    batch = Batch(inputs=Inputs(**signals), targets={"label": labels}, ids=tuple("abcd"))
     outputs = {}
     model.register_forward_hook(lambda _, __, y: outputs.update(y))
     compare = Sync(stages=COMPARED)

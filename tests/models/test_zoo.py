@@ -99,7 +99,7 @@ def test_initialization_equals_the_reference():
 
 
 def test_all_norms_but_the_first_are_frozen():
-    model = Recognizer(with_width(VARIANTS["asf-r50"], 8), {"label": 3}, freeze_norms="all-but-first").train()
+    model = Recognizer(with_width(VARIANTS["asf-r50"], 8), {"label": 3}, freeze_bn="all-but-first").train()
     before = {name: value.clone() for name, value in model.state_dict().items()}
     model({"logmel": torch.randn(4, 1, 64, 32) + 1})["label"].sum().backward()
     updated = {

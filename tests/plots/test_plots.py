@@ -1,4 +1,4 @@
-"""Every figure is written, is of a sensible size, and shows what it should."""
+"""Every figure is written, has a reasonable size, and contains the expected texts."""
 
 import math
 import sys
@@ -15,31 +15,31 @@ from slowfast_cli.plots.class_bars import RELATIVE, class_bars_plot
 from slowfast_cli.plots.comparison import Side, comparison_plot
 from slowfast_cli.plots.confusion import confusion_plot
 from slowfast_cli.plots.curves import curves_plot
-from slowfast_cli.plots.feature_maps import MapRow, band_of, feature_maps_plot, liveliest
+from slowfast_cli.plots.feature_maps import MapRow, feature_maps_plot, mel_position, most_varied_channel
 from slowfast_cli.plots.per_class import per_class_plot
 
 
 @pytest.fixture
 def words(monkeypatch):
-    """Texts of the figures saved, tick labels and all."""
-    seen = []
+    """All texts of the saved figures, including tick labels."""
+    texts = []
 
-    def remember(figure):
+    def record(figure):
         for artist in figure.findobj(lambda a: hasattr(a, "get_text")):
-            seen.append(artist.get_text())
+            texts.append(artist.get_text())
 
     original = canvas.Figure.savefig
-    monkeypatch.setattr(canvas.Figure, "savefig", lambda self, *a, **k: (original(self, *a, **k), remember(self))[0])
-    return seen
+    monkeypatch.setattr(canvas.Figure, "savefig", lambda self, *a, **k: (original(self, *a, **k), record(self))[0])
+    return texts
 
 
-def picture(path):
+def read_png(path):
     with Image.open(path) as image:
         assert image.format == "PNG"
         pixels = np.asarray(image.convert("L"))
     assert pixels.std() > 1  # something is drawn
     border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
-    assert (border > 250).all()  # nothing is cut at the edge
+    assert (border > 250).all()  # nothing is cut off at the edges
     return pixels
 
 
@@ -61,13 +61,13 @@ def test_confusion(tmp_path, words, classes, low, high):
     counts[0, 1] = 1
     counts[1] = 0  # no segment of that class
     path = confusion_plot(counts, names, tmp_path / "new" / "confusion.png", title="fold 1")
-    assert low < picture(path).shape[1] < high
+    assert low < read_png(path).shape[1] < high
     assert set(names) <= set(words)
     assert "fold 1" in words
     assert {"75", "25"} <= set(words) or classes > 25
 
 
-def test_confusion_of_309_classes_names_them_all(tmp_path, words):
+def test_confusion_of_309_classes_shows_all_names(tmp_path, words):
     names = [f"vgg class {i}" for i in range(309)]
     path = confusion_plot(np.eye(309, dtype=int), names, tmp_path / "c.png")
     assert set(names) <= set(words)
@@ -80,7 +80,7 @@ def test_per_class(tmp_path, words, classes, high):
     path = per_class_plot(rows(classes), tmp_path / "p.png")
     assert path.stat().st_size > 1000
     if classes > 1:
-        assert picture(path).shape[1] < high
+        assert read_png(path).shape[1] < high
     shown = {row.name for row in rows(classes) if row.count}
     assert shown <= set(words)
     assert f"{len(shown)} classes" in words
@@ -92,12 +92,12 @@ def test_comparison(tmp_path, words, left, right):
     sides = [
         Side(
             model=model,
-            above=above,
+            min_gain=min_gain,
             gains=[Gain(name=f"{model} class {i}", better=90.0, worse=60.0 - i / 2) for i in range(count)],
         )
-        for model, above, count in (("slow", 20, left), ("fast", 10, right))
+        for model, min_gain, count in (("slow", 20, left), ("fast", 10, right))
     ]
-    picture(comparison_plot(*sides, tmp_path / "cmp.png"))
+    read_png(comparison_plot(*sides, tmp_path / "cmp.png"))
     assert any(word.startswith(f"slow is better: {left} class") for word in words)
     assert any(word.endswith("by more than 10 points") for word in words)
     if left == 12:
@@ -110,7 +110,7 @@ def test_comparison(tmp_path, words, left, right):
 @pytest.mark.parametrize("samples", [1, 3])
 def test_feature_maps(tmp_path, words, samples):
     rng = np.random.default_rng(0)
-    made = [
+    map_rows = [
         MapRow(
             title=f"sample {i}",
             logmel=rng.normal(size=(512, 128)),
@@ -120,40 +120,40 @@ def test_feature_maps(tmp_path, words, samples):
         )
         for i in range(samples)
     ]
-    pixels = picture(feature_maps_plot(made, tmp_path / "maps.png"))
+    pixels = read_png(feature_maps_plot(map_rows, tmp_path / "maps.png"))
     assert 1200 < pixels.shape[1] < 2200
     assert {"slow res3", "slow res5", "input, Hz", "time, s", "1k", "4k", "100"} <= set(words)
     assert {f"sample {i}\n" for i in range(samples)} <= set(words)
 
 
 @pytest.mark.parametrize(("bands", "rate"), [(128, 16000), (128, 24000), (40, 8000)])
-def test_frequencies_lie_where_the_mel_bands_are(bands, rate):
-    centres = librosa.mel_frequencies(bands + 2, fmin=0, fmax=rate / 2, htk=True)[1:-1]
-    np.testing.assert_allclose(band_of(centres, bands, rate), np.arange(bands) + 0.5, atol=1e-6)
+def test_mel_positions_of_band_centers(bands, rate):
+    centers = librosa.mel_frequencies(bands + 2, fmin=0, fmax=rate / 2, htk=True)[1:-1]
+    np.testing.assert_allclose(mel_position(centers, bands, rate), np.arange(bands) + 0.5, atol=1e-6)
 
 
-def test_liveliest_channel():
+def test_most_varied_channel():
     features = np.zeros((4, 5, 6))
     features[2] = np.random.default_rng(0).normal(size=(5, 6))
-    features[3] = 100  # high but flat
-    np.testing.assert_array_equal(liveliest(features), features[2])
+    features[3] = 100  # high but constant
+    np.testing.assert_array_equal(most_varied_channel(features), features[2])
 
 
 def test_curves(tmp_path, words):
     records = [{"step": i, "loss": 4.0 / (i + 1), "lr": 0.01, "epoch": 0, "note": "x"} for i in range(200)]
     records += [{"step": 99, "top1": 40.0, "top5": 70.0, "map": 0.4, "auc": 0.9, "dprime": 2.0}]
     records += [{"step": 199, "top1": 50.0, "top5": 77.0, "map": float("nan"), "auc": 0.92, "dprime": 2.1}]
-    picture(curves_plot(records, tmp_path / "curves.png", title="a run"))
+    read_png(curves_plot(records, tmp_path / "curves.png", title="a run"))
     assert {"loss", "accuracy, %", "mAP, AUC", "d-prime", "learning rate", "top1", "top5", "a run"} <= set(words)
     assert "epoch" not in words
 
 
-def test_curves_of_many_scores_and_of_none(tmp_path, words):
-    picture(
+def test_curves_of_many_metrics_and_of_none(tmp_path, words):
+    read_png(
         curves_plot([{"step": s, **{f"top{i}": 1.0 * s for i in range(12)}} for s in (1, 2)], tmp_path / "many.png")
     )
     assert "the first 8 of 12" in words
-    picture(curves_plot([], tmp_path / "none.png"))
+    read_png(curves_plot([], tmp_path / "none.png"))
     assert "nothing recorded yet" in words
 
 
@@ -170,32 +170,32 @@ def precisions(values):
 def test_class_bars_mark_the_largest_gains(tmp_path, words, classes, monkeypatch):
     labels = {}
 
-    def remember(figure):
+    def record(figure):
         for axes in figure.axes:
             for label in axes.get_yticklabels():
                 labels[label.get_text()] = (label.get_fontweight(), label.get_color())
 
     original = canvas.Figure.savefig
-    monkeypatch.setattr(canvas.Figure, "savefig", lambda self, *a, **k: (original(self, *a, **k), remember(self))[0])
+    monkeypatch.setattr(canvas.Figure, "savefig", lambda self, *a, **k: (original(self, *a, **k), record(self))[0])
     theirs = [40.0] * classes
     theirs[6], theirs[7] = 1.0, 0.0
     ours = [*(40.0 + (i + 1) for i in range(6)), 3.0, 1.0, *([40.0] * (classes - 8))]
-    picture(class_bars_plot(precisions(ours), precisions(theirs), tmp_path / "bars.png", models=("av", "v")))
+    read_png(class_bars_plot(precisions(ours), precisions(theirs), tmp_path / "bars.png", models=("av", "v")))
     bold = {name for name, (weight, _) in labels.items() if weight == "bold"}
-    orange = {name for name, (_, colour) in labels.items() if colour == RELATIVE}
+    orange = {name for name, (_, color) in labels.items() if color == RELATIVE}
     assert bold == {f"action {i}" for i in range(1, 6)}
     assert orange == {"action 6", *(f"action {i}" for i in range(2, 6))}  # the last class has no ratio
     assert {"av", "v", "average precision, %", f"{classes} classes", "+6.0"} <= set(words)
 
 
-def test_average_precision_is_named(tmp_path, words):
-    picture(per_class_plot(precisions([10, 20, 30]), tmp_path / "p.png"))
+def test_average_precision_is_labeled(tmp_path, words):
+    read_png(per_class_plot(precisions([10, 20, 30]), tmp_path / "p.png"))
     side = Side(
         model="av",
-        gains=gains(precisions([30.0]), precisions([10.0]), 2, by="ratio"),
-        above=2,
-        by="ratio",
+        gains=gains(precisions([30.0]), precisions([10.0]), 2, unit="ratio"),
+        min_gain=2,
+        unit="ratio",
         measure="average precision",
     )
-    picture(comparison_plot(side, replace(side, model="v", gains=()), tmp_path / "c.png"))
+    read_png(comparison_plot(side, replace(side, model="v", gains=()), tmp_path / "c.png"))
     assert {"average precision, %", "av is better: 1 class more than 2 times as good", "3.00×"} <= set(words)

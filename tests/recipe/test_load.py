@@ -71,11 +71,11 @@ def test_a_value_is_data_and_never_run(tmp_path):
 
 
 def test_norms_frozen_without_weights_are_refused():
-    assert "slowfast finetune RECIPE --weights FILE" in complaint("model.freeze_norms=all")
+    assert "slowfast finetune RECIPE --weights FILE" in complaint("model.freeze_bn=all")
 
 
 def test_a_batch_that_does_not_part_is_refused():
-    assert "optim.accumulate: a batch of 32 does not part into 5" in complaint("optim.accumulate=5")
+    assert "optim.grad_accum_steps: a batch of 32 does not part into 5" in complaint("optim.grad_accum_steps=5")
 
 
 def test_folds_go_into_the_split_names():

@@ -6,7 +6,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from slowfast_cli.features.logmel import FrontEnd
+from slowfast_cli.settings import FrontEnd
 from slowfast_cli.shards import index as index_module
 from slowfast_cli.shards.manifest import Entry, part_name
 from slowfast_cli.shards.reader import Shards

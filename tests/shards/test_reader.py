@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 import pytest
 
-from slowfast_cli.features.logmel import FrontEnd
+from slowfast_cli.settings import FrontEnd
 from slowfast_cli.shards import reader
 from slowfast_cli.shards.manifest import manifest
 from slowfast_cli.shards.reader import Shards

@@ -7,7 +7,7 @@ import pytest
 import tiny
 import tiny_tasks
 
-from slowfast_cli.build import assemble
+from slowfast_cli.build.corpus import _read
 from slowfast_cli.recipe.load import override, read
 from slowfast_cli.stages import ablate
 from slowfast_cli.stages.hares import benchmark
@@ -33,7 +33,7 @@ def source(tmp_path, monkeypatch):
     tiny_tasks.make(tmp_path / "whole", "tut18", "esc50", "birdsong")
     shutil.copytree(tmp_path / "whole" / "esc50", tmp_path / "data" / "esc50")
     monkeypatch.setenv("SLOWFAST_DATA", str(tmp_path / "data"))
-    assemble._read.cache_clear()
+    _read.cache_clear()
     return override(read("hares"), [*WORDS, f"data.root={tmp_path / 'sounds'}"])
 
 

@@ -32,7 +32,7 @@ def clips(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def _forget():
     yield
-    video._facts.cache_clear()
+    video._info.cache_clear()
     video.probe.cache_clear()
 
 

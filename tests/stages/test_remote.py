@@ -6,7 +6,7 @@ import fsspec
 import pytest
 import tiny
 
-from slowfast_cli.build import assemble
+from slowfast_cli.build.corpus import mirrored
 from slowfast_cli.engine.checkpoint import load_state
 from slowfast_cli.stages.train.run_folder import lines
 from slowfast_cli.storage import remote
@@ -21,12 +21,12 @@ def memory():
 def bucket(tmp_path, monkeypatch, memory):
     """Sounds in class folders, in memory; the URL of the folder above them."""
     monkeypatch.setenv("SLOWFAST_CACHE", str(tmp_path / "cache"))
-    assemble.listed.cache_clear()
+    mirrored.cache_clear()
     name = uuid.uuid4().hex
     here = tiny.make_folder(tmp_path / "sounds")
     memory.put(f"{here}/", f"/{name}/sounds", recursive=True)
     yield f"memory://{name}"
-    assemble.listed.cache_clear()
+    mirrored.cache_clear()
     memory.rm(f"/{name}", recursive=True)
 
 
@@ -34,7 +34,7 @@ def forget(tmp_path, times=[]):  # noqa: B006
     """Another machine, which has nothing of it yet."""
     times.append(None)
     (tmp_path / "cache").rename(tmp_path / f"cache-{len(times)}")
-    assemble.listed.cache_clear()
+    mirrored.cache_clear()
 
 
 def names(memory, url):

@@ -6,17 +6,25 @@ import time
 
 import pytest
 
-from slowfast_cli.storage import lock
+from slowfast_cli.storage.lock import file_lock, lock_holder
 
 
 def test_one_at_a_time(tmp_path):
-    with (tmp_path / ".lock").open("w") as one, (tmp_path / ".lock").open("w") as other:
-        assert lock.take(one.fileno())
-        assert not lock.take(other.fileno())
-        lock.forget(one.fileno())
-        one.close()
-        assert lock.take(other.fileno())
-        lock.forget(other.fileno())
+    path = tmp_path / ".lock"
+    with file_lock(path) as first:
+        with file_lock(path) as second:
+            assert (first, second) == (True, False)
+        assert lock_holder(path) == str(os.getpid())
+    with file_lock(path) as third:
+        assert third
+
+
+def test_a_symbolic_link_is_refused_and_its_target_untouched(tmp_path):
+    (tmp_path / "precious").write_text("text")
+    (tmp_path / ".lock").symlink_to(tmp_path / "precious")
+    with pytest.raises(OSError), file_lock(tmp_path / ".lock"):
+        pass
+    assert (tmp_path / "precious").read_text() == "text"
 
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
@@ -24,25 +32,24 @@ def test_a_worker_that_outlives_its_parent_does_not_hold_it(tmp_path):
     path = tmp_path / ".lock"
     parent = os.fork()
     if not parent:
-        file = path.open("w")
-        held = lock.take(file.fileno())
-        worker = os.fork()
-        if not worker:
+        with file_lock(path) as obtained:
+            worker = os.fork()
+            if not worker:
+                time.sleep(60)
+                os._exit(0)
+            (tmp_path / "worker").write_text(f"{worker} {obtained}\n")
             time.sleep(60)
-            os._exit(0)
-        (tmp_path / "worker").write_text(f"{worker} {held}\n")
-        time.sleep(60)
         os._exit(0)
     while not (tmp_path / "worker").is_file() or not (tmp_path / "worker").read_text().endswith("\n"):
         time.sleep(0.01)
-    worker, held = (tmp_path / "worker").read_text().split()
-    with path.open("w") as file:
-        assert (held, lock.take(file.fileno())) == ("True", False)
-        os.kill(parent, signal.SIGKILL)
-        os.waitpid(parent, 0)
-        try:
-            os.kill(int(worker), 0)  # it is there still
-            assert lock.take(file.fileno())
-        finally:
-            os.kill(int(worker), signal.SIGKILL)
-            lock.forget(file.fileno())
+    worker, obtained = (tmp_path / "worker").read_text().split()
+    with file_lock(path) as taken:
+        assert (obtained, taken) == ("True", False)
+    os.kill(parent, signal.SIGKILL)
+    os.waitpid(parent, 0)
+    try:
+        os.kill(int(worker), 0)  # it is still running
+        with file_lock(path) as taken:
+            assert taken
+    finally:
+        os.kill(int(worker), signal.SIGKILL)

@@ -10,7 +10,7 @@ import uuid
 import fsspec
 import pytest
 
-from slowfast_cli.storage import places, remote
+from slowfast_cli.storage import remote
 from slowfast_cli.types import DataError
 
 
@@ -144,7 +144,7 @@ def test_only_what_changed_is_sent(bucket, monkeypatch):
 
 
 def test_what_cannot_be_reached_says_which_url_and_what_to_do(bucket):
-    with pytest.raises(DataError, match=r"nothere://x/y: nothing here reads such URLs .*pip install s3fs"):
+    with pytest.raises(DataError, match=r"nothere://x/y: no file system for this URL .*pip install s3fs"):
         remote.mirror(remote.local_path("nothere://x/y"))
     with pytest.raises(DataError, match=rf"{bucket}/gone.wav: cannot be fetched"):
         remote.ensure_local(remote.local_path(f"{bucket}/gone.wav"))
@@ -167,7 +167,7 @@ def test_what_has_changed_here_and_there_is_not_overwritten(bucket):
     folder = remote.download(remote.local_path(bucket))
     (folder / "state.pt").write_bytes(b"22")
     put(f"{bucket}/state.pt", b"333")
-    with pytest.raises(DataError, match=r"state\.pt: has changed both there and in "):
+    with pytest.raises(DataError, match=r"state\.pt: changed both remotely and in "):
         remote.download(folder)
     assert (folder / "state.pt").read_bytes() == b"22"
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from slowfast_cli.tasks.avsync import Sync, distinct, with_negatives
-from slowfast_cli.types import Batch
+from slowfast_cli.types import Batch, Inputs
 
 
 def sounds(values):
@@ -40,7 +40,7 @@ def outputs(seen, belongs, other, counts):
 
 def batch(n):
     torch.manual_seed(0)
-    return Batch(signals={"logmel": torch.randn(2 * n, 1, 6, 4)}, targets={}, ids=("x",) * n)
+    return Batch(inputs=Inputs(logmel=torch.randn(2 * n, 1, 6, 4)), targets={}, ids=("x",) * n)
 
 
 def test_the_loss_draws_together_and_pushes_apart():
@@ -72,7 +72,7 @@ def test_equal_vectors_have_a_gradient_that_is_a_number():
 def test_clips_that_say_nothing_have_no_score():
     given = outputs([[0.5, 0.0]] * 3, [[0.5, 0.0]] * 3, [[0.0, 0.5]] * 3, [1.0, 0.0, 1.0])
     whole = batch(3)
-    whole.signals["logmel"][5] = whole.signals["logmel"][2]  # both sounds of the last are the same
+    whole.inputs.logmel[5] = whole.inputs.logmel[2]  # both sounds of the last are the same
     scores = Sync(stages=("res4",)).scores(given, whole)["sync_res4"]
     assert scores[0].tolist() == pytest.approx([1, 0], abs=1e-6)
     assert scores[1:].isnan().all()

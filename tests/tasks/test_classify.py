@@ -8,7 +8,7 @@ from torch import nn
 from slowfast_cli.tasks.classify import Classify
 from slowfast_cli.tasks.multilabel import MultiLabel
 from slowfast_cli.tasks.task import Task
-from slowfast_cli.types import Batch
+from slowfast_cli.types import Batch, Inputs
 
 LOGITS = {"verb": torch.tensor([[2.0, -1.0, 0.5], [0.0, 3.0, -2.0]]), "noun": torch.tensor([[1.0, 0.0], [-1.0, 4.0]])}
 
@@ -19,7 +19,7 @@ class Fixed(nn.Module):
 
 
 def batch(verb, noun):
-    return Batch(signals={}, targets={"verb": torch.tensor(verb), "noun": torch.tensor(noun)}, ids=("a", "b"))
+    return Batch(inputs=Inputs(), targets={"verb": torch.tensor(verb), "noun": torch.tensor(noun)}, ids=("a", "b"))
 
 
 def task(smoothing=0.0):
@@ -72,7 +72,7 @@ class Positions(nn.Module):
 
 
 def test_probabilities_of_positions_are_averaged():
-    whole = Batch(signals={}, targets={"label": torch.tensor([0, 1])}, ids=("a", "b"))
+    whole = Batch(inputs=Inputs(), targets={"label": torch.tensor([0, 1])}, ids=("a", "b"))
     found = Task((Classify(labels=("label",)),)).predict(Positions(), whole)
     np.testing.assert_allclose(found[0].scores["label"], Positions.logits[0].softmax(1).mean(0), rtol=1e-6)
     several = Task((MultiLabel(labels=("label",)),)).predict(Positions(), whole)
@@ -91,7 +91,7 @@ def test_boxes_are_told_with_their_places_and_segments():
     boxes = torch.tensor([[1.0, 0, 0, 5, 5], [0.0, 1, 1, 4, 4], [1.0, 2, 2, 3, 3]])
     places = ((0.0, 0.0, 0.5, 0.5), (0.1, 0.1, 0.4, 0.4), (0.2, 0.2, 0.3, 0.3))
     target = torch.tensor([[0.0, 1.0], [1.0, 1.0], [0.0, 0.0]])
-    whole = Batch(signals={}, targets={"label": target}, ids=("a", "b"), boxes=boxes, places=places)
+    whole = Batch(inputs=Inputs(), targets={"label": target}, ids=("a", "b"), boxes=boxes, places=places)
     task = Task((MultiLabel(labels=("label",)),))
     found = task.predict(Boxed(), whole)
     assert [(each.id, each.place) for each in found] == [("b", places[0]), ("a", places[1]), ("b", places[2])]
@@ -100,5 +100,5 @@ def test_boxes_are_told_with_their_places_and_segments():
 
 
 def test_no_boxes_cost_nothing():
-    none = Batch(signals={}, targets={"label": torch.zeros(0, 2)}, ids=("a",), boxes=torch.zeros(0, 5))
+    none = Batch(inputs=Inputs(), targets={"label": torch.zeros(0, 2)}, ids=("a",), boxes=torch.zeros(0, 5))
     assert Task((MultiLabel(labels=("label",)),)).loss(Boxed(), none)["label"] == 0

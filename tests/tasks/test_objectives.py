@@ -8,14 +8,11 @@ import torch
 
 from slowfast_cli.models.baseline import BaselineTrunk
 from slowfast_cli.models.baselines.zoo import BASELINES
-from slowfast_cli.models.objectives import choices, masked
-from slowfast_cli.models.objectives.byol import Byol
-from slowfast_cli.models.objectives.cpc import Cpc
-from slowfast_cli.models.objectives.masked import Masked
-from slowfast_cli.tasks import byol as byol_task
-from slowfast_cli.tasks import cpc as cpc_task
-from slowfast_cli.tasks import masked as masked_task
-from slowfast_cli.types import Batch
+from slowfast_cli.tasks import infonce, masked
+from slowfast_cli.tasks.byol import Byol, ByolObjective
+from slowfast_cli.tasks.cpc import Cpc, CpcObjective
+from slowfast_cli.tasks.masked import Masked, MaskedObjective
+from slowfast_cli.types import Batch, Inputs
 
 TINY = {
     "byol": replace(BASELINES["byola-cnn"], length=32, bands=16),
@@ -23,11 +20,11 @@ TINY = {
     "masked": replace(BASELINES["wav2vec2-base"], length=48),
 }
 MAKE = {
-    "byol": lambda trunk: Byol(trunk, hidden=64, size=16, decay=0.9),
-    "cpc": lambda trunk: Cpc(trunk, steps=4, wrong=5),
-    "masked": lambda trunk: Masked(trunk, size=16, starts=0.1, span=3, wrong=7),
+    "byol": lambda trunk: ByolObjective(trunk, hidden=64, size=16, decay=0.9),
+    "cpc": lambda trunk: CpcObjective(trunk, steps=4, negatives=5),
+    "masked": lambda trunk: MaskedObjective(trunk, size=16, starts=0.1, span=3, negatives=7),
 }
-PART = {"byol": byol_task.Byol(), "cpc": cpc_task.Cpc(), "masked": masked_task.Masked()}
+PART = {"byol": Byol(), "cpc": Cpc(), "masked": Masked()}
 LENGTH = {"cpc": 4800, "masked": 9600}
 OBJECTIVES = pytest.mark.parametrize("name", TINY)
 
@@ -50,13 +47,13 @@ def batch(name, clips=4, seed=3):
     generator = torch.Generator().manual_seed(seed)
     if name != "byol":
         return Batch(
-            signals={"samples": halves(clips, LENGTH[name], generator)},
+            inputs=Inputs(samples=halves(clips, LENGTH[name], generator)),
             targets={},
             ids=tuple(str(n) for n in range(clips)),
         )
     plain = torch.randn(clips, 1, 1, 16, generator=generator).expand(-1, -1, 32, -1)
     views = [plain + 0.3 * torch.randn(clips, 1, 32, 16, generator=generator) for _ in range(2)]
-    return Batch(signals={"logmel": torch.cat(views)}, targets={}, ids=tuple(str(n) for n in range(clips)) * 2)
+    return Batch(inputs=Inputs(logmel=torch.cat(views)), targets={}, ids=tuple(str(n) for n in range(clips)) * 2)
 
 
 @OBJECTIVES
@@ -64,7 +61,7 @@ def test_every_parameter_that_learns_gets_a_gradient(name):
     trunk, objective = made(name)
     both = torch.nn.ModuleDict({"trunk": trunk, "objective": objective}).train()
     asked = batch(name)
-    sum(PART[name].losses(objective(trunk, asked.signals), asked).values()).backward()
+    sum(PART[name].losses(objective(trunk, asked.inputs.signals), asked).values()).backward()
     silent = [key for key, p in both.named_parameters() if p.requires_grad and (p.grad is None or not p.grad.any())]
     # The scale of the masked predictions' last norm is followed by cosines, which it moves all the same.
     assert not silent
@@ -81,11 +78,11 @@ def test_it_is_learned(name):
     losses = []
     for step in range(40):
         asked = batch(name, clips=8, seed=step % 5)
-        loss = sum(PART[name].losses(objective(trunk, asked.signals), asked).values())
+        loss = sum(PART[name].losses(objective(trunk, asked.inputs.signals), asked).values())
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        if hasattr(objective, "follow"):
+        if hasattr(objective, "momentum_update"):
             objective.momentum_update(trunk)
         losses.append(loss.item())
     assert sum(losses[-5:]) < 0.9 * sum(losses[:5])
@@ -93,7 +90,7 @@ def test_it_is_learned(name):
     objective.eval()
     asked = batch(name, clips=8, seed=99)
     with torch.inference_mode():
-        told = PART[name].scores(objective(trunk, asked.signals), asked)["told"]
+        told = PART[name].scores(objective(trunk, asked.inputs.signals), asked)["pretext_top1"]
     assert told.shape == (len(asked.ids), 1)
     assert 0 <= told.min() <= told.max() <= 1
     chance = {"byol": 1 / 15, "cpc": 1 / 6, "masked": 1 / 8}[name]
@@ -109,7 +106,7 @@ def test_byol_is_its_definition():
     predicted, slow = torch.randn(6, 5, generator=generator), torch.randn(6, 5, generator=generator)
     outputs = {"byol_predicted": predicted, "byol_slow": slow}
     ids = ("a", "b", "c", "c", "a", "b")
-    asked = Batch(signals={}, targets={}, ids=ids)
+    asked = Batch(inputs=Inputs(), targets={}, ids=ids)
     total, told = 0.0, []
     for row, id_ in enumerate(ids):
         (other,) = (n for n in range(6) if ids[n] == id_ and n != row)
@@ -117,7 +114,7 @@ def test_byol_is_its_definition():
         easy_negatives = [cosine(predicted[row], slow[n]) for n in range(6) if ids[n] != id_]
         told.append(float(cosine(predicted[row], slow[other]) > max(easy_negatives)))
     assert PART["byol"].losses(outputs, asked)["byol"].item() == pytest.approx(total / 3, rel=1e-5)
-    assert PART["byol"].scores(outputs, asked)["told"][:, 0].tolist() == told
+    assert PART["byol"].scores(outputs, asked)["pretext_top1"][:, 0].tolist() == told
     assert {*told} == {0.0, 1.0}
 
 
@@ -129,11 +126,11 @@ def test_a_clip_with_one_view_only_does_not_count():
     }
     without = {name: value[[0, 1, 3, 4]] for name, value in rows.items()}
     found, want = (
-        PART["byol"].losses(outputs, Batch(signals={}, targets={}, ids=tuple(ids)))["byol"]
+        PART["byol"].losses(outputs, Batch(inputs=Inputs(), targets={}, ids=tuple(ids)))["byol"]
         for outputs, ids in ((rows, "abcab"), (without, "abab"))
     )
     torch.testing.assert_close(found, want)
-    told = PART["byol"].scores(rows, Batch(signals={}, targets={}, ids=tuple("abcab")))["told"]
+    told = PART["byol"].scores(rows, Batch(inputs=Inputs(), targets={}, ids=tuple("abcab")))["pretext_top1"]
     assert told[2] == 0
 
 
@@ -154,7 +151,7 @@ def test_the_slow_copies_follow():
 
 def test_byol_sees_no_gradient_in_the_slow_copy():
     trunk, objective = made("byol")
-    outputs = objective(trunk, batch("byol").signals)
+    outputs = objective(trunk, batch("byol").inputs.signals)
     assert outputs["byol_predicted"].requires_grad
     assert not outputs["byol_slow"].requires_grad
 
@@ -166,13 +163,13 @@ def info_nce(right, others):
 @pytest.fixture
 def drawn(monkeypatch):
     """The wrong answers, as they are drawn."""
-    kept, draw = [], choices.wrong
+    kept, draw = [], infonce.draw_negatives
 
     def recording(*arguments):
         kept.append(draw(*arguments))
         return kept[-1]
 
-    monkeypatch.setattr(choices, "wrong", recording)
+    monkeypatch.setattr(infonce, "draw_negatives", recording)
     return kept
 
 
@@ -180,8 +177,8 @@ def test_cpc_is_its_definition(drawn):
     trunk, objective = made("cpc")
     asked = batch("cpc", clips=2)
     with torch.no_grad():
-        outputs = objective(trunk, asked.signals)
-        encoded = trunk.body.encode(asked.signals["samples"])
+        outputs = objective(trunk, asked.inputs.signals)
+        encoded = trunk.body.encode(asked.inputs.samples)
         past, future = trunk.body.contexts(encoded)
     T = encoded.shape[2]
     assert (T, len(drawn)) == (28, 8)
@@ -204,7 +201,7 @@ def test_cpc_is_its_definition(drawn):
                     questions += 1
     assert outputs["cpc_choices"].shape == (2, questions / 2, 6)
     assert PART["cpc"].losses(outputs, asked)["cpc"].item() == pytest.approx(total / questions, rel=1e-4)
-    told = PART["cpc"].scores(outputs, asked)["told"][:, 0]
+    told = PART["cpc"].scores(outputs, asked)["pretext_top1"][:, 0]
     assert told.tolist() == pytest.approx([n / (questions / 2) for n in right], abs=1e-6)
 
 
@@ -213,11 +210,11 @@ def test_masked_is_its_definition(drawn, monkeypatch):
     trunk.eval()
     asked = batch("masked", clips=2)
     places = torch.tensor([[1, 2, 3, 7], [0, 5, 6, 11]])
-    monkeypatch.setattr(masked, "masked", lambda *sizes, **settings: places)
+    monkeypatch.setattr(masked, "draw_mask", lambda *sizes, **settings: places)
     body = trunk.body
     with torch.no_grad():
-        outputs = objective(trunk, asked.signals)
-        encoded = body.encode(asked.signals["samples"])
+        outputs = objective(trunk, asked.inputs.signals)
+        encoded = body.encode(asked.inputs.samples)
         normed = body.normalize(encoded)
         total, right = 0.0, [0, 0]
         for clip in range(2):
@@ -237,7 +234,7 @@ def test_masked_is_its_definition(drawn, monkeypatch):
     losses = PART["masked"].losses(outputs, asked)
     assert losses["masked"].item() == pytest.approx(total / 8, rel=1e-4)
     assert losses["energy"].item() == pytest.approx(10 * float(encoded.square().mean()), rel=1e-4)
-    assert PART["masked"].scores(outputs, asked)["told"][:, 0].tolist() == [n / 4 for n in right]
+    assert PART["masked"].scores(outputs, asked)["pretext_top1"][:, 0].tolist() == [n / 4 for n in right]
 
 
 def test_the_convolutions_learn_ten_times_slower():
@@ -245,11 +242,11 @@ def test_the_convolutions_learn_ten_times_slower():
     trunk.eval()
     first = trunk.body.network.feature_extractor.conv_layers[0].conv.weight
     found = []
-    for slower in (masked.SLOWER, 1.0):
+    for slower in (masked.CONV_GRADIENT, 1.0):
         with pytest.MonkeyPatch.context() as patched:
-            patched.setattr(masked, "SLOWER", slower)
+            patched.setattr(masked, "CONV_GRADIENT", slower)
             torch.manual_seed(1)
-            outputs = objective(trunk, batch("masked").signals)
+            outputs = objective(trunk, batch("masked").inputs.signals)
         (gradient,) = torch.autograd.grad(outputs["masked_choices"][:, :, 0].sum(), first)
         found.append(gradient)
     torch.testing.assert_close(found[0] * 10, found[1], rtol=1e-3, atol=1e-5)
@@ -258,7 +255,7 @@ def test_the_convolutions_learn_ten_times_slower():
 @pytest.mark.parametrize(("steps", "starts", "span"), [(200, 0.065, 10), (40, 0.2, 7), (12, 0.065, 10)])
 def test_spans_cover_as_many_steps_in_each_clip(steps, starts, span):
     torch.manual_seed(0)
-    places = masked.masked(5, steps, starts=starts, span=span, device=torch.device("cpu"))
+    places = masked.draw_mask(5, steps, starts=starts, span=span, device=torch.device("cpu"))
     number = max(1, round(starts * steps))
     assert span * 0.5 < places.shape[1] <= number * span
     for clip in places:
@@ -271,14 +268,14 @@ def test_spans_cover_as_many_steps_in_each_clip(steps, starts, span):
 
 def test_half_of_the_steps_are_masked_as_in_the_paper():
     torch.manual_seed(0)
-    places = masked.masked(1, 5000, starts=0.065, span=10, device=torch.device("cpu"))
+    places = masked.draw_mask(1, 5000, starts=0.065, span=10, device=torch.device("cpu"))
     assert places.shape[1] / 5000 == pytest.approx(0.49, abs=0.02)
 
 
 def test_wrong_answers_are_drawn_evenly():
     torch.manual_seed(0)
     right = torch.tensor([0, 3, 4])[None, :, None]
-    found = choices.wrong(right, 5, 4000)[0]
+    found = infonce.draw_negatives(right, 5, 4000)[0]
     for row, answer in enumerate((0, 3, 4)):
         counts = torch.bincount(found[row], minlength=5)
         assert counts[answer] == 0
@@ -286,7 +283,7 @@ def test_wrong_answers_are_drawn_evenly():
 
 
 @pytest.mark.parametrize(
-    ("name", "samples", "words"), [("cpc", 1000, "right are more than 4"), ("masked", 1300, "of a masked span")]
+    ("name", "samples", "words"), [("cpc", 1000, "expected more than 4"), ("masked", 1300, "of a masked span")]
 )
 def test_clips_that_are_too_short_are_refused(name, samples, words):
     trunk, objective = made(name)

@@ -6,11 +6,10 @@ from math import exp, log
 import pytest
 import torch
 
-from slowfast_cli.models.objectives.simclr import Projector
 from slowfast_cli.tasks import simclr
 from slowfast_cli.tasks.byol import Byol
-from slowfast_cli.tasks.simclr import POSITIVE, SimCLR, gathered, positives, positives_of
-from slowfast_cli.types import Batch
+from slowfast_cli.tasks.simclr import POSITIVE, Projector, SimCLR, gathered, positives, positives_of
+from slowfast_cli.types import Batch, Inputs
 
 CPU = torch.device("cpu")
 IDS = ("a", "b", "c", "b", "d", "a", "c")  # d is alone: its twin could not be read
@@ -22,7 +21,7 @@ def embedded(ids, seed=0):
 
 
 def asked(ids):
-    return Batch(signals={}, targets={}, ids=tuple(ids))
+    return Batch(inputs=Inputs(), targets={}, ids=tuple(ids))
 
 
 def losses(rows, ids, temperature):
@@ -69,12 +68,12 @@ def test_nobody_has_a_twin(ids):
 def test_told_is_whether_the_nearest_is_the_twin():
     rows = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.9, 0.1], [0.8, 0.2], [0.1, 0.9], [0.05, 0.95]])
     rows = torch.nn.functional.normalize(rows, dim=1)
-    told = SimCLR().scores({"embedding": rows}, asked("abacbd"))["told"]
+    told = SimCLR().scores({"embedding": rows}, asked("abacbd"))["pretext_top1"]
     # Both b are nearest to d.
     assert told[:, 0].tolist() == [1, 0, 1, 0, 0, 0]
-    again = SimCLR().scores({"embedding": rows[[0, 2, 1, 5]]}, asked("aabb"))["told"]
+    again = SimCLR().scores({"embedding": rows[[0, 2, 1, 5]]}, asked("aabb"))["pretext_top1"]
     assert again[:, 0].tolist() == [1, 1, 1, 1]
-    alone = SimCLR().scores({"embedding": rows[[0, 2, 1]]}, asked("aab"))["told"]
+    alone = SimCLR().scores({"embedding": rows[[0, 2, 1]]}, asked("aab"))["pretext_top1"]
     assert alone[:, 0].tolist() == [1, 1, 0]
 
 
@@ -83,7 +82,7 @@ def test_twins_are_found():
     assert doctest.testmod(simclr).failed == 0
     for ids in (IDS, "abcdeabcde", "aabbcc", "abccba"):
         positive, paired = positives_of(asked(ids), CPU)
-        told = Batch(signals={}, targets={POSITIVE: torch.tensor(positives(ids))}, ids=())
+        told = Batch(inputs=Inputs(), targets={POSITIVE: torch.tensor(positives(ids))}, ids=())
         assert [value.tolist() for value in positives_of(told, CPU)] == [positive.tolist(), paired.tolist()]
         for place, id_ in enumerate(ids):
             other = [each for each in range(len(ids)) if each != place and ids[each] == id_]
@@ -111,7 +110,7 @@ def test_one_process_gathers_nothing():
 
 class Trunk(torch.nn.Module):
     def forward(self, signals):
-        return {"fast": signals["x"], "slow": 2 * signals["x"]}
+        return {"fast": signals["features"], "slow": 2 * signals["features"]}
 
 
 def test_the_projector_joins_the_streams_and_ends_on_the_sphere():

@@ -6,11 +6,10 @@ import pytest
 import torch
 
 from slowfast_cli.corpora import labels
-from slowfast_cli.features.frames import FrameSettings
-from slowfast_cli.features.logmel import FrontEnd
 from slowfast_cli.models import count
 from slowfast_cli.models.recognizer import Recognizer
 from slowfast_cli.models.zoo import VARIANTS
+from slowfast_cli.settings import Frames, FrontEnd
 from slowfast_cli.types import WeightsError
 from slowfast_cli.weights.catalogue import CATALOGUE, find
 from slowfast_cli.weights.catalogue_entry import describe, network
@@ -81,7 +80,7 @@ def test_facts_of_video_hold_together(name):
     assert (entry.licence, entry.paper) == ("Apache-2.0", "arXiv:1812.03982")
     assert "states none for the weights" in entry.note
     assert ("pytorchvideo" in entry.url) == ("pytorchvideo" in entry.source) == ("PyTorchVideo" in entry.table)
-    settings = FrameSettings(**{**entry.video, "jitter": tuple(entry.video.get("jitter", (256, 320)))})
+    settings = Frames(**{**entry.video, "jitter": tuple(entry.video.get("jitter", (256, 320)))})
     assert (settings.frames, settings.seconds) == (entry.frames, entry.clip_seconds)
     sampling = [int(number) for number in name.split("-")[1].split("x")]  # of the slow stream
     net = network(entry)

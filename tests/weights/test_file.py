@@ -9,10 +9,10 @@ import torch
 from safetensors.torch import save as serialise
 
 from slowfast_cli import load_model
-from slowfast_cli.features.frames import from_settings
 from slowfast_cli.models.recognizer import Recognizer
 from slowfast_cli.models.spec import Lateral, Net, Pathway, with_width
 from slowfast_cli.models.zoo import VARIANTS
+from slowfast_cli.settings import Frames
 from slowfast_cli.types import WeightsError
 from slowfast_cli.weights.file import Card, build, describe, newest, put, read, read_card, save
 
@@ -94,7 +94,7 @@ def test_networks_that_see_come_back(tmp_path, variant, more):
     assert read_card(tmp_path / "w.safetensors") == card
     back = load_model(tmp_path / "w.safetensors")
     assert back.card.video == VIDEO
-    assert from_settings(dict(back.card.video)).seconds == pytest.approx(card.clip_seconds)
+    assert Frames.from_settings(dict(back.card.video)).seconds == pytest.approx(card.clip_seconds)
     signals = {"frames": torch.randn(1, 3, 16, 64, 64), "logmel": torch.randn(1, 1, 64, 32)}
     boxes = torch.tensor([[0, 1.0, 2, 40, 50]]) if net.regions != "none" else None
     with torch.inference_mode():

@@ -10,10 +10,10 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from slowfast_cli.engine.checkpoint import write_whole
 from slowfast_cli.metrics import epic_submission, per_class
 from slowfast_cli.metrics.predictions import Rows
 from slowfast_cli.stages.evaluate.run import Evaluated
+from slowfast_cli.storage.atomic import write_atomic
 from slowfast_cli.types import Corpus, DataError
 
 
@@ -29,7 +29,7 @@ def save_predictions(evaluated: Evaluated, path: Path) -> Path:
         with part.open("wb") as file:
             np.savez_compressed(file, ids=np.array(evaluated.rows.ids), **arrays, **classes)  # type: ignore[arg-type]
 
-    write_whole(path, write)
+    write_atomic(path, write)
     return path
 
 
@@ -89,7 +89,7 @@ def write_submission(evaluated: Evaluated, path: Path) -> Path:
         )
     listed: Sequence[str] = [*(segment.id for segment in corpus.segments), *(failure.id for failure in corpus.missing)]
     plain = epic_submission.submission(rows.ids, rows.scores["verb"], rows.scores["noun"], listed)
-    write_whole(path, lambda part: _dump(part, plain))
+    write_atomic(path, lambda part: _dump(part, plain))
     return path
 
 

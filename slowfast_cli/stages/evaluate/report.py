@@ -9,21 +9,21 @@ from pathlib import Path
 
 import torch
 
-from slowfast_cli.build import clips as build_clips
-from slowfast_cli.build import transforms
+from slowfast_cli.build.clips import media_clips, open_store
+from slowfast_cli.build.transforms import eval_transform
 from slowfast_cli.data.clips import Key
 from slowfast_cli.data.loader import collate, to
 from slowfast_cli.engine import distributed
-from slowfast_cli.engine.checkpoint import write_whole
-from slowfast_cli.metrics.per_class import By, ClassRow, Gain, confusions, gains, measure
+from slowfast_cli.metrics.per_class import ClassRow, Gain, GainUnit, confusion_matrices, gains, measure
 from slowfast_cli.models.baseline import BaselineTrunk
 from slowfast_cli.plots.class_bars import class_bars_plot
 from slowfast_cli.plots.comparison import Side, comparison_plot
 from slowfast_cli.plots.confusion import confusion_plot
-from slowfast_cli.plots.feature_maps import MapRow, feature_maps_plot, liveliest
+from slowfast_cli.plots.feature_maps import MapRow, feature_maps_plot, most_varied_channel
 from slowfast_cli.plots.per_class import per_class_plot
 from slowfast_cli.recipe.schema import Recipe
 from slowfast_cli.stages.evaluate.run import Evaluated
+from slowfast_cli.storage.atomic import write_atomic
 from slowfast_cli.types import Corpus
 from slowfast_cli.weights.file import build
 
@@ -33,24 +33,19 @@ STAGES_SHOWN = ("res3", "res5")  # ASF Fig. 3
 
 
 @dataclass(frozen=True, kw_only=True)
-class Least:
-    """By how much a class is done better to be listed.
+class MinGain:
+    """Smallest gain of a class that is listed: points of accuracy or AP in percent, or a ratio."""
 
-    Attributes:
-        above: Points of accuracy or average precision in percent, or times.
-        by: Which of the two.
-    """
-
-    above: float
-    by: By = "points"
+    value: float
+    unit: GainUnit = "points"
 
     def __str__(self) -> str:
-        if self.above == 1 and self.by == "points":
+        if self.value == 1 and self.unit == "points":
             return "1 point"
-        return f"{self.above:g} points" if self.by == "points" else f"{self.above:g} times"
+        return f"{self.value:g} {'points' if self.unit == 'points' else 'times'}"
 
 
-def write(found: Evaluated, folder: Path, *, other: Tables | None, least: Least, draw: bool) -> Iterator[Path]:
+def write(found: Evaluated, folder: Path, *, other: Tables | None, least: MinGain, draw: bool) -> Iterator[Path]:
     """Write the per-class tables, and draw them.
 
     Args:
@@ -65,7 +60,7 @@ def write(found: Evaluated, folder: Path, *, other: Tables | None, least: Least,
     """
     for labels, rows in found.tables.items():
         path = folder / f"classes-{labels}.csv"
-        write_whole(path, lambda part, rows=rows: _table(part, rows))  # type: ignore[misc]
+        write_atomic(path, lambda part, rows=rows: _table(part, rows))  # type: ignore[misc]
         yield path
         if draw:
             title = f"{found.corpus.name} {found.corpus.split}: {labels}"
@@ -73,24 +68,26 @@ def write(found: Evaluated, folder: Path, *, other: Tables | None, least: Least,
             if other:
                 models = "this model", "the other"
                 yield class_bars_plot(rows, other[labels], folder / f"bars-{labels}.png", models=models, title=title)
-    for labels, (counts, names) in (confusions(found.rows, found.corpus) if draw and found.tables else {}).items():
+    for labels, (counts, names) in (
+        confusion_matrices(found.rows, found.corpus) if draw and found.tables else {}
+    ).items():
         title = f"{found.corpus.name} {found.corpus.split}: {labels}"
         yield confusion_plot(counts, names, folder / f"confusion-{labels}.png", title=title)
     for labels, (ours, theirs) in (compared(found, other, least) if other and draw else {}).items():
         measured = measure(found.tables[labels])
         sides = (
-            Side(model="this model", gains=ours, above=least.above, by=least.by, measure=measured),
-            Side(model="the other", gains=theirs, above=least.above, by=least.by, measure=measured),
+            Side(model="this model", gains=ours, min_gain=least.value, unit=least.unit, measure=measured),
+            Side(model="the other", gains=theirs, min_gain=least.value, unit=least.unit, measure=measured),
         )
         yield comparison_plot(*sides, folder / f"comparison-{labels}.png")
 
 
-def compared(found: Evaluated, other: Tables, least: Least) -> Compared:
+def compared(found: Evaluated, other: Tables, least: MinGain) -> Compared:
     """Classes that this model does better than another, and the other way round, by label set (ASF App. A, AV A.3)."""
     return {
         labels: (
-            gains(rows, other[labels], least.above, by=least.by),
-            gains(other[labels], rows, least.above, by=least.by),
+            gains(rows, other[labels], least.value, unit=least.unit),
+            gains(other[labels], rows, least.value, unit=least.unit),
         )
         for labels, rows in found.tables.items()
     }
@@ -114,17 +111,17 @@ def feature_maps(
     if not paths:
         return None
     chosen = _of_different_classes(corpus, samples)
-    clips = build_clips.sound_clips(recipe, corpus, build_clips.store(recipe))
-    batch = next(transforms.testing(recipe, at)(to(collate([clips[Key(0, index, 0)] for index in chosen]), at)))
+    clips = media_clips(recipe, corpus, open_store(recipe))
+    batch = next(eval_transform(recipe, at)(to(collate([clips[Key(0, index, 0)] for index in chosen]), at)))
     keep = [f"{name}_{stage}" for name in paths for stage in STAGES_SHOWN]
     with torch.inference_mode():
-        maps = {name: value.cpu().numpy() for name, value in trunk.maps(batch.signals, keep).items()}
-    logmel = batch.signals["logmel"].cpu().numpy()
+        maps = {name: value.cpu().numpy() for name, value in trunk.maps(batch.inputs.signals, keep).items()}
+    logmel = batch.inputs.signals["logmel"].cpu().numpy()
     rows = [
         MapRow(
             title=_title(corpus, index),
             logmel=logmel[row, 0],
-            maps={name.replace("_", " "): liveliest(value[row]) for name, value in maps.items()},
+            maps={name.replace("_", " "): most_varied_channel(value[row]) for name, value in maps.items()},
             seconds=recipe.data.clip_seconds or recipe.frontend.hop_ms / 1000 * logmel.shape[2],
             rate=recipe.frontend.rate,
         )

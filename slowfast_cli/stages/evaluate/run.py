@@ -7,20 +7,23 @@ from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 
-from slowfast_cli.build import assemble, transforms
-from slowfast_cli.build import clips as build_clips
 from slowfast_cli.build.checks import require_fit, require_kind
+from slowfast_cli.build.clips import build_clips, eval_batch, load_batches, open_store, usable
+from slowfast_cli.build.corpus import SplitRole, read_corpus
+from slowfast_cli.build.schedule import DTYPES
 from slowfast_cli.build.scores import sync_accuracy, with_sync, without_sync
-from slowfast_cli.corpora.segments import changed, joined
+from slowfast_cli.build.task import build_task, task_spec
+from slowfast_cli.build.transforms import eval_transform
+from slowfast_cli.corpora.segments import Segments, concat
 from slowfast_cli.data import loader
 from slowfast_cli.engine import distributed
 from slowfast_cli.engine.evaluate import predictions
 from slowfast_cli.metrics import per_class
 from slowfast_cli.metrics.ensemble import late_fusion
-from slowfast_cli.metrics.predictions import Rows, labelled, merge, stack
+from slowfast_cli.metrics.predictions import Rows, labeled_segments, merge, stack
 from slowfast_cli.models.folding import prepare_for_inference
 from slowfast_cli.recipe.load import check, read
-from slowfast_cli.recipe.schema import PRETEXTS, Recipe
+from slowfast_cli.recipe.schema import Recipe
 from slowfast_cli.types import Batch, Corpus, DataError, Failure, Prediction, Scores, Segment, UsageError, WeightsError
 from slowfast_cli.weights.file import build, newest
 
@@ -70,11 +73,11 @@ def finished(run: str, first: Recipe) -> Beside:
     """
     folder = Path(run)
     if not (folder / "recipe.yaml").is_file():
-        raise WeightsError(f"--with {run}: no folder of a finished run: it holds recipe.yaml and last.safetensors")
+        raise WeightsError(f"--ensemble {run}: no folder of a finished run: it holds recipe.yaml and last.safetensors")
     recipe = check(read(str(folder / "recipe.yaml")))
     if recipe.data.corpus != first.data.corpus:
         raise DataError(
-            f"--with {run}: that run is about {recipe.data.corpus}, this one about {first.data.corpus}: name runs on "
+            f"--ensemble {run}: that run is about {recipe.data.corpus}, this one about {first.data.corpus}: name runs on "
             "the same data set"
         )
     data = recipe.data.model_copy(update={"root": first.data.root, "test": first.data.test, "val": first.data.val})
@@ -85,7 +88,7 @@ def evaluate(
     recipe: Recipe,
     weights: Path,
     *,
-    part: assemble.Part = "test",
+    part: SplitRole = "test",
     device: str = "auto",
     tick: Tick | None = None,
     beside: Sequence[Beside] = (),
@@ -99,7 +102,7 @@ def evaluate(
         weights: A weight file.
         part: Which split.
         device: As for training.
-        tick: Told of progress.
+        tick: Called with the progress.
         beside: Other runs on the same corpus: label sets that several predict are averaged, others stand side by side.
 
     Raises:
@@ -110,7 +113,7 @@ def evaluate(
     rest = [_predicted(each.recipe, each.weights, part, device, tick) for each in beside]
     found = _joined(first.corpus, [each.corpus for each in rest])
     plain = late_fusion([each.predictions for each in (first, *rest)])
-    known = labelled(found)
+    known = labeled_segments(found)
     ids = {segment.id for segment in known}
     chosen = [each for each in plain if each.id in ids] or plain
     rows = stack(chosen, known or found.segments) if found.classes else Rows(ids=(), scores={}, targets={})
@@ -132,28 +135,29 @@ class _Predicted:
     without_audio: int
 
 
-def _predicted(recipe: Recipe, weights: Path, part: assemble.Part, device: str, tick: Tick | None) -> _Predicted:
+def _predicted(recipe: Recipe, weights: Path, part: SplitRole, device: str, tick: Tick | None) -> _Predicted:
     share = distributed.join()
     at = distributed.device(device)
-    if recipe.task in PRETEXTS:
+    spec = task_spec(recipe)
+    if spec.pretext:
         raise UsageError(
             f"task: {recipe.task}: a trunk pretrained without labels knows no classes: score it by "
             f"`slowfast evaluate recipes/hares.yaml --weights {weights}`, or train classes on it by `slowfast finetune`"
         )
     card, model = build(weights, trusted=recipe.model.variant)
-    source = build_clips.store(recipe)
-    found = build_clips.usable(recipe, assemble.corpus(recipe, part), source)
+    source = open_store(recipe)
+    found = usable(recipe, read_corpus(recipe, part), source)
     require_fit(card, recipe, found, weights)
     require_kind(recipe, found)
-    clips = build_clips.clips(recipe, found, source)
-    if recipe.task != "rotation":
-        clips.segments = changed(clips.segments, _unlabelled)
+    clips = build_clips(recipe, found, source)
+    if not spec.label_sets:
+        clips.segments = Segments.of(clips.segments).map(_unlabelled)
     counts = clips.counts()
-    keys = loader.eval_keys(counts, batch=build_clips.eval_batch(recipe), share=share)
+    keys = loader.eval_keys(counts, batch=eval_batch(recipe), share=share)
     told = _Told(total=sum(counts), tick=tick)
-    read = told.counted(build_clips.batches(recipe, clips, keys, at, unreadable=told.unreadable))
-    views = chain.from_iterable(map(transforms.testing(recipe, at), read))
-    task, dtype = assemble.task(recipe, found.classes), assemble.DTYPES[recipe.optim.precision]
+    read = told.counted(load_batches(recipe, clips, keys, at, unreadable=told.unreadable))
+    views = chain.from_iterable(map(eval_transform(recipe, at), read))
+    task, dtype = build_task(recipe, found.classes), DTYPES[recipe.optim.precision]
     merged = merge(predictions(prepare_for_inference(model, at), task.predict, views, dtype=dtype), recipe.data.merge)
     gathered = distributed.gather(merged, share)
     broken = {each.id: each for each in distributed.gather(list(told.broken.values()), share)}
@@ -163,7 +167,7 @@ def _predicted(recipe: Recipe, weights: Path, part: assemble.Part, device: str, 
         raise DataError(f"none of the {len(lost)} segments can be read, as {next(iter(lost.values())).reason}")
     if lost:
         kept = tuple(segment for segment in found.segments if segment.id not in lost)
-        found = replace(found, segments=kept, missing=joined(found.missing, tuple(lost.values())))
+        found = replace(found, segments=kept, missing=concat(found.missing, tuple(lost.values())))
     return _Predicted(
         corpus=found,
         predictions=without_sync(recipe, gathered),
@@ -188,9 +192,10 @@ class _Told:
     def counted(self, batches: Iterable[Batch]) -> Iterator[Batch]:
         for batch in batches:
             self.broken |= {each.id: each for each in batch.broken}
-            if "has_audio" in batch.signals:
-                heard = batch.signals["has_audio"].tolist()
-                self.without_audio |= {id_ for id_, given in zip(batch.ids, heard, strict=True) if not given}
+            if (has_audio := batch.inputs.has_audio) is not None:
+                self.without_audio |= {
+                    id_ for id_, given in zip(batch.ids, has_audio.tolist(), strict=True) if not given
+                }
             yield batch
             self.done += len(batch) + len(batch.broken)
             if self.tick:
@@ -203,7 +208,7 @@ def _joined(first: Corpus, rest: Sequence[Corpus]) -> Corpus:
     for other in rest:
         if (other.name, other.split) != (first.name, first.split):
             raise DataError(
-                f"--with: that run is about {other.name} {other.split}, this one about {first.name} {first.split}: "
+                f"--ensemble: that run is about {other.name} {other.split}, this one about {first.name} {first.split}: "
                 "name runs on the same split"
             )
         theirs = {segment.id: segment.targets for segment in other.segments}

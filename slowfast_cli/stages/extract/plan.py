@@ -8,7 +8,7 @@ from itertools import groupby
 from math import ceil
 
 from slowfast_cli.data.partition import imbalance, partition
-from slowfast_cli.media.audio_source import shown
+from slowfast_cli.media.audio_source import printable
 from slowfast_cli.stages.extract.worker import Job
 from slowfast_cli.types import Corpus, DataError, Recording, Seconds
 
@@ -28,8 +28,8 @@ def recordings(corpora: Sequence[Corpus]) -> list[Recording]:
         for recording in corpus.recordings:
             if found.setdefault(recording.id, recording) != recording:
                 raise DataError(
-                    f"{corpus.name}: recording {recording.id} is {shown(recording.path)} here and "
-                    f"{shown(found[recording.id].path)} in another split: give the files names of their own"
+                    f"{corpus.name}: recording {recording.id} is {printable(recording.path)} here and "
+                    f"{printable(found[recording.id].path)} in another split: give the files names of their own"
                 )
     return list(found.values())
 

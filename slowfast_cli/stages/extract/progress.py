@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from slowfast_cli.data.loader import Share
 from slowfast_cli.engine import distributed
 from slowfast_cli.shards.folder import failures
 from slowfast_cli.shards.manifest import manifest
 from slowfast_cli.stages.extract.worker import Advanced, Ended, Message
-from slowfast_cli.types import Corpus, Failure, LostError, Seconds, SlowFastError
+from slowfast_cli.types import Corpus, Failure, LostError, Seconds, Share, SlowFastError
 
 WORD = 1.0  # second from one word of a process to the next
 SILENCE = 1800.0  # seconds without any, after which the others are given up
@@ -128,14 +127,14 @@ class Counts:
     def _exchange(self) -> None:
         self._heard = time.monotonic()
         if self._share.rank:
-            distributed.post(self._own, self._share)
+            distributed.publish_status(self._own, self._share)
         else:
-            self._others = distributed.posted(self._share)
+            self._others = distributed.read_status(self._share)
 
     def end(self, problem: str = "") -> None:
         """Leave the last word: this process is done, or cannot go on."""
         if self._share.rank:
-            distributed.post({**self._own, "problem": problem}, self._share)
+            distributed.publish_status({**self._own, "problem": problem}, self._share)
 
     def all_done(self) -> bool:
         """Whether all other processes have left their last word."""

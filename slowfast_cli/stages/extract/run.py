@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from slowfast_cli import __version__
-from slowfast_cli.data.loader import Share
 from slowfast_cli.engine import distributed
-from slowfast_cli.media.audio_source import shown
+from slowfast_cli.media.audio_source import printable
 from slowfast_cli.shards import index
 from slowfast_cli.shards.folder import (
     FAILURES,
@@ -31,10 +30,10 @@ from slowfast_cli.stages.extract import plan as extract_plan
 from slowfast_cli.stages.extract.progress import Counts, Progress, Summary
 from slowfast_cli.stages.extract.worker import Job, Made, Work, make_all
 from slowfast_cli.storage import remote
-from slowfast_cli.types import Corpus, DataError, Settings, SlowFastError
+from slowfast_cli.types import Corpus, DataError, Settings, Share, SlowFastError
 
 if TYPE_CHECKING:
-    from slowfast_cli.features.logmel import FrontEnd
+    from slowfast_cli.settings import FrontEnd
 
 SHARD_SECONDS = 2560.0  # of sound a shard: 65 MB of float16 at a hop of 10 ms
 
@@ -133,7 +132,7 @@ def _opened(out: Path, stack: ExitStack, wanted: Settings, *, fresh: bool, share
 def _require_one_plan(out: Path, told: str, share: Share) -> None:
     if len(set(distributed.gather([told], share))) > 1:
         raise DataError(
-            f"{shown(out)}: the processes do not see the same recordings still to be done: data set and shards have to "
+            f"{printable(out)}: the processes do not see the same recordings still to be done: data set and shards have to "
             "lie where every machine sees them"
         )
 
@@ -173,7 +172,7 @@ def _require_enough(summary: Summary, max_missing: float) -> None:
     lost = summary.missing + summary.lost
     if summary.listed and lost > max_missing * summary.listed:
         raise DataError(
-            f"{shown(summary.folder)}: of {summary.listed} segments listed {summary.missing} are missing and "
+            f"{printable(summary.folder)}: of {summary.listed} segments listed {summary.missing} are missing and "
             f"{summary.lost} failed ({lost / summary.listed:.0%}), more than --max-missing {max_missing:.0%}: see "
             f"{FAILURES} and {MISSING} there; what could be read is stored"
         )

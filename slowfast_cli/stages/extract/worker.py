@@ -15,9 +15,10 @@ from typing import Any, TypeAlias
 import numpy as np
 import torch
 
-from slowfast_cli.features.logmel import FrontEnd, LogMel
+from slowfast_cli.features.logmel import LogMel
 from slowfast_cli.media import audio
-from slowfast_cli.media.audio_source import NoSoundError, shown
+from slowfast_cli.media.audio_source import NoAudioError, printable
+from slowfast_cli.settings import FrontEnd
 from slowfast_cli.shards.manifest import Entry
 from slowfast_cli.shards.writer import TEMPORARY, Making, ShardWriter
 from slowfast_cli.types import DataError, Failure, Recording, Seconds, SlowFastError
@@ -121,7 +122,7 @@ def make(work: Work, job: Job) -> Iterator[Message]:
                         yield Advanced(seconds=length)
                 except DataError as error:
                     writer.drop()
-                    mute = isinstance(error, NoSoundError)
+                    mute = isinstance(error, NoAudioError)
                     failures.append(Failure(id=recording.id, path=recording.path, reason=str(error), soundless=mute))
                 else:
                     writer.keep(recording.id, seconds)
@@ -129,7 +130,7 @@ def make(work: Work, job: Job) -> Iterator[Message]:
             yield Made(entry=writer.finish(job.name, failures), temporary=temporary)
     except OSError as error:
         raise DataError(
-            f"{shown(work.folder)}: writing {job.name} failed ({error}): "
+            f"{printable(work.folder)}: writing {job.name} failed ({error}): "
             "make room or mend the disk; run the same command again to go on, finished shards are kept"
         ) from error
 
@@ -152,13 +153,15 @@ def _transformed(logmel: LogMel, recording: Recording) -> Iterator[tuple[np.ndar
                 peak = max(peak, float(np.abs(block).max()))
                 yield torch.from_numpy(block)
         except (ValueError, RuntimeError, ArithmeticError, LookupError, OSError) as error:
-            raise DataError(f"{shown(recording.path)}: its decoder failed ({type(error).__name__}: {error})") from error
+            raise DataError(
+                f"{printable(recording.path)}: its decoder failed ({type(error).__name__}: {error})"
+            ) from error
 
     for rows in logmel.stream(samples()):
         yield rows.cpu().numpy(), (counted - told) / rate
         told = counted
     if peak == 0:
-        raise DataError(f"{shown(recording.path)}: silent: each of its samples is 0")
+        raise DataError(f"{printable(recording.path)}: silent: each of its samples is 0")
 
 
 def _serve(pipe: connection.Connection, work: Work) -> None:
@@ -270,7 +273,7 @@ def _crashed(worker: _Worker, work: Work, resubmit: Callable[[Job], None]) -> Ma
     if rest:
         resubmit(replace(job, recordings=rest))
     worker.job = None
-    reason = f"{shown(culprit.path)}: its decoder crashed (exit code {code})"
+    reason = f"{printable(culprit.path)}: its decoder crashed (exit code {code})"
     failure = Failure(id=culprit.id, path=culprit.path, reason=reason)
     making = work.making
     lost = Entry(

@@ -9,17 +9,20 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from slowfast_cli.build import assemble
+from slowfast_cli.build.corpus import corpus_root
+from slowfast_cli.build.network import NETWORKS, architecture, external_architecture
+from slowfast_cli.build.task import metric_name
 from slowfast_cli.engine import distributed
-from slowfast_cli.engine.checkpoint import make_folder, write_text
+from slowfast_cli.metrics.registry import find_metric
 from slowfast_cli.models import external
 from slowfast_cli.models.architecture import Baseline
-from slowfast_cli.recipe.inputs import FrontEnd
 from slowfast_cli.recipe.load import Source, changed, check, did_you_mean, override, read
 from slowfast_cli.recipe.schema import Recipe, Suite
+from slowfast_cli.settings import FrontEnd
 from slowfast_cli.stages.hares.features import Tick
 from slowfast_cli.stages.hares.probe import probe, settled
 from slowfast_cli.stages.train import loop
+from slowfast_cli.storage.atomic import make_folder, write_text
 from slowfast_cli.types import DataError, Settings, UsageError, WeightsError
 from slowfast_cli.weights.file import read_card, require_own
 from slowfast_cli.weights.resolve import weight_file
@@ -100,13 +103,13 @@ def trunk(word: str, *, offline: bool = False) -> Trunk:
     """
     if word.startswith(RANDOM):
         name = word.removeprefix(RANDOM)
-        if name not in assemble.NETWORKS:
-            raise UsageError(f"{word}: no such network{did_you_mean(name, list(assemble.NETWORKS))}")
-        net = assemble.NETWORKS[name]
+        if name not in NETWORKS:
+            raise UsageError(f"{word}: no such network{did_you_mean(name, list(NETWORKS))}")
+        net = NETWORKS[name]
         front_end = _front_end(net) if isinstance(net, Baseline) else {}
         return Trunk(word=word, model={"variant": name, "init": None}, front_end=front_end, made_by={"trunk": word})
     if ":" in word and not Path(word).exists():
-        front_end = _front_end(assemble.net_of(word))
+        front_end = _front_end(external_architecture(word))
         made_by: Settings = {"trunk": word, "weights": external.fingerprint(word)}
         return Trunk(word=word, model={"variant": word, "init": None}, front_end=front_end, made_by=made_by)
     path = weight_file(word, offline=offline)
@@ -130,7 +133,7 @@ def _front_end(net: Baseline) -> Settings:
 
 def _whole(settings: Settings) -> Settings:
     """Every field of a front end, those that are not told as they are by default."""
-    return {**FrontEnd().model_dump(), **settings}
+    return {**asdict(FrontEnd()), **settings}
 
 
 def suite_of(recipe: Recipe) -> Suite:
@@ -214,7 +217,7 @@ def evaluate(
     known = chosen(suite, ())
     recipes = {task: task_recipe(task, scored, words, known) for task in chosen(suite, tasks)}
     for each in recipes.values():
-        assemble.net(each)  # what does not go together is found before the first task
+        architecture(each)  # what does not go together is found before the first task
     for task in known:
         if task in recipes:
             yield from _task(task, recipes[task], scored, folder / task, device, tick(task) if tick else None)
@@ -226,8 +229,8 @@ def evaluate(
 def _task(task: str, recipe: Recipe, scored: Trunk, folder: Path, device: str, tick: Tick | None) -> Generator[Event]:
     result, wanted = folder / RESULT, settled(recipe, scored.made_by)
     done = _done(result, recipe, scored)
-    if not done and not assemble.root(recipe).exists():
-        yield TaskMissing(task=task, reason=f"{assemble.root(recipe)} does not exist", absent=True)
+    if not done and not corpus_root(recipe).exists():
+        yield TaskMissing(task=task, reason=f"{corpus_root(recipe)} does not exist", absent=True)
         return
     yield TaskStarted(task=task, finished=done is not None)
     if done:
@@ -238,11 +241,11 @@ def _task(task: str, recipe: Recipe, scored: Trunk, folder: Path, device: str, t
     except DataError as error:
         yield TaskMissing(task=task, reason=str(error), absent=False)
         return
-    value = found.scores.values[recipe.metric]
+    metric = metric_name(recipe)
     finished = TaskScored(
         task=task,
-        metric=recipe.metric,
-        score=100 * value if recipe.metric.endswith("map") else value,
+        metric=metric,
+        score=find_metric(metric).in_percent(found.scores.values[metric]),
         scores=found.scores.values,
         found=found.scores.found,
         listed=found.scores.listed,
@@ -260,7 +263,7 @@ def _done(result: Path, recipe: Recipe, scored: Trunk) -> TaskScored | None:
     try:
         plain = json.loads(result.read_text(encoding="utf-8"))
         then, now = plain.pop("recipe"), json.loads(json.dumps(settled(recipe, scored.made_by)))
-        if not assemble.root(recipe).exists():
+        if not corpus_root(recipe).exists():
             now["data"]["root"] = then["data"]["root"]
         return TaskScored(**plain) if then == now else None
     except (OSError, ValueError, TypeError, KeyError):

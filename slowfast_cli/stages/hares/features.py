@@ -6,6 +6,7 @@ import json
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -15,16 +16,18 @@ import numpy as np
 import torch
 from torch import nn
 
-from slowfast_cli.build import assemble, transforms
-from slowfast_cli.build import clips as build_clips
+from slowfast_cli.build.clips import eval_batch, media_clips, open_store, usable, workers_of
+from slowfast_cli.build.corpus import SplitRole, corpus_root, head_sizes, read_corpus
+from slowfast_cli.build.network import architecture
+from slowfast_cli.build.transforms import Progress, Transform, eval_transform, training_transform
 from slowfast_cli.data import loader
 from slowfast_cli.data.clips import Clips, Key
 from slowfast_cli.data.partition import partition
 from slowfast_cli.data.stored_features import MADE, StoredFeatures, digest
 from slowfast_cli.engine import distributed
-from slowfast_cli.engine.checkpoint import make_folder, write_text
 from slowfast_cli.recipe.schema import Recipe
-from slowfast_cli.types import Batch, DataError, Failure, Segment, Settings, SlowFastError
+from slowfast_cli.storage.atomic import make_folder, write_text
+from slowfast_cli.types import Batch, DataError, Failure, Segment, Settings, Share, SlowFastError
 
 BEGUN = "begun.json"
 Tick = Callable[[int, int], None]  # clips done, clips in all
@@ -33,7 +36,7 @@ Tick = Callable[[int, int], None]  # clips done, clips in all
 def embed(
     recipe: Recipe,
     trunk: nn.Module,
-    part: assemble.Part,
+    part: SplitRole,
     folder: Path,
     *,
     made_by: Settings,
@@ -58,10 +61,10 @@ def embed(
         DataError: The corpus is not there, or nothing of it can be read.
     """
     at, share = distributed.device(device), distributed.join()
-    source = build_clips.store(recipe)
-    listed = assemble.corpus(recipe, part)
-    found = build_clips.usable(recipe, listed, source)
-    clips = build_clips.sound_clips(recipe, found, source)
+    source = open_store(recipe)
+    listed = read_corpus(recipe, part)
+    found = usable(recipe, listed, source)
+    clips = media_clips(recipe, found, source)
     crops = recipe.probe.crops if part == "train" and recipe.probe else 0
     settings = {**made_by, "segments": digest(listed.segments), "crops": crops, **_matters(recipe)}
     if _is_there(folder, settings):
@@ -100,17 +103,17 @@ def _computed(
     recipe: Recipe, trunk: nn.Module, clips: Clips, plan: _Plan, rows: _Rows, at: torch.device, tick: Tick | None
 ) -> dict[str, str]:
     """Compute what is planned; returns why recordings could not be read, by id."""
-    size = build_clips.eval_batch(recipe)
+    size = eval_batch(recipe)
     torch.manual_seed(recipe.seed * 1_000_003 + plan.share.rank)
-    prepared = partial(_augmented, transforms.training(recipe, at)) if plan.crops else transforms.testing(recipe, at)
+    transform = partial(_augmented, training_transform(recipe, at)) if plan.crops else eval_transform(recipe, at)
     own, done, unreadable, lost = plan.batches(size), 0, list[Failure](), dict[str, str]()
     for whole in loader.batches(
-        clips, plan.batches(size), workers=build_clips.workers_of(recipe), device=at, unreadable=unreadable
+        clips, plan.batches(size), workers=workers_of(recipe), device=at, unreadable=unreadable
     ):
         numbers = _numbers(own, clips.segments, whole)
-        for batch in prepared(whole):
+        for batch in transform(whole):
             with torch.inference_mode():
-                features_BD = torch.cat(list(trunk(batch.signals).values()), dim=1)
+                features_BD = torch.cat(list(trunk(batch.inputs.signals).values()), dim=1)
             rows.write(batch, [numbers[id_] for id_ in batch.ids], features_BD)
         lost |= {failure.id: failure.reason for failure in whole.broken}
         done += len(whole) + len(whole.broken)
@@ -132,7 +135,7 @@ class _Plan:
         share: This process's part.
     """
 
-    def __init__(self, counts: Sequence[int], crops: int, seen: np.ndarray, seed: int, share: loader.Share) -> None:
+    def __init__(self, counts: Sequence[int], crops: int, seen: np.ndarray, seed: int, share: Share) -> None:
         self.crops, self.share = crops, share
         self._counts, self._seen, self._seed = counts, np.array(seen), seed
         left = np.array(counts) - self._seen
@@ -193,13 +196,13 @@ def _matters(recipe: Recipe) -> dict[str, Any]:
         "variant": recipe.model.variant,
         "width": recipe.model.width,
         "source": recipe.data.source,
-        "root": str(assemble.root(recipe).absolute()),
+        "root": str(corpus_root(recipe).absolute()),
         "clip_seconds": recipe.data.clip_seconds,
         "views": recipe.data.views,
         "pad": recipe.data.pad,
         "seed": recipe.seed,
-        "front_end": assemble.front_end(recipe).settings(),
-        "augment": recipe.augment.model_dump(mode="json"),
+        "front_end": recipe.frontend.settings(),
+        "augment": asdict(recipe.augment),
     }
 
 
@@ -220,8 +223,8 @@ def _goes_on(folder: Path, settings: dict[str, Any]) -> bool:
     return bool(recorded == json.loads(json.dumps(settings)))
 
 
-def _augmented(prepared: transforms.Training, batch: Batch) -> Iterator[Batch]:
-    yield prepared(batch, 0, 0.0)
+def _augmented(transform: Transform, batch: Batch) -> Iterator[Batch]:
+    yield transform(batch, Progress())
 
 
 def _reserve(recipe: Recipe, folder: Path, counts: np.ndarray, crops: int) -> None:
@@ -229,12 +232,12 @@ def _reserve(recipe: Recipe, folder: Path, counts: np.ndarray, crops: int) -> No
     shutil.rmtree(folder, ignore_errors=True)
     make_folder(folder)
     first = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts, dtype=np.int64)])
-    length = sum(assemble.net(recipe).features().values())
+    length = sum(architecture(recipe).features().values())
     shape = (crops, len(counts), length) if crops else (int(first[-1]), length)
     _made(folder / "rows.npy", np.float16, shape)
     _made(folder / "seen.npy", np.int32, (len(counts),))
     np.save(folder / "first.npy", first)
-    for labels, classes in assemble.heads(recipe).items() if crops and recipe.augment.mix else ():
+    for labels, classes in head_sizes(recipe).items() if crops and recipe.augment.mix else ():
         _made(folder / f"targets-{labels}.npy", np.float16, (crops, len(counts), classes))
 
 

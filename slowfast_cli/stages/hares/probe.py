@@ -18,21 +18,22 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 from sklearn.utils.parallel import Parallel, delayed
 
-from slowfast_cli.build import assemble, clips
+from slowfast_cli.build.clips import usable
+from slowfast_cli.build.corpus import SplitRole, corpus_root, read_corpus
 from slowfast_cli.build.init_weights import start_from
+from slowfast_cli.build.network import build_recognizer
 from slowfast_cli.data.stored_features import StoredFeatures
 from slowfast_cli.engine import distributed
 from slowfast_cli.models.recognizer import Recognizer
-from slowfast_cli.recipe.inputs import Augment
 from slowfast_cli.recipe.schema import Probe, Recipe
+from slowfast_cli.settings import Augment
 from slowfast_cli.stages.evaluate.run import evaluate
 from slowfast_cli.stages.hares.features import Tick, embed
 from slowfast_cli.stages.train import loop
 from slowfast_cli.stages.train.run_folder import Run
-from slowfast_cli.stages.train.state import recognizer
 from slowfast_cli.types import Scores, Settings, UsageError
 
-SPLITS: tuple[assemble.Part, ...] = ("train", "test")
+SPLITS: tuple[SplitRole, ...] = ("train", "test")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +91,7 @@ def _settings(recipe: Recipe) -> Probe:
 def frozen(recipe: Recipe) -> Recognizer:
     """The recipe's network with the weights it starts from, to be read only."""
     torch.manual_seed(recipe.seed)
-    model = recognizer(recipe, {})
+    model = build_recognizer(recipe, {})
     if recipe.model.init:
         start_from(model, recipe.model.init, {})
     return model.eval()
@@ -104,12 +105,12 @@ def settled(recipe: Recipe, made_by: Settings) -> dict[str, Any]:
         made_by: What tells its trunk from others.
     """
     plain = recipe.model_dump(mode="json", exclude={"published", "measured", "tables", "suite"})
-    for name in ("compile", "graphs", "recompute"):
+    for name in ("compile", "cuda_graphs", "activation_checkpointing"):
         plain["optim"].pop(name)
     for name in ("shards", "workers"):
         plain["data"].pop(name)
     plain["schedule"].pop("checkpoint_steps")
-    plain["data"]["root"] = str(assemble.root(recipe).absolute())
+    plain["data"]["root"] = str(corpus_root(recipe).absolute())
     return {**plain, "model": {**plain["model"], "init": None}, **made_by}
 
 
@@ -142,14 +143,14 @@ def _by_svm(recipe: Recipe, settings: Probe, folder: Path, made_by: Settings, de
     share = distributed.join()
     found = _accuracies(recipe, settings, folds or [recipe], held) if share.rank == 0 else []
     (chosen, scores), *_ = distributed.gather(found, share)
-    tested = assemble.corpus(whole, "test")
+    tested = read_corpus(whole, "test")
     values = {"top1": float(np.mean(scores)), "c": chosen}
     values |= {f"fold{fold}_top1": value for fold, value in zip(settings.folds, scores, strict=False)}
     return Probed(scores=Scores(values=values, found=len(held["test"][1]), listed=tested.listed))
 
 
 def _accuracies(
-    recipe: Recipe, settings: Probe, folds: Sequence[Recipe], held: Mapping[assemble.Part, tuple[np.ndarray, list[str]]]
+    recipe: Recipe, settings: Probe, folds: Sequence[Recipe], held: Mapping[SplitRole, tuple[np.ndarray, list[str]]]
 ) -> list[tuple[float, list[float]]]:
     """The C that does best on the first fold, and the accuracies of all with it; as many fits at once as cores."""
     rows = [{part: _rows(fold, part, *held[part]) for part in SPLITS} for fold in folds]
@@ -167,20 +168,18 @@ def _at(recipe: Recipe, **data: Any) -> Recipe:
     return recipe.model_copy(update={"data": recipe.data.model_copy(update=data)})
 
 
-def _held(recipe: Recipe, part: assemble.Part, stored: StoredFeatures) -> tuple[np.ndarray, list[str]]:
+def _held(recipe: Recipe, part: SplitRole, stored: StoredFeatures) -> tuple[np.ndarray, list[str]]:
     """Features (crops, S, D), and the ids of the segments."""
-    found = clips.usable(recipe, assemble.corpus(recipe, part), None)
+    found = usable(recipe, read_corpus(recipe, part), None)
     kept = np.flatnonzero(stored.kept(found.segments))
     rows = stored.array("rows")
     rows_NSD = rows[:, kept] if rows.ndim == 3 else rows[None, stored.array("first")[kept]]
     return rows_NSD.astype(np.float32), [found.segments[place].id for place in kept.tolist()]
 
 
-def _rows(
-    recipe: Recipe, part: assemble.Part, rows_NSD: np.ndarray, ids: Sequence[str]
-) -> tuple[np.ndarray, np.ndarray]:
+def _rows(recipe: Recipe, part: SplitRole, rows_NSD: np.ndarray, ids: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     """Those of a fold: features (M, D) and classes (M,), a row a clip."""
-    found = assemble.corpus(recipe, part)
+    found = read_corpus(recipe, part)
     (labels,) = found.classes
     classes = {segment.id: segment.targets[labels] for segment in found.segments}
     places = [place for place, id_ in enumerate(ids) if id_ in classes]
@@ -189,9 +188,9 @@ def _rows(
 
 
 def _accuracy(
-    cost: float, loop: tuple[np.ndarray, np.ndarray], test: tuple[np.ndarray, np.ndarray], seed: int
+    cost: float, train: tuple[np.ndarray, np.ndarray], test: tuple[np.ndarray, np.ndarray], seed: int
 ) -> float:
     """Percent of the test clips that are right."""
     machine = make_pipeline(StandardScaler(), LinearSVC(C=cost, dual="auto", random_state=seed))
-    machine.fit(*loop)
+    machine.fit(*train)
     return 100 * float(machine.score(*test))

@@ -11,10 +11,11 @@ import torch
 from torch import Tensor
 
 from slowfast_cli.data.views import clip_samples, cut, spread, windows
-from slowfast_cli.features.logmel import FrontEnd, LogMel, repeat_last
+from slowfast_cli.features.logmel import LogMel, repeat_last
 from slowfast_cli.media import audio
-from slowfast_cli.media.audio_source import shown
+from slowfast_cli.media.audio_source import printable
 from slowfast_cli.models.recognizer import Recognizer
+from slowfast_cli.settings import FrontEnd
 from slowfast_cli.stages.predict.results import MOST_VIEWS, Failed, FilePrediction, Timeline, decoding
 from slowfast_cli.types import DataError, Recording, Seconds
 from slowfast_cli.weights.file import Card
@@ -181,4 +182,4 @@ def _blocks(path: Path, rate: int) -> Iterator[np.ndarray]:
 
 
 def _nothing(path: Path) -> list[np.ndarray]:
-    raise DataError(f"{shown(path)}: no sound in it: 0 samples decoded")
+    raise DataError(f"{printable(path)}: no sound in it: 0 samples decoded")

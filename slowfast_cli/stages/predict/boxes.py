@@ -9,7 +9,7 @@ from math import isfinite
 from pathlib import Path
 
 from slowfast_cli.corpora.lists import parse_time, rows
-from slowfast_cli.media.audio_source import shown
+from slowfast_cli.media.audio_source import printable
 from slowfast_cli.types import Box, DataError, Place, Seconds
 
 SIDES = ("x1", "y1", "x2", "y2")
@@ -72,14 +72,14 @@ class BoxList:
         if not chosen:
             videos = sorted(self.rows)
             raise DataError(
-                f"{shown(self.path)}: no box is of {shown(video)}; they are of {', '.join(map(shown, videos[:3]))}"
+                f"{printable(self.path)}: no box is of {printable(video)}; they are of {', '.join(map(printable, videos[:3]))}"
                 f"{', ...' if len(videos) > 3 else ''}: let them name the file, or its name without suffix"
             )
         found: dict[Seconds, dict[Place, Box]] = {}
         for row in sorted(chosen, key=lambda each: each.time):
             if row.time > length + LATE:
                 raise DataError(
-                    f"{row.where}: time {row.time:g} s, and {shown(video)} is {length:.2f} s long: mend or remove it"
+                    f"{row.where}: time {row.time:g} s, and {printable(video)} is {length:.2f} s long: mend or remove it"
                 )
             place = self._place(row, size)
             held = found.setdefault(row.time, {})
@@ -127,7 +127,7 @@ def read(path: Path) -> BoxList:
         found.setdefault(video, []).append(row)
     every = [row for own in found.values() for row in own]
     if not every:
-        raise DataError(f"{shown(path)}: no box in it; {RIGHT}")
+        raise DataError(f"{printable(path)}: no box in it; {RIGHT}")
     widest = max(every, key=lambda row: max(row.sides))
     pixels = max(widest.sides) > SHARES
     for row in every if pixels else ():
@@ -145,11 +145,11 @@ def _given(path: Path) -> Iterator[tuple[str, Given]]:
     header = None
     if not set(NEEDED) <= set(names):
         if len(first) not in (len(AVA) - 1, len(AVA)) or not _is_number(first[1]):
-            raise DataError(f"{shown(path)}: row 1: '{','.join(first)}'; {RIGHT}")
+            raise DataError(f"{printable(path)}: row 1: '{','.join(first)}'; {RIGHT}")
         header = AVA[: len(first)]
     for number, row in rows(path, header):
         plain = {name.lower(): value for name, value in row.items()}
-        where = f"{shown(path)}: row {number}"
+        where = f"{printable(path)}: row {number}"
         named = next((plain[name] for name in VIDEO if name in plain), None)
         if named == "":
             raise DataError(f"{where}: names no video: fill the column, or leave it out for a list of one video")
@@ -161,9 +161,9 @@ def _first(path: Path) -> list[str]:
         with path.open(encoding="utf-8-sig", newline="") as file:
             return next(csv.reader(file), [])
     except OSError as error:
-        raise DataError(f"{shown(path)}: cannot be read: {error.strerror or error}") from error
+        raise DataError(f"{printable(path)}: cannot be read: {error.strerror or error}") from error
     except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{shown(path)}: not a csv file in UTF-8 ({error}): save it as one") from error
+        raise DataError(f"{printable(path)}: not a csv file in UTF-8 ({error}): save it as one") from error
 
 
 def _row(plain: Mapping[str, str], where: str) -> Given:

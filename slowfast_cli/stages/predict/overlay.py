@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from slowfast_cli.media import video
-from slowfast_cli.media.audio_source import shown
+from slowfast_cli.media.audio_source import printable
 from slowfast_cli.media.video_writer import FORMATS, annotate, label_box
 from slowfast_cli.types import Place, Recording, Seconds, UsageError
 
@@ -42,11 +42,11 @@ def check(source: Path, out: Path) -> None:
         UsageError: It is that of the video itself, of no kind that can be written, or in a folder that is not there.
     """
     if out.suffix.lower() not in FORMATS:
-        raise UsageError(f"--draw {shown(out)}: a video is written as one of {', '.join(FORMATS)}: name it so")
+        raise UsageError(f"--overlay {printable(out)}: a video is written as one of {', '.join(FORMATS)}: name it so")
     if not out.parent.is_dir():
-        raise UsageError(f"--draw {shown(out)}: there is no folder {shown(out.parent)}: make it first")
+        raise UsageError(f"--overlay {printable(out)}: there is no folder {printable(out.parent)}: make it first")
     if out.resolve() == source.resolve() or (out.exists() and source.exists() and out.samefile(source)):
-        raise UsageError(f"--draw {shown(out)}: is the video itself: choose another name")
+        raise UsageError(f"--overlay {printable(out)}: is the video itself: choose another name")
 
 
 def draw(source: Path, out: Path, captions: Sequence[Caption], *, heard: bool = False) -> None:
@@ -62,7 +62,7 @@ def draw(source: Path, out: Path, captions: Sequence[Caption], *, heard: bool = 
         BrokenMediaError: The video cannot be read.
         DataError: The new one cannot be written.
     """
-    late = video.probe(Recording(id=str(source), path=source)).sound_starts if heard else 0.0
+    late = video.probe(Recording(id=str(source), path=source)).audio_start if heard else 0.0
     by_middle: dict[Seconds, list[Caption]] = {}
     for each in captions:
         by_middle.setdefault((each.start + each.end) / 2, []).append(each)
@@ -74,7 +74,7 @@ def draw(source: Path, out: Path, captions: Sequence[Caption], *, heard: bool = 
             if each.place is None:
                 pixels = label_box(pixels, CORNER, each.lines)
             elif each.start <= time <= each.end:
-                pixels = label_box(pixels, each.place, each.lines, colour=COLOURS[number % len(COLOURS)])
+                pixels = label_box(pixels, each.place, each.lines, color=COLOURS[number % len(COLOURS)])
         return pixels
 
     annotate(source, out, drawn)

@@ -20,10 +20,10 @@ import torch
 from slowfast_cli.corpora.media_files import media_below
 from slowfast_cli.data.views import rows_span, spread_rows
 from slowfast_cli.engine import distributed
-from slowfast_cli.features.logmel import FrontEnd
-from slowfast_cli.media.audio_source import shown
+from slowfast_cli.media.audio_source import printable
 from slowfast_cli.models.folding import prepare_for_inference
 from slowfast_cli.models.recognizer import Recognizer
+from slowfast_cli.settings import FrontEnd
 from slowfast_cli.stages.predict import boxes as boxes_module
 from slowfast_cli.stages.predict.audio import AudioPredictor
 from slowfast_cli.stages.predict.parallel import predict_parallel
@@ -72,7 +72,7 @@ class Predictor:
         self.card, model = build(weights)
         if boxes is not None and not self.detects:
             raise UsageError(
-                f"--boxes {shown(boxes)}: {shown(weights)} classifies whole clips, not boxes: leave it out, or "
+                f"--boxes {printable(boxes)}: {printable(weights)} classifies whole clips, not boxes: leave it out, or "
                 "take weights for boxes, as of AVA (`slowfast weights ls`)"
             )
         if not self.card.classes:
@@ -110,7 +110,7 @@ class Predictor:
         """
         if self._boxes is not None and not self._boxes.named and len(paths) > 1:
             raise UsageError(
-                f"--boxes {shown(self._boxes.path)}: does not say which of {len(paths)} files each box is about: add "
+                f"--boxes {printable(self._boxes.path)}: does not say which of {len(paths)} files each box is about: add "
                 "a column 'path', or name one file"
             )
 
@@ -142,10 +142,10 @@ def _senses(weights: Path, card: Card, model: Recognizer, boxes: boxes_module.Bo
     if "frames" not in card.net.signals and front_end is not None:
         rows: list[int] = []
         if card.video:  # it was trained on the sound that goes with frames
-            from slowfast_cli.features.frames import from_settings  # noqa: PLC0415  (others start without it)
+            from slowfast_cli.settings import Frames  # noqa: PLC0415  (others start without it)
 
             with _header(weights, "frames"):
-                seen = from_settings(dict(card.video))
+                seen = Frames.from_settings(dict(card.video))
             length = rows_span(seen.seconds, seen.fps, front_end.hop / front_end.rate)
             rows = spread_rows(0, length, seen.rows).tolist()
         return AudioPredictor(model, card, front_end, rows=rows)
@@ -204,13 +204,13 @@ def sources(words: Sequence[str], stdin: TextIO, suffixes: frozenset[str] = MEDI
         elif path.is_dir():
             reason = f"a folder without {kinds} files; they end in {', '.join(sorted(suffixes))}"
             below = [each for each in media_below(path) if each.suffix.lower() in suffixes]
-            found += below or [Failed(path=path, reason=f"{shown(path)}: {reason}")]
+            found += below or [Failed(path=path, reason=f"{printable(path)}: {reason}")]
         elif path.suffix.lower() == ".txt" and path.is_file():
             with path.open(encoding="utf-8-sig", errors="surrogateescape") as lines:
                 found += _paths(lines)
         elif not path.exists() and glob.has_magic(word):
             matched = sorted(glob.glob(word, recursive=True))  # noqa: PTH207  (it takes absolute patterns too)
-            found += _paths(matched) or [Failed(path=path, reason=f"{shown(word)}: no file matches")]
+            found += _paths(matched) or [Failed(path=path, reason=f"{printable(word)}: no file matches")]
         else:
             found.append(path)
     return found

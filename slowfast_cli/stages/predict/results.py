@@ -10,7 +10,7 @@ from typing import Protocol
 
 import numpy as np
 
-from slowfast_cli.media.audio_source import shown
+from slowfast_cli.media.audio_source import printable
 from slowfast_cli.types import Box, DataError, Seconds, UsageError
 
 MOST_VIEWS = 10  # of one recording, or of one window, spread evenly over it
@@ -81,4 +81,4 @@ def decoding(path: Path) -> Iterator[None]:
     try:
         yield
     except (ValueError, RuntimeError, ArithmeticError, LookupError, OSError) as error:
-        raise DataError(f"{shown(path)}: its decoder failed ({type(error).__name__}: {error})") from error
+        raise DataError(f"{printable(path)}: its decoder failed ({type(error).__name__}: {error})") from error

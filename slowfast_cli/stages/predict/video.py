@@ -13,17 +13,16 @@ from math import ceil
 from pathlib import Path
 from typing import Literal
 
-from slowfast_cli.build.transforms import crops, log_mels
+from slowfast_cli.build.transforms import eval_crops, log_mels
 from slowfast_cli.data.clips import Clips, Key
 from slowfast_cli.data.loader import collate, to
 from slowfast_cli.data.video_clips import DecodedSounds, VideoReader
 from slowfast_cli.data.views import video_starts, windows
-from slowfast_cli.features.frames import WHOLE, FrameSettings, from_settings
-from slowfast_cli.features.logmel import FrontEnd
 from slowfast_cli.media import video
-from slowfast_cli.media.audio_decoders import opened
+from slowfast_cli.media.audio_decoders import open_audio
 from slowfast_cli.metrics.predictions import merge
 from slowfast_cli.models.recognizer import Recognizer
+from slowfast_cli.settings import WHOLE, Frames, FrontEnd
 from slowfast_cli.stages.predict.boxes import BoxList
 from slowfast_cli.stages.predict.results import MOST_VIEWS, FilePrediction, Timeline, decoding
 from slowfast_cli.tasks.classify import Classify
@@ -40,7 +39,7 @@ FULL = Box(place=(0.0, 0.0, 1.0, 1.0))
 HALF = 0.5  # seconds before and after its moment that the answer for a box stands for
 
 
-def tested(card: Card) -> FrameSettings:
+def tested(card: Card) -> Frames:
     """The frames that a model looks at: a crop from the middle, or the whole frame where it classifies boxes.
 
     Raises:
@@ -48,7 +47,7 @@ def tested(card: Card) -> FrameSettings:
         TypeError: A field this version does not know.
         ValueError: Fields that do not hold together.
     """
-    settings = from_settings(dict(card.video))
+    settings = Frames.from_settings(dict(card.video))
     if card.net.regions != "none":
         return replace(settings, crops=WHOLE)
     return replace(settings, crops=min(settings.crops, 1))
@@ -64,7 +63,7 @@ class VideoPredictor:
         front_end: Of the log-mel that it reads; None where it hears nothing.
     """
 
-    def __init__(self, model: Recognizer, card: Card, settings: FrameSettings, front_end: FrontEnd | None) -> None:
+    def __init__(self, model: Recognizer, card: Card, settings: Frames, front_end: FrontEnd | None) -> None:
         self._device = next(model.parameters()).device
         self._model = model
         self._batch = 1 if self._device.type == "cpu" else BATCH
@@ -105,7 +104,7 @@ class VideoPredictor:
                 return video.probe(recording)
         except BrokenMediaError as error:
             try:
-                with opened(recording):
+                with open_audio(recording):
                     pass
             except DataError:
                 raise error from None
@@ -116,7 +115,7 @@ class VideoPredictor:
 
     def hears(self, known: video.VideoProbe) -> bool:
         """Whether the model misses no sound."""
-        return known.sound or not self._listens
+        return known.has_audio or not self._listens
 
     def predicted(self, path: Path, segments: Iterable[Segment]) -> Iterator[Prediction]:
         """Probabilities for segments of one clip each, or for their boxes, in order; a few segments at a time."""
@@ -126,8 +125,8 @@ class VideoPredictor:
             with decoding(path):
                 batch = collate([clips[Key(0, row, 0)] for row in range(len(taken))])
             batch = to(batch, self._device)
-            batch = replace(batch, signals=self._log_mels(batch.signals))
-            for view in crops(batch, self._settings):
+            batch = replace(batch, inputs=self._log_mels(batch.inputs))
+            for view in eval_crops(batch, self._settings):
                 yield from self._task.predict(self._model, view)
 
     def _starts(self, stretch: tuple[Seconds, Seconds], seconds: Seconds) -> list[Seconds]:

@@ -1,4 +1,4 @@
-"""How many processes have to read so that the device never waits: measured, not guessed."""
+"""Number of worker processes that keep the device busy: measured, not guessed."""
 
 from __future__ import annotations
 
@@ -7,107 +7,109 @@ from collections.abc import Callable, Generator, Iterator
 from itertools import islice
 from math import ceil
 
-from slowfast_cli.build import assemble, clips, transforms
+from slowfast_cli.build.clips import cores, load_batches, workers_of
+from slowfast_cli.build.schedule import micro_batches
+from slowfast_cli.build.task import task_spec
+from slowfast_cli.build.transforms import Progress, training_transform
 from slowfast_cli.data import loader
 from slowfast_cli.data.loader import PREFETCH
 from slowfast_cli.stages.train.state import Training
 from slowfast_cli.types import Batch
 
-MARGIN = 1.3  # processes to have above what just keeps up: files differ
-SLOW = 0.05  # share of the time spent on waiting for data above which a remedy is named
+MARGIN = 1.3  # more workers than just keep up, as files differ
+SLOW = 0.05  # share of data wait above which the user is advised
 
 Read = Callable[[range, int], Generator[Batch]]
 
 
 def training_batches(training: Training, steps: range, seed: int = 0) -> Iterator[Batch]:
-    """The batches of a training, on the device, ready for the network.
+    """Yield the micro-batches of some training steps, on the device, ready for the network.
 
     Args:
-        training: Whose.
-        steps: Those of these steps, each in as many parts as the recipe says.
-        seed: Another one gives another order.
+        training: The run.
+        steps: Numbers of the steps.
+        seed: Added to the recipe's seed for another order of the clips.
     """
-    recipe, parts = training.recipe, assemble.parts(training.recipe, training.share.world)
-    prepared = transforms.training(recipe, training.device, training.views)
+    recipe, count = training.recipe, micro_batches(training.recipe, training.share.world)
+    transform = training_transform(recipe, training.device, training.views)
 
     def read(batches: range, workers: int) -> Generator[Batch]:
         keys = loader.training_keys(
             len(training.train_clips),
             batch=recipe.optim.batch,
-            parts=parts,
+            micro_batches=count,
             epochs=-(-steps.stop // (len(training.train_clips) // recipe.optim.batch)),
             first_step=steps.start,
             seed=recipe.seed + seed,
             share=training.share,
-            crops=assemble.crops(recipe),
+            crops=task_spec(recipe).crops,
         )
-        mine = islice(keys, batches.start, batches.stop)
-        yield from clips.batches(recipe, training.train_clips, mine, training.device, workers=workers)
+        selected = islice(keys, batches.start, batches.stop)
+        yield from load_batches(recipe, training.train_clips, selected, training.device, workers=workers)
 
-    whole = range(len(steps) * parts)
-    guess, measures = clips.workers_of(recipe), recipe.data.workers is None
-    read_ahead = paced(read, whole, guess=guess, most=clips.cores()) if measures else read(whole, guess)
-    for number, batch in enumerate(read_ahead, steps.start * parts):
-        yield prepared(batch, number // parts, number // parts / steps.stop)
+    numbers, default = range(len(steps) * count), workers_of(recipe)
+    tuned = recipe.data.workers is None
+    batches = tune_workers(read, numbers, default=default, most=cores()) if tuned else read(numbers, default)
+    for number, batch in enumerate(batches, steps.start * count):
+        yield transform(batch, Progress(step=number // count, share=number // count / steps.stop))
 
 
-def paced(read: Read, batches: range, *, guess: int, most: int) -> Iterator[Batch]:
-    """Read batches by a first guess of processes, and by more where these keep the device waiting.
+def tune_workers(read: Read, batches: range, *, default: int, most: int) -> Iterator[Batch]:
+    """Read batches with the default number of workers, then with more if the device had to wait.
 
-    What counts is how long the last third of a trial was waited for, when all that was read ahead is used up: reading,
-    and sending it from process to process.
+    The wait is measured over the last third of a trial, when the batches read ahead are used up.
 
     Args:
-        read: Reads a range of them, in order, by so many processes.
-        batches: Their numbers.
-        guess: Processes for the trial.
-        most: Processes that there may be.
+        read: Reads a range of batches, in order, with a number of workers.
+        batches: Numbers of the batches.
+        default: Workers of the trial.
+        most: Upper bound.
     """
-    length = 3 * PREFETCH * max(guess, 1)
-    data_wait = worked = 0.0
-    reader = read(batches, guess)
-    for place, batch in enumerate(reader):
-        given = time.perf_counter()
+    length = 3 * PREFETCH * max(default, 1)
+    data_wait = compute = 0.0
+    reader = read(batches, default)
+    for index, batch in enumerate(reader):
+        start = time.perf_counter()
         yield batch
-        if place >= length * 2 // 3:
-            data_wait, worked = data_wait + batch.data_wait, worked + time.perf_counter() - given
-        if place + 1 == length:
+        if index >= length * 2 // 3:
+            data_wait, compute = data_wait + batch.data_wait, compute + time.perf_counter() - start
+        if index + 1 == length:
             break
-    share = data_wait / max(data_wait + worked, 1e-9)
-    more = min(wanted(share, guess), most) if share > SLOW else guess
-    if more <= guess:
+    share = data_wait / max(data_wait + compute, 1e-9)
+    workers = min(workers_needed(share, default), most) if share > SLOW else default
+    if workers <= default:
         yield from reader
         return
     reader.close()
-    yield from read(batches[length:], more)
+    yield from read(batches[length:], workers)
 
 
-def wanted(share: float, workers: int) -> int:
-    """Processes that read as fast as the device works.
+def workers_needed(share: float, workers: int) -> int:
+    """Workers that read as fast as the device computes.
 
     Args:
-        share: Of the time that was spent on waiting for data.
-        workers: Processes that read meanwhile.
+        share: Share of the time spent waiting for data.
+        workers: Workers that were reading.
 
-    >>> wanted(0.5, 2), wanted(0.1, 4), wanted(0, 1)
+    >>> workers_needed(0.5, 2), workers_needed(0.1, 4), workers_needed(0, 1)
     (6, 6, 2)
     """
     return ceil(MARGIN * max(workers, 1) / (1 - min(share, 0.99)))
 
 
-def remedy(share: float, workers: int, *, source: str, cores: int) -> str:
-    """What to do about a device that waits for data.
+def data_wait_advice(share: float, workers: int, *, source: str, cores: int) -> str:
+    """Say what to change if the device waits for data.
 
     Args:
-        share: Of the time that is spent on waiting.
-        workers: Processes that read.
-        source: Of the clips: ``shards``, ``media``, ``features``.
-        cores: That this process may use.
+        share: Share of the time spent waiting.
+        workers: Workers that are reading.
+        source: `data.source`: ``shards``, ``media`` or ``features``.
+        cores: Cores available to this process.
     """
-    count = wanted(share, workers)
+    count = workers_needed(share, workers)
     if count <= cores:
-        return f"{workers} processes read: set data.workers={count}"
-    short = f"{workers} processes read, {count} would keep up, and there are {cores} cores"
+        return f"{workers} workers read the data: set data.workers={count}"
+    short = f"{workers} workers read the data, {count} would keep up, but there are {cores} cores"
     if source == "media":
         return f"{short}: run `slowfast extract` and set data.source=shards, or use shorter or smaller media"
     return f"{short}: move the shards to a faster disk, or use fewer processes on this machine"

@@ -1,94 +1,80 @@
-"""What a recipe would build and cost, without training it."""
+"""What a recipe builds and costs, without training it."""
 
 from __future__ import annotations
 
 import contextlib
-import resource
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from slowfast_cli.build import assemble
+from slowfast_cli.build.corpus import head_sizes
+from slowfast_cli.build.network import NETWORKS, architecture, build_recognizer, channels_last
+from slowfast_cli.build.schedule import DTYPES, build_optimizer, micro_batches
+from slowfast_cli.build.task import build_task, task_spec
 from slowfast_cli.data.views import clip_samples
 from slowfast_cli.engine import distributed
-from slowfast_cli.features.frames import WHOLE
 from slowfast_cli.models import count
 from slowfast_cli.models.architecture import Architecture, Baseline
 from slowfast_cli.models.recognizer import Recognizer
 from slowfast_cli.recipe.schema import Recipe
-from slowfast_cli.stages.train.state import channels_last, recipe_optimizer, recognizer
-from slowfast_cli.types import Batch, Seconds, Signals, UsageError
+from slowfast_cli.settings import WHOLE
+from slowfast_cli.types import Batch, Inputs, Seconds, Signals, UsageError
 
 
 @dataclass(frozen=True, kw_only=True)
 class Size:
-    """How large a recipe's network is.
+    """Size of a recipe's network."""
 
-    Attributes:
-        parameters: Heads included.
-        gflops: Multiply-adds of one view, 10^9.
-        shapes: Of one view's signals.
-        heads: Number of classes by label set.
-    """
-
-    parameters: int
-    gflops: float
-    shapes: dict[str, tuple[int, ...]]
-    heads: dict[str, int]
+    parameters: int  # heads included
+    gflops: float  # 1e9 multiply-adds of one view
+    shapes: dict[str, tuple[int, ...]]  # inputs of one view
+    heads: dict[str, int]  # number of classes by label set
 
 
 @dataclass(frozen=True, kw_only=True)
 class Trial:
-    """One training step of one process on made-up clips.
-
-    Attributes:
-        clips: In the step.
-        loss: By label set.
-        seconds: Of the step.
-        memory_bytes: At its peak on the device; of the whole process on a CPU.
-        device: Where.
-    """
+    """One training step of one process on random clips."""
 
     clips: int
-    loss: dict[str, float]
+    loss: dict[str, float]  # by label set
     seconds: Seconds
-    memory_bytes: int
+    memory_bytes: int | None  # peak on the device; on a CPU, of the process, where the system tells it
     device: str
 
 
 def size(recipe: Recipe) -> Size:
-    """Build a recipe's network and count it, at the size it is tested at; needs no data for the known corpora."""
+    """Build a recipe's network and count it at its test size; needs no data for the registered corpora."""
     with torch.device("meta"):
-        model = recognizer(recipe, assemble.heads(recipe))
-        model.objective = None  # it is no part of what is used later
-        signals = _silence(recipe, 1, tested=True)
-        gflops = count.gflops(model, signals)
+        model = build_recognizer(recipe, head_sizes(recipe))
+        model.objective = None  # used in pretraining only
+        inputs = _zeros(recipe, 1, testing=True)
+        gflops = count.gflops(model, inputs.signals)
     return Size(
         parameters=count.parameters(model),
         gflops=gflops,
-        shapes={name: tuple(value.shape[1:]) for name, value in signals.items() if value.ndim > 1},
-        heads=assemble.heads(recipe),
+        shapes={name: tuple(value.shape[1:]) for name, value in inputs.signals.items() if value.ndim > 1},
+        heads=head_sizes(recipe),
     )
 
 
 def variants() -> dict[str, dict[str, Any]]:
-    """Every network: what it reads, parameters with 400 classes, multiply-adds of a view it was made for.
+    """List every network: its inputs, parameters with 400 classes, multiply-adds of a view.
 
-    Views are 32 frames of 256 x 256 (64 of networks with 16 slow ones, 8 of Slow alone), 128 x 80 of the sound with
-    them, and 512 x 128 of sound alone; boxes are counted on frames of 256 x 320. Networks of the literature get 3 s:
-    300 x 80, or as many bands as they are made for. Where a network needs an extra that is not installed, it is without
-    numbers.
+    Views are 32 frames of 256 x 256 (64 for networks with 16 slow frames, 8 for Slow alone) with log-mels of 128 x 80,
+    or 512 x 128 for audio alone; box networks are counted on frames of 256 x 320. Baselines get 3 s: 300 x 80, or the
+    number of bands they need. Networks whose extra is not installed have no numbers.
     """
-    found: dict[str, dict[str, Any]] = {}
-    for name, net in assemble.NETWORKS.items():
-        found[name] = {"reads": " and ".join(sorted(net.signals)), "params_m": None, "gflops": None}
+    table: dict[str, dict[str, Any]] = {}
+    for name, net in NETWORKS.items():
+        table[name] = {"reads": " and ".join(sorted(net.signals)), "params_m": None, "gflops": None}
         with contextlib.suppress(UsageError), torch.device("meta"):
             model = Recognizer(net, {"label": 400}, sync=tuple(net.sync_laterals()))
             gflops = count.gflops(model, _view_of(name, net))
-            found[name] |= {"params_m": count.parameters(model) / 1e6, "gflops": gflops}
-    return found
+            table[name] |= {"params_m": count.parameters(model) / 1e6, "gflops": gflops}
+    return table
 
 
 def _view_of(name: str, net: Architecture) -> Signals:
@@ -105,74 +91,77 @@ def _view_of(name: str, net: Architecture) -> Signals:
 
 
 def trial(recipe: Recipe, device: str = "auto", processes: int = 1) -> Trial:
-    """One forward and backward pass and one optimiser step of a part of the recipe's batch, on noise."""
+    """Run two optimizer steps on one micro-batch of random clips; the second is reported."""
     at = distributed.device(device)
-    heads, plan = assemble.heads(recipe), recipe.optim
-    model = recognizer(recipe, heads).to(at).train()
+    heads, optim = head_sizes(recipe), recipe.optim
+    model = build_recognizer(recipe, heads).to(at).train()
     if at.type == "cuda":
         channels_last(model)
-    optim = recipe_optimizer(recipe, model)
-    clips = max(1, plan.batch // assemble.parts(recipe, processes) // processes)
-    batch = _noise(recipe, clips, heads).map(lambda value: value.to(at))
+    optimizer = build_optimizer(recipe, model)
+    clips = max(1, optim.batch // micro_batches(recipe, processes) // processes)
+    batch = _random_batch(recipe, clips, heads).map(lambda value: value.to(at))
     if at.type == "cuda":
         torch.cuda.reset_peak_memory_stats(at)
-    for _ in range(2):  # the first one also sets things up
-        began = time.perf_counter()
-        optim.zero_grad(set_to_none=True)
-        with torch.autocast(at.type, assemble.DTYPES[plan.precision], enabled=plan.precision != "fp32"):
-            losses = assemble.task(recipe, heads).loss(model, batch)
+    for _ in range(2):  # the first step includes initialization
+        start = time.perf_counter()
+        optimizer.zero_grad(set_to_none=True)
+        with torch.autocast(at.type, DTYPES[optim.precision], enabled=optim.precision != "fp32"):
+            losses = build_task(recipe, heads).loss(model, batch)
         torch.stack(list(losses.values())).sum().backward()
-        optim.step()
-        seen = {labels: float(value.detach()) for labels, value in losses.items()}
-        seconds = time.perf_counter() - began
-    memory = (
-        torch.cuda.max_memory_allocated(at)
-        if at.type == "cuda"
-        else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    )
-    return Trial(clips=clips, loss=seen, seconds=seconds, memory_bytes=memory, device=str(at))
+        optimizer.step()
+        values = {labels: float(value.detach()) for labels, value in losses.items()}
+        seconds = time.perf_counter() - start
+    memory = torch.cuda.max_memory_allocated(at) if at.type == "cuda" else _peak_memory()
+    return Trial(clips=clips, loss=values, seconds=seconds, memory_bytes=memory, device=str(at))
 
 
-def _noise(recipe: Recipe, clips: int, heads: dict[str, int]) -> Batch:
-    """Random signals and targets."""
-    signals = {
-        name: torch.randn_like(value) if value.ndim > 1 else value
-        for name, value in _silence(recipe, clips, tested=False).items()
-    }
-    ids = tuple(str(number) for number in range(clips))
-    for name in signals if assemble.compared(recipe) > 1 else ():
-        signals[name] = torch.cat([signals[name], torch.randn_like(signals[name])])
-    if recipe.sync:
-        signals["logmel"] = torch.cat([signals["logmel"], torch.randn_like(signals["logmel"])])
-    several = recipe.task in ("multilabel", "detect")
+def _peak_memory() -> int | None:
+    try:
+        import resource  # noqa: PLC0415  (not on Windows)
+    except ImportError:
+        return None
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def _random_batch(recipe: Recipe, clips: int, heads: dict[str, int]) -> Batch:
+    spec = task_spec(recipe)
+    repeats = spec.views_per_segment
+
+    def noise(name: str, value: Tensor) -> Tensor:
+        if value.ndim == 1:
+            return value
+        copies = repeats * (2 if recipe.sync and name == "logmel" else 1)
+        return torch.cat([torch.randn_like(value) for _ in range(copies)])
+
+    zeros = _zeros(recipe, clips, testing=False)
     targets = {
-        labels: torch.rand(clips, classes).round() if several else torch.randint(classes, (clips,))
+        labels: torch.rand(clips, classes).round() if spec.multi_label else torch.randint(classes, (clips,))
         for labels, classes in heads.items()
     }
-    boxes = None
-    if recipe.task == "detect":
-        boxes = torch.tensor([[float(row), 8.0, 8.0, 40.0, 40.0] for row in range(clips)])
-    return Batch(signals=signals, targets=targets, ids=ids * assemble.compared(recipe), boxes=boxes)
+    boxes = torch.tensor([[float(row), 8.0, 8.0, 40.0, 40.0] for row in range(clips)]) if spec.boxes else None
+    return Batch(
+        inputs=Inputs(**{name: noise(name, value) for name, value in zeros.present.items()}),
+        targets=targets,
+        ids=tuple(map(str, range(clips))) * repeats,
+        boxes=boxes,
+    )
 
 
-def _silence(recipe: Recipe, clips: int, *, tested: bool) -> Signals:
-    front_end, frames = assemble.front_end(recipe), assemble.frame_settings(recipe)
-    reads = assemble.net(recipe).signals
-    found = {}
-    if "frames" in reads and frames:
-        side = frames.side if tested else frames.crop
+def _zeros(recipe: Recipe, clips: int, *, testing: bool) -> Inputs[Tensor]:
+    """Inputs of the recipe's sizes."""
+    front_end, frames, net = recipe.frontend, recipe.video, architecture(recipe)
+    samples = clip_samples(recipe.data.clip_seconds or 0, front_end.rate) - 1
+    inputs: Inputs[Tensor] = Inputs()
+    if "frames" in net.signals and frames:
+        side = frames.side if testing else frames.crop
         # A whole frame is taken as 4:5, as the paper counts AVA (AV Sec. 5, footnote 2).
-        wide = side * 5 // 4 if tested and frames.crops == WHOLE else side
-        found["frames"] = torch.zeros(clips, 3, frames.frames, side, wide)
-    if "logmel" in reads:
-        rows = frames.rows if frames else 0
-        if not frames:
-            rows = front_end.frames(clip_samples(recipe.data.clip_seconds or 0, front_end.rate) - 1)
-        found["logmel"] = torch.zeros(clips, 1, rows, front_end.mels)
-    if "samples" in reads:
-        found["samples"] = torch.zeros(clips, clip_samples(recipe.data.clip_seconds or 0, front_end.rate) - 1)
-    if "features" in reads:
-        found["features"] = torch.zeros(clips, sum(assemble.net(recipe).features().values()))
-    if len(found) == 2:
-        found["has_audio"] = torch.ones(clips)
-    return found
+        wide = side * 5 // 4 if testing and frames.crops == WHOLE else side
+        inputs = replace(inputs, frames=torch.zeros(clips, 3, frames.frames, side, wide))
+    if "logmel" in net.signals:
+        rows = frames.rows if frames else front_end.frames(samples)
+        inputs = replace(inputs, logmel=torch.zeros(clips, 1, rows, front_end.mels))
+    if "samples" in net.signals:
+        inputs = replace(inputs, samples=torch.zeros(clips, samples))
+    if "features" in net.signals:
+        inputs = replace(inputs, features=torch.zeros(clips, sum(net.features().values())))
+    return replace(inputs, has_audio=torch.ones(clips)) if len(net.signals) == 2 else inputs

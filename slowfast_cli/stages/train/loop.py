@@ -1,4 +1,4 @@
-"""Training: a recipe in, a run folder out, events on the way."""
+"""Training: a recipe in, a run folder out, events along the way."""
 
 from __future__ import annotations
 
@@ -7,89 +7,70 @@ from collections import deque
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 
 import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from slowfast_cli.build import assemble, clips, schedule, transforms
-from slowfast_cli.build.scores import scored
+from slowfast_cli.build.clips import cores, eval_batch, load_batches
+from slowfast_cli.build.schedule import DTYPES, learning_rate, micro_batches, total_steps
+from slowfast_cli.build.scores import score_predictions
+from slowfast_cli.build.task import build_task, metric_name, task_spec
+from slowfast_cli.build.transforms import eval_transform
 from slowfast_cli.data import loader
 from slowfast_cli.engine import checkpoint, distributed
 from slowfast_cli.engine.evaluate import predictions
 from slowfast_cli.engine.fit import IN_FLIGHT, LossNotFiniteError, Step, StepConfig, fit
-from slowfast_cli.engine.precise_bn import average_statistics
+from slowfast_cli.engine.precise_bn import precise_bn
 from slowfast_cli.engine.stop_signal import StopAgreement
 from slowfast_cli.metrics.predictions import merge
+from slowfast_cli.metrics.registry import find_metric
 from slowfast_cli.models.count import parameters
 from slowfast_cli.plots.curves import curves_plot
 from slowfast_cli.recipe.schema import Recipe
 from slowfast_cli.stages.train.auto_workers import training_batches
 from slowfast_cli.stages.train.run_folder import Run, lines
-from slowfast_cli.stages.train.state import Training, build
-from slowfast_cli.stages.train.tensorboard import Track, tracked
+from slowfast_cli.stages.train.state import Training, build_training
+from slowfast_cli.stages.train.tensorboard import Log, tensorboard
 from slowfast_cli.storage import remote
+from slowfast_cli.storage.atomic import write_atomic
 from slowfast_cli.types import Corpus, Scores, SlowFastError
 from slowfast_cli.weights.file import Card, Loaded, save
 
 
 @dataclass(frozen=True, kw_only=True)
 class Started:
-    """Everything is built.
-
-    Attributes:
-        run: The folder.
-        first_step: Where it goes on; 0 for a new run.
-        steps: In all.
-        epoch_steps: In an epoch.
-        parameters: Of the model.
-        train: The split that is learned from.
-        val: The split that is scored.
-        init: What came from other weights, if any.
-        source: Where clips are read from, as of the recipe.
-        cores: That this process may use to read them.
-    """
+    """Everything is built, and training starts."""
 
     run: Path
-    first_step: int
-    steps: int
+    first_step: int  # steps done before; 0 for a new run
+    steps: int  # in total
     epoch_steps: int
     parameters: int
     train: Corpus
     val: Corpus
-    init: Loaded | None
-    source: str
-    cores: int
+    init: Loaded | None  # what was copied from other weights
+    source: str  # `data.source` of the recipe
+    cores: int  # available to the workers of this process
 
 
 @dataclass(frozen=True, kw_only=True)
 class Scored:
-    """The validation split was scored, and the weights are saved.
+    """The validation split was scored, and the weights are saved."""
 
-    Attributes:
-        epoch: Epochs done.
-        scores: On the validation split.
-        best: Whether these are the best so far.
-    """
-
-    epoch: int
+    epoch: int  # epochs done
     scores: Scores
-    best: bool
+    best: bool  # the best so far
 
 
 @dataclass(frozen=True, kw_only=True)
 class Finished:
-    """The run is over.
-
-    Attributes:
-        run: The folder.
-        broken: Segments that could not be read, see ``broken.csv`` there.
-    """
+    """The run is complete."""
 
     run: Path
-    broken: int = 0
+    broken: int = 0  # segments that could not be read, listed in ``broken.csv``
 
 
 Event = Started | Step | Scored | Finished
@@ -98,36 +79,35 @@ Event = Started | Step | Scored | Finished
 def train(
     recipe: Recipe, run: Run, *, name: str = "", fresh: bool = False, device: str = "auto", smoke: bool = False
 ) -> Generator[Event]:
-    """Train a recipe, or go on where its run stopped; the caller may stop between any two events and nothing is lost.
+    """Train a recipe, or resume its run. The caller may stop after any event and nothing is lost.
 
     Args:
         recipe: What to train.
-        run: Where to.
-        name: The recipe's, for the weight files.
-        fresh: Start over.
+        run: The run folder.
+        name: Name of the recipe, for the weight files.
+        fresh: Move an existing run aside and start over.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``.
-        smoke: Only two batches and eight test segments, for one epoch.
+        smoke: Use two batches and eight test segments, for one epoch.
 
     Raises:
-        SlowFastError: Anything the user can mend.
-        KeyboardInterrupt: Of several processes, one was asked to stop: all have, after the same step, with it saved.
+        SlowFastError: A user error in the recipe, the data, the weights or the run folder.
+        KeyboardInterrupt: One of several processes was asked to stop: all stop after the same step, which is saved.
     """
     share = distributed.join()
     at = distributed.device(device)
     if smoke:
         short = recipe.schedule.model_copy(update={"epochs": 1, "steps": None})
         recipe = recipe.model_copy(update={"schedule": short})
-    training = build(recipe, share, at, smoke=smoke)
+    training = build_training(recipe, share, at, smoke=smoke)
     epoch_steps = len(training.train_clips) // recipe.optim.batch
-    steps = schedule.steps(recipe, epoch_steps)
-    resumes = run.open(recipe, fresh=fresh) if share.rank == 0 else False
-    resumes = distributed.gather([resumes], share)[0]  # the file may be a while in coming to another machine's eyes
+    steps, leads = total_steps(recipe, epoch_steps), share.rank == 0
+    resumes = run.open(recipe, fresh=fresh) if leads else False
+    resumes = distributed.gather([resumes], share)[0]  # other machines may see the file later
     card = training.card(name)
-    leads = share.rank == 0
-    if resumes and not leads and os.environ.get("LOCAL_RANK") == "0":  # of another machine, whose copy is its own
+    if resumes and not leads and os.environ.get("LOCAL_RANK") == "0":  # the cache of another machine
         remote.download(run.folder)
     distributed.barrier(share)
-    with run.alone() if leads else nullcontext(), tracked(run.folder / "tensorboard", on=leads) as track:
+    with run.exclusive() if leads else nullcontext(), tensorboard(run.folder / "tensorboard", on=leads) as write:
         first = training.restore(checkpoint.load_state(run.state)) if resumes else 0
         if leads:
             run.cut_metrics(first)
@@ -141,13 +121,13 @@ def train(
             val=training.val,
             init=training.init,
             source=recipe.data.source,
-            cores=clips.cores(),
+            cores=cores(),
         )
 
         def log(line: Mapping[str, float]) -> None:
             if leads:
                 run.append(line)
-                track(line)
+                write(line)
 
         with checkpoint.Saver() as saver:
             yield from _rounds(training, run, card, range(first, steps), epoch_steps, log, saver)
@@ -159,90 +139,101 @@ def train(
 
 
 def _rounds(
-    training: Training, run: Run, card: Card, steps: range, epoch_steps: int, log: Track, saver: checkpoint.Saver
+    training: Training, run: Run, card: Card, steps: range, epoch_steps: int, log: Log, saver: checkpoint.Saver
 ) -> Generator[Step | Scored]:
-    """Steps, and scores after epochs; the state is saved with them, now and then between, and on leaving."""
-    leads, every = training.share.rank == 0, training.recipe.schedule.validate_every
-    done, pending, together = (
-        steps.start,
-        deque[Step](),
-        StopAgreement(IN_FLIGHT if training.device.type == "cuda" else 0),
-    )
+    """Yield steps, and scores after epochs; checkpoint with the scores, at intervals, and on leaving."""
+    leads, plan = training.share.rank == 0, training.recipe.schedule
+    done, pending = steps.start, deque[Step]()
+    stop = StopAgreement(IN_FLIGHT if training.device.type == "cuda" else 0)
+    log_to = run if leads else None
     try:
         for step in _steps(training, steps, epoch_steps):
             done, epoch = step.number, step.number / epoch_steps
             pending.append(step)
+            every = plan.validate_every
             scores = done == steps.stop or (every and done % epoch_steps == 0 and epoch % every == 0)
-            saves = leads and (scores or done % training.recipe.schedule.checkpoint_steps == 0)
-            told = _arrived(pending, run if leads else None, epoch_steps, log, wait=bool(scores or saves))
+            saves = leads and (scores or done % plan.checkpoint_steps == 0)
+            logged = _log_steps(pending, log_to, epoch_steps, log, wait=bool(scores or saves))
             scored = _score(training, run, card, done, epoch_steps, log) if scores else None
-            yield from told
+            yield from logged
             if scored:
                 yield scored
             if saves:
                 saver.save(run.state, training.state(done))
                 remote.upload(run.metrics)
-            if together.reached(done):
-                yield from _arrived(pending, run if leads else None, epoch_steps, log, wait=True)
+            if stop.reached(done):
+                yield from _log_steps(pending, log_to, epoch_steps, log, wait=True)
                 if leads:
                     saver.save(run.state, training.state(done))
                 raise KeyboardInterrupt
     except LossNotFiniteError as error:
         saver.wait()
         raise SlowFastError(
-            f"{error}; {_last_good(run, epoch_steps)}: try a lower optim.lr, optim.clip_norm=1 or optim.precision=fp32"
+            f"{error}; {_last_checkpoint(run, epoch_steps)}: try a lower optim.lr, optim.clip_norm=1 or "
+            "optim.precision=fp32"
         ) from error
     except GeneratorExit:
-        _arrived(pending, run if leads else None, epoch_steps, log, wait=True)
+        _log_steps(pending, log_to, epoch_steps, log, wait=True)
         if leads and done > steps.start:
             saver.save(run.state, training.state(done))
         raise
 
 
-def _arrived(pending: deque[Step], run: Run | None, epoch_steps: int, log: Track, *, wait: bool) -> list[Step]:
-    """Take out the steps whose losses are here, or wait for all of them; each is checked and logged."""
-    found = []
+def _log_steps(pending: deque[Step], run: Run | None, epoch_steps: int, log: Log, *, wait: bool) -> list[Step]:
+    """Remove the steps whose losses have arrived, or wait for all of them; check and log each."""
+    steps = []
     while pending and (wait or pending[0].arrived):
         step = pending.popleft()
         step.require_finite()
+        detail = {f"loss_{labels}": value for labels, value in step.losses.items()} if len(step.losses) > 1 else {}
         log(
-            {"step": step.number, "epoch": step.number / epoch_steps, "loss": step.loss, "lr": step.lr, **_losses(step)}
+            {
+                "step": step.number,
+                "epoch": step.number / epoch_steps,
+                "loss": step.loss,
+                "lr": step.lr,
+                **detail,
+                "grad_norm": step.grad_norm,
+                "seconds": step.seconds,
+                "data_wait_seconds": step.data_wait,
+                "data_wait": 100 * step.data_wait / step.seconds,
+            }
         )
         if run:
             run.note_broken(step.broken)
-        found.append(step)
-    return found
+        steps.append(step)
+    return steps
 
 
 def _steps(training: Training, steps: range, epoch_steps: int) -> Iterator[Step]:
-    recipe, share = training.recipe, training.share
+    recipe, share, spec = training.recipe, training.share, task_spec(training.recipe)
     model: nn.Module = training.model
     if share.world > 1:
         model = DistributedDataParallel(
             model,
             device_ids=[training.device] if training.device.type == "cuda" else None,
-            find_unused_parameters=recipe.task == "sync",  # what comes after the last stage that is compared
+            find_unused_parameters=spec.part is None,  # layers after the last stage that AV-sync compares
         )
     if recipe.optim.compile:
         model = torch.compile(model)  # type: ignore[assignment]
-    parts, task = assemble.parts(recipe, share.world), assemble.task(recipe, training.val.classes)
-    how = StepConfig(
-        parts=parts,
+    count, task = micro_batches(recipe, share.world), build_task(recipe, training.val.classes)
+    config = StepConfig(
+        micro_batches=count,
         clip_norm=recipe.optim.clip_norm,
-        dtype=assemble.DTYPES[recipe.optim.precision],
+        dtype=DTYPES[recipe.optim.precision],
         seed=recipe.seed,
         rank=share.rank,
-        contrast=task.losses if recipe.task == "simclr" and parts > 1 else None,
-        graphs=recipe.optim.graphs,
+        contrast=task.losses if spec.whole_batch_loss and count > 1 else None,
+        cuda_graphs=recipe.optim.cuda_graphs,
     )
     for step in fit(
         model,
         task.loss,
         training_batches(training, steps),
         training.optimizer,
-        schedule.learning_rate(recipe, epoch_steps),
+        learning_rate(recipe, epoch_steps),
         steps,
-        how=how,
+        config=config,
         scaler=training.scaler,
     ):
         training.model.momentum_update()
@@ -251,46 +242,40 @@ def _steps(training: Training, steps: range, epoch_steps: int) -> Iterator[Step]
         yield step
 
 
-def _score(training: Training, run: Run, card: Card, done: int, epoch_steps: int, log: Track) -> Scored:
+def _score(training: Training, run: Run, card: Card, done: int, epoch_steps: int, log: Log) -> Scored:
+    """Score the validation split, and save the weights."""
     recipe, share, epoch = training.recipe, training.share, done // epoch_steps
-    dtype = assemble.DTYPES[recipe.optim.precision]
-    if recipe.schedule.precise_norms:
+    dtype, count = DTYPES[recipe.optim.precision], recipe.schedule.precise_bn_batches
+    if count:
         autocast = torch.autocast(training.device.type, dtype, enabled=dtype != torch.float32)
-        batches = training_batches(training, range(recipe.schedule.precise_norms), seed=1 + epoch)
+        batches = training_batches(training, range(count), seed=1 + epoch)
         with torch.random.fork_rng([training.device] if training.device.type == "cuda" else []), autocast:
             torch.manual_seed(recipe.seed + epoch)
-            average_statistics(
-                training.scored,
-                (batch for _, batch in zip(range(recipe.schedule.precise_norms), batches, strict=False)),
-            )
+            precise_bn(training.scored, islice(batches, count))
     distributed.average_buffers(training.scored, share)
-    keys = loader.eval_keys(training.val_clips.counts(), batch=clips.eval_batch(recipe), share=share)
-    read = clips.batches(recipe, training.val_clips, keys, training.device, unreadable=[])
-    views = chain.from_iterable(map(transforms.testing(recipe, training.device), read))
-    task = assemble.task(recipe, training.val.classes)
-    found = merge(predictions(training.scored, task.predict, views, dtype=dtype), recipe.data.merge)
-    scores = scored(recipe, distributed.gather(found, share), training.val)
-    value = scores.values.get(recipe.metric, float("-inf"))  # a few segments of a smoke test may not have it
-    best = value > training.best
-    training.best = max(training.best, value)
+    keys = loader.eval_keys(training.val_clips.counts(), batch=eval_batch(recipe), share=share)
+    batches = load_batches(recipe, training.val_clips, keys, training.device, unreadable=[])
+    views = chain.from_iterable(map(eval_transform(recipe, training.device), batches))
+    task = build_task(recipe, training.val.classes)
+    merged = merge(predictions(training.scored, task.predict, views, dtype=dtype), recipe.data.merge)
+    scores = score_predictions(recipe, distributed.gather(merged, share), training.val)
+    name = metric_name(recipe)
+    value = scores.values.get(name)  # the few segments of a smoke test may not have it
+    best = value is not None and find_metric(name).better(value, training.best)
+    if best:
+        training.best = value
     log({"step": done, "epoch": epoch, **{f"val_{key}": value for key, value in scores.values.items()}})
     if share.rank == 0:
         state = {
             name: value for name, value in training.scored.state_dict().items() if not name.startswith("objective.")
         }
-        told = replace(card, scores=scores.values)
+        scored = replace(card, scores=scores.values)
         for path in (run.last, run.best) if best and recipe.keep == "best" else (run.last,):
-            checkpoint.write_whole(path, lambda part: save(part, state, told))
+            write_atomic(path, lambda temporary: save(temporary, state, scored))
     return Scored(epoch=epoch, scores=scores, best=best)
 
 
-def _losses(step: Step) -> dict[str, float]:
-    detail = {f"loss_{labels}": value for labels, value in step.losses.items()} if len(step.losses) > 1 else {}
-    data_wait = {"seconds": step.seconds, "waited": step.data_wait, "data_wait": 100 * step.data_wait / step.seconds}
-    return detail | {"grad_norm": step.grad_norm, **data_wait}
-
-
-def _last_good(run: Run, epoch_steps: int) -> str:
+def _last_checkpoint(run: Run, epoch_steps: int) -> str:
     if not run.state.is_file():
         return "no checkpoint was written yet"
     step = checkpoint.load_state(run.state)["step"]

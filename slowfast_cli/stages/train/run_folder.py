@@ -12,7 +12,7 @@ import os
 import platform
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from hashlib import sha256
@@ -24,11 +24,12 @@ import torch
 import yaml
 
 from slowfast_cli import __version__
-from slowfast_cli.engine.checkpoint import write_text
-from slowfast_cli.media.audio_source import shown
+from slowfast_cli.media.audio_source import printable
 from slowfast_cli.recipe.load import to_yaml
 from slowfast_cli.recipe.schema import Recipe
-from slowfast_cli.storage import lock, remote
+from slowfast_cli.storage import remote
+from slowfast_cli.storage.atomic import write_text
+from slowfast_cli.storage.lock import file_lock
 from slowfast_cli.types import DataError, Failure, SlowFastError, UsageError, finite
 
 LONGEST_NAME = 120  # of a run folder, in characters
@@ -41,8 +42,8 @@ MAY_CHANGE = (
     "data.test",
     "optim.compile",
     "schedule.checkpoint_steps",
-    "optim.graphs",
-    "optim.recompute",
+    "optim.cuda_graphs",
+    "optim.activation_checkpointing",
     "published",
     "measured",
     "tables",
@@ -149,35 +150,33 @@ class Run:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep a second training off the folder.
+        """Lock the folder against a second training.
 
         Raises:
-            SlowFastError: One is on it already.
+            SlowFastError: Another training holds the lock, or the folder cannot be written.
         """
-        try:
-            opened = (self.folder / ".lock").open("w")
-        except OSError as error:
-            raise self._unwritable(error) from error
-        with opened as file:
-            if not lock.take(file.fileno()):
-                raise SlowFastError(f"{self.folder}: another slowfast is training here; wait for it, or choose --run")
+        with ExitStack() as stack:
             try:
-                yield
-            finally:
-                lock.forget(file.fileno())
+                obtained = stack.enter_context(file_lock(self.folder / ".lock"))
+            except OSError as error:
+                raise self._unwritable(error) from error
+            if not obtained:
+                raise SlowFastError(f"{self.folder}: another slowfast is training here; wait for it, or choose --run")
+            yield
 
     @contextmanager
-    def alone(self) -> Iterator[None]:
-        """Lock it, and bring what changed to where it belongs at the end.
+    def exclusive(self) -> Iterator[None]:
+        """Lock the folder, and upload what changed at the end.
 
         Raises:
-            SlowFastError: As `locked`; or it cannot be brought there.
+            SlowFastError: As `locked`.
+            DataError: The upload failed.
         """
         with self.locked():
             try:
                 yield
             except BaseException:
-                with suppress(DataError):  # what has ended it is what is told
+                with suppress(DataError):  # report the first error
                     remote.upload(self.folder)
                 raise
             remote.upload(self.folder)
@@ -199,7 +198,7 @@ class Run:
                 with path.open(encoding="utf-8", newline="") as file:
                     rows = list(csv.reader(file))
             if each.id not in {row[0] for row in rows}:
-                rows.append([each.id, shown(each.path), each.reason])
+                rows.append([each.id, printable(each.path), each.reason])
                 with path.open("w", encoding="utf-8", newline="") as file:
                     csv.writer(file, lineterminator="\n").writerows(rows)
 

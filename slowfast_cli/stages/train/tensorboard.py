@@ -1,4 +1,4 @@
-"""Numbers of a run for TensorBoard, where the ``track`` extra is installed."""
+"""TensorBoard event files of a run, if the ``track`` extra is installed."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
-Track = Callable[[Mapping[str, float]], None]  # a line of metrics.jsonl
+Log = Callable[[Mapping[str, float]], None]  # takes a line of metrics.jsonl
 
 
 @contextmanager
-def tracked(folder: Path, *, on: bool = True) -> Iterator[Track]:
-    """Give out a function that writes the numbers of one step; without TensorBoard it does nothing.
+def tensorboard(folder: Path, *, on: bool = True) -> Iterator[Log]:
+    """Yield a function that logs the values of one step; it does nothing without TensorBoard.
 
     Args:
-        folder: Of the event files.
+        folder: Folder of the event files.
         on: Whether to write at all.
     """
     if not on or find_spec("tensorboard") is None:
         yield lambda line: None
         return
-    from torch.utils.tensorboard import SummaryWriter  # noqa: PLC0415  (takes a second, and is an extra)
+    from torch.utils.tensorboard import SummaryWriter  # noqa: PLC0415  (an extra, and slow to import)
 
     def write(line: Mapping[str, float]) -> None:
         for key, value in line.items():

@@ -11,14 +11,14 @@ from typing import Any
 from torch import Tensor
 
 from slowfast_cli.corpora import labels
-from slowfast_cli.engine.checkpoint import make_folder, write_whole
-from slowfast_cli.features.logmel import FrontEnd
 from slowfast_cli.features.mel import mel_filters
 from slowfast_cli.models.architecture import Architecture, Baseline
 from slowfast_cli.models.baselines.zoo import BASELINES
 from slowfast_cli.models.spec import STAGES, Stage
 from slowfast_cli.models.zoo import VARIANTS
 from slowfast_cli.recipe.load import did_you_mean
+from slowfast_cli.settings import FrontEnd
+from slowfast_cli.storage.atomic import make_folder, write_atomic
 from slowfast_cli.types import Settings, UsageError, WeightsError
 from slowfast_cli.weights.catalogue import CATALOGUE
 from slowfast_cli.weights.catalogue_entry import Entry, network
@@ -121,7 +121,7 @@ def convert(source: Path, out: Path, *, variant: str | None = None, entry: Entry
             f"{len(told.loaded)} were found, {len(told.unused)} not expected{_named(told.unused)}"
         )
     make_folder(out.parent)
-    write_whole(out, lambda part: save(part, found.state, card))
+    write_atomic(out, lambda part: save(part, found.state, card))
     return Converted(path=out, card=card, told=told)
 
 

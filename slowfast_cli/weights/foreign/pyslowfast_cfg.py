@@ -123,7 +123,7 @@ class Told:
         return self.regions != "none" or bool(self.asked("MODEL", "HEAD_ACT", usual) == "sigmoid")
 
     def frames(self, net: Net, notes: list[str]) -> dict[str, Any]:
-        """Settings of the frames, in the terms of `slowfast_cli.features.frames.FrameSettings`.
+        """Settings of the frames, in the terms of `slowfast_cli.settings.Frames`.
 
         Args:
             net: The network found.

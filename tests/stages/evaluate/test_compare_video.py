@@ -9,7 +9,7 @@ import pytest
 import tiny
 import tiny_video
 
-from slowfast_cli.build import assemble
+from slowfast_cli.build.corpus import read_corpus
 from slowfast_cli.recipe.load import check, read
 from slowfast_cli.stages.evaluate.predictions import load_tables
 
@@ -90,7 +90,7 @@ def test_boxes_keep_their_places_and_their_scores_on_disk(compared):
     root, (one, _), plain, _ = compared("ava-av")
     path = written(one) / "predictions.npz"
     recipe = check(read(str(one / "recipe.yaml")))
-    corpus = assemble.corpus(recipe, "test")
+    corpus = read_corpus(recipe, "test")
     with np.load(path) as file:
         assert file["places"].shape == (len(file["ids"]), 4)
         assert {tuple(place) for place in file["places"]} == {

@@ -13,8 +13,7 @@ import numpy as np
 import pytest
 import tiny
 
-from slowfast_cli.data.loader import Share
-from slowfast_cli.features.logmel import FrontEnd
+from slowfast_cli.settings import FrontEnd
 from slowfast_cli.shards import index
 from slowfast_cli.shards.manifest import manifest, parts
 from slowfast_cli.shards.reader import Shards
@@ -22,7 +21,7 @@ from slowfast_cli.stages.extract import progress
 from slowfast_cli.stages.extract import run as stage
 from slowfast_cli.stages.extract.progress import Counts
 from slowfast_cli.stages.extract.worker import Ended
-from slowfast_cli.types import DataError, LostError, SlowFastError
+from slowfast_cli.types import DataError, LostError, Share, SlowFastError
 
 FRONT_END = FrontEnd(mels=32)
 PROCESS = """
@@ -30,7 +29,7 @@ import os, signal, sys
 from pathlib import Path
 from slowfast_cli.data import folder
 from slowfast_cli.engine import distributed
-from slowfast_cli.features.logmel import FrontEnd
+from slowfast_cli.settings import FrontEnd
 from slowfast_cli.stages import extract as stage
 
 root, out, dies = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]

@@ -18,8 +18,9 @@ import soundfile
 import torch
 
 from slowfast_cli.corpora import folder as folder_reader
-from slowfast_cli.features.logmel import FrontEnd, LogMel
+from slowfast_cli.features.logmel import LogMel
 from slowfast_cli.media import audio
+from slowfast_cli.settings import FrontEnd
 from slowfast_cli.shards import index as index_module
 from slowfast_cli.shards.manifest import manifest
 from slowfast_cli.shards.reader import Shards
@@ -176,7 +177,7 @@ CHILD = """
 import sys
 from pathlib import Path
 from slowfast_cli.data import folder
-from slowfast_cli.features.logmel import FrontEnd
+from slowfast_cli.settings import FrontEnd
 from slowfast_cli.stages import extract as stage
 if __name__ == "__main__":
     stage.SHARD_SECONDS = 30.0

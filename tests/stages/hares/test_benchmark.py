@@ -16,7 +16,7 @@ import torch
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
-from slowfast_cli.build import assemble
+from slowfast_cli.build.corpus import _read
 from slowfast_cli.engine.fit import Step
 from slowfast_cli.models import external
 from slowfast_cli.models.recognizer import Recognizer
@@ -48,7 +48,7 @@ def data(tmp_path_factory):
 @pytest.fixture
 def here(data, monkeypatch):
     monkeypatch.setenv("SLOWFAST_DATA", str(data))
-    assemble._read.cache_clear()
+    _read.cache_clear()
     return data
 
 
@@ -142,9 +142,9 @@ def test_all_slots_have_to_be_right(whole, here, tmp_path):
     run_folder = next(tmp_path.glob("fluent/run-*"))
     tiny.good(
         "evaluate", run_folder, f"data.root={here / 'fluent'}", f"data.shards={tmp_path / 'fluent' / 'features'}",
-        "--no-plots", "--out", tmp_path / "told",
+        "--no-plots", "--out", tmp_path / "pretext_top1",
     )  # fmt: skip
-    with np.load(tmp_path / "told" / "predictions.npz") as stored:
+    with np.load(tmp_path / "pretext_top1" / "predictions.npz") as stored:
         right = np.stack([stored[f"scores_{slot}"].argmax(1) == stored[f"targets_{slot}"] for slot in slots])
     assert better.score == pytest.approx(100 * right.all(0).mean())
 
@@ -272,7 +272,7 @@ def test_overrides_are_for_all_or_for_one():
 
 
 @pytest.mark.parametrize(
-    ("tasks", "words", "told"),
+    ("tasks", "words", "pretext_top1"),
     [
         (["esc5O"], [], r"--tasks esc5O: no such task; did you mean 'esc50'\?; there are audioset, birdsong"),
         ([], ["esc5O.optim.lr=1"], "esc5O: no such field"),
@@ -303,7 +303,7 @@ def test_a_recipe_without_a_suite():
 def weights(path, net=None, seed=0):
     torch.manual_seed(seed)
     net = net or with_width(VARIANTS["sf-nf-r50"], 8)
-    front_end = assemble.front_end(load("hares/tut18", ["frontend.mels=40"])).settings()
+    front_end = load("hares/tut18", ["frontend.mels=40"]).frontend.settings()
     save(path, Recognizer(net, {}).state_dict(), Card(net=net, classes={}, front_end=front_end, clip_seconds=3.0))
     return path
 
@@ -313,7 +313,7 @@ def test_weights_bring_their_front_end(here, tmp_path):
     trunk = benchmark.trunk(str(path))
     recipe = benchmark.task_recipe("tut18", trunk, [], ALL)
     assert recipe.frontend.mels == 40
-    assert recipe.frontend.model_dump() == trunk.front_end
+    assert asdict(recipe.frontend) == trunk.front_end
     with pytest.raises(UsageError, match=r"frontend\.hop_ms=20: .* has its own"):
         benchmark.task_recipe("tut18", trunk, ["frontend.hop_ms=20"], ALL)
     (event,) = of(TaskScored, run(tmp_path / "out", ["tut18"], word=str(path), words=FEW))
@@ -425,7 +425,7 @@ def saying(said):
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "pretext_top1"),
     [
         ("", r"cannot be imported \(AttributeError"),
         ("import nothing_of_that_name\n", "cannot be imported .*nothing_of_that_name"),

@@ -10,8 +10,10 @@ import pytest
 import tiny
 import torch
 
-from slowfast_cli.build import assemble, transforms
-from slowfast_cli.build import clips as build_clips
+from slowfast_cli.build import transforms
+from slowfast_cli.build.clips import build_clips, load_batches, media_clips, open_store, usable
+from slowfast_cli.build.corpus import _read, read_corpus
+from slowfast_cli.build.network import architecture
 from slowfast_cli.data.clips import Key
 from slowfast_cli.data.loader import Share, collate
 from slowfast_cli.data.stored_features import FeatureClips, StoredFeatures
@@ -49,14 +51,14 @@ def embedded(recipe, folder, part="test", made_by=None, **options):
 
 def features(recipe, part, keys):
     """What the trunk makes of clips, one after the other."""
-    source = build_clips.store(recipe)
-    found = build_clips.usable(recipe, assemble.corpus(recipe, part), source)
-    clips, trunk = build_clips.sound_clips(recipe, found, source), frozen(recipe).trunk
+    source = open_store(recipe)
+    found = usable(recipe, read_corpus(recipe, part), source)
+    clips, trunk = media_clips(recipe, found, source), frozen(recipe).trunk
     rows = []
     for key in keys:
-        (batch,) = transforms.testing(recipe, CPU)(collate([clips[key]], clips.sizes))
+        (batch,) = transforms.eval_transform(recipe, CPU)(collate([clips[key]], clips.sizes))
         with torch.inference_mode():
-            rows.append(torch.cat(list(trunk(batch.signals).values()), dim=1)[0].numpy())
+            rows.append(torch.cat(list(trunk(batch.inputs.signals).values()), dim=1)[0].numpy())
     return np.stack(rows)
 
 
@@ -75,7 +77,7 @@ def test_all_clips_that_cover_a_segment_are_kept_in_order(root, tmp_path):
     assert stored.array("first").tolist() == np.cumsum([0, *order(root, counts)]).tolist()
     keys = [Key(0, index, view) for index, count in enumerate(order(root, counts)) for view in range(count)]
     rows = stored.array("rows")
-    assert rows.shape == (9, stored.made["length"]) == (9, sum(assemble.net(recipe).features().values()))
+    assert rows.shape == (9, stored.made["length"]) == (9, sum(architecture(recipe).features().values()))
     assert rows.dtype == np.float16
     assert close(rows, features(recipe, "test", keys))
     assert len({row.tobytes() for row in rows}) == 9
@@ -85,7 +87,7 @@ def test_all_clips_that_cover_a_segment_are_kept_in_order(root, tmp_path):
 
 def order(root, counts):
     """Numbers by the names of the files, in the order of the corpus: class by class."""
-    found = assemble.corpus(recipe_of(root), "test")
+    found = read_corpus(recipe_of(root), "test")
     return [counts[int(segment.id.split("/")[-1].split(".")[0])] for segment in found.segments]
 
 
@@ -102,7 +104,7 @@ def test_crops_are_cut_anew_and_follow_from_the_seed(root, tmp_path):
     rows = stored.array("rows")
     assert rows.shape[:2] == (3, 3)
     assert close(rows[2], features(recipe, "train", [Key(2, n, -1) for n in range(3)]))
-    longer = [n for n, segment in enumerate(assemble.corpus(recipe, "train").segments) if "0.wav" not in segment.id]
+    longer = [n for n, segment in enumerate(read_corpus(recipe, "train").segments) if "0.wav" not in segment.id]
     assert all(not np.array_equal(rows[0, n], rows[1, n]) for n in longer)
     again = embedded(recipe, tmp_path / "two", "train").array("rows")
     assert np.array_equal(rows, again)
@@ -126,7 +128,7 @@ def test_mixed_clips_keep_mixed_targets(root, tmp_path):
     targets = stored.array("targets-label")
     assert targets.shape == (8, 3, 2)
     np.testing.assert_allclose(targets.astype(np.float32).sum(2), 1, atol=1e-3)
-    found = assemble.corpus(recipe, "train")
+    found = read_corpus(recipe, "train")
     own = targets[:, np.arange(3), [segment.targets["label"] for segment in found.segments]]
     assert ((own > 0.2) & (own < 1)).any()
     assert own.mean() > 0.6
@@ -136,17 +138,17 @@ def test_mixed_clips_keep_mixed_targets(root, tmp_path):
     clips = FeatureClips(found, stored, sizes={"label": 2})
     (batch,) = clips.batches([[Key(9, 2, -1), Key(4, 0, -1)]], CPU)
     np.testing.assert_array_equal(batch.targets["label"], targets[[1, 4], [2, 0]].astype(np.float32))
-    np.testing.assert_array_equal(batch.signals["features"], stored.array("rows")[[1, 4], [2, 0]].astype(np.float32))
+    np.testing.assert_array_equal(batch.inputs.features, stored.array("rows")[[1, 4], [2, 0]].astype(np.float32))
 
 
 def test_what_cannot_be_read_is_missing_and_the_rest_is_in_its_place(root, tmp_path):
-    wanted = {segment.id: segment for segment in assemble.corpus(recipe_of(root), "test").segments}
+    wanted = {segment.id: segment for segment in read_corpus(recipe_of(root), "test").segments}
     (root / "test" / "a" / "2.wav").write_bytes(b"RIFF, but no sound at all")
     (root / "test" / "b" / "1.wav").write_bytes(b"")
     recipe = recipe_of(root)
     ticks = []
     stored = embedded(recipe, tmp_path / "features" / "test", tick=lambda done, total: ticks.append((done, total)))
-    listed = assemble.corpus(recipe, "test")
+    listed = read_corpus(recipe, "test")
     lost = {"test/a/2.wav", "test/b/1.wav"}
     assert set(wanted) == {segment.id for segment in listed.segments}
     assert [segment.id for segment, kept in zip(listed.segments, stored.array("kept"), strict=True) if not kept] == [
@@ -155,21 +157,21 @@ def test_what_cannot_be_read_is_missing_and_the_rest_is_in_its_place(root, tmp_p
     assert ticks[-1][0] == ticks[-1][1]
     embedded(recipe, tmp_path / "features" / "train", "train")
     left = on_features(recipe, tmp_path / "features")
-    found = build_clips.usable(left, listed, None)
+    found = usable(left, listed, None)
     reasons = {each.id: each.reason for each in found.missing}
     assert reasons.keys() == lost
     assert "empty file" in reasons["test/b/1.wav"]
     assert "not a media file" in reasons["test/a/2.wav"]
     assert (len(found.segments), found.listed) == (3, 5)
-    clips = build_clips.clips(left, found, None)
+    clips = build_clips(left, found, None)
     assert clips.counts() == [order(root, [1, 1, 2, 2, 3])[n] for n in np.flatnonzero(stored.array("kept"))]
     for index, segment in enumerate(found.segments):
         last = clips.counts()[index] - 1
-        (batch,) = clips.batches([[Key(0, index, last)]], CPU)
+        (batch,) = load_batches([[Key(0, index, last)]], CPU)
         place = [each.id for each in listed.segments].index(segment.id)
         assert batch.ids == (segment.id,)
         assert batch.targets["label"].tolist() == [segment.targets["label"]]
-        assert close(batch.signals["features"].numpy(), features(recipe, "test", [Key(0, place, last)]))
+        assert close(batch.inputs.features.numpy(), features(recipe, "test", [Key(0, place, last)]))
 
 
 def test_nothing_can_be_read(root, tmp_path):
@@ -186,12 +188,12 @@ def test_segments_that_are_not_in_the_shards_are_missing_too(root, tmp_path):
     tiny.good("extract", "--dataset", "folder", "--root", root, "-j", 1, *FRONT)
     recipe = recipe_of(root, "data.source=shards")
     late = tiny.write(root / "test" / "b" / "late.wav", tiny.sound("rain.wav", 0.6))
-    assemble._read.cache_clear()
+    _read.cache_clear()
     stored = embedded(recipe, tmp_path / "features" / "test")
     embedded(recipe, tmp_path / "features" / "train", "train")
-    listed = assemble.corpus(recipe, "test")
+    listed = read_corpus(recipe, "test")
     assert [segment.recording.path == late for segment in listed.segments] == (~stored.array("kept")).tolist()
-    found = build_clips.usable(on_features(recipe, tmp_path / "features"), listed, None)
+    found = usable(on_features(recipe, tmp_path / "features"), listed, None)
     assert len(found.segments) == 5
     assert [each.path for each in found.missing] == [late]
 
@@ -221,7 +223,7 @@ def test_what_is_there_is_not_computed_again(root, tmp_path, monkeypatch):
     assert len(read) == len(others) + 2
     assert np.array_equal(again.array("rows"), rows)
     tiny.write(root / "test" / "a" / "new.wav", tiny.sound("rain.wav", 0.5))
-    assemble._read.cache_clear()
+    _read.cache_clear()
     embedded(recipe_of(root), tmp_path / "features", made_by=made)
     assert len(read) == len(others) + 3
 
@@ -287,13 +289,13 @@ def test_an_interrupted_computation_goes_on_where_it_stopped(root, tmp_path, mon
 
 def test_silence_fills_up_what_is_too_short(root, tmp_path):
     recipe = recipe_of(root)
-    short = next(n for n, each in enumerate(assemble.corpus(recipe, "test").segments) if "0.wav" in each.id)
+    short = next(n for n, each in enumerate(read_corpus(recipe, "test").segments) if "0.wav" in each.id)
     found = [
         embedded(recipe_of(root, f"data.pad={pad}"), tmp_path / pad).array("rows")[short] for pad in ("silence", "last")
     ]
     assert not np.array_equal(*found)
-    front_end = replace(assemble.front_end(recipe))
-    clips = build_clips.sound_clips(recipe, assemble.corpus(recipe, "test"), build_clips.store(recipe))
-    (batch,) = transforms.testing(recipe, CPU)(collate([clips[Key(0, short, 0)]], clips.sizes))
-    rest = batch.signals["logmel"][0, 0, 22:]
+    front_end = replace(recipe.frontend)
+    clips = media_clips(recipe, read_corpus(recipe, "test"), open_store(recipe))
+    (batch,) = transforms.eval_transform(recipe, CPU)(collate([clips[Key(0, short, 0)]], clips.sizes))
+    rest = batch.inputs.logmel[0, 0, 22:]
     torch.testing.assert_close(rest, torch.full_like(rest, math.log(front_end.floor)))

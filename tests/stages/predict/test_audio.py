@@ -10,11 +10,11 @@ import pytest
 import tiny
 import torch
 
-from slowfast_cli.features.logmel import FrontEnd
 from slowfast_cli.media import audio
 from slowfast_cli.models.spec import with_width
 from slowfast_cli.models.zoo import VARIANTS
 from slowfast_cli.recipe.load import load
+from slowfast_cli.settings import FrontEnd
 from slowfast_cli.stages.evaluate import run
 from slowfast_cli.stages.predict.predictor import Failed, FilePrediction, Predictor, Timeline, tops
 from slowfast_cli.types import Recording, UsageError, WeightsError

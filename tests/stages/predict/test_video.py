@@ -19,12 +19,12 @@ from torch import nn
 from torch.nn import functional as f
 
 from slowfast_cli.cli import show_predictions
-from slowfast_cli.features.frames import FrameSettings
-from slowfast_cli.features.logmel import FrontEnd, LogMel
+from slowfast_cli.features.logmel import LogMel
 from slowfast_cli.media import audio, video
 from slowfast_cli.media.video_rgb import Converter
 from slowfast_cli.models.spec import with_width
 from slowfast_cli.models.zoo import VARIANTS
+from slowfast_cli.settings import Frames, FrontEnd
 from slowfast_cli.stages.predict.predictor import Failed, FilePrediction, Predictor, Timeline
 from slowfast_cli.types import Recording, UsageError, WeightsError
 from slowfast_cli.weights.file import Card, build, save
@@ -32,7 +32,7 @@ from slowfast_cli.weights.file import Card, build, save
 FPS, FRAMES = 25, 75
 SECONDS = FRAMES / FPS
 HEARD_AT = 0.3  # when the sound begins, after the first frame
-SEEN = FrameSettings(frames=16, step=2, fps=30, crop=32, jitter=(32, 40), side=80, crops=3, rows=64)
+SEEN = Frames(frames=16, step=2, fps=30, crop=32, jitter=(32, 40), side=80, crops=3, rows=64)
 CLIP = 16 * 2 / 30
 FRONT_END = FrontEnd(
     rate=16000, window_ms=32, hop_ms=16, mels=16, fft=512, power=2, area_norm=True, centred=False, mean=-7, std=4.7
@@ -606,7 +606,7 @@ def test_a_video_without_sound_is_drawn_over_as_well(weights, mute, tmp_path):
     out = tmp_path / "told.mp4"
     assert predict(weights["boxes"], mute, "--draw", out).code == 0
     assert len(pictures_of(out)) == FRAMES
-    assert not video.probe(Recording(id="x", path=out)).sound
+    assert not video.probe(Recording(id="x", path=out)).has_audio
 
 
 def test_what_is_heard_is_drawn_as_well(weights, grey, tmp_path):

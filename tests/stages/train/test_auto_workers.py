@@ -7,11 +7,10 @@ import pytest
 import tiny
 import torch
 
-from slowfast_cli.build import clips
 from slowfast_cli.data.loader import PREFETCH, Share
 from slowfast_cli.recipe.load import load
 from slowfast_cli.stages.train import auto_workers, state
-from slowfast_cli.types import Batch
+from slowfast_cli.types import Batch, Inputs
 
 
 def of(waits, asked):
@@ -20,7 +19,7 @@ def of(waits, asked):
     def read(numbers, workers):
         asked.append((numbers, workers))
         for number in numbers:
-            yield Batch(signals={}, targets={}, ids=(str(number),), data_wait=waits(number, workers))
+            yield Batch(inputs=Inputs(), targets={}, ids=(str(number),), data_wait=waits(number, workers))
 
     return read
 
@@ -57,26 +56,34 @@ def test_a_run_that_is_shorter_than_the_trial_is_read_by_the_guess():
 
 
 @pytest.mark.parametrize(
-    ("share", "source", "told"),
+    ("share", "source", "pretext_top1"),
     [
-        (0.2, "shards", "4 processes read: set data.workers=7"),
-        (0.8, "media", "4 processes read, 27 would keep up, and there are 8 cores: run `slowfast extract` and set"),
-        (0.8, "shards", "4 processes read, 27 would keep up, and there are 8 cores: move the shards to a faster disk"),
+        (0.2, "shards", "4 workers read the data: set data.workers=7"),
+        (
+            0.8,
+            "media",
+            "4 workers read the data, 27 would keep up, but there are 8 cores: run `slowfast extract` and set",
+        ),
+        (
+            0.8,
+            "shards",
+            "4 workers read the data, 27 would keep up, but there are 8 cores: move the shards to a faster disk",
+        ),
     ],
 )
 def test_the_remedy_is_named_with_its_number(share, source, told):
-    assert auto_workers.remedy(share, 4, source=source, cores=8).startswith(told)
+    assert auto_workers.data_wait_advice(share, 4, source=source, cores=8).startswith(told)
 
 
 def test_who_reads_changes_nothing(sounds, monkeypatch):
-    monkeypatch.setattr(clips, "GUESS", 1)
+    monkeypatch.setattr("slowfast_cli.build.clips.DEFAULT_WORKERS", 1)
     words = [f"data.root={sounds}", *tiny.WORDS, "schedule.epochs=9"]
     seen = []
     for more in ((), ("~data.workers",)):
         recipe = load("folder", [*words, *more])
-        made = state.build(recipe, Share(), torch.device("cpu"), smoke=False)
+        made = state.build_training(recipe, Share(), torch.device("cpu"), smoke=False)
         torch.manual_seed(0)
         batches = list(itertools.islice(auto_workers.training_batches(made, range(3, 22)), 19))
-        seen.append([(batch.ids, batch.signals["logmel"].sum().item()) for batch in batches])
+        seen.append([(batch.ids, batch.inputs.logmel.sum().item()) for batch in batches])
         assert {batch.workers for batch in batches} <= ({0} if not more else {1, 2})
     assert seen[0] == seen[1]

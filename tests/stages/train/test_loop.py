@@ -15,7 +15,6 @@ import torch
 import yaml
 
 from slowfast_cli import load_model
-from slowfast_cli.data.loader import Share
 from slowfast_cli.engine.checkpoint import load_state
 from slowfast_cli.engine.fit import Step
 from slowfast_cli.recipe.load import load
@@ -23,7 +22,7 @@ from slowfast_cli.stages.train import loop as stage
 from slowfast_cli.stages.train import state
 from slowfast_cli.stages.train.loop import Finished, Scored, Started
 from slowfast_cli.stages.train.run_folder import Run, lines
-from slowfast_cli.types import DataError, SlowFastError, UsageError
+from slowfast_cli.types import DataError, Share, SlowFastError, UsageError
 from slowfast_cli.weights.file import read_card
 
 CPU = torch.device("cpu")
@@ -272,7 +271,7 @@ def test_averaged_weights_are_the_running_average(sounds):
 
 def test_precise_norms_are_taken_before_scoring(sounds, tmp_path):
     """From batches that are the same whenever the run gets there."""
-    recipe = recipe_of(sounds, "schedule.precise_norms=2", "optim.ema=0")
+    recipe = recipe_of(sounds, "schedule.precise_bn_batches=2", "optim.ema=0")
     list(stage.train(recipe, Run(tmp_path / "whole"), name="folder", device="cpu"))
     advance(recipe, tmp_path / "run", 3)
     list(stage.train(recipe, Run(tmp_path / "run"), name="folder", device="cpu"))
@@ -288,7 +287,7 @@ def test_precise_norms_are_taken_before_scoring(sounds, tmp_path):
     "more",
     [
         ["data.source=media"],
-        ["optim.accumulate=2", "optim.precision=bf16", "optim.clip_norm=0.5"],
+        ["optim.grad_accum_steps=2", "optim.precision=bf16", "optim.clip_norm=0.5"],
         ["optim.name=adamw", "optim.nesterov=false", "optim.label_smoothing=0.1", "augment.gain_db=3"],
     ],
     ids=lambda more: more[0],
@@ -335,10 +334,10 @@ def test_a_split_without_labels_teaches_nothing(kitchen):
 
 
 def test_batches_have_to_part_evenly(sounds):
-    recipe = recipe_of(sounds, "optim.accumulate=2")
+    recipe = recipe_of(sounds, "optim.grad_accum_steps=2")
     with pytest.raises(UsageError, match=r"optim\.batch: 4 clips do not part into 4 processes x 2 parts"):
         state.build(recipe, Share(rank=0, world=4), CPU, smoke=False)
-    recipe = recipe_of(sounds, "optim.sync_norms=true")
+    recipe = recipe_of(sounds, "optim.sync_bn=true")
     with pytest.raises(UsageError, match=r"optim\.sync_norms: works on CUDA only, and this is cpu"):
         state.build(recipe, Share(rank=0, world=2), CPU, smoke=False)
     with pytest.raises(DataError, match=r"split train: 12 segments do not fill a batch of 16: set optim\.batch"):
@@ -371,7 +370,7 @@ def test_folds_are_held_out_in_turn(tmp_path):
 
 def test_two_processes_train_as_one_does(trained, sounds, tmp_path):
     """`--gpus 2` without a GPU: gloo. With norms that do not see the batch the numbers are those of one process."""
-    more = [f"model.init={trained}", "model.freeze_norms=all", "model.dropout=0", "optim.lr=0.001"]
+    more = [f"model.init={trained}", "model.freeze_bn=all", "model.dropout=0", "optim.lr=0.001"]
     still = ["augment.freq_masks=0", "augment.time_masks=0", "augment.warp=0", "augment.roll=false", "augment.mix=0"]
     command = ["train", "folder", *words(sounds, *more, *still)]
     tiny.good(*command, "--run", tmp_path / "one")
@@ -394,7 +393,7 @@ def test_three_processes_validate_as_one_does(trained, sounds, tmp_path):
     root = tmp_path / "sounds"
     shutil.copytree(sounds, root)
     tiny.write(root / "val" / "rain" / "more.wav", tiny.sound("rain.wav", 0.9))
-    more = [f"model.init={trained}", "model.freeze_norms=all", "model.dropout=0", "optim.lr=1e-6", "optim.batch=12"]
+    more = [f"model.init={trained}", "model.freeze_bn=all", "model.dropout=0", "optim.lr=1e-6", "optim.batch=12"]
     still = ["augment.freq_masks=0", "augment.time_masks=0", "augment.warp=0", "augment.roll=false", "augment.mix=0"]
     command = ["train", "folder", *words(root, *more, *still), "data.views=2", "data.source=media"]
     tiny.good(*command, "--run", tmp_path / "one")
@@ -506,7 +505,7 @@ def test_a_gpu_trains_stops_and_goes_on(sounds, tmp_path, how):
 
 
 @pytest.mark.cuda
-@pytest.mark.parametrize("graphs", [(), ("optim.graphs=true",)])
+@pytest.mark.parametrize("graphs", [(), ("optim.cuda_graphs=true",)])
 def test_nothing_on_the_way_of_a_step_waits_for_the_device(sounds, graphs):
     """PyTorch raises where something does; the losses come by a copy that is not waited for."""
     words = ["data.workers=0", "augment.freq_masks=2", "augment.time_masks=2", "augment.mix=0.3", *graphs]

@@ -11,20 +11,20 @@ import pytest
 import tiny
 import tiny_tasks
 import torch
+from slowfast_cli.models.objectives import Byol
 
 from slowfast_cli import load_model
-from slowfast_cli.build import assemble, schedule
-from slowfast_cli.data.loader import Share
+from slowfast_cli.build import schedule
+from slowfast_cli.build.network import NETWORKS
 from slowfast_cli.engine import fit as engine
 from slowfast_cli.models.baselines.zoo import BASELINES
-from slowfast_cli.models.objectives import Byol
 from slowfast_cli.recipe.load import load
 from slowfast_cli.stages.hares.probe import probe
 from slowfast_cli.stages.train import loop as stage
 from slowfast_cli.stages.train import state as state_module
 from slowfast_cli.stages.train.loop import Finished, Scored, Started, Step
 from slowfast_cli.stages.train.run_folder import Run, lines
-from slowfast_cli.types import DataError, UsageError, WeightsError
+from slowfast_cli.types import DataError, Share, UsageError, WeightsError
 from slowfast_cli.weights.file import newest, read, read_card
 
 CPU = torch.device("cpu")
@@ -61,7 +61,7 @@ def bare(tmp_path_factory):
 def small(monkeypatch):
     for variant in ("byola-cnn", "bidir-cpc", "wav2vec2-base"):
         sizes = next(sizes for words, sizes in OTHERS.values() if f"model.variant={variant}" in words)
-        monkeypatch.setitem(assemble.NETWORKS, variant, replace(BASELINES[variant], **sizes))
+        monkeypatch.setitem(NETWORKS, variant, replace(BASELINES[variant], **sizes))
 
 
 def recipe_of(root, *more, task="simclr"):
@@ -99,14 +99,14 @@ def test_simclr_needs_no_labels(pretrained, bare):
     assert (events[0].train.classes, events[0].train.listed, events[0].val.listed) == ({}, 10, 2)
     assert {event.clips for event in events if isinstance(event, Step)} == {8}  # two of each recording
     assert all(set(event.losses) == {"simclr"} for event in events if isinstance(event, Step))
-    assert events[-2].scores.values.keys() == {"told"}
+    assert events[-2].scores.values.keys() == {"pretext_top1"}
     assert read_card(newest(folder)).classes == {}
 
 
 def test_of_class_folders_the_classes_do_not_matter(labelled, tmp_path):
     events = trained(recipe_of(labelled), tmp_path / "run")
     assert (events[0].train.classes, events[0].train.listed) == ({}, 12)
-    assert events[-2].scores.values.keys() == {"told"}
+    assert events[-2].scores.values.keys() == {"pretext_top1"}
 
 
 @pytest.mark.parametrize("task", OTHERS)
@@ -121,7 +121,7 @@ def test_other_objectives_run_to_their_end(bare, small, tmp_path, task):
     card, state = read(newest(tmp_path / "run"))
     assert state
     assert all(name.startswith("trunk.") for name in state)
-    assert card.net == assemble.NETWORKS[recipe_of(bare, task=task).model.variant]
+    assert card.net == NETWORKS[recipe_of(bare, task=task).model.variant]
 
 
 def test_the_slow_copy_follows_while_training(bare, small):
@@ -136,7 +136,7 @@ def test_the_slow_copy_follows_while_training(bare, small):
         torch.testing.assert_close(slow, old + (1 - objective.decay) * (new - old))
 
 
-ON = [("simclr", []), ("simclr", ["optim.accumulate=2", *NORMLESS]), ("byol", [])]
+ON = [("simclr", []), ("simclr", ["optim.grad_accum_steps=2", *NORMLESS]), ("byol", [])]
 
 
 @pytest.mark.parametrize(("task", "more"), ON, ids=["at once", "in parts", "what BYOL-A remembers"])
@@ -154,19 +154,19 @@ def test_going_on_learns_the_same_bit_by_bit(bare, small, tmp_path, task, more):
 def test_parts_of_a_batch_are_one_contrast(bare, tmp_path, monkeypatch):
     """Of a network without norms, and without what is drawn for each part: the numbers are those of the whole batch."""
     plain = [*NORMLESS, *PLAIN, "optim.name=sgd", "optim.weight_decay=0", "optim.lr=0.1"]
-    net = assemble.NETWORKS["sf-nf-r50"]
+    net = NETWORKS["sf-nf-r50"]
     still = {name: replace(path, drop=0.0) for name, path in net.pathways.items()}
-    monkeypatch.setitem(assemble.NETWORKS, "sf-nf-r50", replace(net, pathways=still))
+    monkeypatch.setitem(NETWORKS, "sf-nf-r50", replace(net, pathways=still))
     used = []
     contrasted = engine.contrasted
     monkeypatch.setattr(engine, "contrasted", lambda *a, **options: used.append(a[3]) or contrasted(*a, **options))
     trained(recipe_of(bare, *plain), tmp_path / "whole")
     assert used == []
-    trained(recipe_of(bare, *plain, "optim.accumulate=2"), tmp_path / "parts")
+    trained(recipe_of(bare, *plain, "optim.grad_accum_steps=2"), tmp_path / "parts")
     assert used == [2] * 4
     for whole, parts in zip(numbers(tmp_path / "whole"), numbers(tmp_path / "parts"), strict=True):
-        whole.pop("val_told", None)  # asked among as many clips as are in memory at once
-        parts.pop("val_told", None)
+        whole.pop("val_pretext_top1", None)  # asked among as many clips as are in memory at once
+        parts.pop("val_pretext_top1", None)
         assert parts == pytest.approx(whole, rel=1e-3)
     one, two = (read(newest(tmp_path / name))[1] for name in ("whole", "parts"))
     for name, value in one.items():
@@ -176,14 +176,14 @@ def test_parts_of_a_batch_are_one_contrast(bare, tmp_path, monkeypatch):
 def test_two_processes_pretrain_as_one_does(bare, tmp_path):
     """Each with a part of the clips, of which all are compared; and in parts besides."""
     still = [*NORMLESS, *PLAIN, "optim.name=sgd", "optim.weight_decay=0", "optim.lr=0.05", "model.variant=sf-r50-ln"]
-    words = [*WORDS, *still, f"data.root={bare}", "optim.accumulate=2"]
+    words = [*WORDS, *still, f"data.root={bare}", "optim.grad_accum_steps=2"]
     tiny.good("train", "simclr", *words, "--run", tmp_path / "one")
     done = tiny.process("train", "simclr", *words, "--run", tmp_path / "two", "--gpus", "2")
     assert done.code == 0, done.err
     one, two = numbers(tmp_path / "one"), numbers(tmp_path / "two")
     assert len(one) == len(two) == 6
     for mine, theirs in zip(one, two, strict=True):
-        assert {**theirs, "val_told": 0} == pytest.approx({**mine, "val_told": 0}, rel=1e-3)
+        assert {**theirs, "val_pretext_top1": 0} == pytest.approx({**mine, "val_pretext_top1": 0}, rel=1e-3)
     alone, both = (read(newest(tmp_path / name))[1] for name in ("one", "two"))
     for name, value in alone.items():
         torch.testing.assert_close(both[name], value, rtol=1e-3, atol=1e-4)
@@ -236,13 +236,13 @@ def test_classes_cannot_be_asked_of_it(pretrained, bare):
 
 
 @pytest.mark.parametrize(
-    ("more", "told"),
+    ("more", "pretext_top1"),
     [
         (["task=cpc"], "task: cpc trains bidir-cpc, and model.variant is sf-small"),
         (["task=masked"], "set it to wav2vec2-base"),
         (["probe.crops=2"], "take `video` and `probe` out"),
         (["pretext.temperature=0"], "pretext.temperature"),
-        (["optim.accumulate=3"], "a batch of 4 does not part into 3"),
+        (["optim.grad_accum_steps=3"], "a batch of 4 does not part into 3"),
     ],
 )
 def test_what_does_not_go_together_is_told(bare, more, told):
@@ -270,7 +270,7 @@ def test_it_learns_to_tell_recordings_apart(tmp_path):
     root = chords(tmp_path / "chords", 40)
     words = ["optim.batch=8", "schedule.epochs=12", "pretext.hidden=32", "pretext.out=16"]
     events = trained(recipe_of(root, *words, *NORMLESS, *PLAIN), tmp_path / "run")
-    told = [event.scores.values["told"] for event in events if isinstance(event, Scored)]
+    told = [event.scores.values["pretext_top1"] for event in events if isinstance(event, Scored)]
     losses = [event.loss for event in events if isinstance(event, Step)]
     assert sum(losses[-4:]) < 0.5 * sum(losses[:4])
     assert told[-1] > told[0] + 15
@@ -283,7 +283,7 @@ def test_the_rate_of_hares_rises_first_and_then_falls_to_zero():
         recipe = load(name)
         rate = schedule.learning_rate(recipe, 77)
         assert schedule.top_rate(recipe) == 2e-4
-        assert schedule.steps(recipe, 77) == length
+        assert schedule.total_steps(recipe, 77) == length
         assert [rate(step) for step in (0, 1, 2500, 5000)] == pytest.approx([0, 1 / 5000, 0.5, 1], abs=1e-12)
         middle = 5000 + (length - 5000) / 2
         assert rate(middle) == pytest.approx(0.5)

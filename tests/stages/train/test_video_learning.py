@@ -12,7 +12,7 @@ from slowfast_cli.weights.file import read as weights
 
 SMALL = [
     "data.source=media", "data.workers=0", "data.views=1", "model.width=16", "model.dropout=0", "optim.name=adamw",
-    "optim.weight_decay=1e-4", "~optim.lr_batch", "~optim.norm_clips", "~schedule.warmup_epochs",
+    "optim.weight_decay=1e-4", "~optim.lr_batch", "~optim.bn_batch_size", "~schedule.warmup_epochs",
     "optim.nesterov=false",
     "~schedule.warmup_steps", "~schedule.drop_at", "schedule.steps=null", "schedule.shape=cosine",
     "video.frames=16", "video.crop=32", "video.jitter=[32,36]", "video.side=32", "video.crops=1", "video.rows=64",
@@ -108,7 +108,7 @@ def test_two_processes_drop_and_compare_as_one_does(tmp_path):
     """Batch norms see 4 clips either way, and both ranks drop the sound in the same steps."""
     clips = tiny_video.render(tmp_path / "clips")
     root = tiny_video.kinetics(tmp_path / "root", clips)
-    words = [*tiny_video.SMALL, "optim.batch=8", "optim.norm_clips=4", "schedule.epochs=4", "model.drop_pathway=0.5"]
+    words = [*tiny_video.SMALL, "optim.batch=8", "optim.bn_batch_size=4", "schedule.epochs=4", "model.drop_pathway=0.5"]
     words += ["video.jitter=[32,32]", "video.flip=false", "model.dropout=0", f"data.root={root}", "sync.hard_from=0.5"]
     tiny.good("train", "kinetics-av", *words, "--device", "cpu", "--run", tmp_path / "one")
     done = tiny.process("train", "kinetics-av", *words, "--device", "cpu", "--gpus", 2, "--run", tmp_path / "two")

@@ -6,7 +6,8 @@ import pytest
 import tiny
 import tiny_video
 
-from slowfast_cli.build import clips as build_clips
+from slowfast_cli.build.clips import build_clips, open_store
+from slowfast_cli.build.corpus import read_corpus
 from slowfast_cli.recipe.load import bundled, check, read
 
 VIDEO = [name for name in bundled() if check(read(name)).video]
@@ -96,18 +97,18 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_been(corpora, tmp_path):
 def test_the_sound_is_dropped_by_the_step_alone(corpora):
     import torch
 
-    from slowfast_cli.build import assemble, transforms
+    from slowfast_cli.build import transforms
     from slowfast_cli.data import loader
     from slowfast_cli.recipe.load import load
 
     recipe = load("kinetics-av", [*words("kinetics-av", corpora("kinetics-av"))[1:], "model.drop_pathway=0.8"])
-    source = build_clips.store(recipe)
-    clips = build_clips.clips(recipe, assemble.corpus(recipe, "train"), source)
+    source = open_store(recipe)
+    clips = build_clips(recipe, read_corpus(recipe, "train"), source)
     batch = loader.collate([clips[loader.Key(0, index, -1)] for index in range(4)])
-    assert batch.signals["has_audio"].tolist() == [1, 1, 1, 0]
-    prepared = transforms.training(recipe, torch.device("cpu"))
-    heard = [prepared(batch, step, 0.0).signals["has_audio"].tolist() for step in range(200)]
-    repeated = [prepared(batch, step, 0.0).signals["has_audio"].tolist() for step in range(200)]
+    assert batch.inputs.has_audio.tolist() == [1, 1, 1, 0]
+    prepared = transforms.training_transform(recipe, torch.device("cpu"))
+    heard = [prepared(batch, step, 0.0).inputs.has_audio.tolist() for step in range(200)]
+    repeated = [prepared(batch, step, 0.0).inputs.has_audio.tolist() for step in range(200)]
     assert heard == repeated
     assert {tuple(each) for each in heard} == {(0, 0, 0, 0), (1, 1, 1, 0)}
     assert 0.7 < sum(not any(each) for each in heard) / 200 < 0.9
@@ -116,20 +117,20 @@ def test_the_sound_is_dropped_by_the_step_alone(corpora):
 def test_wrong_sounds_become_hard_halfway(corpora):
     import torch
 
-    from slowfast_cli.build import assemble, transforms
+    from slowfast_cli.build import transforms
     from slowfast_cli.data import loader
     from slowfast_cli.recipe.load import load
 
     recipe = load("kinetics-av", [*words("kinetics-av", corpora("kinetics-av"))[1:], "sync.gap_seconds=0.1"])
-    clips = build_clips.clips(recipe, assemble.corpus(recipe, "train"), build_clips.store(recipe))
+    clips = build_clips(recipe, read_corpus(recipe, "train"), open_store(recipe))
     batch = loader.collate([clips[loader.Key(0, index, -1)] for index in range(4)])
-    prepared = transforms.training(recipe, torch.device("cpu"))
-    (plain, *_) = transforms.testing(recipe, torch.device("cpu"))(batch)
-    own = plain.signals["logmel"][4:]
-    easy, hard = (prepared(batch, 0, done).signals["logmel"][4:] for done in (0.0, 0.5))
+    prepared = transforms.training_transform(recipe, torch.device("cpu"))
+    (plain, *_) = transforms.eval_transform(recipe, torch.device("cpu"))(batch)
+    own = plain.inputs.logmel[4:]
+    easy, hard = (prepared(batch, 0, done).inputs.logmel[4:] for done in (0.0, 0.5))
     torch.testing.assert_close(easy, own[[1, 2, 3, 0]])
     torch.testing.assert_close(hard, own[[1, 2, 0, 3]])
-    assert not torch.allclose(own[0], plain.signals["logmel"][0])
+    assert not torch.allclose(own[0], plain.inputs.logmel[0])
 
 
 def test_broken_videos_are_counted_and_never_replaced(clips, tmp_path):
@@ -257,19 +258,18 @@ def test_a_run_that_counts_steps_is_finished_with_the_last(corpora, tmp_path):
 
 
 def test_choosing_label_sets_changes_nothing_else(corpora):
-    from slowfast_cli.build import assemble
     from slowfast_cli.recipe.load import load
 
     for name in ("charades-av", "ava", "kinetics"):
         whole, chosen = (
-            assemble.corpus(load(name, [*words(name, corpora(name))[1:], *more]), "val")
+            read_corpus(load(name, [*words(name, corpora(name))[1:], *more]), "val")
             for more in ([], ["data.labels=[label]"])
         )
         assert chosen == whole
 
 
 @pytest.mark.parametrize(
-    ("name", "words_of", "told"),
+    ("name", "words_of", "pretext_top1"),
     [
         ("kinetics", ["task=multilabel", "metric=map"], "has one class a segment: set task: classify"),
         ("charades-av", ["task=classify"], "has any number of classes a segment: set task: multilabel"),

@@ -9,9 +9,10 @@ import torch
 from torch.nn import functional as f
 
 from slowfast_cli import load_model
-from slowfast_cli.features.logmel import FrontEnd, LogMel
+from slowfast_cli.features.logmel import LogMel
 from slowfast_cli.models.architecture import Baseline
 from slowfast_cli.models.baselines.zoo import BASELINES
+from slowfast_cli.settings import FrontEnd
 from slowfast_cli.types import WeightsError
 from slowfast_cli.weights import download
 from slowfast_cli.weights.catalogue import CATALOGUE
@@ -161,7 +162,7 @@ def other_filters(state):
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "pretext_top1"),
     [
         (lambda state: without(state, "conv_block6", "conv_block5"), "is of PANNs, but not CNN14"),
         (lambda state: without(state, "conv_block2.conv1"), "1 tensors are missing, as trunk.body.blocks.1.a.weight"),

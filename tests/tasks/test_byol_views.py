@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch.nn import functional as f
 
-from slowfast_cli.features import byol_augment
-from slowfast_cli.features.byol_augment import Views, log_mixup_exp, normalised, random_resize_crop
+from slowfast_cli.tasks import byol
+from slowfast_cli.tasks.byol import TwoViews, log_mixup_exp, random_resize_crop, standardized
 
 
 def clips(count=3, frames=24, bands=16, seed=0):
@@ -24,13 +24,13 @@ def test_mixing_adds_energies():
 
 @pytest.mark.parametrize("seed", range(4))
 def test_a_stretch_is_what_torch_makes_of_it(seed, monkeypatch):
-    kept, draw = [], byol_augment._stretches
+    kept, draw = [], byol._ranges
 
     def recording(*arguments):
         kept.append(draw(*arguments))
         return kept[-1]
 
-    monkeypatch.setattr(byol_augment, "_stretches", recording)
+    monkeypatch.setattr(byol, "_ranges", recording)
     torch.manual_seed(seed)
     x = clips(count=8)
     found = random_resize_crop(x, canvas=1.5, scale=(0.6, 1.5))
@@ -45,11 +45,11 @@ def test_a_stretch_is_what_torch_makes_of_it(seed, monkeypatch):
 
 def test_stretches_are_of_the_sizes_that_were_asked_for():
     torch.manual_seed(0)
-    first, length = byol_augment._stretches(4000, 100, 150, (0.6, 1.5), torch.device("cpu"))
+    first, length = byol._ranges(4000, 100, 150, (0.6, 1.5), torch.device("cpu"))
     assert (length.min(), length.max()) == (60, 149)
     assert first.min() == 0
     assert (first + length).max() == 150
-    first, length = byol_augment._stretches(4000, 64, 64, (0.6, 1.5), torch.device("cpu"))
+    first, length = byol._ranges(4000, 64, 64, (0.6, 1.5), torch.device("cpu"))
     assert length.max() == 64
     assert (length == 64).float().mean() == pytest.approx(0.5 / 0.9, abs=0.03)  # drawn larger, cut to the area
     assert not first[length == 64].any()
@@ -62,7 +62,7 @@ def test_whole_clips_come_back():
 
 def test_views_are_two_of_each_and_normal():
     torch.manual_seed(0)
-    views = Views()
+    views = TwoViews()
     x = 5 + 3 * clips(count=6)
     found = views(x)
     assert found.shape == (12, 1, 24, 16)
@@ -73,7 +73,7 @@ def test_views_are_two_of_each_and_normal():
 
 
 def test_mean_and_deviation_are_those_of_all_clips_until_they_are_settled():
-    views = Views(settled=9)
+    views = TwoViews(settled=9)
     batches = [2 + 3 * clips(count=count, seed=count) for count in (2, 4, 5)]
     for batch in batches:
         views(batch)
@@ -82,7 +82,7 @@ def test_mean_and_deviation_are_those_of_all_clips_until_they_are_settled():
     assert (views.square - views.mean**2).sqrt().item() == pytest.approx(every.std(correction=0).item())
     views(100 + clips())
     assert views.mean.item() == pytest.approx(every.mean().item())
-    restored = Views(settled=9)
+    restored = TwoViews(settled=9)
     restored.load_state_dict(views.state_dict())
     assert restored.mean == views.mean
     assert restored.seen == 11
@@ -91,7 +91,7 @@ def test_mean_and_deviation_are_those_of_all_clips_until_they_are_settled():
 def test_past_clips_are_mixed_in_and_the_oldest_are_forgotten():
     torch.manual_seed(0)
     whole = {"canvas": 1.0, "scale": (1.0, 1.0)}
-    views = Views(memory=5, **whole)
+    views = TwoViews(memory=5, **whole)
     x = clips(count=3)
     alone = views(x)  # nothing is remembered yet
     torch.testing.assert_close(alone[:3], alone[3:])
@@ -104,8 +104,8 @@ def test_past_clips_are_mixed_in_and_the_oldest_are_forgotten():
     assert views.past.shape == (2, 1, 30, 16)
 
 
-def test_normalised():
-    found = normalised(7 + 2 * clips())
+def test_standardized():
+    found = standardized(7 + 2 * clips())
     assert found.mean().item() == pytest.approx(0, abs=1e-6)
     assert found.std().item() == pytest.approx(1)
-    assert not normalised(torch.full((2, 1, 4, 4), 3.0)).any()
+    assert not standardized(torch.full((2, 1, 4, 4), 3.0)).any()

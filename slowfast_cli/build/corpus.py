@@ -1,0 +1,155 @@
+"""The corpus of a recipe: where it lies, its splits and its label sets."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Literal, TypeVar
+
+from slowfast_cli.build.task import task_spec
+from slowfast_cli.corpora.registry import CORPORA, DatasetEntry
+from slowfast_cli.corpora.segments import Segments
+from slowfast_cli.recipe.load import did_you_mean
+from slowfast_cli.recipe.schema import Recipe
+from slowfast_cli.settings import FrontEnd
+from slowfast_cli.storage import remote
+from slowfast_cli.types import Corpus, DataError, Segment, Target, UsageError
+
+T = TypeVar("T")
+SplitRole = Literal["train", "val", "test"]
+
+
+def dataset_entry(name: str) -> DatasetEntry:
+    """Look up a data set.
+
+    Raises:
+        UsageError: There is none of that name.
+    """
+    if name not in CORPORA:
+        raise UsageError(f"{name}: no such data set{did_you_mean(name, CORPORA)}; `slowfast data ls` lists them all")
+    return CORPORA[name]
+
+
+def corpus_root(recipe: Recipe) -> Path:
+    """Folder of the corpus: `data.root`, or its name below $SLOWFAST_DATA or ``data``."""
+    default = remote.local_path(os.environ.get("SLOWFAST_DATA", "data")) / recipe.data.corpus
+    return mirrored(recipe.data.root or default)
+
+
+@functools.lru_cache(maxsize=32)
+def mirrored(folder: Path) -> Path:
+    """The folder; a remote one is listed once per process, see `slowfast_cli.storage.remote`."""
+    return remote.mirror(folder)
+
+
+def shards_folder(recipe: Recipe) -> Path:
+    """Folder of the shards of this corpus and front end: `data.shards`, or a name made of the settings."""
+    if recipe.data.shards:
+        return recipe.data.shards
+    front_end = recipe.frontend
+    settings = f"{front_end.rate}hz-{front_end.window_ms:g}ms-{front_end.hop_ms:g}ms-{front_end.mels}mel"
+    basic = {"rate", "window_ms", "hop_ms", "mels"}
+    for field in fields(FrontEnd):
+        value = getattr(front_end, field.name)
+        if field.name not in basic and value != field.default:
+            settings += f"-{field.name}{value if isinstance(value, str) else format(value, 'g')}"
+    root = corpus_root(recipe).absolute()
+    # The root's name is part of it: two folders of sounds beside each other are two data sets.
+    name = root.name if root.name == recipe.data.corpus else f"{root.name}-{recipe.data.corpus}"
+    return root.parent / "shards" / name / settings
+
+
+@functools.lru_cache(maxsize=8)
+def _read(name: str, root: Path, split: str, labeled: bool = True) -> Corpus:
+    entry = dataset_entry(name)
+    read = entry.read if labeled or entry.read_unlabeled is None else entry.read_unlabeled
+    return read(root, split)
+
+
+def read_corpus(recipe: Recipe, role: SplitRole) -> Corpus:
+    """Read a split of the recipe's corpus, with the label sets that the task needs.
+
+    Raises:
+        DataError: The corpus is not there.
+        UsageError: `data.labels` names a label set that it does not have.
+    """
+    spec = task_spec(recipe)
+    corpus = _read(recipe.data.corpus, corpus_root(recipe), recipe.split(role), not spec.pretext)
+    if spec.label_sets is not None:
+        return replace_label_sets(corpus, spec.label_sets, spec.target)
+    if not recipe.data.labels:
+        return corpus
+    if unknown := set(recipe.data.labels) - set(corpus.classes):
+        raise UsageError(
+            f"data.labels: {', '.join(sorted(unknown))}: {corpus.name} has the label sets {', '.join(corpus.classes)}"
+        )
+    return select_label_sets(corpus, frozenset(recipe.data.labels))
+
+
+def read_all_splits(recipe: Recipe) -> tuple[list[Corpus], list[str]]:
+    """Read every split whose lists exist; also return the reasons why others could not be read.
+
+    Raises:
+        DataError: None could be read.
+    """
+    corpora, errors = list[Corpus](), list[DataError]()
+    for split in dataset_entry(recipe.data.corpus).all_splits:
+        try:
+            corpora.append(_read(recipe.data.corpus, corpus_root(recipe), split))
+        except DataError as error:
+            errors.append(error)
+    if not corpora:
+        raise errors[0]
+    return corpora, [str(error).splitlines()[0] for error in errors]
+
+
+def class_counts(corpus: Corpus) -> dict[str, int]:
+    """Number of classes by label set."""
+    return {labels: len(names) for labels, names in corpus.classes.items()}
+
+
+def head_sizes(recipe: Recipe) -> dict[str, int]:
+    """Number of classes by label set, without reading the corpus where the registry knows them."""
+    spec = task_spec(recipe)
+    if spec.label_sets is not None:
+        return {labels: len(names) for labels, names in spec.label_sets.items()}
+    sizes = dict(dataset_entry(recipe.data.corpus).heads) or class_counts(read_corpus(recipe, "train"))
+    return {name: size for name, size in sizes.items() if not recipe.data.labels or name in recipe.data.labels}
+
+
+def select_label_sets(corpus: Corpus, selected: frozenset[str]) -> Corpus:
+    """Keep some of the label sets of a corpus."""
+
+    def keep(values: Mapping[str, T]) -> dict[str, T]:
+        return {labels: value for labels, value in values.items() if labels in selected}
+
+    if selected == corpus.classes.keys():
+        return corpus
+    segments = Segments.of(corpus.segments).map(functools.partial(_keep_targets, selected))
+    return replace(
+        corpus,
+        segments=segments,
+        classes=keep(corpus.classes),
+        tail=keep(corpus.tail),
+        scored=keep(corpus.scored),
+    )
+
+
+def _keep_targets(selected: frozenset[str], segment: Segment) -> Segment:
+    targets = {labels: target for labels, target in segment.targets.items() if labels in selected}
+    return replace(segment, targets=targets, spans=tuple(span for span in segment.spans if span.labels in selected))
+
+
+def replace_label_sets(
+    corpus: Corpus, classes: Mapping[str, tuple[str, ...]], target: Callable[[str], Mapping[str, Target]]
+) -> Corpus:
+    """Replace the label sets of a corpus by others, whose targets are a function of the segment's id."""
+    segments = Segments.of(corpus.segments).map(functools.partial(_with_targets, target))
+    return replace(corpus, segments=segments, classes=classes, tail={}, scored={}, subsets={})
+
+
+def _with_targets(target: Callable[[str], Mapping[str, Target]], segment: Segment) -> Segment:
+    return replace(segment, targets=target(segment.id), spans=())

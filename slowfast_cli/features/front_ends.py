@@ -1,0 +1,44 @@
+"""The front ends by name: what turns samples into the time-frequency input of a network.
+
+Another front end is one class with the interface below and one line in `FRONT_ENDS`; recipes choose it by
+`frontend.kind`, and shards, weight files and checks carry the name with the other settings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from slowfast_cli.features.logmel import LogMel
+from slowfast_cli.settings import FrontEnd
+from slowfast_cli.types import UsageError
+
+
+class FrontEndModule(Protocol):
+    """A module made from `FrontEnd` settings. Shapes: B clips, N samples, T frames, F bands."""
+
+    def __call__(self, samples_BN: Tensor) -> Tensor:
+        """Transform whole clips: (B, N) -> (B, 1, settings.frames(N), settings.mels)."""
+
+    def stream(self, blocks: Iterable[Tensor]) -> Iterator[Tensor]:
+        """Transform one recording in blocks (N,): yields rows (T, F), together those of the whole recording."""
+
+    def to(self, device: torch.device) -> FrontEndModule:
+        """Move buffers to a device."""
+
+
+FRONT_ENDS: Mapping[str, Callable[[FrontEnd], FrontEndModule]] = {"logmel": LogMel}
+
+
+def make_front_end(settings: FrontEnd) -> FrontEndModule:
+    """Build the front end that the settings name.
+
+    Raises:
+        UsageError: There is none of that name.
+    """
+    if settings.kind not in FRONT_ENDS:
+        raise UsageError(f"frontend.kind: {settings.kind!r}: no such front end; choose one of {', '.join(FRONT_ENDS)}")
+    return FRONT_ENDS[settings.kind](settings)

@@ -69,7 +69,7 @@ BROKEN = {
     "nan.wav": (not_numbers, "NaN"),
     "text.mp3": (lambda path: path.write_text("This is no sound.\n" * 50), "not a media file"),
     "silent-film.mp4": (without_sound, "no audio stream"),
-    "folder.wav": (lambda path: path.mkdir(), "a folder, not a sound file"),
+    "folder.wav": (lambda path: path.mkdir(), "is a folder, expected an audio file"),
     "loop.wav": (lambda path: path.symlink_to(path), "cannot be read"),
     "dangling.wav": (lambda path: path.symlink_to("nowhere.wav"), "cannot be read"),
 }

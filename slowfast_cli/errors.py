@@ -1,20 +1,19 @@
-"""What goes wrong, and the exit code that goes with it; `slowfast_cli.types` gives these to every layer."""
+"""Errors with their exit codes, and suggestions in their messages; `slowfast_cli.types` re-exports them."""
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
+
 
 class SlowFastError(Exception):
-    """A mistake the user can mend; its text says where, what is wrong, what is right and what to do.
+    """An error that the user can fix. Its text says where, what is wrong, what is expected and what to do."""
 
-    Attributes:
-        code: What the process exits with.
-    """
-
-    code = 1
+    code = 1  # exit code of the process
 
 
 class UsageError(SlowFastError):
-    """Wrong words on the command line, or a recipe that does not hold together."""
+    """A mistake on the command line, or an inconsistent recipe."""
 
     code = 2
 
@@ -26,14 +25,20 @@ class DataError(SlowFastError):
 
 
 class BrokenMediaError(DataError):
-    """One recording cannot be read; the others can: it is counted and told, never replaced."""
+    """One recording cannot be read: it is counted and reported, never replaced; the others are used."""
 
 
 class WeightsError(SlowFastError):
-    """Weights that are missing, broken or of another network; a download that failed."""
+    """Weights that are missing, broken or of another network; a failed download."""
 
     code = 4
 
 
 class LostError(SlowFastError):
-    """Another process of the same run cannot be reached: nobody's mistake, and the run may be started again."""
+    """Another process of the same run cannot be reached; the run may be restarted."""
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Suggest the nearest known word, or return an empty string."""
+    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
+    return f"; did you mean '{near[0]}'?" if near else ""

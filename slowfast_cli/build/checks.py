@@ -15,12 +15,11 @@ from slowfast_cli.build.scores import score_predictions
 from slowfast_cli.build.task import metric_name, sync_stages, task_spec
 from slowfast_cli.corpora.segments import Segments
 from slowfast_cli.metrics.registry import RENAMED_METRICS
-from slowfast_cli.recipe.load import did_you_mean
 from slowfast_cli.recipe.schema import Recipe
 from slowfast_cli.settings import FrontEnd
 from slowfast_cli.tasks.avsync import BELONGS, label_set
 from slowfast_cli.tasks.task import PRETEXT_TOP1
-from slowfast_cli.types import Corpus, DataError, Prediction, Share, UsageError, WeightsError
+from slowfast_cli.types import Corpus, DataError, Prediction, Share, UsageError, WeightsError, did_you_mean
 from slowfast_cli.weights.file import Card
 
 FRAME_FIELDS = ("frames", "step", "fps", "mean", "std")  # must be as in training; the others only change the views

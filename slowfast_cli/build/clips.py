@@ -74,7 +74,7 @@ def usable(recipe: Recipe, corpus: Corpus, store: Store | None) -> Corpus:
     if segments.file_ids is not None:
         if not isinstance(store, StoredRows):
             return corpus
-        readable = store.shards.held(segments.file_ids)
+        readable = store.shards.contains(segments.file_ids)
         corpus = _drop(corpus, readable, partial(_failure, store.failures, NOT_STORED))
     else:
         problems = {row: reason for row in _doubtful(segments, store) if (reason := _problem(segments[row], store))}

@@ -12,14 +12,18 @@ from typing import Literal, TypeVar
 from slowfast_cli.build.task import task_spec
 from slowfast_cli.corpora.registry import CORPORA, DatasetEntry
 from slowfast_cli.corpora.segments import Segments
-from slowfast_cli.recipe.load import did_you_mean
 from slowfast_cli.recipe.schema import Recipe
 from slowfast_cli.settings import FrontEnd
 from slowfast_cli.storage import remote
-from slowfast_cli.types import Corpus, DataError, Segment, Target, UsageError
+from slowfast_cli.types import Corpus, DataError, Segment, Target, UsageError, did_you_mean
 
 T = TypeVar("T")
 SplitRole = Literal["train", "val", "test"]
+
+
+def datasets() -> Mapping[str, DatasetEntry]:
+    """All data sets by name."""
+    return CORPORA
 
 
 def dataset_entry(name: str) -> DatasetEntry:

@@ -19,10 +19,9 @@ from slowfast_cli.models.recognizer import Recognizer
 from slowfast_cli.models.slowfast import SlowFast
 from slowfast_cli.models.spec import Net, keep_taps, with_width
 from slowfast_cli.models.zoo import VARIANTS
-from slowfast_cli.recipe.load import did_you_mean
 from slowfast_cli.recipe.schema import Model, Recipe
 from slowfast_cli.tasks.task import TaskSpec
-from slowfast_cli.types import UsageError
+from slowfast_cli.types import UsageError, did_you_mean
 from slowfast_cli.weights.file import read_card, require_own
 from slowfast_cli.weights.resolve import weight_file
 

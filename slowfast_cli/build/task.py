@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from slowfast_cli.models.spec import Stage
-from slowfast_cli.recipe.load import did_you_mean
 from slowfast_cli.recipe.schema import Recipe
 from slowfast_cli.tasks.avsync import Sync
 from slowfast_cli.tasks.registry import TASKS
 from slowfast_cli.tasks.task import Part, Task, TaskSpec
-from slowfast_cli.types import UsageError
+from slowfast_cli.types import UsageError, did_you_mean
 
 
 def task_spec(recipe: Recipe) -> TaskSpec:

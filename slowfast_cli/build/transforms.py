@@ -17,7 +17,7 @@ from slowfast_cli.build.corpus import head_sizes
 from slowfast_cli.build.network import architecture
 from slowfast_cli.build.task import task_spec
 from slowfast_cli.features import frames
-from slowfast_cli.features.augment import augment_logmel, augment_samples, mix
+from slowfast_cli.features.augment import augment_logmel, augment_samples, mixup
 from slowfast_cli.features.front_ends import make_front_end
 from slowfast_cli.features.logmel import repeat_last
 from slowfast_cli.recipe.schema import Recipe, Sync
@@ -179,7 +179,7 @@ class Mixup:
         inputs = batch.inputs
         name = "logmel" if inputs.samples is None else "samples"
         alpha, beta = self.settings.mix, self.settings.mix_other
-        mixed, targets = mix(getattr(inputs, name), batch.targets, self.classes, alpha, beta, self.slope)
+        mixed, targets = mixup(getattr(inputs, name), batch.targets, self.classes, alpha, beta, self.slope)
         return replace(batch, inputs=replace(inputs, **{name: mixed}), targets=targets)
 
 
@@ -192,7 +192,7 @@ class RandomCrop:
     def __call__(self, batch: Batch, progress: Progress) -> Batch:
         """Apply the transform."""
         sizes = batch.inputs.frame_sizes
-        return batch if sizes is None else _crop(batch, frames.random_cut(sizes.cpu(), self.settings), self.settings)
+        return batch if sizes is None else _crop(batch, frames.random_crop(sizes.cpu(), self.settings), self.settings)
 
 
 @dataclass(frozen=True)
@@ -236,10 +236,10 @@ def eval_crops(batch: Batch, settings: Frames) -> Iterator[Batch]:
         yield _crop(batch, frames.eval_crop(sizes.cpu(), settings, number), settings)
 
 
-def _crop(batch: Batch, cut: frames.Cut, settings: Frames) -> Batch:
+def _crop(batch: Batch, crop: frames.Crop, settings: Frames) -> Batch:
     inputs = batch.inputs
     if inputs.frames is None or inputs.frame_sizes is None:
         return batch
-    cropped = frames.sampled(inputs.frames, inputs.frame_sizes.cpu(), cut, settings)
-    boxes = None if batch.boxes is None else frames.placed(batch.boxes, cut)
+    cropped = frames.crop_frames(inputs.frames, inputs.frame_sizes.cpu(), crop, settings)
+    boxes = None if batch.boxes is None else frames.boxes_to_crop(batch.boxes, crop)
     return replace(batch, inputs=replace(inputs, frames=cropped, frame_sizes=None), boxes=boxes)

@@ -52,7 +52,7 @@ def ablate(
 ) -> None:
     """Train and score every row of a paper's table but those that are finished, and print it beside the paper's."""
     from slowfast_cli.cli import show
-    from slowfast_cli.metrics.table import Table, TableRow, plain
+    from slowfast_cli.metrics.table import Table, TableRow, to_dict
     from slowfast_cli.recipe.load import check, override, read
     from slowfast_cli.stages import ablate as stage
     from slowfast_cli.stages.hares.benchmark import about_tasks, domains
@@ -90,7 +90,7 @@ def ablate(
             return
     made = Table(title=f"{source.name}, table {table}", rows=tuple(rows))
     if as_json:
-        typer.echo(json.dumps(finite(plain(made)), allow_nan=False))
+        typer.echo(json.dumps(finite(to_dict(made)), allow_nan=False))
     else:
         header, body = made.cells()
         show.table(made.title, header, body)

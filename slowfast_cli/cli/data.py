@@ -20,16 +20,16 @@ app = typer.Typer(help="List the data sets that can be read, and check those on 
 @app.command("ls", epilog="Examples:  slowfast data ls  |  slowfast data ls --json")
 def ls(as_json: options.Json = False) -> None:
     """List the data sets: task, classes, splits, licence."""
+    from slowfast_cli.build.corpus import datasets
     from slowfast_cli.cli import show
-    from slowfast_cli.corpora.registry import CORPORA
 
     if as_json:
-        for each in CORPORA.values():
+        for each in datasets().values():
             typer.echo(json.dumps({**asdict(each.info), "heads": dict(each.heads), "recipe": each.recipe}))
         return
     rows = [
         [name, each.info.task, each.info.classes, ", ".join(each.info.splits), each.info.license]
-        for name, each in CORPORA.items()
+        for name, each in datasets().items()
     ]
     show.table("", ["data set", "task", "classes", "splits", "licence"], rows, left=5)
 

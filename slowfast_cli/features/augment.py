@@ -1,7 +1,7 @@
-"""Augmentation of log-mel batches on the device, drawn for each clip.
+"""On-device augmentation of log-mel batches, drawn per clip.
 
-SpecAugment (Park et al. 2019) with the sizes of ASF Sec. 4.2. The code that the paper used drew a mask's width twice
-and took the warped position from the spectrogram's values; this follows the SpecAugment paper.
+SpecAugment (Park et al. 2019) with the sizes of ASF Sec. 4.2. The reference code draws the width of a mask twice and
+takes the warped position from spectrogram values; this follows the SpecAugment paper instead.
 
 Shapes: B batch, T frames, F mel bands.
 """
@@ -18,20 +18,20 @@ from slowfast_cli.settings import Augment
 from slowfast_cli.torchaudio_import import functional as audio
 
 
-def augment_samples(sounds_BN: Tensor, settings: Augment) -> Tensor:
+def augment_samples(samples_BN: Tensor, settings: Augment) -> Tensor:
     """Apply the augmentations that samples allow: rotation in time and gain.
 
     Shape:
         (B, N) -> (B, N)
     """
-    B, N = sounds_BN.shape
+    B, N = samples_BN.shape
     if settings.roll:
-        first_B1 = torch.randint(N, (B, 1), device=sounds_BN.device)
-        sounds_BN = sounds_BN.gather(1, (torch.arange(N, device=sounds_BN.device) + first_B1) % N)
+        first_B1 = torch.randint(N, (B, 1), device=samples_BN.device)
+        samples_BN = samples_BN.gather(1, (torch.arange(N, device=samples_BN.device) + first_B1) % N)
     if settings.gain_db:
-        db_B1 = torch.empty(B, 1, device=sounds_BN.device).uniform_(-settings.gain_db, settings.gain_db)
-        sounds_BN = sounds_BN * 10 ** (db_B1 / 20)
-    return sounds_BN
+        db_B1 = torch.empty(B, 1, device=samples_BN.device).uniform_(-settings.gain_db, settings.gain_db)
+        samples_BN = samples_BN * 10 ** (db_B1 / 20)
+    return samples_BN
 
 
 def augment_logmel(logmel_B1TF: Tensor, settings: Augment, *, slope: float = 1.0) -> Tensor:
@@ -46,9 +46,9 @@ def augment_logmel(logmel_B1TF: Tensor, settings: Augment, *, slope: float = 1.0
         (B, 1, T, F) -> (B, 1, T, F)
     """
     if settings.roll or settings.stretch:
-        logmel_B1TF = retimed(logmel_B1TF, roll=settings.roll, stretch=settings.stretch)
+        logmel_B1TF = roll_and_stretch(logmel_B1TF, roll=settings.roll, stretch=settings.stretch)
     if settings.shift:
-        logmel_B1TF = shifted(logmel_B1TF, settings.shift)
+        logmel_B1TF = shift_bands(logmel_B1TF, settings.shift)
     if settings.warp:
         logmel_B1TF = time_warp(logmel_B1TF, settings.warp)
     mean_B111 = logmel_B1TF.mean(dim=(1, 2, 3), keepdim=True)
@@ -58,7 +58,7 @@ def augment_logmel(logmel_B1TF: Tensor, settings: Augment, *, slope: float = 1.0
     for _ in range(settings.time_masks):
         x_B1TF = audio.mask_along_axis_iid(x_B1TF, settings.time_width + 1, 0.0, axis=2)
     if settings.gain_db:
-        # 20 dB are a factor of 10 in magnitude, so ln 10 in its logarithm.
+        # 20 dB is a factor of 10 in magnitude: ln 10 in its logarithm.
         gain_B111 = torch.empty_like(mean_B111).uniform_(-settings.gain_db, settings.gain_db) * (
             slope * torch.log(torch.tensor(10.0)) / 20
         )
@@ -66,12 +66,12 @@ def augment_logmel(logmel_B1TF: Tensor, settings: Augment, *, slope: float = 1.0
     return x_B1TF + mean_B111
 
 
-def retimed(logmel_B1TF: Tensor, *, roll: bool, stretch: float) -> Tensor:
-    """Play each clip faster or slower, and start it somewhere else; its end is joined to its start.
+def roll_and_stretch(logmel_B1TF: Tensor, *, roll: bool, stretch: float) -> Tensor:
+    """Change each clip's speed and rotate it in time by a random offset, wrapping around.
 
     Args:
         logmel_B1TF: The clips.
-        roll: Whether each starts at a frame of its own.
+        roll: Whether to rotate.
         stretch: Speeds are drawn from [1 - stretch, 1 + stretch].
 
     Shape:
@@ -80,12 +80,12 @@ def retimed(logmel_B1TF: Tensor, *, roll: bool, stretch: float) -> Tensor:
     B, _, T, _ = logmel_B1TF.shape
     speed_B1 = 1 + stretch * (2 * torch.rand(B, 1, device=logmel_B1TF.device) - 1)
     first_B1 = torch.randint(T if roll else 1, (B, 1), device=logmel_B1TF.device)
-    played_BT = (torch.arange(T, device=logmel_B1TF.device) * speed_B1).round().long() % T
-    return torch.take_along_dim(logmel_B1TF, ((played_BT + first_B1) % T)[:, None, :, None], dim=2)
+    index_BT = (torch.arange(T, device=logmel_B1TF.device) * speed_B1).round().long() % T
+    return torch.take_along_dim(logmel_B1TF, ((index_BT + first_B1) % T)[:, None, :, None], dim=2)
 
 
-def shifted(logmel_B1TF: Tensor, bands: int) -> Tensor:
-    """Move each clip up or down by up to ``bands`` mel bands; the band at the edge is repeated.
+def shift_bands(logmel_B1TF: Tensor, bands: int) -> Tensor:
+    """Shift each clip by up to ``bands`` mel bands in either direction, repeating the edge band.
 
     Shape:
         (B, 1, T, F) -> (B, 1, T, F)
@@ -97,9 +97,9 @@ def shifted(logmel_B1TF: Tensor, bands: int) -> Tensor:
 
 
 def time_warp(logmel_B1TF: Tensor, width: int) -> Tensor:
-    """Move one point in time of each clip by up to ``width`` frames, stretching what is on either side.
+    """Warp time: move a point of each clip by up to ``width`` frames, stretching both sides linearly.
 
-    The point is drawn from [width, T - width), the way from [-width, width] (SpecAugment, Sec. 2).
+    The point is drawn from [width, T - width), the distance from [-width, width] (SpecAugment Sec. 2).
 
     Shape:
         (B, 1, T, F) -> (B, 1, T, F)
@@ -126,48 +126,48 @@ def time_warp(logmel_B1TF: Tensor, width: int) -> Tensor:
     )
 
 
-def mix(
-    sounds: Tensor,
+def mixup(
+    clips: Tensor,
     targets: Mapping[str, Tensor],
     classes: Mapping[str, int],
     alpha: float,
     beta: float | None = None,
     slope: float = 1.0,
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """Mix each clip with another of the batch, magnitudes and targets in the same share (mixup, Zhang et al. 2018).
+    """Mix each clip and its target with another of the batch (mixup, Zhang et al. 2018); magnitudes mix linearly.
 
     Args:
-        sounds: Log-mels (B, 1, T, F), or samples (B, N).
+        clips: Log-mels (B, 1, T, F), or samples (B, N).
         targets: Class indices (B,), or probabilities (B, classes), by label set.
         classes: Number of classes by label set.
         alpha: The share of the first clip is drawn from Beta(alpha, beta).
-        beta: None: as alpha, and the share is folded to at least one half.
-        slope: By how much a band of a log-mel rises when the amplitude grows by a factor of e.
+        beta: If None, beta is alpha and the share is folded to at least one half.
+        slope: Increase of a log-mel band when the amplitude grows by a factor of e, see `FrontEnd.slope`.
 
     Returns:
         The mixed clips, and probabilities (B, classes) by label set.
     """
-    B = len(sounds)
-    # Drawn on the CPU's generator: the same shares whatever the device.
+    B = len(clips)
+    # Drawn from the CPU generator, so that the shares do not depend on the device.
     second = alpha if beta is None else beta
-    drawn = torch.distributions.Beta(torch.tensor(float(alpha)), torch.tensor(float(second)))
-    share_B = _sent(drawn.sample((B,)), sounds.device).to(sounds)
+    distribution = torch.distributions.Beta(torch.tensor(float(alpha)), torch.tensor(float(second)))
+    share_B = _to_device(distribution.sample((B,)), clips.device).to(clips)
     if beta is None:
         share_B = torch.maximum(share_B, 1 - share_B)
-    other = _sent(torch.randperm(B), sounds.device)
-    share = share_B.reshape(-1, *(1,) * (sounds.ndim - 1))
-    if sounds.ndim == 2:
-        mixed = share * sounds + (1 - share) * sounds[other]
+    other = _to_device(torch.randperm(B), clips.device)
+    share = share_B.reshape(-1, *(1,) * (clips.ndim - 1))
+    if clips.ndim == 2:
+        mixed = share * clips + (1 - share) * clips[other]
     else:
         shares = (share.clamp(min=1e-6).log(), (1 - share).clamp(min=1e-6).log())
-        mixed = slope * torch.logaddexp(sounds / slope + shares[0], sounds[other] / slope + shares[1])
+        mixed = slope * torch.logaddexp(clips / slope + shares[0], clips[other] / slope + shares[1])
     soft = {}
     for labels, target in targets.items():
-        hot_BC = (target if target.ndim == 2 else f.one_hot(target, classes[labels])).to(sounds)
-        soft[labels] = share_B[:, None] * hot_BC + (1 - share_B[:, None]) * hot_BC[other]
+        target_BC = (target if target.ndim == 2 else f.one_hot(target, classes[labels])).to(clips)
+        soft[labels] = share_B[:, None] * target_BC + (1 - share_B[:, None]) * target_BC[other]
     return mixed, soft
 
 
-def _sent(value: Tensor, device: torch.device) -> Tensor:
-    """A small value of the host on a device, which is not waited for."""
+def _to_device(value: Tensor, device: torch.device) -> Tensor:
+    """Copy a CPU tensor to a device without synchronization."""
     return (value.pin_memory() if device.type == "cuda" else value).to(device, non_blocking=True)

@@ -1,8 +1,8 @@
-"""Magnitudes of spectra by products of real matrices: no complex number is made, and memory is bounded.
+"""Magnitude spectra by real matrix products instead of FFTs, in bounded memory.
 
-A window of 320 samples has 1025 bins: transforms in double precision write 16 KB of padded samples and 16 KB of bins
-for each frame, and read them again. Products of the samples with waves under the window write the sums, and that is
-all. On a GPU with quick double precision the time is the same (32 clips of 5.12 s on an H100: 0.85 against 0.86 ms).
+With a window of 320 samples and 1025 bins, a float64 FFT writes and rereads 16 KB of padded samples and 16 KB of bins
+per frame; a product with windowed cosines and sines only writes the sums. On a GPU with fast float64 the time is the
+same (32 clips of 5.12 s on an H100: 0.85 against 0.86 ms).
 
 Shapes: B batch, T frames (time), D samples under the window, K frequency bins, N frames of a tile.
 """
@@ -15,41 +15,41 @@ import numpy as np
 import torch
 from torch import Tensor
 
-TILE = 8192  # frames: the quickest on an H100, 134 MB of sums; tiles that fit its cache lose more to their launches
-DOUBLES = frozenset({(6, 0), (7, 0), (8, 0), (9, 0), (10, 0)})  # compute capabilities with half-rate doubles or better
+TILE = 8192  # frames: fastest on an H100, 134 MB of sums; tiles that fit its cache lose more to kernel launches
+FAST_FLOAT64 = frozenset({(6, 0), (7, 0), (8, 0), (9, 0), (10, 0)})  # compute capabilities with half-rate float64
 
 
-def waves(window_D: np.ndarray, fft: int) -> np.ndarray:
-    """Cosines, then sines, of every bin under a window.
+def basis(window_D: np.ndarray, fft: int) -> np.ndarray:
+    """Return the windowed cosines of every bin, followed by the sines.
 
     Args:
         window_D: The window.
-        fft: Points of the transform, at least as many as the window has.
+        fft: FFT size, at least the window length.
 
     Shape:
         (D,) -> (D, 2 K), K = fft / 2 + 1; float64
     """
-    turns_DK = np.outer(np.arange(len(window_D)), np.arange(fft // 2 + 1)) % fft  # exact, before it meets a cosine
-    angles_DK = turns_DK * (2 * np.pi / fft)
+    phase_DK = np.outer(np.arange(len(window_D)), np.arange(fft // 2 + 1)) % fft  # exact integers
+    angles_DK = phase_DK * (2 * np.pi / fft)
     return np.asarray(np.concatenate([np.cos(angles_DK), np.sin(angles_DK)], axis=1) * window_D[:, None])
 
 
-def magnitudes(pieces_BND: Tensor, waves_DK2: Tensor) -> Tensor:
-    """Magnitudes of the spectra of pieces of sound, exact to float32.
+def magnitudes(frames_BND: Tensor, basis_DK2: Tensor) -> Tensor:
+    """Compute the magnitude spectra of frames of samples, exact to float32.
 
     Args:
-        pieces_BND: Samples.
-        waves_DK2: Of `waves`, on the same device.
+        frames_BND: Samples.
+        basis_DK2: From `basis`, on the same device.
 
     Shape:
         (B, N, D) -> (B, N, K) float32
     """
-    cosines_BNK, sines_BNK = (pieces_BND.double() @ waves_DK2).chunk(2, dim=2)
+    cosines_BNK, sines_BNK = (frames_BND.double() @ basis_DK2).chunk(2, dim=2)
     magnitudes_BNK = cosines_BNK.new_empty(cosines_BNK.shape, dtype=torch.float32)
     return torch.hypot(cosines_BNK, sines_BNK, out=magnitudes_BNK)
 
 
 @lru_cache(maxsize=16)
-def pays(device: torch.device) -> bool:
-    """Whether a device's double-precision products are quick enough for it."""
-    return device.type == "cuda" and torch.cuda.get_device_capability(device) in DOUBLES
+def is_fast(device: torch.device) -> bool:
+    """Whether the device has fast float64 matrix products."""
+    return device.type == "cuda" and torch.cuda.get_device_capability(device) in FAST_FLOAT64

@@ -1,7 +1,7 @@
-"""The front ends by name: what turns samples into the time-frequency input of a network.
+"""Registry of front ends, which convert samples to a network's time-frequency input.
 
-Another front end is one class with the interface below and one line in `FRONT_ENDS`; recipes choose it by
-`frontend.kind`, and shards, weight files and checks carry the name with the other settings.
+A new front end is a class with the interface below and a line in `FRONT_ENDS`. Recipes select it by `frontend.kind`;
+shards and weight files store the name with the other settings.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from slowfast_cli.types import UsageError
 
 
 class FrontEndModule(Protocol):
-    """A module made from `FrontEnd` settings. Shapes: B clips, N samples, T frames, F bands."""
+    """Interface of a front end. Shapes: B clips, N samples, T frames, F bands."""
 
     def __call__(self, samples_BN: Tensor) -> Tensor:
         """Transform whole clips: (B, N) -> (B, 1, settings.frames(N), settings.mels)."""
 
     def stream(self, blocks: Iterable[Tensor]) -> Iterator[Tensor]:
-        """Transform one recording in blocks (N,): yields rows (T, F), together those of the whole recording."""
+        """Transform one recording block by block, (N,) to (T, F); the rows equal those of the whole recording."""
 
     def to(self, device: torch.device) -> FrontEndModule:
         """Move buffers to a device."""
@@ -37,7 +37,7 @@ def make_front_end(settings: FrontEnd) -> FrontEndModule:
     """Build the front end that the settings name.
 
     Raises:
-        UsageError: There is none of that name.
+        UsageError: No front end has that name.
     """
     if settings.kind not in FRONT_ENDS:
         raise UsageError(f"frontend.kind: {settings.kind!r}: no such front end; choose one of {', '.join(FRONT_ENDS)}")

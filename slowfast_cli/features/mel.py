@@ -1,4 +1,4 @@
-"""The mel scales, and the filters that sum frequency bins to mel bands.
+"""Mel scales and mel filters.
 
 Shapes: F mel bands, K frequency bins.
 """
@@ -14,9 +14,7 @@ if TYPE_CHECKING:
 
 
 def mel_filters(front_end: FrontEnd) -> np.ndarray:
-    """Triangular mel filters.
-
-    Computed in float64: float32 corners, as torchaudio has them, are off by 1e-5.
+    """Compute triangular mel filters, in float64: float32 corners, as in torchaudio, have an error of 1e-5.
 
     Shape:
         (F, K), K = fft // 2 + 1
@@ -24,13 +22,13 @@ def mel_filters(front_end: FrontEnd) -> np.ndarray:
     low_mel, top_mel = (_mel(hz, front_end.mel_scale) for hz in (front_end.fmin, front_end.top))
     corners_hz = _hz(np.linspace(low_mel, top_mel, front_end.mels + 2), front_end.mel_scale)
     bins_hz = np.linspace(0, front_end.rate / 2, front_end.fft // 2 + 1)
-    low, centre, high = corners_hz[:-2, None], corners_hz[1:-1, None], corners_hz[2:, None]
+    low, center, high = corners_hz[:-2, None], corners_hz[1:-1, None], corners_hz[2:, None]
     height = 2 / (high - low) if front_end.area_norm else 1
-    slopes = np.minimum((bins_hz - low) / (centre - low), (high - bins_hz) / (high - centre))
+    slopes = np.minimum((bins_hz - low) / (center - low), (high - bins_hz) / (high - center))
     return np.asarray(height * np.maximum(0, slopes))
 
 
-# Slaney's scale: 3 mels in 200 Hz up to 1 kHz, then 27 to a factor of 6.4.
+# Slaney's scale: 3 mels per 200 Hz up to 1 kHz, then 27 mels per factor of 6.4.
 BREAK_HZ, BREAK_MEL, LOG_STEP = 1000.0, 15.0, np.log(6.4) / 27
 
 

@@ -1,7 +1,7 @@
-"""The metrics: how each is titled, printed, scaled and compared.
+"""Registry of metrics: title, digits, unit and direction.
 
-A metric that is not listed by its full name is described by its last word, so that ``unseen_verb_top1`` follows
-``top1``. A new metric is one function in this package and one line here.
+A metric that is not listed by its full name follows its last word: ``unseen_verb_top1`` follows ``top1``. A new metric
+is a function in this package and a line here.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from dataclasses import dataclass, replace
 
 @dataclass(frozen=True, kw_only=True)
 class Metric:
-    """How the values of a metric are shown and compared."""
+    """Presentation and direction of a metric."""
 
     title: str
     digits: int = 2  # after the decimal point
-    percent: bool = True  # in percent, or a share from 0 to 1 (or without bounds)
+    percent: bool = True  # values are in percent; otherwise from 0 to 1 or unbounded
     higher_is_better: bool = True
 
     def better(self, value: float, best: float | None) -> bool:
@@ -26,7 +26,7 @@ class Metric:
         return value > best if self.higher_is_better else value < best
 
     def in_percent(self, value: float) -> float:
-        """The value in percent."""
+        """Convert a value to percent."""
         return value if self.percent else 100 * value
 
 
@@ -58,7 +58,7 @@ RENAMED_METRICS = {"told": "pretext_top1"}
 
 
 def find_metric(name: str) -> Metric:
-    """Describe a metric by its name, or by its last word: ``verb_top1`` is titled Verb Top-1."""
+    """Look up a metric by its name, or by its last word: ``verb_top1`` is titled Verb Top-1."""
     if name in METRICS:
         return METRICS[name]
     words = name.split("_")
@@ -67,10 +67,10 @@ def find_metric(name: str) -> Metric:
 
 
 def metric_title(name: str) -> str:
-    """Title of a metric in tables."""
+    """Return the title of a metric in tables."""
     return find_metric(name).title
 
 
 def format_metric(name: str, value: float | None) -> str:
-    """A value with the digits of its metric; empty for None."""
+    """Format a value with the digits of its metric; empty for None."""
     return "" if value is None else f"{value:.{find_metric(name).digits}f}"

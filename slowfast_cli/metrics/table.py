@@ -1,4 +1,4 @@
-"""A table of the paper with our numbers beside: as Markdown, CSV, LaTeX and JSON."""
+"""Tables of our and the paper's metrics, as Markdown, CSV, LaTeX and JSON."""
 
 from __future__ import annotations
 
@@ -12,29 +12,23 @@ from slowfast_cli.metrics.registry import format_metric, metric_title
 
 @dataclass(frozen=True, kw_only=True)
 class TableRow:
-    """One row: what we have, and what the paper printed.
+    """One row: our values and the published ones, by metric."""
 
-    Attributes:
-        name: As the paper calls it.
-        ours: By metric.
-        published: By metric.
-    """
-
-    name: str
+    name: str  # as in the paper
     ours: Mapping[str, float]
     published: Mapping[str, float]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """Rows under one title."""
+    """A titled table."""
 
     title: str
     rows: tuple[TableRow, ...]
 
     @property
     def metrics(self) -> list[str]:
-        """Those that any row has: size first, then those that were published, in that order, then the others."""
+        """Metrics to show: model size first, then the published metrics, or all of ours if none was published."""
         published = list(dict.fromkeys(key for row in self.rows for key in row.published))
         ours = list(dict.fromkeys(key for row in self.rows for key in row.ours))
         first = [key for key in ("params_m", "gflops") if key in ours or key in published]
@@ -42,7 +36,7 @@ class Table:
         return first + (shown or [key for key in ours if key not in first])
 
     def cells(self) -> tuple[list[str], list[list[str]]]:
-        """Header and body; each metric has our column and, where the paper has one, its own."""
+        """Return header and body, with a column per metric and source; columns without any value are left out."""
         columns = [(key, source) for key in self.metrics for source in ("ours", "published") if self._has(key, source)]
         header = ["", *(f"{metric_title(key)}{' (paper)' if source == 'published' else ''}" for key, source in columns)]
         body = [
@@ -56,14 +50,14 @@ class Table:
 
 
 def markdown(table: Table) -> str:
-    """A GitHub table."""
+    """Format as a GitHub-flavored Markdown table."""
     header, body = table.cells()
     lines = [header, ["---", *["---:"] * (len(header) - 1)], *body]
     return f"**{table.title}**\n\n" + "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
 
 
-def comma_separated(table: Table) -> str:
-    """The same as CSV."""
+def to_csv(table: Table) -> str:
+    """Format as CSV."""
     header, body = table.cells()
     out = io.StringIO()
     csv.writer(out, lineterminator="\n").writerows([["row", *header[1:]], *body])
@@ -71,7 +65,7 @@ def comma_separated(table: Table) -> str:
 
 
 def latex(table: Table) -> str:
-    """The same for a paper, with booktabs."""
+    """Format as a LaTeX tabular with booktabs."""
     header, body = table.cells()
     escaped = [
         [cell.replace("&", r"\&").replace("%", r"\%").replace("_", r"\_") for cell in line] for line in [header, *body]
@@ -92,7 +86,7 @@ def latex(table: Table) -> str:
     )
 
 
-def plain(table: Table) -> dict[str, object]:
-    """The same for JSON."""
+def to_dict(table: Table) -> dict[str, object]:
+    """Convert to plain values for JSON."""
     rows = [{"name": row.name, "ours": dict(row.ours), "published": dict(row.published)} for row in table.rows]
     return {"title": table.title, "rows": rows}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, is_dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from slowfast_cli.recipe.schema import Recipe
-from slowfast_cli.types import UsageError
+from slowfast_cli.types import UsageError, did_you_mean
 
 # Fields of earlier versions, refused with their new name.
 RENAMED_FIELDS = {
@@ -58,12 +57,6 @@ def find(name: str) -> Path:
     if short in known:
         return known[short]
     raise UsageError(f"{name}: no such recipe{did_you_mean(short, known)}; `slowfast recipes ls` lists them all")
-
-
-def did_you_mean(word: str, known: Mapping[str, object] | Sequence[str]) -> str:
-    """Suggest the nearest known word, or return an empty string."""
-    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
-    return f"; did you mean '{near[0]}'?" if near else ""
 
 
 @dataclass(frozen=True)

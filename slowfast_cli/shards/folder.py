@@ -1,4 +1,4 @@
-"""The folder that `extract` writes to: one run at a time, nothing in it that the manifest does not name."""
+"""The output folder of `extract`: locked by one run at a time, and free of shards that no manifest lists."""
 
 from __future__ import annotations
 
@@ -10,8 +10,15 @@ from pathlib import Path
 
 from slowfast_cli.media.audio_source import printable
 from slowfast_cli.shards import index
-from slowfast_cli.shards.manifest import MANIFEST, Entry, manifest, part_name, parts, read_part
-from slowfast_cli.shards.reader import differing
+from slowfast_cli.shards.manifest import (
+    MANIFEST,
+    Entry,
+    iter_entries,
+    manifest_files,
+    manifest_name,
+    read_manifests,
+)
+from slowfast_cli.shards.reader import settings_diff
 from slowfast_cli.shards.writer import TEMPORARY, publish, rewrite
 from slowfast_cli.storage import remote
 from slowfast_cli.storage.lock import file_lock, lock_holder
@@ -21,13 +28,13 @@ FAILURES = "failures.csv"
 MISSING = "missing.csv"
 
 
-def next_number(entries: Sequence[Entry]) -> int:
-    """The number of the next shard."""
-    return max((int(each.shard[len("shard-") : -len(".h5")]) for each in entries if each.shard), default=-1) + 1
+def next_shard_number(entries: Sequence[Entry]) -> int:
+    """Return the number of the next shard."""
+    return max((int(entry.shard[len("shard-") : -len(".h5")]) for entry in entries if entry.shard), default=-1) + 1
 
 
 @contextmanager
-def locked(out: Path) -> Iterator[None]:
+def lock_folder(out: Path) -> Iterator[None]:
     """Create the folder and lock it against other runs.
 
     Raises:
@@ -50,17 +57,17 @@ def locked(out: Path) -> Iterator[None]:
         yield
 
 
-def usable(out: Path) -> list[Entry]:
-    """The manifests' entries whose shards are whole; the others are struck out, to be made again."""
-    found: list[Entry] = []
-    for path in parts(out):
-        entries = read_part(path)
-        usable = [each for each in entries if not each.shard or _size(out / each.shard) == each.bytes]
-        if len(usable) < len(entries):
-            rewrite(path, "".join(each.line() for each in usable))
+def intact_entries(out: Path) -> list[Entry]:
+    """Return the entries whose shards are complete; remove the others from the manifests, to extract them again."""
+    result: list[Entry] = []
+    for path in manifest_files(out):
+        entries = list(iter_entries(path))
+        intact = [entry for entry in entries if not entry.shard or _size(out / entry.shard) == entry.bytes]
+        if len(intact) < len(entries):
+            rewrite(path, "".join(entry.line() for entry in intact))
             remote.upload(path)
-        found += usable
-    return found
+        result += intact
+    return result
 
 
 def _size(path: Path) -> int:
@@ -71,71 +78,68 @@ def _shard_files(out: Path) -> list[Path]:
     return [*out.glob("shard-[0-9]*[0-9].h5"), *out.glob(f"shard-*{TEMPORARY}")]
 
 
-def clean(out: Path, entries: Iterable[Entry]) -> None:
-    """Remove what an interrupted run left: shards that the manifest does not name, indices of earlier manifests."""
-    index.sweep(out)
-    named = {each.shard for each in entries}
+def remove_leftovers(out: Path, entries: Iterable[Entry]) -> None:
+    """Remove what an interrupted run left: unlisted shards, and indices of earlier manifests."""
+    index.remove_stale(out)
+    listed = {entry.shard for entry in entries}
     for path in _shard_files(out):
-        if path.name not in named:
+        if path.name not in listed:
             with suppress(OSError, DataError):
                 remote.remove(path)
 
 
 def remove_all(out: Path) -> None:
-    """Remove the shards, the manifests with their indices and the tables, and nothing else."""
-    index.sweep(out, all=True)
+    """Remove all shards, manifests, indices and tables, and nothing else."""
+    index.remove_stale(out, all=True)
     try:
-        for path in (*parts(out), out / FAILURES, out / MISSING, *_shard_files(out)):
+        for path in (*manifest_files(out), out / FAILURES, out / MISSING, *_shard_files(out)):
             remote.remove(path)
     except OSError as error:
         raise DataError(f"{printable(out)}: cannot be emptied ({error.strerror}): choose another folder") from error
 
 
-def same_settings(out: Path, entries: Sequence[Entry], wanted: Settings) -> None:
-    """Refuse to mix settings in one folder.
-
-    Raises:
-        DataError: What is there was made with others.
-    """
-    for each in entries:
-        made, wants = differing(each.front_end, wanted)
+def check_settings(out: Path, entries: Sequence[Entry], settings: Settings) -> None:
+    """Raise `DataError` if the folder contains shards with other settings."""
+    for entry in entries:
+        made, wants = settings_diff(entry.front_end, settings)
         if made:
-            where = printable(out / (each.shard or MANIFEST))
+            where = printable(out / (entry.shard or MANIFEST))
             raise DataError(
                 f"{where}: made with {made}, this run wants {wants}: choose another --out, or start over with --fresh"
             )
 
 
-def published(out: Path, temporary: Path, entry: Entry, part: int) -> None:
-    """Give a shard its name and enter it in a manifest, which is the part of one process.
+def publish_shard(out: Path, temporary: Path, entry: Entry, rank: int) -> None:
+    """Rename a finished shard, add it to the manifest of this process, and upload both.
 
     Raises:
         DataError: The disk is full or read-only.
     """
+    name = manifest_name(rank)
     try:
-        publish(out, temporary, entry, part)
-        for name in (entry.shard, part_name(part)) if entry.shard else (part_name(part),):
-            remote.upload(out / name)
+        publish(out, temporary, entry, rank)
+        for file in (entry.shard, name) if entry.shard else (name,):
+            remote.upload(out / file)
     except OSError as error:
         raise DataError(
-            f"{printable(out)}: {part_name(part)} cannot be written ({error.strerror}): make room, then run the same "
-            "command again"
+            f"{printable(out)}: {name} cannot be written ({error.strerror}): free space and run the command again"
         ) from error
 
 
 def failures(out: Path, corpora: Sequence[Corpus]) -> tuple[Failure, ...]:
-    """Of the recordings that the corpora use, those that failed, with the latest reason."""
-    entries = manifest(out)
-    wanted = {recording.id for corpus in corpora for recording in corpus.recordings}
-    wanted -= {id for each in entries for id in each.ids}
-    return tuple({each.id: each for line in entries for each in line.failures if each.id in wanted}.values())
+    """Return the latest failure of each recording of the corpora that is not stored."""
+    entries = read_manifests(out)
+    ids = {recording.id for corpus in corpora for recording in corpus.recordings}
+    ids -= {id for entry in entries for id in entry.ids}
+    by_id = {failure.id: failure for entry in entries for failure in entry.failures if failure.id in ids}
+    return tuple(by_id.values())
 
 
-def report(out: Path, corpora: Sequence[Corpus]) -> None:
-    """Write the tables of what failed and of what is missing; a full disk must not hide the error before."""
+def write_reports(out: Path, corpora: Sequence[Corpus]) -> None:
+    """Write the tables of failures and of missing files; errors are suppressed, not to hide an earlier one."""
     with suppress(OSError, DataError):
         rewrite(out / FAILURES, _table(failures(out, corpora)))
-        rewrite(out / MISSING, _table(each for corpus in corpora for each in corpus.missing))
+        rewrite(out / MISSING, _table(failure for corpus in corpora for failure in corpus.missing))
         for name in (FAILURES, MISSING):
             remote.upload(out / name)
 
@@ -144,5 +148,5 @@ def _table(failures: Iterable[Failure]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(("id", "path", "reason"))
-    writer.writerows((printable(each.id), printable(each.path), printable(each.reason)) for each in failures)
+    writer.writerows((printable(item.id), printable(item.path), printable(item.reason)) for item in failures)
     return text.getvalue()

@@ -1,4 +1,4 @@
-"""What is in a folder of shards: a line for each, in one file for each process that has written some."""
+"""Manifests of a shard folder: one line per shard, in one file per process that has written shards."""
 
 from __future__ import annotations
 
@@ -15,97 +15,71 @@ MANIFEST = "manifest.jsonl"
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """A line of the manifest.
+    """A line of a manifest."""
 
-    Attributes:
-        shard: File name; empty when everything in hand failed.
-        bytes: Its size.
-        sha256: Of the file.
-        front_end: Settings that made its rows.
-        source: Hash of the lists that named the recordings.
-        ids: Recordings in it, in order.
-        rows: Of each.
-        seconds: Of each.
-        failures: Recordings that gave nothing.
-    """
-
-    shard: str
-    bytes: int
-    sha256: str
-    front_end: Settings
-    source: str
-    ids: tuple[str, ...]
-    rows: tuple[int, ...]
-    seconds: tuple[Seconds, ...]
-    failures: tuple[Failure, ...] = field(default=())
+    shard: str  # file name; empty if every recording failed
+    bytes: int  # file size
+    sha256: str  # of the file
+    front_end: Settings  # settings of its rows
+    source: str  # hash of the annotation lists
+    ids: tuple[str, ...]  # recordings in it, in order
+    rows: tuple[int, ...]  # number of rows of each recording
+    seconds: tuple[Seconds, ...]  # length of each recording
+    failures: tuple[Failure, ...] = field(default=())  # recordings without rows
 
     def line(self) -> str:
-        """As JSON on one line."""
-        failures = [{**vars(each), "path": str(each.path)} for each in self.failures]
+        """Serialize as one line of JSON."""
+        failures = [{**vars(failure), "path": str(failure.path)} for failure in self.failures]
         return json.dumps({**self.__dict__, "failures": failures}) + "\n"
 
 
-def entry(line: str) -> Entry:
-    """Read a line of the manifest.
-
-    Raises:
-        ValueError: It is no such line.
-    """
+def parse_entry(line: str) -> Entry:
+    """Parse a line of a manifest; raise `ValueError` if it is malformed."""
     try:
         values = json.loads(line)
-        failures = tuple(Failure(**{**each, "path": Path(each["path"])}) for each in values.pop("failures"))
+        failures = tuple(Failure(**{**failure, "path": Path(failure["path"])}) for failure in values.pop("failures"))
         values |= {name: tuple(values[name]) for name in ("ids", "rows", "seconds")}
         return Entry(**values, failures=failures)
     except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"no manifest line: {error!r}") from error
+        raise ValueError(f"not a manifest line: {error!r}") from error
 
 
-def part_name(part: int) -> str:
-    """File name of the manifest of a process: no two write to the same file, whichever machines they are on.
+def manifest_name(rank: int) -> str:
+    """Return the manifest file name of a process; no two processes write to one file.
 
-    >>> part_name(0), part_name(12)
+    >>> manifest_name(0), manifest_name(12)
     ('manifest.jsonl', 'manifest-00012.jsonl')
     """
-    return f"manifest-{part:05d}.jsonl" if part else MANIFEST
+    return f"manifest-{rank:05d}.jsonl" if rank else MANIFEST
 
 
-def parts(folder: Path) -> list[Path]:
-    """The manifests that are there, in order."""
+def manifest_files(folder: Path) -> list[Path]:
+    """Return the existing manifests of a folder, in order."""
     return [path for path in (folder / MANIFEST, *sorted(folder.glob("manifest-*.jsonl"))) if path.exists()]
 
 
-def manifest(folder: Path) -> list[Entry]:
-    """Read the manifests of a folder of shards; no entries when there are none.
+def read_manifests(folder: Path) -> list[Entry]:
+    """Read all manifests of a folder; see `iter_entries`."""
+    return [entry for path in manifest_files(folder) for entry in iter_entries(path)]
 
-    A last line that an interrupt cut short is left out: its shard does not count.
+
+def iter_entries(path: Path) -> Iterator[Entry]:
+    """Read one manifest line by line, in constant memory; an incomplete last line (interrupted write) is ignored.
 
     Raises:
-        DataError: Another line is broken, or a file cannot be read.
+        DataError: A line is malformed, or the file cannot be read.
     """
-    return [each for path in parts(folder) for each in read_part(path)]
-
-
-def read_part(path: Path) -> list[Entry]:
-    """Read one manifest, as `manifest` does all."""
-    return list(each_entry(path))
-
-
-def each_entry(path: Path) -> Iterator[Entry]:
-    """Read one manifest a line at a time: that of millions of recordings is not held at once."""
     try:
         with path.open("rb") as file:
             for number, line in enumerate(file, 1):
-                if not line.endswith(b"\n"):  # torn by an interrupt
+                if not line.endswith(b"\n"):
                     return
-                yield _numbered(path, number, line)
+                try:
+                    entry = parse_entry(line.decode())
+                except ValueError as error:
+                    raise DataError(
+                        f"{printable(path)}: line {number} is broken ({error}): run `slowfast extract` with --fresh"
+                    ) from error
+                yield entry
     except OSError as error:
         raise DataError(f"{printable(path)}: cannot be read: {error.strerror}") from error
-
-
-def _numbered(path: Path, number: int, line: bytes) -> Entry:
-    try:
-        return entry(line.decode())
-    except ValueError as error:
-        raise DataError(
-            f"{printable(path)}: line {number} is broken ({error}): run `slowfast extract` with --fresh"
-        ) from error

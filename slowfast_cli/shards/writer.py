@@ -1,4 +1,4 @@
-"""Writing a shard so that an interrupt at any moment leaves either the whole of it or nothing that counts."""
+"""Write shards atomically: an interrupted write leaves nothing that a manifest lists."""
 
 from __future__ import annotations
 
@@ -15,40 +15,32 @@ import h5py
 import numpy as np
 
 from slowfast_cli.media.audio_decoders import decoder_versions
-from slowfast_cli.shards.manifest import Entry, part_name
-from slowfast_cli.shards.reader import digest, key
+from slowfast_cli.shards.manifest import Entry, manifest_name
+from slowfast_cli.shards.reader import id_bytes
+from slowfast_cli.storage.atomic import file_hash, replace_file, sync
 
 if TYPE_CHECKING:
     from slowfast_cli.types import Failure, Seconds, Settings
 
-CHUNK_ROWS = 256  # the quickest of 64 to 1001 for a clip of 512 rows, checksums included (training_input.py)
+CHUNK_ROWS = 256  # fastest of 64 to 1001 for clips of 512 rows, with checksums (tests/benchmarks/training_input.py)
 TEMPORARY = ".tmp"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Making:
-    """What all shards of one run share.
+class ShardSpec:
+    """Properties shared by all shards of a run."""
 
-    Attributes:
-        front_end: The settings of the rows.
-        mels: Their width.
-        dtype: ``float16`` or ``float32``.
-        source: Hash of the lists that name the recordings.
-        version: Of the toolkit.
-    """
-
-    front_end: Settings
-    mels: int
-    dtype: str
-    source: str
-    version: str
+    front_end: Settings  # settings of the rows
+    mels: int  # row width
+    dtype: str  # float16 or float32
+    source: str  # hash of the annotation lists
+    version: str  # of the toolkit
 
 
-class _Patient(io.RawIOBase):
-    """A file whose writes never fail as far as HDF5 can see.
+class _DeferredErrorFile(io.RawIOBase):
+    """A file whose write errors are stored and raised by `check`.
 
-    HDF5 keeps what it could not write and crashes the process when it is closed later; so a full disk is noted here,
-    and whoever writes asks for it with `check`.
+    HDF5 keeps data that it could not write and crashes the process when the file is closed later.
     """
 
     def __init__(self, path: Path) -> None:
@@ -57,12 +49,12 @@ class _Patient(io.RawIOBase):
         self._error: OSError | None = None
 
     def check(self) -> None:
-        """Raise the first error there was."""
+        """Raise the first write error."""
         if self._error is not None:
             raise self._error
 
     def write(self, data: Any) -> int:
-        """Write all of it, or note why not."""
+        """Write all bytes; store the error on failure."""
         view = memoryview(data).cast("B")
         done = 0
         try:
@@ -75,22 +67,22 @@ class _Patient(io.RawIOBase):
         return len(view)
 
     def readinto(self, buffer: Any) -> int:
-        """Read; what could not be written reads as zeros."""
+        """Read; bytes that could not be written read as zeros."""
         view = memoryview(buffer).cast("B")
-        found = self._file.readinto(view) or 0
-        view[found:] = bytes(len(view) - found)
+        count = self._file.readinto(view) or 0
+        view[count:] = bytes(len(view) - count)
         return len(view)
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """As of any file."""
+        """Seek as in any file."""
         return self._file.seek(offset, whence)
 
     def tell(self) -> int:
-        """As of any file."""
+        """Return the position."""
         return self._file.tell()
 
     def truncate(self, size: int | None = None) -> int:
-        """Change the size, or note why not."""
+        """Change the size; store the error on failure."""
         try:
             return self._file.truncate(size)
         except OSError as error:
@@ -98,38 +90,37 @@ class _Patient(io.RawIOBase):
             return size or 0
 
     def flush(self) -> None:
-        """There is no buffer."""
+        """Do nothing: the file is unbuffered."""
 
     def close(self) -> None:
-        """Close the file on disk too."""
+        """Close the underlying file."""
         self._file.close()
         super().close()
 
 
 class ShardWriter:
-    """One shard under a temporary name; `finish` makes it durable, leaving the block without it removes it.
+    """Context manager that writes one shard under a temporary name; without `finish`, the file is removed on exit.
 
     Args:
-        path: The temporary file.
-        making: Front end, type and origin of the rows.
+        path: Temporary file.
+        spec: Front end, type and origin of the rows.
     """
 
-    def __init__(self, path: Path, making: Making) -> None:
+    def __init__(self, path: Path, spec: ShardSpec) -> None:
         self.path = path
-        self._making = making
-        self._disk = _Patient(path)
+        self._spec = spec
+        self._disk = _DeferredErrorFile(path)
         self._file: Any = h5py.File(self._disk, "w")
-        self._file.attrs["front_end"] = json.dumps(making.front_end)
-        self._file.attrs["source_list"] = making.source
-        self._file.attrs["slowfast"] = making.version
+        self._file.attrs["front_end"] = json.dumps(spec.front_end)
+        self._file.attrs["source_list"] = spec.source
+        self._file.attrs["slowfast"] = spec.version
         self._file.attrs["decoders"] = json.dumps(decoder_versions())
-        shape = (0, making.mels)
         self._rows: Any = self._file.create_dataset(
             "logmel",
-            shape,
-            making.dtype,
-            maxshape=(None, making.mels),
-            chunks=(CHUNK_ROWS, making.mels),
+            (0, spec.mels),
+            spec.dtype,
+            maxshape=(None, spec.mels),
+            chunks=(CHUNK_ROWS, spec.mels),
             fletcher32=True,
         )
         self._kept = self._written = 0
@@ -143,7 +134,7 @@ class ShardWriter:
             self.abandon()
 
     def append(self, rows: np.ndarray) -> None:
-        """Write the next rows (T, F) of the recording in hand."""
+        """Write the next rows (T, F) of the current recording."""
         end = self._written + len(rows)
         if end > len(self._rows):
             self._rows.resize(end, axis=0)
@@ -152,46 +143,45 @@ class ShardWriter:
         self._disk.check()
 
     def keep(self, id: str, seconds: Seconds) -> None:
-        """End the recording in hand: its rows count."""
+        """Finish the current recording and keep its rows."""
         self._index.append((id, self._kept, self._written - self._kept, seconds))
         self._kept = self._written
 
     def drop(self) -> None:
-        """Forget the rows of the recording in hand."""
+        """Discard the rows of the current recording."""
         self._written = self._kept
 
     def finish(self, name: str, failures: list[Failure]) -> Entry:
-        """Write the index, bring everything to the disk and take the checksum.
+        """Write the index, flush the file to disk and compute its checksum.
 
         Args:
-            name: The shard's final file name.
-            failures: Recordings that gave nothing.
+            name: Final file name of the shard.
+            failures: Recordings without rows.
 
         Returns:
-            The manifest's entry; its shard is empty when nothing was kept, and then there is no file either.
+            Manifest entry; without kept recordings its shard is empty, and there is no file.
         """
-        making = self._making
         stored = list(zip(*self._index, strict=True)) or [(), (), (), ()]
         ids, firsts, rows, seconds = stored
         size, checksum = 0, ""
         if ids:
             self._rows.resize(self._kept, axis=0)
             index = self._file.create_group("index")
-            index["id"] = np.array([key(id) for id in ids], dtype=bytes)
+            index["id"] = np.array([id_bytes(id) for id in ids], dtype=bytes)
             index["first"] = np.array(firsts, np.int64)
             index["rows"] = np.array(rows, np.int64)
             index["seconds"] = np.array(seconds, np.float64)
             self._file.close()
             self._disk.check()
             self._disk.close()
-            _to_disk(self.path)
-            size, checksum = self.path.stat().st_size, digest(self.path)
+            sync(self.path)
+            size, checksum = self.path.stat().st_size, file_hash(self.path)
         return Entry(
             shard=name if ids else "",
             bytes=size,
             sha256=checksum,
-            front_end=making.front_end,
-            source=making.source,
+            front_end=self._spec.front_end,
+            source=self._spec.source,
             ids=tuple(ids),
             rows=tuple(rows),
             seconds=tuple(seconds),
@@ -199,28 +189,21 @@ class ShardWriter:
         )
 
     def abandon(self) -> None:
-        """Close and remove the file, whatever state it is in."""
-        with suppress(Exception):  # whatever HDF5 still wants to say, the file goes
+        """Close and remove the file in any state."""
+        with suppress(Exception):  # errors of HDF5 do not matter for a file that is removed
             self._file.close()
         self._disk.close()
         with suppress(OSError):
             self.path.unlink(missing_ok=True)
 
 
-def publish(folder: Path, temporary: Path, entry: Entry, part: int = 0) -> None:
-    """Give a finished shard its name, then enter it in a manifest; both reach the disk in that order.
-
-    Args:
-        folder: Of the shards.
-        temporary: Where the shard is.
-        entry: What is in it.
-        part: Which of the manifests.
-    """
-    path = folder / part_name(part)
+def publish(folder: Path, temporary: Path, entry: Entry, rank: int = 0) -> None:
+    """Rename a finished shard, then append its entry to the manifest of a process; synced to disk in this order."""
+    path = folder / manifest_name(rank)
     if entry.shard:
         temporary.replace(folder / entry.shard)
-        _to_disk(folder)
-    _end_torn_line(path)
+        sync(folder)
+    _cut_torn_line(path)
     with path.open("a", encoding="utf-8") as file:
         file.write(entry.line())
         file.flush()
@@ -228,28 +211,19 @@ def publish(folder: Path, temporary: Path, entry: Entry, part: int = 0) -> None:
 
 
 def rewrite(path: Path, text: str) -> None:
-    """Replace a file's text at once: a reader sees the old or the new one."""
-    temporary = path.with_name(path.name + TEMPORARY)
-    with temporary.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-    _to_disk(path.parent)
+    """Replace a text file atomically."""
+
+    def write(temporary: Path) -> None:
+        temporary.write_text(text, encoding="utf-8", errors="surrogateescape", newline="")
+
+    replace_file(path, write)
+    sync(path.parent)
 
 
-def _end_torn_line(path: Path) -> None:
-    """Cut off a last line that an interrupt left without its end."""
+def _cut_torn_line(path: Path) -> None:
+    """Cut off an incomplete last line, left by an interrupt."""
     if path.exists():
         text = path.read_bytes()
         if text and not text.endswith(b"\n"):
             with path.open("r+b") as file:
                 file.truncate(text.rfind(b"\n") + 1)
-
-
-def _to_disk(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -12,8 +12,8 @@ from slowfast_cli.build.corpus import read_corpus
 from slowfast_cli.build.task import metric_name, task_spec
 from slowfast_cli.engine import distributed
 from slowfast_cli.metrics.registry import find_metric
-from slowfast_cli.metrics.table import Table, TableRow, comma_separated, latex, markdown, plain
-from slowfast_cli.recipe.load import Source, changed, check, did_you_mean
+from slowfast_cli.metrics.table import Table, TableRow, latex, markdown, to_csv, to_dict
+from slowfast_cli.recipe.load import Source, changed, check
 from slowfast_cli.recipe.schema import Recipe, Row, Suite
 from slowfast_cli.stages.evaluate.run import evaluate
 from slowfast_cli.stages.hares import benchmark
@@ -21,7 +21,7 @@ from slowfast_cli.stages.train import dry_run
 from slowfast_cli.stages.train import loop as training
 from slowfast_cli.stages.train.run_folder import Run
 from slowfast_cli.storage.atomic import make_folder, write_text
-from slowfast_cli.types import Corpus, DataError, Share, UsageError, finite
+from slowfast_cli.types import Corpus, DataError, Share, UsageError, did_you_mean, finite
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -225,9 +225,9 @@ def write(table: Table, folder: Path) -> None:
     make_folder(folder)
     texts = {
         "md": markdown(table),
-        "csv": comma_separated(table),
+        "csv": to_csv(table),
         "tex": latex(table),
-        "json": json.dumps(finite(plain(table)), indent=1),
+        "json": json.dumps(finite(to_dict(table)), indent=1),
     }
     for suffix, content in texts.items():
         write_text(folder / f"table.{suffix}", content)

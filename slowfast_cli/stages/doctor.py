@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import re
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -13,10 +12,14 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from packaging.requirements import Requirement
+
 from slowfast_cli import __version__
 from slowfast_cli.stages import doctor_checks
 from slowfast_cli.weights.catalogue import CATALOGUE
 from slowfast_cli.weights.download import default_cache
+
+DISTRIBUTION = "slowfast-cli"
 
 LOW_DISK = 2 * 2**30  # bytes: less than a shard and a checkpoint need
 
@@ -126,7 +129,7 @@ def _system() -> Iterator[Fact]:
         name="python",
         value=f"{platform.python_version()} ({sys.executable})",
         problem="older than 3.10" if old else "",
-        remedy="install Python 3.10 or later, then: pip install slowfast" if old else "",
+        remedy="install Python 3.10 or later, then: pip install slowfast-cli" if old else "",
     )
     yield Fact(section="system", name="platform", value=platform.platform())
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
@@ -138,33 +141,33 @@ def _system() -> Iterator[Fact]:
 
 
 def _packages() -> Iterator[Fact]:
-    """The dependencies that the installed package declares, against its lower bounds."""
+    """Installed versions of the declared dependencies, against their lower bounds."""
     try:
-        declared = metadata.requires("slowfast") or []
+        declared = metadata.requires(DISTRIBUTION) or []
     except metadata.PackageNotFoundError:
         yield Fact(
             section="packages",
-            name="slowfast",
+            name=DISTRIBUTION,
             value=f"{__version__}, not installed",
             problem="runs from a folder, so its dependencies are unknown",
             remedy="pip install .",
         )
         return
-    for line in declared:
-        found = re.match(r"([\w.-]+)\s*(?:>=\s*([\d.]+))?", line)
-        if found and "extra ==" not in line:
-            yield _package(found[1], found[2] or "0")
+    for requirement in map(Requirement, declared):
+        if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
+            yield _package(requirement)
 
 
-def _package(name: str, least: str) -> Fact:
-    remedy = f'pip install "{name}>={least}"'
+def _package(requirement: Requirement) -> Fact:
+    name, remedy = requirement.name, f'pip install "{requirement.name}{requirement.specifier}"'
     try:
         version = metadata.version(name)
     except metadata.PackageNotFoundError:
         return Fact(section="packages", name=name, value="missing", problem="is not installed", remedy=remedy)
-    old = _numbers(version) < _numbers(least)
-    problem = f"{version} is older than {least}" if old else ""
-    return Fact(section="packages", name=name, value=version, problem=problem, remedy=remedy if old else "")
+    if requirement.specifier.contains(version, prereleases=True):
+        return Fact(section="packages", name=name, value=version)
+    problem = f"{version} does not satisfy {requirement.specifier}"
+    return Fact(section="packages", name=name, value=version, problem=problem, remedy=remedy)
 
 
 def _torch() -> Iterator[Fact]:
@@ -215,10 +218,12 @@ def _decoders() -> Iterator[Fact]:
     reinstall = "pip install --force-reinstall av"
     yield _probe("decoders", "FFmpeg", doctor_checks.ffmpeg, reinstall)
     yield _probe("decoders", "aac in mp4", doctor_checks.try_aac, reinstall)
+    remedy = "pip install -c constraints.txt --force-reinstall numpy scipy librosa torch"
+    yield _probe("features", "log-mel", doctor_checks.try_front_end, remedy)
 
 
 def _weights() -> Iterator[Fact]:
-    yield _probe("weights", "default", _default_weights, "pip install --force-reinstall slowfast", absent="missing")
+    yield _probe("weights", "default", _default_weights, "pip install --force-reinstall slowfast-cli", absent="missing")
     cache = default_cache()
     here = [entry.name for entry in CATALOGUE.values() if (cache / entry.file).is_file()]
     yield Fact(section="weights", name="cache", value=f"{cache}: {', '.join(here) or 'no official weights yet'}")
@@ -247,10 +252,6 @@ def _storage(out: Path) -> Iterator[Fact]:
     yield _probe(
         "storage", "write test", lambda: doctor_checks.try_write(folder), "give a folder you may write to with --out"
     )
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in re.findall(r"\d+", version.split("+", 1)[0])[:3])
 
 
 def _size(count: float) -> str:

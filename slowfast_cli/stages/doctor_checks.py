@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 RATE = 16000  # Hz, of the sound that the decoders are tried on
+FRONT_END_TOLERANCE = 2e-4  # of the golden arrays
 FORMATS = ("WAV", "FLAC", "OGG", "MP3", "AIFF")  # what soundfile should read; PyAV reads the rest
 
 
@@ -71,6 +72,24 @@ def try_aac() -> str:
     if not 0.3 < loudness < 0.4:  # 0.5 / sqrt(2), less what AAC loses
         raise ValueError(f"a tone of 0.35 comes back as {loudness:.2f}")
     return "decodes"
+
+
+def try_front_end() -> str:
+    """Compare the default log-mel of noise and a tone with librosa's."""
+    librosa, np, torch = module("librosa"), module("numpy"), module("torch")
+    samples = (_tone() + 0.1 * np.random.default_rng(0).standard_normal(RATE // 2)).astype(np.float32)
+    front_end = module("slowfast_cli.settings").FrontEnd(rate=RATE)
+    ours = module("slowfast_cli.features.logmel").LogMel(front_end)(torch.from_numpy(samples)[None])[0, 0].numpy()
+    mels = librosa.feature.melspectrogram(
+        y=samples, sr=RATE, n_fft=front_end.fft, hop_length=front_end.hop, win_length=front_end.window, power=1.0,
+        pad_mode="constant", n_mels=front_end.mels, htk=True, norm=None,
+    )  # fmt: skip
+    difference = float(np.abs(ours - np.log(mels + front_end.floor).T).max())
+    if not difference < FRONT_END_TOLERANCE:
+        raise ValueError(
+            f"log-mel differs from librosa's by {difference:.1e}, expected less than {FRONT_END_TOLERANCE:g}"
+        )
+    return f"within {difference:.0e} of librosa's"
 
 
 def try_hdf5() -> str:

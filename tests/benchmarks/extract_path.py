@@ -25,7 +25,7 @@ from front_end import reference
 from slowfast_cli.features.logmel import LogMel
 from slowfast_cli.media import audio
 from slowfast_cli.settings import FrontEnd
-from slowfast_cli.shards.writer import Making, ShardWriter
+from slowfast_cli.shards.writer import ShardSpec, ShardWriter
 from slowfast_cli.stages.extract.run import extract
 from slowfast_cli.types import Corpus, Recording, Segment
 
@@ -88,7 +88,7 @@ def main() -> None:
         both = clocked(lambda: sounds.extend(audio.read(each, rate=16000) for each in recordings))
         rows: list[np.ndarray] = []
         features = clocked(lambda: rows.extend(log_mel(torch.from_numpy(each)[None])[0, 0].numpy() for each in sounds))
-        making = Making(front_end=made.settings(), mels=made.mels, dtype="float16", source="made", version="0")
+        making = ShardSpec(front_end=made.settings(), mels=made.mels, dtype="float16", source="made", version="0")
 
         def write() -> None:
             with ShardWriter(folder / "part.tmp", making) as writer:

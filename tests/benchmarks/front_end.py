@@ -21,7 +21,7 @@ import soundfile as sf
 import torch
 
 from slowfast_cli.features.logmel import LogMel
-from slowfast_cli.features.logmel_cpu import TILE, Band, Spectrum
+from slowfast_cli.features.logmel_cpu import TILE, FilterGroup, MelSpectrum
 from slowfast_cli.media import audio
 from slowfast_cli.settings import FrontEnd
 from slowfast_cli.types import Recording
@@ -70,10 +70,10 @@ def shares(log_mel: LogMel, frames: int, took: float) -> None:
     """Print what the stages of a clip take alone, tile by tile as they are run."""
     it = log_mel.front_end
     bands = [
-        Band(first=first, last=last, filters=log_mel.get_buffer(f"filters{number}_KF").numpy())
+        FilterGroup(first=first, last=last, filters=log_mel.get_buffer(f"filters{number}_KF").numpy())
         for number, (first, last) in enumerate(log_mel.bands)
     ]
-    spectrum = Spectrum(window=log_mel.window.numpy(), fft=it.fft, power=it.power, bands=bands)
+    spectrum = MelSpectrum(window=log_mel.window.numpy(), fft=it.fft, power=it.power, groups=bands)
     pieces = np.lib.stride_tricks.sliding_window_view(np.ones(TILE * it.hop + it.window, np.float32), it.window)
     pieces = pieces[:: it.hop][:TILE]
     padded = torch.zeros(TILE, it.fft, dtype=torch.float64)
@@ -87,7 +87,7 @@ def shares(log_mel: LogMel, frames: int, took: float) -> None:
             np.copyto(real, bins, casting="same_kind"),
             spectrum._magnitudes(real, magnitudes),
         ),
-        "mel": lambda _: spectrum._filtered(magnitudes, mels),
+        "mel": lambda _: spectrum._apply_filters(magnitudes, mels),
         "floor and logarithm": lambda _: np.log(np.add(mels, np.float32(it.floor))),
     }
     alone = {stage: median(spent) * frames / TILE for stage, spent in in_turn(stages, 50).items()}

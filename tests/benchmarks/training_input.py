@@ -33,7 +33,7 @@ from slowfast_cli.data.clips import Key
 from slowfast_cli.recipe.load import load
 from slowfast_cli.settings import FrontEnd
 from slowfast_cli.shards import writer as writer_module
-from slowfast_cli.shards.writer import Making, ShardWriter, publish
+from slowfast_cli.shards.writer import ShardSpec, ShardWriter, publish
 from slowfast_cli.stages.train import loop, state
 from slowfast_cli.types import Share
 
@@ -51,7 +51,7 @@ def make(root: Path, recordings: int) -> Path:
         (root / f"r{number}_000000.wav").touch()
     folder = root / "stored"
     folder.mkdir()
-    making = Making(front_end=FrontEnd().settings(), mels=128, dtype="float16", source="made up", version="0")
+    making = ShardSpec(front_end=FrontEnd().settings(), mels=128, dtype="float16", source="made up", version="0")
     draw = np.random.default_rng(0)
     for shard in range(0, recordings, PER_SHARD):
         with ShardWriter(folder / "part.tmp", making) as writer:

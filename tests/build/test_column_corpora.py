@@ -64,7 +64,7 @@ def test_what_is_not_in_the_shards_is_missing(tagged):
     listed = tagged / "balanced_train_segments.csv"
     media = [(Path("x"), [f"Y-bala_{number:05d}.wav".encode() for number in range(12)])]
     found = audioset.build_corpus("train", [listed], media, tagged)
-    assert source.shards.held(found.segments.file_ids).tolist() == [True] * 11 + [False]
+    assert source.shards.contains(found.segments.file_ids).tolist() == [True] * 11 + [False]
     kept = usable(stored, found, source)
     assert kept.segments.file_ids is not None
     assert list(kept.segments) == list(found.segments)[:11]

@@ -37,7 +37,11 @@ MISTAKES = [
     (["ablate", "vggsound", "--table", "9"], 2, ["--table 9: no such table"]),
     (["recipes", "show", "nothing"], 2, ["nothing: no such recipe"]),
     (["extract", "--dataset", "vggsound", "--root", "/nowhere"], 3, ["/nowhere: does not exist", "vggsound.csv"]),
-    (["extract", "--dataset", "epic", "--root", "/"], 3, ["/: contains none of the expected files", "EPIC_100_", "--root"]),
+    (
+        ["extract", "--dataset", "epic", "--root", "/"],
+        3,
+        ["/: contains none of the expected files", "EPIC_100_", "--root"],
+    ),
     (["train", "folder", NOWHERE], 3, ["no log-mels here", "slowfast extract --dataset folder"]),
     (["train", "folder", NOWHERE, "data.source=media"], 3, ["/nowhere: does not exist", "--root"]),
     (["data", "check", "esc50", "--root", "/nowhere"], 3, ["/nowhere: does not exist", "meta/esc50.csv"]),

@@ -12,12 +12,12 @@ import pytest
 
 from slowfast_cli.settings import FrontEnd
 from slowfast_cli.shards import reader
-from slowfast_cli.shards.manifest import manifest
+from slowfast_cli.shards.manifest import read_manifests
 from slowfast_cli.shards.reader import Shards
-from slowfast_cli.shards.writer import Making, ShardWriter, publish, rewrite
+from slowfast_cli.shards.writer import ShardSpec, ShardWriter, publish, rewrite
 from slowfast_cli.types import DataError, Failure
 
-MAKING = Making(
+MAKING = ShardSpec(
     front_end=FrontEnd(mels=8).settings(), mels=8, dtype="float32", source="lists", version="0"
 )  # fmt: skip
 IDS = ["-a", "_b", "c d/e.wav", "\udcff\udce9", "音"]
@@ -137,7 +137,7 @@ def test_settings_are_checked_in_the_file_too(folder):
     with h5py.File(folder / "shard-00000.h5", "r+") as file:
         file.attrs["front_end"] = json.dumps(MAKING.front_end).replace('"hop_ms": 10', '"hop_ms": 20')
     text = (folder / "manifest.jsonl").read_text()
-    size = manifest(folder)[0].bytes
+    size = read_manifests(folder)[0].bytes
     text = text.replace(f'"bytes": {size}', f'"bytes": {(folder / "shard-00000.h5").stat().st_size}')
     rewrite(folder / "manifest.jsonl", text)
     with pytest.raises(DataError, match="hop_ms=20"):

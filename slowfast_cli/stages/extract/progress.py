@@ -10,7 +10,7 @@ from typing import Any
 
 from slowfast_cli.engine import distributed
 from slowfast_cli.shards.folder import failures
-from slowfast_cli.shards.manifest import manifest
+from slowfast_cli.shards.manifest import read_manifests
 from slowfast_cli.stages.extract.worker import Advanced, Ended, Message
 from slowfast_cli.types import Corpus, Failure, LostError, Seconds, Share, SlowFastError
 
@@ -203,6 +203,6 @@ class Counts:
             missing=sum(len(corpus.missing) for corpus in corpora),
             lost=len(hit) - sum(hit),
             soundless=sum(hit),
-            bytes=sum(each.bytes for each in manifest(out)),
+            bytes=sum(each.bytes for each in read_manifests(out)),
             folder=out,
         )

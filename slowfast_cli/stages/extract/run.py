@@ -15,17 +15,17 @@ from slowfast_cli.shards import index
 from slowfast_cli.shards.folder import (
     FAILURES,
     MISSING,
-    clean,
-    locked,
-    next_number,
-    published,
+    check_settings,
+    intact_entries,
+    lock_folder,
+    next_shard_number,
+    publish_shard,
     remove_all,
-    report,
-    same_settings,
-    usable,
+    remove_leftovers,
+    write_reports,
 )
-from slowfast_cli.shards.manifest import Entry, manifest
-from slowfast_cli.shards.writer import Making
+from slowfast_cli.shards.manifest import Entry, read_manifests
+from slowfast_cli.shards.writer import ShardSpec
 from slowfast_cli.stages.extract import plan as extract_plan
 from slowfast_cli.stages.extract.progress import Counts, Progress, Summary
 from slowfast_cli.stages.extract.worker import Job, Made, Work, make_all
@@ -87,7 +87,7 @@ def extract(  # noqa: PLR0913
         done = {id for each in entries for id in each.ids}
         failed = {each.id for line in entries for each in line.failures} - done
         pending = [each for each in recordings if each.id not in done and (retry or each.id not in failed)]
-        first = next_number(entries)
+        first = next_shard_number(entries)
         _require_one_plan(out, extract_plan.told_apart(pending, first), share)
         seconds = [lengths[each.id] for each in pending]
         plan = extract_plan.plan(
@@ -95,15 +95,15 @@ def extract(  # noqa: PLR0913
         )[share.rank]
         kept = sum(each.id in done for each in recordings)
         counts = Counts(lengths, total=len(pending), kept=kept, expected=sum(seconds), share=share)
-        work = Work(folder=out, front_end=front_end, making=Making(**made_of), device=at)  # type: ignore[arg-type]
+        work = Work(folder=out, front_end=front_end, making=ShardSpec(**made_of), device=at)  # type: ignore[arg-type]
         yield counts.progress()
         try:
             yield from _made(work, plan, jobs, counts, share)
         finally:
             if share.rank == 0 and counts.all_done():  # what others are still writing is not to be swept away
-                clean(out, manifest(out))
-                report(out, corpora)
-                index.opened(out)  # written now, or every reader would start by making it
+                remove_leftovers(out, read_manifests(out))
+                write_reports(out, corpora)
+                index.open_index(out)  # written now, or every reader would start by making it
         if share.rank == 0:
             summary = counts.summary(out, corpora)
             yield summary
@@ -117,23 +117,23 @@ def _opened(out: Path, stack: ExitStack, wanted: Settings, *, fresh: bool, share
     if share.rank == 0:
         try:
             remote.mirror(out)
-            stack.enter_context(locked(out))
+            stack.enter_context(lock_folder(out))
             if fresh:
                 remove_all(out)
-            entries = usable(out)
-            clean(out, entries)
-            same_settings(out, entries, wanted)
+            entries = intact_entries(out)
+            remove_leftovers(out, entries)
+            check_settings(out, entries, wanted)
         except SlowFastError as error:
             problem = error
     distributed.fail_together(problem, share)
-    return entries if share.rank == 0 else manifest(remote.mirror(out))
+    return entries if share.rank == 0 else read_manifests(remote.mirror(out))
 
 
 def _require_one_plan(out: Path, told: str, share: Share) -> None:
     if len(set(distributed.gather([told], share))) > 1:
         raise DataError(
-            f"{printable(out)}: the processes do not see the same recordings still to be done: data set and shards have to "
-            "lie where every machine sees them"
+            f"{printable(out)}: the processes do not see the same recordings still to be done: data set and shards "
+            "have to lie where every machine sees them"
         )
 
 
@@ -144,7 +144,7 @@ def _made(work: Work, plan: Sequence[Job], jobs: int, counts: Counts, share: Sha
         with closing(make_all(work, plan, min(jobs, max(1, len(plan))))) as messages:  # type: ignore[type-var]
             for message in messages:
                 if isinstance(message, Made):
-                    published(work.folder, message.temporary, message.entry, share.rank)
+                    publish_shard(work.folder, message.temporary, message.entry, share.rank)
                 if counts.take(message):
                     yield counts.progress()
         problem = ""

@@ -20,7 +20,7 @@ from slowfast_cli.media import audio
 from slowfast_cli.media.audio_source import NoAudioError, printable
 from slowfast_cli.settings import FrontEnd
 from slowfast_cli.shards.manifest import Entry
-from slowfast_cli.shards.writer import TEMPORARY, Making, ShardWriter
+from slowfast_cli.shards.writer import TEMPORARY, ShardSpec, ShardWriter
 from slowfast_cli.types import DataError, Failure, Recording, Seconds, SlowFastError
 
 # Ways a decoder dies of one file; any other signal comes from outside and stops the run.
@@ -40,7 +40,7 @@ class Work:
 
     folder: Path
     front_end: FrontEnd
-    making: Making
+    making: ShardSpec
     device: str
 
 

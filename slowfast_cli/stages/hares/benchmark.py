@@ -16,14 +16,14 @@ from slowfast_cli.engine import distributed
 from slowfast_cli.metrics.registry import find_metric
 from slowfast_cli.models import external
 from slowfast_cli.models.architecture import Baseline
-from slowfast_cli.recipe.load import Source, changed, check, did_you_mean, override, read
+from slowfast_cli.recipe.load import Source, changed, check, override, read
 from slowfast_cli.recipe.schema import Recipe, Suite
 from slowfast_cli.settings import FrontEnd
 from slowfast_cli.stages.hares.features import Tick
 from slowfast_cli.stages.hares.probe import probe, settled
 from slowfast_cli.stages.train import loop
 from slowfast_cli.storage.atomic import make_folder, write_text
-from slowfast_cli.types import DataError, Settings, UsageError, WeightsError
+from slowfast_cli.types import DataError, Settings, UsageError, WeightsError, did_you_mean
 from slowfast_cli.weights.file import read_card, require_own
 from slowfast_cli.weights.resolve import weight_file
 

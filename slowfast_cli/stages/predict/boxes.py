@@ -72,14 +72,16 @@ class BoxList:
         if not chosen:
             videos = sorted(self.rows)
             raise DataError(
-                f"{printable(self.path)}: no box is of {printable(video)}; they are of {', '.join(map(printable, videos[:3]))}"
+                f"{printable(self.path)}: no box is of {printable(video)}; they are of "
+                f"{', '.join(map(printable, videos[:3]))}"
                 f"{', ...' if len(videos) > 3 else ''}: let them name the file, or its name without suffix"
             )
         found: dict[Seconds, dict[Place, Box]] = {}
         for row in sorted(chosen, key=lambda each: each.time):
             if row.time > length + LATE:
                 raise DataError(
-                    f"{row.where}: time {row.time:g} s, and {printable(video)} is {length:.2f} s long: mend or remove it"
+                    f"{row.where}: time {row.time:g} s, and {printable(video)} is {length:.2f} s long: "
+                    "mend or remove it"
                 )
             place = self._place(row, size)
             held = found.setdefault(row.time, {})

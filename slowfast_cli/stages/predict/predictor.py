@@ -30,6 +30,7 @@ from slowfast_cli.stages.predict.parallel import predict_parallel
 from slowfast_cli.stages.predict.results import Failed, FilePrediction, FilePredictor, Timeline
 from slowfast_cli.types import MEDIA_SUFFIXES, VIDEO_SUFFIXES, DataError, UsageError, WeightsError
 from slowfast_cli.weights.file import Card, build
+from slowfast_cli.weights.resolve import weight_file
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
@@ -44,48 +45,75 @@ class Top:
 
 
 class Predictor:
-    """A trained model with its senses, ready for files.
+    """A trained model that predicts the classes of files.
+
+    >>> predictor = Predictor()
+    >>> (prediction,) = predictor("tests/assets/dog.ogg")
+    >>> predictor.top(prediction, 1)["label"][0].label
+    'dog'
 
     Args:
-        weights: A weight file.
+        weights: A weight file, a run folder or a catalogue name; None for the bundled model. A `Path` is not looked up.
         device: ``auto``, ``cpu``, ``cuda``.
-        precision: ``fp32``, or ``bf16``: faster, and a little off.
-        boxes: A list of where to look and when, for a model that classifies boxes, see
-            `slowfast_cli.stages.predict.boxes.read`; None asks it about the whole picture.
-
-    Attributes:
-        card: What the weights say of themselves.
+        precision: ``fp32``, or ``bf16``, which is faster and changes scores slightly.
+        boxes: A list of boxes and times, for a model that classifies boxes, see
+            `slowfast_cli.stages.predict.boxes.read`; None classifies the whole frame.
 
     Raises:
-        WeightsError: Not such a file, or a header that does not hold together.
-        UsageError: Boxes for a model that classifies none.
-        DataError: The list of boxes does not hold together.
+        WeightsError: The file is missing, not a weight file, or its header is inconsistent.
+        UsageError: Boxes were given for a model that classifies none.
+        DataError: The list of boxes is inconsistent.
     """
 
     card: Card
+    """Metadata of the weights."""
 
     def __init__(
-        self, weights: Path, device: str = "auto", *, precision: str = "fp32", boxes: Path | None = None
+        self,
+        weights: str | Path | None = None,
+        device: str = "auto",
+        *,
+        precision: str = "fp32",
+        boxes: Path | None = None,
     ) -> None:
+        weights = (
+            weights
+            if isinstance(weights, Path) and weights.is_file()
+            else weight_file(str(weights) if weights else None)
+        )
         self._boxes = None if boxes is None else boxes_module.read(boxes)
         at = distributed.device(device)
         self.card, model = build(weights)
         if boxes is not None and not self.detects:
             raise UsageError(
                 f"--boxes {printable(boxes)}: {printable(weights)} classifies whole clips, not boxes: leave it out, or "
-                "take weights for boxes, as of AVA (`slowfast weights ls`)"
+                "use weights for boxes, such as AVA's (`slowfast weights ls`)"
             )
         if not self.card.classes:
             raise WeightsError(
-                f"{weights}: names no classes (it was trained without any): finetune it on some first, with `slowfast "
-                "finetune RECIPE --weights ...`"
+                f"{weights}: has no classes (it was trained without labels): finetune it first, with `slowfast finetune "
+                "RECIPE --weights ...`"
             )
         if "features" in self.card.net.signals:
-            raise WeightsError(
-                f"{weights}: is a probe, which knows the features of a trunk and no sound: finetune the trunk instead"
-            )
+            raise WeightsError(f"{weights}: is a probe on the features of a trunk: finetune the trunk instead")
         self._model = prepare_for_inference(model, at, PRECISIONS[precision])
         self._senses = _senses(weights, self.card, self._model, self._boxes)
+
+    def __call__(self, path: str | Path, timeline: Timeline | None = None) -> list[FilePrediction]:
+        """Predict one file: as a whole, by windows of a timeline, or by its boxes.
+
+        Raises:
+            DataError: The file cannot be used.
+        """
+        predictions = list(self.files([Path(path)], timeline))
+        for prediction in predictions:
+            if isinstance(prediction, Failed):
+                raise DataError(prediction.reason)
+        return [prediction for prediction in predictions if isinstance(prediction, FilePrediction)]
+
+    def top(self, prediction: FilePrediction, k: int = 5) -> dict[str, list[Top]]:
+        """The k best classes of a prediction by label set."""
+        return tops(prediction, self.card, k)
 
     @property
     def looks(self) -> bool:
@@ -110,8 +138,8 @@ class Predictor:
         """
         if self._boxes is not None and not self._boxes.named and len(paths) > 1:
             raise UsageError(
-                f"--boxes {printable(self._boxes.path)}: does not say which of {len(paths)} files each box is about: add "
-                "a column 'path', or name one file"
+                f"--boxes {printable(self._boxes.path)}: does not say which of {len(paths)} files each box is about: "
+                "add a column 'path', or name one file"
             )
 
     def files(

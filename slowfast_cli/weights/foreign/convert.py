@@ -16,10 +16,9 @@ from slowfast_cli.models.architecture import Architecture, Baseline
 from slowfast_cli.models.baselines.zoo import BASELINES
 from slowfast_cli.models.spec import STAGES, Stage
 from slowfast_cli.models.zoo import VARIANTS
-from slowfast_cli.recipe.load import did_you_mean
 from slowfast_cli.settings import FrontEnd
 from slowfast_cli.storage.atomic import make_folder, write_atomic
-from slowfast_cli.types import Settings, UsageError, WeightsError
+from slowfast_cli.types import Settings, UsageError, WeightsError, did_you_mean
 from slowfast_cli.weights.catalogue import CATALOGUE
 from slowfast_cli.weights.catalogue_entry import Entry, network
 from slowfast_cli.weights.file import Card, Loaded, put, save

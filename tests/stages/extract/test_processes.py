@@ -15,7 +15,7 @@ import tiny
 
 from slowfast_cli.settings import FrontEnd
 from slowfast_cli.shards import index
-from slowfast_cli.shards.manifest import manifest, parts
+from slowfast_cli.shards.manifest import manifest_files, read_manifests
 from slowfast_cli.shards.reader import Shards
 from slowfast_cli.stages.extract import progress
 from slowfast_cli.stages.extract import run as stage
@@ -74,17 +74,17 @@ def whole(root, tmp_path_factory):
 def same(out, whole):
     """The same rows, bit by bit, each recording once, and the same tables."""
     one, other = Shards(whole), Shards(out)
-    stored = [id for each in manifest(out) for id in each.ids]
+    stored = [id for each in read_manifests(out) for id in each.ids]
     assert sorted(stored) == sorted(one.ids())
     assert other.verify() == ()
     for id in one.ids():
         assert np.array_equal(one.read(id), other.read(id)), id
     for name in ("failures.csv", "missing.csv"):
         assert (out / name).read_text() == (whole / name).read_text()
-    named = {each.shard for each in manifest(out) if each.shard}
+    named = {each.shard for each in read_manifests(out) if each.shard}
     assert {path.name for path in out.iterdir()} == {
-        *named, *(path.name for path in parts(out)), ".lock", "failures.csv", "missing.csv",
-        f"index-{index.state(out)}",
+        *named, *(path.name for path in manifest_files(out)), ".lock", "failures.csv", "missing.csv",
+        f"index-{index.manifest_state(out)}",
     }  # fmt: skip
 
 
@@ -103,7 +103,8 @@ def test_three_processes_store_what_one_does(root, whole, tmp_path, more):
     done = tiny.process(*command, *(more or ["-j", 1]))
     assert done.code == 0, done.err
     same(out, whole)
-    assert [path.name for path in parts(out)] == ["manifest.jsonl", "manifest-00001.jsonl", "manifest-00002.jsonl"]
+    names = [path.name for path in manifest_files(out)]
+    assert names == ["manifest.jsonl", "manifest-00001.jsonl", "manifest-00002.jsonl"]
     assert done.err.count("stored 16 recordings (0 were there)") == 1  # of all, told by one
     assert done.err.count("failed: 1, as ") == 1
     with (out / "failures.csv").open(newline="") as file:
@@ -119,17 +120,17 @@ def test_what_a_process_that_died_has_finished_counts(root, whole, tmp_path):
     out = tmp_path / "shards"
     died = run(3, root, out, dies=1)
     assert died.returncode != 0
-    done = [id for each in manifest(out) for id in each.ids]
+    done = [id for each in read_manifests(out) for id in each.ids]
     assert 0 < len(done) < 16
     assert (out / "manifest-00001.jsonl").is_file()
-    names = {each.shard: (out / each.shard).stat().st_mtime_ns for each in manifest(out) if each.shard}
+    names = {each.shard: (out / each.shard).stat().st_mtime_ns for each in read_manifests(out) if each.shard}
     on = run(2, root, out)
     assert on.returncode == 0, on.stderr
     recordings, kept, failed, seconds = on.stdout.split()
     assert (int(recordings) + int(kept), int(kept), int(failed)) == (16, len(done), 1)
-    stored = sum(length for each in manifest(out) for length in each.seconds)
+    stored = sum(length for each in read_manifests(out) for length in each.seconds)
     known = sum(
-        length for each in manifest(out) for id, length in zip(each.ids, each.seconds, strict=True) if id in done
+        length for each in read_manifests(out) for id, length in zip(each.ids, each.seconds, strict=True) if id in done
     )
     assert float(seconds) == pytest.approx(stored - known, abs=0.01)
     same(out, whole)
@@ -140,21 +141,21 @@ def test_one_process_mends_what_three_have_stored(root, whole, tmp_path):
     out = tmp_path / "shards"
     done = run(3, root, out)
     assert done.returncode == 0, done.stderr
-    entries = manifest(out)
+    entries = read_manifests(out)
     gone = next(each.shard for each in reversed(entries) if each.shard)
     (out / gone).unlink()
     (out / "shard-00077.h5").write_bytes(b"nobody's")
     done = run(1, root, out)
     assert done.returncode == 0, done.stderr
     same(out, whole)
-    assert [json.loads(line)["shard"] for path in parts(out) for line in path.read_text().splitlines()] == [
-        each.shard for each in manifest(out)
+    assert [json.loads(line)["shard"] for path in manifest_files(out) for line in path.read_text().splitlines()] == [
+        each.shard for each in read_manifests(out)
     ]
     others = FrontEnd(mels=64)
     with pytest.raises(DataError, match=r"made with mels=32, this run wants mels=64"):
         list(stage.extract(corpora(root), out, front_end=others))
     list(stage.extract(corpora(root), out, front_end=others, fresh=True, max_missing=1))
-    assert [path.name for path in parts(out)] == ["manifest.jsonl"]
+    assert [path.name for path in manifest_files(out)] == ["manifest.jsonl"]
     assert Shards(out).settings["mels"] == 64
 
 
@@ -238,13 +239,13 @@ def test_a_killed_process_is_started_again(many, tmp_path):
     out = tmp_path / "shards"
     command = ["extract", "--dataset", "folder", "--root", many, "--out", out, "--gpus", 2, "-j", 1, "--fresh"]
     child = tiny.start(*command, "--max-restarts", 1)
-    while child.poll() is None and not parts(out):
+    while child.poll() is None and not manifest_files(out):
         time.sleep(0.01)
-    kept = [id for each in manifest(out) for id in each.ids]
+    kept = [id for each in read_manifests(out) for id in each.ids]
     os.kill(tiny.ranks(child.pid)[1], signal.SIGKILL)
     _, err = child.communicate(timeout=120)
     assert child.returncode == 0, err
-    stored = [id for each in manifest(out) for id in each.ids]
+    stored = [id for each in read_manifests(out) for id in each.ids]
     assert len(kept) > 0
     assert len(stored) == len(set(stored)) == 300
     assert int(re.search(r"\((\d+) were there\)", err)[1]) >= len(kept)

@@ -22,7 +22,7 @@ from slowfast_cli.features.logmel import LogMel
 from slowfast_cli.media import audio
 from slowfast_cli.settings import FrontEnd
 from slowfast_cli.shards import index as index_module
-from slowfast_cli.shards.manifest import manifest
+from slowfast_cli.shards.manifest import read_manifests
 from slowfast_cli.shards.reader import Shards
 from slowfast_cli.stages.check_data import Report, check
 from slowfast_cli.stages.extract import run as stage
@@ -142,7 +142,7 @@ def test_its_end_leaves_an_index_for_those_who_read(tmp_path, many, small_shards
     (first,) = (tmp_path / "out").glob("index-*")
     run([many], tmp_path / "out")
     assert list((tmp_path / "out").glob("index-*")) == [first]
-    monkeypatch.setattr(index_module, "made_of", None)
+    monkeypatch.setattr(index_module, "build_index", None)
     assert len(Shards(tmp_path / "out")) == 12
     monkeypatch.undo()
     run([many], tmp_path / "out", fresh=True)
@@ -206,7 +206,7 @@ def test_sigkill_then_resume_gives_the_same(tmp_path, jobs):
         time.sleep(0.002)
     os.kill(child.pid, signal.SIGKILL)
     child.wait()
-    done = manifest(out)
+    done = read_manifests(out)
     assert 0 < len(done) < 14
     before = {each.shard: (out / each.shard).stat().st_mtime_ns for each in done}
     corpus = folder_reader.read(root, "train")
@@ -225,8 +225,8 @@ def test_sigkill_then_resume_gives_the_same(tmp_path, jobs):
     same(contents(tmp_path / "whole"), contents(out))
     assert Shards(out).verify() == ()
     assert {path.name for path in out.iterdir()} == {
-        *(each.shard for each in manifest(out)), ".lock", "manifest.jsonl", "failures.csv", "missing.csv",
-        f"index-{index_module.state(out)}",
+        *(each.shard for each in read_manifests(out)), ".lock", "manifest.jsonl", "failures.csv", "missing.csv",
+        f"index-{index_module.manifest_state(out)}",
     }  # fmt: skip
 
 
@@ -395,7 +395,7 @@ def test_names_that_are_not_utf8(tmp_path):
 
 def test_shards_tell_where_they_come_from(tmp_path, many):
     run([many], tmp_path / "out")
-    entry = manifest(tmp_path / "out")[0]
+    entry = read_manifests(tmp_path / "out")[0]
     assert entry.source == stage.source_hash([many])
     assert entry.source != stage.source_hash([replace(many, split="b")])
     assert json.loads((tmp_path / "out" / "manifest.jsonl").read_text())["front_end"] == FRONT_END.settings()

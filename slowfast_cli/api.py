@@ -1,0 +1,201 @@
+"""The Python API: what the commands do, as functions that return values and print nothing.
+
+Every name is importable from ``slowfast_cli``; torch is imported when a name is used first. Errors are those of
+`slowfast_cli.errors`: `UsageError`, `DataError`, `WeightsError`, all subclasses of `SlowFastError`.
+
+Shapes: N samples, T frames in time, F mel bands, H height, W width.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from slowfast_cli.build.clips import cores
+from slowfast_cli.build.corpus import dataset_entry, read_all_splits, shards_folder
+from slowfast_cli.features.front_ends import make_front_end
+from slowfast_cli.media import audio, video
+from slowfast_cli.recipe.load import load
+from slowfast_cli.recipe.schema import Recipe
+from slowfast_cli.settings import FrontEnd
+from slowfast_cli.stages.evaluate.run import Evaluated
+from slowfast_cli.stages.evaluate.run import evaluate as evaluate_weights
+from slowfast_cli.stages.extract.progress import Summary
+from slowfast_cli.stages.extract.run import extract as extract_corpora
+from slowfast_cli.stages.train.loop import Scored
+from slowfast_cli.stages.train.loop import train as train_recipe
+from slowfast_cli.stages.train.run_folder import Run, folder_for
+from slowfast_cli.types import Recording, Scores, Seconds, SlowFastError
+from slowfast_cli.weights.resolve import weight_file
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trained:
+    """A finished training."""
+
+    run: Path
+    """The run folder."""
+    weights: Path
+    """The weights to use: the best on the validation split, or the last, as the recipe says."""
+    scores: Scores | None
+    """Scores of the last validation; None if the run was complete before."""
+
+
+def read_audio(
+    path: str | Path, rate: int = 16000, *, start: Seconds = 0.0, seconds: Seconds | None = None
+) -> np.ndarray:
+    """Read the audio of a sound or video file, mixed to mono and resampled.
+
+    Args:
+        path: Any file that libsndfile or FFmpeg decodes.
+        rate: Sampling rate of the result, Hz.
+        start: Start in seconds.
+        seconds: Length; to the end by default.
+
+    Returns:
+        (N,) float32, full scale 1.
+
+    Raises:
+        DataError: The file cannot be read, or has no audio.
+    """
+    count = None if seconds is None else round(seconds * rate)
+    return audio.read(_recording(path), rate=rate, first=round(start * rate), count=count)
+
+
+def read_frames(
+    path: str | Path, count: int, *, start: Seconds = 0.0, seconds: Seconds | None = None, short_side: int | None = None
+) -> tuple[np.ndarray, tuple[Seconds, ...]]:
+    """Read frames of a video at times spread evenly over a stretch, both ends included.
+
+    Args:
+        path: A video file, or a folder of images.
+        count: Number of frames.
+        start: Start in seconds.
+        seconds: Length; to the end by default.
+        short_side: Resize larger frames to this short side, pixels.
+
+    Returns:
+        (T, H, W, 3) uint8 RGB, and the presentation time of each frame in seconds.
+
+    Raises:
+        DataError: The file cannot be read, or has no video.
+    """
+    recording = _recording(path)
+    span = video.probe(recording).seconds - start if seconds is None else seconds
+    frames = video.read(recording, start=start, span=max(span, 0.0), count=count, short_side=short_side)
+    return frames.pixels, frames.times
+
+
+def log_mel(samples: np.ndarray, front_end: FrontEnd | None = None) -> np.ndarray:
+    """Compute log-mel spectrograms with the front end that training uses.
+
+    Args:
+        samples: (N,) or (clips, N) at the front end's rate, full scale 1.
+        front_end: The settings; `FrontEnd()` by default.
+
+    Returns:
+        (T, F) or (clips, T, F) float32, with ``front_end.frames(N)`` frames of ``front_end.mels`` bands.
+    """
+    transform = make_front_end(front_end or FrontEnd())
+    batch = torch.from_numpy(np.atleast_2d(np.asarray(samples, np.float32)))
+    with torch.inference_mode():
+        rows: np.ndarray = transform(batch)[:, 0].numpy()
+    return rows if samples.ndim == 2 else rows[0]
+
+
+def extract(
+    dataset: str,
+    *overrides: str,
+    root: str | Path | None = None,
+    jobs: int | None = None,
+    device: str = "cpu",
+    fresh: bool = False,
+) -> Summary:
+    """Store the log-mels of a data set in HDF5 shards, or resume doing so, as ``slowfast extract``.
+
+    Args:
+        dataset: A data set's name, whose recipe gives the front end.
+        overrides: Fields of the recipe, such as ``frontend.mels=64``.
+        root: Folder of the data set.
+        jobs: Worker processes; one per core by default.
+        device: Where log-mels are computed.
+        fresh: Remove existing shards and start over.
+
+    Raises:
+        SlowFastError: The data set is unknown, missing, or too much of it cannot be read.
+    """
+    where = [f"data.root={root}"] if root else []
+    recipe = load(dataset_entry(dataset).recipe, [f"data.corpus={dataset}", *overrides, *where])
+    events = extract_corpora(
+        read_all_splits(recipe)[0],
+        shards_folder(recipe),
+        front_end=recipe.frontend,
+        jobs=jobs or cores(),
+        device=device,
+        fresh=fresh,
+    )
+    summary = [event for event in events if isinstance(event, Summary)]
+    if not summary:
+        raise SlowFastError(f"{dataset}: the extraction ended without a summary")
+    return summary[-1]
+
+
+def train(
+    recipe: str | Path, *overrides: str, run: str | Path | None = None, fresh: bool = False, device: str = "auto"
+) -> Trained:
+    """Train a recipe, or resume its run, as ``slowfast train``.
+
+    Args:
+        recipe: A bundled recipe's name, or a YAML file.
+        overrides: Fields to change, such as ``optim.lr=0.02``.
+        run: The run folder; by default ``runs/<recipe>/<overrides>``.
+        fresh: Move an existing run aside and start over.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+
+    Raises:
+        SlowFastError: A mistake in the recipe, the data, the weights or the run folder.
+    """
+    checked = load(str(recipe), overrides)
+    name = Path(recipe).stem
+    folder = Run(Path(run) if run else folder_for(name, checked, overrides))
+    scores = None
+    for event in train_recipe(checked, folder, name=name, fresh=fresh, device=device):
+        scores = event.scores if isinstance(event, Scored) else scores
+    weights = folder.best if folder.best.is_file() else folder.last
+    return Trained(run=folder.folder, weights=weights, scores=scores)
+
+
+def evaluate(recipe: str | Path, *overrides: str, weights: str | Path | None = None, device: str = "auto") -> Evaluated:
+    """Score weights on the test split of a recipe, as ``slowfast evaluate``.
+
+    Args:
+        recipe: A bundled recipe's name, or a YAML file.
+        overrides: Fields to change; ``data.test=val`` scores another split.
+        weights: A weight file, a run folder or a catalogue name; by default the run of the same recipe and overrides.
+        device: As for `train`.
+
+    Returns:
+        ``scores.values`` by metric, ``published`` beside them, ``rows`` with the probabilities (segments, classes).
+
+    Raises:
+        SlowFastError: The corpus or the weights are missing, or do not go together.
+    """
+    checked = load(str(recipe), overrides)
+    default = folder_for(Path(recipe).stem, checked, overrides)
+    return evaluate_weights(checked, weight_file(str(weights or default)), device=device)
+
+
+def load_recipe(recipe: str | Path, *overrides: str) -> Recipe:
+    """Read a bundled recipe or a YAML file, with fields changed.
+
+    Raises:
+        UsageError: The recipe has mistakes, one line each.
+    """
+    return load(str(recipe), overrides)
+
+
+def _recording(path: str | Path) -> Recording:
+    return Recording(id=str(path), path=Path(path))

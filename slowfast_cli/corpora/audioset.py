@@ -67,9 +67,9 @@ def read(root: Path, split: str) -> Corpus:
     """
     INFO.check_split(split)
     parts = PARTS.get(split, (split,))
-    found = {part: first_file(root / place / f"{name}.csv" for place in LISTS) for part, name in NAMES.items()}
-    lists = {part: path for part, path in found.items() if path is not None and part in parts}
-    if not any(found.values()):
+    list_paths = {part: first_file(root / place / f"{name}.csv" for place in LISTS) for part, name in NAMES.items()}
+    lists = {part: path for part, path in list_paths.items() if path is not None and part in parts}
+    if not any(list_paths.values()):
         raise INFO.not_found(root)
     if not lists:
         raise DataError(f"{root}: {NAMES[parts[0]]}.csv, the list of {split}, not found: get it from {INFO.homepage}")
@@ -85,9 +85,7 @@ def list_folders(root: Path, parts: Iterable[str]) -> Iterator[tuple[Path, list[
             yield folder, file_names(folder)
             if folder.name.startswith("unbalanced"):  # PANNs divides it into numbered folders
                 with os.scandir(folder) as entries:
-                    names = sorted(
-                        item.name for item in entries if item.name.startswith("unbalanced") and item.is_dir()
-                    )
+                    names = sorted(e.name for e in entries if e.name.startswith("unbalanced") and e.is_dir())
                 yield from ((folder / name, file_names(folder / name)) for name in names)
 
 
@@ -111,25 +109,25 @@ def build_corpus(split: str, lists: Sequence[Path], media: FolderListing, root: 
     duplicates = [os.fsdecode(bytes(id)) for id in np.delete(ids, first)]
     ids, (targets, ends) = ids[first], select_runs(targets, ends, first)
     folders, folder, files = match_files(ids, media, _parse_names)
-    there = folder >= 0
+    has_file = folder >= 0
     columns = FileColumns(
         ids=ids,
-        files=np.where(there, files, np.char.add(ids, b".wav")),
+        files=np.where(has_file, files, np.char.add(ids, b".wav")),
         folders=(*folders, root / "audios"),
-        folder=np.where(there, folder, len(folders)).astype(np.uint16),
+        folder=np.where(has_file, folder, len(folders)).astype(np.uint16),
         labels="label",
         classes=len(labels.names("audioset527")),
         targets=targets,
         offsets=ends,
     )
     segments = Segments(columns)
-    twice = tuple(Failure(id=id, path=root / "audios" / f"{id}.wav", reason="listed twice") for id in duplicates)
+    repeated = tuple(Failure(id=id, path=root / "audios" / f"{id}.wav", reason="listed twice") for id in duplicates)
     return Corpus(
         name=INFO.name,
         split=split,
-        segments=segments.take(there),
+        segments=segments.take(has_file),
         classes={"label": labels.names("audioset527")},
-        missing=concat(LazyMap(segments.take(~there), missing_file), twice),
+        missing=concat(LazyMap(segments.take(~has_file), missing_file), repeated),
         note=note,
     )
 

@@ -48,15 +48,15 @@ def match_files(
             # Looked up in sorted order, most of the compared ids are still in the cache.
             named = np.array(chunk_ids, dtype=bytes)
             turn = np.argsort(named)
-            named, kind, found = named[turn], kind[turn], np.array(chunk, dtype=bytes)[turn]
-            wanted = named.astype(ids.dtype)  # never the other way, which would copy all ids
-            place = np.minimum(np.searchsorted(sorted_ids, wanted), len(ids) - 1)
-            files = files.astype(max(files.dtype, found.dtype, key=lambda dtype: dtype.itemsize), copy=False)
+            named, kind, chunk_names = named[turn], kind[turn], np.array(chunk, dtype=bytes)[turn]
+            # Converts the chunk to the type of the ids, because the reverse would copy all ids.
+            place = np.minimum(np.searchsorted(sorted_ids, named.astype(ids.dtype)), len(ids) - 1)
+            files = files.astype(max(files.dtype, chunk_names.dtype, key=lambda dtype: dtype.itemsize), copy=False)
             is_listed, row = (sorted_ids[place] == named) & (kind > 0), order[place]
             for audio in (False, True):
                 free = (folder[row] < 0) | (audio & (folder[row] == len(folders) - 1) & ~is_audio[row])
                 take = is_listed & free & ((kind == 2) == audio)
-                folder[row[take]], is_audio[row[take]], files[row[take]] = len(folders) - 1, audio, found[take]
+                folder[row[take]], is_audio[row[take]], files[row[take]] = len(folders) - 1, audio, chunk_names[take]
     return folders, folder, files
 
 

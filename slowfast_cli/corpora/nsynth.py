@@ -73,7 +73,7 @@ def _read(info: DatasetInfo, root: Path, split: str, field: str, classes: tuple[
         raise info.not_found(root)
     notes = {name: _target(note, field, classes, f"{path}: {name}") for name, note in _notes(path)}
     audio = path.parent / "audio"
-    there = set(os.listdir(audio)) if audio.is_dir() else set()  # noqa: PTH208  (hundreds of thousands of names)
+    on_disk = set(os.listdir(audio)) if audio.is_dir() else set()  # noqa: PTH208  (hundreds of thousands of names)
     columns = FileColumns(
         ids=np.array([os.fsencode(name) for name in notes], dtype=bytes),
         files=np.array([os.fsencode(f"{name}.wav") for name in notes], dtype=bytes),
@@ -83,14 +83,14 @@ def _read(info: DatasetInfo, root: Path, split: str, field: str, classes: tuple[
         classes=len(classes),
         targets=np.array(list(notes.values()), np.uint8),
     )
-    found = np.array([f"{name}.wav" in there for name in notes], dtype=bool)
+    has_file = np.array([f"{name}.wav" in on_disk for name in notes], dtype=bool)
     segments = Segments(columns)
     return Corpus(
         name=info.name,
         split=split,
-        segments=segments.take(found),
+        segments=segments.take(has_file),
         classes={"label": classes},
-        missing=LazyMap(segments.take(~found), missing_file),
+        missing=LazyMap(segments.take(~has_file), missing_file),
     )
 
 
@@ -107,7 +107,7 @@ def _target(note: Any, field: str, classes: tuple[str, ...], where: str) -> int:
 
 
 def _notes(path: Path) -> Iterator[tuple[str, Any]]:
-    """Yield the name and the values of each note, parsing in blocks: the list of train has a quarter of a gigabyte."""
+    """Yield the name and the values of each note, parsing in blocks: the list of train has 250 MB."""
     decoder = json.JSONDecoder()
     buffer = ""
     try:

@@ -86,29 +86,30 @@ def _corpora(root: Path, clips: _Clips, folders: tuple[Path, ...]) -> dict[str, 
     _, folder, files = match_files(ids, ((path, file_names(path)) for path in folders), _parse_names)
     corpora = {}
     for number, split in enumerate(clips.splits):
-        mine = np.flatnonzero(clips.split == number)
-        first = np.sort(np.unique(place[mine], return_index=True)[1])
-        duplicates, mine = np.delete(mine, first), mine[first]
-        file, there = place[mine], folder[place[mine]] >= 0
+        rows_of_split = np.flatnonzero(clips.split == number)
+        first = np.sort(np.unique(place[rows_of_split], return_index=True)[1])
+        duplicates, selected = np.delete(rows_of_split, first), rows_of_split[first]
+        names, file = clips.names[selected], place[selected]
+        has_file = folder[file] >= 0
         columns = FileColumns(
-            ids=clips.names[mine],
-            files=np.where(there, files[file], np.char.add(clips.names[mine], b".mp4")),
+            ids=names,
+            files=np.where(has_file, files[file], np.char.add(names, b".mp4")),
             folders=(*folders, root),
-            folder=np.where(there, folder[file], len(folders)).astype(np.uint16),
+            folder=np.where(has_file, folder[file], len(folders)).astype(np.uint16),
             labels="label",
             classes=len(labels.names("vggsound")),
-            targets=clips.targets[mine],
+            targets=clips.targets[selected],
         )
         segments = Segments(columns)
-        twice = map(os.fsdecode, clips.names[duplicates].tolist())
+        repeated = map(os.fsdecode, clips.names[duplicates].tolist())
         corpora[split] = Corpus(
             name="vggsound",
             split=split,
-            segments=segments.take(there),
+            segments=segments.take(has_file),
             classes={"label": labels.names("vggsound")},
             missing=concat(
-                LazyMap(segments.take(~there), missing_file),
-                tuple(Failure(id=name, path=root / f"{name}.mp4", reason="listed twice") for name in twice),
+                LazyMap(segments.take(~has_file), missing_file),
+                tuple(Failure(id=name, path=root / f"{name}.mp4", reason="listed twice") for name in repeated),
             ),
         )
     return corpora

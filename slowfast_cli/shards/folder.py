@@ -101,11 +101,11 @@ def remove_all(out: Path) -> None:
 def check_settings(out: Path, entries: Sequence[Entry], settings: Settings) -> None:
     """Raise `DataError` if the folder contains shards with other settings."""
     for entry in entries:
-        made, wants = settings_diff(entry.front_end, settings)
-        if made:
+        stored, wanted = settings_diff(entry.front_end, settings)
+        if stored:
             where = printable(out / (entry.shard or MANIFEST))
             raise DataError(
-                f"{where}: made with {made}, this run wants {wants}: choose another --out, or start over with --fresh"
+                f"{where}: made with {stored}, this run wants {wanted}: choose another --out, or restart with --fresh"
             )
 
 

@@ -31,14 +31,14 @@ from slowfast_cli.types import DataError, Seconds, Settings
 OPEN_FILES = 64  # shards that a process keeps open
 
 
-def settings_diff(made: Settings, wanted: Settings) -> tuple[str, str]:
+def settings_diff(stored: Settings, wanted: Settings) -> tuple[str, str]:
     """Describe the entries in which two settings differ; empty if they are equal.
 
     >>> settings_diff({"mels": 80, "hop_ms": 10}, {"mels": 128, "hop_ms": 10})
     ('mels=80', 'mels=128')
     """
-    names = [name for name in {**wanted, **made} if made.get(name) != wanted.get(name)]
-    both = [", ".join(f"{name}={side.get(name, 'default')}" for name in names) for side in (made, wanted)]
+    names = [name for name in {**wanted, **stored} if stored.get(name) != wanted.get(name)]
+    both = [", ".join(f"{name}={side.get(name, 'default')}" for name in names) for side in (stored, wanted)]
     return both[0], both[1]
 
 
@@ -67,13 +67,13 @@ class Shards:
 
     def _check(self) -> None:
         """Raise `DataError` for shards with other settings or sizes."""
-        differs = [settings_diff(made, self.settings) for made in self._index.front_ends]
+        differences = [settings_diff(stored, self.settings) for stored in self._index.front_ends]
         folder = os.fspath(self.folder)
         for name, bytes, which in zip(self._index.names, self._index.sizes, self._index.front_end_of, strict=True):
-            made, wanted = differs[which]
-            if made:
+            stored, wanted = differences[which]
+            if stored:
                 raise DataError(
-                    f"{printable(self.folder / name)}: made with {made}, the recipe wants {wanted}: re-run `slowfast "
+                    f"{printable(self.folder / name)}: made with {stored}, the recipe wants {wanted}: re-run `slowfast "
                     "extract` for that recipe"
                 )
             try:

@@ -10,7 +10,7 @@ from slowfast_cli.corpora import labels
 from slowfast_cli.corpora.dataset_info import DatasetInfo
 from slowfast_cli.corpora.items import NOT_ON_DISK
 from slowfast_cli.corpora.lists import check_unique, rows
-from slowfast_cli.corpora.media_files import first_file, media_index, subfolders
+from slowfast_cli.corpora.media_files import media_index, subfolders
 from slowfast_cli.types import VIDEO_SUFFIXES, Corpus, DataError, Failure, Recording, Segment, Span
 
 INFO = DatasetInfo(
@@ -50,9 +50,7 @@ def read(root: Path, split: str) -> Corpus:
     """
     INFO.check_split(split)
     name = f"Charades_v1_{'train' if split == 'train' else 'test'}.csv"
-    path = first_file(root / place / name for place in LISTS)
-    if path is None:
-        raise INFO.not_found(root)
+    path = INFO.find_list(root, LISTS, name)
     recordings = _recordings(root)
     items = [_segment(row, recordings, root, f"{path}: row {number}") for number, row in rows(path)]
     check_unique(path, (item.id for item in items))

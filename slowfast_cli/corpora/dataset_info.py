@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from slowfast_cli.corpora.media_files import first_file
 from slowfast_cli.types import DataError
 
 
@@ -29,6 +31,13 @@ class DatasetInfo:
             f"{root}: {problem}; {self.name} expects{expected}\n"
             f"get it from {self.homepage} (license: {self.license}), or set its folder with --root or data.root="
         )
+
+    def find_list(self, root: Path, places: Iterable[str], name: str) -> Path:
+        """Return the first ``root/<place>/<name>`` that exists; raise `not_found` if there is none."""
+        path = first_file(root / place / name for place in places)
+        if path is None:
+            raise self.not_found(root)
+        return path
 
     def check_split(self, split: str) -> None:
         """Raise `DataError` if ``split`` is not one of `splits`."""

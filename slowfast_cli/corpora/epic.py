@@ -7,7 +7,6 @@ from pathlib import Path
 from slowfast_cli.corpora import labels
 from slowfast_cli.corpora.dataset_info import DatasetInfo
 from slowfast_cli.corpora.epic_layout import audio_recordings, read_narrations
-from slowfast_cli.corpora.media_files import first_file
 from slowfast_cli.types import Corpus
 
 INFO = DatasetInfo(
@@ -42,9 +41,7 @@ def read(root: Path, split: str) -> Corpus:
     """
     INFO.check_split(split)
     name = f"EPIC_100_{'test_timestamps' if split == 'test' else split}.csv"
-    path = first_file(root / place / name for place in LISTS)
-    if path is None:
-        raise INFO.not_found(root)
+    path = INFO.find_list(root, LISTS, name)
     classes = {"verb": labels.names("epic100_verbs"), "noun": labels.names("epic100_nouns")}
     segments, missing = read_narrations(
         path, audio_recordings(root), root, classes, key="narration_id", homepage=INFO.homepage

@@ -8,7 +8,6 @@ from pathlib import Path
 from slowfast_cli.corpora import labels
 from slowfast_cli.corpora.dataset_info import DatasetInfo
 from slowfast_cli.corpora.epic_layout import read_narrations, video_recordings
-from slowfast_cli.corpora.media_files import first_file
 from slowfast_cli.types import Corpus, DataError
 
 INFO = DatasetInfo(
@@ -46,9 +45,7 @@ def read(root: Path, split: str) -> Corpus:
     """
     INFO.check_split(split)
     name = f"EPIC_{f'{split}_timestamps' if split.startswith('test') else 'train_action_labels'}.csv"
-    path = first_file(root / place / name for place in LISTS)
-    if path is None:
-        raise INFO.not_found(root)
+    path = INFO.find_list(root, LISTS, name)
     classes = {"verb": labels.names("epic55_verbs"), "noun": labels.names("epic55_nouns")}
     by, table = (
         ("video_id", "epic55_tbn_split") if split.endswith("tbn") else ("participant_id", "epic55_baradel_split")

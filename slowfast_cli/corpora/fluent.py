@@ -9,7 +9,6 @@ from slowfast_cli.corpora import labels
 from slowfast_cli.corpora.dataset_info import DatasetInfo
 from slowfast_cli.corpora.items import Item, build_corpus, class_index, file_problem
 from slowfast_cli.corpora.lists import rows
-from slowfast_cli.corpora.media_files import first_file
 from slowfast_cli.types import Corpus, DataError
 
 INFO = DatasetInfo(
@@ -47,10 +46,7 @@ def read(root: Path, split: str) -> Corpus:
     ``object`` and ``location``; blanks around values are ignored. ``group`` is the speaker.
     """
     INFO.check_split(split)
-    name = f"{'valid' if split == 'val' else split}_data.csv"
-    path = first_file(root / place / "data" / name for place in PLACES)
-    if path is None:
-        raise INFO.not_found(root)
+    path = INFO.find_list(root, PLACES, f"data/{'valid' if split == 'val' else split}_data.csv")
     return build_corpus(INFO, split, _items(path), slot_classes(), where=path)
 
 

@@ -13,39 +13,26 @@ from slowfast_cli.corpora.items import NOT_ON_DISK
 from slowfast_cli.corpora.kinetics_files import ClipFinder, ListedClip, find_list, read_list
 from slowfast_cli.types import Corpus, DataError, Failure, Recording, Segment
 
-FILES = (
-    "{train,val,test}.csv (there or in annotations/)",
-    "or PySlowFast's or OpenMMLab's lists of 'path label'",
-    "{train,val,test}*/[<class>/]<youtube id>_<start, 6 digits>_<end, 6 digits>.mp4",
-)
-PAGE = "https://github.com/cvdfoundation/kinetics-dataset"
-LICENCE = "annotations CC BY 4.0; clips belong to their uploaders"
 INFO = DatasetInfo(
     name="kinetics400",
     task="human actions, one label a clip",
     classes="400",
     splits=("train", "val", "test", "val-sounds"),
-    files=FILES,
-    homepage=PAGE,
-    license=LICENCE,
+    files=(
+        "{train,val,test}.csv (there or in annotations/)",
+        "or PySlowFast's or OpenMMLab's lists of 'path label'",
+        "{train,val,test}*/[<class>/]<youtube id>_<start, 6 digits>_<end, 6 digits>.mp4",
+    ),
+    homepage="https://github.com/cvdfoundation/kinetics-dataset",
+    license="annotations CC BY 4.0; clips belong to their uploaders",
 )
-INFO600 = DatasetInfo(
-    name="kinetics600",
-    task="human actions, one label a clip",
-    classes="600",
-    splits=("train", "val", "test"),
-    files=FILES,
-    homepage=PAGE,
-    license=LICENCE,
-)
-INFO_SOUNDS = DatasetInfo(
+INFO600 = replace(INFO, name="kinetics600", classes="600", splits=("train", "val", "test"))
+INFO_SOUNDS = replace(
+    INFO,
     name="kinetics-sounds",
     task="audible human actions, one label a clip",
     classes="32 of the 400 of Kinetics-400",
     splits=("train", "val"),
-    files=FILES,
-    homepage=PAGE,
-    license=LICENCE,
 )
 
 
@@ -149,8 +136,8 @@ def _index(item: ListedClip, table: str, split: str) -> int | None:
     index = int(item.label) if item.path else _spellings(table).get(item.label)
     if index is None or index >= len(names):
         raise DataError(
-            f"{item.where}: '{item.label}' is not one of the {len(names)} classes: take the list from {PAGE}, class "
-            "indices in the order of sorted names"
+            f"{item.where}: '{item.label}' is not one of the {len(names)} classes: take the list from "
+            f"{INFO.homepage}, class indices in the order of sorted names"
         )
     return index
 

@@ -6,6 +6,7 @@ import json
 import os
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,31 +15,21 @@ import numpy as np
 from slowfast_cli.corpora import labels
 from slowfast_cli.corpora.dataset_info import DatasetInfo
 from slowfast_cli.corpora.items import missing_file
-from slowfast_cli.corpora.media_files import first_file
 from slowfast_cli.corpora.segments import FileColumns, LazyMap, Segments
 from slowfast_cli.types import Corpus, DataError
 
-SPLITS = ("train", "val", "test")
-FILES = ("nsynth-{train,valid,test}/examples.json", "nsynth-{train,valid,test}/audio/<note>.wav")
 PAGE = "https://magenta.tensorflow.org/datasets/nsynth (the archives named jsonwav)"
-LICENCE = "CC BY 4.0"
 INFO_INSTRUMENT = DatasetInfo(
     name="nsynth-instrument",
     task="families of instruments, one label a note",
     classes="11",
-    splits=SPLITS,
-    files=FILES,
+    splits=("train", "val", "test"),
+    files=("nsynth-{train,valid,test}/examples.json", "nsynth-{train,valid,test}/audio/<note>.wav"),
     homepage=PAGE,
-    license=LICENCE,
+    license="CC BY 4.0",
 )
-INFO_PITCH = DatasetInfo(
-    name="nsynth-pitch",
-    task="pitches as MIDI numbers, one label a note",
-    classes="128",
-    splits=SPLITS,
-    files=FILES,
-    homepage=PAGE,
-    license=LICENCE,
+INFO_PITCH = replace(
+    INFO_INSTRUMENT, name="nsynth-pitch", task="pitches as MIDI numbers, one label a note", classes="128"
 )
 PITCHES = tuple(str(pitch) for pitch in range(128))
 BLOCK = 1 << 20  # characters per read
@@ -68,9 +59,7 @@ def read_pitch(root: Path, split: str) -> Corpus:
 def _read(info: DatasetInfo, root: Path, split: str, field: str, classes: tuple[str, ...]) -> Corpus:
     info.check_split(split)
     folder = f"nsynth-{'valid' if split == 'val' else split}"
-    path = first_file(root / place / "examples.json" for place in (folder, f"nsynth/{folder}"))
-    if path is None:
-        raise info.not_found(root)
+    path = info.find_list(root, (folder, f"nsynth/{folder}"), "examples.json")
     notes = {name: _target(note, field, classes, f"{path}: {name}") for name, note in _notes(path)}
     audio = path.parent / "audio"
     on_disk = set(os.listdir(audio)) if audio.is_dir() else set()  # noqa: PTH208  (hundreds of thousands of names)

@@ -10,7 +10,7 @@ from slowfast_cli.corpora import labels
 from slowfast_cli.corpora.dataset_info import DatasetInfo
 from slowfast_cli.corpora.items import NOT_ON_DISK, Item, build_corpus, class_index
 from slowfast_cli.corpora.lists import rows
-from slowfast_cli.corpora.media_files import first_file, media_index
+from slowfast_cli.corpora.media_files import media_index
 from slowfast_cli.types import Corpus, DataError
 
 INFO = DatasetInfo(
@@ -46,10 +46,7 @@ def read(root: Path, split: str) -> Corpus:
         DataError: The list is missing, invalid, or that of the mobile set (task 1B).
     """
     INFO.check_split(split)
-    name = f"fold1_{'train' if split == 'train' else 'evaluate'}.txt"
-    path = first_file(root / place / "evaluation_setup" / name for place in PLACES)
-    if path is None:
-        raise INFO.not_found(root)
+    path = INFO.find_list(root, PLACES, f"evaluation_setup/fold1_{'train' if split == 'train' else 'evaluate'}.txt")
     classes = {"label": labels.names("tut18")}
     return build_corpus(INFO, split, _items(path), classes, where=path, note=INFO.note)
 

@@ -45,9 +45,7 @@ def read(root: Path, split: str) -> Corpus:
     the number in the speaker's id minus 10001, see `labels/voxceleb1_speakers.csv`. ``group`` is the video.
     """
     INFO.check_split(split)
-    path = root / "iden_split.txt"
-    if not path.is_file():
-        raise INFO.not_found(root)
+    path = INFO.find_list(root, ("",), "iden_split.txt")
     classes = {"label": labels.names("voxceleb1_speakers")}
     return build_corpus(INFO, split, _items(path, split, _speaker_folders(root)), classes, where=path)
 

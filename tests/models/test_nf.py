@@ -225,9 +225,9 @@ def test_a_parameter_tree_converts_to_a_weight_file(tmp_path):
 
     _, tree, _ = golden.haiku("nfnet_f0_fast")
     np.savez(tmp_path / "fast.npz", **{name: value.numpy() for name, value in tree.items()})
-    made = convert(tmp_path / "fast.npz", tmp_path / "fast.safetensors")
-    assert (made.card.recipe, made.card.classes, made.card.front_end["mels"]) == ("hares", {}, 80)
-    assert not made.told.unused
+    result = convert(tmp_path / "fast.npz", tmp_path / "fast.safetensors")
+    assert (result.card.recipe, result.card.classes, result.card.front_end["mels"]) == ("hares", {}, 80)
+    assert not result.told.unused
     card, model = build(tmp_path / "fast.safetensors")
     assert card.net == VARIANTS["fast-nfnet-f0"]
     assert sum(parameter.numel() for parameter in model.parameters()) == 899_842

@@ -1,4 +1,4 @@
-"""AudioSet on genuine rows of its lists."""
+"""AudioSet reader, on rows of the official lists."""
 
 import csv
 import pickle
@@ -37,8 +37,8 @@ def root(request, tmp_path):
     return tmp_path
 
 
-def right(corpus, listed):
-    """Whether each segment has the labels of its row, and is the whole of a file of its own."""
+def check_segments(corpus, listed):
+    """Check that each segment has the labels of its row and covers a whole file."""
     by_id = {row[0]: row[3].split(",") for row in listed}
     for segment in corpus.segments:
         assert [MIDS[index] for index in segment.targets["label"]] == by_id[segment.id]
@@ -55,55 +55,57 @@ def test_class_list():
     assert (names[0], MIDS[0]) == ("Speech", "/m/09x0r")
 
 
-def test_genuine_ids_begin_with_a_dash():
+def test_official_ids_begin_with_a_dash():
     assert len(BALANCED) == 60
     assert any(row[0].startswith("--") for row in BALANCED)
     assert any(float(row[2]) - float(row[1]) < 10 for row in EVAL)
 
 
-def test_the_layout_of_panns(root):
+def test_panns_layout(root):
     touch(*(root / "audios" / "balanced_train_segments" / f"Y{row[0]}.wav" for row in BALANCED[:-5]))
     touch(*(root / "audios" / "eval_segments" / f"Y{row[0]}.wav" for row in EVAL[1:]))
     corpus = audioset.read(root, "balanced")
     assert corpus.segments.file_ids is not None
-    assert right(corpus, BALANCED)
+    assert check_segments(corpus, BALANCED)
     assert [segment.id for segment in corpus.segments] == [row[0] for row in BALANCED[:-5]]
-    assert [(each.id, each.reason) for each in corpus.missing] == [(row[0], "not on disk") for row in BALANCED[-5:]]
+    assert [(failure.id, failure.reason) for failure in corpus.missing] == [
+        (row[0], "not on disk") for row in BALANCED[-5:]
+    ]
     assert corpus.listed == 60
     scored = audioset.read(root, "eval")
-    assert right(scored, EVAL)
+    assert check_segments(scored, EVAL)
     assert len(scored.segments) == len(EVAL) - 1
 
 
-def test_train_is_the_lists_that_are_there(root):
+def test_train_combines_the_lists_on_disk(root):
     touch(*(root / "audios" / "balanced_train_segments" / f"Y{row[0]}.wav" for row in BALANCED))
     alone = audioset.read(root, "train")
     assert (len(alone.segments), alone.note) == (60, "train is balanced")
-    # The lists have nothing in common; these rows are those of eval under another name.
+    # The lists are disjoint; these are the rows of eval under another name.
     shutil.copyfile(LISTS / "eval_segments.csv", root / "unbalanced_train_segments.csv")
     parts = [root / "audios" / "unbalanced_train_segments" / f"unbalanced_train_segments_part{n:02d}" for n in (0, 1)]
     touch(*(parts[number % 2] / f"Y{row[0]}.wav" for number, row in enumerate(EVAL)))
     both = audioset.read(root, "train")
     assert (len(both.segments), both.note) == (100, "train is balanced and unbalanced")
-    assert right(both, BALANCED + EVAL)
+    assert check_segments(both, BALANCED + EVAL)
     assert [segment.id for segment in both.segments] == [row[0] for row in BALANCED + EVAL]
     assert len(audioset.read(root, "unbalanced").segments) == 40
     assert audioset.read(root, "unbalanced").note == ""
 
 
 @pytest.mark.parametrize("place", ["", "wav", "audio/balanced", "videos/train", "clips"])
-def test_names_of_files(root, place):
+def test_file_names(root, place):
     forms = ("{}.wav", "{}_{:.0f}.flac", "{}_{:.0f}_{:.0f}.m4a", "{}_{:.3f}_{:.3f}.mp4", "Y{}_{:.0f}.ogg", "Y{}.MP3")
     for number, row in enumerate(BALANCED):
         touch(root / place / forms[number % 6].format(row[0], float(row[1]), float(row[2])))
     touch(root / place / f"{BALANCED[0][0]}.txt", root / place / "notes.wav", root / place / "Y.wav")
     corpus = audioset.read(root, "balanced")
     assert len(corpus.segments) == 60
-    assert right(corpus, BALANCED)
+    assert check_segments(corpus, BALANCED)
 
 
-def test_ids_that_look_like_other_names(tmp_path):
-    """An id may begin with Y, and hold or end with a low line and digits."""
+def test_ambiguous_ids(tmp_path):
+    """An id may begin with Y, and contain or end with an underscore and digits."""
     ids = ("Yabcdefghij", "abcdefghij_", "Y1234567_30", "_1234567890", "abcdefghijY")
     text = "".join(f'{id}, 0.000, 10.000, "{MIDS[number]}"\n' for number, id in enumerate(ids))
     (tmp_path / "eval_segments.csv").write_text(text)
@@ -117,33 +119,33 @@ def test_ids_that_look_like_other_names(tmp_path):
         shutil.rmtree(folder)
 
 
-def test_sound_before_video_and_earlier_folders_first(root, monkeypatch):
+def test_audio_and_earlier_folders_are_preferred(root, monkeypatch):
     monkeypatch.setattr(media_files, "CHUNK", 7)
     id, other, third = (row[0] for row in BALANCED[:3])
     touch(root / "audio" / f"{id}.mp4", root / "audio" / f"{id}.wav", root / "audio" / f"a{id}.wav")
     touch(root / "video" / f"{other}.mp4", root / "audios" / f"{other}.mkv", root / "wav" / f"{other}.wav")
     touch(root / "video" / f"{third}.webm")
     touch(*(root / "audio" / f"{row[0]}.mp4" for row in BALANCED[3:]))
-    found = {segment.id: segment.recording.path for segment in audioset.read(root, "balanced").segments}
-    assert found[id] == root / "audio" / f"{id}.wav"
-    assert found[other] == root / "audios" / f"{other}.mkv"
-    assert found[third] == root / "video" / f"{third}.webm"
-    assert len(found) == 60
+    paths = {segment.id: segment.recording.path for segment in audioset.read(root, "balanced").segments}
+    assert paths[id] == root / "audio" / f"{id}.wav"
+    assert paths[other] == root / "audios" / f"{other}.mkv"
+    assert paths[third] == root / "video" / f"{third}.webm"
+    assert len(paths) == 60
 
 
-def test_listed_twice_counts_once(root):
+def test_duplicates_count_once(root):
     path = next(root.rglob("eval_segments.csv"))
     path.write_text(path.read_text() + '--4gqARaEJE, 0.000, 10.000, "/m/068hy"\n')
     touch(*(root / "wav" / f"{row[0]}.wav" for row in EVAL))
     corpus = audioset.read(root, "eval")
-    assert right(corpus, EVAL)
-    assert [(each.id, each.reason) for each in corpus.missing] == [("--4gqARaEJE", "listed twice")]
+    assert check_segments(corpus, EVAL)
+    assert [(failure.id, failure.reason) for failure in corpus.missing] == [("--4gqARaEJE", "listed twice")]
 
 
-def test_a_list_without_blanks_with_a_mark_and_carriage_returns(root):
+def test_a_list_without_blanks_with_bom_and_carriage_returns(root):
     touch(*(root / "wav" / f"{row[0]}.wav" for row in EVAL))
     before = list(audioset.read(root, "eval").segments)
-    lines = ["# remark, of, any, kind", *(f'{id},{float(a):.0f},{float(b):.0f},"{m}"' for id, a, b, m in EVAL), ""]
+    lines = ["# a comment, with, commas", *(f'{id},{float(a):.0f},{float(b):.0f},"{m}"' for id, a, b, m in EVAL), ""]
     path = next(root.rglob("eval_segments.csv"))
     path.write_text("\ufeff" + "\r\n".join(lines), encoding="utf-8", newline="")
     assert list(audioset.read(root, "eval").segments) == before
@@ -177,9 +179,9 @@ def test_errors_name_the_row(root, line, reason):
     assert audioset.INFO.homepage in str(error.value)
 
 
-def test_lists_that_hold_nothing(root):
+def test_lists_without_segments(root):
     path = next(root.rglob("eval_segments.csv"))
-    path.write_text("# a remark\n")
+    path.write_text("# a comment\n")
     with pytest.raises(DataError, match="contains no segment"):
         audioset.read(root, "eval")
     path.write_bytes(b"\xff\xfe\x00")
@@ -187,7 +189,7 @@ def test_lists_that_hold_nothing(root):
         audioset.read(root, "eval")
 
 
-def test_a_data_set_that_is_not_there(tmp_path):
+def test_missing_data_set(tmp_path):
     with pytest.raises(DataError, match="contains none of the expected files"):
         audioset.read(tmp_path, "train")
     for split in ("test", "val"):
@@ -195,8 +197,8 @@ def test_a_data_set_that_is_not_there(tmp_path):
             audioset.read(tmp_path, split)
 
 
-def test_many_segments_are_columns(tmp_path):
-    """What is kept grows by tens of bytes a row, where an object would take a thousand; and it is quick."""
+def test_many_segments_are_stored_in_columns(tmp_path):
+    """Memory grows by tens of bytes per row, where an object would take a thousand; and reading is fast."""
     count = 20_000
     letters = np.frombuffer(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_", "S1")
     table = letters[np.random.default_rng(0).integers(0, 64, (count, 11))]
@@ -209,17 +211,17 @@ def test_many_segments_are_columns(tmp_path):
     began = time.perf_counter()
     corpus = audioset.build_corpus("train", [path], [(tmp_path / "audios", names)], tmp_path)
     seconds = time.perf_counter() - began
-    held = tracemalloc.get_traced_memory()[0]
+    memory = tracemalloc.get_traced_memory()[0]
     tracemalloc.stop()
     assert (len(corpus.segments), len(corpus.missing)) == (count - 1000, 1000)
-    assert held < 150 * count
-    assert seconds < 20  # a fifth of a second without the tracing
+    assert memory < 150 * count
+    assert seconds < 20  # 0.2 s without tracing
     assert len(pickle.dumps(corpus.segments)) < 60 * count
     last = corpus.segments[-1]
     assert (last.id, last.targets) == (ids[count - 1001], {"label": ((count - 1001) % 527, (count - 1001) % 101)})
     assert corpus.missing[-1].path == tmp_path / "audios" / f"{ids[-1]}.wav"
 
 
-def test_one_list_is_not_there(root):
+def test_one_missing_list(root):
     with pytest.raises(DataError, match=r"unbalanced_train_segments\.csv, the list of unbalanced, not found"):
         audioset.read(root, "unbalanced")

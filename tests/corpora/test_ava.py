@@ -1,4 +1,4 @@
-"""AVA on genuine lines of its lists."""
+"""AVA reader, on lines of the official lists."""
 
 import csv
 import re
@@ -46,7 +46,7 @@ def root(request, tmp_path):
 
 @pytest.fixture
 def small(tmp_path):
-    """One annotated film, and somewhere to put detections."""
+    """One annotated film, without detections."""
     write(
         tmp_path / "annotations" / "ava_val_v2.2.csv",
         "f-1,0902,0.1,0.1,0.5,0.9,12,0",
@@ -79,8 +79,8 @@ def test_val_on_annotated_boxes(root, split, name):
         merged[f"{film},{second}"][tuple(float(x) for x in box)].append(int(action) - 1)
     assert [segment.id for segment in corpus.segments] == sorted(merged)
     for segment in corpus.segments:
-        found = {box.place: list(box.targets) for box in segment.boxes}
-        assert found == merged[segment.id]
+        boxes = {box.place: list(box.targets) for box in segment.boxes}
+        assert boxes == merged[segment.id]
         assert segment.boxes == segment.truth
         film, second = segment.id.split(",")
         assert segment.recording.id == segment.group == film
@@ -92,7 +92,7 @@ def test_val_on_annotated_boxes(root, split, name):
     assert corpus.missing == ()
 
 
-def test_the_labels_that_version_22_adds(root):
+def test_labels_added_in_version_22(root):
     old, new = ({segment.id: segment for segment in ava.read(root, split).segments} for split in ("val-v2.1", "val"))
     added = [
         (id_, set(box.targets) - set(before.targets))
@@ -142,11 +142,11 @@ def test_val_on_detected_boxes(small, name):
         small / name,
         "f-1,902,0.11,0.1,0.5,0.9,,0.95",  # not padded, no action
         "f-1,0902,0.3,0.2,0.4,0.8,-1,0.80",
-        "f-1,0902,0.11,0.1,0.5,0.9,80,0.95",  # the same box again
-        "f-1,0902,0.0,0.0,0.1,0.1,12,0.79",  # not sure enough
-        "f-1,903,0.059,0.06,0.896,1.02,-1,0.99",  # nobody annotated
+        "f-1,0902,0.11,0.1,0.5,0.9,80,0.95",  # a repeated box
+        "f-1,0902,0.0,0.0,0.1,0.1,12,0.79",  # score too low
+        "f-1,903,0.059,0.06,0.896,1.02,-1,0.99",  # no annotation
         "f-1,0906,0.1,0.1,0.5,0.9,-1,0.99",  # excluded
-        "other,0902,0.1,0.1,0.5,0.9,-1,0.99",  # of another split
+        "other,0902,0.1,0.1,0.5,0.9,-1,0.99",  # film of another split
     )
     corpus = ava.read(small, "val")
     assert [segment.id for segment in corpus.segments] == ["f-1,0902", "f-1,0903", "f-1,0904"]
@@ -157,12 +157,12 @@ def test_val_on_detected_boxes(small, name):
     ]
     assert [(box.place, box.targets) for box in first.truth] == [((0.1, 0.1, 0.5, 0.9), (11, 79))]
     assert (len(second.boxes), second.truth) == (1, ())
-    assert (third.boxes, len(third.truth)) == ((), 1)  # the detector missed someone
+    assert (third.boxes, len(third.truth)) == ((), 1)  # missed by the detector
     assert len(ava.read_boxes(small, "val", min_score=0.5).segments[0].boxes) == 3
     assert [segment.id for segment in ava.read(small, "val-mini").segments] == ["f-1,0904"]
 
 
-def test_rows_quoted_from_a_published_list(small):
+def test_rows_of_a_published_list_of_detections(small):
     rows = official("ava_train_predicted_boxes.csv")
     write(small / DETECTIONS, *(",".join(["f-1", *row[1:]]) for row in rows))
     boxes = {segment.id: segment.boxes for segment in ava.read(small, "val").segments}
@@ -171,7 +171,7 @@ def test_rows_quoted_from_a_published_list(small):
     assert boxes["f-1,0902"][0].score == 0.996382
 
 
-def test_excluded_seconds_are_left_out_of_both(small):
+def test_excluded_seconds_are_left_out(small):
     assert [segment.id for segment in ava.read(small, "val").segments] == ["f-1,0902", "f-1,0904"]
     write(small / DETECTIONS, "f-1,0902,0.1,0.1,0.5,0.9,,0.9")
     next(small.glob("*/*excluded*")).unlink()
@@ -179,7 +179,7 @@ def test_excluded_seconds_are_left_out_of_both(small):
         ava.read(small, "val")
 
 
-def test_genuine_exclusions_name_seconds_without_rows(root):
+def test_official_exclusions_have_no_annotations(root):
     listed = {(row[0], int(row[1])) for row in official("ava_val_excluded_timestamps_v2.1.csv")}
     assert len(listed) == 37
     assert not listed & {(row[0], int(row[1])) for row in official("ava_val_v2.1.csv")}
@@ -189,18 +189,18 @@ def test_genuine_exclusions_name_seconds_without_rows(root):
 def test_scores_of_perfect_detections(small):
     write(small / DETECTIONS, "f-1,0902,0.1,0.1,0.5,0.9,,0.9", "f-1,0903,0.1,0.1,0.5,0.9,,0.9")
     corpus = ava.read(small, "val")
-    made = [
+    predictions = [
         Prediction(id=segment.id, scores={"label": np.full(80, 0.5 if segment.truth else 0.1)}, place=box.place)
         for segment in corpus.segments
         for box in segment.boxes
     ]
-    got = score(made, corpus)
-    # Classes 12 and 80 are found; 11 was missed by the detector.
-    assert got.values["map"] == pytest.approx((1 + 1 + 0) / 3)
-    assert (got.found, got.listed) == (3, 3)
+    scores = score(predictions, corpus)
+    # Classes 12 and 80 are detected; 11 is missed by the detector.
+    assert scores.values["map"] == pytest.approx((1 + 1 + 0) / 3)
+    assert (scores.found, scores.listed) == (3, 3)
 
 
-def test_where_the_centre_is(small):
+def test_center(small):
     whole = ava.read(small, "val").segments[0]
     assert (whole.center, whole.recording.path, whole.recording.fps) == (902.0, small / "videos" / "f-1.mkv", None)
 
@@ -208,7 +208,7 @@ def test_where_the_centre_is(small):
     pictures = ava.read(small, "val").segments[0]
     assert (pictures.center, pictures.recording.path) == (2.0, small / "frames" / "f-1")
     assert (pictures.recording.fps, pictures.recording.sound) == (30.0, small / "videos" / "f-1.mkv")
-    assert pictures.recording.sound_start == 900  # the pictures begin there, the film does not
+    assert pictures.recording.sound_start == 900  # the frame images begin there, the film at 0
 
     touch(small / "videos_15min" / "f-1.mp4")
     pictures = ava.read(small, "val").segments[0]
@@ -220,7 +220,7 @@ def test_where_the_centre_is(small):
     assert (cut.recording.fps, cut.recording.sound) == (None, None)
 
 
-def test_pictures_without_sound(small):
+def test_frame_images_without_audio(small):
     (small / "videos" / "f-1.mkv").unlink()
     touch(small / "rawframes" / "f-1" / "img_00001.jpg")
     recording = ava.read(small, "val").recordings[0]
@@ -228,23 +228,23 @@ def test_pictures_without_sound(small):
 
 
 @pytest.mark.parametrize("place", ["trainval", "videos/trainval", ""])
-def test_where_films_lie(small, place):
+def test_film_folders(small, place):
     (small / place).mkdir(exist_ok=True)
     (small / "videos" / "f-1.mkv").rename(small / place / "f-1.webm")
     assert ava.read(small, "val").recordings[0].path == small / place / "f-1.webm"
 
 
-def test_what_is_missing_is_counted(small):
+def test_missing_films_are_counted(small):
     (small / "videos" / "f-1.mkv").unlink()
     corpus = ava.read(small, "val")
-    assert [(each.id, each.reason) for each in corpus.missing] == [
+    assert [(failure.id, failure.reason) for failure in corpus.missing] == [
         ("f-1,0902", "not on disk"),
         ("f-1,0904", "not on disk"),
     ]
     assert corpus.segments == ()
 
 
-def test_a_second_with_nobody_in_it(small):
+def test_a_second_without_persons(small):
     write(small / "annotations" / "ava_val_v2.2.csv", "f-1,0910")
     (segment,) = ava.read(small, "val").segments
     assert (segment.boxes, segment.truth) == ((), ())
@@ -286,7 +286,7 @@ def test_errors_of_detections(small, row, words):
         ava.read(small, "val")
 
 
-def test_a_data_set_that_is_not_there(tmp_path):
+def test_missing_data_set(tmp_path):
     with pytest.raises(DataError, match="contains none of the expected files") as error:
         ava.read(tmp_path, "val")
     assert ava.INFO.homepage in str(error.value)
@@ -294,7 +294,7 @@ def test_a_data_set_that_is_not_there(tmp_path):
         ava.read(tmp_path, "nope")
 
 
-def test_a_long_list_is_read_quickly(tmp_path):
+def test_a_long_list_is_read_fast(tmp_path):
     path = tmp_path / "annotations" / "ava_train_v2.2.csv"
     lines = [
         f"film{film},{second:04d},0.{person}1,0.1,0.{person}9,0.9,{action},{person}"
@@ -307,5 +307,5 @@ def test_a_long_list_is_read_quickly(tmp_path):
     touch(*(tmp_path / "videos" / f"film{film}.mkv" for film in range(20)))
     start = time.perf_counter()
     corpus = ava.read(tmp_path, "train")
-    assert time.perf_counter() - start < 6  # 0.6 s when written; 837,318 rows take 7 s
+    assert time.perf_counter() - start < 6  # 0.6 s originally; 837,318 rows take 7 s
     assert sum(len(segment.boxes) for segment in corpus.segments) == len(lines) / 2

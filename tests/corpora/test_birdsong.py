@@ -1,4 +1,4 @@
-"""Birdsong on genuine lines of freefield1010's list, and invented ones of the other two in their forms."""
+"""Birdsong reader, on official lines of freefield1010's list and synthetic lines of the other two."""
 
 import csv
 import hashlib
@@ -44,12 +44,12 @@ def root(request, tmp_path):
     return tmp_path
 
 
-def test_the_genuine_list_has_carriage_returns_and_no_last_line_end():
+def test_the_official_list_has_carriage_returns_and_no_final_newline():
     assert b"\r\n" in FREEFIELD.read_bytes()
     assert labels.names("birdsong") == ("no_bird", "bird")
 
 
-def test_ids_are_text_and_sets_keep_their_shares(root):
+def test_ids_are_text_and_test_is_a_fifth_of_each_set(root):
     train, test = birdsong.read(root, "train"), birdsong.read(root, "test")
     assert train.missing == test.missing == ()
     everything = {segment.id: segment for segment in (*train.segments, *test.segments)}
@@ -58,39 +58,39 @@ def test_ids_are_text_and_sets_keep_their_shares(root):
         segment = everything[f"ff1010bird/{row['itemid']}"]
         assert segment.targets == {"label": int(row["hasbird"])}
         assert segment.recording.path == root / "ff1010bird" / "wav" / f"{row['itemid']}.wav"
-    assert all(each.split("/")[1].isdecimal() for each in everything if each.startswith("ff1010bird/"))
+    assert all(id.split("/")[1].isdecimal() for id in everything if id.startswith("ff1010bird/"))
     for name, target, count in (
         ("ff1010bird", 0, 47), ("ff1010bird", 1, 13), ("warblrb10k", 0, 8), ("warblrb10k", 1, 22),
         ("BirdVox-DCASE-20k", 0, 10), ("BirdVox-DCASE-20k", 1, 10),
     ):  # fmt: skip
-        own = [each for each in test.segments if each.group == name and each.targets["label"] == target]
+        own = [item for item in test.segments if item.group == name and item.targets["label"] == target]
         assert len(own) == round(0.2 * count)
     assert "is not published" in test.note
 
 
-def test_the_split_is_the_same_everywhere(root):
-    """A twin: of each label a fifth, those whose SHA-256 of the id comes first."""
-    wanted = set()
+def test_the_split_is_deterministic(root):
+    """Compare with a reference implementation: the fifth of each label with the smallest SHA-256 of the id."""
+    expected = set()
     for target, count in (("0", 9), ("1", 3)):
-        own = [row["itemid"] for row in listed() if row["hasbird"] == target]
-        wanted |= set(sorted(own, key=lambda id: hashlib.sha256(id.encode()).hexdigest())[:count])
+        ids_of_label = [row["itemid"] for row in listed() if row["hasbird"] == target]
+        expected |= set(sorted(ids_of_label, key=lambda id: hashlib.sha256(id.encode()).hexdigest())[:count])
     ids = [segment.id for segment in birdsong.read(root, "test").segments if segment.group == "ff1010bird"]
-    assert ids == [f"ff1010bird/{row['itemid']}" for row in listed() if row["itemid"] in wanted]
+    assert ids == [f"ff1010bird/{row['itemid']}" for row in listed() if row["itemid"] in expected]
     assert ids[:3] == ["ff1010bird/55", "ff1010bird/156", "ff1010bird/376"]
 
 
-def test_files_that_are_gone_stay_in_their_split(root):
+def test_missing_files_stay_in_their_split(root):
     before = birdsong.read(root, "test")
-    lost = before.segments[0]
-    lost.recording.path.unlink()
+    removed = before.segments[0]
+    removed.recording.path.unlink()
     after = birdsong.read(root, "test")
     assert after.segments == before.segments[1:]
-    assert [(each.id, each.path, each.reason) for each in after.missing] == [
-        (lost.id, lost.recording.path, "not on disk")
+    assert [(failure.id, failure.path, failure.reason) for failure in after.missing] == [
+        (removed.id, removed.recording.path, "not on disk")
     ]
 
 
-def test_one_set_is_not_there(root):
+def test_one_missing_set(root):
     (root / "BirdVox-DCASE-20k" / "BirdVoxDCASE20k_csvpublic.csv").unlink()
     with pytest.raises(DataError, match=r"BirdVoxDCASE20k_csvpublic\.csv not found; Birdsong needs all of ff1010bird"):
         birdsong.read(root, "train")
@@ -112,7 +112,7 @@ def test_errors_name_the_row(root, text, reason):
         birdsong.read(root, "train")
 
 
-def test_a_data_set_that_is_not_there(tmp_path):
+def test_missing_data_set(tmp_path):
     with pytest.raises(DataError, match="contains none of the expected files"):
         birdsong.read(tmp_path, "train")
     with pytest.raises(DataError, match="no split 'val'"):

@@ -1,4 +1,4 @@
-"""Charades, on invented rows in its format: its licence lets nobody pass its own on."""
+"""Charades reader, on synthetic rows: the license of the official lists forbids redistribution."""
 
 from pathlib import Path
 
@@ -38,7 +38,7 @@ def test_class_list():
     assert [row["code"] for row in labels.table("charades")] == [f"c{index:03d}" for index in range(157)]
 
 
-def test_targets_spans_and_what_cannot_be_used(root):
+def test_targets_spans_and_missing(root):
     corpus = charades.read(root, "train")
     assert corpus.listed == 5
     first, third = corpus.segments
@@ -48,10 +48,10 @@ def test_targets_spans_and_what_cannot_be_used(root):
         Span(labels="label", index=92, start=11.9, stop=21.2),
         Span(labels="label", index=147, start=0.0, stop=12.6),
     )
-    # Cut at the length; the same class twice is one target; the action that runs backwards is gone, its video is not.
+    # Spans are cut at the length; a repeated class is one target; an action that ends before it starts is dropped.
     assert third.targets == {"label": (102,)}
     assert [(span.start, span.stop) for span in third.spans] == [(3.0, 30.0), (1.0, 2.0)]
-    assert [(each.id, each.reason) for each in corpus.missing] == [
+    assert [(failure.id, failure.reason) for failure in corpus.missing] == [
         ("EF2GH", "no labels in the list"),
         ("MN4OP", "not on disk"),
         ("QR5ST", "no labels in the list"),
@@ -65,7 +65,7 @@ def test_val_is_test(root):
         assert [segment.id for segment in corpus.segments] == ["AB1CD", "IJ3KL"]
 
 
-def test_pictures_before_videos_and_small_videos_before_large_ones(root):
+def test_frame_images_and_small_videos_are_preferred(root):
     touch(root / "Charades_v1" / "AB1CD.mp4", root / "Charades_v1" / "MN4OP.mp4")
     recordings = {recording.id: recording for recording in charades.read(root, "train").recordings}
     assert recordings["AB1CD"].path == root / "Charades_v1_480" / "AB1CD.mp4"
@@ -98,7 +98,7 @@ def test_errors_name_the_row(tmp_path, row, words):
         charades.read(tmp_path, "train")
 
 
-def test_a_data_set_that_is_not_there(tmp_path):
+def test_missing_data_set(tmp_path):
     with pytest.raises(DataError, match="contains none of the expected files") as error:
         charades.read(tmp_path, "val")
     assert charades.INFO.license in str(error.value)
@@ -106,7 +106,7 @@ def test_a_data_set_that_is_not_there(tmp_path):
         charades.read(tmp_path, "nope")
 
 
-def test_only_invented_rows_are_here():
+def test_no_official_rows_are_bundled():
     assets = Path(__file__).parents[1] / "assets"
     listed = [path for folder in ("lists", "annotations") for path in (assets / folder).rglob("*")]
     assert listed

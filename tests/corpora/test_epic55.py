@@ -1,4 +1,4 @@
-"""EPIC-KITCHENS-55 on genuine lines of its lists."""
+"""EPIC-KITCHENS-55 reader, on lines of the official lists."""
 
 import csv
 import shutil
@@ -49,7 +49,7 @@ def test_class_lists_and_splits():
     assert max(train) == "P25"
 
 
-def test_everything_labelled(root):
+def test_all_labeled_segments(root):
     touch(root / "P01" / "videos" / "P01_01.MP4")
     corpus = epic55.read(root, "all")
     rows = published()
@@ -58,7 +58,7 @@ def test_everything_labelled(root):
     first = corpus.segments[0]
     assert (first.start, first.stop, first.group) == (0.14, 3.37, "P01")
     assert corpus.classes["verb"][first.targets["verb"]] == rows[0]["verb"] == "open"
-    assert corpus.classes["noun"][first.targets["noun"]] == "cupboard"  # the class that a door is in
+    assert corpus.classes["noun"][first.targets["noun"]] == "cupboard"  # a door belongs to this class
     assert first.targets == {"verb": 2, "noun": 8}
     assert len(corpus.recordings) == 1
 
@@ -73,7 +73,7 @@ def test_everything_labelled(root):
         "P01/P01_01.mp4",
     ],
 )
-def test_both_trees(tmp_path, place):
+def test_both_folder_layouts(tmp_path, place):
     shutil.copytree(LISTS, tmp_path, dirs_exist_ok=True)
     touch(tmp_path / place)
     corpus = epic55.read(tmp_path, "train")
@@ -91,19 +91,19 @@ def split_root(tmp_path):
 
 def test_splits_by_participant_and_by_video(tmp_path):
     videos = split_root(tmp_path)
-    found = {
+    ids = {
         split: [segment.recording.id for segment in epic55.read(tmp_path, split).segments]
         for split in ("train", "val", "train-tbn", "val-tbn", "all")
     }
-    assert found["train"] == ["P01_01", "P01_03", "P25_01", "P02_01"]
-    assert found["val"] == ["P26_01", "P31_14"]
+    assert ids["train"] == ["P01_01", "P01_03", "P25_01", "P02_01"]
+    assert ids["val"] == ["P26_01", "P31_14"]
     subset = {row["video_id"]: row["subset"] for row in labels.table("epic55_tbn_split")}
     for part in ("train", "val"):
-        assert found[f"{part}-tbn"] == [video for video in videos if subset[video] == part]
-    assert found["all"] == videos
+        assert ids[f"{part}-tbn"] == [video for video in videos if subset[video] == part]
+    assert ids["all"] == videos
 
 
-def test_what_belongs_to_no_split(tmp_path):
+def test_rows_without_a_split(tmp_path):
     (tmp_path / "EPIC_train_action_labels.csv").write_text(HEADER + "0,P40,P40_01,x,0,1,1,2\n")
     with pytest.raises(DataError, match="participant_id 'P40' is in no split"):
         epic55.read(tmp_path, "val")
@@ -122,13 +122,13 @@ def test_test_has_no_labels(tmp_path, split, video):
     assert corpus.segments[0].recording.id == video
 
 
-def test_invalid_rows_are_no_part_of_train(tmp_path):
+def test_invalid_rows_of_train(tmp_path):
     shutil.copyfile(LISTS / "EPIC_train_invalid_labels.csv", tmp_path / "EPIC_train_action_labels.csv")
     with pytest.raises(DataError, match="row 2: missing or invalid column"):
         epic55.read(tmp_path, "train")
 
 
-def test_videos_come_before_sound_which_goes_with_them(tmp_path):
+def test_videos_are_preferred_and_use_separate_audio(tmp_path):
     split_root(tmp_path)
     touch(tmp_path / "audio" / "P01_01.wav", tmp_path / "audio" / "P01_77.wav")
     with h5py.File(tmp_path / "audio" / "EPIC_audio.hdf5", "w") as file:
@@ -139,7 +139,7 @@ def test_videos_come_before_sound_which_goes_with_them(tmp_path):
     assert recordings["P01_01"].path == tmp_path / "P01" / "videos" / "P01_01.MP4"
     assert recordings["P01_01"].sound == tmp_path / "audio" / "P01_01.wav"
     assert recordings["P01_03"].sound is None
-    assert recordings["P02_01"].dataset == "P02_01"  # no video: its sound alone
+    assert recordings["P02_01"].dataset == "P02_01"  # no video: audio only
 
 
 def test_missing_videos_and_odd_times(tmp_path):
@@ -147,7 +147,7 @@ def test_missing_videos_and_odd_times(tmp_path):
     (tmp_path / "EPIC_train_action_labels.csv").write_text(HEADER + rows)
     touch(tmp_path / "P01_01.mp4")
     corpus = epic55.read(tmp_path, "all")
-    assert [(each.id, each.reason) for each in corpus.missing] == [
+    assert [(failure.id, failure.reason) for failure in corpus.missing] == [
         ("0", "it starts at 1.0 s and stops at 1.0 s"),
         ("3", "not on disk"),
     ]
@@ -168,7 +168,7 @@ def test_errors_name_the_row(tmp_path, row, words):
         epic55.read(tmp_path, "all")
 
 
-def test_a_data_set_that_is_not_there(tmp_path):
+def test_missing_data_set(tmp_path):
     with pytest.raises(DataError, match="contains none of the expected files") as error:
         epic55.read(tmp_path, "train")
     assert epic55.INFO.homepage in str(error.value)

@@ -1,4 +1,4 @@
-"""Fluent Speech Commands on the genuine first row, and invented ones in its form."""
+"""Fluent Speech Commands reader, on the official first row and synthetic rows."""
 
 import shutil
 from pathlib import Path
@@ -30,20 +30,20 @@ def top(request, tmp_path):
     return top
 
 
-def said(corpus, segment):
+def label_names(corpus, segment):
     return [corpus.classes[slot][segment.targets[slot]] for slot in ("action", "object", "location")]
 
 
-def test_slots():
+def test_slot_classes():
     classes = fluent.slot_classes()
     assert [len(names) for names in classes.values()] == [6, 14, 4]
     assert all(list(names) == sorted(names) for names in classes.values())
     assert classes["object"][:4] == ("Chinese", "English", "German", "Korean")
 
 
-def test_blanks_around_values_do_not_count(top, tmp_path):
+def test_blanks_around_values_are_ignored(top, tmp_path):
     corpus = fluent.read(tmp_path, "train")
-    assert [said(corpus, segment) for segment in corpus.segments] == [
+    assert [label_names(corpus, segment) for segment in corpus.segments] == [
         ["increase", "volume", "none"],
         ["change language", "Chinese", "none"],
         ["bring", "shoes", "none"],
@@ -54,14 +54,14 @@ def test_blanks_around_values_do_not_count(top, tmp_path):
     assert len(fluent.read(tmp_path, "val").segments) == 1
 
 
-def test_the_genuine_row(top, tmp_path):
-    (lost,) = fluent.read(tmp_path, "test").missing
-    assert lost.id == "4BrX8aDqK2cLZRYl/cbdf5700-452c-11e9-b1e4-e5985dca719e"
-    assert lost.reason == "not on disk"
-    lost.path.parent.mkdir()
-    lost.path.touch()
+def test_the_official_row(top, tmp_path):
+    (failure,) = fluent.read(tmp_path, "test").missing
+    assert failure.id == "4BrX8aDqK2cLZRYl/cbdf5700-452c-11e9-b1e4-e5985dca719e"
+    assert failure.reason == "not on disk"
+    failure.path.parent.mkdir()
+    failure.path.touch()
     corpus = fluent.read(tmp_path, "test")
-    assert said(corpus, corpus.segments[0]) == ["activate", "lights", "none"]
+    assert label_names(corpus, corpus.segments[0]) == ["activate", "lights", "none"]
     assert corpus.segments[0].group == "4BrX8aDqK2cLZRYl"
 
 
@@ -87,7 +87,7 @@ def test_errors_name_the_row(top, tmp_path, text, reason):
         fluent.read(tmp_path, "train")
 
 
-def test_a_data_set_that_is_not_there(tmp_path):
+def test_missing_data_set(tmp_path):
     with pytest.raises(DataError, match="contains none of the expected files"):
         fluent.read(tmp_path, "train")
     with pytest.raises(DataError, match="no split 'valid'"):

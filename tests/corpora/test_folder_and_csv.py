@@ -1,4 +1,4 @@
-"""Readers of your own sounds: class folders and csv files."""
+"""Readers of user recordings: class folders and csv files."""
 
 import pytest
 
@@ -17,7 +17,7 @@ def ids(corpus):
     return [segment.id for segment in corpus.segments]
 
 
-def test_folders_of_classes_are_split_the_same_way_everywhere(tmp_path):
+def test_class_folders_are_split_deterministically(tmp_path):
     for place in ("a", "b"):
         for index in range(10):
             touch(tmp_path / place / "rain" / f"{index}.wav", tmp_path / place / "dog" / "deep" / f"{index}.MP4")
@@ -40,7 +40,7 @@ def test_folders_of_classes_are_split_the_same_way_everywhere(tmp_path):
 @pytest.mark.parametrize(
     "names", [("train", "val", "test"), ("training", "validation", "testing"), ("Train", "VALID", "eval")]
 )
-def test_folders_of_splits(tmp_path, names):
+def test_split_folders(tmp_path, names):
     for name in names:
         touch(tmp_path / name / "b" / f"{name}.wav", tmp_path / name / "a" / f"{name}.wav")
     touch(tmp_path / names[2] / "only here" / "x.flac")
@@ -50,7 +50,7 @@ def test_folders_of_splits(tmp_path, names):
         assert [id.split("/")[0] for id in ids(corpus)] == [name] * len(corpus.segments)
 
 
-def test_a_split_without_folder_is_another_one(tmp_path):
+def test_a_missing_split_is_replaced(tmp_path):
     touch(*(tmp_path / "train" / "a" / f"{index}.wav" for index in range(10)))
     assert len(folder.read(tmp_path, "train").segments) == 8
     assert len(folder.read(tmp_path, "val").segments) == 2
@@ -59,7 +59,7 @@ def test_a_split_without_folder_is_another_one(tmp_path):
     assert ids(folder.read(tmp_path, "val")) == ids(folder.read(tmp_path, "test")) == ["test/a/t.wav"]
 
 
-def test_folders_without_sound(tmp_path):
+def test_folders_without_media(tmp_path):
     touch(tmp_path / "notes.txt", tmp_path / ".hidden.wav", tmp_path / "rain" / "notes.txt")
     with pytest.raises(DataError, match="contains no audio or video files"):
         folder.read(tmp_path, "train")
@@ -69,7 +69,7 @@ def test_folders_without_sound(tmp_path):
         folder.read(tmp_path, "dev")
 
 
-def test_sounds_without_class_folders_have_no_labels(tmp_path):
+def test_files_without_class_folders_have_no_labels(tmp_path):
     for index in range(10):
         touch(tmp_path / f"{index}.wav", tmp_path / f"._{index}.wav")
     touch(tmp_path / "notes.txt", tmp_path / "empty" / "notes.txt")
@@ -78,11 +78,11 @@ def test_sounds_without_class_folders_have_no_labels(tmp_path):
     assert (len(train.segments), len(val.segments)) == (8, 2)
     assert all(segment.targets == {} for segment in train.segments)
     assert sorted(ids(train) + ids(val)) == [f"{index}.wav" for index in range(10)]
-    touch(tmp_path / "rain" / "a.wav")  # with a class folder, what is in none is left out, as ever
+    touch(tmp_path / "rain" / "a.wav")  # beside a class folder, files are left out
     assert ids(folder.read(tmp_path, "train")) == ["rain/a.wav"]
 
 
-def test_folders_of_splits_without_class_folders(tmp_path):
+def test_split_folders_without_class_folders(tmp_path):
     touch(tmp_path / "train" / "a.wav", tmp_path / "train" / "b.mp4", tmp_path / "val" / "c.flac")
     assert ids(folder.read(tmp_path, "train")) == ["train/a.wav", "train/b.mp4"]
     assert ids(folder.read(tmp_path, "val")) == ["val/c.flac"]
@@ -109,13 +109,13 @@ def test_a_csv_of_segments(tmp_path, delimiter, name):
     assert [(segment.start, segment.stop) for segment in train.segments] == [(0.5, 1.25), (62.5, None)]
     assert train.segments[1].targets == {"verb": 1, "noun": 1}
     assert len(train.recordings) == 1
-    assert [each.id for each in train.missing] == ["gone.wav"]
+    assert [failure.id for failure in train.missing] == ["gone.wav"]
     assert ids(val) == ["b.mp4"]
     assert test.segments[0].targets == {}
     assert (test.segments[0].start, test.segments[0].stop) == (60, 61)
 
 
-def test_classes_of_a_csv_may_be_given(tmp_path):
+def test_classes_from_a_file(tmp_path):
     touch(tmp_path / "a.wav")
     (tmp_path / "segments.csv").write_text("path,split,label\na.wav,train,dog\n")
     (tmp_path / "classes.label.txt").write_text("rain\ndog\n")
@@ -139,7 +139,7 @@ def test_a_csv_without_splits_keeps_recordings_together(tmp_path):
     train, val = csv_table.read(tmp_path, "train"), csv_table.read(tmp_path, "val")
     assert len(train.segments) + len(val.segments) == 40
     assert len(val.segments) == 8
-    assert not {each.id for each in train.recordings} & {each.id for each in val.recordings}
+    assert not {item.id for item in train.recordings} & {item.id for item in val.recordings}
     assert ids(val) == ids(csv_table.read(tmp_path, "test"))
     (tmp_path / "one.csv").write_text("\n".join([lines[0], *(f"0.wav,{start},{start + 1},a" for start in range(10))]))
     assert len(csv_table.read(tmp_path / "one.csv", "val").segments) == 2
@@ -162,14 +162,14 @@ def test_a_csv_without_splits_keeps_recordings_together(tmp_path):
         ("path,label\n\xff", "row 2: 1 columns, expected 2"),
     ],
 )
-def test_errors_of_a_csv_name_the_row(tmp_path, text, reason):
+def test_csv_errors_name_the_row(tmp_path, text, reason):
     touch(tmp_path / "a.wav")
     (tmp_path / "segments.csv").write_text(text)
     with pytest.raises(DataError, match=reason):
         csv_table.read(tmp_path, "train")
 
 
-def test_a_csv_that_is_not_there_or_no_text(tmp_path):
+def test_a_missing_csv_and_a_binary_file(tmp_path):
     with pytest.raises(DataError, match=r"segments\.csv with columns"):
         csv_table.read(tmp_path, "train")
     with pytest.raises(DataError, match=r"gone\.csv: no such file"):
@@ -188,27 +188,27 @@ def test_times():
             parse_time(wrong, "row 7")
 
 
-def test_what_is_held_out_does_not_depend_on_what_else_is_there():
+def test_held_out_does_not_depend_on_order():
     names = {f"{index}": "a" for index in range(50)}
     assert held_out(names) == held_out(dict(reversed(names.items())))
     assert len(held_out(names)) == 10
     assert held_out({"x": "a", "y": "b"}) == frozenset()
 
 
-def test_without_labels_every_file_counts_wherever_it_lies(tmp_path):
+def test_read_unlabeled_uses_all_files(tmp_path):
     for name in ("top.wav", "a/one.wav", "a/deep/er/two.wav", "b/three.wav", "four.flac", "notes.txt"):
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
-    found = {split: folder.read_unlabeled(tmp_path, split) for split in ("train", "val", "test")}
-    ids = {split: {each.id for each in corpus.segments} for split, corpus in found.items()}
+    corpora = {split: folder.read_unlabeled(tmp_path, split) for split in ("train", "val", "test")}
+    ids = {split: {segment.id for segment in corpus.segments} for split, corpus in corpora.items()}
     assert ids["train"] | ids["val"] == {"top.wav", "a/one.wav", "a/deep/er/two.wav", "b/three.wav", "four.flac"}
     assert len(ids["val"]) == 1
     assert not ids["train"] & ids["val"]
     assert ids["test"] == ids["val"]
-    assert all(not each.targets for corpus in found.values() for each in corpus.segments)
-    labelled = folder.read(tmp_path, "train")  # with labels those two are beside the class folders, and told
-    assert {each.path.name for each in labelled.missing} == {"top.wav", "four.flac"}
+    assert all(not segment.targets for corpus in corpora.values() for segment in corpus.segments)
+    labeled = folder.read(tmp_path, "train")  # with labels, files beside class folders are missing
+    assert {failure.path.name for failure in labeled.missing} == {"top.wav", "four.flac"}
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="contains no audio or video files"):
         folder.read_unlabeled(tmp_path / "empty", "train")

@@ -1,4 +1,4 @@
-"""HMDB51 on genuine lines of the lists of three of its classes, and invented ones of the others."""
+"""HMDB51 reader, on official lists of three classes and synthetic lists of the others."""
 
 import shutil
 from pathlib import Path
@@ -9,7 +9,7 @@ from slowfast_cli.corpora import hmdb51, labels
 from slowfast_cli.types import DataError
 
 LISTS = Path(__file__).parents[1] / "assets" / "lists" / "hmdb51"
-GENUINE = ("cartwheel", "kick", "kick_ball")
+OFFICIAL = ("cartwheel", "kick", "kick_ball")
 
 
 def touch(*paths):
@@ -48,13 +48,13 @@ def test_train_and_test(root):
         for part, code in (("train", "1"), ("test", "2")):
             corpus = hmdb51.read(root, f"{part}{number}")
             assert corpus.missing == ()
-            for name in GENUINE:
+            for name in OFFICIAL:
                 index = corpus.classes["label"].index(name)
                 own = [segment for segment in corpus.segments if segment.targets["label"] == index]
-                assert [each.recording.path.name for each in own] == [
-                    file for file, found in listed(name, number) if found == code
+                assert [segment.recording.path.name for segment in own] == [
+                    file for file, listed_code in listed(name, number) if listed_code == code
                 ]
-                assert {each.recording.path.parent.name for each in own} == {name}
+                assert {segment.recording.path.parent.name for segment in own} == {name}
     assert len({segment.targets["label"] for segment in hmdb51.read(root, "train3").segments}) == 51
 
 
@@ -68,32 +68,32 @@ def test_classes_whose_name_begins_with_another(root):
     }
 
 
-def test_all_has_the_unused_ones(root):
+def test_all_contains_unused_clips(root):
     everything = {segment.id for segment in hmdb51.read(root, "all").segments}
     used = {segment.id for part in ("train1", "test1") for segment in hmdb51.read(root, part).segments}
-    unused = {f"{name}/{file[:-4]}" for name in GENUINE for file, code in listed(name, "1") if code == "0"}
+    unused = {f"{name}/{file[:-4]}" for name in OFFICIAL for file, code in listed(name, "1") if code == "0"}
     assert unused
     assert everything - used >= unused
     assert used < everything
 
 
 @pytest.mark.parametrize("name", ["(Rad)Schlag_die_Bank!_cartwheel.avi", "a[1]#&;+~@_{x}.avi", "-x.b.c.avi"])
-def test_names_that_a_shell_would_read(root, name):
+def test_names_with_shell_metacharacters(root, name):
     path = next(root.glob("*/wave_test_split3.txt"))
     path.write_text(f"{name} 2 \n")
     clip = root / "hmdb51_org" / "wave" / name
     touch(clip)
     own = [segment for segment in hmdb51.read(root, "test3").segments if segment.id.startswith("wave/")]
-    assert [(each.id, each.recording.path) for each in own] == [(f"wave/{name[:-4]}", clip)]
+    assert [(segment.id, segment.recording.path) for segment in own] == [(f"wave/{name[:-4]}", clip)]
     clip.unlink()
-    assert [each.path for each in hmdb51.read(root, "test3").missing] == [clip]
+    assert [failure.path for failure in hmdb51.read(root, "test3").missing] == [clip]
 
 
-def test_genuine_names_are_of_that_kind():
-    assert any(set(file) & set("()[]!#&+;~@") for name in GENUINE for file, _ in listed(name, "1"))
+def test_official_names_contain_shell_metacharacters():
+    assert any(set(file) & set("()[]!#&+;~@") for name in OFFICIAL for file, _ in listed(name, "1"))
 
 
-def test_one_list_missing(root):
+def test_one_missing_list(root):
     next(root.glob("*/wave_test_split2.txt")).unlink()
     with pytest.raises(DataError, match=r"wave_test_split2\.txt: not found, and 0 more"):
         hmdb51.read(root, "train2")
@@ -107,7 +107,7 @@ def test_errors_name_the_row(root, line):
         hmdb51.read(root, "train1")
 
 
-def test_a_data_set_that_is_not_there(tmp_path):
+def test_missing_data_set(tmp_path):
     with pytest.raises(DataError, match="contains none of the expected files"):
         hmdb51.read(tmp_path, "train1")
     with pytest.raises(DataError, match="no split 'train'"):

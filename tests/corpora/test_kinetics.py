@@ -1,4 +1,4 @@
-"""Kinetics-400, -600 and -Sounds: every spelling of their lists and every layout of their clips."""
+"""Kinetics-400, -600 and -Sounds readers: every list format and every folder layout."""
 
 import csv
 import shutil
@@ -45,10 +45,10 @@ def test_class_counts_and_order():
         assert list(labels.names(name)) == sorted(labels.names(name))
         assert [int(row["index"]) for row in labels.table(name)] == list(range(count))
         spelled = [label.replace(" ", "_") for label in labels.names(name)]
-        assert spelled == sorted(spelled)  # the folders of OpenMMLab keep the order
+        assert spelled == sorted(spelled)  # the folder names of OpenMMLab have the class order
     assert len(set(labels.names("kinetics400")) & set(labels.names("kinetics600"))) == 368
     assert labels.names("kinetics400")[308] == "skiing (not slalom or crosscountry)"
-    # The capitals are those of the lists.
+    # Capitalized as in the lists.
     six = labels.indices("kinetics600")
     assert "passing American football (in game)" in six
     assert "passing american football (not in game)" in six
@@ -77,16 +77,16 @@ LAYOUTS = {
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_every_layout(root, layout):
+def test_folder_layouts(root, layout):
     rows = official()
     for row in rows[:-2]:
         touch(root / LAYOUTS[layout](row))
-    touch(root / "train" / "abseiling" / f"{stem(rows[-1])}.mp4")  # of another split: not looked at
+    touch(root / "train" / "abseiling" / f"{stem(rows[-1])}.mp4")  # of another split
     corpus = kinetics.read(root, "val")
     assert [segment.id for segment in corpus.segments] == [stem(row) for row in rows[:-2]]
     assert names_of(corpus) == [row["label"] for row in rows[:-2]]
-    assert [each.id for each in corpus.missing] == [stem(row) for row in rows[-2:]]
-    assert {each.reason for each in corpus.missing} == {"not on disk"}
+    assert [failure.id for failure in corpus.missing] == [stem(row) for row in rows[-2:]]
+    assert {failure.reason for failure in corpus.missing} == {"not on disk"}
     assert corpus.listed == 23
     for segment, row in zip(corpus.segments, rows, strict=False):
         assert segment.recording.path == root / LAYOUTS[layout](row)
@@ -95,14 +95,14 @@ def test_every_layout(root, layout):
     assert any(segment.id.startswith("-") for segment in corpus.segments)
 
 
-def test_clips_issued_again_come_first(root):
+def test_replacement_clips_are_preferred(root):
     row = official()[0]
     (root / "train.csv").write_text(HEADER + f"abseiling,{row['youtube_id']},417,427,train,0\n")
     touch(root / "train" / f"{stem(row)}.mp4")
     assert kinetics.read(root, "train").recordings[0].path.parent.name == "train"
-    again = root / "replacement" / "replacement_for_corrupted_k400" / f"{stem(row)}.mp4"
-    touch(again)
-    assert kinetics.read(root, "train").recordings[0].path == again
+    replacement = root / "replacement" / "replacement_for_corrupted_k400" / f"{stem(row)}.mp4"
+    touch(replacement)
+    assert kinetics.read(root, "train").recordings[0].path == replacement
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_clips_issued_again_come_first(root):
         ("annotations/kinetics400_val_list_videos.txt", "yawning/-08KE5FkRUU_000001_000011.mp4 397\n\n"),
     ],
 )
-def test_every_spelling_of_the_list(tmp_path, name, text):
+def test_list_formats(tmp_path, name, text):
     touch(tmp_path / "val" / "yawning" / "-08KE5FkRUU_000001_000011.mp4", tmp_path / name)
     (tmp_path / name).write_text(text, newline="")
     assert labels.indices("kinetics400")["yawning"] == 397
@@ -168,45 +168,47 @@ def test_test_has_no_labels(tmp_path):
     assert len(corpus.classes["label"]) == 400
 
 
-HEARD = "singing,a,1,11,val\nblowing nose,b,1,11,val\nyawning,c,1,11,val\ntickling,d,1,11,val\nyawning,e,1,11,val\n"
+SOUNDS_LIST = (
+    "singing,a,1,11,val\nblowing nose,b,1,11,val\nyawning,c,1,11,val\ntickling,d,1,11,val\nyawning,e,1,11,val\n"
+)
 
 
 @pytest.fixture
-def heard(tmp_path):
-    """Clips of three classes of Kinetics-Sounds, and of another; one of each kind is gone."""
-    (tmp_path / "val.csv").write_text(HEARD)
+def sounds_root(tmp_path):
+    """Clips of three classes of Kinetics-Sounds and of another class; one clip of each kind is missing."""
+    (tmp_path / "val.csv").write_text(SOUNDS_LIST)
     touch(*(tmp_path / "val" / f"{id}_000001_000011.mp4" for id in "abc"))
     return tmp_path
 
 
-def test_the_subset_that_is_kinetics_sounds(heard):
+def test_subset_of_kinetics_sounds(sounds_root):
     sounding = {row["name"] for row in labels.table("kinetics_sounds32")}
     assert {"singing", "blowing nose", "tickling"} <= sounding
-    corpus = kinetics.read(heard, "val")
+    corpus = kinetics.read(sounds_root, "val")
     assert corpus.subsets == {"ks": {"a_000001_000011", "b_000001_000011"}}
     assert corpus.scored == {}
-    (heard / "val.csv").rename(heard / "train.csv")
-    (heard / "val").rename(heard / "train")
-    assert kinetics.read(heard, "train").subsets == {}
+    (sounds_root / "val.csv").rename(sounds_root / "train.csv")
+    (sounds_root / "val").rename(sounds_root / "train")
+    assert kinetics.read(sounds_root, "train").subsets == {}
 
 
-def test_kinetics_sounds_of_a_model_of_400_classes_where_32_compete(heard):
-    corpus = kinetics.read(heard, "val-sounds")
+def test_val_sounds_scores_32_classes(sounds_root):
+    corpus = kinetics.read(sounds_root, "val-sounds")
     assert names_of(corpus) == ["singing", "blowing nose"]
     assert len(corpus.classes["label"]) == 400
     assert len(corpus.scored["label"]) == 32
     assert {segment.targets["label"] for segment in corpus.segments} <= corpus.scored["label"]
-    assert [each.id for each in corpus.missing] == ["d_000001_000011"]
+    assert [failure.id for failure in corpus.missing] == ["d_000001_000011"]
 
 
-def test_kinetics_sounds_of_32_classes(heard):
-    corpus = kinetics.read_sounds(heard, "val")
+def test_kinetics_sounds_as_a_data_set(sounds_root):
+    corpus = kinetics.read_sounds(sounds_root, "val")
     assert corpus.name == "kinetics-sounds"
     assert names_of(corpus) == ["singing", "blowing nose"]
     assert corpus.classes["label"] == labels.names("kinetics_sounds32")
-    assert [each.id for each in corpus.missing] == ["d_000001_000011"]
+    assert [failure.id for failure in corpus.missing] == ["d_000001_000011"]
     with pytest.raises(DataError, match="no split 'test': choose one of train, val"):
-        kinetics.read_sounds(heard, "test")
+        kinetics.read_sounds(sounds_root, "test")
 
 
 def test_kinetics600(tmp_path):
@@ -218,7 +220,7 @@ def test_kinetics600(tmp_path):
     assert len(corpus.classes["label"]) == 600
     assert corpus.missing == ()
     assert corpus.subsets == {}
-    # CVDF's txt is the complete list.
+    # CVDF's txt file is the complete list.
     (tmp_path / "val.txt").write_text("".join(f"{','.join(row.values())}\n" for row in rows[:3]))
     assert kinetics.read600(tmp_path, "val").listed == 3
 
@@ -253,7 +255,7 @@ def test_errors_name_the_row(tmp_path, text, words):
         (kinetics.read_sounds, kinetics.INFO_SOUNDS),
     ],
 )
-def test_a_data_set_that_is_not_there(tmp_path, read, info):
+def test_missing_data_set(tmp_path, read, info):
     with pytest.raises(DataError) as error:
         read(tmp_path / "gone", "val")
     assert all(word in str(error.value) for word in (info.name, info.homepage, info.license, "does not exist"))
@@ -261,7 +263,7 @@ def test_a_data_set_that_is_not_there(tmp_path, read, info):
         read(tmp_path, "nope")
 
 
-def test_many_clips_are_found_quickly(tmp_path):
+def test_many_clips_are_found_fast(tmp_path):
     lines = []
     for index in range(20_000):
         lines.append(f"{labels.names('kinetics400')[index % 400]},id{index},1,11,train\n")

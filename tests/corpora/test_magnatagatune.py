@@ -1,4 +1,4 @@
-"""MagnaTagATune on genuine lines of musicnn-training's lists; annotations_final.csv is invented in its form."""
+"""MagnaTagATune reader, on lines of musicnn-training's lists and a synthetic annotations_final.csv."""
 
 import csv
 import json
@@ -50,7 +50,7 @@ def test_tags_are_in_the_order_of_the_lists():
     assert labels.names("mtt_top50")[:6] == ("guitar", "classical", "slow", "techno", "strings", "drums")
 
 
-def test_lists_of_musicnn(root):
+def test_musicnn_lists(root):
     for split in ("val", "test"):
         truth = table(f"{split}_gt_mtt.tsv")
         corpus = magnatagatune.read(root, split)
@@ -60,7 +60,7 @@ def test_lists_of_musicnn(root):
         for segment in corpus.segments:
             assert segment.recording.path == root / "mp3" / FILES[segment.id]
             assert magnatagatune.FOLDERS[segment.group] == split
-    # Those without a tag are kept.
+    # Clips without tags are kept.
     assert () in {segment.targets["label"] for segment in magnatagatune.read(root, "val").segments}
     first = magnatagatune.read(root, "test").segments[0]
     assert [corpus.classes["label"][index] for index in first.targets["label"]] == [
@@ -74,35 +74,37 @@ def test_broken_files_of_train_are_missing(root):
     (index.parent / "train_gt_mtt.tsv").write_text("".join(f"{id}\t{[0.0] * 50}\n" for id in train))
     corpus = magnatagatune.read(root, "train")
     assert [segment.id for segment in corpus.segments] == train
-    assert {each.id: each.reason for each in corpus.missing} == dict.fromkeys(BROKEN, magnatagatune.BROKEN_REASON)
+    assert {failure.id: failure.reason for failure in corpus.missing} == dict.fromkeys(
+        BROKEN, magnatagatune.BROKEN_REASON
+    )
     assert magnatagatune.read(root, "test").missing == ()
     (root / "mp3" / FILES[train[0]]).unlink()
     assert magnatagatune.read(root, "train").missing[0].reason == "not on disk"
 
 
 def annotations(path, changes=()):
-    """The data set's own list, for the genuine clips of the lists above: 188 tags in another order, and marks."""
+    """Write annotations_final.csv for the clips of the lists above: 188 quoted tags in another order."""
     names = [*reversed(labels.names("mtt_top50")), *(f"tag {number}" for number in range(138))]
     truth = {**table("val_gt_mtt.tsv"), **table("test_gt_mtt.tsv")}
     with path.open("w", newline="", encoding="utf-8-sig") as file:
         writer = csv.writer(file, delimiter="\t", quoting=csv.QUOTE_ALL)
         writer.writerow(["clip_id", *names, "mp3_path"])
         for id, name in {**FILES, **BROKEN, **dict(changes)}.items():
-            held = {labels.names("mtt_top50")[index] for index in tags(truth.get(id, "[]"))}
-            writer.writerow([id, *(int(each in held) for each in names), name])
+            clip_tags = {labels.names("mtt_top50")[index] for index in tags(truth.get(id, "[]"))}
+            writer.writerow([id, *(int(tag in clip_tags) for tag in names), name])
 
 
-def test_the_own_list_says_the_same(root, tmp_path):
-    own = tmp_path / "own"
-    touch(*(own / name for name in (*FILES.values(), *BROKEN.values())))
-    annotations(own / "annotations_final.csv")
+def test_the_official_list_is_equivalent(root, tmp_path):
+    official = tmp_path / "own"
+    touch(*(official / name for name in (*FILES.values(), *BROKEN.values())))
+    annotations(official / "annotations_final.csv")
     for split in ("val", "test"):
-        wanted = {segment.id: segment.targets for segment in magnatagatune.read(root, split).segments}
-        found = {segment.id: segment.targets for segment in magnatagatune.read(own, split).segments}
-        assert wanted
-        assert {id: found[id] for id in wanted} == wanted
-    assert {each.id for each in magnatagatune.read(own, "train").missing} == set(BROKEN)
-    everything = [s.id for split in ("train", "val", "test") for s in magnatagatune.read(own, split).segments]
+        expected = {segment.id: segment.targets for segment in magnatagatune.read(root, split).segments}
+        targets = {segment.id: segment.targets for segment in magnatagatune.read(official, split).segments}
+        assert expected
+        assert {id: targets[id] for id in expected} == expected
+    assert {failure.id for failure in magnatagatune.read(official, "train").missing} == set(BROKEN)
+    everything = [s.id for split in ("train", "val", "test") for s in magnatagatune.read(official, split).segments]
     assert sorted(everything) == sorted(FILES)
 
 
@@ -128,7 +130,7 @@ def test_errors_name_the_row(root, tmp_path):
         magnatagatune.read(own, "test")
 
 
-def test_a_data_set_that_is_not_there(tmp_path):
+def test_missing_data_set(tmp_path):
     with pytest.raises(DataError, match="contains none of the expected files"):
         magnatagatune.read(tmp_path, "train")
     with pytest.raises(DataError, match="no split 'valid'"):

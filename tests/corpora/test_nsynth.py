@@ -1,4 +1,4 @@
-"""NSynth on genuine notes of its test list."""
+"""NSynth reader, on notes of the official test list."""
 
 import json
 import shutil
@@ -42,12 +42,12 @@ def test_families_and_pitches(top, tmp_path, monkeypatch, block):
 
 
 def test_missing_notes_and_the_name_of_val(top, tmp_path):
-    lost = next(iter(NOTES))
-    (top / "nsynth-valid" / "audio" / f"{lost}.wav").unlink()
+    note = next(iter(NOTES))
+    (top / "nsynth-valid" / "audio" / f"{note}.wav").unlink()
     corpus = nsynth.read_pitch(tmp_path, "val")
     assert len(corpus.segments) == 5
-    assert [(each.id, each.path, each.reason) for each in corpus.missing] == [
-        (lost, top / "nsynth-valid" / "audio" / f"{lost}.wav", "not on disk")
+    assert [(failure.id, failure.path, failure.reason) for failure in corpus.missing] == [
+        (note, top / "nsynth-valid" / "audio" / f"{note}.wav", "not on disk")
     ]
     shutil.rmtree(top / "nsynth-train" / "audio")
     assert len(nsynth.read_pitch(tmp_path, "train").missing) == 6
@@ -85,7 +85,7 @@ def test_another_order_of_families(top, tmp_path):
 
 
 @pytest.mark.parametrize("read", [nsynth.read_instrument, nsynth.read_pitch])
-def test_a_data_set_that_is_not_there(tmp_path, read):
+def test_missing_data_set(tmp_path, read):
     with pytest.raises(DataError, match="contains none of the expected files"):
         read(tmp_path, "train")
     with pytest.raises(DataError, match="no split 'valid'"):

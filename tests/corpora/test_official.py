@@ -1,4 +1,4 @@
-"""Readers of VGG-Sound, EPIC-KITCHENS-100, ESC-50 and ESC-10, on genuine lines of their lists."""
+"""Readers of VGG-Sound, EPIC-KITCHENS-100, ESC-50 and ESC-10, on lines of the official lists."""
 
 import csv
 import os
@@ -34,7 +34,7 @@ def test_published_class_counts():
         assert [int(row["index"]) for row in labels.table(name)] == list(range(len(labels.names(name))))
 
 
-def test_vggsound_takes_what_is_there_and_counts_the_rest(tmp_path):
+def test_vggsound_counts_missing_clips(tmp_path):
     shutil.copyfile(LISTS / "vggsound.csv", tmp_path / "vggsound.csv")
     with (LISTS / "vggsound.csv").open(newline="") as file:
         rows = list(csv.reader(file))
@@ -46,7 +46,7 @@ def test_vggsound_takes_what_is_there_and_counts_the_rest(tmp_path):
     corpus = vggsound.read(tmp_path, "train")
     assert corpus.listed == len(train)
     assert len(corpus.segments) == len(train) - 3
-    assert [each.id for each in corpus.missing] == [f"{row[0]}_{int(row[1]):06d}" for row in train[-3:]]
+    assert [failure.id for failure in corpus.missing] == [f"{row[0]}_{int(row[1]):06d}" for row in train[-3:]]
     for segment, row in zip(corpus.segments, train, strict=False):
         assert segment.id == f"{row[0]}_{int(row[1]):06d}" == segment.recording.path.stem
         assert corpus.classes["label"][segment.targets["label"]] == row[2]
@@ -55,7 +55,7 @@ def test_vggsound_takes_what_is_there_and_counts_the_rest(tmp_path):
     assert any("," in row[2] for row in train)
 
 
-def test_vggsound_from_the_older_lists(tmp_path):
+def test_vggsound_older_lists(tmp_path):
     (tmp_path / "data").mkdir()
     shutil.copyfile(LISTS / "test.csv", tmp_path / "data" / "test.csv")
     touch(tmp_path / "glLQrEijrKg_000300.mp4", tmp_path / "audio" / "glLQrEijrKg_000300.wav")
@@ -83,14 +83,14 @@ def test_vggsound_errors_name_the_row(tmp_path, line, reason):
         vggsound.read(tmp_path, "train")
 
 
-def test_vggsound_listed_twice_counts_once(tmp_path):
+def test_vggsound_duplicates_count_once(tmp_path):
     (tmp_path / "vggsound.csv").write_text("a,1,airplane,train\na,1,airplane,train\n")
     touch(tmp_path / "a_000001.wav")
     corpus = vggsound.read(tmp_path, "train")
     assert (len(corpus.segments), len(corpus.missing)) == (1, 1)
 
 
-def test_vggsound_starts_of_fewer_digits_and_sound_before_video(tmp_path):
+def test_vggsound_unpadded_starts_and_preference_for_audio(tmp_path):
     starts = {"aaaaaaaaaaa": 30, "aaaa_aaa_aa": 5, "_1234567890": 120, "no_files_of": 1, "-aaaaa_0000": 0}
     (tmp_path / "vggsound.csv").write_text("".join(f"{id},{start},airplane,train\n" for id, start in starts.items()))
     touch(tmp_path / "aaaaaaaaaaa_30.mp4", tmp_path / "audio" / "aaaaaaaaaaa_000030.wav")  # an earlier folder
@@ -98,8 +98,8 @@ def test_vggsound_starts_of_fewer_digits_and_sound_before_video(tmp_path):
     (tmp_path / "audio" / "no_files_of_000001.wav").symlink_to(tmp_path / "nowhere")
     (tmp_path / "video" / "no_files_of_000001.mp4").mkdir()
     touch(tmp_path / "_1234567890_000120.flac", tmp_path / "-aaaaa_0000_0.wav", tmp_path / "no_files_of_000001.txt")
-    found = {segment.id: segment.recording.path.name for segment in vggsound.read(tmp_path, "train").segments}
-    assert found == {
+    names = {segment.id: segment.recording.path.name for segment in vggsound.read(tmp_path, "train").segments}
+    assert names == {
         "aaaaaaaaaaa_000030": "aaaaaaaaaaa_30.mp4",
         "aaaa_aaa_aa_000005": "aaaa_aaa_aa_000005.MP3",
         "_1234567890_000120": "_1234567890_000120.flac",
@@ -107,7 +107,7 @@ def test_vggsound_starts_of_fewer_digits_and_sound_before_video(tmp_path):
     }
 
 
-def test_vggsound_is_read_once_for_both_splits_until_something_changes(tmp_path, monkeypatch):
+def test_vggsound_is_cached_until_a_file_changes(tmp_path, monkeypatch):
     (tmp_path / "vggsound.csv").write_text("a,1,airplane,train\nb,1,airplane,test\na,1,airplane,test\n")
     touch(tmp_path / "audio" / "a_000001.wav")
     for path in (tmp_path / "vggsound.csv", tmp_path / "audio", tmp_path):
@@ -117,10 +117,10 @@ def test_vggsound_is_read_once_for_both_splits_until_something_changes(tmp_path,
     train, test = (vggsound.read(tmp_path, split) for split in ("train", "test"))
     assert len(reads) == 1
     assert [segment.id for segment in (*train.segments, *test.segments)] == ["a_000001", "a_000001"]
-    assert [each.id for each in test.missing] == ["b_000001"]
+    assert [failure.id for failure in test.missing] == ["b_000001"]
     touch(tmp_path / "audio" / "b_000001.wav")
     assert [segment.id for segment in vggsound.read(tmp_path, "test").segments] == ["b_000001", "a_000001"]
-    (tmp_path / "audio" / "a_000001.wav").unlink()  # within the same tick of the clock
+    (tmp_path / "audio" / "a_000001.wav").unlink()  # within one tick of the file system's clock
     assert [segment.id for segment in vggsound.read(tmp_path, "test").segments] == ["b_000001"]
 
 
@@ -137,7 +137,7 @@ def test_epic_validation(tmp_path, place):
     corpus = epic.read(tmp_path, "validation")
     assert corpus.listed == 51
     assert len(corpus.missing) == 5
-    assert {each.path for each in corpus.missing} == {tmp_path / "P32" / "videos" / "P32_01.MP4"}
+    assert {failure.path for failure in corpus.missing} == {tmp_path / "P32" / "videos" / "P32_01.MP4"}
     first = corpus.segments[0]
     assert (first.id, first.start, first.stop, first.group) == ("P01_11_0", 0.0, 1.89, "P01")
     assert corpus.classes["verb"][first.targets["verb"]] == "take"
@@ -164,7 +164,7 @@ def test_epic_test_has_no_labels(tmp_path):
     assert len(corpus.classes["noun"]) == 300
 
 
-def test_epic_prefers_packed_samples_then_sound_files(tmp_path):
+def test_epic_prefers_hdf5_then_audio_files(tmp_path):
     epic_root(tmp_path)
     touch(tmp_path / "P01" / "videos" / "P01_11.MP4", tmp_path / "audio" / "P01_11.wav")
     assert epic.read(tmp_path, "validation").recordings[0].path.suffix == ".wav"
@@ -191,7 +191,7 @@ def test_epic_timestamps_of_any_precision_and_odd_rows(tmp_path):
     corpus = epic.read(tmp_path, "train")
     times = [time for segment in corpus.segments for time in (segment.start, segment.stop)]
     assert times == pytest.approx([1.089, 2.5, 3601.08, 3602.0])
-    assert [each.id for each in corpus.missing] == ["c", "d"]
+    assert [failure.id for failure in corpus.missing] == ["c", "d"]
     assert "starts at 3.0 s and stops at 2.0 s" in corpus.missing[1].reason
     assert corpus.subsets == {}
 
@@ -227,7 +227,7 @@ def test_esc50_repository(tmp_path, place):
     touch(*(root / "audio" / row["filename"] for row in rows[1:]))
     corpus = esc.read_esc50(tmp_path, "all")
     assert corpus.listed == 60
-    assert [each.path.name for each in corpus.missing] == [rows[0]["filename"]]
+    assert [failure.path.name for failure in corpus.missing] == [rows[0]["filename"]]
     for segment, row in zip(corpus.segments, rows[1:], strict=True):
         assert segment.targets["label"] == int(row["target"])
         assert corpus.classes["label"][int(row["target"])] == row["category"]
@@ -250,7 +250,7 @@ ESC10 = (
 )  # fmt: skip
 
 
-def test_esc10_in_its_older_layout(tmp_path):
+def test_esc10_older_layout(tmp_path):
     folders = {
         "001 - Dog bark": "dog", "002 - Rain": "rain", "003 - Sea waves": "sea_waves", "004 - Baby cry": "crying_baby",
         "005 - Clock tick": "clock_tick", "006 - Person sneeze": "sneezing", "007 - Helicopter": "helicopter",
@@ -271,7 +271,7 @@ def test_esc10_in_its_older_layout(tmp_path):
     assert {fifty.classes["label"][segment.targets["label"]] for segment in fifty.segments} == set(ESC10)
 
 
-def test_esc50_in_its_older_layout(tmp_path):
+def test_esc50_older_layout(tmp_path):
     touch(tmp_path / "101 - Dog" / "1-1-A.ogg", tmp_path / "210 - Thunderstorm" / "1-2-A.ogg")
     touch(tmp_path / "510 - Hand saw" / "1-3-A.ogg")
     corpus = esc.read_esc50(tmp_path, "all")
@@ -279,7 +279,7 @@ def test_esc50_in_its_older_layout(tmp_path):
     assert names == ["dog", "thunderstorm", "hand_saw"]
 
 
-def test_something_else_under_the_name_of_esc50(tmp_path):
+def test_unknown_class_in_esc50(tmp_path):
     (tmp_path / "meta").mkdir()
     (tmp_path / "meta" / "esc50.csv").write_text(
         "filename,fold,target,category,esc10,src_file,take\n1-1-A-0.wav,1,0,cicada,False,1,A\n"
@@ -298,7 +298,7 @@ def test_something_else_under_the_name_of_esc50(tmp_path):
         (esc.read_esc10, esc.INFO10),
     ],
 )
-def test_a_data_set_that_is_not_there(tmp_path, read, info):
+def test_missing_data_set(tmp_path, read, info):
     split = info.splits[0]
     for root in (tmp_path, tmp_path / "gone"):
         with pytest.raises(DataError) as error:

@@ -1,4 +1,4 @@
-"""Speech Commands on genuine lines of the lists of v0.02; recordings of train are invented."""
+"""Speech Commands readers, on lines of the official lists of v0.02; recordings of train are synthetic."""
 
 import hashlib
 import shutil
@@ -26,14 +26,14 @@ def listed(part):
 
 
 def unpack(top, *, older=False):
-    """An archive; of v0.01 the words and lines that it has."""
+    """Create an unpacked archive, of v0.01 if ``older``."""
     rows = [row for row in labels.table("speech_commands_v2_35") if not older or row["in_v1"] == "1"]
     for row in rows:
         touch(*(top / row["name"] / f"{speaker}_nohash_0.wav" for speaker in ("0a0b0c0d", "00000001")))
         touch(top / row["name"] / "._0a0b0c0d_nohash_0.wav", top / row["name"] / ".DS_Store")
-    known = {row["name"] for row in rows}
+    words = {row["name"] for row in rows}
     for part in ("validation", "testing"):
-        lines = [line for line in listed(part) if line.split("/")[0] in known]
+        lines = [line for line in listed(part) if line.split("/")[0] in words]
         (top / f"{part}_list.txt").write_text("\n".join(lines) + "\n")
         touch(*(top / line for line in lines))
     for name, seconds in (("running_tap", 2.0), ("white_noise", 3.2), ("doing_the_dishes", 1.0), ("pink_noise", 0.4)):
@@ -55,8 +55,8 @@ def test_class_lists():
     assert labels.names("speech_commands_12") == TWELVE
 
 
-def test_the_genuine_lists_follow_the_rule_of_hashes():
-    """The rule of the data set's README: by the SHA-1 of the speaker."""
+def test_the_official_lists_follow_the_hash_rule():
+    """The rule in the README of the data set: by the SHA-1 of the speaker."""
     for part, low, high in (("validation", 0, 10), ("testing", 10, 20)):
         for line in listed(part):
             speaker = line.split("/")[1].split("_nohash_")[0]
@@ -79,11 +79,11 @@ def test_35_words(tmp_path, place):
     assert {segment.group for segment in train.segments} == {"0a0b0c0d", "00000001"}
     assert [segment.id for segment in train.segments] == sorted(names(train))
     (top / listed("testing")[0]).unlink()
-    lost = speech_commands.read_v2(tmp_path, "test").missing
-    assert [(each.path, each.reason) for each in lost] == [(top / listed("testing")[0], "not on disk")]
+    missing = speech_commands.read_v2(tmp_path, "test").missing
+    assert [(failure.path, failure.reason) for failure in missing] == [(top / listed("testing")[0], "not on disk")]
 
 
-def test_lists_with_a_mark_and_carriage_returns(tmp_path):
+def test_lists_with_bom_and_carriage_returns(tmp_path):
     top = unpack(tmp_path)
     before = speech_commands.read_v2(tmp_path, "val")
     text = "\ufeff" + "\r\n".join(listed("validation")) + "\r\n\r\n"
@@ -91,7 +91,7 @@ def test_lists_with_a_mark_and_carriage_returns(tmp_path):
     assert speech_commands.read_v2(tmp_path, "val") == before
 
 
-def test_v1_is_no_v2(tmp_path):
+def test_v1_is_not_v2(tmp_path):
     unpack(tmp_path, older=True)
     with pytest.raises(
         DataError, match=r"5 of the 35 words of v0\.02 have no folder, such as 'backward' \(v0\.01 has 30"
@@ -112,26 +112,28 @@ def test_12_labels(tmp_path, older):
         assert corpus.classes["label"] == TWELVE
         for id, name in names(corpus).items():
             word = id.split("/")[0]
-            right = "_silence_" if word == "_background_noise_" else word if word in TWELVE else "_unknown_"
-            assert name == right
+            expected = "_silence_" if word == "_background_noise_" else word if word in TWELVE else "_unknown_"
+            assert name == expected
     assert len(train.segments) == 2 * (30 if older else 35) + 5
     assert "_silence_" not in names(test).values()
 
 
-def test_seconds_of_noise(tmp_path):
-    """A twin: TensorFlow Datasets takes range(0, samples - 16000, 8000) of every noise."""
+def test_noise_segments(tmp_path):
+    """TensorFlow Datasets uses range(0, samples - 16000, 8000) for every noise."""
     unpack(tmp_path)
     for split, noises in (
         ("train", {"white_noise": 51200, "doing_the_dishes": 16000}),
         ("val", {"running_tap": 32000}),
     ):
         corpus = speech_commands.read_v1(tmp_path, split)
-        found = [segment for segment in corpus.segments if segment.id.startswith("_background_noise_")]
-        wanted = [(name, first) for name, size in noises.items() for first in range(0, size - 16000, 8000)]
-        assert [(each.group, each.start * 16000) for each in found] == wanted
-        assert all(each.stop == each.start + 1 for each in found)
-        assert [each.id for each in found] == [f"_background_noise_/{name}_{first}" for name, first in wanted]
-        assert {each.recording.id for each in found} == {f"_background_noise_/{name}" for name, _ in wanted}
+        segments = [segment for segment in corpus.segments if segment.id.startswith("_background_noise_")]
+        expected = [(name, first) for name, size in noises.items() for first in range(0, size - 16000, 8000)]
+        assert [(segment.group, segment.start * 16000) for segment in segments] == expected
+        assert all(segment.stop == segment.start + 1 for segment in segments)
+        assert [segment.id for segment in segments] == [
+            f"_background_noise_/{name}_{first}" for name, first in expected
+        ]
+        assert {segment.recording.id for segment in segments} == {f"_background_noise_/{name}" for name, _ in expected}
 
 
 @pytest.mark.parametrize("name", ["speech_commands_test_set_v0.02", "test"])
@@ -145,9 +147,9 @@ def test_the_archive_of_the_test_set(tmp_path, name):
     assert all(id.split("/")[1] == label for id, label in names(corpus).items())
     assert corpus.note == f"words of Speech Commands v0.02, test set of {name}"
     recordings = {
-        each.id: each.path
+        recording.id: recording.path
         for split in ("train", "val", "test")
-        for each in speech_commands.read_v1(tmp_path, split).recordings
+        for recording in speech_commands.read_v1(tmp_path, split).recordings
     }
     assert len(set(recordings.values())) == len(recordings)
 
@@ -168,7 +170,7 @@ def test_a_noise_that_cannot_be_read(tmp_path):
 
 
 @pytest.mark.parametrize("read", [speech_commands.read_v1, speech_commands.read_v2])
-def test_a_data_set_that_is_not_there(tmp_path, read):
+def test_missing_data_set(tmp_path, read):
     with pytest.raises(DataError, match="contains none of the expected files"):
         read(tmp_path, "train")
     with pytest.raises(DataError, match="no split 'dev'"):

@@ -1,4 +1,4 @@
-"""TUT18 in its own layout and file names; the lists are invented in the genuine form."""
+"""TUT18 reader, on the official layout with synthetic lists."""
 
 import pytest
 
@@ -37,8 +37,8 @@ def test_the_official_fold(top, tmp_path):
     (top / "audio" / f"{TEST[0]}.wav").rename(top / "audio" / f"{TEST[0]}.flac")
     assert tut18.read(tmp_path, "test").segments[0].recording.path.suffix == ".flac"
     (top / "audio" / f"{TEST[0]}.flac").unlink()
-    lost = tut18.read(tmp_path, "test")
-    assert [(each.id, each.path) for each in lost.missing] == [(TEST[0], top / "audio" / f"{TEST[0]}.wav")]
+    corpus = tut18.read(tmp_path, "test")
+    assert [(failure.id, failure.path) for failure in corpus.missing] == [(TEST[0], top / "audio" / f"{TEST[0]}.wav")]
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_errors_name_the_row(top, tmp_path, line, reason):
     tut18.read(tmp_path, "test")
 
 
-def test_a_data_set_that_is_not_there(tmp_path):
+def test_missing_data_set(tmp_path):
     with pytest.raises(DataError, match="contains none of the expected files"):
         tut18.read(tmp_path, "train")
     with pytest.raises(DataError, match="no split 'val'"):

@@ -1,4 +1,4 @@
-"""UCF101 on genuine lines of its lists."""
+"""UCF101 reader, on lines of the official lists."""
 
 import shutil
 from pathlib import Path
@@ -50,7 +50,7 @@ def test_train_and_test(root):
             assert segment.id.lower().startswith(f"v_{test.classes['label'][segment.targets['label']].lower()}_g")
         assert train.missing == test.missing == ()
         groups = [{segment.group for segment in corpus.segments} for corpus in (train, test)]
-        assert not groups[0] & groups[1]  # clips of one video are on one side
+        assert not groups[0] & groups[1]  # clips of one video are in one part
     assert train.segments[0].group == "v_ApplyEyeMakeup_g01"
     assert train.segments[0].recording.id == "v_ApplyEyeMakeup_g01_c01"
 
@@ -69,11 +69,11 @@ def test_the_class_with_two_spellings(tmp_path, folder, file):
     assert segment.recording.path == tmp_path / "videos" / folder / file
 
 
-def test_what_is_missing_is_counted(root):
+def test_missing_clips_are_counted(root):
     name = lines("testlist02")[3]
     (root / "UCF-101" / name).unlink()
     corpus = ucf101.read(root, "test2")
-    assert [(each.id, each.path, each.reason) for each in corpus.missing] == [
+    assert [(failure.id, failure.path, failure.reason) for failure in corpus.missing] == [
         (Path(name).stem, root / "UCF-101" / name, "not on disk")
     ]
     assert corpus.listed == 60
@@ -94,7 +94,7 @@ def test_errors_name_the_row(tmp_path, line, words):
         ucf101.read(tmp_path, "train1")
 
 
-def test_a_data_set_that_is_not_there(tmp_path):
+def test_missing_data_set(tmp_path):
     with pytest.raises(DataError, match="contains none of the expected files"):
         ucf101.read(tmp_path, "train1")
     with pytest.raises(DataError, match="no split 'train4'"):

@@ -1,4 +1,4 @@
-"""VoxCeleb1: iden_split.txt in its form, and the trees of both archives."""
+"""VoxCeleb1 reader, on a synthetic iden_split.txt and the folder layouts of both archives."""
 
 import pytest
 
@@ -26,7 +26,7 @@ def root(request, tmp_path):
     return tmp_path
 
 
-def test_classes_are_the_numbers_of_the_speakers():
+def test_classes_are_numbered_as_the_speakers():
     names = labels.names("voxceleb1_speakers")
     assert len(names) == 1251
     assert [int(name[2:]) - 10001 for name in names] == list(range(1251))
@@ -35,27 +35,27 @@ def test_classes_are_the_numbers_of_the_speakers():
 def test_three_splits(root):
     for split, code in (("train", "1"), ("val", "2"), ("test", "3")):
         corpus = voxceleb1.read(root, split)
-        wanted = [line.split()[1] for line in LINES if line[0] == code]
-        assert [f"{segment.id}.wav" for segment in corpus.segments] == wanted
+        expected = [line.split()[1] for line in LINES if line[0] == code]
+        assert [f"{segment.id}.wav" for segment in corpus.segments] == expected
         assert corpus.missing == ()
-        for segment, file in zip(corpus.segments, wanted, strict=True):
+        for segment, file in zip(corpus.segments, expected, strict=True):
             assert segment.targets == {"label": int(file[2:7]) - 10001}
             assert segment.recording.path.as_posix().endswith(file)
             assert segment.group == file.split("/")[1]
 
 
-def test_one_archive_only_and_the_older_suffix(root):
+def test_one_missing_archive_and_the_older_suffix(root):
     for path in list(root.rglob("id10270/*/*.wav")):
         path.unlink()
     for path in list(root.rglob("id11251/*/*.wav")):
         path.rename(path.with_suffix(".m4a"))
-    assert [each.id for each in voxceleb1.read(root, "val").missing] == ["id10270/5r0dWxy17C8/00001"]
+    assert [failure.id for failure in voxceleb1.read(root, "val").missing] == ["id10270/5r0dWxy17C8/00001"]
     train = voxceleb1.read(root, "train")
-    assert [each.reason for each in train.missing] == ["not on disk"]
+    assert [failure.reason for failure in train.missing] == ["not on disk"]
     assert train.segments[-1].recording.path.suffix == ".m4a"
 
 
-def test_ends_of_lines_marks_and_several_blanks(root):
+def test_line_endings_bom_and_repeated_blanks(root):
     before = voxceleb1.read(root, "train")
     text = "\ufeff" + "\r\n".join(line.replace(" ", "   ") for line in LINES) + "\r\n\r\n"
     (root / "iden_split.txt").write_text(text, encoding="utf-8", newline="")
@@ -78,7 +78,7 @@ def test_errors_name_the_row(root, line, reason):
         voxceleb1.read(root, "train")
 
 
-def test_a_data_set_that_is_not_there(tmp_path):
+def test_missing_data_set(tmp_path):
     with pytest.raises(DataError, match="contains none of the expected files"):
         voxceleb1.read(tmp_path, "train")
     with pytest.raises(DataError, match="no split 'dev'"):

@@ -1,4 +1,4 @@
-"""VoxForge in the tree that wget makes, with names of archives as they are."""
+"""VoxForge reader, on the folder layout of wget with official archive names."""
 
 import numpy as np
 import pytest
@@ -26,12 +26,12 @@ def top(request, tmp_path):
             (wav.parent / "etc").mkdir()
             for file in ("a0001.wav", "a0002.WAV", "notes.txt", "._a0001.wav"):
                 (wav / file).write_bytes(b"RIFF")
-            (top / language / MAIN / f"{name}.tgz").touch()  # kept after it was unpacked
+            (top / language / MAIN / f"{name}.tgz").touch()  # not removed after unpacking
     return top
 
 
-def test_speakers_are_split_as_tensorflow_datasets_splits_them():
-    """A twin: its generator shuffles the sorted list of speakers and cuts at 70 and 80 per cent."""
+def test_speakers_are_split_as_in_tensorflow_datasets():
+    """Reference: shuffle the sorted speakers and cut at 70 and 80 percent."""
     everyone = {f"s{number}" for number in range(57)}
     order = sorted(everyone)
     np.random.RandomState(0).shuffle(order)
@@ -66,13 +66,13 @@ def test_empty_files_and_archives_without_wav_are_missing(top, tmp_path):
     for path in (flac / "wav").iterdir():
         path.unlink()
     (flac / "wav").rename(flac / "flac")
-    missing = [each for split in ("train", "val", "test") for each in voxforge.read(tmp_path, split).missing]
+    missing = [failure for split in ("train", "val", "test") for failure in voxforge.read(tmp_path, split).missing]
     assert len(missing) == 11
-    assert {each.reason for each in missing} == {"empty file", "no wav/*.wav in the archive"}
-    assert [each.id for each in missing if "archive" in each.reason] == ["ru/yuri-20120101-aaa"]
+    assert {failure.reason for failure in missing} == {"empty file", "no wav/*.wav in the archive"}
+    assert [failure.id for failure in missing if "archive" in failure.reason] == ["ru/yuri-20120101-aaa"]
 
 
-def test_what_is_not_unpacked(top, tmp_path):
+def test_archives_that_are_not_unpacked(top, tmp_path):
     place = top / "fr" / MAIN
     place.mkdir(parents=True)
     for name in ("a-20100101-xyz", "b-20100101-xyz"):
@@ -81,7 +81,7 @@ def test_what_is_not_unpacked(top, tmp_path):
         voxforge.read(tmp_path, "train")
 
 
-def test_a_data_set_that_is_not_there(tmp_path):
+def test_missing_data_set(tmp_path):
     with pytest.raises(DataError, match="contains none of the expected files"):
         voxforge.read(tmp_path, "train")
     with pytest.raises(DataError, match="no split 'dev'"):

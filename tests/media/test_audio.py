@@ -1,4 +1,4 @@
-"""Reading sound: slices against the whole for every container, and files that hurt."""
+"""Audio reading: slices equal the whole file for every container; damaged files."""
 
 import os
 import shutil
@@ -23,7 +23,7 @@ def recording(path):
 
 
 def read_or_reason(path):
-    """The sound of a file that may be broken, or the text of its `DataError`."""
+    """Read a file that may be broken; return its samples, or the message of the `DataError`."""
     try:
         return audio.read(recording(path), rate=16000), ""
     except DataError as error:
@@ -45,7 +45,7 @@ def encode(path, samples, codec, *, rate=44100, form=None, layout="stereo", opti
 
 @pytest.fixture(scope="module")
 def stereo():
-    """12 s of real sound in two channels at 44100 Hz."""
+    """12 s of recorded stereo audio at 44100 Hz."""
     dog, rate = soundfile.read(SOUNDS / "dog.ogg", dtype="float32")
     rooster, _ = soundfile.read(SOUNDS / "rooster.flac", dtype="float32")
     assert rate == 44100
@@ -63,15 +63,15 @@ def slices_agree(path, rate, tolerance=1e-5):
     size = len(whole)
     starts = [(0, 100), (7, 999), (rate // 3, rate), (int(2.2 * rate) + 1, rate // 2), (int(0.8 * size), 1234)]
     for first, count in [*starts, (size - 40, 500), (size - 1, 5), (size + 100, 10), (int(0.6 * size), None), (3, 0)]:
-        found = audio.read(recording(path), rate=rate, first=first, count=count)
-        wanted = whole[first:] if count is None else whole[first : first + count]
-        assert found.shape == wanted.shape, (first, count)
-        assert np.allclose(found, wanted, atol=tolerance), (first, count)
+        slice_ = audio.read(recording(path), rate=rate, first=first, count=count)
+        expected = whole[first:] if count is None else whole[first : first + count]
+        assert slice_.shape == expected.shape, (first, count)
+        assert np.allclose(slice_, expected, atol=tolerance), (first, count)
 
 
 @pytest.mark.parametrize("rate", [16000, 24000])
 @pytest.mark.parametrize("name", FILES)
-def test_slices_of_real_files_are_slices_of_the_whole(name, rate):
+def test_slices_of_real_files(name, rate):
     slices_agree(SOUNDS / name, rate)
 
 
@@ -95,30 +95,30 @@ def test_slices_of_real_files_are_slices_of_the_whole(name, rate):
         ("b.wav", "adpcm_ms", {}),
     ],
 )
-def test_slices_of_every_container_are_slices_of_the_whole(tmp_path, stereo, name, codec, options):
+def test_slices_of_every_container(tmp_path, stereo, name, codec, options):
     encode(tmp_path / name, stereo, codec, options=options)
-    # AC-3 decoders add dither, which is drawn anew after a seek.
+    # AC-3 decoders add random dither, which differs after a seek.
     slices_agree(tmp_path / name, 16000, 5e-3 if codec == "ac3" else 1e-5)
 
 
 @pytest.mark.parametrize("name", ["a.webm", "a.opus", "d.mp4"])
-def test_slices_of_opus_are_slices_of_the_whole(tmp_path, stereo, name):
+def test_slices_of_opus(tmp_path, stereo, name):
     encode(tmp_path / name, stereo, "libopus", rate=48000, form="ogg" if name.endswith("opus") else None)
     slices_agree(tmp_path / name, 16000, 1e-4)
 
 
-def test_noise_that_an_aac_decoder_draws_stays_small(tmp_path, stereo):
+def test_slices_of_aac_with_noise_substitution(tmp_path, stereo):
     encode(tmp_path / "a.mp4", stereo, "aac")
     slices_agree(tmp_path / "a.mp4", 16000, 2e-2)
 
 
-def test_what_is_decoded_is_the_sound_that_went_in(tmp_path, stereo):
+def test_lossless_round_trip(tmp_path, stereo):
     soundfile.write(tmp_path / "a.wav", stereo.T, 44100, subtype="FLOAT")
-    found = audio.read(recording(tmp_path / "a.wav"), rate=44100)
-    assert np.allclose(found, stereo.mean(axis=0), atol=1e-7)
+    decoded = audio.read(recording(tmp_path / "a.wav"), rate=44100)
+    assert np.allclose(decoded, stereo.mean(axis=0), atol=1e-7)
     encode(tmp_path / "a.mkv", stereo, "pcm_s16le")
-    found = audio.read(recording(tmp_path / "a.mkv"), rate=44100)
-    assert np.allclose(found, stereo.mean(axis=0), atol=5e-5)
+    decoded = audio.read(recording(tmp_path / "a.mkv"), rate=44100)
+    assert np.allclose(decoded, stereo.mean(axis=0), atol=5e-5)
 
 
 @pytest.mark.parametrize("native", [8000, 11025, 22255, 44100, 48000, 192000])
@@ -126,15 +126,15 @@ def test_what_is_decoded_is_the_sound_that_went_in(tmp_path, stereo):
 def test_a_tone_keeps_its_pitch_phase_and_level(tmp_path, native, rate):
     time = np.arange(native * 2) / native
     soundfile.write(tmp_path / "a.wav", 0.5 * np.sin(2 * np.pi * 997 * time), native, subtype="FLOAT")
-    found = audio.read(recording(tmp_path / "a.wav"), rate=rate)
-    assert len(found) == 2 * rate
-    wanted = 0.5 * np.sin(2 * np.pi * 997 * np.arange(2 * rate) / rate)
-    assert np.abs(found - wanted)[200:-200].max() < 2e-3
+    decoded = audio.read(recording(tmp_path / "a.wav"), rate=rate)
+    assert len(decoded) == 2 * rate
+    expected = 0.5 * np.sin(2 * np.pi * 997 * np.arange(2 * rate) / rate)
+    assert np.abs(decoded - expected)[200:-200].max() < 2e-3
     slices_agree(tmp_path / "a.wav", rate)
 
 
 @pytest.mark.parametrize("kind", ["int16", "float32", "uint8"])
-def test_samples_packed_in_hdf5(tmp_path, kind):
+def test_hdf5_samples(tmp_path, kind):
     tone = 0.5 * np.sin(np.arange(24000 * 3) * 0.1)
     packed = {"int16": tone * 32768, "float32": tone, "uint8": tone * 128 + 128}[kind]
     with h5py.File(tmp_path / "EPIC_audio.hdf5", "w") as file:
@@ -151,16 +151,16 @@ def test_samples_packed_in_hdf5(tmp_path, kind):
 
 
 def test_probe():
-    known = {name: audio.probe(recording(SOUNDS / name)) for name in FILES}
-    assert known["rain.wav"] == audio.Probe(seconds=5.0, rate=16000, channels=1, backend="soundfile")
-    assert known["clock.mp4"].backend == "pyav"
-    assert known["clock.mp4"].channels == 2
+    probes = {name: audio.probe(recording(SOUNDS / name)) for name in FILES}
+    assert probes["rain.wav"] == audio.Probe(seconds=5.0, rate=16000, channels=1, backend="soundfile")
+    assert probes["clock.mp4"].backend == "pyav"
+    assert probes["clock.mp4"].channels == 2
     for name in FILES:
         whole = audio.read(recording(SOUNDS / name), rate=16000)
-        assert known[name].seconds == pytest.approx(len(whole) / 16000, abs=0.05)
+        assert probes[name].seconds == pytest.approx(len(whole) / 16000, abs=0.05)
 
 
-def test_a_wrong_suffix_does_not_matter(tmp_path):
+def test_wrong_suffix(tmp_path):
     for name, other in (("clock.mp4", "a.wav"), ("rain.wav", "a.mp4"), ("sneeze.mp3", "a.ogg"), ("dog.ogg", "a.raw")):
         shutil.copyfile(SOUNDS / name, tmp_path / other)
         same = audio.read(recording(SOUNDS / name), rate=16000)
@@ -169,7 +169,7 @@ def test_a_wrong_suffix_does_not_matter(tmp_path):
 
 @pytest.mark.parametrize("name", [b"\xff\xe9t\xe9", b"-dash", b"con:cat|a,b", b"%03d", b" blank ", "音".encode()])
 @pytest.mark.parametrize("file", ["rain.wav", "clock.mp4"])
-def test_any_file_name_works(tmp_path, name, file):
+def test_unusual_file_names(tmp_path, name, file):
     path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name + Path(file).suffix.encode()))
     shutil.copyfile(SOUNDS / file, path)
     assert np.array_equal(audio.read(recording(path), rate=16000), audio.read(recording(SOUNDS / file), rate=16000))
@@ -187,13 +187,13 @@ def test_one_sample_eight_channels_and_192_khz(tmp_path):
     assert audio.read(recording(path), rate=44100) == np.float32(0.25)
     channels = np.stack([np.full(96000, (n + 1) / 16) for n in range(8)], 1)
     soundfile.write(path, channels, 192000, subtype="FLOAT")
-    found = audio.read(recording(path), rate=16000)
-    assert len(found) == 8000
-    assert np.allclose(found[100:-100], channels.mean(), atol=1e-3)
+    decoded = audio.read(recording(path), rate=16000)
+    assert len(decoded) == 8000
+    assert np.allclose(decoded[100:-100], channels.mean(), atol=1e-3)
     assert audio.probe(recording(path)).channels == 8
 
 
-def test_a_video_without_sound_says_so(tmp_path):
+def test_a_video_without_audio_raises(tmp_path):
     with av.open(str(tmp_path / "a.mp4"), "w") as container:
         stream = container.add_stream("mpeg4", rate=10)
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
@@ -205,7 +205,7 @@ def test_a_video_without_sound_says_so(tmp_path):
         audio.read(recording(tmp_path / "a.mp4"), rate=16000)
 
 
-def test_files_that_are_no_sound_name_path_and_reason(tmp_path):
+def test_errors_name_path_and_reason(tmp_path):
     empty, text, folder = tmp_path / "empty.wav", tmp_path / "text.mp3", tmp_path / "folder.wav"
     empty.touch()
     text.write_text("<html>404</html>" * 50)
@@ -228,19 +228,19 @@ def test_nan_and_infinite_samples_are_refused(tmp_path):
 
 @pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize("share", [0.002, 0.3, 0.7, 0.97])
-def test_truncated_files_give_what_is_there_or_a_clear_error(tmp_path, name, share):
+def test_truncated_files_are_read_partially_or_raise(tmp_path, name, share):
     path = tmp_path / name
     path.write_bytes((SOUNDS / name).read_bytes()[: max(1, int(share * (SOUNDS / name).stat().st_size))])
     whole = audio.read(recording(SOUNDS / name), rate=16000)
-    found, reason = read_or_reason(path)
-    if found is None:
+    decoded, reason = read_or_reason(path)
+    if decoded is None:
         assert name in reason
     else:
-        assert 0 < len(found) <= len(whole)
-        assert np.allclose(found[:-3000], whole[: len(found)][:-3000], atol=1e-5)
+        assert 0 < len(decoded) <= len(whole)
+        assert np.allclose(decoded[:-3000], whole[: len(decoded)][:-3000], atol=1e-5)
 
 
-def test_a_truncated_file_is_told_from_a_whole_one(tmp_path):
+def test_truncated_files_are_detected(tmp_path):
     for name in ("rain.wav", "rooster.flac"):
         assert list(audio.blocks(recording(SOUNDS / name), rate=16000, whole=True))
         (tmp_path / name).write_bytes((SOUNDS / name).read_bytes()[:50000])
@@ -252,7 +252,7 @@ def test_a_truncated_file_is_told_from_a_whole_one(tmp_path):
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_damaged_files_never_raise_anything_but_data_errors(tmp_path, name):
+def test_damaged_files_raise_only_data_errors(tmp_path, name):
     good = np.frombuffer((SOUNDS / name).read_bytes(), np.uint8)
     random = np.random.default_rng(0)
     for _ in range(6):
@@ -260,8 +260,8 @@ def test_damaged_files_never_raise_anything_but_data_errors(tmp_path, name):
         places = random.integers(0, len(bad), 40)
         bad[places] = random.integers(0, 256, 40)
         (tmp_path / name).write_bytes(bad.tobytes())
-        found, reason = read_or_reason(tmp_path / name)
-        assert name in reason if found is None else np.isfinite(found).all()
+        decoded, reason = read_or_reason(tmp_path / name)
+        assert name in reason if decoded is None else np.isfinite(decoded).all()
 
 
 def test_long_recordings_stream_in_blocks(tmp_path):

@@ -1,4 +1,4 @@
-"""Every picture decoded: whole files pass in every container, and what was cut off or damaged is found."""
+"""Complete files pass in every container; truncated and damaged files are detected."""
 
 import resource
 
@@ -21,11 +21,11 @@ FILES = {
     "mpg": {"codec": "mpeg2video"},
     "wmv": {"codec": "mpeg4"},
 }
-SILENT_OF_THEIR_LENGTH = {"ts", "mpg", "wmv"}
+WITHOUT_LENGTH = {"ts", "mpg", "wmv"}
 
 
 @pytest.fixture(autouse=True)
-def _forget():
+def _clear_caches():
     yield
     video._info.cache_clear()
     video.probe.cache_clear()
@@ -36,14 +36,14 @@ def recording(path, **more):
 
 
 @pytest.mark.parametrize("suffix", FILES)
-def test_whole_files_pass_and_truncated_ones_do_not(suffix, tmp_path):
+def test_complete_and_truncated_files(suffix, tmp_path):
     path = rendered.numbered(tmp_path / f"x.{suffix}", frames=120, **FILES[suffix])
-    # MPEG-PS says of some frames only when they are shown.
+    # MPEG-PS has no timestamps for some frames.
     assert decode_all(recording(path)) == pytest.approx(4, abs=0.3 if suffix == "mpg" else 0.1)
     video._info.cache_clear()
     video.probe.cache_clear()
     path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
-    if suffix in SILENT_OF_THEIR_LENGTH:
+    if suffix in WITHOUT_LENGTH:
         assert 1 < decode_all(recording(path)) < 3.5
     else:
         with pytest.raises(BrokenMediaError, match=rf"x\.{suffix}: truncated: .* the header states 4\.\d+ s"):
@@ -51,7 +51,7 @@ def test_whole_files_pass_and_truncated_ones_do_not(suffix, tmp_path):
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "mkv", "avi"])
-def test_sound_that_goes_on_longer_is_no_sign_of_truncation(suffix, tmp_path):
+def test_longer_audio_is_not_truncation(suffix, tmp_path):
     path = tmp_path / f"x.{suffix}"
     pictures = (rendered.picture_of(index) for index in range(60))
     rendered.write(path, pictures, sound=rendered.tone(4, 300), codec=FILES[suffix].get("codec", "libx264"))
@@ -63,12 +63,12 @@ def test_sound_that_goes_on_longer_is_no_sign_of_truncation(suffix, tmp_path):
 
 
 @pytest.mark.parametrize("times", [[0, 0.1, 1.0, 1.05, 3.0], [index / 30 + (index % 3) / 200 for index in range(60)]])
-def test_a_variable_rate_is_no_sign_of_truncation(times, tmp_path):
+def test_a_variable_rate_is_not_truncation(times, tmp_path):
     path = rendered.numbered(tmp_path / "x.mp4", frames=len(times), times=times)
     assert times[-1] <= decode_all(recording(path)) < times[-1] + 0.1
 
 
-def test_pictures_with_one_broken_are_named(tmp_path):
+def test_a_broken_image_is_named(tmp_path):
     folder = rendered.folder(tmp_path / "x", fps=10, frames=30)
     assert decode_all(recording(folder, fps=10.0)) == 3
     (folder / "frame_000017.png").write_bytes(b"")
@@ -76,7 +76,7 @@ def test_pictures_with_one_broken_are_named(tmp_path):
         decode_all(recording(folder, fps=10.0))
 
 
-def test_many_damaged_packets_in_the_middle_are_found(tmp_path):
+def test_damaged_packets_are_detected(tmp_path):
     path = rendered.numbered(tmp_path / "x.mp4", frames=120, gop=1, size=(192, 128))
     data = bytearray(path.read_bytes())
     start = data.index(b"mdat") + len(data) // 3
@@ -87,14 +87,14 @@ def test_many_damaged_packets_in_the_middle_are_found(tmp_path):
         decode_all(recording(path))
 
 
-def test_what_has_pictures(tmp_path):
+def test_has_frames(tmp_path):
     folder = rendered.folder(tmp_path / "x", frames=1)
-    seen = rendered.numbered(tmp_path / "x.mp4", frames=5)
+    file = rendered.numbered(tmp_path / "x.mp4", frames=5)
     (tmp_path / "no.mp4").write_bytes(b"nothing" * 50)
-    assert [has_frames(recording(path)) for path in (folder, seen, tmp_path / "no.mp4")] == [True, True, False]
+    assert [has_frames(recording(path)) for path in (folder, file, tmp_path / "no.mp4")] == [True, True, False]
 
 
-def test_memory_does_not_grow_with_the_length(tmp_path):
+def test_memory_is_constant(tmp_path):
     path = rendered.numbered(tmp_path / "x.mp4", frames=60, size=(640, 480))
     decode_all(recording(path))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -1,4 +1,4 @@
-"""Pictures as they are shown (colors, turned, scaled), folders of them, and files that hurt."""
+"""Colors, orientation and scaling of video frames; image folders; broken files."""
 
 import errno
 import os
@@ -29,25 +29,25 @@ def first(path, **more):
 
 
 def broken(path, *, start=0.0, **more):
-    """What is said of a file that is not read."""
-    with pytest.raises(BrokenMediaError) as told:
+    """Return the message of the `BrokenMediaError`."""
+    with pytest.raises(BrokenMediaError) as error:
         video.read(recording(path, **more), start=start, span=0.2, count=3)
-    return str(told.value)
+    return str(error.value)
 
 
 @pytest.fixture(autouse=True)
-def _forget():
-    """Files of one name hold other things in the next test."""
+def _clear_caches():
+    """Clear the caches: tests use the same file names for different files."""
     yield
     video._info.cache_clear()
     video.probe.cache_clear()
 
 
-# Colours
+# Colors
 
 
 def planes_to_rgb(frame):
-    """RGB from the decoded planes, by the formulas of ITU-R BT.601 and BT.709."""
+    """Convert decoded planes to RGB by the formulas of ITU-R BT.601 and BT.709."""
     bits = 10 if "10le" in frame.format.name else 8
     kind = np.uint16 if bits == 10 else np.uint8
     y, u, v = (np.frombuffer(bytes(plane), kind).reshape(plane.height, -1)[:, : plane.width] for plane in frame.planes)
@@ -65,24 +65,24 @@ def planes_to_rgb(frame):
 
 
 def patches(pixels, size=8):
-    """Means over squares: where in a square its color lies is a matter of taste."""
+    """Average over squares, because chroma upsampling differs within them."""
     height, width = (side // size * size for side in pixels.shape[:2])
     return pixels[:height, :width].astype(float).reshape(height // size, size, width // size, size, 3).mean((1, 3))
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in VIDEOS.iterdir() if path.suffix in (".mp4", ".mkv")))
-def test_colors_are_those_of_the_planes(name):
+def test_colors_of_real_files(name):
     with av.open(str(VIDEOS / name)) as container:
         frame = next(container.decode(container.streams.best("video")))
-        wanted = planes_to_rgb(frame)
-    off = np.abs(patches(first(VIDEOS / name)) - patches(wanted))
-    flat = (patches(wanted**2) - patches(wanted) ** 2).max(-1) < 9  # at edges, half the resolution of color blurs it
+        expected = planes_to_rgb(frame)
+    off = np.abs(patches(first(VIDEOS / name)) - patches(expected))
+    flat = (patches(expected**2) - patches(expected) ** 2).max(-1) < 9  # chroma is blurred at edges
     assert flat.mean() > 0.1
     assert np.quantile(off[flat], 0.9) < 3
     assert np.median(off) < 1.2
 
 
-def test_colors_would_be_wrong_in_another_space_or_range():
+def test_another_space_or_range_changes_the_colors():
     with av.open(str(VIDEOS / "bt709_full_range.mp4")) as container:
         frame = next(container.decode(video=0))
         assert (frame.colorspace, frame.color_range) == (1, 2)
@@ -92,7 +92,7 @@ def test_colors_would_be_wrong_in_another_space_or_range():
 
 
 @pytest.mark.parametrize("codec", ["libx264", "libx265", "libsvtav1"])
-def test_colors_come_back_after_coding(codec, tmp_path):
+def test_colors_survive_encoding(codec, tmp_path):
     colors = [(230, 40, 30), (30, 200, 60), (40, 60, 220), (128, 128, 128), (250, 250, 250), (5, 5, 5)]
     starts = rendered.bars(tmp_path / "x.mp4", colors, each=0.2, codec=codec)
     for color, start in zip(colors, starts, strict=True):
@@ -101,18 +101,18 @@ def test_colors_come_back_after_coding(codec, tmp_path):
 
 
 @pytest.mark.parametrize("space", [0, 3, 8])
-def test_color_spaces_that_say_nothing_are_read_as_bt601(space, tmp_path):
+def test_unspecified_color_spaces_are_bt601(space, tmp_path):
     path = rendered.numbered(tmp_path / "x.mp4", frames=2)
     with av.open(str(path)) as container:
         frame = next(container.decode(video=0))
-        wanted = video.Converter(96, 64).rgb(frame)
+        expected = video.Converter(96, 64).rgb(frame)
         frame.colorspace = space
-        assert np.array_equal(video.Converter(96, 64).rgb(frame), wanted)
+        assert np.array_equal(video.Converter(96, 64).rgb(frame), expected)
 
 
-# As shown
+# Orientation and scaling
 
-TURNS = {  # a, b, c, d of the display matrix, and what it does
+ORIENTATIONS = {  # a, b, c, d of the display matrix, and its effect
     "upright": ((1, 0, 0, 1), lambda pixels: pixels),
     "clockwise": ((0, 1, -1, 0), lambda pixels: np.rot90(pixels, -1)),
     "counterclockwise": ((0, -1, 1, 0), lambda pixels: np.rot90(pixels, 1)),
@@ -122,10 +122,10 @@ TURNS = {  # a, b, c, d of the display matrix, and what it does
 }
 
 
-@pytest.mark.parametrize("how", TURNS)
+@pytest.mark.parametrize("how", ORIENTATIONS)
 @pytest.mark.parametrize("short_side", [None, 32])
-def test_pictures_are_turned_as_the_camera_was(how, short_side, tmp_path):
-    matrix, turned = TURNS[how]
+def test_display_matrix(how, short_side, tmp_path):
+    matrix, turned = ORIENTATIONS[how]
     path = rendered.numbered(tmp_path / "x.mp4", frames=3, first=0xBEEF)
     stored = first(path, short_side=short_side)
     turn_picture(path, *matrix)
@@ -135,7 +135,7 @@ def test_pictures_are_turned_as_the_camera_was(how, short_side, tmp_path):
     probe = video.probe(recording(path))
     assert np.array_equal(shown, turned(stored))
     assert (probe.width, probe.height) == turned(np.zeros((64, 96, 3))).shape[1::-1]
-    with av.open(str(path)) as container:  # PyAV's own reading of the matrix, where it is a rotation
+    with av.open(str(path)) as container:  # compare with PyAV if the matrix is a rotation
         angle = next(container.decode(video=0)).rotation
     assert how not in ("clockwise", "counterclockwise", "upright") or np.array_equal(
         shown, np.rot90(stored, angle // 90)
@@ -143,7 +143,7 @@ def test_pictures_are_turned_as_the_camera_was(how, short_side, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("size", "short_side", "wanted"),
+    ("size", "short_side", "expected"),
     [
         ((340, 256), 128, (170, 128)),
         ((256, 340), 128, (128, 170)),
@@ -154,12 +154,12 @@ def test_pictures_are_turned_as_the_camera_was(how, short_side, tmp_path):
         ((100, 100), 33, (33, 33)),
     ],
 )
-def test_pictures_are_only_ever_scaled_down(size, short_side, wanted, tmp_path):
-    assert fit_short_side(*size, short_side) == wanted
+def test_frames_are_only_scaled_down(size, short_side, expected, tmp_path):
+    assert fit_short_side(*size, short_side) == expected
     if max(size) < 400:
         path = rendered.numbered(tmp_path / "x.mp4", frames=2, size=size, first=0x1234)
         pixels = first(path, short_side=short_side)
-        assert pixels.shape == (wanted[1], wanted[0], 3)
+        assert pixels.shape == (expected[1], expected[0], 3)
         assert rendered.number_of(pixels) == 0x1234
 
 
@@ -171,7 +171,7 @@ def test_scaling_does_not_alias(tmp_path):
     assert np.abs(first(path, short_side=60).astype(float) - 127).max() < 12
 
 
-def test_pictures_that_change_size_on_the_way_keep_the_first_one_s(tmp_path):
+def test_frames_that_change_size_are_scaled_to_the_first(tmp_path):
     for index, size in enumerate(((96, 64), (192, 128))):
         rendered.numbered(tmp_path / f"{index}.ts", frames=20, first=20 * index, size=size)
     (tmp_path / "x.h264.ts").write_bytes(b"".join((tmp_path / f"{index}.ts").read_bytes() for index in (0, 1)))
@@ -181,11 +181,11 @@ def test_pictures_that_change_size_on_the_way_keep_the_first_one_s(tmp_path):
 # Streams
 
 
-def test_the_default_of_two_video_streams_is_shown():
+def test_default_video_stream():
     assert video.probe(recording(VIDEOS / "nasa_13013.mp4")).width == 480
 
 
-def test_a_cover_is_not_the_video(tmp_path):
+def test_cover_art_is_not_the_video(tmp_path):
     path = tmp_path / "x.mp4"
     with av.open(str(path), "w") as out:
         cover = out.add_stream("mjpeg", rate=1)
@@ -204,7 +204,7 @@ def test_a_cover_is_not_the_video(tmp_path):
     assert first(path).shape == (64, 96, 3)
 
 
-def test_a_sound_with_a_cover_has_no_video(tmp_path):
+def test_audio_with_cover_art_has_no_video(tmp_path):
     path = tmp_path / "x.m4a"
     with av.open(str(path), "w", format="mp4") as out:
         cover = out.add_stream("mjpeg", rate=1)
@@ -217,17 +217,17 @@ def test_a_sound_with_a_cover_has_no_video(tmp_path):
     assert "no video stream" in broken(path)
 
 
-# Folders of pictures
+# Image folders
 
 
 @pytest.mark.parametrize("name", ["frame_{:06d}.png", "img_{:05d}.jpg", "{}.JPG", "v-12 [%03d] #{}.jpeg"])
-def test_a_folder_shows_the_picture_of_the_moment(name, tmp_path):
+def test_image_folder(name, tmp_path):
     path = rendered.folder(tmp_path / "a [b]: #c", frames=25, name=name)
     (path / "notes.txt").write_text("no picture")
     probe = video.probe(recording(path, fps=10, sound=DATA / "rain.wav", sound_start=1.5))
     assert (probe.seconds, probe.fps, probe.frames, probe.width, probe.height) == (2.5, 10, 25, 96, 64)
     assert (probe.has_audio, probe.audio_start, probe.codec) == (True, -1.5, "images")
-    for start, wanted in {
+    for start, expected in {
         -0.2: [0, 0, 3],
         0: [0, 2, 5],
         0.3: [3, 5, 8],
@@ -236,13 +236,13 @@ def test_a_folder_shows_the_picture_of_the_moment(name, tmp_path):
         9: [24] * 3,
     }.items():
         clip = video.read(recording(path, fps=10), start=start, span=0.5, count=3)
-        assert [rendered.number_of(pixels) for pixels in clip.pixels] == wanted
-        assert clip.times == pytest.approx([number / 10 for number in wanted])
+        assert [rendered.number_of(pixels) for pixels in clip.pixels] == expected
+        assert clip.times == pytest.approx([number / 10 for number in expected])
     assert not video.probe(recording(path, fps=5)).has_audio
     assert video.read(recording(path, fps=10), start=0, span=0, count=1, short_side=20).pixels.shape == (1, 20, 30, 3)
 
 
-def test_lists_of_numbered_pictures_take_no_memory_for_each_name(tmp_path):
+def test_numbered_images_are_stored_without_names(tmp_path):
     even = video.list_images(rendered.folder(tmp_path / "even", frames=12, name="{}.png", first=95))
     assert (even.names, even.path(0).name, even.path(11).name) == ((), "95.png", "106.png")
     (tmp_path / "even" / "101.png").unlink()
@@ -250,7 +250,7 @@ def test_lists_of_numbered_pictures_take_no_memory_for_each_name(tmp_path):
     assert (odd.count, odd.path(5).name, odd.path(6).name) == (11, "100.png", "102.png")
 
 
-def test_pictures_that_hurt_are_named(tmp_path):
+def test_broken_images_are_named(tmp_path):
     path = rendered.folder(tmp_path / "x", frames=5, name="{:03d}.jpg")
     (path / "003.jpg").write_bytes(b"\xff\xd8 not a picture")
     assert "003.jpg" in broken(path, fps=10)
@@ -263,16 +263,16 @@ def test_pictures_that_hurt_are_named(tmp_path):
     assert "folder" in broken(path)
 
 
-def test_a_png_that_says_jpg_and_a_gray_one_are_read(tmp_path):
+def test_a_png_with_suffix_jpg(tmp_path):
     path = rendered.folder(tmp_path / "x", frames=3)
     (path / "frame_000001.png").rename(path / "frame_000001.jpg")
     assert video.read(recording(path, fps=10), start=0, span=0.2, count=3).pixels.shape == (3, 64, 96, 3)
 
 
-# Files that hurt
+# Broken files
 
 
-def test_files_that_are_no_video_are_named_with_the_reason(tmp_path):
+def test_errors_name_path_and_reason(tmp_path):
     shutil.copy(DATA / "rain.wav", tmp_path / "sound.mp4")
     (tmp_path / "empty.mp4").write_bytes(b"")
     (tmp_path / "words.mp4").write_text("no video\n" * 100)
@@ -289,12 +289,12 @@ def test_files_that_are_no_video_are_named_with_the_reason(tmp_path):
         "list.m3u8": "",
     }
     for name, reason in reasons.items():
-        told = broken(tmp_path / name)
-        assert str(tmp_path / name) in told
-        assert reason in told
+        message = broken(tmp_path / name)
+        assert str(tmp_path / name) in message
+        assert reason in message
 
 
-def test_a_truncated_file_gives_what_is_there(tmp_path):
+def test_truncated_mp4(tmp_path):
     path = rendered.numbered(
         tmp_path / "x.mp4", frames=300, gop=30, size=(192, 128), container={"movflags": "faststart"}
     )
@@ -316,7 +316,7 @@ def test_a_truncated_file_gives_what_is_there(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", ["mkv", "ts", "avi"])
-def test_truncated_files_without_an_index_in_front_give_what_is_there(suffix, tmp_path):
+def test_truncated_files_without_a_leading_index(suffix, tmp_path):
     path = rendered.numbered(tmp_path / f"x.{suffix}", frames=300, gop=30)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     assert 2 < video.probe(recording(path)).seconds < 8
@@ -327,7 +327,7 @@ def test_truncated_files_without_an_index_in_front_give_what_is_there(suffix, tm
     assert clip.times[0] == clip.times[1] == pytest.approx(video.probe(recording(path)).seconds, abs=0.2)
 
 
-def test_a_few_bad_packets_are_passed_over_and_many_are_not(tmp_path):
+def test_few_bad_packets_are_skipped_and_many_raise(tmp_path):
     path = rendered.numbered(tmp_path / "x.mp4", frames=90, gop=1, size=(192, 128))
     with av.open(str(path)) as container:
         spots = [(packet.pos, packet.size) for packet in container.demux(video=0) if packet.size]
@@ -336,8 +336,8 @@ def test_a_few_bad_packets_are_passed_over_and_many_are_not(tmp_path):
         data[spots[index][0] : sum(spots[index])] = b"\xff" * spots[index][1]
     path.write_bytes(data)
     clip = video.read(recording(path), start=1, span=1, count=31)
-    seen = [rendered.number_of(pixels) for pixels in clip.pixels]
-    assert seen == [39 if number in (40, 41) else number for number in range(30, 61)]
+    numbers = [rendered.number_of(pixels) for pixels in clip.pixels]
+    assert numbers == [39 if number in (40, 41) else number for number in range(30, 61)]
     for index in range(35, 60):
         data[spots[index][0] : sum(spots[index])] = b"\xff" * spots[index][1]
     path.write_bytes(data)
@@ -345,7 +345,7 @@ def test_a_few_bad_packets_are_passed_over_and_many_are_not(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["a b [c]: #d%20.mp4", "%03d.mp4", "été ☃.mkv", "-i.mp4", "http:x.mp4"])
-def test_any_name_is_read(name, tmp_path, monkeypatch):
+def test_unusual_file_names(name, tmp_path, monkeypatch):
     shutil.copy(rendered.numbered(tmp_path / "x.mp4", frames=3, first=7), tmp_path / name)
     assert rendered.number_of(first(tmp_path / name)) == 7
     monkeypatch.chdir(tmp_path)
@@ -353,7 +353,7 @@ def test_any_name_is_read(name, tmp_path, monkeypatch):
     assert rendered.number_of(first(Path(name))) == 7
 
 
-def test_names_that_are_not_utf_8_are_read_and_told(tmp_path):
+def test_file_names_that_are_not_utf_8(tmp_path):
     name = os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.mp4")
     shutil.copy(rendered.numbered(tmp_path / "x.mp4", frames=60, gop=10), name)
     assert [rendered.number_of(p) for p in video.read(recording(name), start=1.5, span=0.2, count=3).pixels] == [
@@ -368,7 +368,7 @@ def test_names_that_are_not_utf_8_are_read_and_told(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["x.mkv", "x.webm", "x.ts", "x.avi", "x.mpg"])
-def test_large_files_are_not_read_whole_to_be_measured(name, tmp_path, monkeypatch):
+def test_large_files_are_probed_without_counting_packets(name, tmp_path, monkeypatch):
     codec = {"x.webm": "libvpx-vp9", "x.mpg": "mpeg2video"}.get(name, "libx264")
     path = rendered.numbered(tmp_path / name, frames=150, codec=codec)
     small = video.probe(recording(path))
@@ -379,7 +379,7 @@ def test_large_files_are_not_read_whole_to_be_measured(name, tmp_path, monkeypat
     assert large.frames == pytest.approx(150, abs=1)
 
 
-def test_a_machine_without_means_is_no_fault_of_the_file_s(tmp_path, monkeypatch):
+def test_too_many_open_files_is_not_a_broken_file(tmp_path, monkeypatch):
     def full(*words, **options):
         raise OSError(errno.EMFILE, "Too many open files")
 
@@ -389,7 +389,7 @@ def test_a_machine_without_means_is_no_fault_of_the_file_s(tmp_path, monkeypatch
         first(path)
 
 
-def test_probing_is_done_once(tmp_path):
+def test_probe_is_cached(tmp_path):
     path = rendered.numbered(tmp_path / "x.mp4", frames=3)
     probe = video.probe(recording(path))
     path.unlink()

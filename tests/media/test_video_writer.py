@@ -1,4 +1,4 @@
-"""Drawing over videos."""
+"""Overlays drawn on videos."""
 
 from pathlib import Path
 
@@ -21,21 +21,21 @@ def recording(path):
 
 
 def frames(path):
-    """When each frame is shown, in seconds from the first, and its picture."""
+    """Return the presentation times, relative to the first frame, and the pixels of all frames."""
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
-        found = [(frame.time, frame.to_ndarray(format="rgb24")) for frame in container.decode(stream)]
-    return [time - found[0][0] for time, _ in found], [pixels for _, pixels in found]
+        decoded = [(frame.time, frame.to_ndarray(format="rgb24")) for frame in container.decode(stream)]
+    return [time - decoded[0][0] for time, _ in decoded], [pixels for _, pixels in decoded]
 
 
 def onset(path):
-    """When sound is first heard, on the clock of the pictures."""
+    """Return the time of the first audible sample, relative to the first frame."""
     samples = audio.read(recording(path), rate=rendered.RATE)
     return np.flatnonzero(np.abs(samples) > 0.1)[0] / rendered.RATE + video.probe(recording(path)).audio_start
 
 
 @pytest.fixture(autouse=True)
-def _forget():
+def _clear_caches():
     yield
     video._info.cache_clear()
     video.probe.cache_clear()
@@ -58,19 +58,19 @@ TIMES = [float(time) for time in 0.2 + np.cumsum(np.random.default_rng(0).unifor
         ("a.avi", "b.mp4", {"codec": "mpeg4"}),
     ],
 )
-def test_frames_keep_their_times_and_the_sound_its_place(source, out, how, tmp_path):
+def test_frames_and_audio_keep_their_times(source, out, how, tmp_path):
     path = rendered.numbered(tmp_path / source, frames=60, sound=LATE, **how)
-    seen = []
+    drawn = []
 
     def draw(pixels, time):
-        seen.append((time, rendered.number_of(pixels)))
+        drawn.append((time, rendered.number_of(pixels)))
         return label_box(pixels, PLACE, ())
 
     annotate(path, tmp_path / out, draw)
     before, _ = frames(path)
     times, pictures = frames(tmp_path / out)
-    assert [number for _, number in seen] == list(range(60))
-    assert [time for time, _ in seen] == pytest.approx(times, abs=1.1e-3)
+    assert [number for _, number in drawn] == list(range(60))
+    assert [time for time, _ in drawn] == pytest.approx(times, abs=1.1e-3)
     assert times == pytest.approx(before if "times" in how else [i / 30 for i in range(60)], abs=1.1e-3)
     assert [rendered.number_of(pixels) for pixels in pictures] == list(range(60))
     assert onset(tmp_path / out) == pytest.approx(onset(path), abs=0.003)
@@ -79,7 +79,7 @@ def test_frames_keep_their_times_and_the_sound_its_place(source, out, how, tmp_p
     assert not list(tmp_path.glob(".*"))
 
 
-def test_only_what_is_drawn_changes(tmp_path):
+def test_pixels_outside_the_overlay_are_unchanged(tmp_path):
     place = (0.3, 0.3, 0.6, 0.9)
     annotate(VIDEOS / "nasa_13013.mp4", tmp_path / "x.mp4", lambda pixels, _: label_box(pixels, place, ["walk 0.91"]))
     before = video.read(recording(VIDEOS / "nasa_13013.mp4"), start=0, span=12, count=5).pixels.astype(float)
@@ -91,7 +91,7 @@ def test_only_what_is_drawn_changes(tmp_path):
     assert (probe.frames, probe.width, probe.height, probe.has_audio) == (390, 480, 270, True)
 
 
-def test_a_turned_video_with_hidden_frames_is_written_as_it_is_shown(tmp_path):
+def test_rotation_and_edit_list_are_applied(tmp_path):
     path = rendered.numbered(tmp_path / "x.mp4", frames=60, tone_hz=300, first=100)
     turn_picture(path, 0, 1, -1, 0)
     hide_first(path, 0.5)
@@ -102,7 +102,7 @@ def test_a_turned_video_with_hidden_frames_is_written_as_it_is_shown(tmp_path):
     assert times[-1] == pytest.approx(44 / 30, abs=1e-4)
 
 
-def test_odd_sizes_and_silent_videos_are_written(tmp_path):
+def test_odd_sizes_and_videos_without_audio(tmp_path):
     path = tmp_path / "x.mkv"
     rendered.write(path, [np.full((51, 77, 3), 90, np.uint8)] * 5, codec="ffv1", pix_fmt="yuv444p", gop=1)
     annotate(path, tmp_path / "y.mp4", lambda pixels, _: pixels)
@@ -110,7 +110,7 @@ def test_odd_sizes_and_silent_videos_are_written(tmp_path):
     assert not video.probe(recording(tmp_path / "y.mp4")).has_audio
 
 
-def test_colors_stay(tmp_path):
+def test_colors_are_preserved(tmp_path):
     colors = [(230, 40, 30), (30, 200, 60), (40, 60, 220)]
     starts = rendered.bars(tmp_path / "x.mp4", colors, each=0.2)
     annotate(tmp_path / "x.mp4", tmp_path / "y.mp4", lambda pixels, _: pixels)
@@ -119,7 +119,7 @@ def test_colors_stay(tmp_path):
         assert np.abs(pixels.astype(float) - color).max() < 8
 
 
-def test_nothing_is_left_behind_where_it_fails(tmp_path):
+def test_failures_leave_no_file_behind(tmp_path):
     path = rendered.numbered(tmp_path / "x.mp4", frames=20)
     before = (tmp_path / "y.mp4", b"what was there")
     before[0].write_bytes(before[1])
@@ -140,17 +140,17 @@ def test_nothing_is_left_behind_where_it_fails(tmp_path):
     with pytest.raises(DataError, match="cannot be written"):
         annotate(path, tmp_path / "no folder" / "y.mp4", lambda pixels, _: pixels)
     assert before[0].read_bytes() == before[1]
-    assert sorted(each.name for each in tmp_path.iterdir()) == ["x.mp4", "y.mp4"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["x.mp4", "y.mp4"]
 
 
-def test_a_video_may_take_its_own_place(tmp_path):
+def test_a_video_may_be_overwritten(tmp_path):
     path = rendered.numbered(tmp_path / "x.mp4", frames=20, tone_hz=200)
     annotate(path, path, lambda pixels, _: 255 - pixels)
     assert [rendered.number_of(255 - pixels) for pixels in frames(path)[1]] == list(range(20))
 
 
 @pytest.mark.parametrize("place", [PLACE, (0.0, 0.0, 1.0, 1.0), (0.9, 0.01, 1.0, 0.2), (-0.2, 0.5, 1.3, 1.4)])
-def test_labels_are_inside_the_frame_and_leave_the_rest(place):
+def test_label_box_stays_inside_the_frame(place):
     gray = np.full((240, 320, 3), 128, np.uint8)
     shown = label_box(gray, place, ["sit 0.98", "talk to someone 0.61"], color=(255, 0, 0))
     assert shown.shape == gray.shape
@@ -159,10 +159,10 @@ def test_labels_are_inside_the_frame_and_leave_the_rest(place):
     assert (shown[bottom, left : right + 1] == (255, 0, 0)).all()
     assert (shown[top : bottom + 1, right] == (255, 0, 0)).mean() > 0.4
     dark = (shown == (20, 20, 20)).all(2)
-    assert dark.sum() > 500  # what the words stand on
+    assert dark.sum() > 500  # background of the text
     assert (label_box(gray, place) != 128).any(2).sum() < 2 * (240 + 320) * 3
 
 
-def test_words_too_long_for_the_frame_are_cut():
+def test_long_labels_are_truncated():
     shown = label_box(np.full((60, 80, 3), 128, np.uint8), PLACE, ["carry/hold (an object) 0.51, listen to (a person)"])
     assert shown.shape == (60, 80, 3)

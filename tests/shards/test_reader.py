@@ -1,4 +1,4 @@
-"""Shards: what goes in comes out, in any process; what is wrong with them is said."""
+"""Shards: rows round-trip in any process; broken shards and manifests raise."""
 
 import json
 import multiprocessing
@@ -17,7 +17,7 @@ from slowfast_cli.shards.reader import Shards
 from slowfast_cli.shards.writer import ShardSpec, ShardWriter, publish, rewrite
 from slowfast_cli.types import DataError, Failure
 
-MAKING = ShardSpec(
+SPEC = ShardSpec(
     front_end=FrontEnd(mels=8).settings(), mels=8, dtype="float32", source="lists", version="0"
 )  # fmt: skip
 IDS = ["-a", "_b", "c d/e.wav", "\udcff\udce9", "音"]
@@ -29,9 +29,9 @@ def rows_of(id):
     return random.normal(-4, 3, (int(random.integers(1, 900)), 8)).astype(np.float32)
 
 
-def write(folder, number, ids, making=MAKING, failures=()):
+def write(folder, number, ids, spec=SPEC, failures=()):
     temporary = folder / f"shard-{number:05d}.h5.1.tmp"
-    with ShardWriter(temporary, making) as writer:
+    with ShardWriter(temporary, spec) as writer:
         for id in ids:
             rows = rows_of(id)
             for start in range(0, len(rows), 100):
@@ -51,8 +51,8 @@ def folder(tmp_path):
     return tmp_path
 
 
-def test_rows_come_back(folder):
-    stored = Shards(folder, MAKING.front_end)
+def test_rows_round_trip(folder):
+    stored = Shards(folder, SPEC.front_end)
     assert len(stored) == 5
     assert set(stored.ids()) == set(IDS)
     for id in IDS:
@@ -64,7 +64,7 @@ def test_rows_come_back(folder):
         assert np.array_equal(stored.read(id, 3, 40), rows[3:43])
         assert stored.read(id, len(rows), 5).shape == (0, 8)
         assert stored.read(id, len(rows) + 9).shape == (0, 8)
-    assert [each.id for each in stored.failures] == ["x"]
+    assert [failure.id for failure in stored.failures] == ["x"]
     assert stored.verify() == ()
     assert "x" not in stored
     with pytest.raises(DataError, match=r"x .*empty"):
@@ -73,16 +73,16 @@ def test_rows_come_back(folder):
         stored.read("nobody", 0, 1)
 
 
-def test_a_shard_says_what_it_is(folder):
+def test_attributes_of_a_shard(folder):
     with h5py.File(folder / "shard-00001.h5") as file:
-        assert json.loads(file.attrs["front_end"]) == MAKING.front_end
+        assert json.loads(file.attrs["front_end"]) == SPEC.front_end
         assert file.attrs["source_list"] == "lists"
         assert file["logmel"].fletcher32
         assert list(file["index/first"]) == [0, len(rows_of(IDS[3]))]
         assert file["logmel"].shape[0] == sum(file["index/rows"])
 
 
-def test_few_files_are_open_at_a_time(tmp_path, monkeypatch):
+def test_the_number_of_open_files_is_limited(tmp_path, monkeypatch):
     monkeypatch.setattr(reader, "OPEN_FILES", 2)
     for number in range(5):
         write(tmp_path, number, [str(number)])
@@ -104,38 +104,38 @@ def read_all(stored, queue):
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn"])
-def test_every_process_reads_the_same(folder, method):
+def test_processes_read_identical_rows(folder, method):
     stored = Shards(folder)
-    stored.read(IDS[0])  # an open handle that children must not share
+    stored.read(IDS[0])  # opens a handle that child processes must not share
     context = multiprocessing.get_context(method)
     queue = context.Queue()
     children = [context.Process(target=read_all, args=(stored, queue)) for _ in range(3 if method == "fork" else 1)]
     for child in children:
         child.start()
-    wanted = {id: sha256(rows_of(id).tobytes()).hexdigest() for id in IDS}
+    expected = {id: sha256(rows_of(id).tobytes()).hexdigest() for id in IDS}
     for _ in children:
-        assert queue.get(timeout=60) == wanted
+        assert queue.get(timeout=60) == expected
     for child in children:
         child.join()
     assert np.array_equal(stored.read(IDS[4]), rows_of(IDS[4]))
 
 
-def test_pickling_leaves_handles_behind(folder):
+def test_pickling_drops_open_files(folder):
     stored = Shards(folder)
     stored.read(IDS[0])
-    again = pickle.loads(pickle.dumps(stored))
-    assert np.array_equal(again.read(IDS[0]), rows_of(IDS[0]))
+    restored = pickle.loads(pickle.dumps(stored))
+    assert np.array_equal(restored.read(IDS[0]), rows_of(IDS[0]))
 
 
-def test_a_foreign_front_end_prints_both(folder):
+def test_other_settings_are_refused(folder):
     with pytest.raises(DataError, match=r"shard-00000\.h5: made with hop_ms=10, the recipe wants hop_ms=5"):
         Shards(folder, FrontEnd(mels=8, hop_ms=5).settings())
-    assert Shards(folder).settings == MAKING.front_end
+    assert Shards(folder).settings == SPEC.front_end
 
 
-def test_settings_are_checked_in_the_file_too(folder):
+def test_settings_in_the_file_are_checked(folder):
     with h5py.File(folder / "shard-00000.h5", "r+") as file:
-        file.attrs["front_end"] = json.dumps(MAKING.front_end).replace('"hop_ms": 10', '"hop_ms": 20')
+        file.attrs["front_end"] = json.dumps(SPEC.front_end).replace('"hop_ms": 10', '"hop_ms": 20')
     text = (folder / "manifest.jsonl").read_text()
     size = read_manifests(folder)[0].bytes
     text = text.replace(f'"bytes": {size}', f'"bytes": {(folder / "shard-00000.h5").stat().st_size}')
@@ -166,7 +166,7 @@ def test_broken_shards_are_named(folder):
         Shards(folder)
 
 
-def test_a_torn_last_line_does_not_count(folder):
+def test_an_incomplete_last_line_is_ignored(folder):
     path = folder / "manifest.jsonl"
     path.write_bytes(path.read_bytes()[:-20])
     assert set(Shards(folder).ids()) == set(IDS[:3])
@@ -174,7 +174,7 @@ def test_a_torn_last_line_does_not_count(folder):
     assert set(Shards(folder).ids()) == {*IDS[:3], "new"}
 
 
-def test_a_broken_line_in_the_middle_is_an_error(folder):
+def test_a_malformed_line_raises(folder):
     path = folder / "manifest.jsonl"
     for wrong in (b"{}\n", b"[1]\n", b"not json\n", b"\xff\n"):
         good = path.read_bytes()
@@ -184,12 +184,12 @@ def test_a_broken_line_in_the_middle_is_an_error(folder):
         path.write_bytes(good)
 
 
-def test_an_empty_folder_says_what_to_do(tmp_path):
+def test_an_empty_folder_raises(tmp_path):
     with pytest.raises(DataError, match="no shards there: run `slowfast extract`"):
         Shards(tmp_path)
 
 
-def test_nothing_kept_leaves_no_file(tmp_path):
+def test_no_file_without_kept_recordings(tmp_path):
     entry = write(tmp_path, 0, [], failures=[Failure(id="x", path=tmp_path, reason="r")])
     assert entry.shard == ""
     assert not list(tmp_path.glob("shard*"))
@@ -199,7 +199,7 @@ def test_nothing_kept_leaves_no_file(tmp_path):
 
 def test_an_error_removes_the_temporary_file(tmp_path):
     def interrupted():
-        with ShardWriter(tmp_path / "a.tmp", MAKING) as writer:
+        with ShardWriter(tmp_path / "a.tmp", SPEC) as writer:
             writer.append(rows_of("a"))
             raise KeyboardInterrupt
 

@@ -1,4 +1,4 @@
-"""Segments as columns: what a list of objects would say, and no more of it than was asked for."""
+"""The table of segments: equal to a list of objects, with values created on access."""
 
 import pickle
 from itertools import pairwise
@@ -29,18 +29,18 @@ def columns(count=10, *, several=True, **more):
 
 
 def objects(count=10, *, several=True):
-    made, first = [], 0
+    segments, first = [], 0
     for index in range(count):
-        held = tuple(place * 5 % 7 for place in range(first, first + index % 3))
+        classes = tuple(place * 5 % 7 for place in range(first, first + index % 3))
         first += index % 3
         recording = Recording(id=f"id-{index}", path=FOLDERS[index % 2] / f"é {index}.wav")
-        targets = {"label": held if several else index % 7}
-        made.append(Segment(id=f"id-{index}", recording=recording, targets=targets))
-    return made
+        targets = {"label": classes if several else index % 7}
+        segments.append(Segment(id=f"id-{index}", recording=recording, targets=targets))
+    return segments
 
 
 @pytest.mark.parametrize("several", [True, False])
-def test_columns_are_the_same_as_objects(several):
+def test_columns_equal_objects(several):
     kept, plain = columns(several=several), objects(several=several)
     assert len(kept) == 10
     assert list(kept) == plain
@@ -73,7 +73,7 @@ def test_columns_are_the_same_as_objects(several):
         ({"offsets": None}, "expected the same number of each"),
     ],
 )
-def test_columns_refuse_nonsense(more, reason):
+def test_inconsistent_columns_are_refused(more, reason):
     with pytest.raises(ValueError, match=reason):
         columns(**more)
 
@@ -86,18 +86,18 @@ def test_select_runs():
         np.concatenate([[0], np.cumsum([len(run) for run in runs])]),
     )
     places = rng.permutation(50)[:20]
-    found, ends = select_runs(values, offsets, places)
-    assert [found[a:b].tolist() for a, b in pairwise(ends)] == [runs[place] for place in places]
+    selected, ends = select_runs(values, offsets, places)
+    assert [selected[a:b].tolist() for a, b in pairwise(ends)] == [runs[place] for place in places]
     none, ends = select_runs(values, offsets, np.zeros(0, np.int64))
     assert (none.tolist(), ends.tolist()) == ([], [0])
 
 
-def test_made_values_are_made_when_asked_for():
+def test_lazy_map_computes_values_on_access():
     calls = []
-    made = LazyMap(range(100), lambda item: calls.append(item) or 2 * item)
-    assert (len(made), made[3], made[-1]) == (100, 6, 198)
+    values = LazyMap(range(100), lambda item: calls.append(item) or 2 * item)
+    assert (len(values), values[3], values[-1]) == (100, 6, 198)
     assert calls == [3, 99]
-    part = made[10:13]
+    part = values[10:13]
     assert calls == [3, 99]
     assert list(part) == [20, 22, 24]
 
@@ -118,7 +118,7 @@ def test_map_is_lazy_on_columns_only():
     assert list(lazy.take(np.array([4, 1]))) == [unlabeled(plain[4]), unlabeled(plain[1])]
 
 
-def test_a_table_of_any_sequence():
+def test_segments_of_any_sequence():
     plain = objects()
     table = Segments.of(plain)
     assert Segments.of(table) is table
@@ -131,7 +131,7 @@ def test_a_table_of_any_sequence():
     assert columns().shared().file_ids is not None
 
 
-def test_the_sample_that_shows_the_label_sets():
+def test_sample():
     assert list(columns().sample()) == [objects()[0]]
     assert list(Segments.of(objects()).sample()) == objects()
     assert [segment.targets for segment in columns().map(unlabeled).sample()] == [{}]

@@ -363,7 +363,7 @@ def test_a_decoder_that_crashes_costs_its_recording_only(tmp_path, many, small_s
     worker = object.__new__(extract_worker._Worker)
     worker.pipe, worker.process, worker.at = Pipe(), Process(), recordings[1].id
     worker.job = extract_worker.Job(number=4, recordings=recordings)
-    making = extract_worker.Making(front_end={}, mels=1, dtype="float16", source="", version="")
+    making = extract_worker.ShardSpec(front_end={}, mels=1, dtype="float16", source="", version="")
     work = extract_worker.Work(folder=tmp_path, front_end=FRONT_END, making=making, device="cpu")
     repeated = []
     made = extract_worker._received(worker, work, repeated.append)

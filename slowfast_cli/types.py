@@ -145,9 +145,7 @@ class Corpus:
             for labels, target in segment.targets.items():
                 for index in target if isinstance(target, tuple) else (target,):
                     if not 0 <= index < (size := len(self.classes[labels])):
-                        raise ValueError(
-                            f"{self.name}: {segment.id}: {labels} index {index} is not between 0 and {size - 1}"
-                        )
+                        raise ValueError(f"{self.name}: {segment.id}: {labels} {index} is not from 0 to {size - 1}")
 
     @property
     def listed(self) -> int:
@@ -160,7 +158,7 @@ class Corpus:
         return tuple({segment.recording.id: segment.recording for segment in self.segments}.values())
 
 
-Reader: TypeAlias = Callable[[Path, str], Corpus]  # read(root, split)
+Reader: TypeAlias = Callable[[Path, str], Corpus]  # read(root, split); raises DataError for missing or invalid lists
 
 
 @dataclass(frozen=True, kw_only=True)

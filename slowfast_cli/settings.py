@@ -69,16 +69,16 @@ class FrontEnd:
     def __post_init__(self) -> None:
         if self.hop < 1 or not 0 < self.window <= self.fft:
             raise ValueError(
-                f"front end: at {self.rate} Hz hop_ms {self.hop_ms} is {self.hop} samples and window_ms "
+                f"frontend: at {self.rate} Hz hop_ms {self.hop_ms} is {self.hop} samples and window_ms "
                 f"{self.window_ms} is {self.window}: a hop needs at least 1, a window 1 to fft ({self.fft})"
             )
         if not 0 <= self.fmin < self.top <= self.rate / 2:
             raise ValueError(
-                f"front end: mel bands from fmin {self.fmin:g} to fmax {self.fmax:g} Hz: expected rising bounds "
+                f"frontend: mel bands from fmin {self.fmin:g} to fmax {self.fmax:g} Hz: expected rising bounds "
                 f"from 0 to at most half the rate, {self.rate / 2:g}"
             )
         if self.edges == "mirrored" and not self.centred:
-            raise ValueError("front end: edges=mirrored needs centred=true: frames that start at their time have none")
+            raise ValueError("frontend: edges=mirrored needs centred=true: frames that start at their time have none")
 
     @property
     def window(self) -> int:

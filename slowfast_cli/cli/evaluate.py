@@ -105,6 +105,7 @@ def evaluate(
         return
     from slowfast_cli.recipe.load import check, override, read
     from slowfast_cli.stages.train.run_folder import folder_for
+    from slowfast_cli.storage.atomic import make_folder
     from slowfast_cli.weights.resolve import weight_file
 
     source = override(read(str(run / "recipe.yaml") if run else recipe), words)
@@ -114,24 +115,28 @@ def evaluate(
     launch.start()
     path = weight_file(weights or str(run or folder_for(source.name, checked, words)), offline=offline)
     title = str(path) if run else f"{source.name}: {path}"
-    _evaluate_run(
-        checked, path, scoring, title, out or _folder(path, source.name), device, plots=plots, as_json=as_json
-    )
+    label = "-with-".join([scoring.split, *(f"{Path(o).parent.name}-{Path(o).name}" for o in scoring.ensemble or [])])
+    folder = make_folder(out or _folder(path, source.name) / label)
+    _evaluate_run(checked, path, scoring, title, folder, device, plots=plots, as_json=as_json)
 
 
 def _evaluate_run(
-    recipe: Recipe, weights: Path, scoring: Scoring, title: str, out: Path, device: str, *, plots: bool, as_json: bool
+    recipe: Recipe,
+    weights: Path,
+    scoring: Scoring,
+    title: str,
+    folder: Path,
+    device: str,
+    *,
+    plots: bool,
+    as_json: bool,
 ) -> None:
     """Score one weight file on the recipe's corpus, and write predictions, tables and plots."""
     from slowfast_cli.cli import show
     from slowfast_cli.stages.evaluate import predictions, report
     from slowfast_cli.stages.evaluate.run import finished
-    from slowfast_cli.storage.atomic import make_folder
 
     others = scoring.ensemble or []
-    folder = make_folder(
-        out / "-with-".join([scoring.split, *(f"{Path(o).parent.name}-{Path(o).name}" for o in others)])
-    )
     theirs = predictions.predictions_of(scoring.compare, scoring.split) if scoring.compare else None
     result = _evaluated(recipe, weights, scoring.split, device, [finished(other, recipe) for other in others])
     if result is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 import json
 import shutil
 from pathlib import Path
@@ -113,25 +114,22 @@ def validate(recipe: options.RecipeName, overrides: options.Overrides = None) ->
     """Check a recipe without running it: every field, the network, and every row of its tables."""
     from slowfast_cli.build.corpus import dataset_entry
     from slowfast_cli.build.network import architecture
-    from slowfast_cli.recipe.load import check, override, read
-    from slowfast_cli.stages import ablate
+    from slowfast_cli.recipe.load import changed, check, override, read
 
     source = override(read(recipe), overrides or [])
-    checked = check(source)
-    problems = []
-    for build in (architecture, lambda each: dataset_entry(each.data.corpus)):
+    checked, problems, name = check(source), list[str](), source.path.name
+
+    def attempt(place: str, work: Callable[[], object]) -> None:
         try:
-            build(checked)
+            work()
         except UsageError as error:
-            problems.append(f"{source.path.name}: {error}")
-    rows = 0
-    for table in checked.tables:
-        for name, (_, row) in ablate.rows(source, table).items():
-            rows += 1
-            try:
-                architecture(row)
-            except UsageError as error:
-                problems.append(f"{source.path.name}: tables.{table}.{name}: {error}")
+            problems.append(f"{place}: {str(error).removeprefix(f'{name}: ')}")
+
+    attempt(name, lambda: architecture(checked))
+    attempt(name, lambda: dataset_entry(checked.data.corpus))
+    rows = [(table, title, row) for table, rows in checked.tables.items() for title, row in rows.items()]
+    for table, title, row in rows:
+        attempt(f"{name}: tables.{table}.{title}", lambda row=row: architecture(check(changed(source, row.set))))  # type: ignore[misc]
     if problems:
         raise UsageError("\n".join(problems))
-    typer.echo(f"{source.path}: well-formed ({rows} table rows)")
+    typer.echo(f"{source.path}: well-formed ({len(rows)} table rows)")

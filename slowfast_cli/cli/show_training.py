@@ -59,7 +59,7 @@ class Display:
             show.say(f"finished before, after {event.steps} steps: --fresh starts over")
         elif event.first_step:
             show.say(
-                f"going on at step {event.first_step} of {event.steps} (epoch {event.first_step / event.epoch_steps:g})"
+                f"resuming at step {event.first_step} of {event.steps} (epoch {event.first_step / event.epoch_steps:g})"
             )
         self._bar = show.Bar(event.steps, "step", self._name)
 

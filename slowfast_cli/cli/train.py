@@ -79,6 +79,7 @@ def train(
 
 @options.takes(train)
 def finetune(
+    recipe: options.RecipeName,
     weights: Annotated[
         str, typer.Option("--weights", "-w", help="Weights to start from: a file, a run folder or a catalogue name.")
     ],
@@ -86,7 +87,7 @@ def finetune(
     **given: Any,
 ) -> None:
     """Train a recipe from other weights: the trunk is copied, heads for other classes start fresh."""
-    train(overrides=[*(overrides or []), f"model.init={weights}"], **given)
+    train(recipe, overrides=[*(overrides or []), f"model.init={weights}"], **given)
 
 
 def refuse_probe(name: str, recipe: Recipe) -> None:

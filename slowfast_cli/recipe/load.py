@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, is_dataclass
+from math import inf
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
@@ -178,7 +179,10 @@ def _complaints(error: ValidationError, source: Source) -> Iterator[str]:
             case "missing":
                 yield f"{place}is required: {_meaning(problem['loc'])}"
             case "value_error":
-                yield place + problem["msg"].removeprefix("Value error, ")
+                text = problem["msg"].removeprefix("Value error, ")
+                yield (f"{source.path.name}{line}: " if where and text.startswith(where) else place) + text
+            case "less_than" if problem["ctx"]["lt"] == inf:
+                yield f"{place}{problem['input']!r} should be a finite number"
             case _:
                 text = problem["msg"].removeprefix("Input ").replace("a valid integer", "an integer")
                 yield f"{place}{problem['input']!r} {(text[0].lower() + text[1:]).replace('valid ', '')}"

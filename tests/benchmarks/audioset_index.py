@@ -116,7 +116,7 @@ def child(kind: str, root: Path) -> None:
         source = build_clips.StoredRows(build_clips.Shards(root / "shards"), source.front_end)  # type: ignore[assignment]
     kept = usable(recipe, found, source)
     require_kind(recipe, kept)
-    done, peak, now = time.perf_counter(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10, memory()
+    end, peak, now = time.perf_counter(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10, memory()
     if isinstance(source, build_clips.StoredRows):
         share(kept, source)
     order = np.random.default_rng(0).permutation(len(kept.segments))[:10000]
@@ -126,7 +126,7 @@ def child(kind: str, root: Path) -> None:
     each = (time.perf_counter() - began_again) / len(order)
     print(
         f"{kind:6}  {len(kept.segments):,} segments, {len(kept.missing):,} missing: "
-        f"read {read - listed:.1f} s, usable {usable - read:.1f} s; memory {now - before} MB more than the "
+        f"read {read - listed:.1f} s, usable {end - read:.1f} s; memory {now - before} MB more than the "
         f"{before} MB of the program, peak {peak} MB; a segment {1e6 * each:.0f} us; "
         f"pickled {len(pickle.dumps(kept.segments)) >> 20} MB (names of files made up: {given - before} MB, "
         f"{listed - began:.0f} s)"

@@ -145,7 +145,7 @@ def sweep(clips, batch: int, seconds: float) -> None:
 
 def trained(recipe, steps: int, rounds: int) -> dict[str, float]:
     """Clips a second of the stage on shards, and on one batch that stays where it is."""
-    made = state.build(recipe, Share(), machine.DEVICE, smoke=False)
+    made = state.build_training(recipe, Share(), machine.DEVICE, smoke=False)
     real, epoch = loop.training_batches, len(made.train_clips) // recipe.optim.batch
     one = replace(next(real(made, range(1))), data_wait=0.0)
     sides = {"made up": lambda *words: itertools.repeat(one), "shards": real}

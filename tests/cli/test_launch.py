@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import socket
+import threading
 import time
 from types import SimpleNamespace
 
@@ -13,6 +14,7 @@ import torch
 
 from slowfast_cli import load_model
 from slowfast_cli.cli import launch
+from slowfast_cli.cli.launch import Launch
 from slowfast_cli.stages.train.run_folder import lines
 from slowfast_cli.types import LostError, SlowFastError, UsageError
 
@@ -36,12 +38,15 @@ def started(alone):
 
 
 MISTAKES = [
-    (["--nodes", 2], "--nodes 2: say where they meet: --meet HOST:PORT"),
-    (["--meet", "node1:29500"], "--meet node1:29500: is for several machines: say how many with --nodes N"),
-    (["--nodes", 2, "--meet", "node1"], "--meet node1: want HOST:PORT, as node1:29500"),
-    (["--nodes", 2, "--meet", ":29500"], "--meet :29500: want HOST:PORT"),
-    (["--nodes", 2, "--meet", "node1:port"], "--meet node1:port: want HOST:PORT"),
-    (["--nodes", 2, "--meet", "node1:70000"], "--meet node1:70000: want HOST:PORT"),
+    (["--nodes", 2], "--nodes 2: needs --rdzv-endpoint HOST:PORT"),
+    (
+        ["--rdzv-endpoint", "node1:29500"],
+        "--rdzv-endpoint node1:29500: is for several machines: set their number with --nodes N",
+    ),
+    (["--nodes", 2, "--rdzv-endpoint", "node1"], "--rdzv-endpoint node1: expected HOST:PORT, such as node1:29500"),
+    (["--nodes", 2, "--rdzv-endpoint", ":29500"], "--rdzv-endpoint :29500: expected HOST:PORT"),
+    (["--nodes", 2, "--rdzv-endpoint", "node1:port"], "--rdzv-endpoint node1:port: expected HOST:PORT"),
+    (["--nodes", 2, "--rdzv-endpoint", "node1:70000"], "--rdzv-endpoint node1:70000: expected HOST:PORT"),
     (["--nodes", 0], "--nodes"),
     (["--gpus", 0], "--gpus"),
     (["--max-restarts", -1], "--max-restarts"),
@@ -56,7 +61,7 @@ COMMANDS = [
 ]
 
 
-@pytest.mark.parametrize(("words", "pretext_top1"), MISTAKES, ids=[" ".join(map(str, words)) for words, _ in MISTAKES])
+@pytest.mark.parametrize(("words", "told"), MISTAKES, ids=[" ".join(map(str, words)) for words, _ in MISTAKES])
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: " ".join(command[:2]))
 def test_numbers_that_make_no_sense_are_refused(alone, tmp_path, command, words, told):
     alone.chdir(tmp_path)
@@ -70,7 +75,7 @@ def test_numbers_that_make_no_sense_are_refused(alone, tmp_path, command, words,
 def test_every_command_of_much_work_starts_itself_in_each_process(alone, started, tmp_path, command):
     alone.chdir(tmp_path)
     alone.setattr(torch, "cuda", SimpleNamespace(device_count=lambda: 8, is_available=lambda: True))
-    words = [*command, "--gpus", "8", "--nodes", "2", "--meet", "node1:29500", "--max-restarts", "3"]
+    words = [*command, "--gpus", "8", "--nodes", "2", "--rdzv-endpoint", "node1:29500", "--max-restarts", "3"]
     assert tiny.slowfast(*words).code == 0
     (asked,) = started
     assert (asked.training_script, asked.module, asked.training_script_args) == ("slowfast_cli", True, words)
@@ -82,21 +87,24 @@ def test_every_command_of_much_work_starts_itself_in_each_process(alone, started
 def test_one_machine_needs_no_meeting_place(alone, started):
     alone.setattr(launch.sys, "argv", ["slowfast", "train", "epic", "--run", "here", "--gpus=2", "--debug"])
     with pytest.raises(SystemExit) as end:
-        launch.launch_processes(2)
+        Launch(gpus=2).start()
     assert end.value.code == 0
     assert (started[0].standalone, started[0].nproc_per_node, started[0].max_restarts) == (True, "2", 0)
     assert started[0].training_script_args == ["train", "epic", "--run", "here", "--gpus=2", "--debug"]
-    launch.launch_processes(1)
+    Launch(gpus=1).start()
     assert len(started) == 1  # this process is enough
     with pytest.raises(SystemExit):
-        launch.launch_processes(1, restarts=2)  # but it cannot start itself again
+        Launch(max_restarts=2).start()  # but it cannot start itself again
     alone.setenv("WORLD_SIZE", "2")
-    launch.launch_processes(2)
+    Launch(gpus=2).start()
     assert len(started) == 2  # this is one of them
 
 
 def test_two_commands_that_differ_do_not_meet():
-    one, two = (launch._meeting(2, "node1:29500", ["train", recipe]) for recipe in ("epic", "vggsound"))
+    one, two = (
+        launch._rendezvous(Launch(nodes=2, rdzv_endpoint="node1:29500"), ["train", recipe])
+        for recipe in ("epic", "vggsound")
+    )
     assert one[:3] == two[:3]
     assert one[3] != two[3]
 
@@ -104,46 +112,56 @@ def test_two_commands_that_differ_do_not_meet():
 def test_gpus_are_counted_before_anything_starts(alone, started):
     alone.setattr(torch, "cuda", SimpleNamespace(device_count=lambda: 1, is_available=lambda: True))
     with pytest.raises(SlowFastError, match="--gpus 2: this machine has 1"):
-        launch.launch_processes(2)
+        Launch(gpus=2).start()
     assert started == []
 
 
 def test_processes_that_srun_has_started_are_not_multiplied(alone, started):
     alone.setenv("SLURM_STEP_NUM_TASKS", "16")
     with pytest.raises(UsageError, match="--gpus 8: srun has started 16 processes already"):
-        launch.launch_processes(8)
+        Launch(gpus=8).start()
     with pytest.raises(UsageError, match="--ntasks-per-node=1"):
-        launch.launch_processes(8, 2, "node1:29500")
+        Launch(gpus=8, nodes=2, rdzv_endpoint="node1:29500").start()
     alone.setenv("SLURM_STEP_NUM_TASKS", "2")
     alone.setattr(torch, "cuda", SimpleNamespace(device_count=lambda: 8, is_available=lambda: True))
     with pytest.raises(SystemExit):
-        launch.launch_processes(8, 2, "node1:29500")  # one task a node
+        Launch(gpus=8, nodes=2, rdzv_endpoint="node1:29500").start()  # one task a node
     assert len(started) == 1
 
 
-def test_one_process_tells_a_mistake_and_ends_all(alone, tmp_path):
-    ended = []
-    alone.setattr(launch.os, "kill", lambda process, number: ended.append((process, number)))
-    mistake, lost = UsageError("x: wrong"), LostError("rank 1 is gone")
-    assert launch.should_report(mistake)
-    launch.stop_all(mistake)
-    assert ended == []  # nothing has started this process
+def test_one_process_reports_a_mistake_and_ends_all(alone, tmp_path):
+    """Whoever reports has shown the error and left its code before the run ends; the others wait for that."""
+    events, mistake, lost = [], UsageError("x: wrong"), LostError("rank 1 is gone")
+    alone.setattr(launch.os, "kill", lambda process, number: events.append((process, number)))
+
+    def show():
+        assert launch._exit_code(tmp_path, default=130) == 130
+        events.append("shown")
+
+    launch.report(mistake, 2, show)
+    assert events == ["shown"]  # no launcher has started this process
     alone.setenv(launch.FOLDER, str(tmp_path))
-    launch.stop_all(mistake)
-    assert ended == []  # who started it is gone, and another has taken its children in
+    launch.report(lost, 1, show)
+    launch.report(ZeroDivisionError(), 1, show)
+    assert events == ["shown"] * 3  # these may succeed after a restart
     alone.setenv(launch.LAUNCHER, str(os.getppid()))
-    launch.stop_all(lost)
-    launch.stop_all(ZeroDivisionError())
-    assert ended == []  # these may go well the next time
-    assert launch.should_report(lost)
-    assert [launch.should_report(mistake), launch.should_report(mistake), launch.should_report(lost)] == [
-        True,
-        False,
-        False,
-    ]
-    launch.stop_all(mistake)
-    assert ended == [(os.getppid(), signal.SIGTERM)]
-    assert launch._ended(tmp_path, code=130) == 2
+    launch.report(mistake, 2, show)
+    assert events == ["shown"] * 4 + [(os.getppid(), signal.SIGTERM)]
+    assert launch._exit_code(tmp_path, default=130) == 2
+    launch.report(mistake, 2, show)
+    launch.report(lost, 1, show)
+    assert len(events) == 5
+
+
+def test_a_second_process_waits_for_the_report(alone, tmp_path):
+    alone.setenv(launch.FOLDER, str(tmp_path))
+    (tmp_path / "claimed").touch()
+    began = time.monotonic()
+    timer = threading.Timer(0.4, (tmp_path / "code").write_text, ["2"])
+    timer.start()
+    launch.report(UsageError("x: wrong"), 2, lambda: pytest.fail("another process has claimed the report"))
+    assert time.monotonic() - began > 0.3
+    timer.join()
 
 
 def test_a_process_knows_whether_it_takes_the_place_of_another(alone, tmp_path):
@@ -157,11 +175,11 @@ def test_a_process_knows_whether_it_takes_the_place_of_another(alone, tmp_path):
 
 
 def test_a_process_that_was_killed_is_told_of(tmp_path, capsys):
-    launch._tell_death(tmp_path, 1, -9, 2)
-    assert "error: after 2 restarts: process 1 was killed by signal 9 (9 is often memory" in capsys.readouterr().err
-    launch._tell_death(tmp_path, 1, 3, 0)
+    launch._report_death(tmp_path, 1, -9, 2)
+    assert "error: after 2 restarts: process 1 was killed by signal 9 (9 often means out of memory" in capsys.readouterr().err
+    launch._report_death(tmp_path, 1, 3, 0)
     (tmp_path / "code").write_text("3")
-    launch._tell_death(tmp_path, 1, -15, 0)
+    launch._report_death(tmp_path, 1, -15, 0)
     assert capsys.readouterr().err == ""
 
 
@@ -202,7 +220,7 @@ def test_a_killed_process_starts_again_from_the_last_checkpoint(sounds, undistur
     run = tmp_path / "run"
     done = killed(training(sounds, run, "--max-restarts", 1, *more), run, rank)
     assert done.code == 0, done.err
-    assert "going on at step" in done.err
+    assert "resuming at step" in done.err
     assert "defect" not in done.err
     assert [line["step"] for line in lines(run / "metrics.jsonl") if "loss" in line] == [*range(1, 31)]
     assert not list(tmp_path.glob("run~*"))  # --fresh was meant for the first start
@@ -238,7 +256,7 @@ def meeting(command):
     with socket.socket() as free:
         free.bind(("localhost", 0))
         port = free.getsockname()[1]
-    return [*(word if word != 2 else 1 for word in command), "--nodes", 2, "--meet", f"localhost:{port}"]
+    return [*(word if word != 2 else 1 for word in command), "--nodes", 2, "--rdzv-endpoint", f"localhost:{port}"]
 
 
 def test_two_machines_meet(sounds, undisturbed, tmp_path):
@@ -270,7 +288,7 @@ def test_a_process_killed_on_one_machine_restarts_those_on_all(sounds, undisturb
         _, err = child.communicate(timeout=180)
         errors.append(err)
         assert child.returncode == 0, err
-    assert "going on at step" in "".join(errors)
+    assert "resuming at step" in "".join(errors)
     assert [line["step"] for line in lines(run / "metrics.jsonl") if "loss" in line] == [*range(1, 31)]
     one, two = (load_model(each).state_dict() for each in (undisturbed, run))
     assert all(torch.equal(two[name], value) for name, value in one.items())

@@ -77,7 +77,7 @@ def test_validate_looks_at_every_row(tmp_path):
     assert done.code == 2
     assert "esc11: no such data set" in done.err
     assert "mine.yaml: tables.1.Wrong net: model.variant: 'asf-r55': no such network" in done.err
-    assert "mine.yaml: tables.1.Wrong window: front end: at 16000 Hz" in done.err
+    assert "mine.yaml: tables.1.Wrong window: mine.yaml:18: frontend: at 16000 Hz" in done.err
     assert "Good" not in done.err
 
 

@@ -85,7 +85,7 @@ def test_a_run_elsewhere_goes_on_where_it_was_stopped(bucket, tmp_path, memory):
     remote.upload(folder)
     forget(tmp_path)
     done = tiny.good(*words, "schedule.checkpoint_steps=1")
-    assert "going on at step 3 of 6" in done.err
+    assert "resuming at step 3 of 6" in done.err
     assert [line["step"] for line in lines(folder / "metrics.jsonl") if "loss" in line] == [1, 2, 3, 4, 5, 6]
     tiny.good(*words, "--fresh")
     assert {name.split("/")[0] for name in names(memory, f"{bucket}/runs")} == {"two", "two~1"}

@@ -47,8 +47,8 @@ def fetches(monkeypatch):
 
 
 def test_a_url_stands_for_a_path_and_back(bucket):
-    assert doctest.testmod(places).attempted > 0
-    assert doctest.testmod(places).failed == 0
+    assert doctest.testmod(remote).attempted > 0
+    assert doctest.testmod(remote).failed == 0
     for url in ("s3://bucket/a/b.csv", "gs://x/y", "memory://m/n", "file:///tmp/z"):
         assert remote.url(remote.local_path(url)) == url
         assert remote.display(remote.local_path(url)) == url

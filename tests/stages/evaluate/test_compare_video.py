@@ -38,7 +38,7 @@ def compared(tmp_path_factory):
         for run, seed in zip(runs, (0, 3), strict=True):
             tiny.good("train", *words, f"seed={seed}", "--run", run)
         plain = tiny.good("evaluate", runs[0], "--json", "--no-plots")
-        points = tiny.good("evaluate", runs[1], "--compare", runs[0], "--above", 1)
+        points = tiny.good("evaluate", runs[1], "--compare", runs[0], "--min-gain", 1)
         return root, runs, plain, points
 
     return run
@@ -71,7 +71,7 @@ def test_gains_are_told_and_drawn_in_points_and_by_ratio(name, compared):
     _, (one, two), _, points = compared(name)
     assert "label: classes that one does better by more than 1 point" in points.out
     ap = [{row["name"]: float(row["ap"]) for row in table(written(run) / "classes-label.csv")} for run in (one, two)]
-    told = tiny.good("evaluate", two, "--compare", one, "--above", 1, "--json", "--no-plots")
+    told = tiny.good("evaluate", two, "--compare", one, "--min-gain", 1, "--json", "--no-plots")
     found = json.loads(told.out)["compared"]["label"]
     assert {gain["name"] for gain in found["better"]} == {each for each in ap[0] if ap[1][each] - ap[0][each] > 0.01}
     assert {gain["name"] for gain in found["worse"]} == {each for each in ap[0] if ap[0][each] - ap[1][each] > 0.01}
@@ -81,7 +81,9 @@ def test_gains_are_told_and_drawn_in_points_and_by_ratio(name, compared):
     files = {path.name for path in written(two).glob("*.png")}
     assert {"bars-label.png", "comparison-label.png", "classes-label.png", "feature-maps.png"} <= files
     assert "confusion-label.png" not in files
-    told = tiny.good("evaluate", two, "--compare", one, "--by", "ratio", "--above", 1.01, "--out", two / "ratio")
+    told = tiny.good(
+        "evaluate", two, "--compare", one, "--gain-unit", "ratio", "--min-gain", 1.01, "--out", two / "ratio"
+    )
     assert "by more than 1.01 times" in told.out
     assert (two / "ratio" / "comparison-label.png").is_file()
 

@@ -120,8 +120,8 @@ def test_two_models_are_compared_class_by_class(evaluated, trained, sounds, tmp_
     assert (other / "evaluation" / "test" / "predictions.npz").is_file()
     # A run folder, wherever its own files went, or a folder of predictions.
     for theirs in (other, other / "evaluation" / "test"):
-        done = tiny.good(*command, "-w", trained, "--out", tmp_path / "mine", "--compare", theirs, "--above", "0")
-        assert "label: classes that one does better by more than 0 points" in done.out
+        done = tiny.good(*command, "-w", trained, "--out", tmp_path / "mine", "--compare", theirs, "--min-gain", "0")
+        assert "label: classes that one model does better by more than 0 points" in done.out
         assert (tmp_path / "mine" / "comparison-label.png").is_file()
     with np.load(out / "predictions.npz") as mine, np.load(other / "evaluation" / "test" / "predictions.npz") as file:
         first = mine["scores_label"].argmax(1) == mine["targets_label"]
@@ -134,7 +134,7 @@ def test_two_models_are_compared_class_by_class(evaluated, trained, sounds, tmp_
     table = done.out.partition("label: classes")[2]
     told = {line.strip("│").split("│")[0].strip() for line in table.splitlines() if line.startswith("│")}
     assert told == better
-    done = tiny.good(*command, "-w", trained, "--out", tmp_path / "mine", "--compare", other, "--above=0", "--json")
+    done = tiny.good(*command, "-w", trained, "--out", tmp_path / "mine", "--compare", other, "--min-gain=0", "--json")
     (plain,) = done.lines
     sides = plain["compared"]["label"]
     assert {gain["name"] for side in ("better", "worse") for gain in sides[side]} == better
@@ -212,7 +212,7 @@ def test_weights_of_another_recipe_are_refused(trained, trained_epic, sounds, ki
     epic = ["evaluate", "epic", f"data.root={kitchen}", *tiny.EPIC_WORDS, *tiny.EPIC_SCRATCH]
     done = tiny.slowfast(*epic, "-w", trained)
     assert done.code == 4
-    assert "made for other classes: label set 'verb' has 0 there, 97 in epic" in done.err
+    assert "trained with other classes: label set 'verb' has 0 there, 97 in epic" in done.err
     assert "evaluate with the recipe of the weights (folder)" in done.err
     tiny.good("extract", "--dataset", "folder", "--root", sounds, "-j", 1, "frontend.mels=32", "frontend.hop_ms=20")
     with pytest.raises(
@@ -230,7 +230,7 @@ def test_weights_of_another_recipe_are_refused(trained, trained_epic, sounds, ki
         "evaluate", "folder", f"data.root={root}", *tiny.WORDS, "-w", trained, "--out", tmp_path, "data.source=media"
     )
     assert done.code == 4
-    assert "label set 'label' has 3 there, 3 in folder, and they part at index 1" in done.err
+    assert "label set 'label' has 3 there, 3 in folder, and they differ from index 1 on" in done.err
 
 
 def test_shards_and_media_give_nearly_the_same_scores(trained, sounds):

@@ -30,7 +30,7 @@ from slowfast_cli.stages.extract import worker as extract_worker
 from slowfast_cli.stages.extract.run import Progress, Summary, extract
 from slowfast_cli.types import Corpus, DataError, Failure, Recording, Segment, SlowFastError
 
-SOUNDS = Path(__file__).parents[1] / "assets"
+SOUNDS = Path(__file__).parents[2] / "assets"
 FRONT_END = FrontEnd(mels=32)
 
 

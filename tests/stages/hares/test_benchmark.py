@@ -272,7 +272,7 @@ def test_overrides_are_for_all_or_for_one():
 
 
 @pytest.mark.parametrize(
-    ("tasks", "words", "pretext_top1"),
+    ("tasks", "words", "told"),
     [
         (["esc5O"], [], r"--tasks esc5O: no such task; did you mean 'esc50'\?; there are audioset, birdsong"),
         ([], ["esc5O.optim.lr=1"], "esc5O: no such field"),
@@ -425,7 +425,7 @@ def saying(said):
 
 
 @pytest.mark.parametrize(
-    ("text", "pretext_top1"),
+    ("text", "told"),
     [
         ("", r"cannot be imported \(AttributeError"),
         ("import nothing_of_that_name\n", "cannot be imported .*nothing_of_that_name"),

@@ -101,7 +101,7 @@ MISTAKES = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("pretext_top1", MISTAKES)
+@pytest.mark.parametrize("told", MISTAKES)
 def test_a_list_that_does_not_hold_together_says_where(tmp_path, told):
     path = written(tmp_path, *MISTAKES[told])
     with pytest.raises(DataError) as raised:
@@ -111,7 +111,7 @@ def test_a_list_that_does_not_hold_together_says_where(tmp_path, told):
 
 
 @pytest.mark.parametrize(
-    ("row", "pretext_top1"),
+    ("row", "told"),
     [
         ("30,0.1,0.1,0.4,0.9", "row 2: time 30 s, and films/clip.mp4 is 10.00 s long"),
         ("1,1.1,0.1,1.4,0.9", "row 2: box 1.1, 0.1, 1.4, 0.9 lies outside the picture: mend or remove it"),

@@ -517,11 +517,11 @@ def test_words_that_do_not_go_together(weights, clip, mute, tmp_path):
         ("boxes", [clip, "--boxes", tmp_path / "bad.csv"], 3, "bad.csv: row 3: box 0, 0, 0, 1: right and bottom"),
         ("boxes", [clip, "--boxes", tmp_path / "gone.csv"], 3, "gone.csv: cannot be read: No such file"),
         ("boxes", [clip, "--boxes", tmp_path / "other.csv"], 3, f"no box is of {clip}; they are of other.mp4"),
-        ("seen", [clip, mute, "--draw", tmp_path / "x.mp4"], 2, "draws over one video, and 2 files are named"),
-        ("seen", [clip, "--draw", clip], 2, f"--draw {clip}: is the video itself"),
-        ("seen", [clip, "--draw", clip.parent / ".." / clip.parent.name / clip.name], 2, "is the video itself"),
-        ("seen", [clip, "--draw", tmp_path / "x.gif"], 2, "a video is written as one of .mp4, .m4v, .mov, .mkv"),
-        ("seen", [clip, "--draw", tmp_path / "no" / "x.mp4"], 2, f"there is no folder {tmp_path / 'no'}: make it"),
+        ("seen", [clip, mute, "--overlay", tmp_path / "x.mp4"], 2, "draws over one video, and 2 files are named"),
+        ("seen", [clip, "--overlay", clip], 2, f"--draw {clip}: is the video itself"),
+        ("seen", [clip, "--overlay", clip.parent / ".." / clip.parent.name / clip.name], 2, "is the video itself"),
+        ("seen", [clip, "--overlay", tmp_path / "x.gif"], 2, "a video is written as one of .mp4, .m4v, .mov, .mkv"),
+        ("seen", [clip, "--overlay", tmp_path / "no" / "x.mp4"], 2, f"there is no folder {tmp_path / 'no'}: make it"),
     ]:
         done = predict(weights[kind], *words)
         assert (done.code, done.out) == (code, ""), done.err
@@ -529,7 +529,7 @@ def test_words_that_do_not_go_together(weights, clip, mute, tmp_path):
         assert "defect" not in done.err
     link = tmp_path / "link.mkv"
     link.hardlink_to(clip) if clip.stat().st_dev == tmp_path.stat().st_dev else link.symlink_to(clip)
-    assert "is the video itself" in predict(weights["seen"], clip, "--draw", link).err
+    assert "is the video itself" in predict(weights["seen"], clip, "--overlay", link).err
     late = predict(weights["boxes"], mute, "--boxes", boxes)
     assert (late.code, late.out.count("\n")) == (0, 1)
     boxes.write_text("time,x1,y1,x2,y2\n8,0,0,1,1\n")
@@ -572,7 +572,7 @@ def grey(tmp_path_factory):
 def test_boxes_are_drawn_during_the_second_around_their_time(weights, grey, tmp_path):
     (tmp_path / "boxes.csv").write_text("time,x1,y1,x2,y2\n1,0.2,0.5,0.4,0.9\n1,0.6,0.5,0.9,0.9\n2.8,0.2,0.5,0.4,0.9\n")
     out = tmp_path / "told.mp4"
-    done = predict(weights["boxes"], grey, "--boxes", tmp_path / "boxes.csv", "--draw", out)
+    done = predict(weights["boxes"], grey, "--boxes", tmp_path / "boxes.csv", "--overlay", out)
     assert done.code == 0, done.err
     assert done.err.splitlines()[-1] == f"drawn: {out}"
     drawn = pictures_of(out)
@@ -591,7 +591,7 @@ def test_boxes_are_drawn_during_the_second_around_their_time(weights, grey, tmp_
 def test_the_classes_of_the_nearest_window_are_a_caption(weights, grey, tmp_path):
     for words in ([], ["--timeline", "1/1"]):
         out = tmp_path / "told.mkv"
-        done = predict(weights["both"], grey, *words, "--json", "--draw", out)
+        done = predict(weights["both"], grey, *words, "--json", "--overlay", out)
         assert done.code == 0, done.err
         drawn = pictures_of(out)
         assert len(drawn) == 75
@@ -604,18 +604,18 @@ def test_the_classes_of_the_nearest_window_are_a_caption(weights, grey, tmp_path
 
 def test_a_video_without_sound_is_drawn_over_as_well(weights, mute, tmp_path):
     out = tmp_path / "told.mp4"
-    assert predict(weights["boxes"], mute, "--draw", out).code == 0
+    assert predict(weights["boxes"], mute, "--overlay", out).code == 0
     assert len(pictures_of(out)) == FRAMES
     assert not video.probe(Recording(id="x", path=out)).has_audio
 
 
 def test_what_is_heard_is_drawn_as_well(weights, grey, tmp_path):
     out = tmp_path / "told.mp4"
-    done = tiny.slowfast("predict", tiny.DATA / "rain.wav", "--draw", out, "-w", heard_weights(tmp_path))
+    done = tiny.slowfast("predict", tiny.DATA / "rain.wav", "--overlay", out, "-w", heard_weights(tmp_path))
     assert done.code == 3
     assert "rain.wav: no video stream in this wav file" in done.err
     assert not out.exists()
-    done = tiny.slowfast("predict", grey, "--timeline", "1/1", "--draw", out, "-w", heard_weights(tmp_path))
+    done = tiny.slowfast("predict", grey, "--timeline", "1/1", "--overlay", out, "-w", heard_weights(tmp_path))
     assert done.code == 0, done.err
     assert len(pictures_of(out)) == 75
 

@@ -30,7 +30,7 @@ def ids(batches):
 
 def test_a_guess_that_keeps_up_is_kept():
     asked = []
-    found = ids(auto_workers.paced(of(lambda number, workers: 0.0, asked), range(100), guess=2, most=16))
+    found = ids(auto_workers.tune_workers(of(lambda number, workers: 0.0, asked), range(100), default=2, most=16))
     assert found == list(map(str, range(100)))
     assert asked == [(range(100), 2)]
 
@@ -40,23 +40,27 @@ def test_a_device_that_waits_gets_more_processes():
     assert doctest.testmod(auto_workers).failed == 0
     asked = []
     length = 3 * 2 * PREFETCH
-    found = ids(auto_workers.paced(of(lambda number, workers: 1.0, asked), range(100), guess=2, most=6))
+    found = ids(auto_workers.tune_workers(of(lambda number, workers: 1.0, asked), range(100), default=2, most=6))
     assert found == list(map(str, range(100)))
     assert asked == [(range(100), 2), (range(length, 100), 6)]
     asked.clear()
     first = length * 2 // 3
-    list(auto_workers.paced(of(lambda number, workers: float(number < first), asked), range(100), guess=2, most=6))
+    list(
+        auto_workers.tune_workers(
+            of(lambda number, workers: float(number < first), asked), range(100), default=2, most=6
+        )
+    )
     assert [workers for _, workers in asked] == [2]
 
 
 def test_a_run_that_is_shorter_than_the_trial_is_read_by_the_guess():
     asked = []
-    assert len(ids(auto_workers.paced(of(lambda number, workers: 1.0, asked), range(5), guess=2, most=6))) == 5
+    assert len(ids(auto_workers.tune_workers(of(lambda number, workers: 1.0, asked), range(5), default=2, most=6))) == 5
     assert asked == [(range(5), 2)]
 
 
 @pytest.mark.parametrize(
-    ("share", "source", "pretext_top1"),
+    ("share", "source", "told"),
     [
         (0.2, "shards", "4 workers read the data: set data.workers=7"),
         (

@@ -162,7 +162,7 @@ def other_filters(state):
 
 
 @pytest.mark.parametrize(
-    ("change", "pretext_top1"),
+    ("change", "told"),
     [
         (lambda state: without(state, "conv_block6", "conv_block5"), "is of PANNs, but not CNN14"),
         (lambda state: without(state, "conv_block2.conv1"), "1 tensors are missing, as trunk.body.blocks.1.a.weight"),

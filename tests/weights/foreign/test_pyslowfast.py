@@ -149,7 +149,7 @@ def test_a_pickle_that_would_run_code_is_refused_and_does_not(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("content", "pretext_top1"),
+    ("content", "told"),
     [
         (b"", "is empty (0 bytes); download it again"),
         (b"\n <!DOCTYPE html><title>Dropbox</title>", "is a web page, not a checkpoint; download it again"),

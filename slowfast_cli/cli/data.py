@@ -14,24 +14,24 @@ from slowfast_cli.cli import options
 from slowfast_cli.storage.remote import local_path
 from slowfast_cli.types import DataError
 
-app = typer.Typer(help="List the data sets that can be read, and check those on disk.", no_args_is_help=True)
+app = typer.Typer(help="List the known data sets, and check those on disk.", no_args_is_help=True)
 
 
 @app.command("ls", epilog="Examples:  slowfast data ls  |  slowfast data ls --json")
 def ls(as_json: options.Json = False) -> None:
-    """List the data sets: task, classes, splits, licence."""
+    """List the data sets: task, classes, splits, license."""
     from slowfast_cli.build.corpus import datasets
     from slowfast_cli.cli import show
 
     if as_json:
-        for each in datasets().values():
-            typer.echo(json.dumps({**asdict(each.info), "heads": dict(each.heads), "recipe": each.recipe}))
+        for entry in datasets().values():
+            typer.echo(json.dumps({**asdict(entry.info), "heads": dict(entry.heads), "recipe": entry.recipe}))
         return
     rows = [
-        [name, each.info.task, each.info.classes, ", ".join(each.info.splits), each.info.license]
-        for name, each in datasets().items()
+        [name, entry.info.task, entry.info.classes, ", ".join(entry.info.splits), entry.info.license]
+        for name, entry in datasets().items()
     ]
-    show.table("", ["data set", "task", "classes", "splits", "licence"], rows, left=5)
+    show.table("", ["data set", "task", "classes", "splits", "license"], rows, left=5)
 
 
 @app.command(
@@ -48,28 +48,28 @@ def check(
         typer.Option(
             parser=local_path,
             metavar="PATH",
-            help="Where it lies.",
+            help="Folder of the data set.",
             show_default="$SLOWFAST_DATA/<name>, or data/<name>",
         ),
     ] = None,
-    min_seconds: Annotated[float, typer.Option(help="Shorter recordings are reported.")] = 0.1,
+    min_seconds: Annotated[float, typer.Option(help="Report shorter recordings.")] = 0.1,
     jobs: Annotated[
-        int, typer.Option("-j", "--jobs", min=1, help="Worker processes.", show_default="one a core")
+        int, typer.Option("-j", "--jobs", min=1, help="Worker processes.", show_default="one per core")
     ] = os.cpu_count() or 1,
     limit: Annotated[
-        int | None, typer.Option(min=1, help="Only the first so many recordings of each split.", show_default=False)
+        int | None, typer.Option(min=1, help="Check only the first N recordings of each split.", show_default=False)
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="Write what is wrong, and videos with nothing to hear, to a CSV file.", show_default=False),
+        typer.Option(help="Write problems, and videos without audio, to a CSV file.", show_default=False),
     ] = None,
 ) -> None:
-    """Decode every recording of a data set, sound and pictures: listed, found, unreadable, too short, silent.
+    """Decode all audio and video of a data set: count listed, found, unreadable, too short and silent recordings.
 
-    A video with no sound can be used, and is counted apart.
+    Videos without audio are usable and counted separately.
     """
     from slowfast_cli.cli import data_check
 
-    found = data_check.run(name, root, min_seconds=min_seconds, jobs=jobs, limit=limit, out=out)
-    if found:
-        raise DataError(f"{name}: {found:,} recordings have something wrong with them")
+    problems = data_check.run(name, root, min_seconds=min_seconds, jobs=jobs, limit=limit, out=out)
+    if problems:
+        raise DataError(f"{name}: {problems:,} recordings have problems")

@@ -1,4 +1,4 @@
-"""What ``slowfast data check`` does and shows."""
+"""``slowfast data check``: checks every split and prints the counts."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def run(name: str, root: Path | None, *, min_seconds: float, jobs: int, limit: i
     """Check every split of a data set.
 
     Returns:
-        How many recordings or listed segments have something wrong with them beyond not being there.
+        Number of recordings or listed segments with problems, apart from missing ones.
     """
     words = [f"data.corpus={name}", *([f"data.root={display(root)}"] if root else [])]
     recipe = load(dataset_entry(name).recipe, words)
@@ -33,9 +33,9 @@ def run(name: str, root: Path | None, *, min_seconds: float, jobs: int, limit: i
         _checked(_limited(corpus, limit), recipe.frontend.rate, min_seconds, jobs, dataset_entry(name).audio_or_video)
         for corpus in corpora
     ]
-    # test may be val once more
-    failures = list({(each.id, each.path): each for report in reports for each in report.failures}.values())
-    wrong = [each for each in failures if not each.soundless]
+    # test and val may be the same split
+    failures = list({(failure.id, failure.path): failure for report in reports for failure in report.failures}.values())
+    wrong = [failure for failure in failures if not failure.soundless]
     seen = any(report.seen for report in reports) or any(corpus.has_video for corpus in corpora)
     show.table(
         f"{name}: {corpus_root(recipe)}",
@@ -47,14 +47,14 @@ def run(name: str, root: Path | None, *, min_seconds: float, jobs: int, limit: i
     if len(wrong) > 10:
         show.say(f"and {len(wrong) - 10:,} more{'' if out else '; --out FILE.csv lists them all'}")
     if mute := len(failures) - len(wrong):
-        show.say(f"nothing to hear in {mute:,} {'video' if mute == 1 else 'videos'}: pictures alone can be used")
+        show.say(f"no audio in {mute:,} {'video' if mute == 1 else 'videos'}: only their frames can be used")
     if out:
         with out.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(["id", "path", "reason"])
-            writer.writerows([each.id, str(each.path), each.reason] for each in failures)
-    missing = {(each.id, each.path) for corpus in corpora for each in corpus.missing}
-    return sum((each.id, each.path) not in missing for each in wrong)
+            writer.writerows([failure.id, str(failure.path), failure.reason] for failure in failures)
+    missing = {(failure.id, failure.path) for corpus in corpora for failure in corpus.missing}
+    return sum((failure.id, failure.path) not in missing for failure in wrong)
 
 
 def _row(split: str, report: Report, *, seen: bool) -> list[str]:

@@ -14,10 +14,10 @@ EPILOG = "Examples:  slowfast doctor  |  slowfast doctor --json"
 
 
 def doctor(
-    folder: Annotated[Path, typer.Option(help="Where to test writing.")] = Path(),
+    folder: Annotated[Path, typer.Option(help="Folder for the write test.")] = Path(),
     as_json: options.Json = False,
 ) -> None:
-    """Say what this machine has: versions, decoders, GPU, disk, and a verdict; ready to paste."""
+    """Print versions, decoders, GPU, disk and a verdict, ready to paste into a bug report."""
     from slowfast_cli.stages.doctor import as_dict, as_text, examine
 
     report = examine(folder)

@@ -48,6 +48,7 @@ RENAMED = {
     "--above": "--min-gain",
     "--by": "--gain-unit",
     "--draw": "--overlay",
+    "--licence": "--license",
     "--meet": "--rdzv-endpoint",
     "--with": "--ensemble",
 }

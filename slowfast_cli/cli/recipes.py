@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,7 +18,7 @@ app = typer.Typer(help="List, show, copy and check recipes.", no_args_is_help=Tr
 
 @app.command("ls", epilog="Examples:  slowfast recipes ls  |  slowfast recipes ls --json")
 def ls(as_json: options.Json = False) -> None:
-    """List the recipes that come with the toolkit."""
+    """List the bundled recipes."""
     from slowfast_cli.cli import show
     from slowfast_cli.metrics.registry import format_metric, metric_title
     from slowfast_cli.recipe.load import bundled, check, read
@@ -42,24 +42,24 @@ def ls(as_json: options.Json = False) -> None:
         + [best(row[key]) for key in ("published", "measured")]
         for row in rows
     ]
-    show.table("", ["recipe", "corpus", "network", "tables", "paper", "measured here"], cells, left=6)
+    show.table("", ["recipe", "corpus", "network", "tables", "paper", "measured"], cells, left=6)
 
 
 @app.command("variants", epilog="Examples:  slowfast recipes variants  |  slowfast recipes variants --json")
 def variants(as_json: options.Json = False) -> None:
-    """List the networks that model.variant knows, with their parameters and multiply-adds."""
+    """List the networks for model.variant, with parameters and multiply-adds."""
     from slowfast_cli.cli import show
     from slowfast_cli.stages.train.dry_run import variants as sizes
 
-    found = [{"name": name, **size} for name, size in sizes().items()]
+    networks = [{"name": name, **size} for name, size in sizes().items()]
     if as_json:
-        for each in found:
-            typer.echo(json.dumps(each))
+        for network in networks:
+            typer.echo(json.dumps(network))
         return
     numbers = ("params_m", "gflops")
     rows = [
-        [each["name"], each["reads"], *("-" if each[key] is None else f"{each[key]:.2f}" for key in numbers)]
-        for each in found
+        [net["name"], net["reads"], *("-" if net[key] is None else f"{net[key]:.2f}" for key in numbers)]
+        for net in networks
     ]
     show.table("", ["network", "reads", "params (M)", "GFLOPs"], rows, left=2)
 
@@ -68,7 +68,7 @@ def variants(as_json: options.Json = False) -> None:
     "show", epilog="Examples:  slowfast recipes show vggsound  |  slowfast recipes show vggsound optim.lr=0.02"
 )
 def show_recipe(recipe: options.RecipeName, overrides: options.Overrides = None) -> None:
-    """Print a recipe, resolved: every field, what was overridden marked."""
+    """Print the resolved recipe with every field; overridden ones are marked."""
     from slowfast_cli.recipe.load import check, override, read, to_yaml
 
     source = override(read(recipe), overrides or [])
@@ -84,24 +84,22 @@ def show_recipe(recipe: options.RecipeName, overrides: options.Overrides = None)
 def cp(
     recipe: options.RecipeName,
     dest: Annotated[Path, typer.Argument(help="A folder, or a file.")] = Path(),
-    no_clobber: Annotated[
-        bool, typer.Option("--no-clobber", "-n", help="Leave a file that is there as it is.")
-    ] = False,
-    make_parents: Annotated[bool, typer.Option("--make-parents", help="Make the folders on the way.")] = False,
+    no_clobber: Annotated[bool, typer.Option("--no-clobber", "-n", help="Keep an existing file.")] = False,
+    make_parents: Annotated[bool, typer.Option("--make-parents", help="Create missing folders.")] = False,
 ) -> None:
-    """Copy a recipe, to make it your own."""
+    """Copy a recipe to edit it."""
     from slowfast_cli.recipe.load import find
 
     source = find(recipe)
     target = dest / source.name if dest.is_dir() else dest.with_suffix(".yaml") if not dest.suffix else dest
     if target.exists():
         if no_clobber:
-            typer.echo(f"{target}: is there already, left as it is", err=True)
+            typer.echo(f"{target}: exists and is kept", err=True)
             return
-        raise UsageError(f"{target}: is there already; copy to another name, or leave it with --no-clobber")
+        raise UsageError(f"{target}: exists; copy to another name, or keep it with --no-clobber")
     if not target.parent.is_dir():
         if not make_parents:
-            raise UsageError(f"{target.parent}: no such folder; make it with --make-parents")
+            raise UsageError(f"{target.parent}: no such folder; create it with --make-parents")
         target.parent.mkdir(parents=True)
     shutil.copyfile(source, target)
     typer.echo(f"copied {recipe} to {target}")
@@ -111,7 +109,7 @@ def cp(
     "validate", epilog="Examples:  slowfast recipes validate my.yaml  |  slowfast recipes validate epic optim.batch=16"
 )
 def validate(recipe: options.RecipeName, overrides: options.Overrides = None) -> None:
-    """Check a recipe without running it: every field, the network, and every row of its tables."""
+    """Check a recipe without running it: fields, network, data set, and all rows of its tables."""
     from slowfast_cli.build.corpus import dataset_entry
     from slowfast_cli.build.network import architecture
     from slowfast_cli.recipe.load import changed, check, override, read

@@ -1,4 +1,4 @@
-"""What people see of answers: tables, a line a window, a line a box; JSON lines and CSV; captions for a video."""
+"""Output of predictions: tables, a line per window or box, JSON lines, CSV, captions of a video."""
 
 from __future__ import annotations
 
@@ -22,30 +22,30 @@ if TYPE_CHECKING:
 Best = dict[str, "list[Top]"]  # by label set, the best class first
 COLUMNS = ("path", "start", "end", "set", "rank", "label", "index", "score")
 BOX_COLUMNS = ("path", "start", "end", "time", "x1", "y1", "x2", "y2", "box_score", *COLUMNS[3:])
-FEW = 50  # classes of a small model
-BESIDE = 3  # classes told in one line, or beside a box
+FEW = 50  # a model with at most this number of classes lists them
+BESIDE = 3  # classes shown in a line of a timeline, or beside a box
 
 
 def name(path: Path) -> str:
-    """A path as text that can be printed: one that is not UTF-8 could not be."""
+    """A path as printable text, even if it is not UTF-8."""
     return str(path).encode("utf-8", "replace").decode()
 
 
 def as_json(answer: FilePrediction, best: Best) -> None:
-    """A line of JSON for each label set."""
+    """Print a JSON line for each label set."""
     for labels, lines in best.items():
         plain = finite(_plain(answer, labels, lines))
         typer.echo(json.dumps(plain, ensure_ascii=False, allow_nan=False))
 
 
 def as_text(answer: FilePrediction, best: Best, *, many: bool, slides: bool) -> None:
-    """A table, or a line for a window or a box.
+    """Print a table, or a line for a window or a box.
 
     Args:
-        answer: What the model says.
-        best: The classes to tell.
-        many: There are several files.
-        slides: The answer is one of several windows: a long recording has thousands.
+        answer: The prediction.
+        best: Its best classes.
+        many: Several files are predicted.
+        slides: The prediction is one of many windows.
     """
     from slowfast_cli.cli import show
 
@@ -55,11 +55,11 @@ def as_text(answer: FilePrediction, best: Best, *, many: bool, slides: bool) -> 
         classes = [f"{line.label} {line.score:.1%}" for lines in best.values() for line in lines]
         _line(f"{head}{answer.time:.2f} s  [{corners}]", classes)
     elif slides:
-        told = "; ".join(
+        classes_text = "; ".join(
             ", ".join(f"{line.label} {line.score:.0%}" for line in lines[:BESIDE]) for lines in best.values()
         )
         place = f"{answer.start:.2f}-{answer.end:.2f} s"
-        show.out.print(f"{head}{place}  {told}", soft_wrap=True, markup=False)
+        show.out.print(f"{head}{place}  {classes_text}", soft_wrap=True, markup=False)
     else:
         for labels, lines in best.items():
             title = name(answer.path) + (f" - {labels}" if len(best) > 1 else "")
@@ -67,7 +67,7 @@ def as_text(answer: FilePrediction, best: Best, *, many: bool, slides: bool) -> 
 
 
 def _line(head: str, classes: Sequence[str]) -> None:
-    """All in one line; where a terminal is too narrow for that, a block of lines."""
+    """Print one line, or a block of lines if the terminal is too narrow."""
     from slowfast_cli.cli import show
 
     line = f"{head}  {', '.join(classes)}"
@@ -87,7 +87,7 @@ def _plain(answer: FilePrediction, labels: str, lines: Sequence[Top]) -> dict[st
 
 
 def rows(answer: FilePrediction, best: Best) -> Iterator[list[Any]]:
-    """A row of the CSV file for each class told."""
+    """Rows of the CSV file, one per class."""
     for labels, lines in best.items():
         plain = _plain(answer, labels, lines)
         boxed = [plain["time"], *plain["box"], plain["box_score"]] if "box" in plain else []
@@ -99,11 +99,11 @@ def rows(answer: FilePrediction, best: Best) -> Iterator[list[Any]]:
 
 @contextmanager
 def csv_file(path: Path | None, *, boxes: bool) -> Iterator[Any]:
-    """A CSV file with its header, to write rows to; None without a path.
+    """Open a CSV file and write its header; yields None without a path.
 
     Args:
         path: The file.
-        boxes: Answers are about boxes.
+        boxes: Predictions are of boxes.
     """
     if path is None:
         yield None
@@ -119,11 +119,11 @@ def csv_file(path: Path | None, *, boxes: bool) -> Iterator[Any]:
 
 
 def caption(answer: FilePrediction, best: Best) -> Caption:
-    """An answer as it is drawn: of verb and noun the action only, and the best few classes beside a box."""
+    """The caption of a prediction: of verb and noun only the action; beside a box only the best few classes."""
     from slowfast_cli.stages.predict.overlay import Caption
 
     chosen: Mapping[str, list[Top]] = {"action": best["action"]} if "action" in best else best
-    lines = [f"{line.label} {line.score:.0%}" for each in chosen.values() for line in each]
+    lines = [f"{line.label} {line.score:.0%}" for top in chosen.values() for line in top]
     place = answer.box.place if answer.box else None
     return Caption(
         start=answer.start, end=answer.end, lines=tuple(lines if place is None else lines[:BESIDE]), place=place
@@ -131,7 +131,7 @@ def caption(answer: FilePrediction, best: Best) -> Caption:
 
 
 def unsure(card: Card, *, looks: bool) -> None:
-    """Say which classes there are, where none fits."""
+    """Print which classes the model knows, if a top score is low."""
     from slowfast_cli.cli import show
 
     for labels, names in card.classes.items():
@@ -143,18 +143,18 @@ def unsure(card: Card, *, looks: bool) -> None:
 
 
 def without_audio(paths: Sequence[Path], answered: int) -> None:
-    """Say which videos were answered by their pictures alone.
+    """Print which videos were recognized by their frames alone.
 
     Args:
-        paths: Those without sound.
-        answered: How many there were in all.
+        paths: Videos without audio.
+        answered: Number of videos.
     """
     from slowfast_cli.cli import show
 
     if len(paths) == 1:
-        show.say(f"{name(paths[0])}: has no sound: answered by its pictures alone, though this model also listens")
+        show.say(f"{name(paths[0])}: has no audio: recognized by its frames alone, although this model reads audio too")
     elif paths:
         show.say(
-            f"{len(paths)} of {answered} videos have no sound, as {name(paths[0])}: answered by their pictures alone, "
-            "though this model also listens"
+            f"{len(paths)} of {answered} videos have no audio, such as {name(paths[0])}: recognized by their frames "
+            "alone, although this model reads audio too"
         )

@@ -1,4 +1,4 @@
-"""A suite on the screen: its tasks as they are scored, and the table of the paper at the end (HARES Table 4)."""
+"""Display of a suite: tasks as they are scored, and the paper's table at the end (HARES Table 4)."""
 
 from __future__ import annotations
 
@@ -17,28 +17,24 @@ if TYPE_CHECKING:
 
 
 class SuiteDisplay:
-    """Shows the events of one evaluation, and of the training before it.
+    """Displays the events of one evaluation, and of the training before it.
 
     Args:
-        name: Of what is trained before.
-        stop: Holds something once the user wants to stop: features are then computed no further.
-
-    Attributes:
-        scored: What the tasks gave, by name.
-        missing: Why others gave nothing.
+        name: Name of the training.
+        stop: Not empty once the user wants to stop; checked while features are computed.
     """
 
     def __init__(self, name: str = "", stop: Sequence[int] = ()) -> None:
         self._stop = stop
-        self.scored: dict[str, benchmark.TaskScored] = {}
-        self.missing: dict[str, benchmark.TaskMissing] = {}
+        self.scored: dict[str, benchmark.TaskScored] = {}  # by task
+        self.missing: dict[str, benchmark.TaskMissing] = {}  # by task
         self._display = Display(name)
         self._bar: show.Bar | None = None
 
     def tick(self, task: str) -> Tick:
-        """What is told of the features of a task."""
+        """Return the progress callback of a task's features."""
 
-        def told(done: int, total: int) -> None:
+        def update(done: int, total: int) -> None:
             self._bar = self._bar or show.Bar(total, "clip", f"{task}: features")
             self._bar.to(done)
             if self._stop:
@@ -46,26 +42,26 @@ class SuiteDisplay:
             if done >= total:
                 self.close()
 
-        return told
+        return update
 
     def close(self) -> None:
-        """Take the bar away."""
+        """Remove the progress bar."""
         if self._bar:
             self._bar.close()
         self._bar = None
 
     def interrupted(self, folder: Path) -> None:
-        """Say what becomes of an interrupted run."""
+        """Print how to resume."""
         self.close()
         self._display.interrupted(folder)
 
     def show(self, event: benchmark.Event) -> None:
-        """Show one event."""
+        """Display one event."""
         match event:
             case benchmark.TaskStarted():
                 self._display.close()
                 self._display = Display(event.task)
-                show.say(f"{event.task}: {'scored before' if event.finished else 'probing'}")
+                show.say(f"{event.task}: {'already scored' if event.finished else 'probing'}")
             case benchmark.TaskScored():
                 self.close()
                 self.scored[event.task] = event
@@ -80,32 +76,32 @@ class SuiteDisplay:
                 self._display.show(event)
 
 
-def summary(asked: Suite, scores: Mapping[str, float], name: str) -> None:
-    """The table: domains, averages and the HARES score, ours beside the paper's."""
-    header, body = cells(asked, scores)
+def summary(suite: Suite, scores: Mapping[str, float], name: str) -> None:
+    """Print the table: domains, averages and the HARES score, ours next to the paper's."""
+    header, body = cells(suite, scores)
     shown = _fitting(header, body, show.out.width)
     show.table(f"{name}: scores in percent", header[:shown], [row[:shown] for row in body])
     if header[shown:]:
-        show.out.print(f"in a wider window also: {', '.join(header[shown:])}", soft_wrap=True)
-    for domain, names in benchmark.domains(asked).items():
+        show.out.print(f"columns that need a wider terminal: {', '.join(header[shown:])}", soft_wrap=True)
+    for domain, names in benchmark.domains(suite).items():
         if lacking := [metric_title(task) for task in names if task not in scores]:
-            told = f"{len(names) - len(lacking)} of {len(names)} tasks, so no average; missing: {', '.join(lacking)}"
-            show.out.print(f"{metric_title(domain)}: {told}", soft_wrap=True)
+            scored = f"{len(names) - len(lacking)} of {len(names)} tasks, so no average; missing: {', '.join(lacking)}"
+            show.out.print(f"{metric_title(domain)}: {scored}", soft_wrap=True)
 
 
-def cells(asked: Suite, scores: Mapping[str, float]) -> tuple[list[str], list[list[str]]]:
-    """Header and rows of it."""
-    columns = [scores, *asked.columns.values()]
-    means = [benchmark.averages(asked, column) for column in columns]
+def cells(suite: Suite, scores: Mapping[str, float]) -> tuple[list[str], list[list[str]]]:
+    """Header and rows of the table."""
+    columns = [scores, *suite.columns.values()]
+    means = [benchmark.averages(suite, column) for column in columns]
     body = []
-    for domain, names in asked.domains.items():
+    for domain, names in suite.domains.items():
         body += [[metric_title(task), *(_text(column.get(task)) for column in columns)] for task in names]
         body.append([f"{metric_title(domain)}, average", *(_text(mean[domain]) for mean in means)])
-    return ["", "ours", *asked.columns], [*body, ["HARES", *(_text(mean["hares"]) for mean in means)]]
+    return ["", "ours", *suite.columns], [*body, ["HARES", *(_text(mean["hares"]) for mean in means)]]
 
 
 def _fitting(header: list[str], body: list[list[str]], width: int) -> int:
-    """How many columns stand side by side in so many characters; the first three in any case."""
+    """Number of columns that fit a width in characters; at least three."""
     taken, shown = 1, 0
     for column in zip(header, *body, strict=True):
         taken += max(map(len, column)) + 3

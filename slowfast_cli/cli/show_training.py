@@ -1,4 +1,4 @@
-"""A training on the screen."""
+"""Display of a training."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from slowfast_cli.stages.train.auto_workers import SLOW, data_wait_advice
 from slowfast_cli.stages.train.loop import Event, Finished, Scored, Started
 from slowfast_cli.storage.remote import display
 
-WINDOW = 50  # steps that what is shown is a mean of
+WINDOW = 50  # steps that displayed values are averaged over
 
 
 class Display:
-    """Shows the events of one training.
+    """Displays the events of one training.
 
     Args:
-        name: The recipe's.
+        name: Name of the recipe.
     """
 
     def __init__(self, name: str) -> None:
@@ -26,10 +26,10 @@ class Display:
         self._bar: show.Bar | None = None
         self._started: Started | None = None
         self._steps: list[Step] = []
-        self._warned = self._told_broken = self._told_silent = False
+        self._warned = self._reported_broken = self._reported_silent = False
 
     def show(self, event: Event) -> None:
-        """Show one event."""
+        """Display one event."""
         match event:
             case Started():
                 self._start(event)
@@ -40,7 +40,7 @@ class Display:
             case Finished():
                 self.close()
                 if event.broken:
-                    show.say(f"not readable, and left out: {event.broken:,} segments, see {event.run / 'broken.csv'}")
+                    show.say(f"skipped {event.broken:,} unreadable segments, see {event.run / 'broken.csv'}")
                 show.done(event.run)
 
     def _start(self, event: Started) -> None:
@@ -50,13 +50,13 @@ class Display:
             f"{show.coverage(event.train)}; {show.coverage(event.val)}"
         )
         if event.init:
-            told = event.init
+            init = event.init
             show.say(
-                f"from other weights: loaded {len(told.loaded)}, new {len(told.fresh)}{_named(told.fresh)}, "
-                f"unused {len(told.unused)}{_named(told.unused)}"
+                f"initial weights: loaded {len(init.loaded)}, fresh {len(init.fresh)}{_examples(init.fresh)}, "
+                f"unused {len(init.unused)}{_examples(init.unused)}"
             )
         if event.first_step == event.steps:
-            show.say(f"finished before, after {event.steps} steps: --fresh starts over")
+            show.say(f"already finished, after {event.steps} steps: --fresh starts over")
         elif event.first_step:
             show.say(
                 f"resuming at step {event.first_step} of {event.steps} (epoch {event.first_step / event.epoch_steps:g})"
@@ -64,52 +64,54 @@ class Display:
         self._bar = show.Bar(event.steps, "step", self._name)
 
     def _step(self, step: Step) -> None:
-        for failure in step.broken if not self._told_broken else ():
-            self._told_broken = True
-            show.say(f"not readable, and left out: {failure.reason}; further ones are only counted")
+        for failure in step.broken if not self._reported_broken else ():
+            self._reported_broken = True
+            show.say(f"skipped an unreadable segment: {failure.reason}; further ones are only counted")
             break
-        if step.without_audio and not self._told_silent:
-            self._told_silent = True
+        if step.without_audio and not self._reported_silent:
+            self._reported_silent = True
             show.say(
-                f"without sound: {step.without_audio} of the {step.clips} clips of step {step.number}, maybe of others "
-                "ones: they are recognised by their pictures alone"
+                f"without audio: {step.without_audio} of the {step.clips} clips of step {step.number}, and possibly "
+                "later ones: they are recognized by their frames alone"
             )
         self._steps = [*self._steps[1 - WINDOW :], step]
-        seconds = sum(each.seconds for each in self._steps)
-        clips = sum(each.clips for each in self._steps) / seconds
-        loss = sum(each.loss for each in self._steps) / len(self._steps)
-        data_wait = self._waited()
+        seconds = sum(step.seconds for step in self._steps)
+        clips = sum(step.clips for step in self._steps) / seconds
+        loss = self._mean_loss()
+        data_wait = self._data_wait()
         if self._bar:
             self._bar.to(
                 step.number, f"loss {loss:.3f}, lr {step.lr:.2g}, {clips:.0f} clips/s, data wait {data_wait:.0%}"
             )
         if data_wait > SLOW and len(self._steps) == WINDOW and not self._warned and self._started:
             self._warned = True
-            told = data_wait_advice(data_wait, step.workers, source=self._started.source, cores=self._started.cores)
-            show.say(f"data wait is {data_wait:.0%} of the time: {told}")
+            advice = data_wait_advice(data_wait, step.workers, source=self._started.source, cores=self._started.cores)
+            show.say(f"data wait is {data_wait:.0%} of the time: {advice}")
 
-    def _waited(self) -> float:
-        """Share of the time that was spent on waiting for data."""
-        return sum(each.data_wait for each in self._steps) / max(sum(each.seconds for each in self._steps), 1e-9)
+    def _data_wait(self) -> float:
+        """Share of the time spent waiting for data."""
+        return sum(step.data_wait for step in self._steps) / max(sum(step.seconds for step in self._steps), 1e-9)
+
+    def _mean_loss(self) -> float:
+        return sum(step.loss for step in self._steps) / max(len(self._steps), 1)
 
     def _score(self, event: Scored) -> None:
-        told = ", ".join(
+        scores = ", ".join(
             f"{metric_title(key)} {format_metric(key, value)}" for key, value in list(event.scores.values.items())[:5]
         )
-        loss = sum(each.loss for each in self._steps) / max(len(self._steps), 1)
-        best, data_wait = " (best)" if event.best else "", f"data wait {self._waited():.0%}"
-        show.say(f"epoch {event.epoch}: loss {loss:.3f}, {told}{best}; {data_wait}")
+        best, data_wait = " (best)" if event.best else "", f"data wait {self._data_wait():.0%}"
+        show.say(f"epoch {event.epoch}: loss {self._mean_loss():.3f}, {scores}{best}; {data_wait}")
 
     def interrupted(self, folder: Path) -> None:
-        """Say how to go on."""
-        show.say(f"interrupted; everything up to here is in {display(folder)}: the same command goes on from there")
+        """Print how to resume."""
+        show.say(f"interrupted; progress is saved in {display(folder)}: re-run the command to resume")
 
     def close(self) -> None:
-        """Take the bar away."""
+        """Remove the progress bar."""
         if self._bar:
             self._bar.close()
             self._bar = None
 
 
-def _named(names: tuple[str, ...]) -> str:
+def _examples(names: tuple[str, ...]) -> str:
     return f" ({', '.join(names[:2])}{', ...' if len(names) > 2 else ''})" if names else ""

@@ -14,12 +14,12 @@ from slowfast_cli.types import UsageError
 if TYPE_CHECKING:
     from slowfast_cli.weights.file import Card
 
-app = typer.Typer(help="List, download, convert, export and describe weights.", no_args_is_help=True)
+app = typer.Typer(help="List, download, convert, export and show weights.", no_args_is_help=True)
 
 
 @app.command("ls", epilog="Examples:  slowfast weights ls  |  slowfast weights ls --json")
 def ls(as_json: options.Json = False) -> None:
-    """List the official weights: expected score, what they take in, size, licence, whether they are here."""
+    """List the official weights: published score, input, size, license, whether they are downloaded."""
     from slowfast_cli.cli import show
     from slowfast_cli.metrics.registry import format_metric, metric_title
     from slowfast_cli.weights.catalogue import CATALOGUE
@@ -29,12 +29,12 @@ def ls(as_json: options.Json = False) -> None:
     rows = []
     for entry in CATALOGUE.values():
         goal = target(entry)
-        here = goal.path.is_file()
+        downloaded = goal.path.is_file()
         if as_json:
-            typer.echo(json.dumps({**describe(entry), "path": str(goal.path) if here else None}))
+            typer.echo(json.dumps({**describe(entry), "path": str(goal.path) if downloaded else None}))
         front, frames = entry.frontend, entry.video
-        heard = f"{float(front['rate']) / 1000:g} kHz, {front['window_ms']}/{front['hop_ms']} ms" if front else ""
-        seen = f"{frames['frames']} x {frames['step']} frames" if frames else ""
+        audio = f"{float(front['rate']) / 1000:g} kHz, {front['window_ms']}/{front['hop_ms']} ms" if front else ""
+        video = f"{frames['frames']} x {frames['step']} frames" if frames else ""
         work = "" if entry.gflops is None else f", {entry.gflops:.3g} G"
         rows.append(
             [
@@ -43,17 +43,17 @@ def ls(as_json: options.Json = False) -> None:
                     f"{metric_title(key)} {format_metric(key, value)}"
                     for key, value in list(entry.published.items())[:1]
                 ),
-                heard or seen,
+                audio or video,
                 f"{entry.params_m:g} M{work}",
                 entry.licence,
-                "yes" if here else "no",
+                "yes" if downloaded else "no",
             ]
         )
     if not as_json:
-        show.table("", ["weights", "published", "input", "size", "licence", "here"], rows)
+        show.table("", ["weights", "published", "input", "size", "license", "downloaded"], rows)
         show.out.print(
-            "None is bundled: `slowfast weights download NAME` fetches one. CC BY-NC-SA forbids commercial use.\n"
-            "Input: rate, window and hop of the sound; frames, and how far apart. Size: parameters, and multiply-adds."
+            "`slowfast weights download NAME` downloads one. CC BY-NC-SA forbids commercial use.\n"
+            "Input: sampling rate, window and hop; or frames and their distance. Size: parameters, multiply-adds."
         )
 
 
@@ -64,7 +64,7 @@ def ls(as_json: options.Json = False) -> None:
 def download(
     name: Annotated[str, typer.Argument(help="A name of `slowfast weights ls`.")], offline: options.Offline = False
 ) -> None:
-    """Fetch official weights into the cache and convert them; an interrupted download goes on where it stopped."""
+    """Download official weights into the cache and convert them; an interrupted download is resumed."""
     from slowfast_cli.cli import show
     from slowfast_cli.types import WeightsError
     from slowfast_cli.weights.catalogue import find
@@ -72,8 +72,8 @@ def download(
 
     entry = find(name)
     if Path(name).exists():
-        raise WeightsError(f"{name}: is a file here; run this in another folder")
-    show.say(f"{entry.title}: licence {entry.licence} ({entry.source})")
+        raise WeightsError(f"{name}: is a file in this folder; run the command in another one")
+    show.say(f"{entry.title}: license {entry.licence} ({entry.source})")
     bar: show.Bar | None = None
 
     def progress(done: int, total: int | None) -> None:
@@ -107,19 +107,19 @@ def convert(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="What it is, if the file does not say: a network of `slowfast recipes variants` or official weights.",
-            show_default="found from the file",
+            help="Its network, if the file does not say: a name of `recipes variants` or `weights ls`.",
+            show_default="from the file",
         ),
     ] = None,
 ) -> None:
-    """Turn a foreign checkpoint into a weight file, running nothing that is in it."""
+    """Convert a foreign checkpoint into a weight file, without executing its pickled code."""
     from slowfast_cli.cli import show
     from slowfast_cli.weights.foreign.convert import convert as stage
 
     done = stage(source, dest, variant=variant)
-    told = done.told
-    show.say(f"loaded {len(told.loaded)} tensors, missing {len(told.fresh)}, unexpected {len(told.unused)}")
-    for name in told.unused[:5]:
+    result = done.result
+    show.say(f"loaded {len(result.loaded)} tensors, missing {len(result.fresh)}, unexpected {len(result.unused)}")
+    for name in result.unused[:5]:
         show.say(f"unexpected: {name}")
     for note in done.card.notes:
         show.say(f"note: {note}")
@@ -128,25 +128,25 @@ def convert(
 
 @app.command(
     "export",
-    epilog='Examples:  slowfast weights export runs/esc10/default esc10.safetensors --half --licence "CC BY 4.0"',
+    epilog='Examples:  slowfast weights export runs/esc10/default esc10.safetensors --half --license "CC BY 4.0"',
 )
 def export(
     weights: Annotated[str, typer.Argument(help="A weight file or a run folder.")],
     dest: Annotated[Path, typer.Argument(metavar="OUT.safetensors", help="The weight file to write.")],
     half: Annotated[bool, typer.Option("--half", help="Store float16: half the size.")] = False,
-    licence: Annotated[str, typer.Option(help="Of the weights.", show_default=False)] = "",
+    license: Annotated[str, typer.Option(help="License of the weights.", show_default=False)] = "",
     note: Annotated[
-        list[str] | None, typer.Option(help="What a user should know; may be given more than once.", show_default=False)
+        list[str] | None, typer.Option(help="A note for users; may be repeated.", show_default=False)
     ] = None,
     score: Annotated[
-        list[str] | None, typer.Option(metavar="METRIC=VALUE", help="What they score.", show_default="the run's own")
+        list[str] | None, typer.Option(metavar="METRIC=VALUE", help="Scores.", show_default="those of the run")
     ] = None,
 ) -> None:
-    """Write weights to give away: small, with licence, notes and scores in their header."""
+    """Write weights for publication, with license, notes and scores in the header."""
     from slowfast_cli.weights.export import export as stage
     from slowfast_cli.weights.resolve import weight_file
 
-    stage(weight_file(weights), dest, half=half, licence=licence, notes=note or (), scores=_scores(score))
+    stage(weight_file(weights), dest, half=half, licence=license, notes=note or (), scores=_scores(score))
     typer.echo(f"{dest} ({dest.stat().st_size / 1e6:.2f} MB)")
 
 
@@ -154,7 +154,7 @@ def _scores(words: list[str] | None) -> dict[str, float] | None:
     try:
         return {word.partition("=")[0]: float(word.partition("=")[2]) for word in words} if words else None
     except ValueError as error:
-        raise UsageError(f"--score {' '.join(words or ())}: want METRIC=VALUE, as top1=90.5") from error
+        raise UsageError(f"--score {' '.join(words or ())}: expected METRIC=VALUE, such as top1=90.5") from error
 
 
 @app.command(
@@ -167,7 +167,7 @@ def show_card(
     as_json: options.Json = False,
     offline: options.Offline = False,
 ) -> None:
-    """Say what weights are: network, classes, front end, where from, scores, licence."""
+    """Show the metadata of weights: network, classes, front end, source, scores, license."""
     from slowfast_cli.cli import show
     from slowfast_cli.metrics.registry import format_metric, metric_title
     from slowfast_cli.weights.file import describe, read_card
@@ -182,7 +182,7 @@ def show_card(
         ["file", f"{path} ({path.stat().st_size / 1e6:.2f} MB)"],
         ["recipe", card.recipe],
         ["source", card.source],
-        ["licence", card.licence or "not stated"],
+        ["license", card.licence or "not stated"],
         ["network", str(card.net)],
         *_inputs(card),
         *[
@@ -196,19 +196,19 @@ def show_card(
 
 
 def _inputs(card: Card) -> list[list[str]]:
-    """What weights hear and see, and what they answer about."""
+    """Rows about the inputs and outputs of weights."""
     front, video, rows = card.front_end, card.video, list[list[str]]()
     if front:
-        hears = (
+        audio = (
             f"{front['rate']} Hz, {front['window_ms']:g} ms window, {front['hop_ms']:g} ms hop, {front['mels']} mels"
         )
-        rows.append(["front end", hears])
+        rows.append(["front end", audio])
     if video:
         crops = f"{video['crops']} crops" if video["crops"] else "whole"
-        sees = f"{video['frames']}, every {video['step']} of {video['fps']:g} a second"
-        rows.append(["frames", f"{sees}; short side {video['side']}, {crops}"])
+        frames = f"{video['frames']}, every {video['step']} of {video['fps']:g} a second"
+        rows.append(["frames", f"{frames}; short side {video['side']}, {crops}"])
     if card.net.regions != "none":
-        rows.append(["boxes", f"classified one by one ({card.net.regions} RoIAlign)"])
+        rows.append(["boxes", f"classified separately ({card.net.regions} RoIAlign)"])
     if card.sigmoid:
-        rows.append(["answers", "each class for itself"])
+        rows.append(["classes", "any number at once (sigmoid)"])
     return [*rows, ["clip", f"{card.clip_seconds:g} s, {card.views} views"]]

@@ -1,4 +1,4 @@
-"""Numbers on their way from a device to the host, which waits for them only when it asks."""
+"""Scalars that are copied from a device in the background."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from torch import Tensor
 
 
 class AsyncScalars:
-    """A few scalars by name; copied from their device in the background.
+    """A few scalars by name, copied from their device without blocking.
 
     Args:
-        values: Scalars of one device; what is queued there before now is what they are.
+        values: Scalars on one device.
     """
 
     def __init__(self, values: Mapping[str, Tensor]) -> None:
@@ -28,12 +28,12 @@ class AsyncScalars:
 
     @property
     def arrived(self) -> bool:
-        """Whether they are here."""
+        """Whether the copy is complete."""
         return self._event is None or self._event.query()
 
     @property
     def values(self) -> dict[str, float]:
-        """The numbers by name; waits for them."""
+        """Values by name; waits for the copy."""
         if self._event is not None:
             self._event.synchronize()
         return dict(zip(self._names, self._host.tolist(), strict=True))

@@ -1,4 +1,4 @@
-"""Several processes as one: torchrun and SLURM are recognised, everything else is one process."""
+"""Communication between the processes of a run: torchrun and SLURM are detected, otherwise there is one process."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from torch.distributed.rendezvous import rendezvous
 from slowfast_cli.engine import slurm
 from slowfast_cli.types import LostError, Share, SlowFastError, UsageError
 
-# Longest that processes wait for each other: those that die are noticed at once, the others may be slow.
+# Longest wait for another process: dead ones are detected at once, slow ones are waited for.
 TIMEOUT = timedelta(minutes=30)
-# What gloo and NCCL say when another process is gone: some of it comes as a plain RuntimeError.
+# Messages of gloo and NCCL when another process is gone; some are plain RuntimeErrors.
 GONE = ("gloo", "NCCL", "Connection closed by peer", "Connection reset by peer", "Broken pipe", "Socket Timeout")
-STATUS_STORE: list[Store] = []  # where processes leave word for each other without waiting
+STATUS_STORE: list[Store] = []  # key-value store for status without collectives; empty in a single process
 
 
 def join() -> Share:
     """Join the other processes of this run, if there are any.
 
-    torchrun sets RANK and WORLD_SIZE; under srun SLURM's own variables say the same, and where to meet, unless
+    torchrun sets RANK and WORLD_SIZE; under srun they are derived from SLURM's variables, as is the rendezvous unless
     MASTER_ADDR and MASTER_PORT are exported.
 
     Raises:
@@ -39,16 +39,16 @@ def join() -> Share:
         return Share()
     if not distributed.is_initialized():
         try:
-            # Tensors on the CPU go by gloo, those on a GPU by NCCL, whichever a command uses.
+            # gloo for tensors on the CPU, NCCL for those on a GPU.
             backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
             store, rank, world = next(iter(rendezvous("env://", timeout=TIMEOUT)))
-            if os.environ.get("GROUP_WORLD_SIZE") == "1":  # torchrun's store may hold what an earlier start left
+            if os.environ.get("GROUP_WORLD_SIZE") == "1":  # torchrun's store may contain keys of an earlier start
                 store = PrefixStore(f"start-{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
             distributed.init_process_group(backend, timeout=TIMEOUT, store=store, rank=rank, world_size=world)
             STATUS_STORE[:] = [PrefixStore("board", store)]
         except (RuntimeError, ValueError) as error:
             raise LostError(
-                f"rank {os.environ['RANK']} of {os.environ['WORLD_SIZE']} did not meet the others at "
+                f"rank {os.environ['RANK']} of {os.environ['WORLD_SIZE']} did not reach the others at "
                 f"{os.environ.get('MASTER_ADDR', '?')}:{os.environ.get('MASTER_PORT', '?')}: {error}; "
                 "check that every node runs the same command and sees that address"
             ) from error
@@ -58,19 +58,20 @@ def join() -> Share:
 def leave() -> None:
     """Leave the other processes."""
     if distributed.is_available() and distributed.is_initialized():
-        gc.collect()  # a wrapped model holds the group in cycles, whose threads then abort the exit now and then
+        gc.collect()  # reference cycles of a wrapped model keep the group's threads, which may abort the exit
         STATUS_STORE.clear()
         distributed.destroy_process_group()
 
 
 def device(name: str = "auto") -> torch.device:
-    """The device of this process.
+    """Select the device of this process.
 
     Args:
-        name: ``auto`` takes this process's GPU where there is one.
+        name: ``auto`` selects this process's GPU if there is one.
 
     Raises:
-        SlowFastError: A GPU is asked for and there is none.
+        SlowFastError: A GPU was requested and there is none.
+        UsageError: There is no such device.
     """
     if name.startswith("cuda") and not torch.cuda.is_available():
         raise SlowFastError(
@@ -81,17 +82,17 @@ def device(name: str = "auto") -> torch.device:
     try:
         chosen = torch.device(name)
     except RuntimeError as error:
-        raise UsageError(f"--device {name}: want auto, cpu, cuda or cuda:N") from error
+        raise UsageError(f"--device {name}: expected auto, cpu, cuda or cuda:N") from error
     if chosen.type == "cuda":
         if chosen.index is None:
-            # A scheduler may show each process its own GPU only, which then is the first.
+            # A scheduler may show each process only its own GPU, which then has index 0.
             chosen = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
         torch.cuda.set_device(chosen)
     return chosen
 
 
 def gather(values: Sequence[Any], share: Share) -> list[Any]:
-    """Every process's values in every process, in the order of the ranks."""
+    """Gather the values of all processes in all processes, in the order of ranks."""
     if share.world == 1:
         return list(values)
     parts: list[Sequence[Any]] = [[] for _ in range(share.world)]
@@ -100,7 +101,7 @@ def gather(values: Sequence[Any], share: Share) -> list[Any]:
 
 
 def mean(values: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Each value averaged over the processes: from means over their parts of a batch, the mean over all of it."""
+    """Average each value over the processes."""
     stacked = torch.stack(list(values.values()))
     if distributed.is_available() and distributed.is_initialized():
         distributed.all_reduce(stacked)
@@ -109,7 +110,7 @@ def mean(values: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def average_buffers(model: nn.Module, share: Share) -> None:
-    """Make the batch-norm statistics those of all processes, so that each scores the model that one of them saves."""
+    """Average batch-norm statistics over the processes, so that all score the model that one of them saves."""
     for buffer in model.buffers() if share.world > 1 else ():
         if buffer.is_floating_point():
             distributed.all_reduce(buffer)
@@ -117,38 +118,38 @@ def average_buffers(model: nn.Module, share: Share) -> None:
 
 
 def barrier(share: Share) -> None:
-    """Wait until every process is here."""
+    """Wait for all processes."""
     if share.world > 1:
         distributed.barrier()
 
 
 def fail_together(problem: SlowFastError | None, share: Share) -> None:
-    """Raise what one process has found in all of them: none is left waiting for the others.
+    """Raise the error of one process in all of them, so that none waits for the others.
 
     Raises:
-        SlowFastError: The first one's.
+        SlowFastError: The error of this process, or the first of the others.
     """
-    found = [each for each in gather([problem], share) if each is not None]
-    if found:
-        raise problem or found[0]
+    errors = [error for error in gather([problem], share) if error is not None]
+    if errors:
+        raise problem or errors[0]
 
 
 def publish_status(values: Mapping[str, Any], share: Share) -> None:
-    """Leave word for the first process, which does not wait for it, in the place of the word before."""
+    """Publish this process's status for the first process, replacing the previous one."""
     if STATUS_STORE:
         STATUS_STORE[0].set(str(share.rank), json.dumps(dict(values)))
 
 
 def read_status(share: Share) -> dict[int, dict[str, Any]]:
-    """The latest word of the other processes, by rank; of those that have left none yet, nothing."""
-    found = {}
+    """Read the latest status of the other processes by rank; those without one are left out."""
+    status = {}
     for rank in range(1, share.world):
         if STATUS_STORE and STATUS_STORE[0].check([str(rank)]):
-            found[rank] = dict(json.loads(STATUS_STORE[0].get(str(rank))))
-    return found
+            status[rank] = dict(json.loads(STATUS_STORE[0].get(str(rank))))
+    return status
 
 
 def is_lost(error: Exception) -> bool:
-    """Whether an error says that another process is gone."""
+    """Whether an error means that another process is gone."""
     known = isinstance(error, LostError | torch.distributed.DistError)
     return known or (isinstance(error, RuntimeError) and any(word in str(error) for word in GONE))

@@ -1,4 +1,4 @@
-"""Predictions for whole splits."""
+"""Predictions of whole splits."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Predict = Callable[[nn.Module, Batch], list[Prediction]]
 def predictions(
     model: nn.Module, predict: Predict, batches: Iterable[Batch], *, dtype: torch.dtype = torch.float32
 ) -> Iterator[Prediction]:
-    """One prediction a view, in the order of the batches; the model is put in eval mode."""
+    """Yield one prediction per view, in the order of the batches; sets the model to eval mode."""
     device = next(model.parameters()).device
     model.eval()
     for batch in batches:

@@ -1,4 +1,4 @@
-"""Batch-norm statistics averaged over many batches of the finished weights, instead of a running mean of stale ones."""
+"""Precise batch norm: statistics of the current weights over many batches, instead of a running mean."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from slowfast_cli.types import Batch
 
 @torch.no_grad()
 def precise_bn(model: nn.Module, batches: Iterable[Batch]) -> None:
-    """Replace the running statistics of every batch norm that is not frozen by plain means over ``batches``.
+    """Replace the running statistics of all batch norms that are not frozen by means over ``batches``.
 
     Args:
         model: Left in training mode; its parameters do not change.
         batches: Training batches, augmented as in training.
     """
     model.train()
-    learning = [norm for _, norm in batch_norms(model) if norm.training]
-    kept = [norm.momentum for norm in learning]
-    for norm in learning:
+    norms = [norm for _, norm in batch_norms(model) if norm.training]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
         norm.reset_running_stats()
-        norm.momentum = None  # torch: a cumulative mean
+        norm.momentum = None  # cumulative mean
     for batch in batches:
         signals = batch.inputs.signals
         model(signals) if batch.boxes is None else model(signals, batch.boxes)
-    for norm, momentum in zip(learning, kept, strict=True):
+    for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum

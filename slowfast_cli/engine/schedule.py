@@ -1,4 +1,4 @@
-"""The learning rate as a function of how far a run is."""
+"""Learning-rate schedules."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import math
 from collections.abc import Callable
 from typing import TypeAlias
 
-Schedule: TypeAlias = "Callable[[float], float]"  # epochs (fractional) or steps done -> factor of the top rate
+Schedule: TypeAlias = "Callable[[float], float]"  # epochs (fractional) or steps done -> factor of the highest rate
 
 
 def steps(drop_at: tuple[int, ...], drop_by: float) -> Schedule:
-    """A constant that drops by ``drop_by`` at each point of ``drop_at`` (ASF Sec. 4.2).
+    """Constant that drops by ``drop_by`` at each point of ``drop_at`` (ASF Sec. 4.2).
 
     >>> [round(steps((30, 40), 0.1)(epoch), 3) for epoch in (0, 29.9, 30, 45)]
     [1.0, 1.0, 0.1, 0.01]
@@ -19,7 +19,7 @@ def steps(drop_at: tuple[int, ...], drop_by: float) -> Schedule:
 
 
 def cosine(length: float) -> Schedule:
-    """Half a period of a cosine, from one to zero (AV App. A.4).
+    """Half a cosine from one to zero (AV App. A.4).
 
     >>> [round(cosine(10)(epoch), 3) for epoch in (0, 5, 10)]
     [1.0, 0.5, 0.0]
@@ -28,11 +28,11 @@ def cosine(length: float) -> Schedule:
 
 
 def restarts(first: int, floor: float = 0.0) -> Schedule:
-    """Cosines one after the other, each twice as long as the one before (Loshchilov & Hutter 2017).
+    """Cosines with warm restarts, each twice as long as the one before (Loshchilov & Hutter 2017).
 
     Args:
-        first: Length of the first.
-        floor: The share of the rate that each ends at.
+        first: Length of the first cosine.
+        floor: Share of the rate at which each ends.
 
     >>> [round(restarts(2)(epoch), 3) for epoch in (0, 1, 2, 4, 6, 10)]
     [1.0, 0.5, 1.0, 0.5, 1.0, 0.5]
@@ -48,7 +48,7 @@ def restarts(first: int, floor: float = 0.0) -> Schedule:
 
 
 def warmed_up(schedule: Schedule, length: float, first: float = 0.01) -> Schedule:
-    """The same after a linear rise over ``length`` from a share of what it has then.
+    """Precede a schedule by a linear warm-up over ``length`` to its value there, from a share of it.
 
     >>> [round(warmed_up(steps((), 1), 2)(epoch), 3) for epoch in (0, 1, 2, 3)]
     [0.01, 0.505, 1.0, 1.0]
@@ -59,7 +59,7 @@ def warmed_up(schedule: Schedule, length: float, first: float = 0.01) -> Schedul
 
 
 def risen(schedule: Schedule, length: float, first: float = 0.0) -> Schedule:
-    """The same, begun after a linear rise over ``length`` from a share of its first value (HARES App. C).
+    """Start a schedule after a linear warm-up over ``length``, from a share of its first value (HARES App. C).
 
     >>> [round(risen(cosine(10), 5)(step), 3) for step in (0, 1, 5, 10, 15)]
     [0.0, 0.2, 1.0, 0.5, 0.0]

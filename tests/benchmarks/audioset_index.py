@@ -138,7 +138,7 @@ def share(kept: Corpus, source: build_clips.StoredRows) -> None:
     before = memory_of([os.getpid()]) >> 10
     clips = Clips(kept.segments, SoundReader(store=source, seconds=5.119, views=2), sizes={"label": 527})
     keys = loader.training_keys(
-        len(clips), batch=32, parts=1, epochs=1, first_step=0, seed=0, share=Share()
+        len(clips), batch=32, micro_batches=1, epochs=1, first_step=0, seed=0, share=Share()
     )  # fmt: skip
     batches = loader.batches(clips, keys, workers=READERS, device=torch.device("cpu"))
     for _ in islice(batches, 200):

@@ -35,7 +35,13 @@ def training(seconds: np.ndarray, shard: np.ndarray, ranks: int) -> list[tuple[i
     found = []
     for rank in range(ranks):
         keys = training_keys(
-            len(seconds), batch=BATCH, parts=1, epochs=1, first_step=0, seed=0, share=Share(rank=rank, world=ranks)
+            len(seconds),
+            batch=BATCH,
+            micro_batches=1,
+            epochs=1,
+            first_step=0,
+            seed=0,
+            share=Share(rank=rank, world=ranks),
         )
         read = np.array([key.segment for batch in keys for key in batch])
         found.append((len(read), int(rows[read].sum()) * ROW_BYTES, len(np.unique(shard[read]))))

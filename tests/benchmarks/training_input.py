@@ -127,7 +127,7 @@ def sweep(clips, batch: int, seconds: float) -> None:
         for ahead in (2, 4, 8):
             loader.PREFETCH = ahead
             keys = loader.training_keys(
-                len(clips), batch=batch, parts=1, epochs=10**6, first_step=0, seed=0, share=Share()
+                len(clips), batch=batch, micro_batches=1, epochs=10**6, first_step=0, seed=0, share=Share()
             )
             found = loader.batches(clips, keys, workers=workers, device=machine.DEVICE)
             for _ in range(2 * workers):

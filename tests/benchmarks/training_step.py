@@ -66,7 +66,7 @@ def made(recipe: Recipe, heads: dict[str, int], *, dtype=torch.float32, last=Fal
         state.channels_last(model)
     run = torch.compile(model, backend="inductor" if cuda else "aot_eager", dynamic=False) if compiled else model
     optimizer = state.optimizer(recipe, model)
-    return Side(model=model, run=run, optimizer=optimizer, how=StepConfig(dtype=dtype, graphs=graphs and cuda))
+    return Side(model=model, run=run, optimizer=optimizer, config=StepConfig(dtype=dtype, cuda_graphs=graphs and cuda))
 
 
 class Turn:
@@ -75,7 +75,7 @@ class Turn:
     def __init__(self, side: Side, task, batch: Batch) -> None:
         batches, self.clips = itertools.repeat(batch), len(batch)
         steps = range(10**9)
-        self._loop = fit(side.run, task.loss, batches, side.optimizer, lambda done: 1.0, steps, how=side.how)
+        self._loop = fit(side.run, task.loss, batches, side.optimizer, lambda done: 1.0, steps, config=side.how)
 
     def speed(self, number: int) -> float:
         """Clips a second over some steps."""

@@ -79,7 +79,7 @@ def make(root: Path) -> None:
 
 
 def keys(count: int, epochs: int) -> Iterator[list[Key]]:
-    return loader.training_keys(count, batch=BATCH, parts=1, epochs=epochs, first_step=0, seed=0, share=Share())
+    return loader.training_keys(count, batch=BATCH, micro_batches=1, epochs=epochs, first_step=0, seed=0, share=Share())
 
 
 def clips_a_second(clips: Clips, recipe: Recipe | None, workers: int) -> float:

@@ -176,7 +176,10 @@ def test_a_process_knows_whether_it_takes_the_place_of_another(alone, tmp_path):
 
 def test_a_process_that_was_killed_is_told_of(tmp_path, capsys):
     launch._report_death(tmp_path, 1, -9, 2)
-    assert "error: after 2 restarts: process 1 was killed by signal 9 (9 often means out of memory" in capsys.readouterr().err
+    assert (
+        "error: after 2 restarts: process 1 was killed by signal 9 (9 often means out of memory"
+        in capsys.readouterr().err
+    )
     launch._report_death(tmp_path, 1, 3, 0)
     (tmp_path / "code").write_text("3")
     launch._report_death(tmp_path, 1, -15, 0)

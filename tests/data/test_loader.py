@@ -18,7 +18,7 @@ from slowfast_cli.settings import FrontEnd
 from slowfast_cli.types import Batch, Clip, DataError, Inputs, Recording, Segment
 
 CPU = torch.device("cpu")
-PLAN = {"batch": 12, "parts": 2, "epochs": 3, "first_step": 0, "seed": 5}
+PLAN = {"batch": 12, "micro_batches": 2, "epochs": 3, "first_step": 0, "seed": 5}
 
 
 def keys(clips=50, share=None, **plan):
@@ -28,9 +28,9 @@ def keys(clips=50, share=None, **plan):
 @pytest.mark.parametrize("world", [1, 2, 3])
 @pytest.mark.parametrize("parts", [1, 2])
 def test_ranks_part_each_global_batch(world, parts):
-    one = keys(parts=1)
+    one = keys(micro_batches=1)
     assert len(one) == 3 * (50 // 12)
-    ranks = [keys(parts=parts, share=Share(rank=rank, world=world)) for rank in range(world)]
+    ranks = [keys(micro_batches=parts, share=Share(rank=rank, world=world)) for rank in range(world)]
     for step, whole in enumerate(one):
         theirs = [key for rank in ranks for part in rank[step * parts : (step + 1) * parts] for key in part]
         assert len(theirs) == len(set(theirs)) == 12
@@ -80,7 +80,7 @@ def test_two_crops_of_a_recording_are_in_the_same_part(world, parts):
     """They are compared with each other; one crop of each is read in the order that there is without the other."""
     for rank in range(world):
         share = Share(rank=rank, world=world)
-        one, two = (keys(parts=parts, share=share, crops=crops) for crops in (1, 2))
+        one, two = (keys(micro_batches=parts, share=share, crops=crops) for crops in (1, 2))
         assert len(one) == len(two)
         for single, double in zip(one, two, strict=True):
             assert double[: len(single)] == single
@@ -120,11 +120,11 @@ def four(tmp_path_factory):
 
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 def test_workers_give_what_this_process_gives(four, method, monkeypatch):
-    wanted = list(batches(four, keys(4, batch=4, parts=2), workers=0, device=CPU))
+    wanted = list(batches(four, keys(4, batch=4, micro_batches=2), workers=0, device=CPU))
     before = multiprocessing.get_start_method(allow_none=True)
     multiprocessing.set_start_method(method, force=True)
     try:
-        found = list(batches(four, keys(4, batch=4, parts=2), workers=2, device=CPU))
+        found = list(batches(four, keys(4, batch=4, micro_batches=2), workers=2, device=CPU))
     finally:
         multiprocessing.set_start_method(before, force=True)
     assert len(found) == len(wanted) == 6

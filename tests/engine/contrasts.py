@@ -37,7 +37,9 @@ def batches(share, parts):
     draw = torch.Generator().manual_seed(1)
     x = torch.randn(CLIPS, 5, generator=draw)
     views = {-1: x, -2: x + 0.3 * torch.randn(CLIPS, 5, generator=draw)}
-    for keys in training_keys(CLIPS, batch=8, parts=parts, epochs=2, first_step=0, seed=2, share=share, crops=2):
+    for keys in training_keys(
+        CLIPS, batch=8, micro_batches=parts, epochs=2, first_step=0, seed=2, share=share, crops=2
+    ):
         rows = torch.stack([views[key.view][key.segment] for key in keys])
         yield Batch(inputs=Inputs(features=rows), targets={}, ids=tuple(str(key.segment) for key in keys))
 
@@ -46,8 +48,8 @@ def steps(share, parts):
     model = Network()
     optim = make_optimizer(model, "sgd", lr=0.5, momentum=0.9, nesterov=False, weight_decay=0.0)
     ready = DistributedDataParallel(model) if share.world > 1 else model
-    how = StepConfig(parts=parts, rank=share.rank, contrast=TASK.losses if parts > 1 else None)
-    done = list(fit(ready, TASK.loss, batches(share, parts), optim, lambda step: 1.0, range(STEPS), how=how))
+    how = StepConfig(micro_batches=parts, rank=share.rank, contrast=TASK.losses if parts > 1 else None)
+    done = list(fit(ready, TASK.loss, batches(share, parts), optim, lambda step: 1.0, range(STEPS), config=how))
     return {
         "losses": [step.loss for step in done],
         "norms": [step.grad_norm for step in done],

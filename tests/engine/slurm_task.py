@@ -47,7 +47,7 @@ def main() -> None:
     except Exception as error:
         lost = distributed.is_lost(error)
     if share.rank == 0:
-        Path(sys.argv[1]).write_text(json.dumps({"pretext_top1": told, "lost": lost}))
+        Path(sys.argv[1]).write_text(json.dumps({"told": told, "lost": lost}))
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path):
         part.write_text("ne")
         raise OSError(28, "No space left on device")
 
-    with pytest.raises(SlowFastError, match="file: cannot be written: No space left on device; what was there before"):
+    with pytest.raises(SlowFastError, match="file: cannot be written: No space left on device; the previous content"):
         write_atomic(path, half)
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]

@@ -69,7 +69,7 @@ def test_nobody_to_meet_is_an_error_that_says_where(alone):
     for name, value in {"SLURM_NTASKS": "2", "SLURM_PROCID": "1", "SLURM_LOCALID": "1"}.items():
         alone.setenv(name, value)
     alone.delenv("MASTER_ADDR", raising=False)
-    with pytest.raises(SlowFastError, match=r"rank 1 of 2 did not meet the others at \?:\?"):
+    with pytest.raises(SlowFastError, match=r"rank 1 of 2 did not reach the others at \?:\?"):
         distributed.join()
     for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"):  # what joining has set
         os.environ.pop(name)  # and not by monkeypatch, which would put it back
@@ -101,7 +101,7 @@ def test_three_tasks_of_srun_meet_and_speak_to_each_other(tmp_path):
     codes = [(task.communicate(timeout=120)[1], task.returncode)[1] for task in tasks]
     assert codes[2] == -signal.SIGKILL
     found = json.loads((tmp_path / "out.json").read_text())
-    for rank, told in enumerate(found["pretext_top1"]):
+    for rank, told in enumerate(found["told"]):
         assert told["share"] == [rank, 3]
         assert told["stops"] == [2, 2]
         assert told["problem"] == "x: broken"

@@ -60,11 +60,20 @@ def model_of(seed=0, **options):
     return Small(**options)
 
 
-def run(model, steps, *, optim=None, batches=None, how=None, schedule=None, scaler=None):
+def run(model, steps, *, optim=None, batches=None, config=None, schedule=None, scaler=None):
     optim = optim or make_optimizer(model, "sgd", **SGD)
     schedule = schedule or (lambda step: 1.0)
     return list(
-        fit(model, loss, batches or stream(), optim, schedule, range(steps), how=how or StepConfig(), scaler=scaler)
+        fit(
+            model,
+            loss,
+            batches or stream(),
+            optim,
+            schedule,
+            range(steps),
+            config=config or StepConfig(),
+            scaler=scaler,
+        )
     )
 
 
@@ -110,7 +119,7 @@ def test_a_loss_that_is_not_finite_stops_before_the_step(bad):
     poisoned = data(3)
     poisoned.inputs.features[2, 1] = bad
     batches = iter([data(0), data(1), poisoned, data(4)])
-    steps = fit(model, loss, batches, optim, lambda step: 1.0, range(4), how=StepConfig())
+    steps = fit(model, loss, batches, optim, lambda step: 1.0, range(4), config=StepConfig())
     good = [next(steps), next(steps)]
     kept = copy.deepcopy(dict(model.named_parameters()))
     with pytest.raises(LossNotFiniteError, match=r"^step 3: the loss is \{'verb': nan, 'noun': nan\}"):
@@ -129,7 +138,7 @@ def test_a_gradient_that_is_not_finite_stops_before_the_step():
     model = model_of()
     kept = copy.deepcopy(model)
     steps = fit(
-        model, root, stream(), make_optimizer(model, "sgd", **SGD), lambda step: 1.0, range(2), how=StepConfig()
+        model, root, stream(), make_optimizer(model, "sgd", **SGD), lambda step: 1.0, range(2), config=StepConfig()
     )
     with pytest.raises(LossNotFiniteError, match=r"step 1: the gradient is nan, the loss {'verb': "):
         next(steps)
@@ -158,7 +167,7 @@ def test_parts_of_a_batch_make_the_step_of_the_whole():
     one = Frozen()
     other = copy.deepcopy(one)
     (big,) = run(one, 1, batches=iter([whole]))
-    (small,) = run(other, 1, batches=iter(parts), how=StepConfig(parts=4))
+    (small,) = run(other, 1, batches=iter(parts), config=StepConfig(micro_batches=4))
     assert small.losses == pytest.approx(big.losses, rel=1e-5)
     assert small.grad_norm == pytest.approx(big.grad_norm, rel=1e-5)
     assert (small.clips, big.clips) == (12, 12)
@@ -170,7 +179,7 @@ def test_gradients_are_clipped_together_and_told_before():
     model, free = model_of(), model_of()
     plain = {"lr": 1.0, "momentum": 0.0, "nesterov": False, "weight_decay": 0.0}
     before = [p.detach().clone() for p in model.parameters()]
-    (clipped,) = run(model, 1, optim=make_optimizer(model, "sgd", **plain), how=StepConfig(clip_norm=0.01))
+    (clipped,) = run(model, 1, optim=make_optimizer(model, "sgd", **plain), config=StepConfig(clip_norm=0.01))
     (whole,) = run(free, 1, optim=make_optimizer(free, "sgd", **plain))
     assert clipped.grad_norm == whole.grad_norm > 0.01
     moved = torch.cat([(a - b).detach().flatten() for a, b in zip(model.parameters(), before, strict=True)])
@@ -187,11 +196,11 @@ def test_going_on_repeats_the_run_bit_for_bit(cut, name):
     how = StepConfig(seed=3)
     whole = model_of(dropout=0.5)
     optim = make_optimizer(whole, name, **settings)
-    seen = run(whole, 6, optim=optim, batches=stream(augment=0.1), how=how)
+    seen = run(whole, 6, optim=optim, batches=stream(augment=0.1), config=how)
 
     first = model_of(dropout=0.5)
     optim = make_optimizer(first, name, **settings)
-    run(first, cut, optim=optim, batches=stream(augment=0.1), how=how)
+    run(first, cut, optim=optim, batches=stream(augment=0.1), config=how)
     state = copy.deepcopy((first.state_dict(), optim.state_dict()))
 
     torch.manual_seed(999)
@@ -200,14 +209,14 @@ def test_going_on_repeats_the_run_bit_for_bit(cut, name):
     second.load_state_dict(state[0])
     optim = make_optimizer(second, name, **settings)
     optim.load_state_dict(state[1])
-    rest = list(fit(second, loss, stream(cut, augment=0.1), optim, lambda step: 1.0, range(cut, 6), how=how))
+    rest = list(fit(second, loss, stream(cut, augment=0.1), optim, lambda step: 1.0, range(cut, 6), config=how))
     assert [(step.number, step.losses) for step in rest] == [(step.number, step.losses) for step in seen[cut:]]
     assert same(whole, second)
 
 
 def test_seeds_and_ranks_draw_differently():
     losses = {
-        (seed, rank): run(model_of(dropout=0.5), 2, how=StepConfig(seed=seed, rank=rank))[-1].loss
+        (seed, rank): run(model_of(dropout=0.5), 2, config=StepConfig(seed=seed, rank=rank))[-1].loss
         for seed in (0, 1)
         for rank in (0, 1)
     }
@@ -217,7 +226,7 @@ def test_seeds_and_ranks_draw_differently():
 def test_the_caller_may_stop_between_two_steps():
     model = model_of()
     steps = fit(
-        model, loss, stream(), make_optimizer(model, "sgd", **SGD), lambda step: 1.0, range(9), how=StepConfig()
+        model, loss, stream(), make_optimizer(model, "sgd", **SGD), lambda step: 1.0, range(9), config=StepConfig()
     )
     next(steps)
     kept = copy.deepcopy(model)
@@ -236,7 +245,7 @@ def test_bfloat16_computes_in_bfloat16_and_keeps_float32():
 
     model = model_of()
     optim = make_optimizer(model, "sgd", **SGD)
-    list(fit(model, spy, stream(), optim, lambda step: 1.0, range(1), how=StepConfig(dtype=torch.bfloat16)))
+    list(fit(model, spy, stream(), optim, lambda step: 1.0, range(1), config=StepConfig(dtype=torch.bfloat16)))
     assert kinds == [torch.bfloat16]
     assert {p.dtype for p in model.parameters()} == {torch.float32}
 
@@ -253,7 +262,7 @@ def test_a_device_leaves_everything_as_it_was_from_a_step_on_that_is_not_finite(
     poisoned = data(3)
     poisoned.inputs.features[2, 1] = nan
     batches = map(on_cuda, [data(0), data(1), poisoned, *map(data, range(4, 9))])
-    steps = fit(model, loss, iter(batches), optim, lambda step: 1.0, range(8), how=StepConfig())
+    steps = fit(model, loss, iter(batches), optim, lambda step: 1.0, range(8), config=StepConfig())
     good = [next(steps), next(steps)]
     kept = copy.deepcopy(dict(model.named_parameters()))
     late = []
@@ -293,8 +302,8 @@ def test_a_graph_takes_the_same_steps(name):
     for graphs in (False, True):
         model = model_of(dropout=0.5).cuda()
         optim = make_optimizer(model, name, **settings)
-        how = StepConfig(seed=3, clip_norm=1.0, graphs=graphs)
-        seen.append(run(model, 10, optim=optim, batches=odd(range(10)), how=how, schedule=lambda step: 0.8**step))
+        how = StepConfig(seed=3, clip_norm=1.0, cuda_graphs=graphs)
+        seen.append(run(model, 10, optim=optim, batches=odd(range(10)), config=how, schedule=lambda step: 0.8**step))
         models.append(model)
     one, other = seen
     assert [step.clips for step in other] == [8, 8, 8, 8, 8, 8, 5, 8, 8, 8]
@@ -311,7 +320,7 @@ def test_a_graph_leaves_everything_as_it_was_too():
     poisoned = data(5)
     poisoned.inputs.features[2, 1] = nan
     batches = map(on_cuda, [*map(data, range(5)), poisoned, *map(data, range(6, 10))])
-    steps = fit(model, loss, iter(batches), optim, lambda step: 1.0, range(10), how=StepConfig(graphs=True))
+    steps = fit(model, loss, iter(batches), optim, lambda step: 1.0, range(10), config=StepConfig(cuda_graphs=True))
     for _ in range(5):
         next(steps)
     kept = copy.deepcopy(dict(model.named_parameters()))

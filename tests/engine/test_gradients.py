@@ -165,10 +165,10 @@ def test_a_step_with_a_contrast_is_that_of_the_whole_batch():
     two = copy.deepcopy(one)
     told = []
     for model, count, contrast in ((one, 1, None), (two, 2, TASK.losses)):
-        how = StepConfig(parts=count, clip_norm=0.5, contrast=contrast)
+        how = StepConfig(micro_batches=count, clip_norm=0.5, contrast=contrast)
         batches = itertools.chain(parts(count), parts(count))
         optim = make_optimizer(model, "sgd", **settings)
-        told.append(list(fit(model, TASK.loss, batches, optim, lambda step: 1.0, range(2), how=how)))
+        told.append(list(fit(model, TASK.loss, batches, optim, lambda step: 1.0, range(2), config=how)))
     for a, b in zip(*told, strict=True):
         assert (a.loss, a.grad_norm) == pytest.approx((b.loss, b.grad_norm), rel=1e-3)
         assert (a.clips, b.clips) == (16, 16)

@@ -93,7 +93,7 @@ def test_batches_are_worked_off_in_parts_of_so_many_clips():
     assert [micro_batches(recipe, world) for world in (1, 8, 128)] == [128, 16, 1]
     assert micro_batches(load("vggsound", ["optim.grad_accum_steps=2"]), 4) == 2
     for words, told in (
-        (["optim.bn_batch_size=7"], "let it be a multiple"),
+        (["optim.bn_batch_size=7"], "must be a multiple"),
         (["optim.grad_accum_steps=2"], "optim.grad_accum_steps 1"),
         (["schedule.steps=5"], "either epochs or steps"),
         (["schedule.epochs=null"], "either epochs or steps"),

@@ -31,7 +31,7 @@ def batches(share, poison=False):
     x, y = torch.randn(CLIPS, 5, generator=draw), torch.randint(3, (CLIPS,), generator=draw)
     if poison:
         x[3] = float("nan")  # in one process's part of the first batch only
-    for keys in training_keys(CLIPS, batch=8, parts=2, epochs=3, first_step=0, seed=2, share=share):
+    for keys in training_keys(CLIPS, batch=8, micro_batches=2, epochs=3, first_step=0, seed=2, share=share):
         chosen = [key.segment for key in keys]
         yield Batch(inputs=Inputs(features=x[chosen]), targets={"label": y[chosen]}, ids=tuple(map(str, chosen)))
 
@@ -40,8 +40,8 @@ def steps(share, poison=False):
     model = network()
     optim = make_optimizer(model, "sgd", lr=0.1, momentum=0.9, nesterov=False, weight_decay=0.0)
     ready = DistributedDataParallel(model) if share.world > 1 else model
-    how = StepConfig(parts=2, clip_norm=1.0, rank=share.rank)
-    done = list(fit(ready, loss, batches(share, poison), optim, lambda step: 1.0, range(6), how=how))
+    how = StepConfig(micro_batches=2, clip_norm=1.0, rank=share.rank)
+    done = list(fit(ready, loss, batches(share, poison), optim, lambda step: 1.0, range(6), config=how))
     return model, done
 
 

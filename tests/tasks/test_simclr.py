@@ -94,7 +94,8 @@ def test_twins_are_found():
 def test_byol_finds_its_views_by_the_same_function(monkeypatch):
     seen = []
     monkeypatch.setattr(
-        "slowfast_cli.tasks.byol.twinned", lambda batch, device: seen.append(batch.ids) or positives_of(batch, device)
+        "slowfast_cli.tasks.byol.positives_of",
+        lambda batch, device: seen.append(batch.ids) or positives_of(batch, device),
     )
     rows = {"byol_predicted": embedded("abab"), "byol_slow": embedded("abab", seed=1)}
     Byol().losses(rows, asked("abab"))
@@ -117,7 +118,7 @@ def test_the_projector_joins_the_streams_and_ends_on_the_sphere():
     projector = Projector(6, hidden=8, layers=3, out=4)
     assert [layer.out_features for layer in projector.layers if hasattr(layer, "out_features")] == [8, 8, 8, 4]
     x = torch.randn(5, 3)
-    found = projector(Trunk(), {"x": x})["embedding"]
+    found = projector(Trunk(), {"features": x})["embedding"]
     raw = projector.layers(torch.cat([x, 2 * x], dim=1))
     torch.testing.assert_close(found, raw / raw.norm(dim=1, keepdim=True))
     assert len(Projector(6, hidden=8, layers=0, out=4).layers) == 1

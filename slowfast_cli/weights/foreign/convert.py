@@ -60,7 +60,7 @@ class Converted:
 
     path: Path
     card: Card
-    told: Loaded
+    result: Loaded
 
 
 def convert(source: Path, out: Path, *, variant: str | None = None, entry: Entry | None = None) -> Converted:
@@ -121,7 +121,7 @@ def convert(source: Path, out: Path, *, variant: str | None = None, entry: Entry
         )
     make_folder(out.parent)
     write_atomic(out, lambda part: save(part, found.state, card))
-    return Converted(path=out, card=card, told=told)
+    return Converted(path=out, card=card, result=told)
 
 
 def _translated(state: Mapping[str, Tensor], cfg: str | None, said: _Said) -> pyslowfast.Converted:

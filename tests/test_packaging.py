@@ -1,0 +1,62 @@
+"""What is published beside the code agrees with it."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+import slowfast_cli
+
+ROOT = Path(__file__).parents[1]
+PROJECT = (ROOT / "pyproject.toml").read_text()
+CI = (ROOT / ".ci" / "run").read_text()
+
+
+def test_the_distribution_has_its_own_name():
+    assert 'name = "slowfast-cli"' in PROJECT
+    assert 'slowfast = "slowfast_cli.cli.app:main"' in PROJECT
+
+
+def test_every_dependency_has_a_tested_version():
+    pinned = {line.split("==")[0].lower() for line in (ROOT / "constraints.txt").read_text().splitlines()}
+    block = PROJECT[PROJECT.index("dependencies = [") : PROJECT.index("[project.optional-dependencies]")]
+    declared = {name.lower() for name in re.findall(r'^    "([\w-]+)', block, re.MULTILINE)}
+    assert len(declared) > 15
+    assert declared - pinned == set()
+
+
+def test_the_citation_names_this_version():
+    assert yaml.safe_load((ROOT / "CITATION.cff").read_text())["version"] == slowfast_cli.__version__
+
+
+def test_ci_runs_what_the_readme_says():
+    install, test = "pip install -c constraints.txt -e '.[dev]'", "python -m pytest -n auto"
+    readme = (ROOT / "README.md").read_text()
+    assert f"{install} && {test}" in readme
+    assert install.replace("pip install", "pip install -q") in CI
+    assert CI.rstrip().endswith(test)
+
+
+def test_the_workflow_covers_all_systems_and_calls_ci():
+    jobs = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text())["jobs"]
+    assert any(step.get("run") == "bash .ci/run" for step in jobs["full"]["steps"])
+    matrix = jobs["platforms"]["strategy"]["matrix"]
+    assert {name.partition("-")[0] for name in matrix["os"]} == {"ubuntu", "macos", "windows"}
+    assert matrix["python"] == re.findall(r"Python :: (3\.\d+)", PROJECT)
+
+
+def test_the_dockerfile_copies_what_exists():
+    lines = (ROOT / "Dockerfile").read_text().splitlines()
+    copied = [name for line in lines if line.startswith("COPY ") for name in line.split()[1:-1]]
+    assert len(copied) == 6
+    assert all((ROOT / name).exists() for name in copied)
+    kept = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+    assert set(copied) == kept
+    assert [line for line in lines if line.startswith("USER ")] == ["USER slowfast"]
+
+
+@pytest.mark.parametrize("module", ["storage.lock", "stages.train.dry_run"])
+def test_unix_modules_are_imported_behind_a_guard(module):
+    text = (ROOT / "slowfast_cli" / (module.replace(".", "/") + ".py")).read_text()
+    assert re.search(r"try:\n\s+import (?:fcntl|resource)\b[^\n]*\n\s*except ImportError", text)

@@ -48,13 +48,13 @@ def test_cp_copies_and_overwrites_nothing(tmp_path, monkeypatch):
     assert (tmp_path / "esc10.yaml").read_bytes() == original
     (tmp_path / "esc10.yaml").write_text("mine")
     done = tiny.slowfast("recipes", "cp", "esc10", ".")
-    assert (done.code, "esc10.yaml: is there already" in done.err) == (2, True)
+    assert (done.code, "esc10.yaml: exists" in done.err) == (2, True)
     assert tiny.slowfast("recipes", "cp", "esc10", "-n").code == 0
     assert (tmp_path / "esc10.yaml").read_text() == "mine"
     tiny.good("recipes", "cp", "esc10", "own")
     assert (tmp_path / "own.yaml").read_bytes() == original
     done = tiny.slowfast("recipes", "cp", "esc10", "deep/own.yaml")
-    assert (done.code, "deep: no such folder; make it with --make-parents" in done.err) == (2, True)
+    assert (done.code, "deep: no such folder; create it with --make-parents" in done.err) == (2, True)
     tiny.good("recipes", "cp", "esc10", "deep/own.yaml", "--make-parents")
     assert "well-formed" in tiny.good("recipes", "validate", "deep/own.yaml").out
     (tmp_path / "file").touch()
@@ -98,7 +98,7 @@ def test_data_check_finds_what_is_wrong(sounds, tmp_path):
     tiny.write(root / "val" / "rain" / "mute.wav", tiny.sound("rain.wav", 1) * 0)
     done = tiny.slowfast("data", "check", "folder", "--root", root, "-j", "2", "--out", tmp_path / "wrong.csv")
     assert done.code == 3
-    assert "3 recordings have something wrong with them" in done.err
+    assert "3 recordings have problems" in done.err
     with (tmp_path / "wrong.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert {row["id"] for row in rows} == {"train/rain/empty.wav", "val/rain/short.wav", "val/rain/mute.wav"}
@@ -109,7 +109,7 @@ def test_data_check_finds_what_is_wrong(sounds, tmp_path):
         (bare / part / "rain").mkdir(parents=True)
         (bare / part / "rain" / "empty.wav").touch()
     done = tiny.slowfast("data", "check", "folder", "--root", bare)
-    assert "2 recordings have something wrong with them" in done.err
+    assert "2 recordings have problems" in done.err
     done = tiny.slowfast(
         "data", "check", "folder", "--root", root, "--out", root / "train" / "rain" / "empty.wav" / "x"
     )

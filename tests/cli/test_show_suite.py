@@ -59,4 +59,4 @@ def test_a_narrow_window_shows_fewer_columns_and_names_the_others(asked, monkeyp
     (line,) = [line for line in text.splitlines() if line.startswith("│ ESC-50 ")]
     assert len(line.split("│")) - 2 == columns
     assert len(line) <= width
-    assert ("in a wider window also: " in text) == (columns < 12)
+    assert ("columns that need a wider terminal: " in text) == (columns < 12)

@@ -227,7 +227,7 @@ def test_a_parameter_tree_converts_to_a_weight_file(tmp_path):
     np.savez(tmp_path / "fast.npz", **{name: value.numpy() for name, value in tree.items()})
     result = convert(tmp_path / "fast.npz", tmp_path / "fast.safetensors")
     assert (result.card.recipe, result.card.classes, result.card.front_end["mels"]) == ("hares", {}, 80)
-    assert not result.told.unused
+    assert not result.result.unused
     card, model = build(tmp_path / "fast.safetensors")
     assert card.net == VARIANTS["fast-nfnet-f0"]
     assert sum(parameter.numel() for parameter in model.parameters()) == 899_842

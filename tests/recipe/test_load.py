@@ -19,9 +19,9 @@ def test_an_unknown_field_names_the_nearest():
 def test_all_mistakes_come_at_once():
     lines = complaint("optim.lrr=0.1", "schedule.epochs=x", "~optim.lr", "augment.mix=-1", "foo=1").splitlines()
     assert len(lines) == 5
-    assert any("optim.lr: is needed and not given: Learning rate" in line for line in lines)
+    assert any("optim.lr: is required: Highest learning rate" in line for line in lines)
     assert any("schedule.epochs: 'x'" in line for line in lines)
-    assert any("foo: no such field; there are data, frontend" in line for line in lines)
+    assert any("foo: no such field; choose one of data, frontend" in line for line in lines)
 
 
 def test_the_line_in_the_file_is_named(tmp_path):
@@ -75,7 +75,7 @@ def test_norms_frozen_without_weights_are_refused():
 
 
 def test_a_batch_that_does_not_part_is_refused():
-    assert "optim.grad_accum_steps: a batch of 32 does not part into 5" in complaint("optim.grad_accum_steps=5")
+    assert "optim.grad_accum_steps: 5 does not divide optim.batch=32" in complaint("optim.grad_accum_steps=5")
 
 
 def test_folds_go_into_the_split_names():

@@ -17,8 +17,6 @@ from slowfast_cli.plots.canvas import INK, QUIET, figure, save
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-HERTZ = (100, 250, 500, 1000, 2000, 4000, 8000, 12000, 16000)  # ticks, up to half the sampling rate
-
 
 @dataclass(frozen=True, kw_only=True)
 class MapRow:
@@ -28,7 +26,8 @@ class MapRow:
     logmel: np.ndarray  # (T, F)
     maps: Mapping[str, np.ndarray]  # one channel (T, F) by stage name, such as ``slow res3``
     seconds: float  # length of the input
-    rate: int  # sampling rate, Hz; the mel bands span 0 to half of it
+    mel_bounds: tuple[float, float]  # lowest and highest frequency of the mel bands, Hz
+    htk: bool  # mel scale of HTK; False: that of Slaney
 
 
 def most_varied_channel(features: np.ndarray) -> np.ndarray:
@@ -50,12 +49,10 @@ def feature_maps_plot(rows: Sequence[MapRow], path: Path) -> Path:
     fig = figure(3.3 * (1 + len(stages)) + 0.7, 2.05 * len(rows) + 0.6)
     grid = fig.subplots(len(rows), 1 + len(stages), squeeze=False)
     for index, (row, line) in enumerate(zip(rows, grid, strict=True)):
-        _show(line[0], row.logmel, row.seconds, "magma")
-        _mel_axis(line[0], row.logmel.shape[1], row.rate)
+        _show_logmel(line[0], row)
         line[0].set_ylabel(f"{row.title}\n", fontsize=10, color=INK, fontweight="bold")
         for axes, stage in zip(line[1:], stages, strict=True):
-            _show(axes, row.maps[stage], row.seconds, "viridis")
-            axes.set_yticks([])
+            _show_map(axes, row.maps[stage], row.seconds)
         for axes, name in zip(line, ("input, Hz", *stages), strict=True):
             if index == 0:
                 axes.set_title(name, fontsize=10, color=INK)
@@ -66,39 +63,53 @@ def feature_maps_plot(rows: Sequence[MapRow], path: Path) -> Path:
     return save(fig, path)
 
 
-def _show(axes: Axes, values: np.ndarray, seconds: float, cmap: str) -> None:
-    # Clip the lowest and highest 1 %, so that a click does not darken the rest.
-    low, high = np.percentile(values, [1, 99])
+def _show_logmel(axes: Axes, row: MapRow) -> None:
+    """Draw a log-mel spectrogram on librosa's mel axis."""
+    # Imported here: librosa takes half a second, and no other plot needs it.
+    from librosa import mel_frequencies  # noqa: PLC0415
+    from librosa.display import specshow  # noqa: PLC0415
+
+    frames, bands = row.logmel.shape
+    (low, high), (darkest, brightest) = row.mel_bounds, _color_range(row.logmel)
+    specshow(
+        row.logmel.T,
+        x_coords=(np.arange(frames) + 0.5) * row.seconds / frames,
+        y_coords=mel_frequencies(bands + 2, fmin=low, fmax=high, htk=row.htk)[1:-1],
+        x_axis="s",
+        y_axis="mel",
+        sr=2 * high,
+        ax=axes,
+        cmap="magma",
+        vmin=darkest,
+        vmax=brightest,
+    )
+    axes.set(xlabel="", ylabel="", xlim=(0, row.seconds))
+    _style(axes)
+
+
+def _show_map(axes: Axes, values: np.ndarray, seconds: float) -> None:
+    low, high = _color_range(values)
+    extent = (0, seconds, 0, values.shape[1])
     axes.imshow(
         values.T,
         origin="lower",
         aspect="auto",
-        cmap=cmap,
+        cmap="viridis",
         interpolation="nearest",
-        extent=(0, seconds, 0, values.shape[1]),
+        extent=extent,
         vmin=low,
-        vmax=high if high > low else low + 1,
+        vmax=high,
     )
+    axes.set_yticks([])
+    _style(axes)
+
+
+def _color_range(values: np.ndarray) -> tuple[float, float]:
+    """Clip the lowest and highest 1 %, so that a click does not darken the rest."""
+    low, high = np.percentile(values, [1, 99])
+    return float(low), float(high if high > low else low + 1)
+
+
+def _style(axes: Axes) -> None:
     axes.tick_params(labelsize=8, colors=INK, color=QUIET, length=2.5)
     axes.spines[:].set_visible(False)
-
-
-def _mel_axis(axes: Axes, bands: int, rate: int) -> None:
-    positions = mel_position(np.array(HERTZ), bands, rate)
-    ticks = [(at, hertz) for at, hertz in zip(positions, HERTZ, strict=True) if hertz < rate / 2 and at > 0]
-    labels = [f"{hertz // 1000}k" if hertz >= 1000 else str(hertz) for _, hertz in ticks]
-    axes.set_yticks([at for at, _ in ticks], labels)
-
-
-def mel_position(hertz: np.ndarray, bands: int, rate: int) -> np.ndarray:
-    """Convert frequencies to positions on an axis of HTK mel bands.
-
-    Band ``i`` spans ``i`` to ``i + 1``; its center is the ``i + 1``-th of ``bands + 2`` equidistant points in mel.
-
-    Args:
-        hertz: Frequencies, Hz.
-        bands: Number of mel bands, from 0 Hz to half the rate.
-        rate: Sampling rate, Hz.
-    """
-    mel = np.log10(1 + hertz / 700) / np.log10(1 + rate / 2 / 700)
-    return np.asarray(mel * (bands + 1) - 0.5)

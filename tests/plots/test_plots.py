@@ -10,12 +10,12 @@ import pytest
 from PIL import Image
 
 from slowfast_cli.metrics.per_class import ClassRow, Gain, gains
-from slowfast_cli.plots import canvas
+from slowfast_cli.plots import canvas, feature_maps
 from slowfast_cli.plots.class_bars import RELATIVE, class_bars_plot
 from slowfast_cli.plots.comparison import Side, comparison_plot
 from slowfast_cli.plots.confusion import confusion_plot
 from slowfast_cli.plots.curves import curves_plot
-from slowfast_cli.plots.feature_maps import MapRow, feature_maps_plot, mel_position, most_varied_channel
+from slowfast_cli.plots.feature_maps import MapRow, feature_maps_plot, most_varied_channel
 from slowfast_cli.plots.per_class import per_class_plot
 
 
@@ -116,20 +116,32 @@ def test_feature_maps(tmp_path, words, samples):
             logmel=rng.normal(size=(512, 128)),
             maps={"slow res3": rng.random((128, 32)), "slow res5": np.zeros((128, 8))},
             seconds=5.12,
-            rate=16000,
+            mel_bounds=(0, 8000),
+            htk=True,
         )
         for i in range(samples)
     ]
     pixels = read_png(feature_maps_plot(map_rows, tmp_path / "maps.png"))
     assert 1200 < pixels.shape[1] < 2200
-    assert {"slow res3", "slow res5", "input, Hz", "time, s", "1k", "4k", "100"} <= set(words)
+    assert {"slow res3", "slow res5", "input, Hz", "time, s", "1024", "4096", "512"} <= set(words)
     assert {f"sample {i}\n" for i in range(samples)} <= set(words)
 
 
-@pytest.mark.parametrize(("bands", "rate"), [(128, 16000), (128, 24000), (40, 8000)])
-def test_mel_positions_of_band_centers(bands, rate):
-    centers = librosa.mel_frequencies(bands + 2, fmin=0, fmax=rate / 2, htk=True)[1:-1]
-    np.testing.assert_allclose(mel_position(centers, bands, rate), np.arange(bands) + 0.5, atol=1e-6)
+def test_a_tone_is_drawn_at_its_frequency(tmp_path, monkeypatch):
+    """The bright row of a spectrogram with energy in one mel band covers that band's center on the axis in Hz."""
+    drawn = []
+    monkeypatch.setattr(feature_maps, "save", lambda fig, path: drawn.append(fig))
+    logmel = np.full((100, 64), -10.0)
+    logmel[:, 40] = 0
+    row = MapRow(title="tone", logmel=logmel, maps={}, seconds=1, mel_bounds=(50, 7000), htk=False)
+    feature_maps_plot([row], tmp_path / "maps.png")
+    (axes,) = drawn[0].axes
+    (mesh,) = axes.collections
+    edges = mesh.get_coordinates()[:, 0, 1]
+    center = librosa.mel_frequencies(66, fmin=50, fmax=7000, htk=False)[41]
+    assert edges[40] < center < edges[41]
+    assert mesh.get_array().reshape(64, 100)[:, 0].argmax() == 40
+    assert axes.get_xlim() == (0, 1)
 
 
 def test_most_varied_channel():

@@ -123,7 +123,8 @@ def feature_maps(
             logmel=logmel[row, 0],
             maps={name.replace("_", " "): most_varied_channel(value[row]) for name, value in maps.items()},
             seconds=recipe.data.clip_seconds or recipe.frontend.hop_ms / 1000 * logmel.shape[2],
-            rate=recipe.frontend.rate,
+            mel_bounds=(recipe.frontend.fmin, recipe.frontend.top),
+            htk=recipe.frontend.mel_scale == "htk",
         )
         for row, index in enumerate(chosen)
     ]

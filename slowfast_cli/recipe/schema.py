@@ -161,14 +161,9 @@ class Optim(Section):
                 "optim.cuda_graphs: records whole batches in fp32 or bf16: set optim.grad_accum_steps=1 and "
                 "optim.bn_batch_size=null"
             )
-        if self.cuda_graphs and self.activation_checkpointing:
-            raise ValueError(
-                "optim.activation_checkpointing: replays random numbers, which a CUDA graph cannot: set one to false"
-            )
-        if self.activation_checkpointing and self.compile:
-            raise ValueError(
-                "optim.activation_checkpointing: torch.compile decides what it stores: set one of the two to false"
-            )
+        if self.activation_checkpointing and (self.cuda_graphs or self.compile):
+            other = "optim.cuda_graphs" if self.cuda_graphs else "optim.compile"
+            raise ValueError(f"optim.activation_checkpointing: does not work with {other}: set one of them to false")
         if self.batch % self.grad_accum_steps:
             raise ValueError(
                 f"optim.grad_accum_steps: {self.grad_accum_steps} does not divide optim.batch={self.batch}"

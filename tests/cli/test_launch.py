@@ -80,7 +80,11 @@ def test_all_commands_share_the_launch_options(alone, tmp_path, command):
     tree = typer.main.get_command(app)
     names = {field.name for field in fields(Launch)}
     shared = [
-        {p.name: (p.opts, p.help, p.type.to_info_dict()) for p in tree.commands[each].params if p.name in names}
+        {
+            p.name: (p.opts, p.help, p.default, getattr(p, "min", None))
+            for p in tree.commands[each].params
+            if p.name in names
+        }
         for each in ("train", command[0])
     ]
     assert shared[0] == shared[1]

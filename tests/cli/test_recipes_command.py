@@ -17,10 +17,10 @@ def test_ls_lists_the_recipes():
     done = tiny.good("recipes", "ls")
     assert all(name in done.out for name in bundled())
     (rows,) = tiny.good("recipes", "ls", "--json").lines
-    told = {row["name"]: row for row in rows}
-    assert list(told) == list(bundled())
-    assert told["vggsound"]["published"]["top1"] == 52.46
-    assert told["epic"]["tables"] == ["2"]
+    listed = {row["name"]: row for row in rows}
+    assert list(listed) == list(bundled())
+    assert listed["vggsound"]["published"]["top1"] == 52.46
+    assert listed["epic"]["tables"] == ["2"]
 
 
 @pytest.mark.parametrize("name", list(bundled()))

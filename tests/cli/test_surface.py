@@ -74,7 +74,7 @@ def examples():
                 yield " ".join(words), line.strip()
 
 
-def told():
+def documented():
     """The commands in the heads of the recipes and in the code blocks of the README."""
     for name, path in bundled().items():
         for line in path.read_text().splitlines():
@@ -127,7 +127,7 @@ def test_an_example_is_a_command_that_exists(owner, line):
     assert owner in ("slowfast", parsed(line))
 
 
-@pytest.mark.parametrize(("where", "line"), list(told()))
+@pytest.mark.parametrize(("where", "line"), list(documented()))
 def test_what_recipes_and_readme_tell_to_type_exists(where, line):
     parsed(line)
 

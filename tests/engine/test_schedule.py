@@ -1,21 +1,14 @@
 """The learning rate over a run."""
 
-import doctest
 import math
 
 import pytest
 
 from slowfast_cli.build import schedule as training_schedule
 from slowfast_cli.build.schedule import micro_batches
-from slowfast_cli.engine import schedule
 from slowfast_cli.engine.schedule import cosine, risen, steps, warmed_up
 from slowfast_cli.recipe.load import load
 from slowfast_cli.types import UsageError
-
-
-def test_the_examples_in_the_docstrings_hold():
-    found = doctest.testmod(schedule)
-    assert (found.attempted, found.failed) == (5, 0)
 
 
 def test_vggsound_drops_after_30_and_40_epochs():

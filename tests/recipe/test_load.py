@@ -2,7 +2,7 @@
 
 import pytest
 
-from slowfast_cli.recipe.load import find, load, override, read, to_yaml
+from slowfast_cli.recipe.load import RENAMED_FIELDS, find, load, override, read, to_yaml
 from slowfast_cli.types import UsageError
 
 
@@ -14,6 +14,11 @@ def complaint(*overrides: str, name: str = "vggsound") -> str:
 
 def test_an_unknown_field_names_the_nearest():
     assert complaint("optim.lrr=0.1") == "vggsound.yaml: optim.lrr: no such field; did you mean 'lr'?"
+
+
+@pytest.mark.parametrize(("old", "new"), RENAMED_FIELDS.items())
+def test_a_renamed_field_names_its_new_name(old, new):
+    assert complaint(f"{old}=1") == f"vggsound.yaml: {old}: was renamed to {new}"
 
 
 def test_all_mistakes_come_at_once():

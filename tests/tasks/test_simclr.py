@@ -1,12 +1,10 @@
 """SimCLR: its loss against loops, and what is told."""
 
-import doctest
 from math import exp, log
 
 import pytest
 import torch
 
-from slowfast_cli.tasks import simclr
 from slowfast_cli.tasks.byol import Byol
 from slowfast_cli.tasks.simclr import POSITIVE, Projector, SimCLR, gathered, positives, positives_of
 from slowfast_cli.types import Batch, Inputs
@@ -78,8 +76,6 @@ def test_told_is_whether_the_nearest_is_the_twin():
 
 
 def test_twins_are_found():
-    assert doctest.testmod(simclr).attempted > 0
-    assert doctest.testmod(simclr).failed == 0
     for ids in (IDS, "abcdeabcde", "aabbcc", "abccba"):
         positive, paired = positives_of(asked(ids), CPU)
         told = Batch(inputs=Inputs(), targets={POSITIVE: torch.tensor(positives(ids))}, ids=())

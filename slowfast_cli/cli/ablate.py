@@ -31,7 +31,7 @@ def ablate(
     recipe: options.RecipeName,
     overrides: options.Overrides = None,
     table: Annotated[
-        str | None, typer.Option(help="A table of the recipe; its only one by default.", show_default=False)
+        str | None, typer.Option(help="A table of the recipe; optional if it has only one.", show_default=False)
     ] = None,
     row: Annotated[
         list[str] | None, typer.Option(help="Only this row; may be given more than once.", show_default=False)
@@ -41,16 +41,16 @@ def ablate(
         typer.Option(
             parser=local_path,
             metavar="PATH",
-            help="Where runs and tables go.",
+            help="Folder of runs and tables.",
             show_default="runs/<recipe>/table-<table>",
         ),
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only parameters and GFLOPs, without data.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print parameters and GFLOPs; needs no data.")] = False,
     device: options.Device = "auto",
     as_json: options.Json = False,
     **given: Any,
 ) -> None:
-    """Train and score every row of a paper's table but those that are finished, and print it beside the paper's."""
+    """Train and score the unfinished rows of a paper's table, and print them next to the published numbers."""
     from slowfast_cli.cli import show
     from slowfast_cli.metrics.table import Table, TableRow, to_dict
     from slowfast_cli.recipe.load import check, override, read
@@ -68,7 +68,7 @@ def ablate(
     if table is None:
         if len(tables) != 1:
             raise UsageError(
-                f"{source.path.name}: --table is one of {', '.join(tables)}"
+                f"{source.path.name}: --table: expected one of {', '.join(tables)}"
                 if tables
                 else f"{source.path.name}: has no tables"
             )
@@ -76,24 +76,24 @@ def ablate(
     chosen = stage.rows(source, table, row or ())
     if dry_run:
         rows = []
-        for title, (each, built) in chosen.items():
+        for title, (published, built) in chosen.items():
             try:
-                rows.append(stage.sized(each, built, title))
-            except UsageError as error:  # an extra that is not installed: the others can be shown
+                rows.append(stage.sized(published, built, title))
+            except UsageError as error:  # of an extra that is not installed; the other rows are printed
                 show.say(f"{title}: {error}")
-                rows.append(TableRow(name=title, ours={}, published=each.published))
+                rows.append(TableRow(name=title, ours={}, published=published.published))
     else:
         Launch(**given).start()
         folder = out or folder_for(source.name, checked, [*words, f"table-{table}"])
         rows = _run(source, table, folder, row or [], tasks, device)
         if os.environ.get("RANK", "0") != "0":
             return
-    made = Table(title=f"{source.name}, table {table}", rows=tuple(rows))
+    result = Table(title=f"{source.name}, table {table}", rows=tuple(rows))
     if as_json:
-        typer.echo(json.dumps(finite(to_dict(made)), allow_nan=False))
+        typer.echo(json.dumps(finite(to_dict(result)), allow_nan=False))
     else:
-        header, body = made.cells()
-        show.table(made.title, header, body)
+        header, body = result.cells()
+        show.table(result.title, header, body)
 
 
 def _run(source: Source, table: str, folder: Path, only: list[str], words: list[str], device: str) -> list[TableRow]:
@@ -111,12 +111,12 @@ def _run(source: Source, table: str, folder: Path, only: list[str], words: list[
             for event in events:
                 if isinstance(event, stage.RowStarted):
                     display = SuiteDisplay(event.name)
-                    show.say(f"{event.name}: {'finished before' if event.finished else 'training'}: {event.run}")
+                    show.say(f"{event.name}: {'already finished' if event.finished else 'training'}: {event.run}")
                 elif isinstance(event, stage.RowFinished):
                     rows.append(event.row)
                 else:
                     display.show(event)
-                if signals and not distributed.STATUS_STORE:  # of several processes a training stops itself
+                if signals and not distributed.STATUS_STORE:  # with several processes the training stops itself
                     display.interrupted(folder)
                     raise KeyboardInterrupt
     finally:

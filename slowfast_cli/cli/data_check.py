@@ -36,11 +36,11 @@ def run(name: str, root: Path | None, *, min_seconds: float, jobs: int, limit: i
     # test and val may be the same split
     failures = list({(failure.id, failure.path): failure for report in reports for failure in report.failures}.values())
     wrong = [failure for failure in failures if not failure.soundless]
-    seen = any(report.seen for report in reports) or any(corpus.has_video for corpus in corpora)
+    has_video = any(report.video_seconds for report in reports) or any(corpus.has_video for corpus in corpora)
     show.table(
         f"{name}: {corpus_root(recipe)}",
-        ["split", "listed", "found", "recordings", "good", "wrong", "sound", *(["pictures", "pictures only"] * seen)],
-        [_row(corpus.split, report, seen=seen) for corpus, report in zip(corpora, reports, strict=True)],
+        ["split", "listed", "found", "recordings", "good", "wrong", "sound", *(["frames", "frames only"] * has_video)],
+        [_row(corpus.split, report, has_video=has_video) for corpus, report in zip(corpora, reports, strict=True)],
     )
     for failure in wrong[:10]:
         show.say(f"{failure.path}: {failure.reason}" if str(failure.path) not in failure.reason else failure.reason)
@@ -57,7 +57,7 @@ def run(name: str, root: Path | None, *, min_seconds: float, jobs: int, limit: i
     return sum((failure.id, failure.path) not in missing for failure in wrong)
 
 
-def _row(split: str, report: Report, *, seen: bool) -> list[str]:
+def _row(split: str, report: Report, *, has_video: bool) -> list[str]:
     states = {**report.states}
     ok = states.pop("ok", 0)
     only = {state: states.pop(state, 0) for state in PICTURES_ONLY.values()}
@@ -69,7 +69,7 @@ def _row(split: str, report: Report, *, seen: bool) -> list[str]:
         f"{ok:,}",
         _counts(states),
         f"{report.seconds / 3600:.2f} h",
-        *([f"{report.seen / 3600:.2f} h", _counts(only)] if seen else []),
+        *([f"{report.video_seconds / 3600:.2f} h", _counts(only)] if has_video else []),
     ]
 
 
@@ -81,10 +81,11 @@ def _limited(corpus: Corpus, limit: int | None) -> Corpus:
     return replace(corpus, segments=corpus.segments[:limit]) if limit else corpus
 
 
-def _checked(corpus: Corpus, rate: int, min_seconds: float, jobs: int, mixed: bool) -> Report:
+def _checked(corpus: Corpus, rate: int, min_seconds: float, jobs: int, audio_or_video: bool) -> Report:
     bar = show.Bar(len(corpus.recordings), "rec", f"check {corpus.split}")
     report: Report | None = None
-    for number, event in enumerate(check(corpus, rate=rate, min_seconds=min_seconds, jobs=jobs, mixed=mixed), 1):
+    events = check(corpus, rate=rate, min_seconds=min_seconds, jobs=jobs, audio_or_video=audio_or_video)
+    for number, event in enumerate(events, 1):
         if isinstance(event, Report):
             report = event
         else:

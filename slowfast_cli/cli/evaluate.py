@@ -17,7 +17,7 @@ from slowfast_cli.types import UsageError, finite
 if TYPE_CHECKING:
     from slowfast_cli.recipe.schema import Recipe
     from slowfast_cli.stages.evaluate.report import Compared, MinGain
-    from slowfast_cli.stages.evaluate.run import Beside, Evaluated
+    from slowfast_cli.stages.evaluate.run import EnsembleMember, Evaluated
 
 EPILOG = (
     "Examples:  slowfast evaluate vggsound  |  slowfast evaluate epic --weights runs/epic/default --split val  |  "
@@ -134,22 +134,22 @@ def _evaluate_run(
     """Score one weight file on the recipe's corpus, and write predictions, tables and plots."""
     from slowfast_cli.cli import show
     from slowfast_cli.stages.evaluate import predictions, report
-    from slowfast_cli.stages.evaluate.run import finished
+    from slowfast_cli.stages.evaluate.run import ensemble_member
 
     others = scoring.ensemble or []
     theirs = predictions.predictions_of(scoring.compare, scoring.split) if scoring.compare else None
-    result = _evaluated(recipe, weights, scoring.split, device, [finished(other, recipe) for other in others])
+    result = _evaluate(recipe, weights, scoring.split, device, [ensemble_member(other, recipe) for other in others])
     if result is None:
         return
     predictions.save_predictions(result, folder / "predictions.npz")
     if scoring.submission:
         show.say(f"submission: {predictions.write_submission(result, scoring.submission).absolute()}")
     default = {"points": 10.0, "ratio": 1.5}[scoring.gain_unit]
-    least = report.MinGain(value=default if scoring.min_gain is None else scoring.min_gain, unit=scoring.gain_unit)  # type: ignore[arg-type]
+    min_gain = report.MinGain(value=default if scoring.min_gain is None else scoring.min_gain, unit=scoring.gain_unit)  # type: ignore[arg-type]
     other = predictions.load_tables(theirs, result.corpus) if theirs else {}
-    gains = report.compared(result, other, least) if theirs else {}
-    _print(result, gains, " + ".join([title, *others]), least, as_json)
-    for path in report.write(result, folder, other=other, least=least, draw=plots):
+    gains = report.compare(result, other, min_gain) if theirs else {}
+    _print(result, gains, " + ".join([title, *others]), min_gain, as_json)
+    for path in report.write(result, folder, other=other, min_gain=min_gain, draw=plots):
         show.say(f"wrote {display(path)}")
     if plots and (maps := report.feature_maps(recipe, weights, result.corpus, folder / "feature-maps.png", device)):
         show.say(f"wrote {display(maps)}")
@@ -167,7 +167,7 @@ def _run_folder(recipe: str) -> Path | None:
     return run
 
 
-def _evaluated(recipe: Recipe, weights: Path, split: str, device: str, others: list[Beside]) -> Evaluated | None:
+def _evaluate(recipe: Recipe, weights: Path, split: str, device: str, others: list[EnsembleMember]) -> Evaluated | None:
     """Evaluate under a progress bar; None in all processes but the first."""
     from slowfast_cli.cli import show
     from slowfast_cli.engine import distributed
@@ -181,13 +181,13 @@ def _evaluated(recipe: Recipe, weights: Path, split: str, device: str, others: l
         bar.to(done)
 
     try:
-        found = stage(recipe, weights, part=split, device=device, tick=tick, beside=others)  # type: ignore[arg-type]
+        evaluated = stage(recipe, weights, split=split, device=device, tick=tick, ensemble=others)  # type: ignore[arg-type]
     finally:
         if bar:
             bar.close()
         rank = distributed.join().rank
         distributed.leave()
-    return None if rank else found
+    return None if rank else evaluated
 
 
 def _folder(weights: Path, recipe: str) -> Path:
@@ -196,7 +196,7 @@ def _folder(weights: Path, recipe: str) -> Path:
     return run / "evaluation"
 
 
-def _print(result: Evaluated, compared: Compared, title: str, least: MinGain, as_json: bool) -> None:
+def _print(result: Evaluated, compared: Compared, title: str, min_gain: MinGain, as_json: bool) -> None:
     from slowfast_cli.cli import show
 
     if result.scores is None:
@@ -220,12 +220,12 @@ def _print(result: Evaluated, compared: Compared, title: str, least: MinGain, as
                 for gain in gains
             ]
             show.table(
-                f"{labels}: classes that one model does better by more than {least}",
+                f"{labels}: classes that one model does better by more than {min_gain}",
                 ["class", "better", "worse", "points", "times"],
                 rows,
             )
     if result.without_audio:
-        show.say(f"without sound: {result.without_audio:,} segments, scored by their frames alone")
+        show.say(f"without audio: {result.without_audio:,} segments, scored by their frames alone")
     for failure in result.corpus.missing[:3]:
         show.say(f"not scored: {failure.id}: {failure.reason}")
     if len(result.corpus.missing) > 3:

@@ -1,4 +1,4 @@
-"""``slowfast evaluate`` of a recipe with a suite: a pretrained trunk scored by many tasks."""
+"""``slowfast evaluate`` of a recipe with a suite: score a pretrained trunk on many tasks."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,26 +16,20 @@ import typer
 from slowfast_cli.types import DataError, UsageError, finite
 
 if TYPE_CHECKING:
-    from slowfast_cli.cli.show_suite import SuiteDisplay
-    from slowfast_cli.recipe.schema import Suite
     from slowfast_cli.stages.hares.benchmark import TaskMissing, Trunk
 
 
 def is_suite(recipe: str) -> bool:
-    """Whether a recipe scores trunks by a suite of tasks."""
+    """Whether a recipe defines a suite of tasks."""
     from slowfast_cli.recipe.load import read
 
     return "suite" in read(recipe).values
 
 
 def refuse(options: Iterable[str]) -> None:
-    """Refuse options that say nothing about a suite.
-
-    Raises:
-        UsageError: There are some.
-    """
+    """Raise `UsageError` for options that do not apply to a suite."""
     if given := ", ".join(options):
-        raise UsageError(f"{given}: not for a suite of tasks: take it out")
+        raise UsageError(f"{given}: not for a suite of tasks: remove it")
 
 
 def evaluate_suite(
@@ -55,17 +49,17 @@ def evaluate_suite(
     Args:
         name: The suite's recipe.
         words: Overrides of the tasks' recipes.
-        weights: What to score.
-        tasks: Names with commas between; None: all.
-        out: Where files go.
+        weights: The trunk.
+        tasks: Comma-separated names; None for all.
+        out: Folder of the results.
         device: As for training.
-        as_json: JSON on stdout.
+        as_json: Print JSON.
         offline: Do not use the network.
-        start: Called when the words are known to be right; it may start the command over in many processes.
+        start: Called after the arguments are checked; it may re-run the command in several processes.
 
     Raises:
-        UsageError: No weights are named, or a task that there is not.
-        DataError: A task could not be scored, other than because its data is not there; or none could.
+        UsageError: No weights are given, or a task is unknown.
+        DataError: A task whose data is available could not be scored, or no task could.
     """
     from slowfast_cli.cli import show
     from slowfast_cli.cli.show_suite import SuiteDisplay, summary
@@ -80,65 +74,60 @@ def evaluate_suite(
     if weights is None:
         raise UsageError(
             "--weights: name the trunk to score: a weight file, a run folder, random:sf-nfnet-f0, or "
-            "package.module:callable for a module of your own"
+            "package.module:callable for your own module"
         )
-    asked = benchmark.suite_of(recipe)
+    suite = benchmark.suite_of(recipe)
     names = [name for name in (tasks or "").split(",") if name]
-    benchmark.chosen(asked, names)
+    benchmark.chosen(suite, names)
     start()
-    scored = benchmark.trunk(weights, offline=offline)
-    folder = make_folder(out or _folder(scored, source.name))
+    trunk = benchmark.trunk(weights, offline=offline)
+    folder = make_folder(out or _folder(trunk, source.name))
     stop: list[int] = []
     display = SuiteDisplay(stop=stop)
-    events = benchmark.evaluate(recipe, scored, folder, tasks=names, words=words, device=device, tick=display.tick)
+    events = benchmark.evaluate(recipe, trunk, folder, tasks=names, words=words, device=device, tick=display.tick)
     try:
         with interruptible(stop), contextlib.closing(events):
             for event in events:
                 display.show(event)
-                if stop and not distributed.STATUS_STORE:  # of several processes a training stops itself
+                if stop and not distributed.STATUS_STORE:  # with several processes the training stops itself
                     raise KeyboardInterrupt
     finally:
         display.close()
         distributed.leave()
     if os.environ.get("RANK", "0") != "0":
         return
-    scores = {task: each.score for task, each in display.scored.items()}
-    text = json.dumps(finite({"weights": weights, **_plain(asked, display, scores)}), allow_nan=False)
-    write_text(folder / "suite.json", text)
+    scores = {task: event.score for task, event in display.scored.items()}
+    plain = {
+        "weights": weights,
+        "tasks": {task: asdict(event) for task, event in display.scored.items()},
+        "averages": benchmark.averages(suite, scores),
+        "missing": {task: event.reason for task, event in display.missing.items()},
+        "published": suite.columns,
+    }
+    write_text(folder / "suite.json", text := json.dumps(finite(plain), allow_nan=False))
     if as_json:
         typer.echo(text)
     elif scores:
-        summary(asked, scores, f"{source.name}: {weights}")
+        summary(suite, scores, f"{source.name}: {weights}")
     show.done(folder)
     _require_scores(display.missing.values(), names, bool(scores))
 
 
-def _plain(asked: Suite, display: SuiteDisplay, scores: Mapping[str, float]) -> dict[str, object]:
-    from slowfast_cli.stages.hares import benchmark
-
-    return {
-        "tasks": {task: asdict(each) for task, each in display.scored.items()},
-        "averages": benchmark.averages(asked, scores),
-        "missing": {task: each.reason for task, each in display.missing.items()},
-        "published": asked.columns,
-    }
-
-
 def _require_scores(missing: Iterable[TaskMissing], names: Sequence[str], any_scored: bool) -> None:
-    """Say by the exit code that something is wrong with the data of a task, or that there is none."""
-    faults = [each for each in missing if not each.absent or each.task in names]
+    """Raise `DataError` if the data of a task is unusable or that of a named task absent, or if no task was scored."""
+    faults = [event for event in missing if not event.data_absent or event.task in names]
     if faults:
-        raise DataError("\n".join(f"{each.task}: {each.reason}" for each in faults))
+        raise DataError("\n".join(f"{event.task}: {event.reason}" for event in faults))
     if not any_scored:
         raise DataError(
-            "none of the tasks' data is there: put data sets below $SLOWFAST_DATA, or name their folders as "
+            "no data of any task found: put data sets below $SLOWFAST_DATA, or name their folders as "
             "esc50.data.root=ESC-50-master; `slowfast data check NAME` says what belongs there and where to get it"
         )
 
 
-def _folder(scored: Trunk, name: str) -> Path:
-    """Beside the weights of a run; of others a place among the runs."""
-    init = scored.model["init"]
+def _folder(trunk: Trunk, name: str) -> Path:
+    """Default folder of the results: in the run folder of the weights, else below ``runs``."""
+    init = trunk.model["init"]
     if init and (Path(init).parent / "recipe.yaml").is_file():
         return Path(init).parent / name
-    return Path("runs") / name / re.sub(r"[^\w.-]+", "-", Path(init).stem if init else scored.word)
+    return Path("runs") / name / re.sub(r"[^\w.-]+", "-", Path(init).stem if init else trunk.word)

@@ -26,17 +26,17 @@ EPILOG = (
 def extract(
     overrides: options.Overrides = None,
     dataset: Annotated[
-        str | None, typer.Option(help="The data set; its bundled recipe gives the front end.", show_default=False)
+        str | None, typer.Option(help="The data set; its bundled recipe sets the front end.", show_default=False)
     ] = None,
     recipe: Annotated[
-        str | None, typer.Option(help="A recipe that gives data set and front end.", show_default=False)
+        str | None, typer.Option(help="A recipe that sets data set and front end.", show_default=False)
     ] = None,
     root: Annotated[
         Path | None,
         typer.Option(
             parser=local_path,
             metavar="PATH",
-            help="Where the data set lies: a folder, or a URL such as s3://bucket/epic.",
+            help="The data set: a folder, or a URL such as s3://bucket/epic.",
             show_default="$SLOWFAST_DATA/<dataset>, or data/<dataset>",
         ),
     ] = None,
@@ -45,31 +45,32 @@ def extract(
         typer.Option(
             parser=local_path,
             metavar="PATH",
-            help="Where the shards go: a folder, or a URL.",
-            show_default="shards, beside the root",
+            help="Folder of the shards, or a URL.",
+            show_default="shards, next to the root",
         ),
     ] = None,
     jobs: Annotated[
         int | None,
-        typer.Option("-j", "--jobs", min=1, help="Worker processes of each process.", show_default="one a core"),
+        typer.Option("-j", "--jobs", min=1, help="Worker processes per process.", show_default="one per core"),
     ] = None,
     dtype: Annotated[str, typer.Option(help="Of the stored rows: float16 or float32.")] = "float16",
     device: Annotated[
         str | None,
         typer.Option(
-            help="Where the log-mel is computed: auto, cpu or cuda.", show_default="cpu; of several processes auto"
+            help="Device of the log-mels: auto, cpu or cuda.",
+            show_default="cpu; auto with several processes",
         ),
     ] = None,
     max_missing: Annotated[
-        float, typer.Option(min=0, max=1, help="Share of the list that may be missing or broken.")
+        float, typer.Option(min=0, max=1, help="Fraction of the listed segments that may be missing or broken.")
     ] = 0.25,
-    retry: Annotated[bool, typer.Option("--retry", help="Try again what failed in earlier runs.")] = False,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Remove the shards that are there and start over.")] = False,
+    retry: Annotated[bool, typer.Option("--retry", help="Retry recordings that failed in earlier runs.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Remove existing shards and start over.")] = False,
     **given: Any,
 ) -> None:
-    """Store the log-mel of every recording in HDF5 shards. The same command again goes on where it stopped."""
+    """Store the log-mel of every recording in HDF5 shards. Re-run the command to resume an interrupted extraction."""
     if dtype not in ("float16", "float32"):
-        raise UsageError(f"--dtype {dtype}: float16 or float32")
+        raise UsageError(f"--dtype {dtype}: expected float16 or float32")
     from slowfast_cli.build.clips import cores
     from slowfast_cli.build.corpus import read_all_splits, shards_folder
     from slowfast_cli.cli import show
@@ -85,11 +86,11 @@ def extract(
         show.say(f"skipped: {reason}")
     for corpus in corpora:
         show.say(show.coverage(corpus))
-    where = shards_folder(chosen)
-    show.say(f"shards: {display(where)}")
+    folder = shards_folder(chosen)
+    show.say(f"shards: {display(folder)}")
     bar: show.Bar | None = None
     events = stage(
-        corpora, where, front_end=chosen.frontend, dtype=dtype, jobs=jobs or cores(),
+        corpora, folder, front_end=chosen.frontend, dtype=dtype, jobs=jobs or cores(),
         device=device or ("auto" if share.world > 1 else "cpu"), fresh=fresh and not is_restart(),
         max_missing=max_missing, retry=retry,
     )  # fmt: skip
@@ -98,13 +99,13 @@ def extract(
             mark_started()
             if isinstance(event, Progress):
                 bar = bar or show.Bar(event.total, "rec", "extract")
-                bar.to(event.recordings, f"{event.speed:,.0f} s of sound a second, {event.failures} failed")
+                bar.to(event.recordings, f"{event.speed:,.0f} s of sound per second, {event.failures} failed")
             else:
                 if bar:
                     bar.close()
-                _summarise(event)
+                _summarize(event)
     except KeyboardInterrupt:
-        show.say(f"interrupted; finished shards are in {display(where)}: the same command goes on from there")
+        show.say(f"interrupted; finished shards are in {display(folder)}: re-run the command to resume")
         raise
     finally:
         if bar:
@@ -129,16 +130,16 @@ def _recipe(
     return load(str(recipe), words)
 
 
-def _summarise(done: Summary) -> None:
+def _summarize(done: Summary) -> None:
     from slowfast_cli.cli import show
 
     show.say(
-        f"stored {done.recordings:,} recordings ({done.kept:,} were there), {done.seconds:,.0f} s of sound in "
-        f"{done.elapsed:,.1f} s: {done.speed:,.0f} s of sound a second"
+        f"stored {done.recordings:,} recordings ({done.kept:,} were stored before), {done.seconds:,.0f} s of sound in "
+        f"{done.elapsed:,.1f} s: {done.speed:,.0f} s of sound per second"
     )
     if done.soundless:
-        show.say(f"without sound: {done.soundless:,} segments, which are recognised by their pictures alone")
-    failed = [each for each in done.failures if not (done.soundless and each.soundless)]
+        show.say(f"without audio: {done.soundless:,} segments, recognized by their frames alone")
+    failed = [failure for failure in done.failures if not (done.soundless and failure.soundless)]
     if failed:
-        show.say(f"failed: {len(failed)}, as {failed[0].reason}; all are in {display(done.folder / 'failures.csv')}")
+        show.say(f"failed: {len(failed)}, such as {failed[0].reason}; see {display(done.folder / 'failures.csv')}")
     show.say(f"done: {display(done.folder.absolute())} ({done.bytes / 1e6:,.1f} MB)")

@@ -25,7 +25,7 @@ EPILOG = (
     "slowfast predict clip.mp4 -w runs/kinetics/default --timeline 2/1 --overlay out.mp4  |  "
     "slowfast predict film.mp4 -w runs/ava/default --boxes persons.csv --json"
 )
-LOW = 0.5  # a top score below which a small model may not know the sound at all
+LOW = 0.5  # below this top score the model may not know the class at all
 
 
 def predict(
@@ -36,17 +36,17 @@ def predict(
         ),
     ],
     weights: options.Weights = None,
-    top: Annotated[int, typer.Option("--top", "-k", min=1, help="How many classes to print.")] = 5,
+    top: Annotated[int, typer.Option("--top", "-k", min=1, help="Number of classes to print.")] = 5,
     timeline: Annotated[
         str | None,
-        typer.Option(metavar="WINDOW/HOP", help="Sliding windows, in seconds, as 2.0/0.5.", show_default=False),
+        typer.Option(metavar="WINDOW/HOP", help="Predict sliding windows, in seconds, as 2.0/0.5.", show_default=False),
     ] = None,
     boxes: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Boxes to ask a detector about: a csv file with time,x1,y1,x2,y2 (shares of the frame, or pixels; "
-            "path for several files), or a list of AVA's. Without it: the whole picture, every second.",
+            help="Boxes that a detector classifies: a CSV file with time,x1,y1,x2,y2 in fractions of the frame or in "
+            "pixels (path for several files), or a list of AVA's. Without it: the whole frame, every second.",
             show_default=False,
         ),
     ] = None,
@@ -56,7 +56,7 @@ def predict(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="JSON lines on stdout.")] = False,
     csv_file: Annotated[
-        Path | None, typer.Option("--csv", help="Write the answers to a CSV file as well.", show_default=False)
+        Path | None, typer.Option("--csv", help="Also write the predictions to a CSV file.", show_default=False)
     ] = None,
     device: options.Device = "auto",
     precision: Annotated[
@@ -65,75 +65,71 @@ def predict(
     ] = "fp32",
     offline: options.Offline = False,
 ) -> None:
-    """Say what is heard in sounds, and what is seen in videos by weights that look at frames: the top-5 classes."""
-    slides = _timeline(timeline)
-    if boxes is not None and slides is not None:
-        raise UsageError("--boxes and --timeline: boxes come with their own times: give one of the two")
-    from slowfast_cli.cli import show_predictions as told
+    """Print the top classes of audio files, or of videos for weights that read frames."""
+    windows = _timeline(timeline)
+    if boxes is not None and windows is not None:
+        raise UsageError("--boxes and --timeline: boxes have their own times: give one of the two")
+    from slowfast_cli.cli import show_predictions
     from slowfast_cli.stages.predict.predictor import PRECISIONS, Predictor
-    from slowfast_cli.stages.predict.predictor import sources as find
+    from slowfast_cli.stages.predict.predictor import sources as expand
     from slowfast_cli.stages.predict.results import Failed
     from slowfast_cli.weights.resolve import weight_file
 
     if precision not in PRECISIONS:
-        raise UsageError(f"--precision {precision}: {' or '.join(PRECISIONS)}")
+        raise UsageError(f"--precision {precision}: expected {' or '.join(PRECISIONS)}")
     predictor = Predictor(weight_file(weights, offline=offline), device, precision=precision, boxes=boxes)
-    paths = find(sources, sys.stdin, predictor.suffixes)
+    paths = expand(sources, sys.stdin, predictor.suffixes)
     predictor.check(paths)
-    _check_drawn(overlay, paths)
-    seen = _Seen(predictor=predictor, top=top, drawn=overlay is not None)
-    with told.csv_file(csv_file, boxes=predictor.detects) as rows:
-        for answer in predictor.files(paths, slides):
-            if isinstance(answer, Failed):
-                seen.fail(answer)
+    _check_overlay(overlay, paths)
+    state = _State(predictor=predictor, top=top, overlay=overlay is not None)
+    with show_predictions.csv_file(csv_file, boxes=predictor.detects) as writer:
+        for result in predictor.files(paths, windows):
+            if isinstance(result, Failed):
+                state.failed += 1
+                typer.echo(f"error: {result.reason}", err=True)
                 continue
-            best = seen.best(answer)
+            best = state.best(result)
             if as_json:
-                told.as_json(answer, best)
+                show_predictions.as_json(result, best)
             else:
-                told.as_text(answer, best, many=len(paths) > 1, slides=slides is not None)
-            for line in told.rows(answer, best) if rows else ():
-                rows.writerow(line)
-    told.without_audio([path for path, heard in seen.heard.items() if not heard], len(seen.heard))
-    if seen.low and not as_json:
-        told.unsure(predictor.card, looks=predictor.looks)
-    if seen.failed:
+                show_predictions.as_text(result, best, many=len(paths) > 1, slides=windows is not None)
+            if writer:
+                writer.writerows(show_predictions.rows(result, best))
+    without_audio = [path for path, has_audio in state.has_audio.items() if not has_audio]
+    show_predictions.without_audio(without_audio, len(state.has_audio))
+    if state.low and not as_json:
+        show_predictions.unsure(predictor.card, looks=predictor.looks)
+    if state.failed:
         raise DataError(
-            f"{seen.failed} of {len(paths)} files could not be used" if len(paths) > 1 else "no answer for that file"
+            f"{state.failed} of {len(paths)} files could not be used" if len(paths) > 1 else "no answer for that file"
         )
     if overlay is not None:
-        _draw(paths, overlay, seen)
+        _draw(paths, overlay, state)
 
 
 @dataclass
-class _Seen:
-    """What has come by so far."""
+class _State:
+    """Results of the files predicted so far."""
 
     predictor: Predictor
     top: int
-    drawn: bool
+    overlay: bool  # whether to collect captions
     failed: int = 0
-    low: bool = False
-    heard: dict[Path, bool] = field(default_factory=dict)
+    low: bool = False  # a top score was low
+    has_audio: dict[Path, bool] = field(default_factory=dict)
     captions: list[Caption] = field(default_factory=list)
 
-    def fail(self, failed: Failed) -> None:
-        """Tell a failure."""
-        self.failed += 1
-        typer.echo(f"error: {failed.reason}", err=True)
+    def best(self, prediction: FilePrediction) -> Best:
+        """Record a prediction and return its best classes."""
+        from slowfast_cli.cli.show_predictions import caption
 
-    def best(self, answer: FilePrediction) -> Best:
-        """The best classes of an answer."""
-        from slowfast_cli.cli import show_predictions as told
-        from slowfast_cli.stages.predict.predictor import tops
-
-        card = self.predictor.card
-        best = tops(answer, card, self.top)
-        # Where each class stands for itself, that none does is an answer too.
-        self.low = self.low or (not card.sigmoid and any(best[labels][0].score < LOW for labels in answer.scores))
-        self.heard[answer.path] = answer.heard
-        if self.drawn:
-            self.captions.append(told.caption(answer, best))
+        best = self.predictor.top(prediction, self.top)
+        # With sigmoid outputs a low score for every class is a valid prediction.
+        unsure = not self.predictor.card.sigmoid and any(best[labels][0].score < LOW for labels in prediction.scores)
+        self.low = self.low or unsure
+        self.has_audio[prediction.path] = prediction.has_audio
+        if self.overlay:
+            self.captions.append(caption(prediction, best))
         return best
 
 
@@ -146,10 +142,10 @@ def _timeline(text: str | None) -> Timeline | None:
         window, _, hop = text.partition("/")
         return Timeline(window=float(window), hop=float(hop or window))
     except ValueError as error:
-        raise UsageError(f"--timeline {text}: two numbers of seconds, WINDOW/HOP, as 2.0/0.5") from error
+        raise UsageError(f"--timeline {text}: expected WINDOW/HOP in seconds, as 2.0/0.5") from error
 
 
-def _check_drawn(out: Path | None, paths: Sequence[Path | Failed]) -> None:
+def _check_overlay(out: Path | None, paths: Sequence[Path | Failed]) -> None:
     if out is None:
         return
     from slowfast_cli.stages.predict.overlay import check
@@ -160,12 +156,12 @@ def _check_drawn(out: Path | None, paths: Sequence[Path | Failed]) -> None:
         check(paths[0], out)
 
 
-def _draw(paths: Sequence[Path | Failed], out: Path, seen: _Seen) -> None:
+def _draw(paths: Sequence[Path | Failed], out: Path, state: _State) -> None:
     from slowfast_cli.cli import show
     from slowfast_cli.cli.show_predictions import name
     from slowfast_cli.stages.predict.overlay import draw
 
     for path in paths:
         if isinstance(path, Path):
-            draw(path, out, seen.captions, heard=not seen.predictor.looks)
+            draw(path, out, state.captions, audio_time=not state.predictor.looks)
             show.say(f"drawn: {name(out.absolute())}")

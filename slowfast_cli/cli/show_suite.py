@@ -71,7 +71,7 @@ class SuiteDisplay:
             case benchmark.TaskMissing():
                 self.close()
                 self.missing[event.task] = event
-                show.say(f"{event.task}: {'no data' if event.absent else 'not scored'}: {event.reason}")
+                show.say(f"{event.task}: {'no data' if event.data_absent else 'not scored'}: {event.reason}")
             case _:
                 self._display.show(event)
 

@@ -1,4 +1,4 @@
-"""A table of the paper, row by row: train what is not trained, score what is not scored, show what is known."""
+"""Reproduce a table of a paper: train and score each row that is not finished yet."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ from slowfast_cli.types import Corpus, DataError, Share, UsageError, did_you_mea
 
 @dataclass(frozen=True, kw_only=True)
 class RowStarted:
-    """A row's turn has come."""
+    """Work on a row starts."""
 
     name: str
-    run: Path
-    finished: bool
+    run: Path  # folder
+    finished: bool  # an earlier run has scored it
 
 
 @dataclass(frozen=True, kw_only=True)
 class RowFinished:
-    """A row has its numbers."""
+    """A row is scored."""
 
     row: TableRow
 
@@ -44,21 +44,21 @@ Event = RowStarted | RowFinished | benchmark.Event
 
 
 def rows(source: Source, table: str, only: Sequence[str] = ()) -> dict[str, tuple[Row, Recipe]]:
-    """The rows of a recipe's table, each with the recipe that makes it.
+    """The rows of a table, each with its recipe.
 
     Args:
         source: The recipe.
-        table: Which of its tables.
+        table: Name of the table.
         only: Names of the rows; all by default.
 
     Raises:
-        UsageError: No such table or row, or a row that does not hold together.
+        UsageError: The table or a row does not exist, or the recipe of a row is inconsistent.
     """
     tables = check(source).tables
     if table not in tables:
-        named = f"there are {', '.join(tables)}" if tables else "it has none"
+        known = f"expected one of {', '.join(tables)}" if tables else "the recipe has none"
         raise UsageError(
-            f"{source.path.name}: --table {table}: no such table{did_you_mean(table, tables) or f'; {named}'}"
+            f"{source.path.name}: --table {table}: no such table{did_you_mean(table, tables) or f'; {known}'}"
         )
     if unknown := set(only) - set(tables[table]):
         raise UsageError(f"--row {', '.join(sorted(unknown))}: table {table} has the rows {', '.join(tables[table])}")
@@ -67,7 +67,7 @@ def rows(source: Source, table: str, only: Sequence[str] = ()) -> dict[str, tupl
 
 
 def sized(row: Row, recipe: Recipe, name: str) -> TableRow:
-    """A row with its parameters and GFLOPs, untrained."""
+    """A row with parameters and GFLOPs only."""
     size = dry_run.size(recipe)
     return TableRow(name=name, ours={"params_m": size.parameters / 1e6, "gflops": size.gflops}, published=row.published)
 
@@ -81,64 +81,62 @@ def ablate(
     words: Sequence[str] = (),
     device: str = "auto",
 ) -> Generator[Event]:
-    """Train and score the rows of a table; a row whose numbers are there is not touched again.
+    """Train and score the rows of a table; finished rows are skipped.
 
-    A row that is scored by a suite is gone on with until none of its tasks is missing.
+    A row that is scored by a suite is finished when none of its tasks is missing.
 
     Args:
         source: The recipe.
-        table: Which of its tables.
-        folder: Each row has a run folder in it; the table's files are written beside them.
-        only: Rows to do; all by default.
+        table: Name of the table.
+        folder: Of the table's files, with a run folder for each row.
+        only: Names of the rows; all by default.
         words: Overrides of the recipes of a suite's tasks.
         device: As for training.
 
     Raises:
-        SlowFastError: Anything the user can mend; finished rows stay finished.
+        SlowFastError: A row cannot be trained or scored; finished rows are kept.
     """
     chosen, share = rows(source, table, only), distributed.join()
     for name, (row, recipe) in chosen.items():
-        for run, each in _runs(row, recipe, folder / slug(name)):
-            run.require(each)  # numbers that are there are those of this very row
+        for run, own in _runs(row, recipe, folder / slug(name)):
+            run.require(own)  # scores of earlier runs must belong to this recipe
     for name, (row, recipe) in chosen.items():
         result = folder / slug(name) / "result.json"
         done = _complete(result, recipe)
         yield RowStarted(name=name, run=result.parent, finished=done)
         if not done:
-            distributed.barrier(share)  # all have seen that it is not done, before one writes that it is
-            scores = yield from _trained(_runs(row, recipe, result.parent), source.name, words, device)
-            common = [key for key in scores[0] if all(key in each for each in scores)]
-            means = {key: sum(each[key] for each in scores) / len(scores) for key in common}
-            _written(result, means, share)
-        yield RowFinished(row=_scored(row, recipe, name, result))
+            distributed.barrier(share)  # all ranks have read `result` before rank 0 writes it
+            scores = yield from _train_and_score(_runs(row, recipe, result.parent), source.name, words, device)
+            common = [key for key in scores[0] if all(key in fold for fold in scores)]
+            means = {key: sum(fold[key] for fold in scores) / len(scores) for key in common}
+            _write_scores(result, means, share)
+        yield RowFinished(row=_table_row(row, recipe, name, result))
         if share.rank == 0:
             write(Table(title=f"{source.name}, table {table}", rows=finished(source, table, folder)), folder)
 
 
 def _complete(result: Path, recipe: Recipe) -> bool:
-    """Whether a run has its numbers; of a suite all of them."""
+    """Whether a run has all its scores."""
     if not result.is_file():
         return False
     return recipe.suite is None or "hares" in json.loads(result.read_text(encoding="utf-8"))
 
 
 def _runs(row: Row, recipe: Recipe, folder: Path) -> list[tuple[Run, Recipe]]:
-    """A row's run, or one for each of its folds in a folder of its own."""
+    """The run of a row, or one run per fold."""
     if not row.folds:
         return [(Run(folder), recipe)]
-    return [
-        (
-            Run(folder / f"fold-{fold}"),
-            recipe.model_copy(update={"data": recipe.data.model_copy(update={"fold": fold})}),
-        )
-        for fold in row.folds
-    ]
+    runs = []
+    for fold in row.folds:
+        data = recipe.data.model_copy(update={"fold": fold})
+        runs.append((Run(folder / f"fold-{fold}"), recipe.model_copy(update={"data": data})))
+    return runs
 
 
-def _trained(
+def _train_and_score(
     runs: Sequence[tuple[Run, Recipe]], name: str, words: Sequence[str], device: str
 ) -> Generator[benchmark.Event, None, list[dict[str, float]]]:
-    """Train and score runs one after the other; those with numbers are not touched again."""
+    """Train and score runs one after the other, except those with scores; return the scores of each run."""
     scores, share = [], distributed.join()
     for run, recipe in runs:
         result = run.folder / ("result.json" if len(runs) == 1 else "scores.json")
@@ -150,78 +148,78 @@ def _trained(
             weights = run.best if run.best.is_file() else run.last
             values = {}
             if not spec.pretext:
-                found = evaluate(recipe, weights, device=device)
-                values = dict(found.scores.values) if found.scores else {}
+                scored = evaluate(recipe, weights, device=device).scores
+                values = dict(scored.values) if scored else {}
             if recipe.suite:
-                values = yield from _by_suite(recipe, recipe.suite, weights, values, words, device)
+                values = yield from _score_by_suite(recipe, recipe.suite, weights, values, words, device)
             if len(runs) > 1:
-                _written(result, values, share)
+                _write_scores(result, values, share)
         else:
             values = json.loads(result.read_text(encoding="utf-8"))
         scores.append({key: value for key, value in values.items() if value is not None})
     return scores
 
 
-def _written(path: Path, values: Mapping[str, float], share: Share) -> None:
-    """Write numbers by one process, before any goes on to read them."""
+def _write_scores(path: Path, values: Mapping[str, float], share: Share) -> None:
+    """Write scores on rank 0; the other ranks wait for the file."""
     if share.rank == 0:
-        write_text(path, _json(values))
+        write_text(path, json.dumps(finite(values), indent=1, allow_nan=False))
     distributed.barrier(share)
 
 
-def _by_suite(
-    recipe: Recipe, asked: Suite, weights: Path, own: Mapping[str, float], words: Sequence[str], device: str
+def _score_by_suite(
+    recipe: Recipe, suite: Suite, weights: Path, own: Mapping[str, float], words: Sequence[str], device: str
 ) -> Generator[benchmark.Event, None, dict[str, float]]:
-    """The scores of a trunk by a suite, in percent, and the averages of the domains that are complete.
+    """Scores of a trunk on the tasks of a suite, in percent, and the averages of the complete domains.
 
-    The data set that a classifier was trained on is not probed once more: its own score stands there (HARES App. A).
+    The data set that a classifier was trained on is not probed; the classifier's own score is used (HARES App. A).
     """
-    tasks = benchmark.chosen(asked, ())
+    tasks = benchmark.chosen(suite, ())
     metric = metric_name(recipe)
     trained = [task for task in tasks if task == recipe.data.corpus and metric in own]
     scores = {task: find_metric(metric).in_percent(own[metric]) for task in trained}
     rest = [task for task in tasks if task not in trained]
-    scored, faults = benchmark.trunk(str(weights)), list[str]()
-    for event in benchmark.evaluate(recipe, scored, weights.parent / "suite", tasks=rest, words=words, device=device):
+    trunk, faults = benchmark.trunk(str(weights)), list[str]()
+    for event in benchmark.evaluate(recipe, trunk, weights.parent / "suite", tasks=rest, words=words, device=device):
         if isinstance(event, benchmark.TaskScored):
             scores[event.task] = event.score
-        if isinstance(event, benchmark.TaskMissing) and not event.absent:
+        if isinstance(event, benchmark.TaskMissing) and not event.data_absent:
             faults.append(f"{event.task}: {event.reason}")
         yield event
     if faults or not scores:
-        raise DataError("\n".join(faults) or f"suite: no data of {', '.join(tasks)} is there: see above")
-    return scores | {name: value for name, value in benchmark.averages(asked, scores).items() if value is not None}
+        raise DataError("\n".join(faults) or f"suite: no data found for {', '.join(tasks)}: see above")
+    return scores | {name: value for name, value in benchmark.averages(suite, scores).items() if value is not None}
 
 
 def finished(source: Source, table: str, folder: Path) -> tuple[TableRow, ...]:
-    """The rows whose numbers are there, in the paper's order."""
+    """The scored rows, in the order of the paper."""
     results = {name: folder / slug(name) / "result.json" for name in rows(source, table)}
     return tuple(
-        _scored(row, recipe, name, results[name])
+        _table_row(row, recipe, name, results[name])
         for name, (row, recipe) in rows(source, table).items()
         if results[name].is_file()
     )
 
 
-def _scored(row: Row, recipe: Recipe, name: str, result: Path) -> TableRow:
+def _table_row(row: Row, recipe: Recipe, name: str, result: Path) -> TableRow:
     scores = json.loads(result.read_text(encoding="utf-8"))
     known = {key: value for key, value in scores.items() if value is not None}
     return TableRow(name=name, ours={**sized(row, recipe, name).ours, **known}, published=row.published)
 
 
-def _require_labels(found: Corpus) -> None:
-    """Find out before the row is trained, not after."""
-    if not all(segment.targets for segment in found.segments):
-        raise DataError(f"{found.name} {found.split}: has no labels: set data.test to a split that has")
+def _require_labels(corpus: Corpus) -> None:
+    """Raise `DataError` for a test split without labels, before the row is trained."""
+    if not all(segment.targets for segment in corpus.segments):
+        raise DataError(f"{corpus.name} {corpus.split}: has no labels: set data.test to a labeled split")
 
 
 def slug(name: str) -> str:
-    """A row's name as a folder's: ``Slow-Fast (late fusion)`` is slow-fast-late-fusion."""
+    """Folder name of a row: ``Slow-Fast (late fusion)`` becomes slow-fast-late-fusion."""
     return re.sub(r"[^a-z0-9.]+", "-", name.lower()).strip("-")
 
 
 def write(table: Table, folder: Path) -> None:
-    """Write the table's files: table.md, table.csv, table.tex, table.json."""
+    """Write a table as table.md, table.csv, table.tex and table.json."""
     make_folder(folder)
     texts = {
         "md": markdown(table),
@@ -231,7 +229,3 @@ def write(table: Table, folder: Path) -> None:
     }
     for suffix, content in texts.items():
         write_text(folder / f"table.{suffix}", content)
-
-
-def _json(values: object) -> str:
-    return json.dumps(finite(values), indent=1, allow_nan=False)

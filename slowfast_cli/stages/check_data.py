@@ -1,4 +1,4 @@
-"""Whether a corpus can be used: every recording is decoded to its end, pictures and sound, and nothing is stored."""
+"""Check a corpus: decode every recording to its end, audio and frames, without storing anything."""
 
 from __future__ import annotations
 
@@ -17,96 +17,76 @@ from slowfast_cli.media.audio_source import NoAudioError, printable
 from slowfast_cli.media.video_check import decode_all, has_frames
 from slowfast_cli.types import Corpus, DataError, Failure, Recording, Seconds
 
-Heard = Literal["ok", "unreadable", "no audio stream", "silent"]
-State = Literal[Heard, "too short", "unreadable video", "video without sound", "video with silence"]
-Watch = Literal["always", "where there are some", "never"]  # its pictures
-PICTURES_ONLY: dict[Heard, State] = {"no audio stream": "video without sound", "silent": "video with silence"}
-WRONG = (DataError, ValueError, RuntimeError, ArithmeticError, LookupError, OSError)  # what broken media lead to
+AudioState = Literal["ok", "unreadable", "no audio stream", "silent"]
+State = Literal[AudioState, "too short", "unreadable video", "video without sound", "video with silence"]
+DecodeFrames = Literal["always", "of videos", "never"]
+PICTURES_ONLY: dict[AudioState, State] = {"no audio stream": "video without sound", "silent": "video with silence"}
+DECODER_ERRORS = (DataError, ValueError, RuntimeError, ArithmeticError, LookupError, OSError)  # on broken media
 
 
 @dataclass(frozen=True, kw_only=True)
 class Checked:
-    """One recording.
-
-    Attributes:
-        id: Its id.
-        path: Its file.
-        state: What is wrong with it, or ``ok``; or that it is a video with nothing to hear, which can be used.
-        seconds: Of its sound, as far as it decodes.
-        reason: What is wrong or not there in words; empty when nothing is.
-        seen: Seconds of pictures that decode.
-    """
+    """Result of one recording."""
 
     id: str
     path: Path
-    state: State
-    seconds: Seconds
-    reason: str = ""
-    seen: Seconds = 0.0
+    state: State  # ``ok``, its defect, or that it is a video without audible sound, which is usable
+    seconds: Seconds  # of sound, as far as it decodes
+    reason: str = ""  # description of the defect
+    video_seconds: Seconds = 0.0  # of decodable frames
 
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """A corpus.
+    """Result of a corpus."""
 
-    Attributes:
-        listed: Segments in the list.
-        found: Segments whose media are on disk.
-        recordings: That they are in.
-        states: How many recordings are in each state.
-        seconds: Of sound that decodes.
-        failures: The recordings that are not ``ok``, and the segments without media. Videos with nothing to hear are
-            ``soundless``: they can be used, by their pictures alone.
-        seen: Seconds of pictures that decode.
-    """
-
-    listed: int
-    found: int
-    recordings: int
-    states: dict[State, int]
-    seconds: Seconds
+    listed: int  # segments in the list
+    found: int  # segments with media
+    recordings: int  # of these segments
+    states: dict[State, int]  # number of recordings by state
+    seconds: Seconds  # of decodable sound
     failures: tuple[Failure, ...]
-    seen: Seconds = 0.0
+    """Recordings that are not ``ok``, and segments without media; usable videos without sound are ``soundless``."""
+    video_seconds: Seconds = 0.0  # of decodable frames
 
 
 def check(
-    corpus: Corpus, *, rate: int, min_seconds: Seconds = 0.0, jobs: int = 1, mixed: bool = False
+    corpus: Corpus, *, rate: int, min_seconds: Seconds = 0.0, jobs: int = 1, audio_or_video: bool = False
 ) -> Iterator[Checked | Report]:
-    """Decode every recording of a corpus: its sound, and every picture where it is about video.
+    """Decode every recording of a corpus: its audio, and all frames of a video.
 
-    Sound and pictures are decoded piece by piece and let go: memory does not grow with the length of a recording.
+    Memory does not grow with the length of a recording.
 
     Args:
-        corpus: What to check.
-        rate: That training will ask for, Hz.
-        min_seconds: Recordings below are too short; so are those that end before one of their segments starts.
-        jobs: Decoders at a time.
-        mixed: Whether its files with a video stream are videos, though the corpus is not about pictures.
+        corpus: The corpus.
+        rate: Sampling rate of training, Hz.
+        min_seconds: Shorter recordings are too short; so are those that end before one of their segments starts.
+        jobs: Number of threads; decoders release the GIL.
+        audio_or_video: Also check the frames of files with a video stream if the corpus is not a video corpus.
 
     Yields:
-        `Checked` for each recording, in order, and a `Report` at the end.
+        `Checked` for each recording, in order; `Report` last.
     """
-    watch: Watch = "always" if corpus.has_video else "where there are some" if mixed else "never"
+    frames: DecodeFrames = "always" if corpus.has_video else "of videos" if audio_or_video else "never"
     last_start: dict[str, Seconds] = {}
     for segment in corpus.segments:
         latest = max(segment.start, segment.center or 0.0)
         last_start[segment.recording.id] = max(last_start.get(segment.recording.id, 0.0), latest)
     states: Counter[State] = Counter()
     failures: list[Failure] = []
-    heard = seen = 0.0
-    # Threads do: libsndfile and FFmpeg let go of the interpreter while they decode.
+    seconds = video_seconds = 0.0
     with ThreadPoolExecutor(jobs) as pool:
         waiting = iter(corpus.recordings)
         running: deque[Future[Checked]] = deque()
         while True:
             for recording in islice(waiting, 2 * jobs - len(running)):
-                least = _Least(seconds=min_seconds, last_start=last_start[recording.id])
-                running.append(pool.submit(_checked, recording, rate, least, watch))
+                required = _Required(seconds=min_seconds, last_start=last_start[recording.id])
+                running.append(pool.submit(_check, recording, rate, required, frames))
             if not running:
                 break
             checked = running.popleft().result()
             states[checked.state] += 1
-            heard, seen = heard + checked.seconds, seen + checked.seen
+            seconds, video_seconds = seconds + checked.seconds, video_seconds + checked.video_seconds
             if checked.state != "ok":
                 mute = checked.state in PICTURES_ONLY.values()
                 failures.append(Failure(id=checked.id, path=checked.path, reason=checked.reason, soundless=mute))
@@ -116,55 +96,51 @@ def check(
         found=len(corpus.segments),
         recordings=len(corpus.recordings),
         states=dict(states),
-        seconds=heard,
+        seconds=seconds,
         failures=(*failures, *corpus.missing),
-        seen=seen,
+        video_seconds=video_seconds,
     )
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Least:
-    """How long a recording has to be.
-
-    Attributes:
-        seconds: That it lasts.
-        last_start: When the last of its segments starts, which it has to go beyond.
-    """
+class _Required:
+    """Required length of a recording."""
 
     seconds: Seconds
-    last_start: Seconds
+    last_start: Seconds  # start of its last segment
 
-    def missed(self, length: Seconds) -> str:
-        """What is wanted of a recording that is too short; empty where it is not."""
+    def violation(self, length: Seconds) -> str:
+        """Why a recording of this length is too short; empty if it is long enough."""
         if length <= self.last_start:
             return f"a segment starts at {self.last_start:.2f} s"
-        return f"{self.seconds:.2f} s are wanted" if length < self.seconds else ""
+        return f"expected at least {self.seconds:.2f} s" if length < self.seconds else ""
 
 
-def _checked(recording: Recording, rate: int, least: _Least, watch: Watch) -> Checked:
-    moving = watch == "always" or (watch != "never" and has_frames(recording))
-    seen = 0.0
-    state: State
-    if moving:
+def _check(recording: Recording, rate: int, required: _Required, frames: DecodeFrames) -> Checked:
+    is_video = frames == "always" or (frames == "of videos" and has_frames(recording))
+    video_seconds = 0.0
+    if is_video:
         try:
-            seen = decode_all(recording)
-        except WRONG as error:
+            video_seconds = decode_all(recording)
+        except DECODER_ERRORS as error:
             return Checked(
                 id=recording.id, path=recording.path, state="unreadable video", seconds=0.0, reason=str(error)
             )
-    told, seconds, reason = _heard(recording, rate)
-    state = PICTURES_ONLY.get(told, told) if moving else told
-    missed = least.missed(seen if moving else seconds)
-    if missed and (state == "ok" or state in PICTURES_ONLY.values()):
-        length = f"{seen:.2f} s of pictures" if moving else f"{seconds:.2f} s of sound"
-        state, reason = "too short", f"{printable(recording.path)}: {length}: {missed}"
-    return Checked(id=recording.id, path=recording.path, state=state, seconds=seconds, reason=reason, seen=seen)
+    audio_state, seconds, reason = _check_audio(recording, rate)
+    state: State = PICTURES_ONLY.get(audio_state, audio_state) if is_video else audio_state
+    violation = required.violation(video_seconds if is_video else seconds)
+    if violation and (state == "ok" or state in PICTURES_ONLY.values()):
+        length = f"{video_seconds:.2f} s of frames" if is_video else f"{seconds:.2f} s of sound"
+        state, reason = "too short", f"{printable(recording.path)}: {length}: {violation}"
+    return Checked(
+        id=recording.id, path=recording.path, state=state, seconds=seconds, reason=reason, video_seconds=video_seconds
+    )
 
 
-def _heard(recording: Recording, rate: int) -> tuple[Heard, Seconds, str]:
-    """What its sound is like, how much of it decodes, and what is wrong with it in words."""
+def _check_audio(recording: Recording, rate: int) -> tuple[AudioState, Seconds, str]:
+    """State of the audio, its decodable length, and a description of its defect."""
     if recording.path.is_dir() and recording.sound is None:
-        return "no audio stream", 0.0, f"{printable(recording.path)}: pictures, and no sound with them"
+        return "no audio stream", 0.0, f"{printable(recording.path)}: a folder of images without audio"
     samples, peak = 0, 0.0
     try:
         for block in audio.blocks(recording, rate=rate, whole=True):
@@ -172,8 +148,8 @@ def _heard(recording: Recording, rate: int) -> tuple[Heard, Seconds, str]:
             peak = max(peak, float(np.abs(block).max()))
     except NoAudioError as error:
         return "no audio stream", 0.0, str(error)
-    except WRONG as error:
+    except DECODER_ERRORS as error:
         return "unreadable", samples / rate, str(error)
     if peak == 0:
-        return "silent", samples / rate, f"{printable(recording.sound or recording.path)}: each of its samples is 0"
+        return "silent", samples / rate, f"{printable(recording.sound or recording.path)}: silent: all samples are 0"
     return "ok", samples / rate, ""

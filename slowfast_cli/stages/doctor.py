@@ -1,4 +1,4 @@
-"""What this machine has, whether it is enough, and what to type where it is not."""
+"""Check the installation and the machine; name the command that fixes each problem."""
 
 from __future__ import annotations
 
@@ -26,62 +26,49 @@ LOW_DISK = 2 * 2**30  # bytes: less than a shard and a checkpoint need
 
 @dataclass(frozen=True, kw_only=True)
 class Fact:
-    """One thing looked at.
-
-    Attributes:
-        section: What it belongs to.
-        name: What was looked at.
-        value: What was found.
-        problem: What is wrong with it; empty if nothing is.
-        remedy: The command or step that mends it.
-        needed: Whether the toolkit cannot work before it is mended.
-    """
+    """Result of one check."""
 
     section: str
     name: str
     value: str
-    problem: str = ""
-    remedy: str = ""
-    needed: bool = True
+    problem: str = ""  # empty if there is none
+    remedy: str = ""  # command or step that fixes the problem
+    needed: bool = True  # False if the toolkit works despite the problem
 
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """All facts, in the order they are shown."""
+    """All facts, in display order."""
 
     facts: tuple[Fact, ...]
 
     @property
     def ok(self) -> bool:
-        """Whether everything needed is there and works."""
+        """Whether everything needed is installed and works."""
         return not self.reasons
 
     @property
     def reasons(self) -> tuple[Fact, ...]:
-        """What stands in the way."""
+        """Problems that prevent the toolkit from working."""
         return tuple(fact for fact in self.facts if fact.problem and fact.needed)
 
     @property
     def warnings(self) -> tuple[Fact, ...]:
-        """What is not as good as it could be."""
+        """Problems that the toolkit works despite of."""
         return tuple(fact for fact in self.facts if fact.problem and not fact.needed)
 
 
 def examine(out: Path) -> Report:
-    """Look at the machine; a few seconds, no network, nothing left behind.
+    """Check the machine; takes a few seconds, uses no network and leaves no files.
 
     Args:
-        out: Where shards and runs are to be written; it need not exist yet.
+        out: Folder for shards and runs; it need not exist.
     """
-    facts: list[Fact] = []
-    for look in (_system, _packages, _torch, _decoders, _weights):
-        facts.extend(look())
-    facts.extend(_storage(out))
-    return Report(facts=tuple(facts))
+    return Report(facts=(*_system(), *_packages(), *_torch(), *_decoders(), *_weights(), *_storage(out)))
 
 
 def as_text(report: Report) -> str:
-    """The report as a block of Markdown to paste into an issue."""
+    """Format a report as a Markdown block to paste into an issue."""
     width = max(len(fact.name) for fact in report.facts)
     lines = ["```text", f"slowfast {__version__}: {'ready' if report.ok else 'NOT READY'}"]
     section = ""
@@ -97,12 +84,12 @@ def as_text(report: Report) -> str:
         if fact.remedy:
             lines.append(f"    {fact.remedy}")
     if not report.reasons:
-        lines.append("  ready: everything needed is here and works")
+        lines.append("  ready: everything needed is installed and works")
     return "\n".join([*lines, "```"])
 
 
 def as_dict(report: Report) -> dict[str, Any]:
-    """The report as plain values, for JSON."""
+    """Convert a report to plain values for JSON."""
     return {
         "slowfast": __version__,
         "ok": report.ok,
@@ -112,14 +99,20 @@ def as_dict(report: Report) -> dict[str, Any]:
 
 
 def _probe(
-    section: str, name: str, look: Callable[[], str], remedy: str, *, needed: bool = True, absent: str = "does not work"
+    section: str,
+    name: str,
+    check: Callable[[], str],
+    remedy: str,
+    *,
+    needed: bool = True,
+    failed: str = "does not work",
 ) -> Fact:
-    """A fact from a function that may fail in any way; how it fails is the finding."""
+    """Run a check that returns a value or raises; any exception becomes the problem."""
     try:
-        return Fact(section=section, name=name, value=look())
-    except Exception as error:  # a broken installation raises whatever it likes, and that is what is reported
+        return Fact(section=section, name=name, value=check())
+    except Exception as error:  # a broken installation can raise anything
         reason = str(error).strip().split("\n", 1)[0][:200] or type(error).__name__
-        return Fact(section=section, name=name, value=absent, problem=reason, remedy=remedy, needed=needed)
+        return Fact(section=section, name=name, value=failed, problem=reason, remedy=remedy, needed=needed)
 
 
 def _system() -> Iterator[Fact]:
@@ -141,7 +134,7 @@ def _system() -> Iterator[Fact]:
 
 
 def _packages() -> Iterator[Fact]:
-    """Installed versions of the declared dependencies, against their lower bounds."""
+    """Compare installed versions with the declared dependencies."""
     try:
         declared = metadata.requires(DISTRIBUTION) or []
     except metadata.PackageNotFoundError:
@@ -149,7 +142,7 @@ def _packages() -> Iterator[Fact]:
             section="packages",
             name=DISTRIBUTION,
             value=f"{__version__}, not installed",
-            problem="runs from a folder, so its dependencies are unknown",
+            problem="not installed, so its dependencies are unknown",
             remedy="pip install .",
         )
         return
@@ -179,7 +172,7 @@ def _torch() -> Iterator[Fact]:
         "import torchaudio",
         lambda: str(doctor_checks.module("slowfast_cli.torchaudio_import").torchaudio.__version__),
         "pip install -c constraints.txt torch torchaudio",
-        absent="does not import",
+        failed="does not import",
     )
 
 
@@ -194,19 +187,19 @@ def _gpu() -> Fact:
     try:
         cuda = doctor_checks.module("torch").cuda
         if cuda.is_available():
-            found = [cuda.get_device_properties(index) for index in range(cuda.device_count())]
-            listed = "; ".join(f"{gpu.name}, {_size(gpu.total_memory)}" for gpu in found)
-            return Fact(section="torch", name="gpu", value=listed)
-    except Exception as error:  # a driver that does not fit raises at the first question
+            gpus = [cuda.get_device_properties(index) for index in range(cuda.device_count())]
+            value = "; ".join(f"{gpu.name}, {_size(gpu.total_memory)}" for gpu in gpus)
+            return Fact(section="torch", name="gpu", value=value)
+    except Exception as error:  # an incompatible driver raises on first use
         return Fact(
             section="torch",
             name="gpu",
             value="does not work",
             problem=str(error).split("\n", 1)[0][:200],
-            remedy="update the NVIDIA driver, or install the torch build for the one you have (pytorch.org)",
+            remedy="update the NVIDIA driver, or install the torch build for your driver (pytorch.org)",
             needed=False,
         )
-    problem = "a NVIDIA driver is here, but this torch cannot use it" if driver else ""
+    problem = "an NVIDIA driver is installed, but this torch build cannot use it" if driver else ""
     remedy = "pip install --force-reinstall torch  (the CUDA build for your driver: pytorch.org)" if driver else ""
     return Fact(section="torch", name="gpu", value="none, CPU only", problem=problem, remedy=remedy, needed=False)
 
@@ -223,16 +216,16 @@ def _decoders() -> Iterator[Fact]:
 
 
 def _weights() -> Iterator[Fact]:
-    yield _probe("weights", "default", _default_weights, "pip install --force-reinstall slowfast-cli", absent="missing")
+    yield _probe("weights", "default", _default_weights, "pip install --force-reinstall slowfast-cli", failed="missing")
     cache = default_cache()
-    here = [entry.name for entry in CATALOGUE.values() if (cache / entry.file).is_file()]
-    yield Fact(section="weights", name="cache", value=f"{cache}: {', '.join(here) or 'no official weights yet'}")
+    cached = [entry.name for entry in CATALOGUE.values() if (cache / entry.file).is_file()]
+    yield Fact(section="weights", name="cache", value=f"{cache}: {', '.join(cached) or 'no official weights yet'}")
 
 
 def _default_weights() -> str:
     path: Path = doctor_checks.module("slowfast_cli.weights.file").DEFAULT
     if not path.is_file():
-        raise FileNotFoundError(f"{path} is not there; `slowfast predict` has no model without --weights")
+        raise FileNotFoundError(f"{path} does not exist; `slowfast predict` needs --weights")
     return f"{path.name}, {_size(path.stat().st_size)}"
 
 
@@ -246,16 +239,16 @@ def _storage(out: Path) -> Iterator[Fact]:
         name="free disk",
         value=f"{_size(free)} at {folder}",
         problem=f"less than {_size(LOW_DISK)}" if low else "",
-        remedy="free some space, or give another folder with --out" if low else "",
+        remedy="free disk space, or choose another folder with --out" if low else "",
         needed=False,
     )
     yield _probe(
-        "storage", "write test", lambda: doctor_checks.try_write(folder), "give a folder you may write to with --out"
+        "storage", "write test", lambda: doctor_checks.try_write(folder), "choose a writable folder with --out"
     )
 
 
 def _size(count: float) -> str:
-    """Bytes for people, in powers of 1024."""
+    """Format a number of bytes, in powers of 1024."""
     for unit in ("B", "KiB", "MiB"):
         if count < 1024:
             return f"{count:.3g} {unit}"

@@ -1,6 +1,6 @@
-"""Small trials of the libraries that media and shards go through: each says what it found, or raises.
+"""Checks of the libraries for media, features and shards: each returns a description, or raises.
 
-Modules are imported inside, so that one that is missing fails its own trial only.
+Modules are imported inside the checks, so that a missing one fails only its own checks.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-RATE = 16000  # Hz, of the sound that the decoders are tried on
-FRONT_END_TOLERANCE = 2e-4  # of the golden arrays
-FORMATS = ("WAV", "FLAC", "OGG", "MP3", "AIFF")  # what soundfile should read; PyAV reads the rest
+RATE = 16000  # of the test signal, Hz
+FRONT_END_TOLERANCE = 2e-4  # as in the tests against golden arrays
+FORMATS = ("WAV", "FLAC", "OGG", "MP3", "AIFF")  # expected of soundfile; PyAV reads all others
 
 
 def module(name: str) -> Any:
@@ -23,16 +23,16 @@ def module(name: str) -> Any:
 
 
 def sndfile() -> str:
-    """Version of libsndfile and the formats it reads."""
+    """Version of libsndfile and its formats."""
     soundfile = module("soundfile")
-    lacking = sorted(set(FORMATS) - set(soundfile.available_formats()))
+    missing = sorted(set(FORMATS) - set(soundfile.available_formats()))
     return f"{soundfile.__libsndfile_version__}" + (
-        f" without {', '.join(lacking)} (PyAV reads them)" if lacking else f", {' '.join(FORMATS).lower()}"
+        f" without {', '.join(missing)} (PyAV reads them)" if missing else f", {' '.join(FORMATS).lower()}"
     )
 
 
 def ffmpeg() -> str:
-    """Versions of PyAV and of the FFmpeg inside it."""
+    """Versions of PyAV and its FFmpeg."""
     av = module("av")
     libraries = ", ".join(
         f"{name} {'.'.join(map(str, av.library_versions[name]))}" for name in ("libavformat", "libavcodec")
@@ -50,8 +50,8 @@ def try_wav() -> str:
     soundfile, np, file = module("soundfile"), module("numpy"), BytesIO()
     soundfile.write(file, _tone(), RATE, format="WAV", subtype="PCM_16")
     file.seek(0)
-    back, rate = soundfile.read(file, dtype="float32")
-    if rate != RATE or not np.allclose(back, _tone(), atol=1e-4):
+    decoded, rate = soundfile.read(file, dtype="float32")
+    if rate != RATE or not np.allclose(decoded, _tone(), atol=1e-4):
         raise ValueError("decoded samples differ from those written")
     return "decodes"
 
@@ -67,10 +67,10 @@ def try_aac() -> str:
             container.mux(packet)
     file.seek(0)
     with av.open(file) as container:
-        back = np.concatenate([frame.to_ndarray()[0] for frame in container.decode(audio=0)])
-    loudness = float(np.sqrt(np.mean(back[RATE // 8 : RATE // 4] ** 2)))
+        decoded = np.concatenate([frame.to_ndarray()[0] for frame in container.decode(audio=0)])
+    loudness = float(np.sqrt(np.mean(decoded[RATE // 8 : RATE // 4] ** 2)))
     if not 0.3 < loudness < 0.4:  # 0.5 / sqrt(2), less what AAC loses
-        raise ValueError(f"a tone of 0.35 comes back as {loudness:.2f}")
+        raise ValueError(f"decoded tone has RMS {loudness:.2f}, expected 0.35")
     return "decodes"
 
 
@@ -103,7 +103,7 @@ def try_hdf5() -> str:
 
 
 def try_write(folder: Path) -> str:
-    """Write a MiB to a folder and remove it."""
+    """Write 1 MiB to a temporary file in a folder."""
     if not folder.is_dir():
         raise NotADirectoryError(f"{folder} is a file, not a folder")
     with tempfile.TemporaryFile(dir=folder) as file:

@@ -73,7 +73,7 @@ def stages(paths: list[Path], weights: Path) -> dict[str, float]:
     with torch.inference_mode():
         for first in range(0, len(paths), BATCH):
             began = time.perf_counter()
-            pieces = [piece for path in paths[first : first + BATCH] for piece in listener._heard(path).pieces]
+            pieces = [piece for path in paths[first : first + BATCH] for piece in listener.read_views(path).pieces]
             read = time.perf_counter()
             signal = listener._signal([piece[: listener._clip - 1] for piece in pieces])
             heard = time.perf_counter()

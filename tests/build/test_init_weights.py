@@ -50,7 +50,7 @@ def test_the_same_command_goes_on(tuned, kitchen, trained):
     run, _ = tuned
     words = [f"data.root={kitchen}", *tiny.EPIC_WORDS, "optim.lr=0.05"]
     done = tiny.good("finetune", "epic", "-w", trained, *words, "--run", run)
-    assert "finished before, after 4 steps" in done.err
+    assert "already finished, after 4 steps" in done.err
 
 
 def test_a_head_of_the_same_classes_is_kept(trained, sounds, tmp_path):

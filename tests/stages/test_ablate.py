@@ -88,7 +88,7 @@ def test_finished_rows_are_not_touched_again(done, recipe):
     folder, told = done
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*.safetensors")}
     again = tiny.good("ablate", recipe, "--out", folder)
-    assert again.err.count("finished before") == 2
+    assert again.err.count("already finished") == 2
     assert again.out == told.out
     assert before == {path: path.stat().st_mtime_ns for path in folder.rglob("*.safetensors")}
 
@@ -98,7 +98,7 @@ def test_a_row_is_gone_on_with_where_it_stopped(done, recipe, tmp_path):
     shutil.copytree(folder, tmp_path / "table")
     (tmp_path / "table" / "fast-only" / "result.json").unlink()
     again = tiny.good("ablate", recipe, "--out", tmp_path / "table")
-    assert "finished before, after 3 steps" in again.err
+    assert "already finished, after 3 steps" in again.err
     assert again.out == told.out
 
 
@@ -137,10 +137,10 @@ def test_a_dry_run_needs_no_data(tmp_path, monkeypatch):
 
 def test_tables_that_are_not_there(recipe):
     for words, told in (
-        (["epic", "--table", "3", "--dry-run"], "epic.yaml: --table 3: no such table; there are 2"),
+        (["epic", "--table", "3", "--dry-run"], "epic.yaml: --table 3: no such table; expected one of 2"),
         (["folder", "--dry-run"], "folder.yaml: has no tables"),
-        (["folder", "--table", "1", "--dry-run"], "folder.yaml: --table 1: no such table; it has none"),
-        (["vggsound", "--dry-run"], "vggsound.yaml: --table is one of "),
+        (["folder", "--table", "1", "--dry-run"], "folder.yaml: --table 1: no such table; the recipe has none"),
+        (["vggsound", "--dry-run"], "vggsound.yaml: --table: expected one of "),
     ):
         done = tiny.slowfast("ablate", *words)
         assert (done.code, done.out) == (2, "")
@@ -164,7 +164,7 @@ def test_results_on_a_split_without_labels(kitchen, recipe, tmp_path):
     words = [f"data.root={kitchen}", *tiny.EPIC_WORDS, *tiny.EPIC_SCRATCH, "schedule.epochs=1", "data.test=test"]
     done = tiny.slowfast("ablate", tmp_path / "mine.yaml", *words, "--out", tmp_path / "out")
     assert done.code == 3
-    assert "epic test: has no labels: set data.test to a split that has" in done.err
+    assert "epic test: has no labels: set data.test to a labeled split" in done.err
     assert not list((tmp_path / "out").rglob("*"))  # said before the row is trained
 
 
@@ -180,4 +180,4 @@ def test_two_processes_make_the_table_together(recipe, tmp_path):
     before = result.stat().st_mtime_ns
     again = tiny.good(*command[:-3], "--json")
     assert again.lines == [made]
-    assert (result.stat().st_mtime_ns, "Fast_only: finished before" in again.err) == (before, True)
+    assert (result.stat().st_mtime_ns, "Fast_only: already finished" in again.err) == (before, True)

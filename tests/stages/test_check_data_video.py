@@ -84,8 +84,8 @@ def test_what_is_wrong_with_videos_is_found(clips, tmp_path):
         "unreadable video", "unreadable video", "too short", "video with silence", "video without sound",
     ]  # fmt: skip
     assert "truncated" in by_path[cut].reason
-    assert "0.07 s of pictures: 0.50 s are wanted" in by_path[late].reason
-    assert by_path[deaf].seen == pytest.approx(1, abs=0.05)
+    assert "0.07 s of frames: expected at least 0.50 s" in by_path[late].reason
+    assert by_path[deaf].video_seconds == pytest.approx(1, abs=0.05)
     assert report.states["video without sound"] == 1 + soundless
     assert {failure.path for failure in report.failures if not failure.soundless} == {broken, cut, late}
     assert {failure.path for failure in report.failures if failure.soundless} >= {mute, deaf}
@@ -106,7 +106,7 @@ def test_sound_that_is_broken_is_wrong_though_the_pictures_are_not(clips, tmp_pa
     found = {one.id: one for one in each}
     assert found["P01_01"].state == "ok"
     assert found["P01_01"].seconds == pytest.approx(5, abs=0.1)  # the sound beside the video, not that of the video
-    assert (found["P02_01"].state, found["P02_01"].seen > 2.9) == ("unreadable", True)
+    assert (found["P02_01"].state, found["P02_01"].video_seconds > 2.9) == ("unreadable", True)
 
 
 def test_folders_of_pictures_are_decoded_and_need_no_sound(clips, tmp_path):
@@ -132,7 +132,7 @@ def test_a_video_that_ends_before_a_moment_it_is_asked_about_is_too_short(clips,
     os.link(clips / "a.mp4", film)
     done = tiny.slowfast("data", "check", "ava", "--root", root)
     assert done.code == 3
-    assert "3.00 s of pictures: a segment starts at 3.00 s" in done.err
+    assert "3.00 s of frames: a segment starts at 3.00 s" in done.err
 
 
 def test_own_files_are_checked_as_what_they_are(clips, tmp_path):

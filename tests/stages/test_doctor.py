@@ -157,7 +157,7 @@ def test_little_disk_is_a_warning(monkeypatch, tmp_path):
 
 def test_default_weights(monkeypatch, tmp_path):
     without(monkeypatch, **{"slowfast_cli.weights.file": SimpleNamespace(DEFAULT=tmp_path / "default.safetensors")})
-    assert "is not there" in fact(examine(tmp_path), "default").problem
+    assert "does not exist" in fact(examine(tmp_path), "default").problem
     (tmp_path / "default.safetensors").write_bytes(bytes(3 * 2**20))
     assert fact(examine(tmp_path), "default").value == "default.safetensors, 3 MiB"
 

@@ -63,7 +63,7 @@ def test_the_whole_path_by_url(bucket, tmp_path, memory):
     assert all(remote._absent(path) for path in sounds), "their log-mels are read, they are not"
 
     forget(tmp_path)
-    assert "finished before" in tiny.good(*words).err
+    assert "already finished" in tiny.good(*words).err
     done = tiny.good("evaluate", run)
     assert f"done: {run}/evaluation/test" in done.err
     assert "evaluation/test/classes-label.csv" in names(memory, run)

@@ -1,4 +1,4 @@
-"""Predictions on disk: for comparisons later on, and for the challenge's server."""
+"""Store predictions on disk, for later comparisons and for the challenge server."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ import numpy as np
 from slowfast_cli.metrics import epic_submission, per_class
 from slowfast_cli.metrics.predictions import Rows
 from slowfast_cli.stages.evaluate.run import Evaluated
-from slowfast_cli.storage.atomic import write_atomic
+from slowfast_cli.storage.atomic import write_atomic, write_text
 from slowfast_cli.types import Corpus, DataError
 
 
 def save_predictions(evaluated: Evaluated, path: Path) -> Path:
-    """Write ids, probabilities and targets as a compressed ``.npz``, for comparisons later on."""
+    """Write ids, probabilities and targets as a compressed ``.npz``."""
     arrays = {f"scores_{labels}": scores for labels, scores in evaluated.rows.scores.items()}
     arrays |= {f"targets_{labels}": targets for labels, targets in evaluated.rows.targets.items()}
     classes = {f"classes_{labels}": np.array(names) for labels, names in evaluated.corpus.classes.items()}
@@ -34,34 +34,34 @@ def save_predictions(evaluated: Evaluated, path: Path) -> Path:
 
 
 def predictions_of(run: Path, part: str) -> Path:
-    """The predictions of a run for a part of its corpus, where `slowfast evaluate` leaves them.
+    """Path of the predictions that `slowfast evaluate` has written for a split.
 
     Args:
         run: A run folder, or the folder of its predictions.
         part: ``train``, ``val`` or ``test``.
 
     Raises:
-        DataError: There are none.
+        DataError: The run has not been evaluated on the split.
     """
-    places = [run / "predictions.npz", run / "evaluation" / part / "predictions.npz"]
-    found = next((place for place in places if place.is_file()), None)
-    if found is None:
-        raise DataError(f"{places[-1]}: no predictions there: run `slowfast evaluate` on that run first")
-    return found
+    paths = [run / "predictions.npz", run / "evaluation" / part / "predictions.npz"]
+    for path in paths:
+        if path.is_file():
+            return path
+    raise DataError(f"{paths[-1]}: no predictions there: run `slowfast evaluate` on that run first")
 
 
 def load_tables(path: Path, corpus: Corpus) -> dict[str, tuple[per_class.ClassRow, ...]]:
-    """The per-class tables of predictions that `save_predictions` wrote.
+    """Per-class tables of predictions written by `save_predictions`.
 
     Raises:
-        DataError: Not such a file, or of other classes.
+        DataError: The file is not a predictions file, or its classes differ from those of the corpus.
     """
     try:
         with np.load(path, allow_pickle=False) as file:
             for labels, names in corpus.classes.items():
                 if tuple(file[f"classes_{labels}"].tolist()) != names:
                     raise DataError(
-                        f"{path}: predictions of other classes than {corpus.name}'s: compare runs on the same corpus"
+                        f"{path}: its classes differ from those of {corpus.name}: compare runs on the same corpus"
                     )
             rows = Rows(
                 ids=tuple(file["ids"].tolist()),
@@ -72,15 +72,15 @@ def load_tables(path: Path, corpus: Corpus) -> dict[str, tuple[per_class.ClassRo
             return per_class.tables(rows, corpus)
     except (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error) as error:
         raise DataError(
-            f"{path}: not predictions that can be compared ({error}); run `slowfast evaluate` on that run first"
+            f"{path}: not a predictions file that can be compared ({error}); run `slowfast evaluate` on that run first"
         ) from error
 
 
 def write_submission(evaluated: Evaluated, path: Path) -> Path:
-    """Write the EPIC-KITCHENS-100 challenge's JSON.
+    """Write the JSON of the EPIC-KITCHENS-100 challenge.
 
     Raises:
-        DataError: Not verb and noun, or segments of the list are missing.
+        DataError: The label sets are not verb and noun, or segments of the list are missing.
     """
     rows, corpus = evaluated.rows, evaluated.corpus
     if set(rows.scores) != {"verb", "noun"}:
@@ -89,9 +89,5 @@ def write_submission(evaluated: Evaluated, path: Path) -> Path:
         )
     listed: Sequence[str] = [*(segment.id for segment in corpus.segments), *(failure.id for failure in corpus.missing)]
     plain = epic_submission.submission(rows.ids, rows.scores["verb"], rows.scores["noun"], listed)
-    write_atomic(path, lambda part: _dump(part, plain))
+    write_text(path, json.dumps(plain))
     return path
-
-
-def _dump(path: Path, plain: object) -> None:
-    path.write_text(json.dumps(plain), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The files and pictures that an evaluation leaves: per-class tables, confusion, comparison, feature maps."""
+"""Write tables and plots of an evaluation: per-class scores, confusion, comparison of two models, feature maps."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ from slowfast_cli.types import Corpus
 from slowfast_cli.weights.file import build
 
 Tables = Mapping[str, tuple[ClassRow, ...]]
-Compared = Mapping[str, tuple[tuple[Gain, ...], tuple[Gain, ...]]]  # by label set: done better by one, by the other
+Compared = Mapping[str, tuple[tuple[Gain, ...], tuple[Gain, ...]]]  # by label set: gains of one model, of the other
 STAGES_SHOWN = ("res3", "res5")  # ASF Fig. 3
 
 
 @dataclass(frozen=True, kw_only=True)
 class MinGain:
-    """Smallest gain of a class that is listed: points of accuracy or AP in percent, or a ratio."""
+    """Smallest gain of a listed class: percentage points of accuracy or AP, or a ratio."""
 
     value: float
     unit: GainUnit = "points"
@@ -45,61 +45,61 @@ class MinGain:
         return f"{self.value:g} {'points' if self.unit == 'points' else 'times'}"
 
 
-def write(found: Evaluated, folder: Path, *, other: Tables | None, least: MinGain, draw: bool) -> Iterator[Path]:
-    """Write the per-class tables, and draw them.
+def write(evaluated: Evaluated, folder: Path, *, other: Tables | None, min_gain: MinGain, draw: bool) -> Iterator[Path]:
+    """Write per-class tables and plots.
 
     Args:
-        found: The evaluation.
-        folder: Where to.
+        evaluated: The evaluation.
+        folder: Of the files.
         other: Tables of the model to compare with.
-        least: By how much a class is done better to be drawn.
-        draw: Whether to draw at all.
+        min_gain: Smallest gain of a class in the comparison.
+        draw: Whether to draw plots.
 
     Yields:
-        Each file as it is written.
+        The path of each file after it is written.
     """
-    for labels, rows in found.tables.items():
+    for labels, rows in evaluated.tables.items():
         path = folder / f"classes-{labels}.csv"
-        write_atomic(path, lambda part, rows=rows: _table(part, rows))  # type: ignore[misc]
+        write_atomic(path, lambda part, rows=rows: _write_table(part, rows))  # type: ignore[misc]
         yield path
         if draw:
-            title = f"{found.corpus.name} {found.corpus.split}: {labels}"
+            title = f"{evaluated.corpus.name} {evaluated.corpus.split}: {labels}"
             yield per_class_plot(rows, folder / f"classes-{labels}.png", title=title)
             if other:
                 models = "this model", "the other"
                 yield class_bars_plot(rows, other[labels], folder / f"bars-{labels}.png", models=models, title=title)
     for labels, (counts, names) in (
-        confusion_matrices(found.rows, found.corpus) if draw and found.tables else {}
+        confusion_matrices(evaluated.rows, evaluated.corpus) if draw and evaluated.tables else {}
     ).items():
-        title = f"{found.corpus.name} {found.corpus.split}: {labels}"
+        title = f"{evaluated.corpus.name} {evaluated.corpus.split}: {labels}"
         yield confusion_plot(counts, names, folder / f"confusion-{labels}.png", title=title)
-    for labels, (ours, theirs) in (compared(found, other, least) if other and draw else {}).items():
-        measured = measure(found.tables[labels])
+    for labels, (ours, theirs) in (compare(evaluated, other, min_gain) if other and draw else {}).items():
+        measured = measure(evaluated.tables[labels])
         sides = (
-            Side(model="this model", gains=ours, min_gain=least.value, unit=least.unit, measure=measured),
-            Side(model="the other", gains=theirs, min_gain=least.value, unit=least.unit, measure=measured),
+            Side(model="this model", gains=ours, min_gain=min_gain.value, unit=min_gain.unit, measure=measured),
+            Side(model="the other", gains=theirs, min_gain=min_gain.value, unit=min_gain.unit, measure=measured),
         )
         yield comparison_plot(*sides, folder / f"comparison-{labels}.png")
 
 
-def compared(found: Evaluated, other: Tables, least: MinGain) -> Compared:
-    """Classes that this model does better than another, and the other way round, by label set (ASF App. A, AV A.3)."""
+def compare(evaluated: Evaluated, other: Tables, min_gain: MinGain) -> Compared:
+    """Classes on which one of two models is better, for both directions, by label set (ASF App. A, AV A.3)."""
     return {
         labels: (
-            gains(rows, other[labels], least.value, unit=least.unit),
-            gains(other[labels], rows, least.value, unit=least.unit),
+            gains(rows, other[labels], min_gain.value, unit=min_gain.unit),
+            gains(other[labels], rows, min_gain.value, unit=min_gain.unit),
         )
-        for labels, rows in found.tables.items()
+        for labels, rows in evaluated.tables.items()
     }
 
 
 def feature_maps(
     recipe: Recipe, weights: Path, corpus: Corpus, path: Path, device: str, samples: int = 2
 ) -> Path | None:
-    """Draw what res3 and res5 of each pathway answer to the sound of a few clips (ASF App. B, Fig. 3).
+    """Plot the res3 and res5 feature maps of each log-mel pathway for a few clips (ASF App. B, Fig. 3).
 
     Returns:
-        The picture; None for a network that hears nothing, or whose stages have no names.
+        The plot; None for a network that reads no log-mel, or a baseline, whose stages have no names.
     """
     at = distributed.device(device)
     _, model = build(weights)
@@ -110,7 +110,8 @@ def feature_maps(
     paths = [name for name, path in trunk.net.pathways.items() if path.reads == "logmel"]
     if not paths:
         return None
-    chosen = _of_different_classes(corpus, samples)
+    classes = {tuple(segment.targets.items()): index for index, segment in reversed(list(enumerate(corpus.segments)))}
+    chosen = sorted(classes.values())[:samples]  # the first segment of each class
     clips = media_clips(recipe, corpus, open_store(recipe))
     batch = next(eval_transform(recipe, at)(to(collate([clips[Key(0, index, 0)] for index in chosen]), at)))
     keep = [f"{name}_{stage}" for name in paths for stage in STAGES_SHOWN]
@@ -131,22 +132,17 @@ def feature_maps(
     return feature_maps_plot(rows, path)
 
 
-def _of_different_classes(corpus: Corpus, samples: int) -> list[int]:
-    firsts = {tuple(segment.targets.items()): index for index, segment in reversed(list(enumerate(corpus.segments)))}
-    return sorted(firsts.values())[:samples]
-
-
 def _title(corpus: Corpus, index: int) -> str:
     segment = corpus.segments[index]
-    named = [
+    names = [
         corpus.classes[labels][index]
         for labels, target in segment.targets.items()
         for index in (target if isinstance(target, tuple) else (target,))
     ]
-    return " ".join(named) or segment.id
+    return " ".join(names) or segment.id
 
 
-def _table(path: Path, rows: tuple[ClassRow, ...]) -> None:
+def _write_table(path: Path, rows: tuple[ClassRow, ...]) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, list(asdict(rows[0])), lineterminator="\n")
         writer.writeheader()

@@ -1,4 +1,4 @@
-"""Scoring a trained model on a split, with all that is made from its predictions."""
+"""Score trained weights on a split, alone or in an ensemble."""
 
 from __future__ import annotations
 
@@ -25,19 +25,14 @@ from slowfast_cli.models.folding import prepare_for_inference
 from slowfast_cli.recipe.load import check, read
 from slowfast_cli.recipe.schema import Recipe
 from slowfast_cli.types import Batch, Corpus, DataError, Failure, Prediction, Scores, Segment, UsageError, WeightsError
-from slowfast_cli.weights.file import build, newest
+from slowfast_cli.weights.file import build, run_weights
 
 Tick = Callable[[int, int], None]  # views done, views in all
 
 
 @dataclass(frozen=True, kw_only=True)
-class Beside:
-    """Another finished run, whose probabilities are averaged with those of the first: late ensembling.
-
-    Attributes:
-        recipe: Its own.
-        weights: Its weight file.
-    """
+class EnsembleMember:
+    """Another finished run, whose probabilities are averaged with those of the first (late ensembling)."""
 
     recipe: Recipe
     weights: Path
@@ -45,84 +40,75 @@ class Beside:
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluated:
-    """A model's predictions for a split, and their scores.
+    """Predictions of a model for a split, and their scores."""
 
-    Attributes:
-        scores: None for a split without labels.
-        published: The paper's, from the recipe.
-        corpus: The split that was scored, without what could not be read.
-        rows: Scores and targets, a row a segment or a box; of the labelled ones, if there are any.
-        tables: Per-class rows by label set.
-        silent: Segments without sound, of a model that hears and sees; they were scored by what is seen.
-    """
-
-    scores: Scores | None
-    published: Mapping[str, float]
-    corpus: Corpus
-    rows: Rows
-    tables: Mapping[str, tuple[per_class.ClassRow, ...]]
-    without_audio: int = 0
+    scores: Scores | None  # None for a split without labels
+    published: Mapping[str, float]  # the paper's scores, from the recipe
+    corpus: Corpus  # the scored split, without unreadable segments
+    rows: Rows  # scores and targets of the labeled segments, or of all if none is labeled; one row per segment or box
+    tables: Mapping[str, tuple[per_class.ClassRow, ...]]  # per-class scores by label set
+    without_audio: int = 0  # segments without audio of an audiovisual model, scored by their frames
 
 
-def finished(run: str, first: Recipe) -> Beside:
-    """Another run, as `evaluate` takes it: its own recipe, the data where the first one has it.
+def ensemble_member(run: str, first: Recipe) -> EnsembleMember:
+    """A finished run with its own recipe, and the data paths of the first run.
 
     Raises:
-        WeightsError: It is no folder of a finished run.
-        DataError: It is about another corpus.
+        WeightsError: The folder is not a finished run.
+        DataError: The run was trained on another corpus.
     """
     folder = Path(run)
     if not (folder / "recipe.yaml").is_file():
-        raise WeightsError(f"--ensemble {run}: no folder of a finished run: it holds recipe.yaml and last.safetensors")
+        raise WeightsError(f"--ensemble {run}: not a finished run: expected recipe.yaml and last.safetensors there")
     recipe = check(read(str(folder / "recipe.yaml")))
     if recipe.data.corpus != first.data.corpus:
         raise DataError(
-            f"--ensemble {run}: that run is about {recipe.data.corpus}, this one about {first.data.corpus}: name runs on "
-            "the same data set"
+            f"--ensemble {run}: that run is about {recipe.data.corpus}, this one about {first.data.corpus}: name runs "
+            "on the same data set"
         )
     data = recipe.data.model_copy(update={"root": first.data.root, "test": first.data.test, "val": first.data.val})
-    return Beside(recipe=recipe.model_copy(update={"data": data}), weights=newest(folder))
+    return EnsembleMember(recipe=recipe.model_copy(update={"data": data}), weights=run_weights(folder))
 
 
 def evaluate(
     recipe: Recipe,
     weights: Path,
     *,
-    part: SplitRole = "test",
+    split: SplitRole = "test",
     device: str = "auto",
     tick: Tick | None = None,
-    beside: Sequence[Beside] = (),
+    ensemble: Sequence[EnsembleMember] = (),
 ) -> Evaluated:
     """Score weights on a split of the recipe's corpus.
 
-    The front end, the clip's length and the views are those of the recipe; weights made for others are refused.
+    Front end, clip length and views are those of the recipe; weights trained with others are refused.
 
     Args:
-        recipe: Names the corpus and the protocol.
+        recipe: Defines the corpus and the protocol.
         weights: A weight file.
-        part: Which split.
+        split: Role of the split.
         device: As for training.
         tick: Called with the progress.
-        beside: Other runs on the same corpus: label sets that several predict are averaged, others stand side by side.
+        ensemble: Other runs on the same corpus; label sets that several runs predict are averaged.
 
     Raises:
-        DataError: The corpus is not there, or that of another run is another one.
-        WeightsError: The weights are for other classes or another front end.
+        DataError: The corpus is missing or unreadable, or another run has a different one.
+        WeightsError: The weights have other classes or another front end.
     """
-    first = _predicted(recipe, weights, part, device, tick)
-    rest = [_predicted(each.recipe, each.weights, part, device, tick) for each in beside]
-    found = _joined(first.corpus, [each.corpus for each in rest])
-    plain = late_fusion([each.predictions for each in (first, *rest)])
-    known = labeled_segments(found)
-    ids = {segment.id for segment in known}
-    chosen = [each for each in plain if each.id in ids] or plain
-    rows = stack(chosen, known or found.segments) if found.classes else Rows(ids=(), scores={}, targets={})
+    first = _predict(recipe, weights, split, device, tick)
+    rest = [_predict(member.recipe, member.weights, split, device, tick) for member in ensemble]
+    corpus = _common_corpus(first.corpus, [member.corpus for member in rest])
+    fused = late_fusion([member.predictions for member in (first, *rest)])
+    labeled = labeled_segments(corpus)
+    ids = {segment.id for segment in labeled}
+    predicted = [prediction for prediction in fused if prediction.id in ids] or fused
+    rows = stack(predicted, labeled or corpus.segments) if corpus.classes else Rows(ids=(), scores={}, targets={})
     return Evaluated(
-        scores=with_sync(chosen, found, first.sync) if known or not found.classes else None,
+        scores=with_sync(predicted, corpus, first.sync) if labeled or not corpus.classes else None,
         published=recipe.published,
-        corpus=found,
+        corpus=corpus,
         rows=rows,
-        tables=per_class.tables(rows, found) if known else {},
+        tables=per_class.tables(rows, corpus) if labeled else {},
         without_audio=first.without_audio,
     )
 
@@ -135,53 +121,53 @@ class _Predicted:
     without_audio: int
 
 
-def _predicted(recipe: Recipe, weights: Path, part: SplitRole, device: str, tick: Tick | None) -> _Predicted:
+def _predict(recipe: Recipe, weights: Path, split: SplitRole, device: str, tick: Tick | None) -> _Predicted:
     share = distributed.join()
     at = distributed.device(device)
     spec = task_spec(recipe)
     if spec.pretext:
         raise UsageError(
-            f"task: {recipe.task}: a trunk pretrained without labels knows no classes: score it by "
-            f"`slowfast evaluate recipes/hares.yaml --weights {weights}`, or train classes on it by `slowfast finetune`"
+            f"task: {recipe.task}: a trunk pretrained without labels has no classes: score it with `slowfast evaluate "
+            f"recipes/hares.yaml --weights {weights}`, or train a classifier on it with `slowfast finetune`"
         )
     card, model = build(weights, trusted=recipe.model.variant)
     source = open_store(recipe)
-    found = usable(recipe, read_corpus(recipe, part), source)
-    require_fit(card, recipe, found, weights)
-    require_kind(recipe, found)
-    clips = build_clips(recipe, found, source)
+    corpus = usable(recipe, read_corpus(recipe, split), source)
+    require_fit(card, recipe, corpus, weights)
+    require_kind(recipe, corpus)
+    clips = build_clips(recipe, corpus, source)
     if not spec.label_sets:
-        clips.segments = Segments.of(clips.segments).map(_unlabelled)
+        clips.segments = Segments.of(clips.segments).map(_without_targets)
     counts = clips.counts()
     keys = loader.eval_keys(counts, batch=eval_batch(recipe), share=share)
-    told = _Told(total=sum(counts), tick=tick)
-    read = told.counted(load_batches(recipe, clips, keys, at, unreadable=told.unreadable))
-    views = chain.from_iterable(map(eval_transform(recipe, at), read))
-    task, dtype = build_task(recipe, found.classes), DTYPES[recipe.optim.precision]
+    monitor = _Monitor(total=sum(counts), tick=tick)
+    batches = monitor.watch(load_batches(recipe, clips, keys, at, unreadable=monitor.unreadable))
+    views = chain.from_iterable(map(eval_transform(recipe, at), batches))
+    task, dtype = build_task(recipe, corpus.classes), DTYPES[recipe.optim.precision]
     merged = merge(predictions(prepare_for_inference(model, at), task.predict, views, dtype=dtype), recipe.data.merge)
     gathered = distributed.gather(merged, share)
-    broken = {each.id: each for each in distributed.gather(list(told.broken.values()), share)}
-    seen = {each.id for each in gathered}
-    lost = {id_: each for id_, each in broken.items() if id_ not in seen}
+    broken = {failure.id: failure for failure in distributed.gather(list(monitor.broken.values()), share)}
+    predicted = {prediction.id for prediction in gathered}
+    lost = {id_: failure for id_, failure in broken.items() if id_ not in predicted}
     if lost and not gathered:
         raise DataError(f"none of the {len(lost)} segments can be read, as {next(iter(lost.values())).reason}")
     if lost:
-        kept = tuple(segment for segment in found.segments if segment.id not in lost)
-        found = replace(found, segments=kept, missing=concat(found.missing, tuple(lost.values())))
+        kept = tuple(segment for segment in corpus.segments if segment.id not in lost)
+        corpus = replace(corpus, segments=kept, missing=concat(corpus.missing, tuple(lost.values())))
     return _Predicted(
-        corpus=found,
+        corpus=corpus,
         predictions=without_sync(recipe, gathered),
         sync=sync_accuracy(recipe, gathered),
-        without_audio=len(set(distributed.gather(sorted(told.without_audio), share))),
+        without_audio=len(set(distributed.gather(sorted(monitor.without_audio), share))),
     )
 
 
-def _unlabelled(segment: Segment) -> Segment:
+def _without_targets(segment: Segment) -> Segment:
     return replace(segment, targets={})
 
 
-class _Told:
-    """Counts views as they are read, and keeps what was broken or had no sound."""
+class _Monitor:
+    """Counts the views read, and collects segments that are broken or have no audio."""
 
     def __init__(self, total: int, tick: Tick | None) -> None:
         self.total, self.tick, self.done = total, tick, 0
@@ -189,22 +175,22 @@ class _Told:
         self.unreadable: list[Failure] = []
         self.without_audio: set[str] = set()
 
-    def counted(self, batches: Iterable[Batch]) -> Iterator[Batch]:
+    def watch(self, batches: Iterable[Batch]) -> Iterator[Batch]:
         for batch in batches:
-            self.broken |= {each.id: each for each in batch.broken}
+            self.broken |= {failure.id: failure for failure in batch.broken}
             if (has_audio := batch.inputs.has_audio) is not None:
                 self.without_audio |= {
-                    id_ for id_, given in zip(batch.ids, has_audio.tolist(), strict=True) if not given
+                    id_ for id_, present in zip(batch.ids, has_audio.tolist(), strict=True) if not present
                 }
             yield batch
             self.done += len(batch) + len(batch.broken)
             if self.tick:
                 self.tick(self.done + len(self.unreadable), self.total)
-        self.broken |= {each.id: each for each in self.unreadable}
+        self.broken |= {failure.id: failure for failure in self.unreadable}
 
 
-def _joined(first: Corpus, rest: Sequence[Corpus]) -> Corpus:
-    """The corpus of several runs: the labels of all, and the segments that all could read."""
+def _common_corpus(first: Corpus, rest: Sequence[Corpus]) -> Corpus:
+    """The segments that all runs could read, with the labels of all runs."""
     for other in rest:
         if (other.name, other.split) != (first.name, first.split):
             raise DataError(
@@ -217,7 +203,8 @@ def _joined(first: Corpus, rest: Sequence[Corpus]) -> Corpus:
             for segment in first.segments
             if segment.id in theirs
         )
-        lost = [each for each in other.missing if each.id not in {known.id for known in first.missing}]
+        missing = {failure.id for failure in first.missing}
+        lost = [failure for failure in other.missing if failure.id not in missing]
         first = replace(
             first, segments=segments, classes={**first.classes, **other.classes}, missing=(*first.missing, *lost)
         )

@@ -1,4 +1,4 @@
-"""What `extract` will do, cut into shards and dealt to processes: a pure function of what is asked and what is done."""
+"""Plan of an extraction: recordings grouped into shards, shards assigned to ranks; a pure function of its arguments."""
 
 from __future__ import annotations
 
@@ -12,35 +12,35 @@ from slowfast_cli.media.audio_source import printable
 from slowfast_cli.stages.extract.worker import Job
 from slowfast_cli.types import Corpus, DataError, Recording, Seconds
 
-GUESSED_SECONDS = 10.0  # of a recording whose segments do not say where they stop
-EVEN = 0.02  # by which the most that one process gets may exceed the mean
-FINEST = 16  # shards are made smaller for that, but not more than so many times
+GUESSED_SECONDS = 10.0  # length of a recording whose segments have no end
+MAX_IMBALANCE = 0.02  # by which the largest load of a rank may exceed the mean
+FINEST = 16  # shards are split to reach that balance, into at most this many times their number
 
 
 def recordings(corpora: Sequence[Corpus]) -> list[Recording]:
-    """The recordings of several splits, each once.
+    """The recordings of several splits, without duplicates.
 
     Raises:
-        DataError: One id stands for two files.
+        DataError: One id names two files.
     """
-    found: dict[str, Recording] = {}
+    by_id: dict[str, Recording] = {}
     for corpus in corpora:
         for recording in corpus.recordings:
-            if found.setdefault(recording.id, recording) != recording:
+            if by_id.setdefault(recording.id, recording) != recording:
                 raise DataError(
-                    f"{corpus.name}: recording {recording.id} is {printable(recording.path)} here and "
-                    f"{printable(found[recording.id].path)} in another split: give the files names of their own"
+                    f"{corpus.name}: recording {recording.id} is {printable(recording.path)} in one split and "
+                    f"{printable(by_id[recording.id].path)} in another: give each file a name of its own"
                 )
-    return list(found.values())
+    return list(by_id.values())
 
 
 def lengths(corpora: Sequence[Corpus]) -> dict[str, Seconds]:
-    """Estimated length of every recording: where its last segment stops."""
-    found: dict[str, Seconds] = {}
+    """Estimated length of every recording: the end of its last segment."""
+    ends: dict[str, Seconds] = {}
     for segment in (segment for corpus in corpora for segment in corpus.segments):
         id, stop = segment.recording.id, segment.stop or segment.start + GUESSED_SECONDS
-        found[id] = max(found.get(id, 0.0), stop)
-    return found
+        ends[id] = max(ends.get(id, 0.0), stop)
+    return ends
 
 
 def plan(
@@ -52,55 +52,55 @@ def plan(
     jobs: int,
     ranks: int = 1,
 ) -> list[list[Job]]:
-    """Cut the work into shards of about equal length, as many as workers at least, and deal them to processes.
+    """Group recordings into shards of about equal length, at least one per worker, and assign the shards to ranks.
 
     Args:
         pending: Recordings to store.
-        seconds: Estimated length of each.
+        seconds: Estimated length of each recording.
         first: Number of the first shard.
-        shard_seconds: Longest shard that is wanted.
-        jobs: Workers of each process.
-        ranks: Processes.
+        shard_seconds: Longest wanted shard.
+        jobs: Workers per rank.
+        ranks: Number of ranks.
 
     Returns:
-        The shards of each process; their numbers are those of the plan, so no two processes have one in common.
+        The shards of each rank; shard numbers are unique across ranks.
     """
     workers = ranks * jobs
     shards = max(workers, ceil(sum(seconds) / shard_seconds))
     shards = ceil(shards / workers) * workers if ranks > 1 else shards
     coarsest = shards
     while True:
-        groups = _cut(seconds, shards)
-        loads = [sum(seconds[place] for place in group) for group in groups]
-        hands = partition(loads, ranks)
-        uneven = imbalance([sum(loads[number] for number in hand) for hand in hands])
-        if uneven <= EVEN or shards * 2 > coarsest * FINEST or len(groups) == len(pending):
+        groups = _split(seconds, shards)
+        loads = [sum(seconds[index] for index in group) for group in groups]
+        shares = partition(loads, ranks)
+        excess = imbalance([sum(loads[number] for number in numbers) for numbers in shares])
+        if excess <= MAX_IMBALANCE or shards * 2 > coarsest * FINEST or len(groups) == len(pending):
             break
         shards *= 2
     return [
-        [Job(number=first + number, recordings=tuple(pending[place] for place in groups[number])) for number in hand]
-        for hand in hands
+        [Job(number=first + number, recordings=tuple(pending[index] for index in groups[number])) for number in numbers]
+        for numbers in shares
     ]
 
 
-def _cut(seconds: Sequence[Seconds], shards: int) -> list[range]:
-    """Neighbours that go into one shard: those whose middles lie in the same stretch of the whole."""
+def _split(seconds: Sequence[Seconds], shards: int) -> list[range]:
+    """Group neighbors whose centers lie in the same of ``shards`` equal parts of the total length."""
     ends, end = [], 0.0
     for length in seconds:
         ends.append(end := end + length)
-    stretch = (end or 1.0) / shards
-    middles = [int((end - length / 2) / stretch) for end, length in zip(ends, seconds, strict=True)]
-    found, begin = [], 0
-    for _, group in groupby(middles):
+    part = (end or 1.0) / shards
+    parts = [int((end - length / 2) / part) for end, length in zip(ends, seconds, strict=True)]
+    groups, begin = [], 0
+    for _, group in groupby(parts):
         size = len(list(group))
-        found.append(range(begin, begin + size))
+        groups.append(range(begin, begin + size))
         begin += size
-    return found
+    return groups
 
 
-def told_apart(pending: Sequence[Recording], first: int) -> str:
-    """Tells one plan from another: processes that see other files, or an older state of them, must not share one."""
+def plan_hash(pending: Sequence[Recording], first: int) -> str:
+    """Hash of a plan's input; it differs between ranks that read different files, or an older state of them."""
     hashed = sha256(str(first).encode())
-    for each in pending:
-        hashed.update(each.id.encode("utf-8", "surrogateescape") + b"\0")
+    for recording in pending:
+        hashed.update(recording.id.encode("utf-8", "surrogateescape") + b"\0")
     return hashed.hexdigest()

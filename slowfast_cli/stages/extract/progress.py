@@ -1,4 +1,4 @@
-"""How far an extraction is, in all its processes together."""
+"""Progress and summary of an extraction, over all ranks."""
 
 from __future__ import annotations
 
@@ -14,90 +14,64 @@ from slowfast_cli.shards.manifest import read_manifests
 from slowfast_cli.stages.extract.worker import Advanced, Ended, Message
 from slowfast_cli.types import Corpus, Failure, LostError, Seconds, Share, SlowFastError
 
-WORD = 1.0  # second from one word of a process to the next
-SILENCE = 1800.0  # seconds without any, after which the others are given up
+STATUS_INTERVAL = 1.0  # seconds between status updates of a rank
+STATUS_TIMEOUT = 1800.0  # seconds without a status update after which the other ranks are given up
 
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """Where a run stands.
+    """State of a run, summed over all ranks."""
 
-    Attributes:
-        recordings: Done in this run, failures included.
-        total: To be done in this run.
-        kept: Done by earlier runs, and left as they are.
-        seconds: Of sound, in this run.
-        expected: Of sound, over this run: an estimate that becomes exact.
-        failures: In this run.
-        elapsed: Wall-clock time of this run.
-
-    All numbers are those of all processes together.
-    """
-
-    recordings: int
-    total: int
-    kept: int
-    seconds: Seconds
-    expected: Seconds
-    failures: int
-    elapsed: Seconds
+    recordings: int  # done in this run, failures included
+    total: int  # to be done in this run
+    kept: int  # done by earlier runs
+    seconds: Seconds  # of sound, done in this run
+    expected: Seconds  # of sound in this run: an estimate that becomes exact
+    failures: int  # in this run
+    elapsed: Seconds  # wall-clock time of this run
 
     @property
     def speed(self) -> float:
-        """Seconds of sound a second."""
+        """Seconds of sound per second."""
         return self.seconds / max(self.elapsed, 1e-9)
 
     @property
     def remaining(self) -> Seconds | None:
-        """Estimated wall-clock time to go; None before anything is known."""
+        """Estimated remaining wall-clock time; None before any sound is done."""
         return max(0.0, self.expected - self.seconds) / self.speed if self.seconds > 0 else None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Summary:
-    """What a run has done, and what is in the folder now.
+    """Result of a run, and the contents of its folder."""
 
-    Attributes:
-        recordings: Stored by this run.
-        kept: Stored by earlier runs.
-        seconds: Of sound, stored by this run.
-        elapsed: Wall-clock time of this run.
-        failures: Of the recordings asked for, those that gave nothing, from this run and earlier ones.
-        listed: Segments in the lists.
-        missing: Segments without media.
-        lost: Segments whose recording failed; of pictures, not those that only have no sound.
-        soundless: Segments of those.
-        bytes: Of all shards.
-        folder: Where they are.
-    """
-
-    recordings: int
-    kept: int
-    seconds: Seconds
-    elapsed: Seconds
-    failures: tuple[Failure, ...]
-    listed: int
-    missing: int
-    lost: int
-    soundless: int
-    bytes: int
+    recordings: int  # stored by this run
+    kept: int  # stored by earlier runs
+    seconds: Seconds  # of sound, stored by this run
+    elapsed: Seconds  # wall-clock time of this run
+    failures: tuple[Failure, ...]  # recordings of the corpora that could not be stored, in this run or earlier ones
+    listed: int  # segments in the annotation lists
+    missing: int  # segments without media
+    lost: int  # segments whose recording failed; in a video corpus, except those that only lack audio
+    soundless: int  # segments of a video corpus that only lack audio
+    bytes: int  # size of all shards
     folder: Path
 
     @property
     def speed(self) -> float:
-        """Seconds of sound a second."""
+        """Seconds of sound per second."""
         return self.seconds / max(self.elapsed, 1e-9)
 
 
 class Counts:
-    """Counts of one run; the first process adds those of the others, which leave word of theirs now and then.
+    """Counters of one run; rank 0 adds the counters that the other ranks publish.
 
     Args:
-        estimates: Of the length of each recording that is to be done by this process.
-        total: Recordings to be done by all.
-        kept: Done by earlier runs.
-        expected: Seconds of all.
-        share: This process's part.
+        estimates: Estimated length by id of the recordings of this rank.
+        total: Recordings to be done by all ranks.
+        kept: Recordings done by earlier runs.
+        expected: Estimated seconds of all ranks.
+        share: Rank and world size.
     """
 
     def __init__(
@@ -107,10 +81,10 @@ class Counts:
         self._estimates, self._share = estimates, share
         self._own = {"recordings": 0, "failed": 0, "seconds": 0.0, "stored": 0.0, "more": 0.0}
         self._others: dict[int, dict[str, Any]] = {}
-        self._began = self._heard = time.monotonic()
+        self._start = self._exchanged = time.monotonic()
 
-    def take(self, message: Message) -> bool:
-        """Count a message; whether it changed anything that shows."""
+    def add(self, message: Message) -> bool:
+        """Count a message; return whether the progress changed."""
         if isinstance(message, Advanced):
             self._own["seconds"] += message.seconds
         elif isinstance(message, Ended):
@@ -120,58 +94,58 @@ class Counts:
             self._own["more"] += message.seconds - self._estimates[message.id]
         else:
             return False
-        if time.monotonic() - self._heard > WORD:
+        if time.monotonic() - self._exchanged > STATUS_INTERVAL:
             self._exchange()
         return True
 
     def _exchange(self) -> None:
-        self._heard = time.monotonic()
+        self._exchanged = time.monotonic()
         if self._share.rank:
             distributed.publish_status(self._own, self._share)
         else:
             self._others = distributed.read_status(self._share)
 
-    def end(self, problem: str = "") -> None:
-        """Leave the last word: this process is done, or cannot go on."""
+    def finish(self, problem: str = "") -> None:
+        """Publish the final status of this rank: done, or failed with a problem."""
         if self._share.rank:
             distributed.publish_status({**self._own, "problem": problem}, self._share)
 
     def all_done(self) -> bool:
-        """Whether all other processes have left their last word."""
-        return sum("problem" in each for each in self._others.values()) == self._share.world - 1
+        """Whether all other ranks have published their final status."""
+        return sum("problem" in status for status in self._others.values()) == self._share.world - 1
 
     def wait(self) -> Iterator[Progress]:
-        """Wait for the other processes, however long they take: work that is dealt evenly may go unevenly.
+        """Wait until the other ranks are done.
 
         Raises:
-            LostError: Nothing was heard of those that are not done.
-            SlowFastError: One of them could not go on.
+            LostError: A rank that is not done has not published a status for ``STATUS_TIMEOUT``.
+            SlowFastError: Another rank has failed.
         """
-        told, since = self._others, time.monotonic()
+        last, since = self._others, time.monotonic()
         while True:
             self._exchange()
-            for rank, each in self._others.items():
-                if each.get("problem"):
-                    raise SlowFastError(f"process {rank} of {self._share.world}: {each['problem']}")
+            for rank, status in self._others.items():
+                if status.get("problem"):
+                    raise SlowFastError(f"process {rank} of {self._share.world}: {status['problem']}")
             if self.all_done():
                 break
             yield self.progress()
-            if self._others != told:
-                told, since = self._others, time.monotonic()
-            elif time.monotonic() - since > SILENCE:
+            if self._others != last:
+                last, since = self._others, time.monotonic()
+            elif time.monotonic() - since > STATUS_TIMEOUT:
                 lost = [rank for rank in range(1, self._share.world) if "problem" not in self._others.get(rank, {})]
                 raise LostError(
-                    f"nothing was heard of processes {lost} for {SILENCE / 60:g} minutes: run the same command again "
-                    "to go on, finished shards are kept"
+                    f"no status from processes {lost} for {STATUS_TIMEOUT / 60:g} minutes: re-run the command to "
+                    "resume, finished shards are kept"
                 )
-            time.sleep(WORD / 4)
+            time.sleep(STATUS_INTERVAL / 4)
         yield self.progress()
 
     def _sum(self, name: str) -> float:
-        return float(sum(each[name] for each in (self._own, *self._others.values())))
+        return float(sum(counts[name] for counts in (self._own, *self._others.values())))
 
     def progress(self) -> Progress:
-        """Where the run stands."""
+        """Current state of the run."""
         seconds = self._sum("seconds")
         return Progress(
             recordings=int(self._sum("recordings")),
@@ -180,29 +154,29 @@ class Counts:
             seconds=seconds,
             expected=max(self.expected + self._sum("more"), seconds),
             failures=int(self._sum("failed")),
-            elapsed=time.monotonic() - self._began,
+            elapsed=time.monotonic() - self._start,
         )
 
     def summary(self, out: Path, corpora: Sequence[Corpus]) -> Summary:
-        """What the run has done, from what it counted and what is in the folder."""
+        """Summarize the run from its counters and the contents of the folder."""
         failed = failures(out, corpora)
-        ids = {each.id: each.soundless for each in failed}
-        hit = [
-            corpus.has_video and ids[segment.recording.id]
+        without_audio = {failure.id: failure.soundless for failure in failed}
+        frames_only = [  # per segment of a failed recording: whether it can still be used for its frames
+            corpus.has_video and without_audio[segment.recording.id]
             for corpus in corpora
             for segment in corpus.segments
-            if segment.recording.id in ids
+            if segment.recording.id in without_audio
         ]
         return Summary(
             recordings=int(self._sum("recordings") - self._sum("failed")),
             kept=self.kept,
             seconds=self._sum("stored"),
-            elapsed=time.monotonic() - self._began,
+            elapsed=time.monotonic() - self._start,
             failures=failed,
             listed=sum(corpus.listed for corpus in corpora),
             missing=sum(len(corpus.missing) for corpus in corpora),
-            lost=len(hit) - sum(hit),
-            soundless=sum(hit),
-            bytes=sum(each.bytes for each in read_manifests(out)),
+            lost=len(frames_only) - sum(frames_only),
+            soundless=sum(frames_only),
+            bytes=sum(entry.bytes for entry in read_manifests(out)),
             folder=out,
         )

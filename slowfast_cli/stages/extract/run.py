@@ -1,4 +1,4 @@
-"""Media to shards of log-mel: interrupted at any moment it loses the shards in hand, run again it goes on."""
+"""Extract log-mels of media into shards; an interrupted run loses unfinished shards only and can be resumed."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ from slowfast_cli.shards.manifest import Entry, read_manifests
 from slowfast_cli.shards.writer import ShardSpec
 from slowfast_cli.stages.extract import plan as extract_plan
 from slowfast_cli.stages.extract.progress import Counts, Progress, Summary
-from slowfast_cli.stages.extract.worker import Job, Made, Work, make_all
+from slowfast_cli.stages.extract.worker import Job, ShardWritten, Work, write_shards
 from slowfast_cli.storage import remote
 from slowfast_cli.types import Corpus, DataError, Settings, Share, SlowFastError
 
 if TYPE_CHECKING:
     from slowfast_cli.settings import FrontEnd
 
-SHARD_SECONDS = 2560.0  # of sound a shard: 65 MB of float16 at a hop of 10 ms
+SHARD_SECONDS = 2560.0  # of sound per shard: 65 MB of float16 at a hop of 10 ms
 
 
 def extract(  # noqa: PLR0913
@@ -52,58 +52,58 @@ def extract(  # noqa: PLR0913
 ) -> Iterator[Progress | Summary]:
     """Store the log-mel of every recording of some corpora.
 
-    Of several processes each makes its part of the shards and enters them in a manifest of its own; the first one
-    keeps other runs away, and waits for the others.
+    Each rank writes its part of the shards and lists them in its own manifest; rank 0 locks the folder against other
+    runs and waits for the other ranks.
 
     Args:
-        corpora: Splits of one data set; a recording that several use is stored once.
-        out: The folder of the shards; made when it is not there.
-        front_end: What to compute.
+        corpora: Splits of one data set; a recording that several of them use is stored once.
+        out: Folder of the shards; created if it does not exist.
+        front_end: Log-mel settings.
         dtype: Of the stored rows: ``float16`` or ``float32``.
-        jobs: Worker processes of this one; 1 works in this process.
-        device: Where to compute, such as ``cuda``; ``auto`` takes this process's GPU where there is one.
+        jobs: Worker processes per rank; 1 works in this process.
+        device: Computes the log-mels, such as ``cuda``; ``auto`` takes the GPU of this rank if there is one.
         fresh: Remove the shards in ``out`` first.
-        max_missing: Share of listed segments that may be missing or fail.
-        retry: Also try again what failed in earlier runs.
+        max_missing: Largest fraction of the listed segments that may be missing or fail.
+        retry: Also retry recordings that failed in earlier runs.
 
     Yields:
-        `Progress` as it goes; `Summary` at the end, in the first process only.
+        `Progress` repeatedly; `Summary` last, on rank 0 only.
 
     Raises:
         SlowFastError: Another run writes to ``out``, or a worker was killed.
-        DataError: ``out`` cannot be written or holds shards of other settings; or, after everything is written, more
+        DataError: ``out`` cannot be written or contains shards of other settings; or, after everything is written, more
             than ``max_missing`` is missing.
     """
     if dtype not in ("float16", "float32") or jobs < 1:
-        raise ValueError(f"extract: dtype {dtype}, jobs {jobs}: float16 or float32, and at least 1")
+        raise ValueError(f"extract: dtype={dtype}, jobs={jobs}: expected dtype float16 or float32, jobs >= 1")
     share, at = distributed.join(), str(distributed.device(device))
     recordings, lengths = extract_plan.recordings(corpora), extract_plan.lengths(corpora)
-    made_of = {
-        "front_end": front_end.settings(), "mels": front_end.mels, "dtype": dtype, "source": source_hash(corpora),
-        "version": __version__,
-    }  # fmt: skip
+    settings = front_end.settings()
+    spec = ShardSpec(
+        front_end=settings, mels=front_end.mels, dtype=dtype, source=source_hash(corpora), version=__version__
+    )
     with ExitStack() as stack:
-        entries = _opened(out, stack, front_end.settings(), fresh=fresh, share=share)
-        done = {id for each in entries for id in each.ids}
-        failed = {each.id for line in entries for each in line.failures} - done
-        pending = [each for each in recordings if each.id not in done and (retry or each.id not in failed)]
+        entries = _open_folder(out, stack, settings, fresh=fresh, share=share)
+        done = {id for entry in entries for id in entry.ids}
+        failed = {failure.id for entry in entries for failure in entry.failures} - done
+        pending = [item for item in recordings if item.id not in done and (retry or item.id not in failed)]
         first = next_shard_number(entries)
-        _require_one_plan(out, extract_plan.told_apart(pending, first), share)
-        seconds = [lengths[each.id] for each in pending]
+        require_one_plan(out, extract_plan.plan_hash(pending, first), share)
+        seconds = [lengths[recording.id] for recording in pending]
         plan = extract_plan.plan(
             pending, seconds, first=first, shard_seconds=SHARD_SECONDS, jobs=jobs, ranks=share.world
         )[share.rank]
-        kept = sum(each.id in done for each in recordings)
+        kept = sum(recording.id in done for recording in recordings)
         counts = Counts(lengths, total=len(pending), kept=kept, expected=sum(seconds), share=share)
-        work = Work(folder=out, front_end=front_end, making=ShardSpec(**made_of), device=at)  # type: ignore[arg-type]
         yield counts.progress()
         try:
-            yield from _made(work, plan, jobs, counts, share)
+            work = Work(folder=out, front_end=front_end, spec=spec, device=at)
+            yield from _write(work, plan, jobs, counts, share)
         finally:
-            if share.rank == 0 and counts.all_done():  # what others are still writing is not to be swept away
+            if share.rank == 0 and counts.all_done():  # otherwise other ranks may still be writing temporary files
                 remove_leftovers(out, read_manifests(out))
                 write_reports(out, corpora)
-                index.open_index(out)  # written now, or every reader would start by making it
+                index.open_index(out)  # builds the index now, instead of once per reader
         if share.rank == 0:
             summary = counts.summary(out, corpora)
             yield summary
@@ -111,8 +111,8 @@ def extract(  # noqa: PLR0913
         _require_enough(summary, max_missing)
 
 
-def _opened(out: Path, stack: ExitStack, wanted: Settings, *, fresh: bool, share: Share) -> list[Entry]:
-    """What is in the folder: the first process locks it and tidies up, then the others look at it too."""
+def _open_folder(out: Path, stack: ExitStack, settings: Settings, *, fresh: bool, share: Share) -> list[Entry]:
+    """Lock and clean up the folder on rank 0; then read its entries on all ranks."""
     problem: SlowFastError | None = None
     if share.rank == 0:
         try:
@@ -122,43 +122,44 @@ def _opened(out: Path, stack: ExitStack, wanted: Settings, *, fresh: bool, share
                 remove_all(out)
             entries = intact_entries(out)
             remove_leftovers(out, entries)
-            check_settings(out, entries, wanted)
+            check_settings(out, entries, settings)
         except SlowFastError as error:
             problem = error
     distributed.fail_together(problem, share)
     return entries if share.rank == 0 else read_manifests(remote.mirror(out))
 
 
-def _require_one_plan(out: Path, told: str, share: Share) -> None:
-    if len(set(distributed.gather([told], share))) > 1:
+def require_one_plan(out: Path, plan_hash: str, share: Share) -> None:
+    """Raise `DataError` if ranks have planned different work."""
+    if len(set(distributed.gather([plan_hash], share))) > 1:
         raise DataError(
-            f"{printable(out)}: the processes do not see the same recordings still to be done: data set and shards "
-            "have to lie where every machine sees them"
+            f"{printable(out)}: ranks disagree on the remaining recordings: put --root and --out on storage shared by "
+            "all nodes"
         )
 
 
-def _made(work: Work, plan: Sequence[Job], jobs: int, counts: Counts, share: Share) -> Generator[Progress]:
-    """Make this process's shards; the first one then waits for the others."""
+def _write(work: Work, plan: Sequence[Job], jobs: int, counts: Counts, share: Share) -> Generator[Progress]:
+    """Write the shards of this rank; rank 0 then waits for the others."""
     problem = "was interrupted"
     try:
-        with closing(make_all(work, plan, min(jobs, max(1, len(plan))))) as messages:  # type: ignore[type-var]
+        with closing(write_shards(work, plan, min(jobs, max(1, len(plan))))) as messages:  # type: ignore[type-var]
             for message in messages:
-                if isinstance(message, Made):
+                if isinstance(message, ShardWritten):
                     publish_shard(work.folder, message.temporary, message.entry, share.rank)
-                if counts.take(message):
+                if counts.add(message):
                     yield counts.progress()
         problem = ""
     except SlowFastError as error:
         problem = str(error)
         raise
     finally:
-        counts.end(problem)
+        counts.finish(problem)
     if share.rank == 0 and share.world > 1:
         yield from counts.wait()
 
 
 def source_hash(corpora: Iterable[Corpus]) -> str:
-    """SHA-256 over what the lists say: segments, times and targets, not where the media lie."""
+    """SHA-256 of the annotation lists: segments, times and targets, without the paths of the media."""
     hashed = sha256()
     for corpus in corpora:
         hashed.update(f"{corpus.name}\t{corpus.split}\n".encode())
@@ -172,7 +173,7 @@ def _require_enough(summary: Summary, max_missing: float) -> None:
     lost = summary.missing + summary.lost
     if summary.listed and lost > max_missing * summary.listed:
         raise DataError(
-            f"{printable(summary.folder)}: of {summary.listed} segments listed {summary.missing} are missing and "
+            f"{printable(summary.folder)}: of {summary.listed} listed segments {summary.missing} are missing and "
             f"{summary.lost} failed ({lost / summary.listed:.0%}), more than --max-missing {max_missing:.0%}: see "
-            f"{FAILURES} and {MISSING} there; what could be read is stored"
+            f"{FAILURES} and {MISSING} there; the readable recordings are stored"
         )

@@ -1,4 +1,4 @@
-"""The part of `extract` that decodes and transforms: one shard after another, in this process or in several."""
+"""Workers of `extract`: decode recordings, compute log-mels, write shards; in this process or in several."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import torch
 
-from slowfast_cli.features.logmel import LogMel
+from slowfast_cli.features.front_ends import FrontEndModule, make_front_end
 from slowfast_cli.media import audio
 from slowfast_cli.media.audio_source import NoAudioError, printable
 from slowfast_cli.settings import FrontEnd
@@ -23,52 +23,45 @@ from slowfast_cli.shards.manifest import Entry
 from slowfast_cli.shards.writer import TEMPORARY, ShardSpec, ShardWriter
 from slowfast_cli.types import DataError, Failure, Recording, Seconds, SlowFastError
 
-# Ways a decoder dies of one file; any other signal comes from outside and stops the run.
+# Signals of a decoder that crashes on a file; any other signal comes from outside and stops the run.
 CRASHES = frozenset(-getattr(signal, name) for name in ("SIGSEGV", "SIGABRT", "SIGBUS", "SIGFPE", "SIGILL"))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Work:
-    """What is the same for every shard.
+    """Settings shared by all shards."""
 
-    Attributes:
-        folder: Where shards go.
-        front_end: What is computed.
-        making: What is written into each.
-        device: Where it is computed.
-    """
-
-    folder: Path
+    folder: Path  # of the shards
     front_end: FrontEnd
-    making: ShardSpec
-    device: str
+    spec: ShardSpec
+    device: str  # computes the log-mels
 
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """One shard to make."""
+    """One shard to write."""
 
     number: int
     recordings: tuple[Recording, ...]
 
     @property
     def name(self) -> str:
-        """The shard's file name."""
+        """File name of the shard."""
         return f"shard-{self.number:05d}.h5"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Begun:
-    """A recording is being decoded."""
+class Started:
+    """Decoding of a recording has started."""
 
     id: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class Advanced:
-    """So many more seconds of sound are done."""
+    """More sound of the current recording is done."""
 
-    seconds: Seconds
+    seconds: Seconds  # since the last message
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,42 +74,42 @@ class Ended:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Made:
-    """A shard is on the disk under a temporary name."""
+class ShardWritten:
+    """A shard is on disk under a temporary name."""
 
     entry: Entry
     temporary: Path
 
 
 @dataclass(frozen=True, kw_only=True)
-class Broke:
-    """A worker cannot go on."""
+class WorkerFailed:
+    """A worker cannot continue."""
 
     error: SlowFastError
 
 
-Message: TypeAlias = "Begun | Advanced | Ended | Made | Broke"
+Message: TypeAlias = "Started | Advanced | Ended | ShardWritten | WorkerFailed"
 
 
-def make(work: Work, job: Job) -> Iterator[Message]:
-    """Make one shard.
+def write_shard(work: Work, job: Job) -> Iterator[Message]:
+    """Write one shard.
 
     Yields:
-        What happens; `Made` at the end.
+        Messages about its recordings; `ShardWritten` last.
 
     Raises:
-        DataError: It cannot be written.
+        DataError: The shard cannot be written.
     """
-    logmel = LogMel(work.front_end).to(work.device).eval()
+    transform = make_front_end(work.front_end).to(torch.device(work.device))
     failures: list[Failure] = []
     temporary = work.folder / f"{job.name}.{multiprocessing.current_process().pid}{TEMPORARY}"
     try:
-        with ShardWriter(temporary, work.making) as writer:
+        with ShardWriter(temporary, work.spec) as writer:
             for recording in job.recordings:
-                yield Begun(id=recording.id)
+                yield Started(id=recording.id)
                 seconds = 0.0
                 try:
-                    for rows, length in _transformed(logmel, recording):
+                    for rows, length in _features(transform, recording, work.front_end.rate):
                         writer.append(rows)
                         seconds += length
                         yield Advanced(seconds=length)
@@ -127,22 +120,21 @@ def make(work: Work, job: Job) -> Iterator[Message]:
                 else:
                     writer.keep(recording.id, seconds)
                 yield Ended(id=recording.id, seconds=seconds, failed=bool(failures) and failures[-1].id == recording.id)
-            yield Made(entry=writer.finish(job.name, failures), temporary=temporary)
+            yield ShardWritten(entry=writer.finish(job.name, failures), temporary=temporary)
     except OSError as error:
         raise DataError(
-            f"{printable(work.folder)}: writing {job.name} failed ({error}): "
-            "make room or mend the disk; run the same command again to go on, finished shards are kept"
+            f"{printable(work.folder)}: writing {job.name} failed ({error}): free disk space or repair the disk, then "
+            "re-run the command to resume; finished shards are kept"
         ) from error
 
 
-def _transformed(logmel: LogMel, recording: Recording) -> Iterator[tuple[np.ndarray, Seconds]]:
-    """Rows of log-mel and the seconds of sound that came in since the last ones.
+def _features(transform: FrontEndModule, recording: Recording, rate: int) -> Iterator[tuple[np.ndarray, Seconds]]:
+    """Blocks of feature rows, each with the seconds of sound decoded since the block before.
 
     Raises:
-        DataError: It does not decode, is truncated, or is digital silence throughout.
+        DataError: The recording does not decode, is truncated, or is digital silence throughout.
     """
-    rate = logmel.front_end.rate
-    counted = told = 0
+    counted = reported = 0
     peak = 0.0
 
     def samples() -> Iterator[torch.Tensor]:
@@ -157,42 +149,42 @@ def _transformed(logmel: LogMel, recording: Recording) -> Iterator[tuple[np.ndar
                 f"{printable(recording.path)}: its decoder failed ({type(error).__name__}: {error})"
             ) from error
 
-    for rows in logmel.stream(samples()):
-        yield rows.cpu().numpy(), (counted - told) / rate
-        told = counted
+    for rows in transform.stream(samples()):
+        yield rows.cpu().numpy(), (counted - reported) / rate
+        reported = counted
     if peak == 0:
-        raise DataError(f"{printable(recording.path)}: silent: each of its samples is 0")
+        raise DataError(f"{printable(recording.path)}: silent: all samples are 0")
 
 
 def _serve(pipe: connection.Connection, work: Work) -> None:
-    """Make the shards that come through a pipe, until it closes: also when the parent is killed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent stops us
+    """Write the shards of the jobs received through a pipe until it closes, which it also does if the parent dies."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent stops its workers
     torch.set_num_threads(1)
     with suppress(EOFError, BrokenPipeError, ConnectionResetError):
         while (job := pipe.recv()) is not None:
             try:
-                with closing(make(work, job)) as messages:  # type: ignore[type-var]
+                with closing(write_shard(work, job)) as messages:  # type: ignore[type-var]
                     for message in messages:
                         pipe.send(message)
             except SlowFastError as error:
-                pipe.send(Broke(error=error))
+                pipe.send(WorkerFailed(error=error))
 
 
 class _Worker:
-    """A process and what it is at."""
+    """A worker process, its job and the recording it is decoding."""
 
     def __init__(self, work: Work) -> None:
-        context = multiprocessing.get_context("spawn")  # forking a process with threads or CUDA in it hangs
+        context = multiprocessing.get_context("spawn")  # a fork of a process with threads or CUDA hangs
         self.pipe, theirs = context.Pipe()
         self.process: Any = context.Process(target=_serve, args=(theirs, work), daemon=True)
         self.process.start()
         theirs.close()  # so that the pipe ends when the process does
         self.job: Job | None = None
-        self.at: str | None = None
+        self.recording_id: str | None = None
 
-    def begin(self, job: Job) -> None:
-        self.job, self.at = job, None
-        with suppress(BrokenPipeError, ConnectionResetError):  # reading will find out
+    def start(self, job: Job) -> None:
+        self.job, self.recording_id = job, None
+        with suppress(BrokenPipeError, ConnectionResetError):  # the next read notices
             self.pipe.send(job)
 
     def stop(self) -> None:
@@ -202,10 +194,10 @@ class _Worker:
         self.process.join()
 
 
-def make_all(work: Work, jobs: Sequence[Job], processes: int) -> Iterator[Message]:
-    """Make shards, in this process when one is enough.
+def write_shards(work: Work, jobs: Sequence[Job], processes: int) -> Iterator[Message]:
+    """Write shards, in this process if one is enough.
 
-    A recording whose decoder crashes its process is a failure; the rest of its shard is made by a new process.
+    A recording whose decoder crashes its process is a failure; a new process writes the rest of its shard.
 
     Raises:
         SlowFastError: A worker was killed from outside.
@@ -213,10 +205,10 @@ def make_all(work: Work, jobs: Sequence[Job], processes: int) -> Iterator[Messag
     """
     if processes == 1:
         threads = torch.get_num_threads()
-        torch.set_num_threads(1)  # tiles of a spectrogram are too small to share: on a busy machine that costs 20 times
+        torch.set_num_threads(1)  # a block is too small for several threads: on a busy machine they are 20 times slower
         try:
             for job in jobs:
-                yield from make(work, job)
+                yield from write_shard(work, job)
         finally:
             torch.set_num_threads(threads)
     else:
@@ -230,16 +222,16 @@ def _in_processes(work: Work, jobs: Sequence[Job], processes: int) -> Iterator[M
         while queue or workers:
             while queue and len(workers) < processes:
                 workers.append(_Worker(work))
-                workers[-1].begin(queue.popleft())
+                workers[-1].start(queue.popleft())
             for pipe in connection.wait([worker.pipe for worker in workers]):
-                worker = next(each for each in workers if each.pipe is pipe)
-                message = _received(worker, work, queue.append)
+                worker = next(worker for worker in workers if worker.pipe is pipe)
+                message = _receive(worker, work, queue.append)
                 if message is not None:
                     yield message
-                if isinstance(message, Made):
+                if isinstance(message, ShardWritten):
                     worker.job = None
                     if queue:
-                        worker.begin(queue.popleft())
+                        worker.start(queue.popleft())
                 if worker.job is None:
                     workers.remove(worker)
                     worker.stop()
@@ -248,36 +240,36 @@ def _in_processes(work: Work, jobs: Sequence[Job], processes: int) -> Iterator[M
             worker.stop()
 
 
-def _received(worker: _Worker, work: Work, resubmit: Callable[[Job], None]) -> Message | None:
+def _receive(worker: _Worker, work: Work, resubmit: Callable[[Job], None]) -> Message | None:
     try:
         message: Message = worker.pipe.recv()
     except (EOFError, ConnectionResetError):
-        return _crashed(worker, work, resubmit)
-    if isinstance(message, Broke):
+        return _handle_crash(worker, work, resubmit)
+    if isinstance(message, WorkerFailed):
         raise message.error
-    if isinstance(message, Begun):
-        worker.at = message.id
+    if isinstance(message, Started):
+        worker.recording_id = message.id
     return message
 
 
-def _crashed(worker: _Worker, work: Work, resubmit: Callable[[Job], None]) -> Made:
+def _handle_crash(worker: _Worker, work: Work, resubmit: Callable[[Job], None]) -> ShardWritten:
     worker.process.join()
     code, job = worker.process.exitcode, worker.job
-    culprit = next((each for each in job.recordings if each.id == worker.at), None) if job else None
+    recordings = job.recordings if job else ()
+    culprit = next((recording for recording in recordings if recording.id == worker.recording_id), None)
     if job is None or culprit is None or code not in CRASHES:
         raise SlowFastError(
-            f"a worker process ended with exit code {code} (-9 is often memory running out): "
-            "run the same command again to go on, with fewer --jobs; finished shards are kept"
+            f"a worker process ended with exit code {code} (-9 often means out of memory): re-run the command with "
+            "fewer --jobs to resume; finished shards are kept"
         )
-    rest = tuple(each for each in job.recordings if each is not culprit)
+    rest = tuple(recording for recording in recordings if recording is not culprit)
     if rest:
         resubmit(replace(job, recordings=rest))
     worker.job = None
     reason = f"{printable(culprit.path)}: its decoder crashed (exit code {code})"
     failure = Failure(id=culprit.id, path=culprit.path, reason=reason)
-    making = work.making
-    lost = Entry(
-        shard="", bytes=0, sha256="", front_end=making.front_end, source=making.source, ids=(), rows=(), seconds=(),
-        failures=(failure,),
+    entry = Entry(
+        shard="", bytes=0, sha256="", front_end=work.spec.front_end, source=work.spec.source, ids=(), rows=(),
+        seconds=(), failures=(failure,),
     )  # fmt: skip
-    return Made(entry=lost, temporary=work.folder)
+    return ShardWritten(entry=entry, temporary=work.folder)

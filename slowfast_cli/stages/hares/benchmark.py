@@ -1,4 +1,4 @@
-"""HARES: a pretrained trunk scored by the tasks of a suite, each by a probe of its own (arXiv:2111.12124, Table 4)."""
+"""HARES: score a pretrained trunk on the tasks of a suite, with one probe per task (arXiv:2111.12124, Table 4)."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from slowfast_cli.recipe.load import Source, changed, check, override, read
 from slowfast_cli.recipe.schema import Recipe, Suite
 from slowfast_cli.settings import FrontEnd
 from slowfast_cli.stages.hares.features import Tick
-from slowfast_cli.stages.hares.probe import probe, settled
+from slowfast_cli.stages.hares.probe import probe, score_settings
 from slowfast_cli.stages.train import loop
 from slowfast_cli.storage.atomic import make_folder, write_text
 from slowfast_cli.types import DataError, Settings, UsageError, WeightsError, did_you_mean
-from slowfast_cli.weights.file import read_card, require_own
+from slowfast_cli.weights.file import read_card, require_trusted
 from slowfast_cli.weights.resolve import weight_file
 
 RANDOM = "random:"
@@ -33,73 +33,57 @@ RESULT = "result.json"
 
 @dataclass(frozen=True, kw_only=True)
 class Trunk:
-    """What is scored.
+    """A pretrained network to score."""
 
-    Attributes:
-        word: As it was named: a weight file, ``random:<network>``, ``package.module:callable``.
-        model: Fields of a recipe's ``model``.
-        front_end: Fields of its ``frontend`` that are the trunk's own; the rest is the suite's.
-        made_by: What tells it from others.
-    """
-
-    word: str
-    model: Mapping[str, Any]
-    front_end: Settings
-    made_by: Settings
+    word: str  # as given: a weight file, ``random:<network>``, ``package.module:callable``
+    model: Mapping[str, Any]  # fields of a recipe's ``model``
+    front_end: Settings  # fields of a recipe's ``frontend`` that the trunk fixes; the others are the suite's
+    made_by: Settings  # identifies the trunk
 
 
 @dataclass(frozen=True, kw_only=True)
 class TaskStarted:
-    """A task's turn has come; ``finished`` where its score is there already."""
+    """Scoring of a task starts."""
 
     task: str
-    finished: bool
+    finished: bool  # an earlier run has scored it
 
 
 @dataclass(frozen=True, kw_only=True)
 class TaskScored:
-    """A task has its score.
-
-    Attributes:
-        task: Its name.
-        metric: What the score is.
-        score: In percent.
-        scores: Everything that was measured.
-        found: Segments scored.
-        listed: Segments in the official list.
-    """
+    """Score of a task."""
 
     task: str
-    metric: str
-    score: float
-    scores: Mapping[str, float]
-    found: int
-    listed: int
+    metric: str  # of `score`
+    score: float  # in percent
+    scores: Mapping[str, float]  # all metrics
+    found: int  # scored segments
+    listed: int  # segments in the official list
 
 
 @dataclass(frozen=True, kw_only=True)
 class TaskMissing:
-    """A task could not be done; ``absent``: because its data is not there at all."""
+    """A task that could not be scored."""
 
     task: str
     reason: str
-    absent: bool
+    data_absent: bool  # the folder of its data does not exist
 
 
 Event = TaskStarted | TaskScored | TaskMissing | loop.Event
 
 
 def trunk(word: str, *, offline: bool = False) -> Trunk:
-    """The trunk that a word stands for.
+    """Find the trunk that a command-line argument names.
 
     Args:
-        word: A weight file, a run folder or a catalogue name; ``random:<network>`` for an untrained one;
-            ``package.module:callable`` for a module of the user's.
+        word: A weight file, a run folder or a catalogue name; ``random:<network>`` for random weights;
+            ``package.module:callable`` for a user-defined module.
         offline: Do not use the network.
 
     Raises:
-        UsageError: No such network, or one that does not listen.
-        WeightsError: No such weights.
+        UsageError: The network does not exist, or reads frames.
+        WeightsError: The weights do not exist, or belong to a probe.
     """
     if word.startswith(RANDOM):
         name = word.removeprefix(RANDOM)
@@ -114,25 +98,25 @@ def trunk(word: str, *, offline: bool = False) -> Trunk:
         return Trunk(word=word, model={"variant": word, "init": None}, front_end=front_end, made_by=made_by)
     path = weight_file(word, offline=offline)
     card = read_card(path)
-    require_own(path, card)
+    require_trusted(path, card)
     if "features" in card.net.signals:
-        raise WeightsError(f"{path}: is a probe, which knows features only: score the trunk that it was learned on")
+        raise WeightsError(f"{path}: is a probe, which reads features only: score the trunk that it was trained on")
     if "frames" in card.net.signals:
         raise UsageError(f"{path}: looks at frames; the tasks of the suite are sounds: take a network that listens")
-    made = sha256(path.read_bytes()).hexdigest()
+    made_by = {"trunk": sha256(path.read_bytes()).hexdigest()}
     model = {"variant": None, "init": str(path)}
-    return Trunk(word=word, model=model, front_end=_whole(card.front_end), made_by={"trunk": made})
+    return Trunk(word=word, model=model, front_end=_all_fields(card.front_end), made_by=made_by)
 
 
 def _front_end(net: Baseline) -> Settings:
-    """What a network asks of the front end: all of it, as recipes have the rest; or only what its size depends on."""
-    asked = _whole(net.front_end) if net.front_end else {}
-    asked |= {"rate": net.rate} if net.rate else {}
-    return asked | ({"mels": net.bands} if net.bands else {})
+    """Front-end fields that a network fixes: all of them, or only those that its size depends on."""
+    fields = _all_fields(net.front_end) if net.front_end else {}
+    fields |= {"rate": net.rate} if net.rate else {}
+    return fields | ({"mels": net.bands} if net.bands else {})
 
 
-def _whole(settings: Settings) -> Settings:
-    """Every field of a front end, those that are not told as they are by default."""
+def _all_fields(settings: Settings) -> Settings:
+    """Complete front-end settings with the defaults."""
     return {**asdict(FrontEnd()), **settings}
 
 
@@ -140,51 +124,52 @@ def suite_of(recipe: Recipe) -> Suite:
     """The suite of a recipe.
 
     Raises:
-        UsageError: It has none.
+        UsageError: The recipe has no suite.
     """
     if recipe.suite is None:
-        raise UsageError("suite: the recipe has none: recipes/hares.yaml is the one that comes with slowfast")
+        raise UsageError("suite: the recipe has none: use the bundled recipes/hares.yaml")
     return recipe.suite
 
 
 def chosen(suite: Suite, tasks: Sequence[str]) -> list[str]:
-    """The tasks that are asked for; all of none.
+    """Select tasks of a suite; an empty list selects all.
 
     Raises:
-        UsageError: There is no such task.
+        UsageError: A task is not in the suite.
     """
     known = domains(suite)["hares"]
     for task in tasks:
         if task not in known:
-            raise UsageError(f"--tasks {task}: no such task{did_you_mean(task, known)}; there are {', '.join(known)}")
+            hint = did_you_mean(task, known)
+            raise UsageError(f"--tasks {task}: no such task{hint}; expected one of {', '.join(known)}")
     return [task for task in known if not tasks or task in tasks]
 
 
 def about_tasks(word: str, known: Sequence[str]) -> bool:
-    """Whether an override is about the tasks' recipes and not about the suite's own: of one task, or of all probes."""
+    """Whether an override changes recipes of tasks (of one task, or of all probes), not the suite's own recipe."""
     return word.lstrip("~").split(".")[0] in (*known, "probe")
 
 
 def task_recipe(task: str, scored: Trunk, words: Sequence[str], known: Sequence[str]) -> Recipe:
-    """The recipe of a task, about a trunk.
+    """The recipe of a task, with model and front end of a trunk.
 
     Args:
-        task: Its name: that of its recipe.
+        task: Its name, which is that of its recipe.
         scored: The trunk.
-        words: Overrides: ``key=value`` for every task, ``task.key=value`` for one.
+        words: Overrides: ``key=value`` for all tasks, ``task.key=value`` for one.
         known: Names of all tasks.
 
     Raises:
-        UsageError: The recipe does not hold together.
+        UsageError: The recipe is inconsistent, or an override changes a field that the trunk fixes.
     """
     own = [word.replace(f"{task}.", "", 1) for word in words if word.lstrip("~").split(".")[0] == task]
     common = [word for word in words if word.lstrip("~").split(".")[0] not in known]
     source: Source = override(read(f"hares/{task}"), [*common, *own])
     fields = {f"model.{name}": value for name, value in scored.model.items()}
     fields |= {f"frontend.{name}": value for name, value in scored.front_end.items()}
-    taken = [word for word in (*common, *own) if word.lstrip("~").partition("=")[0] in fields]
-    if taken:
-        raise UsageError(f"{', '.join(taken)}: {scored.word} has its own: take it out")
+    fixed = [word for word in (*common, *own) if word.lstrip("~").partition("=")[0] in fields]
+    if fixed:
+        raise UsageError(f"{', '.join(fixed)}: fixed by {scored.word}: remove the override")
     return check(changed(source, fields))
 
 
@@ -198,71 +183,68 @@ def evaluate(
     device: str = "auto",
     tick: Callable[[str], Tick] | None = None,
 ) -> Generator[Event]:
-    """Score a trunk on the tasks whose data is there; a task whose score is there is not done again, only told.
+    """Score a trunk on the tasks whose data is available; scores of earlier runs are reported again.
 
     Args:
-        recipe: Has the suite.
+        recipe: Defines the suite.
         scored: The trunk.
-        folder: Each task has a folder in it.
-        tasks: Those to do; all by default.
+        folder: Of the results, with one folder per task.
+        tasks: Tasks to score; all by default.
         words: Overrides of the tasks' recipes.
         device: As for training.
-        tick: Makes, for a task, what is told of its features.
+        tick: Returns the progress callback for the features of a task.
 
     Raises:
-        UsageError: A task or an override that there is not.
-        SlowFastError: Anything that is not the fault of one task's data.
+        UsageError: A task or an override is unknown.
+        SlowFastError: An error other than unusable data of one task.
     """
     suite = suite_of(recipe)
     known = chosen(suite, ())
     recipes = {task: task_recipe(task, scored, words, known) for task in chosen(suite, tasks)}
-    for each in recipes.values():
-        architecture(each)  # what does not go together is found before the first task
+    for task_settings in recipes.values():
+        architecture(task_settings)  # finds inconsistent recipes before the first task runs
     for task in known:
         if task in recipes:
-            yield from _task(task, recipes[task], scored, folder / task, device, tick(task) if tick else None)
-        elif done := _done(folder / task / RESULT, task_recipe(task, scored, words, known), scored):
+            yield from _score(task, recipes[task], scored, folder / task, device, tick(task) if tick else None)
+        elif done := _stored_score(folder / task / RESULT, task_recipe(task, scored, words, known), scored):
             yield TaskStarted(task=task, finished=True)
             yield done
 
 
-def _task(task: str, recipe: Recipe, scored: Trunk, folder: Path, device: str, tick: Tick | None) -> Generator[Event]:
-    result, wanted = folder / RESULT, settled(recipe, scored.made_by)
-    done = _done(result, recipe, scored)
+def _score(task: str, recipe: Recipe, scored: Trunk, folder: Path, device: str, tick: Tick | None) -> Generator[Event]:
+    result = folder / RESULT
+    done = _stored_score(result, recipe, scored)
     if not done and not corpus_root(recipe).exists():
-        yield TaskMissing(task=task, reason=f"{corpus_root(recipe)} does not exist", absent=True)
+        yield TaskMissing(task=task, reason=f"{corpus_root(recipe)} does not exist", data_absent=True)
         return
     yield TaskStarted(task=task, finished=done is not None)
     if done:
         yield done
         return
     try:
-        found = yield from probe(recipe, make_folder(folder), made_by=scored.made_by, device=device, tick=tick)
+        scores = yield from probe(recipe, make_folder(folder), made_by=scored.made_by, device=device, tick=tick)
     except DataError as error:
-        yield TaskMissing(task=task, reason=str(error), absent=False)
+        yield TaskMissing(task=task, reason=str(error), data_absent=False)
         return
     metric = metric_name(recipe)
     finished = TaskScored(
         task=task,
         metric=metric,
-        score=find_metric(metric).in_percent(found.scores.values[metric]),
-        scores=found.scores.values,
-        found=found.scores.found,
-        listed=found.scores.listed,
+        score=find_metric(metric).in_percent(scores.values[metric]),
+        scores=scores.values,
+        found=scores.found,
+        listed=scores.listed,
     )
     if distributed.join().rank == 0:
-        write_text(result, json.dumps({"recipe": wanted, **asdict(finished)}, indent=1))
+        write_text(result, json.dumps({"recipe": score_settings(recipe, scored.made_by), **asdict(finished)}, indent=1))
     yield finished
 
 
-def _done(result: Path, recipe: Recipe, scored: Trunk) -> TaskScored | None:
-    """The score of an earlier run of the same; None where there is none.
-
-    It holds for the folder that the data was in, and goes on holding where there is no data any more.
-    """
+def _stored_score(result: Path, recipe: Recipe, scored: Trunk) -> TaskScored | None:
+    """The score of an earlier run with equal settings, or None; it stays valid if the data has been removed."""
     try:
         plain = json.loads(result.read_text(encoding="utf-8"))
-        then, now = plain.pop("recipe"), json.loads(json.dumps(settled(recipe, scored.made_by)))
+        then, now = plain.pop("recipe"), json.loads(json.dumps(score_settings(recipe, scored.made_by)))
         if not corpus_root(recipe).exists():
             now["data"]["root"] = then["data"]["root"]
         return TaskScored(**plain) if then == now else None
@@ -271,7 +253,7 @@ def _done(result: Path, recipe: Recipe, scored: Trunk) -> TaskScored | None:
 
 
 def averages(suite: Suite, scores: Mapping[str, float]) -> dict[str, float | None]:
-    """The mean of each domain, and of all tasks as ``hares``; None where a task of it is missing."""
+    """Mean score of each domain, and of all tasks as ``hares``; None if one of its tasks is missing."""
     return {
         domain: sum(scores[task] for task in names) / len(names) if all(task in scores for task in names) else None
         for domain, names in domains(suite).items()

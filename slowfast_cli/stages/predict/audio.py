@@ -1,4 +1,4 @@
-"""What is heard in a file, by a model that only listens: a few views of it, or a timeline in constant memory."""
+"""Prediction with audio-only models: a few views of a whole file, or a timeline in constant memory."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from slowfast_cli.data.views import clip_samples, cut, spread, windows
-from slowfast_cli.features.logmel import LogMel, repeat_last
+from slowfast_cli.features.front_ends import make_front_end
+from slowfast_cli.features.logmel import repeat_last
 from slowfast_cli.media import audio
 from slowfast_cli.media.audio_source import printable
 from slowfast_cli.models.recognizer import Recognizer
@@ -21,12 +22,12 @@ from slowfast_cli.types import DataError, Recording, Seconds
 from slowfast_cli.weights.file import Card
 
 BATCH = 16  # windows in one forward pass
-NEAR = 2  # as many times as long as its views, a stretch is read in one piece rather than view by view
+NEAR = 2  # a span up to this many times as long as its views together is decoded in one piece
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Heard:
-    """The views of a file."""
+class FileViews:
+    """Decoded views of a file."""
 
     path: Path
     seconds: Seconds
@@ -34,64 +35,62 @@ class _Heard:
 
 
 class AudioPredictor:
-    """A model that listens, ready for samples.
+    """Predicts files with a model that reads audio only.
 
     Args:
         model: The model, on its device.
-        card: What it says of itself. Where each class stands for itself, views are merged by their maximum.
-        front_end: Of the log-mel that it reads, or the rate of the samples.
-        rows: Numbers of the log-mel's rows that it was trained on, where not all of them.
+        card: Its metadata. Views are merged by their maximum for sigmoid outputs, else by their mean.
+        front_end: Log-mel settings of the model, or the sampling rate if it reads samples.
+        rows: Indices of the log-mel frames that the model reads; empty for all.
     """
 
-    def __init__(
-        self,
-        model: Recognizer,
-        card: Card,
-        front_end: FrontEnd,
-        *,
-        rows: Sequence[int] = (),
-    ) -> None:
+    def __init__(self, model: Recognizer, card: Card, front_end: FrontEnd, *, rows: Sequence[int] = ()) -> None:
         self._device = next(model.parameters()).device
         self._model = model
         self._front_end = front_end
-        self._log_mel = LogMel(front_end).to(self._device)
+        self._transform = make_front_end(front_end).to(self._device)
         self._clip = clip_samples(card.clip_seconds, front_end.rate)
         self._views, self._sigmoid, self._silence = card.views, card.sigmoid, card.silence
         self._reads = "samples" if "samples" in card.net.signals else "logmel"
         self._rows = list(rows)
 
-    def answers(self, path: Path, timeline: Timeline | None) -> Iterator[FilePrediction]:
+    def predict(self, path: Path, timeline: Timeline | None) -> Iterator[FilePrediction]:
         """See `slowfast_cli.stages.predict.results.FilePredictor`."""
         if timeline is not None:
             yield from self._windows(path, timeline)
             return
-        for told in self.whole([path]):
-            if isinstance(told, Failed):
-                raise DataError(told.reason)
-            yield told
+        for result in self.predict_files([path]):
+            if isinstance(result, Failed):
+                raise DataError(result.reason)
+            yield result
 
-    def whole(self, paths: Sequence[Path]) -> list[FilePrediction | Failed]:
-        """Answer for whole files, in order, all their views in as few forward passes as hold them."""
-        found: list[_Heard | Failed] = []
+    def predict_files(self, paths: Sequence[Path]) -> list[FilePrediction | Failed]:
+        """Predict whole files, in order; the views of all files share forward passes."""
+        files: list[FileViews | Failed] = []
         for path in paths:
             try:
-                found.append(self._heard(path))
+                files.append(self.read_views(path))
             except DataError as error:
-                found.append(Failed(path=path, reason=str(error)))
-        heard = [each for each in found if isinstance(each, _Heard)]
-        scores = self._scores([piece for each in heard for piece in each.pieces]) if heard else {}
-        told, done = list[FilePrediction | Failed](), 0
-        for each in found:
-            if isinstance(each, Failed):
-                told.append(each)
+                files.append(Failed(path=path, reason=str(error)))
+        pieces = [piece for file in files if isinstance(file, FileViews) for piece in file.pieces]
+        scores = self._scores(pieces) if pieces else {}
+        results, done = list[FilePrediction | Failed](), 0
+        for file in files:
+            if isinstance(file, Failed):
+                results.append(file)
                 continue
-            after = done + len(each.pieces)
-            merged = {name: self._merged(rows[done:after]) for name, rows in scores.items()}
-            told.append(FilePrediction(path=each.path, start=0.0, end=each.seconds, scores=merged))
+            after = done + len(file.pieces)
+            merged = {labels: self._merge(rows[done:after]) for labels, rows in scores.items()}
+            results.append(FilePrediction(path=file.path, start=0.0, end=file.seconds, scores=merged))
             done = after
-        return told
+        return results
 
-    def _heard(self, path: Path) -> _Heard:
+    def read_views(self, path: Path) -> FileViews:
+        """Decode the views of a file.
+
+        Raises:
+            DataError: The file cannot be decoded, or has no samples.
+        """
         recording = Recording(id=str(path), path=path)
         rate = self._front_end.rate
         with decoding(path):
@@ -99,49 +98,51 @@ class AudioPredictor:
             size = max(round(seconds * rate), 1)
             cuts = [cut(0, size, self._clip, start) for start in self._starts(size)]
             first, last = cuts[0].first, cuts[-1].first + cuts[-1].count
-            if last - first <= NEAR * sum(where.count for where in cuts):  # opened and decoded once
+            if last - first <= NEAR * sum(view.count for view in cuts):  # opened and decoded once
                 span = audio.read(recording, rate=rate, first=first, count=last - first)
-                pieces = [span[where.first - first :][: where.count] for where in cuts]
+                pieces = [span[view.first - first :][: view.count] for view in cuts]
             else:
-                pieces = [audio.read(recording, rate=rate, first=where.first, count=where.count) for where in cuts]
-        return _Heard(path=path, seconds=seconds, pieces=[piece for piece in pieces if len(piece)] or _nothing(path))
+                pieces = [audio.read(recording, rate=rate, first=view.first, count=view.count) for view in cuts]
+        pieces = [piece for piece in pieces if len(piece)]
+        if not pieces:
+            raise _no_samples(path)
+        return FileViews(path=path, seconds=seconds, pieces=pieces)
 
     def _windows(self, path: Path, timeline: Timeline) -> Iterator[FilePrediction]:
         rate = self._front_end.rate
         window, hop = (max(clip_samples(seconds, rate), 1) for seconds in (timeline.window, timeline.hop))
-        starts, held, pieces = 0, np.zeros(0, np.float32), list[np.ndarray]()
+        first, buffer, pieces = 0, np.zeros(0, np.float32), list[np.ndarray]()  # `first`: position of buffer[0]
         ends: list[Seconds] = []
         for block in _blocks(path, rate):
-            held = np.concatenate([held, block])
-            while len(held) >= window:
-                pieces.append(held[:window].copy())
-                ends.append((starts + window) / rate)
-                held, starts = held[hop:], starts + hop
+            buffer = np.concatenate([buffer, block])
+            while len(buffer) >= window:
+                pieces.append(buffer[:window].copy())
+                ends.append((first + window) / rate)
+                buffer, first = buffer[hop:], first + hop
                 if len(pieces) == BATCH:
-                    yield from self._answers(path, pieces, ends)
+                    yield from self._predict_windows(path, pieces, ends)
                     pieces, ends = [], []
-        if len(windows(starts + len(held), window, hop)) * hop > starts and len(held):  # the last, shorter one
-            pieces.append(held)
-            ends.append((starts + len(held)) / rate)
+        if len(windows(first + len(buffer), window, hop)) * hop > first and len(buffer):  # the shorter last window
+            pieces.append(buffer)
+            ends.append((first + len(buffer)) / rate)
         if pieces:
-            yield from self._answers(path, pieces, ends)
-        elif not starts:
-            _nothing(path)
+            yield from self._predict_windows(path, pieces, ends)
+        elif not first:
+            raise _no_samples(path)
 
-    def _answers(self, path: Path, pieces: list[np.ndarray], ends: list[Seconds]) -> Iterator[FilePrediction]:
+    def _predict_windows(self, path: Path, pieces: list[np.ndarray], ends: list[Seconds]) -> Iterator[FilePrediction]:
         scores = self._scores(pieces)
         for row, (piece, end) in enumerate(zip(pieces, ends, strict=True)):
             start = end - len(piece) / self._front_end.rate
-            yield FilePrediction(
-                path=path, start=start, end=end, scores={name: rows[row] for name, rows in scores.items()}
-            )
+            own = {labels: rows[row] for labels, rows in scores.items()}
+            yield FilePrediction(path=path, start=start, end=end, scores=own)
 
     @torch.inference_mode()
     def _scores(self, pieces: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
-        """Probabilities (pieces, classes) by label set; a piece longer than a clip is answered by several views."""
+        """Probabilities (pieces, classes) by label set; the views of a piece longer than a clip are merged."""
         cuts = [cut(0, len(piece), self._clip, start) for piece in pieces for start in self._starts(len(piece))]
         owner = [row for row, piece in enumerate(pieces) for _ in self._starts(len(piece))]
-        sounds = [pieces[row][where.first : where.first + where.count] for row, where in zip(owner, cuts, strict=True)]
+        sounds = [pieces[row][view.first : view.first + view.count] for row, view in zip(owner, cuts, strict=True)]
         logits = [
             self._model({self._reads: self._signal(sounds[first : first + BATCH])})
             for first in range(0, len(sounds), BATCH)
@@ -149,31 +150,31 @@ class AudioPredictor:
         rows_of = [np.flatnonzero(np.array(owner) == row) for row in range(len(pieces))]
         scores = {}
         for labels in logits[0]:
-            asked = torch.cat([part[labels].float() for part in logits])
-            probabilities = (asked.sigmoid() if self._sigmoid else asked.softmax(1)).cpu().numpy()
-            scores[labels] = np.stack([self._merged(probabilities[rows]) for rows in rows_of])
+            values = torch.cat([part[labels].float() for part in logits])
+            probabilities = (values.sigmoid() if self._sigmoid else values.softmax(1)).cpu().numpy()
+            scores[labels] = np.stack([self._merge(probabilities[rows]) for rows in rows_of])
         return scores
 
-    def _merged(self, views: np.ndarray) -> np.ndarray:
+    def _merge(self, views: np.ndarray) -> np.ndarray:
         merged: np.ndarray = views.max(0) if self._sigmoid else views.mean(0)
         return merged
 
     def _starts(self, size: int) -> list[float]:
-        """The views the model was scored with; more where the sound is much longer than those were."""
+        """Starts of the views: as many as in evaluation; more if the sound is much longer than that many clips."""
         views = max(self._views, min(round(size / self._clip), MOST_VIEWS))
         return spread(size, self._clip, views) if size > self._clip else [0.0]
 
     def _signal(self, sounds: Sequence[np.ndarray]) -> Tensor:
-        """Samples or log-mels of one length; a shorter sound filled up as in training (ASF Sec. 4.2)."""
+        """Stack samples or log-mels at one length, padding shorter sounds as in training (ASF Sec. 4.2)."""
         padded = torch.from_numpy(np.stack([np.pad(sound, (0, self._clip - 1 - len(sound))) for sound in sounds]))
         padded = padded.to(self._device)
         if self._reads == "samples":
             return padded
-        whole: Tensor = self._log_mel(padded)
+        logmel: Tensor = self._transform(padded)
         if not self._silence:
             frames_B = torch.tensor([self._front_end.frames(len(sound)) for sound in sounds], device=self._device)
-            whole = repeat_last(whole, frames_B)
-        return whole[:, :, self._rows] if self._rows else whole
+            logmel = repeat_last(logmel, frames_B)
+        return logmel[:, :, self._rows] if self._rows else logmel
 
 
 def _blocks(path: Path, rate: int) -> Iterator[np.ndarray]:
@@ -181,5 +182,5 @@ def _blocks(path: Path, rate: int) -> Iterator[np.ndarray]:
         yield from audio.blocks(Recording(id=str(path), path=path), rate=rate)
 
 
-def _nothing(path: Path) -> list[np.ndarray]:
-    raise DataError(f"{printable(path)}: no sound in it: 0 samples decoded")
+def _no_samples(path: Path) -> DataError:
+    return DataError(f"{printable(path)}: no sound in it: 0 samples decoded")

@@ -1,4 +1,4 @@
-"""Answers drawn over the video that they are about."""
+"""Draw predictions over a video."""
 
 from __future__ import annotations
 
@@ -14,70 +14,63 @@ from slowfast_cli.media.audio_source import printable
 from slowfast_cli.media.video_writer import FORMATS, annotate, label_box
 from slowfast_cli.types import Place, Recording, Seconds, UsageError
 
-CORNER: Place = (0.0, 0.0, 0.0, 0.0)  # where a caption stands that is about the whole picture
-COLOURS = ((255, 210, 0), (90, 210, 255), (255, 140, 140), (140, 235, 140))  # of boxes beside each other
+CORNER: Place = (0.0, 0.0, 0.0, 0.0)  # of a caption about the whole frame
+COLORS = ((255, 210, 0), (90, 210, 255), (255, 140, 140), (140, 235, 140))  # of the boxes of a frame, in turn
 
 
 @dataclass(frozen=True, kw_only=True)
 class Caption:
-    """What to write, when and where.
+    """Text to draw over a stretch of a video."""
 
-    Attributes:
-        start: In seconds from the first frame.
-        end: In seconds.
-        lines: One under the other.
-        place: The box that they are about; None writes them in a corner, as long as no other window is nearer.
-    """
-
-    start: Seconds
+    start: Seconds  # from the first frame
     end: Seconds
-    lines: tuple[str, ...]
-    place: Place | None = None
+    lines: tuple[str, ...]  # top to bottom
+    place: Place | None = None  # box to draw; None draws the text in a corner while no other window is nearer
 
 
 def check(source: Path, out: Path) -> None:
-    """Refuse a name for the drawn video, before any work.
+    """Refuse an output path before any work is done.
 
     Raises:
-        UsageError: It is that of the video itself, of no kind that can be written, or in a folder that is not there.
+        UsageError: The path is that of the video itself, has an unknown suffix, or its folder does not exist.
     """
     if out.suffix.lower() not in FORMATS:
-        raise UsageError(f"--overlay {printable(out)}: a video is written as one of {', '.join(FORMATS)}: name it so")
+        raise UsageError(f"--overlay {printable(out)}: unknown video format: use one of {', '.join(FORMATS)}")
     if not out.parent.is_dir():
-        raise UsageError(f"--overlay {printable(out)}: there is no folder {printable(out.parent)}: make it first")
+        raise UsageError(f"--overlay {printable(out)}: folder {printable(out.parent)} does not exist: create it first")
     if out.resolve() == source.resolve() or (out.exists() and source.exists() and out.samefile(source)):
-        raise UsageError(f"--overlay {printable(out)}: is the video itself: choose another name")
+        raise UsageError(f"--overlay {printable(out)}: is the input video itself: choose another name")
 
 
-def draw(source: Path, out: Path, captions: Sequence[Caption], *, heard: bool = False) -> None:
-    """Write a video with its answers drawn in: at each frame those of the nearest moment.
+def draw(source: Path, out: Path, captions: Sequence[Caption], *, audio_time: bool = False) -> None:
+    """Write a copy of a video with the captions of the nearest moment drawn into each frame.
 
     Args:
         source: The video.
         out: The new file.
         captions: In any order.
-        heard: Their times count from the first sample, not from the first frame.
+        audio_time: Times of the captions count from the first sample instead of the first frame.
 
     Raises:
         BrokenMediaError: The video cannot be read.
-        DataError: The new one cannot be written.
+        DataError: The new file cannot be written.
     """
-    late = video.probe(Recording(id=str(source), path=source)).audio_start if heard else 0.0
+    offset = video.probe(Recording(id=str(source), path=source)).audio_start if audio_time else 0.0
     by_middle: dict[Seconds, list[Caption]] = {}
-    for each in captions:
-        by_middle.setdefault((each.start + each.end) / 2, []).append(each)
+    for caption in captions:
+        by_middle.setdefault((caption.start + caption.end) / 2, []).append(caption)
     middles = sorted(by_middle)
 
-    def drawn(pixels: np.ndarray, shown_at: Seconds) -> np.ndarray:
-        time = shown_at - late
-        for number, each in enumerate(by_middle[_nearest(middles, time)] if middles else ()):
-            if each.place is None:
-                pixels = label_box(pixels, CORNER, each.lines)
-            elif each.start <= time <= each.end:
-                pixels = label_box(pixels, each.place, each.lines, color=COLOURS[number % len(COLOURS)])
+    def draw_frame(pixels: np.ndarray, shown_at: Seconds) -> np.ndarray:
+        time = shown_at - offset
+        for number, caption in enumerate(by_middle[_nearest(middles, time)] if middles else ()):
+            if caption.place is None:
+                pixels = label_box(pixels, CORNER, caption.lines)
+            elif caption.start <= time <= caption.end:
+                pixels = label_box(pixels, caption.place, caption.lines, color=COLORS[number % len(COLORS)])
         return pixels
 
-    annotate(source, out, drawn)
+    annotate(source, out, draw_frame)
 
 
 def _nearest(middles: Sequence[Seconds], time: Seconds) -> Seconds:

@@ -1,7 +1,7 @@
-"""Files answered several at a time by threads: decoders, Fourier transforms and networks all leave Python alone.
+"""Predict several files concurrently in threads; decoding, FFTs and the forward pass release the GIL.
 
-Each thread reads some files and runs them through the network by itself, on its share of the cores. One core to a
-forward pass is faster than all cores to one after the other: there is nothing to wait for at the end of each layer.
+Each thread decodes some files and runs the network on them, on its share of the cores. One core per forward pass is
+faster than all cores on one pass after the other: no thread waits at the end of each layer.
 """
 
 from __future__ import annotations
@@ -17,53 +17,53 @@ import torch
 
 from slowfast_cli.stages.predict.results import Failed, FilePrediction
 
-MOST_THREADS = 8  # each holds a batch and what the network makes of it
-MOST_FILES = 8  # in one job: the views of so many fill a batch
-AHEAD = 2  # jobs a thread
+MOST_THREADS = 8  # each needs memory for a batch and its activations
+MOST_FILES = 8  # in one job: the views of that many files fill a batch
+AHEAD = 2  # jobs per thread
 
-Told = list[FilePrediction | Failed]
-Whole = Callable[[Sequence[Path]], Told]
+Results = list[FilePrediction | Failed]
+PredictFiles = Callable[[Sequence[Path]], Results]
 
 
 def predict_parallel(
-    paths: Iterable[Path | Failed], whole: Whole, *, threads: int
+    paths: Iterable[Path | Failed], predict_files: PredictFiles, *, threads: int
 ) -> Iterator[FilePrediction | Failed]:
-    """Answers for files, in their order, whatever order they are found in.
+    """Predict files concurrently; yield the results in the order of the files.
 
-    No more than ``AHEAD`` jobs of ``MOST_FILES`` files a thread are read ahead of the answers that were taken. The
-    first jobs are of one file each, so that first answers come at once and few files are shared evenly.
+    At most ``AHEAD`` jobs of ``MOST_FILES`` files per thread are read ahead of the consumer. The first jobs have one
+    file each, so that the first results come at once and few files are shared evenly.
 
     Args:
-        paths: Files, and those that have failed before.
-        whole: Answers for some files, in order; called by several threads at a time.
-        threads: Cores there are.
+        paths: Files, and files that have failed already.
+        predict_files: Returns the results of some files, in order; called by several threads concurrently.
+        threads: Number of cores.
 
     Raises:
-        Exception: What ``whole`` raises.
+        Exception: Whatever ``predict_files`` raises.
     """
     waiting = iter(paths)
     first = list(islice(waiting, 2))
-    if len(first) < 2:  # a single file has all cores
+    if len(first) < 2:  # a single file gets all cores
         for path in first:
-            yield from [path] if isinstance(path, Failed) else whole([path])
+            yield from [path] if isinstance(path, Failed) else predict_files([path])
         return
     workers = max(1, min(threads, MOST_THREADS))
-    stop, pending = Event(), deque[Future[Told]]()
+    stop, pending = Event(), deque[Future[Results]]()
     pool = ThreadPoolExecutor(workers, "predict", torch.set_num_threads, (max(1, threads // workers),))
     try:
         for job in _jobs(chain(first, waiting), workers):
-            pending.append(pool.submit(_told, job, whole, stop))
+            pending.append(pool.submit(_run, job, predict_files, stop))
             while len(pending) > AHEAD * workers:
                 yield from pending.popleft().result()
         while pending:
             yield from pending.popleft().result()
-    finally:  # also where nobody wants more answers, or the user has interrupted
+    finally:  # also if the consumer closes the generator, or on an interrupt
         stop.set()
         pool.shutdown(cancel_futures=True)
 
 
 def _jobs(paths: Iterator[Path | Failed], workers: int) -> Iterator[list[Path | Failed]]:
-    """Files by ones, then twos and fours, as many of each as there are workers.
+    """Split files into jobs of 1, then 2, 4, ... files; as many jobs of each size as workers.
 
     >>> [len(job) for job in _jobs(iter([Path("x")] * 14), 2)]
     [1, 1, 2, 2, 4, 4]
@@ -74,10 +74,10 @@ def _jobs(paths: Iterator[Path | Failed], workers: int) -> Iterator[list[Path | 
         number += 1
 
 
-def _told(job: Sequence[Path | Failed], whole: Whole, stop: Event) -> Told:
-    """Answers and failures in the order of the job."""
+def _run(job: Sequence[Path | Failed], predict_files: PredictFiles, stop: Event) -> Results:
+    """Predictions and failures in the order of the job."""
     if stop.is_set():
         return []
     files = [path for path in job if isinstance(path, Path)]
-    found = iter(whole(files) if files else ())
-    return [each if isinstance(each, Failed) else next(found) for each in job]
+    results = iter(predict_files(files) if files else ())
+    return [path if isinstance(path, Failed) else next(results) for path in job]

@@ -1,7 +1,7 @@
-"""Predictions for any file: a model with its senses, the files that words stand for, the best classes of an answer.
+"""Prediction of media files: the public `Predictor`, expansion of file arguments, top-k classes.
 
-What a model makes of a file depends on what it reads: `slowfast_cli.stages.predict.audio` for those that only listen,
-`slowfast_cli.stages.predict.video` for those that look at frames, and may listen too.
+`slowfast_cli.stages.predict.audio` predicts with models that read audio only, `slowfast_cli.stages.predict.video` with
+models that read frames, with or without audio.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from slowfast_cli.media.audio_source import printable
 from slowfast_cli.models.folding import prepare_for_inference
 from slowfast_cli.models.recognizer import Recognizer
 from slowfast_cli.settings import FrontEnd
-from slowfast_cli.stages.predict import boxes as boxes_module
+from slowfast_cli.stages.predict import boxes as box_lists
 from slowfast_cli.stages.predict.audio import AudioPredictor
 from slowfast_cli.stages.predict.parallel import predict_parallel
 from slowfast_cli.stages.predict.results import Failed, FilePrediction, FilePredictor, Timeline
@@ -81,7 +81,7 @@ class Predictor:
             if isinstance(weights, Path) and weights.is_file()
             else weight_file(str(weights) if weights else None)
         )
-        self._boxes = None if boxes is None else boxes_module.read(boxes)
+        self._boxes = None if boxes is None else box_lists.read(boxes)
         at = distributed.device(device)
         self.card, model = build(weights)
         if boxes is not None and not self.detects:
@@ -91,13 +91,13 @@ class Predictor:
             )
         if not self.card.classes:
             raise WeightsError(
-                f"{weights}: has no classes (it was trained without labels): finetune it first, with `slowfast finetune "
-                "RECIPE --weights ...`"
+                f"{weights}: has no classes (it was trained without labels): finetune it first, with "
+                "`slowfast finetune RECIPE --weights ...`"
             )
         if "features" in self.card.net.signals:
             raise WeightsError(f"{weights}: is a probe on the features of a trunk: finetune the trunk instead")
         self._model = prepare_for_inference(model, at, PRECISIONS[precision])
-        self._senses = _senses(weights, self.card, self._model, self._boxes)
+        self._predictor = _file_predictor(weights, self.card, self._model, self._boxes)
 
     def __call__(self, path: str | Path, timeline: Timeline | None = None) -> list[FilePrediction]:
         """Predict one file: as a whole, by windows of a timeline, or by its boxes.
@@ -117,26 +117,26 @@ class Predictor:
 
     @property
     def looks(self) -> bool:
-        """It reads frames, so that a file needs pictures."""
+        """Whether the model reads frames, so that files must be videos."""
         return "frames" in self.card.net.signals
 
     @property
     def detects(self) -> bool:
-        """It answers for boxes in the picture."""
+        """Whether the model classifies boxes."""
         return self.card.net.regions != "none"
 
     @property
     def suffixes(self) -> frozenset[str]:
-        """Of the files in a folder that are meant for it."""
+        """Suffixes of the files in a folder that are predicted."""
         return VIDEO_SUFFIXES if self.looks else MEDIA_SUFFIXES
 
     def check(self, paths: Sequence[Path | Failed]) -> None:
-        """Refuse files that the boxes cannot be told apart for.
+        """Refuse several files if the box list does not say which file each box belongs to.
 
         Raises:
-            UsageError: There are several, and the boxes do not say which one they are about.
+            UsageError: There are several files, and the list has no column of the file.
         """
-        if self._boxes is not None and not self._boxes.named and len(paths) > 1:
+        if self._boxes is not None and not self._boxes.names_videos and len(paths) > 1:
             raise UsageError(
                 f"--boxes {printable(self._boxes.path)}: does not say which of {len(paths)} files each box is about: "
                 "add a column 'path', or name one file"
@@ -145,44 +145,44 @@ class Predictor:
     def files(
         self, paths: Iterable[Path | Failed], timeline: Timeline | None = None
     ) -> Iterator[FilePrediction | Failed]:
-        """Answer for each file, in order; one that fails, or has failed before, is told and the others go on.
+        """Predict each file, in order; a file that fails yields `Failed`, and the others continue.
 
-        Whole files are heard several at a time, a bounded number ahead of the answers.
+        An audio-only model predicts whole files concurrently, a bounded number ahead of the consumer.
         """
-        if timeline is None and isinstance(self._senses, AudioPredictor):
-            yield from predict_parallel(paths, self._senses.whole, threads=torch.get_num_threads())
+        if timeline is None and isinstance(self._predictor, AudioPredictor):
+            yield from predict_parallel(paths, self._predictor.predict_files, threads=torch.get_num_threads())
             return
         for path in paths:
             if isinstance(path, Failed):
                 yield path
                 continue
             try:
-                yield from self._senses.answers(path, timeline)
+                yield from self._predictor.predict(path, timeline)
             except DataError as error:
                 yield Failed(path=path, reason=str(error))
 
 
-def _senses(weights: Path, card: Card, model: Recognizer, boxes: boxes_module.BoxList | None) -> FilePredictor:
+def _file_predictor(weights: Path, card: Card, model: Recognizer, boxes: box_lists.BoxList | None) -> FilePredictor:
     front_end = None
     if "frames" not in card.net.signals or "logmel" in card.net.signals:
         with _header(weights, "a front end"):
             front_end = FrontEnd(**card.front_end)  # type: ignore[arg-type]
     if "frames" not in card.net.signals and front_end is not None:
         rows: list[int] = []
-        if card.video:  # it was trained on the sound that goes with frames
-            from slowfast_cli.settings import Frames  # noqa: PLC0415  (others start without it)
+        if card.video:  # trained on the audio of videos
+            from slowfast_cli.settings import Frames  # noqa: PLC0415  (not needed by other audio models)
 
             with _header(weights, "frames"):
-                seen = Frames.from_settings(dict(card.video))
-            length = rows_span(seen.seconds, seen.fps, front_end.hop / front_end.rate)
-            rows = spread_rows(0, length, seen.rows).tolist()
+                frames = Frames.from_settings(dict(card.video))
+            length = rows_span(frames.seconds, frames.fps, front_end.hop / front_end.rate)
+            rows = spread_rows(0, length, frames.rows).tolist()
         return AudioPredictor(model, card, front_end, rows=rows)
-    from slowfast_cli.stages.predict import video  # noqa: PLC0415  (a model of sound starts without it)
+    from slowfast_cli.stages.predict import video  # noqa: PLC0415  (not needed by audio models)
 
     with _header(weights, "frames"):
-        settings = video.tested(card)
-    viewer = video.VideoPredictor(model, card, settings, front_end)
-    return viewer if card.net.regions == "none" else video.Detector(viewer, boxes)
+        settings = video.eval_frames(card)
+    predictor = video.VideoPredictor(model, card, settings, front_end)
+    return predictor if card.net.regions == "none" else video.Detector(predictor, boxes)
 
 
 @contextmanager
@@ -193,16 +193,16 @@ def _header(weights: Path, what: str) -> Iterator[None]:
         raise WeightsError(f"{weights}: its header does not describe {what} ({error})") from error
 
 
-def tops(answer: FilePrediction, card: Card, k: int) -> dict[str, list[Top]]:
-    """The best classes by label set; a verb and a noun together are an ``action`` as well."""
-    found = {}
-    for labels, scores in answer.scores.items():
+def tops(prediction: FilePrediction, card: Card, k: int) -> dict[str, list[Top]]:
+    """The k best classes by label set; for verb and noun also the joint ``action``."""
+    best_of = {}
+    for labels, scores in prediction.scores.items():
         best = np.argsort(-scores, kind="stable")[:k]
-        found[labels] = [Top(label=card.classes[labels][i], index=int(i), score=float(scores[i])) for i in best]
-    if set(found) == {"verb", "noun"}:
-        joint = np.outer(answer.scores["verb"], answer.scores["noun"])
+        best_of[labels] = [Top(label=card.classes[labels][i], index=int(i), score=float(scores[i])) for i in best]
+    if set(best_of) == {"verb", "noun"}:
+        joint = np.outer(prediction.scores["verb"], prediction.scores["noun"])
         nouns = joint.shape[1]
-        found["action"] = [
+        best_of["action"] = [
             Top(
                 label=f"{card.classes['verb'][i // nouns]} {card.classes['noun'][i % nouns]}",
                 index=(int(i // nouns), int(i % nouns)),
@@ -210,38 +210,38 @@ def tops(answer: FilePrediction, card: Card, k: int) -> dict[str, list[Top]]:
             )
             for i in np.argsort(-joint, axis=None, kind="stable")[:k]
         ]
-    return found
+    return best_of
 
 
 def sources(words: Sequence[str], stdin: TextIO, suffixes: frozenset[str] = MEDIA_SUFFIXES) -> list[Path | Failed]:
-    """The files that words stand for; a folder or a pattern without any is a failure among them.
+    """Expand file arguments; a folder or pattern without files becomes a `Failed`.
 
     Args:
-        words: Files, folders (with all below), globs, a ``list.txt`` (a path a line), ``-`` (stdin).
-        stdin: Where ``-`` reads from.
-        suffixes: Of the files of a folder, in lower case.
+        words: Files, folders (searched recursively), globs, a ``list.txt`` (one path per line), ``-`` (stdin).
+        stdin: Stream that ``-`` reads.
+        suffixes: Lower-case suffixes of the files taken from folders.
     """
     kinds = "sound or video" if suffixes == MEDIA_SUFFIXES else "video"
-    found: list[Path | Failed] = []
+    paths: list[Path | Failed] = []
     for word in words:
         path = Path(word)
         if word == "-":
             if isinstance(stdin, io.TextIOWrapper):
-                stdin.reconfigure(errors="surrogateescape")  # as the names of files
-            found += _paths(stdin)
+                stdin.reconfigure(errors="surrogateescape")  # as in file names
+            paths += _paths(stdin)
         elif path.is_dir():
             reason = f"a folder without {kinds} files; they end in {', '.join(sorted(suffixes))}"
-            below = [each for each in media_below(path) if each.suffix.lower() in suffixes]
-            found += below or [Failed(path=path, reason=f"{printable(path)}: {reason}")]
+            files = [file for file in media_below(path) if file.suffix.lower() in suffixes]
+            paths += files or [Failed(path=path, reason=f"{printable(path)}: {reason}")]
         elif path.suffix.lower() == ".txt" and path.is_file():
             with path.open(encoding="utf-8-sig", errors="surrogateescape") as lines:
-                found += _paths(lines)
+                paths += _paths(lines)
         elif not path.exists() and glob.has_magic(word):
-            matched = sorted(glob.glob(word, recursive=True))  # noqa: PTH207  (it takes absolute patterns too)
-            found += _paths(matched) or [Failed(path=path, reason=f"{printable(word)}: no file matches")]
+            matches = sorted(glob.glob(word, recursive=True))  # noqa: PTH207  (accepts absolute patterns)
+            paths += _paths(matches) or [Failed(path=path, reason=f"{printable(word)}: no file matches")]
         else:
-            found.append(path)
-    return found
+            paths.append(path)
+    return paths
 
 
 def _paths(lines: Iterable[str]) -> list[Path]:

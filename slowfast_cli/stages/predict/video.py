@@ -1,7 +1,7 @@
-"""What is seen in a video, and heard with it: views spread over it, a timeline, or boxes at moments of it.
+"""Prediction with models that read frames, with or without audio: whole videos, a timeline, or boxes.
 
-Clips are read, and prepared on the device, by what training and evaluation do it with; of each there is one crop only,
-from its middle, where an evaluation may take several.
+Clips are read, and transformed on the device, by the code of training and evaluation; only the center crop of each clip
+is used, where an evaluation may use several crops.
 """
 
 from __future__ import annotations
@@ -31,21 +31,21 @@ from slowfast_cli.tasks.task import Task
 from slowfast_cli.types import Box, BrokenMediaError, DataError, Prediction, Recording, Seconds, Segment
 from slowfast_cli.weights.file import Card
 
-BATCH = 8  # clips in one forward pass of a GPU; a CPU gains nothing by more than one at a time
-SINGLE = 1.5  # clips in a stretch up to which the one in its middle tells all
-TICKS = 1_000_000  # a second: windows are counted in whole ones
-SECONDLY = Timeline(window=1.0, hop=1.0)  # when a detector is asked about the whole picture
+BATCH = 8  # clips in one forward pass on a GPU; on a CPU more than one at a time is no faster
+SINGLE = 1.5  # a stretch of at most this many clips is predicted from its center clip
+TICKS = 1_000_000  # per second: windows are computed in integers
+EVERY_SECOND = Timeline(window=1.0, hop=1.0)  # of a detector without boxes
 FULL = Box(place=(0.0, 0.0, 1.0, 1.0))
-HALF = 0.5  # seconds before and after its moment that the answer for a box stands for
+HALF = 0.5  # seconds before and after its moment that the prediction for a box covers
 
 
-def tested(card: Card) -> Frames:
-    """The frames that a model looks at: a crop from the middle, or the whole frame where it classifies boxes.
+def eval_frames(card: Card) -> Frames:
+    """Frame settings for prediction: the center crop, or the whole frame for a model that classifies boxes.
 
     Raises:
-        KeyError: A field that the card lacks.
-        TypeError: A field this version does not know.
-        ValueError: Fields that do not hold together.
+        KeyError: The card lacks a required field.
+        TypeError: The card has an unknown field.
+        ValueError: The fields are inconsistent.
     """
     settings = Frames.from_settings(dict(card.video))
     if card.net.regions != "none":
@@ -54,13 +54,13 @@ def tested(card: Card) -> Frames:
 
 
 class VideoPredictor:
-    """A model that looks at frames, with sound or without, ready for videos.
+    """Predicts videos with a model that reads frames, with or without audio.
 
     Args:
         model: The model, on its device.
-        card: What its weights say of it.
-        settings: Of its frames.
-        front_end: Of the log-mel that it reads; None where it hears nothing.
+        card: Its metadata.
+        settings: Frames that it reads.
+        front_end: Log-mel settings; None if it reads no audio.
     """
 
     def __init__(self, model: Recognizer, card: Card, settings: Frames, front_end: FrontEnd | None) -> None:
@@ -69,35 +69,36 @@ class VideoPredictor:
         self._batch = 1 if self._device.type == "cpu" else BATCH
         self._settings = settings
         self._views = card.views
-        self._listens = front_end is not None
+        self._reads_audio = front_end is not None
         front_end = front_end or FrontEnd()
-        sounds = DecodedSounds(front_end) if self._listens else None
+        sounds = DecodedSounds(front_end) if self._reads_audio else None
         self._reader = VideoReader(settings=settings, views=1, sounds=sounds, front_end=front_end)
         self._log_mels = log_mels(front_end, self._device)
         kind = MultiLabel if card.sigmoid else Classify
         self._task = Task((kind(labels=tuple(card.classes)),))
-        self._merges: Literal["mean", "max"] = "max" if card.sigmoid else "mean"
+        self._merge: Literal["mean", "max"] = "max" if card.sigmoid else "mean"
 
-    def answers(self, path: Path, timeline: Timeline | None) -> Iterator[FilePrediction]:
+    def predict(self, path: Path, timeline: Timeline | None) -> Iterator[FilePrediction]:
         """See `slowfast_cli.stages.predict.results.FilePredictor`."""
         recording = Recording(id=str(path), path=path)
-        known = self.probed(recording)
-        stretches = [(0.0, known.seconds)] if timeline is None else slides(known, timeline)
+        probe = self.probe(recording)
+        stretches = [(0.0, probe.seconds)] if timeline is None else timeline_windows(probe, timeline)
         segments = (
             Segment(id=str(number), recording=recording, start=start, stop=start + self._settings.seconds)
             for number, stretch in enumerate(stretches)
-            for start in self._starts(stretch, known.seconds)
+            for start in self._starts(stretch, probe.seconds)
         )
-        for number, views in groupby(self.predicted(path, segments), key=lambda each: int(each.id)):
-            (merged,) = merge(views, self._merges)
+        predictions = self.predict_segments(path, segments)
+        for number, views in groupby(predictions, key=lambda prediction: int(prediction.id)):
+            (merged,) = merge(views, self._merge)
             start, end = stretches[number]
-            yield FilePrediction(path=path, start=start, end=end, scores=merged.scores, heard=self.hears(known))
+            yield FilePrediction(path=path, start=start, end=end, scores=merged.scores, has_audio=self.has_audio(probe))
 
-    def probed(self, recording: Recording) -> video.VideoProbe:
-        """What is known of a video.
+    def probe(self, recording: Recording) -> video.VideoProbe:
+        """Length, size and frame rate of a video.
 
         Raises:
-            DataError: It is none, with a word on what to do where it is sound.
+            DataError: The file is not a video; if it has audio only, the message says which weights to use.
         """
         try:
             with decoding(recording.path):
@@ -113,12 +114,12 @@ class VideoPredictor:
                 "see `slowfast weights ls`"
             ) from error
 
-    def hears(self, known: video.VideoProbe) -> bool:
-        """Whether the model misses no sound."""
-        return known.has_audio or not self._listens
+    def has_audio(self, probe: video.VideoProbe) -> bool:
+        """False if the model reads audio and the video has none."""
+        return probe.has_audio or not self._reads_audio
 
-    def predicted(self, path: Path, segments: Iterable[Segment]) -> Iterator[Prediction]:
-        """Probabilities for segments of one clip each, or for their boxes, in order; a few segments at a time."""
+    def predict_segments(self, path: Path, segments: Iterable[Segment]) -> Iterator[Prediction]:
+        """Probabilities of segments of one clip each, or of their boxes, in order; read a batch at a time."""
         waiting = iter(segments)
         while taken := list(islice(waiting, self._batch)):
             clips = Clips(taken, self._reader)
@@ -130,84 +131,77 @@ class VideoPredictor:
                 yield from self._task.predict(self._model, view)
 
     def _starts(self, stretch: tuple[Seconds, Seconds], seconds: Seconds) -> list[Seconds]:
-        """Where the clips of a stretch start.
+        """Starts of the clips of a stretch.
 
-        As many as it takes to cover it, but no more than the model was scored with, spread as for that. A stretch
-        shorter than a clip is answered by the clip around it that still lies in the video, if one does.
+        Enough clips to cover it, at most as many as in evaluation, spread as there. For a stretch shorter than a clip:
+        the clip centered on it, moved inside the video if it fits.
         """
         (start, end), clip = stretch, self._settings.seconds
         length = end - start
         if length < clip:
             return [max(min((start + end - clip) / 2, seconds - clip), 0.0)]
         views = 1 if length <= SINGLE * clip else min(self._views, ceil(length / clip), MOST_VIEWS)
-        return [start + later for later in video_starts(length - clip, views)]
+        return [start + offset for offset in video_starts(length - clip, views)]
 
 
-def slides(known: video.VideoProbe, timeline: Timeline) -> list[tuple[Seconds, Seconds]]:
-    """Where the windows of a timeline start and end; a hop is a frame at least."""
-    hop = max(timeline.hop, 1 / known.fps)
-    size, window, step = (round(length * TICKS) for length in (known.seconds, max(timeline.window, hop), hop))
+def timeline_windows(probe: video.VideoProbe, timeline: Timeline) -> list[tuple[Seconds, Seconds]]:
+    """Start and end of each window of a timeline; the hop is at least one frame."""
+    hop = max(timeline.hop, 1 / probe.fps)
+    size, window, step = (round(length * TICKS) for length in (probe.seconds, max(timeline.window, hop), hop))
     return [(first / TICKS, min(first + window, size) / TICKS) for first in windows(size, window, step)]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Moment:
-    """When a detector looks.
+    """A clip around which boxes are classified."""
 
-    Attributes:
-        time: The middle of its clip.
-        start: Of the stretch that the answer stands for.
-        end: Of that.
-        boxes: What it looks at.
-    """
-
-    time: Seconds
-    start: Seconds
+    time: Seconds  # center of the clip
+    start: Seconds  # of the stretch that the predictions cover
     end: Seconds
     boxes: tuple[Box, ...]
 
 
 class Detector:
-    """A model that classifies boxes in the picture, ready for videos.
+    """Predicts the classes of boxes in videos.
 
     Args:
-        viewer: The model.
-        boxes: Where to look and when; None looks at the whole picture in every window of a timeline.
+        predictor: Runs the model.
+        boxes: Boxes and times; None predicts the whole frame in every window of a timeline.
     """
 
-    def __init__(self, viewer: VideoPredictor, boxes: BoxList | None) -> None:
-        self._viewer = viewer
+    def __init__(self, predictor: VideoPredictor, boxes: BoxList | None) -> None:
+        self._predictor = predictor
         self._boxes = boxes
 
-    def answers(self, path: Path, timeline: Timeline | None) -> Iterator[FilePrediction]:
+    def predict(self, path: Path, timeline: Timeline | None) -> Iterator[FilePrediction]:
         """See `slowfast_cli.stages.predict.results.FilePredictor`."""
         recording = Recording(id=str(path), path=path)
-        known = self._viewer.probed(recording)
-        moments = self._moments(path, known, timeline or SECONDLY)
+        probe = self._predictor.probe(recording)
+        moments = self._moments(path, probe, timeline or EVERY_SECOND)
         segments = (
             Segment(id=str(number), recording=recording, center=moment.time, boxes=moment.boxes)
             for number, moment in enumerate(moments)
         )
-        for each in self._viewer.predicted(path, segments):
-            moment = moments[int(each.id)]
+        for prediction in self._predictor.predict_segments(path, segments):
+            moment = moments[int(prediction.id)]
             yield FilePrediction(
                 path=path,
                 start=moment.start,
                 end=moment.end,
-                scores=each.scores,
+                scores=prediction.scores,
                 time=moment.time,
-                box=next(box for box in moment.boxes if box.place == each.place),
-                heard=self._viewer.hears(known),
+                box=next(box for box in moment.boxes if box.place == prediction.place),
+                has_audio=self._predictor.has_audio(probe),
             )
 
-    def _moments(self, path: Path, known: video.VideoProbe, timeline: Timeline) -> Sequence[Moment]:
+    def _moments(self, path: Path, probe: video.VideoProbe, timeline: Timeline) -> Sequence[Moment]:
         if self._boxes is None:
             return [
                 Moment(time=(start + end) / 2, start=start, end=end, boxes=(FULL,))
-                for start, end in slides(known, timeline)
+                for start, end in timeline_windows(probe, timeline)
             ]
-        found = self._boxes.of(path, size=(known.width, known.height), length=known.seconds)
+        by_time = self._boxes.of(path, size=(probe.width, probe.height), length=probe.seconds)
         return [
-            Moment(time=time, start=max(time - HALF, 0.0), end=min(time + HALF, known.seconds), boxes=boxes)
-            for time, boxes in found.items()
+            Moment(time=time, start=max(time - HALF, 0.0), end=min(time + HALF, probe.seconds), boxes=boxes)
+            for time, boxes in by_time.items()
         ]

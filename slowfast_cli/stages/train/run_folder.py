@@ -1,7 +1,7 @@
-"""The folder of a training run: what is in it, and how it is continued, replaced or left alone.
+"""The folder of a training run: its files, and how a run is resumed, replaced or protected.
 
 ``recipe.yaml`` (resolved), ``command.txt``, ``environment.json``, ``metrics.jsonl``, ``last.safetensors``,
-``best.safetensors``, ``state.pt`` (to go on from).
+``best.safetensors``, ``state.pt`` (to resume from).
 """
 
 from __future__ import annotations
@@ -32,32 +32,18 @@ from slowfast_cli.storage.atomic import write_text
 from slowfast_cli.storage.lock import file_lock
 from slowfast_cli.types import DataError, Failure, SlowFastError, UsageError, finite
 
-LONGEST_NAME = 120  # of a run folder, in characters
+LONGEST_NAME = 120  # characters in the name of a run folder
 
-# What may differ between an interrupted run and the one that goes on: where things are, not what is learned.
+# Fields that a resumed run may change: locations and speed, not the trained model.
 MAY_CHANGE = (
-    "data.root",
-    "data.shards",
-    "data.workers",
-    "data.test",
-    "optim.compile",
-    "schedule.checkpoint_steps",
-    "optim.cuda_graphs",
-    "optim.activation_checkpointing",
-    "published",
-    "measured",
-    "tables",
-    "suite",
-)
+    "data.root", "data.shards", "data.workers", "data.test", "optim.compile", "schedule.checkpoint_steps",
+    "optim.cuda_graphs", "optim.activation_checkpointing", "published", "measured", "tables", "suite",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Run:
-    """A run folder.
-
-    Attributes:
-        folder: Its path.
-    """
+    """A run folder."""
 
     folder: Path
 
@@ -73,17 +59,17 @@ class Run:
 
     @property
     def best(self) -> Path:
-        """The weights that scored best on the validation split."""
+        """The weights with the best score on the validation split."""
         return self.folder / "best.safetensors"
 
     @property
     def metrics(self) -> Path:
-        """One JSON object a line: steps and scores."""
+        """Steps and scores, one JSON object per line."""
         return self.folder / "metrics.jsonl"
 
     @property
     def broken(self) -> int:
-        """Segments that could not be read in the course of the run."""
+        """Number of unreadable segments in the run."""
         path = self.folder / "broken.csv"
         if not path.is_file():
             return 0
@@ -91,22 +77,22 @@ class Run:
             return len(list(csv.reader(file))) - 1
 
     def open(self, recipe: Recipe, *, fresh: bool) -> bool:
-        """Make the folder, or see that it is this recipe's.
+        """Create the folder, or check that it contains a run of the recipe.
 
         Args:
-            recipe: What is to be run.
-            fresh: Move what is there aside and start over.
+            recipe: The recipe to train.
+            fresh: Move an existing run aside and start over.
 
         Returns:
-            Whether there is a state to go on from.
+            Whether there is a training state to resume from.
 
         Raises:
-            UsageError: The folder holds a run of another recipe.
-            SlowFastError: Another training is on it, or it cannot be written.
+            UsageError: The folder contains a run of another recipe.
+            SlowFastError: Another process trains in the folder, or it cannot be written.
         """
         try:
             if remote.download(self.folder).exists():
-                with self.locked():  # a run that is going on is neither moved aside nor written over
+                with self.locked():  # do not move or overwrite a run in progress
                     if fresh:
                         remote.move(self.folder, _unused(self.folder))
             self.require(recipe)
@@ -120,16 +106,12 @@ class Run:
         return self.state.is_file()
 
     def require(self, recipe: Recipe) -> None:
-        """Refuse a folder that holds a run of another recipe.
-
-        Raises:
-            UsageError: It does.
-        """
+        """Raise `UsageError` if the folder contains a run of another recipe."""
         written = self.folder / "recipe.yaml"
         if not written.is_file():
             if self.state.is_file():
                 raise UsageError(
-                    f"{self.folder}: holds a training state, but no recipe.yaml to tell of which recipe: choose a "
+                    f"{self.folder}: contains a training state, but no recipe.yaml that names its recipe: choose a "
                     "folder with --run, or move it aside and start over with --fresh"
                 )
             return
@@ -141,10 +123,10 @@ class Run:
             if before.get(key) != now.get(key) and not key.startswith(MAY_CHANGE)
         )
         if changed:
-            told = "; ".join(f"{key}: {before.get(key)} there, {now.get(key)} now" for key in changed[:5])
+            diff = "; ".join(f"{key}: {before.get(key)} there, {now.get(key)} now" for key in changed[:5])
             more = f" and {len(changed) - 5} more" if len(changed) > 5 else ""
             raise UsageError(
-                f"{written}: a run of another recipe ({told}{more}): choose a folder with --run, "
+                f"{written}: a run of another recipe ({diff}{more}): choose a folder with --run, "
                 "or move that run aside and start over with --fresh"
             )
 
@@ -185,43 +167,43 @@ class Run:
         return SlowFastError(f"{self.folder}: cannot be written ({error.strerror or error}); choose another with --run")
 
     def append(self, line: Mapping[str, Any]) -> None:
-        """Add a line to the metrics."""
+        """Append a line to the metrics."""
         with self.metrics.open("a", encoding="utf-8") as file:
             file.write(json.dumps(finite(dict(line)), allow_nan=False) + "\n")
 
     def note_broken(self, failures: Iterable[Failure]) -> None:
-        """Add recordings that could not be read to ``broken.csv``, each once."""
-        for each in failures:
+        """Add unreadable recordings to ``broken.csv``, without duplicates."""
+        for failure in failures:
             path = self.folder / "broken.csv"
             rows = [["id", "path", "reason"]]
             if path.is_file():
                 with path.open(encoding="utf-8", newline="") as file:
                     rows = list(csv.reader(file))
-            if each.id not in {row[0] for row in rows}:
-                rows.append([each.id, printable(each.path), each.reason])
+            if failure.id not in {row[0] for row in rows}:
+                rows.append([failure.id, printable(failure.path), failure.reason])
                 with path.open("w", encoding="utf-8", newline="") as file:
                     csv.writer(file, lineterminator="\n").writerows(rows)
 
     def cut_metrics(self, step: int) -> None:
-        """Drop what was logged after the state that is gone on from."""
+        """Remove metrics after a step: those logged after the training state that is resumed."""
         if self.metrics.is_file():
             kept = [line for line in lines(self.metrics) if line["step"] <= step]
             write_text(self.metrics, "".join(json.dumps(line) + "\n" for line in kept))
 
 
 def lines(path: Path) -> list[dict[str, Any]]:
-    """The lines of a metrics file; a torn last one is left out."""
-    found = []
+    """Parse a metrics file; an incomplete last line is skipped."""
+    values = []
     for text in path.read_text(encoding="utf-8").splitlines():
         try:
-            found.append(json.loads(text))
+            values.append(json.loads(text))
         except json.JSONDecodeError:
             break
-    return found
+    return values
 
 
 def environment() -> dict[str, Any]:
-    """What a run depends on besides its recipe."""
+    """Versions and hardware of a run."""
     packages = ("torch", "torchaudio", "numpy", "h5py", "soundfile", "av", "librosa", "scikit-learn", "safetensors")
     return {
         "slowfast": __version__,
@@ -235,24 +217,21 @@ def environment() -> dict[str, Any]:
 
 
 def folder_for(name: str, recipe: Recipe, overrides: Sequence[str]) -> Path:
-    """Where a run goes unless told otherwise: ``runs/<recipe>/<what was overridden>``.
+    """Default folder of a run: ``runs/<recipe>/<overrides>``.
 
     Args:
-        name: The recipe's.
-        recipe: With the overrides in it.
-        overrides: Those that only say where things are, and may change, do not name the run.
+        name: Name of the recipe.
+        recipe: The recipe, with the overrides applied.
+        overrides: Words of the form ``key=value``; those of fields in ``MAY_CHANGE`` are not part of the name.
     """
-    telling = [word for word in overrides if word.lstrip("~").partition("=")[0] not in _says_where(recipe)]
-    words = "".join(c if c.isalnum() or c in "=.,~-" else "_" for c in ",".join(sorted(telling)))
-    if len(words) > LONGEST_NAME:  # what is cut off tells apart
+    # The root of a known corpus is a location; that of the user's own recordings defines the training data.
+    known = recipe.data.corpus not in ("folder", "csv")
+    ignored = {field for field in MAY_CHANGE if known or field != "data.root"}
+    naming = [word for word in overrides if word.lstrip("~").partition("=")[0] not in ignored]
+    words = "".join(c if c.isalnum() or c in "=.,~-" else "_" for c in ",".join(sorted(naming)))
+    if len(words) > LONGEST_NAME:  # the hash keeps shortened names distinct
         words = f"{words[: LONGEST_NAME - 9]}-{sha256(words.encode()).hexdigest()[:8]}"
     return Path("runs") / name / (words or "default")
-
-
-def _says_where(recipe: Recipe) -> tuple[str, ...]:
-    # Of a known corpus the root is a place; of your own sounds it is what is learned from.
-    known = recipe.data.corpus not in ("folder", "csv")
-    return tuple(field for field in MAY_CHANGE if known or field != "data.root")
 
 
 def _flat(values: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -103,7 +103,7 @@ def test_views_are_averaged_and_workers_change_nothing(trained, sounds):
 def test_the_model_of_a_run_scores_what_the_run_logged(trained, sounds):
     """The saved averaged weights and norms are those that were scored."""
     found = stage.evaluate(
-        load("folder", [f"data.root={sounds}", *tiny.WORDS]), trained / "last.safetensors", part="val"
+        load("folder", [f"data.root={sounds}", *tiny.WORDS]), trained / "last.safetensors", split="val"
     )
     logged = [json.loads(line) for line in (trained / "metrics.jsonl").read_text().splitlines()][-1]
     assert dict(found.scores.values) == pytest.approx(
@@ -153,7 +153,7 @@ def test_predictions_that_cannot_be_compared(evaluated, trained, sounds, tmp_pat
     if content is None:  # said before the model is run
         assert (done.out, "test/predictions.npz: no predictions there" in done.err) == ("", True)
     else:
-        assert "predictions.npz: not predictions that can be compared" in done.err
+        assert "predictions.npz: not a predictions file that can be compared" in done.err
     assert "run `slowfast evaluate` on that run first" in done.err
 
 

@@ -1,4 +1,4 @@
-"""Extracting in several processes: what one would have stored, whoever dies on the way."""
+"""Extraction in several processes stores what one process stores, also if one of them dies."""
 
 import csv
 import json
@@ -27,21 +27,21 @@ FRONT_END = FrontEnd(mels=32)
 PROCESS = """
 import os, signal, sys
 from pathlib import Path
-from slowfast_cli.data import folder
+from slowfast_cli.corpora import folder
 from slowfast_cli.engine import distributed
 from slowfast_cli.settings import FrontEnd
-from slowfast_cli.stages import extract as stage
+from slowfast_cli.stages.extract import run as stage
 
 root, out, dies = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
 share = distributed.join()
-enter = stage.published
+publish_shard = stage.publish_shard
 
-def published(*words):
-    enter(*words)
+def publish_and_die(*words):
+    publish_shard(*words)
     if str(share.rank) == dies:
         os.kill(os.getpid(), signal.SIGKILL)
 
-stage.published = published
+stage.publish_shard = publish_and_die
 stage.SHARD_SECONDS = 1.5
 corpora = [folder.read(root, split) for split in ("train", "val")]
 for event in stage.extract(corpora, out, front_end=FrontEnd(mels=32), max_missing=0.5):
@@ -65,14 +65,14 @@ def root(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def whole(root, tmp_path_factory):
-    """What one process stores."""
+    """Shards stored by one process."""
     out = tmp_path_factory.mktemp("whole") / "shards"
     tiny.good("extract", "--dataset", "folder", "--root", root, "--out", out, "-j", 1, "frontend.mels=32")
     return out
 
 
 def same(out, whole):
-    """The same rows, bit by bit, each recording once, and the same tables."""
+    """Assert equal rows, bit by bit, each recording once, and equal tables."""
     one, other = Shards(whole), Shards(out)
     stored = [id for each in read_manifests(out) for id in each.ids]
     assert sorted(stored) == sorted(one.ids())
@@ -105,18 +105,18 @@ def test_three_processes_store_what_one_does(root, whole, tmp_path, more):
     same(out, whole)
     names = [path.name for path in manifest_files(out)]
     assert names == ["manifest.jsonl", "manifest-00001.jsonl", "manifest-00002.jsonl"]
-    assert done.err.count("stored 16 recordings (0 were there)") == 1  # of all, told by one
-    assert done.err.count("failed: 1, as ") == 1
+    assert done.err.count("stored 16 recordings (0 were stored before)") == 1  # printed by rank 0 only
+    assert done.err.count("failed: 1, such as ") == 1
     with (out / "failures.csv").open(newline="") as file:
         assert [row["id"] for row in csv.DictReader(file)] == ["train/a/04.wav"]
     before = {path: path.stat().st_mtime_ns for path in out.glob("*.h5")}
     repeated = tiny.good("extract", "--dataset", "folder", "--root", root, "--out", out, "-j", 1, "frontend.mels=32")
-    assert "stored 0 recordings (16 were there)" in repeated.err
+    assert "stored 0 recordings (16 were stored before)" in repeated.err
     assert {path: path.stat().st_mtime_ns for path in out.glob("*.h5")} == before
 
 
 def test_what_a_process_that_died_has_finished_counts(root, whole, tmp_path):
-    """And whoever goes on, three, two or one, stores the rest."""
+    """A restart with another number of processes stores the rest."""
     out = tmp_path / "shards"
     died = run(3, root, out, dies=1)
     assert died.returncode != 0
@@ -144,7 +144,7 @@ def test_one_process_mends_what_three_have_stored(root, whole, tmp_path):
     entries = read_manifests(out)
     gone = next(each.shard for each in reversed(entries) if each.shard)
     (out / gone).unlink()
-    (out / "shard-00077.h5").write_bytes(b"nobody's")
+    (out / "shard-00077.h5").write_bytes(b"unlisted")
     done = run(1, root, out)
     assert done.returncode == 0, done.stderr
     same(out, whole)
@@ -167,65 +167,70 @@ def corpora(root):
 
 def test_a_folder_that_is_taken_stops_all_of_them(root, tmp_path):
     out = tmp_path / "shards"
-    held = stage.extract(corpora(root), out, front_end=FRONT_END)
-    next(held)
+    running = stage.extract(corpora(root), out, front_end=FRONT_END)
+    next(running)
     command = ["extract", "--dataset", "folder", "--root", root, "--out", out, "--gpus", 3, "-j", 1, "frontend.mels=32"]
     done = tiny.process(*command, "--max-restarts", 2)
     assert done.code == 1
     assert done.err.count(f"another `slowfast extract` (process {os.getpid()}) writes there") == 1
     assert done.err.count("error:") == 1
-    held.close()
+    running.close()
 
 
 @pytest.fixture
 def counts(monkeypatch):
-    """Those of the first of three processes, and what it hears of the others."""
-    words = {}
-    monkeypatch.setattr(progress.distributed, "posted", lambda share: dict(words))
-    monkeypatch.setattr(progress, "WORD", 0.0)
-    found = Counts({"a": 2.0}, total=5, kept=1, expected=9.0, share=Share(rank=0, world=3))
-    return found, words
+    """Counts of rank 0 of three, and the statuses published by the other ranks."""
+    statuses = {}
+    monkeypatch.setattr(progress.distributed, "read_status", lambda share: dict(statuses))
+    monkeypatch.setattr(progress, "STATUS_INTERVAL", 0.0)
+    return Counts({"a": 2.0}, total=5, kept=1, expected=9.0, share=Share(rank=0, world=3)), statuses
 
 
-def word(**more):
+def status(**more):
     return {"recordings": 1, "failed": 0, "seconds": 3.0, "stored": 3.0, "more": -1.0, **more}
 
 
 def test_progress_is_that_of_all(counts):
-    found, words = counts
-    words |= {1: word(), 2: word(failed=1, stored=0.0)}
-    assert found.take(Ended(id="a", seconds=2.5, failed=False))
-    told = found.progress()
-    assert (told.recordings, told.total, told.kept, told.failures, told.seconds) == (3, 5, 1, 1, 6.0)
-    assert told.expected == 9.0 + 0.5 - 2.0
-    waiting = found.wait()
+    counted, statuses = counts
+    statuses |= {1: status(), 2: status(failed=1, stored=0.0)}
+    assert counted.add(Ended(id="a", seconds=2.5, failed=False))
+    progress = counted.progress()
+    assert (progress.recordings, progress.total, progress.kept, progress.failures, progress.seconds) == (
+        3,
+        5,
+        1,
+        1,
+        6.0,
+    )
+    assert progress.expected == 9.0 + 0.5 - 2.0
+    waiting = counted.wait()
     next(waiting)
-    words |= {1: word(problem=""), 2: word(recordings=3, problem="")}
+    statuses |= {1: status(problem=""), 2: status(recordings=3, problem="")}
     assert next(waiting).recordings == 5
     assert list(waiting) == []
-    assert found.all_done()
+    assert counted.all_done()
 
 
-def test_a_process_that_cannot_go_on_or_is_silent_is_told(counts, monkeypatch):
-    found, words = counts
-    words[1] = word(problem="")
-    monkeypatch.setattr(progress, "SILENCE", 0.0)
-    with pytest.raises(LostError, match=r"nothing was heard of processes \[2\]"):
-        list(found.wait())
-    words[2] = word(problem="disk full")
+def test_a_process_that_fails_or_is_silent_is_an_error(counts, monkeypatch):
+    counted, statuses = counts
+    statuses[1] = status(problem="")
+    monkeypatch.setattr(progress, "STATUS_TIMEOUT", 0.0)
+    with pytest.raises(LostError, match=r"no status from processes \[2\]"):
+        list(counted.wait())
+    statuses[2] = status(problem="disk full")
     with pytest.raises(SlowFastError, match="process 2 of 3: disk full"):
-        list(found.wait())
+        list(counted.wait())
 
 
 def test_processes_that_see_other_things_do_not_share_a_plan(monkeypatch, tmp_path):
     monkeypatch.setattr(stage.distributed, "gather", lambda values, share: [*values, "else"])
-    with pytest.raises(DataError, match="do not see the same recordings"):
-        stage._require_one_plan(tmp_path, "this", Share(rank=0, world=2))
+    with pytest.raises(DataError, match="ranks disagree on the remaining recordings"):
+        stage.require_one_plan(tmp_path, "this", Share(rank=0, world=2))
 
 
 @pytest.fixture
 def many(root, tmp_path):
-    """So many recordings that there is time to do something to those who store them."""
+    """Enough recordings to act on the processes while they store them."""
     for number in range(300):
         path = tmp_path / "many" / "train" / "a" / f"{number}.wav"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -235,7 +240,7 @@ def many(root, tmp_path):
 
 @pytest.mark.slow
 def test_a_killed_process_is_started_again(many, tmp_path):
-    """--fresh was meant for the first start: what is finished is kept."""
+    """--fresh applies to the first start only: a restart keeps finished shards."""
     out = tmp_path / "shards"
     command = ["extract", "--dataset", "folder", "--root", many, "--out", out, "--gpus", 2, "-j", 1, "--fresh"]
     child = tiny.start(*command, "--max-restarts", 1)
@@ -248,7 +253,7 @@ def test_a_killed_process_is_started_again(many, tmp_path):
     stored = [id for each in read_manifests(out) for id in each.ids]
     assert len(kept) > 0
     assert len(stored) == len(set(stored)) == 300
-    assert int(re.search(r"\((\d+) were there\)", err)[1]) >= len(kept)
+    assert int(re.search(r"\((\d+) were stored before\)", err)[1]) >= len(kept)
     assert Shards(out).verify() == ()
     assert not list(out.glob("*.tmp"))
 
@@ -262,5 +267,5 @@ def test_ctrl_c_stops_all_of_them(many, tmp_path):
     child.send_signal(signal.SIGINT)
     _, err = child.communicate(timeout=60)
     assert child.returncode == 130
-    assert "the same command goes on from there" in err
+    assert "re-run the command to resume" in err
     assert "Traceback" not in err

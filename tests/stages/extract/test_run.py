@@ -288,7 +288,7 @@ def test_too_much_missing_is_an_error_after_everything_is_written(tmp_path, many
     corpus = replace(many, missing=tuple(gone))
     assert run([corpus], tmp_path / "a", max_missing=0.25)[-1].missing == 3
     events = extract([corpus], tmp_path / "b", front_end=FRONT_END, max_missing=0.15)
-    with pytest.raises(DataError, match=r"of 15 segments listed 3 are missing and 0 failed \(20%\)") as error:
+    with pytest.raises(DataError, match=r"of 15 listed segments 3 are missing and 0 failed \(20%\)") as error:
         list(events)
     assert error.value.code == 3
     assert len(Shards(tmp_path / "b")) == 12
@@ -338,7 +338,7 @@ def test_a_full_disk_stops_with_what_is_done_kept(tmp_path, many, small_shards, 
     soundfile.write(long, np.tile(samples, 60), rate)
     try:
         resource.setrlimit(resource.RLIMIT_FSIZE, (600_000, limits[1]))
-        with pytest.raises(DataError, match=r"failed .*make room.*again"):
+        with pytest.raises(DataError, match=r"failed .*free disk space.*re-run"):
             list(events)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
@@ -361,18 +361,18 @@ def test_a_decoder_that_crashes_costs_its_recording_only(tmp_path, many, small_s
 
     recordings = many.recordings[:3]
     worker = object.__new__(extract_worker._Worker)
-    worker.pipe, worker.process, worker.at = Pipe(), Process(), recordings[1].id
+    worker.pipe, worker.process, worker.recording_id = Pipe(), Process(), recordings[1].id
     worker.job = extract_worker.Job(number=4, recordings=recordings)
-    making = extract_worker.ShardSpec(front_end={}, mels=1, dtype="float16", source="", version="")
-    work = extract_worker.Work(folder=tmp_path, front_end=FRONT_END, making=making, device="cpu")
+    spec = extract_worker.ShardSpec(front_end={}, mels=1, dtype="float16", source="", version="")
+    work = extract_worker.Work(folder=tmp_path, front_end=FRONT_END, spec=spec, device="cpu")
     repeated = []
-    made = extract_worker._received(worker, work, repeated.append)
-    assert [each.id for each in made.entry.failures] == [recordings[1].id]
+    message = extract_worker._receive(worker, work, repeated.append)
+    assert [failure.id for failure in message.entry.failures] == [recordings[1].id]
     assert repeated[0].recordings == (recordings[0], recordings[2])
     Process.exitcode = -signal.SIGKILL
     worker.job = repeated[0]
     with pytest.raises(SlowFastError, match="exit code -9"):
-        extract_worker._received(worker, work, repeated.append)
+        extract_worker._receive(worker, work, repeated.append)
 
 
 def test_one_id_for_two_files_is_an_error(tmp_path, many):

@@ -202,7 +202,7 @@ def test_data_that_is_not_there_is_told_and_not_averaged(here, tmp_path, monkeyp
     events = run(tmp_path / "out", tasks)
     assert list(scored(events)) == ["tut18"]
     missing = {event.task: event for event in of(TaskMissing, events)}
-    assert {task: event.absent for task, event in missing.items()} == {"birdsong": True, "fluent": False}
+    assert {task: event.data_absent for task, event in missing.items()} == {"birdsong": True, "fluent": False}
     assert missing["birdsong"].reason == f"{tmp_path / 'data' / 'birdsong'} does not exist"
     assert "contains none of the expected files" in missing["fluent"].reason
     asked = Suite(domains={"environment": ("birdsong", "tut18"), "speech": ("fluent",)})
@@ -274,11 +274,11 @@ def test_overrides_are_for_all_or_for_one():
 @pytest.mark.parametrize(
     ("tasks", "words", "told"),
     [
-        (["esc5O"], [], r"--tasks esc5O: no such task; did you mean 'esc50'\?; there are audioset, birdsong"),
+        (["esc5O"], [], r"--tasks esc5O: no such task; did you mean 'esc50'\?; expected one of audioset, birdsong"),
         ([], ["esc5O.optim.lr=1"], "esc5O: no such field"),
         ([], ["optim.lrr=1"], "optim.lrr: no such field; did you mean 'lr'"),
         ([], ["esc50.optim.lr"], "esc50.optim.lr|optim.lr: an override is key=value"),
-        ([], ["model.variant=byola-cnn"], f"model.variant=byola-cnn: {RANDOM} has its own: take it out"),
+        ([], ["model.variant=byola-cnn"], f"model.variant=byola-cnn: fixed by {RANDOM}: remove the override"),
     ],
 )
 def test_wrong_words(here, tmp_path, tasks, words, told):
@@ -291,12 +291,12 @@ def test_a_trunk_says_itself_what_it_reads():
     trunk = benchmark.trunk("random:byola-cnn")
     recipe = benchmark.task_recipe("tut18", trunk, ["frontend.hop_ms=20"], ALL)
     assert (recipe.frontend.mels, recipe.frontend.hop_ms) == (64, 20)
-    with pytest.raises(UsageError, match=r"frontend\.mels=80: random:byola-cnn has its own"):
+    with pytest.raises(UsageError, match=r"frontend\.mels=80: fixed by random:byola-cnn"):
         benchmark.task_recipe("tut18", trunk, ["frontend.mels=80"], ALL)
 
 
 def test_a_recipe_without_a_suite():
-    with pytest.raises(UsageError, match=r"suite: the recipe has none: recipes/hares\.yaml"):
+    with pytest.raises(UsageError, match=r"suite: the recipe has none: use the bundled recipes/hares\.yaml"):
         benchmark.suite_of(load("esc50"))
 
 
@@ -314,12 +314,12 @@ def test_weights_bring_their_front_end(here, tmp_path):
     recipe = benchmark.task_recipe("tut18", trunk, [], ALL)
     assert recipe.frontend.mels == 40
     assert asdict(recipe.frontend) == trunk.front_end
-    with pytest.raises(UsageError, match=r"frontend\.hop_ms=20: .* has its own"):
+    with pytest.raises(UsageError, match=r"frontend\.hop_ms=20: fixed by .*"):
         benchmark.task_recipe("tut18", trunk, ["frontend.hop_ms=20"], ALL)
     (event,) = of(TaskScored, run(tmp_path / "out", ["tut18"], word=str(path), words=FEW))
     assert 0 <= event.score <= 100
     rows = np.load(tmp_path / "out" / "tut18" / "features" / "train" / "rows.npy")
-    model = probing.frozen(recipe)
+    model = probing.frozen_model(recipe)
     state = Recognizer(with_width(VARIANTS["sf-nf-r50"], 8), {}).state_dict()
     assert rows.shape[-1] == sum(model.trunk.net.features().values())
     assert model.state_dict().keys() == state.keys()
@@ -491,15 +491,15 @@ def test_features_of_before_score_as_those_of_now(tmp_path):
     top = {}
     for features in ("cached", "live"):
         recipe = load("hares/tut18", [*words, f"probe.features={features}"])
-        found = tiny_tasks.ended(probe(recipe, tmp_path / features, made_by={}, device="cpu"))
-        top[features] = found.scores.values["top1"]
+        scores = tiny_tasks.ended(probe(recipe, tmp_path / features, made_by={}, device="cpu"))
+        top[features] = scores.values["top1"]
     assert min(top.values()) > 50, top  # by chance a third
     assert abs(top["cached"] - top["live"]) <= 10, top
 
 
 def test_a_probe_learns_nothing_of_the_trunk(here, tmp_path):
     recipe = benchmark.task_recipe("tut18", benchmark.trunk(RANDOM), [*WORDS, "probe.features=live"], ALL)
-    before = {name: value.clone() for name, value in probing.frozen(recipe).state_dict().items()}
+    before = {name: value.clone() for name, value in probing.frozen_model(recipe).state_dict().items()}
     tiny_tasks.ended(probe(recipe, tmp_path, made_by={}, device="cpu"))
     from slowfast_cli.weights.file import read
 

@@ -20,7 +20,7 @@ from slowfast_cli.data.stored_features import FeatureClips, StoredFeatures
 from slowfast_cli.recipe.load import load
 from slowfast_cli.stages.hares import features as stage
 from slowfast_cli.stages.hares.features import embed
-from slowfast_cli.stages.hares.probe import frozen, on_features
+from slowfast_cli.stages.hares.probe import frozen_model, on_features
 from slowfast_cli.types import DataError, SlowFastError
 
 CPU = torch.device("cpu")
@@ -46,14 +46,14 @@ def recipe_of(root, *more):
 
 
 def embedded(recipe, folder, part="test", made_by=None, **options):
-    return embed(recipe, frozen(recipe).trunk, part, folder, made_by=made_by or {}, device="cpu", **options)
+    return embed(recipe, frozen_model(recipe).trunk, part, folder, made_by=made_by or {}, device="cpu", **options)
 
 
 def features(recipe, part, keys):
     """What the trunk makes of clips, one after the other."""
     source = open_store(recipe)
     found = usable(recipe, read_corpus(recipe, part), source)
-    clips, trunk = media_clips(recipe, found, source), frozen(recipe).trunk
+    clips, trunk = media_clips(recipe, found, source), frozen_model(recipe).trunk
     rows = []
     for key in keys:
         (batch,) = transforms.eval_transform(recipe, CPU)(collate([clips[key]], clips.sizes))
@@ -77,7 +77,7 @@ def test_all_clips_that_cover_a_segment_are_kept_in_order(root, tmp_path):
     assert stored.array("first").tolist() == np.cumsum([0, *order(root, counts)]).tolist()
     keys = [Key(0, index, view) for index, count in enumerate(order(root, counts)) for view in range(count)]
     rows = stored.array("rows")
-    assert rows.shape == (9, stored.made["length"]) == (9, sum(architecture(recipe).features().values()))
+    assert rows.shape == (9, stored.metadata["length"]) == (9, sum(architecture(recipe).features().values()))
     assert rows.dtype == np.float16
     assert close(rows, features(recipe, "test", keys))
     assert len({row.tobytes() for row in rows}) == 9
@@ -179,8 +179,8 @@ def test_nothing_can_be_read(root, tmp_path):
         path.write_bytes(b"no sound")
     with pytest.raises(DataError, match="folder test: none of the 5 segments can be read"):
         embedded(recipe_of(root), tmp_path / "features")
-    with pytest.raises(DataError, match="no features of this split, or not all of them"):
-        _ = StoredFeatures(tmp_path / "features").made
+    with pytest.raises(DataError, match="features are missing or incomplete"):
+        _ = StoredFeatures(tmp_path / "features").metadata
 
 
 def test_segments_that_are_not_in_the_shards_are_missing_too(root, tmp_path):
@@ -249,21 +249,21 @@ def test_three_processes_write_into_the_same_arrays(root, tmp_path):
 def test_clips_are_dealt_once_by_how_many_are_left(crops):
     counts = [1, 1, 2, 2, 3, 5, 7, 1] if not crops else [crops] * 8
     seen = [0, 1, 0, 2, 1, 0, 0, 0]
-    plans = [stage._Plan(counts, crops, np.array(seen), 5, Share(rank=rank, world=3)) for rank in range(3)]
+    plans = [stage.ReadPlan(counts, crops, np.array(seen), 5, Share(rank=rank, world=3)) for rank in range(3)]
     keys = [[key for batch in plan.batches(2) for key in batch] for plan in plans]
     assert [len(mine) for mine in keys] == [plan.count for plan in plans]
     assert len({key for mine in keys for key in mine}) == sum(map(len, keys)) == sum(counts) - sum(seen)
     owners = [{key.segment for key in mine} for mine in keys]
     assert sum(map(len, owners)) == len(set.union(*owners))  # a segment is one process's
-    whole = stage._Plan(counts, crops, np.array(seen), 5, Share())
+    whole = stage.ReadPlan(counts, crops, np.array(seen), 5, Share())
     assert Counter(key for batch in whole.batches(2) for key in batch) == Counter(chain.from_iterable(keys))
 
 
 def test_a_file_system_that_loses_features_is_noticed(tmp_path):
     np.save(tmp_path / "seen.npy", np.array([1, 2, 0]))
-    stage._require_all(tmp_path, 3)
+    stage.require_all(tmp_path, 3)
     with pytest.raises(SlowFastError, match=r"4 features were written and 3 are there.*--nodes 1"):
-        stage._require_all(tmp_path, 4)
+        stage.require_all(tmp_path, 4)
 
 
 def test_an_interrupted_computation_goes_on_where_it_stopped(root, tmp_path, monkeypatch):

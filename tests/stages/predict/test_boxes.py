@@ -51,7 +51,7 @@ def test_rows_name_their_video_in_any_way(tmp_path, monkeypatch, column, name):
     name = name.format(folder=tmp_path)
     path = written(tmp_path, f"{column},time,x1,y1,x2,y2", f"{name},1,0,0,1,1", "other,2,0,0,1,1", "clipped,3,0,0,1,1")
     listed = read(path)
-    assert listed.named
+    assert listed.names_videos
     assert list(listed.of(CLIP, **SIZE)) == [1.0]
     assert list(listed.of(tmp_path / CLIP, **SIZE)) == [1.0]
     with pytest.raises(DataError, match=r"boxes\.csv: no box is of new\.mp4; they are of .*: let them name the file"):
@@ -73,29 +73,29 @@ def test_lists_of_ava_have_no_header(tmp_path):
     annotated = written(tmp_path, "clip,0002,0.1,0.2,0.5,0.9,12,0", "clip,0002,0.1,0.2,0.5,0.9,80,37")
     assert read(annotated).of(CLIP, **SIZE) == {2.0: (Box(place=(0.1, 0.2, 0.5, 0.9)),)}  # persons, no scores
     older = written(tmp_path, "clip,0002,0.1,0.2,0.5,0.9,12")
-    assert read(older).named
+    assert read(older).names_videos
     assert list(read(older).of(CLIP, **SIZE)) == [2.0]
 
 
 HEADER = "time,x1,y1,x2,y2"
 MISTAKES = {
-    "row 1: 'a,b'; right are a header with time,x1,y1,x2,y2": ["a,b", "1,2"],
-    "row 1: '1,0,0,1,1'; right are": ["1,0,0,1,1"],
-    "row 1: 'time,x1,y1,x2'; right are": ["time,x1,y1,x2", "1,0,0,1"],
-    "boxes.csv: no box in it; right are": [HEADER],
-    "boxes.csv: row 1: ''; right are": [""],
+    "row 1: 'a,b'; expected a header with time,x1,y1,x2,y2": ["a,b", "1,2"],
+    "row 1: '1,0,0,1,1'; expected a header": ["1,0,0,1,1"],
+    "row 1: 'time,x1,y1,x2'; expected a header": ["time,x1,y1,x2", "1,0,0,1"],
+    "boxes.csv: no box in it; expected a header": [HEADER],
+    "boxes.csv: row 1: ''; expected a header": [""],
     "row 3: 4 columns, expected 5": [HEADER, "1,0,0,1,1", "1,0,0,1"],
-    "row 3: x2 'wide' is no number": [HEADER, "1,0,0,1,1", "1,0,0,wide,1"],
-    "row 2: y1 'nan' is no number": [HEADER, "1,0,nan,1,1"],
-    "row 2: x2 'inf' is no number": [HEADER, "1,0,0,inf,1"],
+    "row 3: x2 'wide' is not a number": [HEADER, "1,0,0,1,1", "1,0,0,wide,1"],
+    "row 2: y1 'nan' is not a number": [HEADER, "1,0,nan,1,1"],
+    "row 2: x2 'inf' is not a number": [HEADER, "1,0,0,inf,1"],
     "row 2: 'soon' is not a time": [HEADER, "soon,0,0,1,1"],
     "row 2: '-1' is not a time": [HEADER, "-1,0,0,1,1"],
-    "row 2: box 0.5, 0, 0.5, 1: right and bottom have to lie after left and top": [HEADER, "1,0.5,0,0.5,1"],
-    "row 2: box 0, 0.9, 1, 0.1: right and bottom": [HEADER, "1,0,0.9,1,0.1"],
-    "row 2: score 1.5 is not from 0 to 1": [HEADER + ",score", "1,0,0,1,1,1.5"],
-    "row 2: score 'high' is no number": [HEADER + ",score", "1,0,0,1,1,high"],
+    "row 2: box 0.5, 0, 0.5, 1: expected x1 < x2 and y1 < y2": [HEADER, "1,0.5,0,0.5,1"],
+    "row 2: box 0, 0.9, 1, 0.1: expected x1 < x2 and y1 < y2": [HEADER, "1,0,0.9,1,0.1"],
+    "row 2: score 1.5, expected 0 to 1": [HEADER + ",score", "1,0,0,1,1,1.5"],
+    "row 2: score 'high' is not a number": [HEADER + ",score", "1,0,0,1,1,high"],
     "row 2: names no video": [HEADER + ",path", "1,0,0,1,1,"],
-    "row 2: box 0.1, 0.1, 0.4, 0.9 is written in shares of the frame, and 10, 20, 30, 40 (row 3) in pixels": [
+    "row 2: box 0.1, 0.1, 0.4, 0.9 is in fractions of the frame, but 10, 20, 30, 40 (row 3) is in pixels": [
         HEADER, "1,0.1,0.1,0.4,0.9", "1,10,20,30,40",
     ],
 }  # fmt: skip
@@ -113,10 +113,10 @@ def test_a_list_that_does_not_hold_together_says_where(tmp_path, told):
 @pytest.mark.parametrize(
     ("row", "told"),
     [
-        ("30,0.1,0.1,0.4,0.9", "row 2: time 30 s, and films/clip.mp4 is 10.00 s long"),
-        ("1,1.1,0.1,1.4,0.9", "row 2: box 1.1, 0.1, 1.4, 0.9 lies outside the picture: mend or remove it"),
-        ("1,10,-30,40,0", "row 2: box 10, -30, 40, 0 lies outside the picture of 320 x 240 pixels"),
-        ("1,321,10,340,20", "row 2: box 321, 10, 340, 20 lies outside the picture of 320 x 240 pixels"),
+        ("30,0.1,0.1,0.4,0.9", "row 2: time 30 s is after the end of films/clip.mp4 (10.00 s)"),
+        ("1,1.1,0.1,1.4,0.9", "row 2: box 1.1, 0.1, 1.4, 0.9 lies outside the frame: correct or remove the row"),
+        ("1,10,-30,40,0", "row 2: box 10, -30, 40, 0 lies outside the frame of 320 x 240 pixels"),
+        ("1,321,10,340,20", "row 2: box 321, 10, 340, 20 lies outside the frame of 320 x 240 pixels"),
     ],
 )
 def test_a_box_that_is_not_in_its_video_says_where(tmp_path, row, told):

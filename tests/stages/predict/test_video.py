@@ -172,7 +172,7 @@ def close(found, expected):
 @pytest.mark.parametrize("kind", ["seen", "both", "many"])
 def test_a_whole_video_is_its_views_all_over_it(weights, predictors, clip, kind):
     (answer,) = predictors[kind].files([clip])
-    assert (answer.path, answer.start, answer.box, answer.time, answer.heard) == (clip, 0.0, None, None, True)
+    assert (answer.path, answer.start, answer.box, answer.time, answer.has_audio) == (clip, 0.0, None, None, True)
     assert answer.end == pytest.approx(SECONDS)
     room = SECONDS - CLIP
     expected = Twin(weights[kind], clip).views([0, room / 3, room * 2 / 3])  # ceil(3 / 1.07) clips
@@ -369,11 +369,11 @@ def test_broken_weights_give_null_and_not_nan(clip, tmp_path):
 
 def test_a_video_without_sound_is_answered_by_what_is_seen(weights, predictors, clip, mute):
     (answer,) = predictors["both"].files([mute])
-    assert not answer.heard
+    assert not answer.has_audio
     room = SECONDS - CLIP
     close(answer.scores["label"], Twin(weights["both"], mute, silent=True).views([0, room / 3, room * 2 / 3]))
     (seen,) = predictors["seen"].files([mute])
-    assert seen.heard  # nothing is missing where nothing is listened to
+    assert seen.has_audio  # nothing is missing where nothing is listened to
     done = predict(weights["both"], mute, "--json")
     assert done.code == 0
     assert done.err == f"{mute}: has no sound: answered by its pictures alone, though this model also listens\n"
@@ -512,9 +512,14 @@ def test_words_that_do_not_go_together(weights, clip, mute, tmp_path):
     (tmp_path / "other.csv").write_text("path,time,x1,y1,x2,y2\nother.mp4,1,0,0,1,1\n")
     for kind, words, code, told in [
         ("seen", [clip, "--boxes", boxes], 2, "seen.safetensors classifies whole clips, not boxes: leave it out"),
-        ("boxes", [clip, "--boxes", boxes, "--timeline", "1"], 2, "--boxes and --timeline: boxes come with their own"),
+        ("boxes", [clip, "--boxes", boxes, "--timeline", "1"], 2, "--boxes and --timeline: boxes have their own"),
         ("boxes", [clip, mute, "--boxes", boxes], 2, "does not say which of 2 files each box is about"),
-        ("boxes", [clip, "--boxes", tmp_path / "bad.csv"], 3, "bad.csv: row 3: box 0, 0, 0, 1: right and bottom"),
+        (
+            "boxes",
+            [clip, "--boxes", tmp_path / "bad.csv"],
+            3,
+            "row 3: box 0, 0, 0, 1: expected x1 < x2 and y1 < y2",
+        ),
         ("boxes", [clip, "--boxes", tmp_path / "gone.csv"], 3, "gone.csv: cannot be read: No such file"),
         ("boxes", [clip, "--boxes", tmp_path / "other.csv"], 3, f"no box is of {clip}; they are of other.mp4"),
         ("seen", [clip, mute, "--overlay", tmp_path / "x.mp4"], 2, "draws over one video, and 2 files are named"),

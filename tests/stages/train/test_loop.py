@@ -125,7 +125,7 @@ def test_interrupted_and_killed_it_still_learns_the_same(sounds, tmp_path):
         child.send_signal(signal.SIGINT)
         _, err = child.communicate(timeout=60)
     assert child.returncode == 130
-    assert f"interrupted; everything up to here is in {run}: the same command goes on from there" in err
+    assert f"interrupted; progress is saved in {run}: re-run the command to resume" in err
     assert "Traceback" not in err
     saved = load_state(run / "state.pt")["step"]
     assert 2 <= saved < 24
@@ -165,7 +165,7 @@ def test_a_finished_run_is_left_as_it_is(trained, sounds, tmp_path):
     shutil.copytree(trained, tmp_path / "run")
     before = {name: (tmp_path / "run" / name).stat().st_mtime_ns for name in ("last.safetensors", "state.pt")}
     done = tiny.good("train", "folder", *words(sounds), "--run", tmp_path / "run")
-    assert "finished before, after 6 steps" in done.err
+    assert "already finished, after 6 steps" in done.err
     assert before == {name: (tmp_path / "run" / name).stat().st_mtime_ns for name in before}
 
 
@@ -462,7 +462,7 @@ def test_two_processes_are_interrupted_as_one_is(sounds, tmp_path):
     child.send_signal(signal.SIGINT)
     _, err = child.communicate(timeout=60)
     assert child.returncode == 130
-    assert "the same command goes on from there" in err
+    assert "re-run the command to resume" in err
     assert "Traceback" not in err
     assert load_state(run / "state.pt")["step"] == max(line["step"] for line in numbers(run))
 
@@ -488,7 +488,7 @@ def test_a_scheduler_that_ends_the_whole_group_loses_nothing(sounds, tmp_path):
         os.killpg(child.pid, signal.SIGTERM)
         _, err = child.communicate(timeout=60)
     assert "defect" not in err
-    assert "the same command goes on from there" in err
+    assert "re-run the command to resume" in err
 
 
 @pytest.mark.cuda

@@ -25,7 +25,7 @@ from slowfast_cli.stages.train.loop import Finished, Scored, Started, Step
 from slowfast_cli.stages.train.run_folder import Run, lines
 from slowfast_cli.tasks.byol import ByolObjective
 from slowfast_cli.types import DataError, Share, UsageError, WeightsError
-from slowfast_cli.weights.file import newest, read, read_card
+from slowfast_cli.weights.file import read, read_card, run_weights
 
 CPU = torch.device("cpu")
 WORDS = [
@@ -100,7 +100,7 @@ def test_simclr_needs_no_labels(pretrained, bare):
     assert {event.clips for event in events if isinstance(event, Step)} == {8}  # two of each recording
     assert all(set(event.losses) == {"simclr"} for event in events if isinstance(event, Step))
     assert events[-2].scores.values.keys() == {"pretext_top1"}
-    assert read_card(newest(folder)).classes == {}
+    assert read_card(run_weights(folder)).classes == {}
 
 
 def test_of_class_folders_the_classes_do_not_matter(labelled, tmp_path):
@@ -118,7 +118,7 @@ def test_other_objectives_run_to_their_end(bare, small, tmp_path, task):
     assert all(math.isfinite(step.loss) and step.grad_norm > 0 for step in steps)
     (told,) = events[-2].scores.values.values()
     assert 0 <= told <= 100
-    card, state = read(newest(tmp_path / "run"))
+    card, state = read(run_weights(tmp_path / "run"))
     assert state
     assert all(name.startswith("trunk.") for name in state)
     assert card.net == NETWORKS[recipe_of(bare, task=task).model.variant]
@@ -147,7 +147,7 @@ def test_going_on_learns_the_same_bit_by_bit(bare, small, tmp_path, task, more):
     torch.manual_seed(7)  # another process
     events = trained(recipe, tmp_path / "run")
     assert events[0].first_step == 3
-    assert newest(tmp_path / "run").read_bytes() == newest(tmp_path / "whole").read_bytes()
+    assert run_weights(tmp_path / "run").read_bytes() == run_weights(tmp_path / "whole").read_bytes()
     assert numbers(tmp_path / "run") == numbers(tmp_path / "whole")
 
 
@@ -168,7 +168,7 @@ def test_parts_of_a_batch_are_one_contrast(bare, tmp_path, monkeypatch):
         whole.pop("val_pretext_top1", None)  # asked among as many clips as are in memory at once
         parts.pop("val_pretext_top1", None)
         assert parts == pytest.approx(whole, rel=1e-3)
-    one, two = (read(newest(tmp_path / name))[1] for name in ("whole", "parts"))
+    one, two = (read(run_weights(tmp_path / name))[1] for name in ("whole", "parts"))
     for name, value in one.items():
         torch.testing.assert_close(two[name], value, rtol=1e-3, atol=1e-4)
 
@@ -184,7 +184,7 @@ def test_two_processes_pretrain_as_one_does(bare, tmp_path):
     assert len(one) == len(two) == 6
     for mine, theirs in zip(one, two, strict=True):
         assert {**theirs, "val_pretext_top1": 0} == pytest.approx({**mine, "val_pretext_top1": 0}, rel=1e-3)
-    alone, both = (read(newest(tmp_path / name))[1] for name in ("one", "two"))
+    alone, both = (read(run_weights(tmp_path / name))[1] for name in ("one", "two"))
     for name, value in alone.items():
         torch.testing.assert_close(both[name], value, rtol=1e-3, atol=1e-4)
 
@@ -206,7 +206,7 @@ def test_recordings_that_cannot_be_read_do_not_end_it(bare, tmp_path):
 def test_what_is_left_is_the_trunk(pretrained, labelled, tmp_path):
     """It starts a fine-tuning and a probe; what it was pretrained by is gone."""
     folder, _ = pretrained
-    _, state = read(newest(folder))
+    _, state = read(run_weights(folder))
     assert {name.split(".")[0] for name in state} == {"trunk"}
     assert load_model(folder)({"logmel": torch.zeros(1, 1, 40, 32)}) == {}
     assert any(name.startswith("objective.") for name in torch.load(folder / "state.pt", weights_only=True)["model"])
@@ -221,15 +221,15 @@ def test_what_is_left_is_the_trunk(pretrained, labelled, tmp_path):
     probing = [*WORDS[:4], "data.corpus=folder", f"data.root={labelled}", "optim.batch=4", "schedule.steps=3"]
     probing += [f"model.init={folder}", "model.variant=null", "schedule.warmup_steps=1", "probe.crops=2"]
     asked = load("hares/tut18", [*probing, "data.views=1"])
-    found = tiny_tasks.ended(probe(asked, tmp_path / "probe", made_by={}, device="cpu"))
-    assert 0 <= found.scores.values["top1"] <= 100
+    scores = tiny_tasks.ended(probe(asked, tmp_path / "probe", made_by={}, device="cpu"))
+    assert 0 <= scores.values["top1"] <= 100
 
 
 def test_classes_cannot_be_asked_of_it(pretrained, bare):
     folder, _ = pretrained
     done = tiny.slowfast("evaluate", folder, f"data.root={bare}")
     assert done.code == 2
-    assert "knows no classes: score it by" in done.err
+    assert "has no classes: score it with" in done.err
     words = [*tiny.MODEL, *tiny.SCHEDULE, "data.source=media", "data.clip_seconds=0.4", f"data.root={bare}"]
     with pytest.raises(DataError, match="have no classes, and task classify needs some"):
         state_module.build_training(load("folder", words), Share(), CPU, smoke=False)

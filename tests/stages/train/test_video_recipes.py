@@ -73,7 +73,7 @@ def test_a_recipe_runs_from_its_lists_to_its_scores(name, corpora, tmp_path):
     assert found["listed"] - found["found"] == mute
     hears = "logmel" in str((run / "recipe.yaml").read_text()) or "av" in name
     if hears and name in ("kinetics-av", "ava-av", "charades-av", "epic55-av"):
-        assert ("without sound" in told.err) == (name != "ava-av")
+        assert ("without audio" in told.err) == (name != "ava-av")
 
 
 def test_a_stopped_run_goes_on_as_if_it_had_not_been(corpora, tmp_path):
@@ -221,7 +221,7 @@ def test_sound_is_extracted_and_a_video_without_is_no_failure(corpora, tmp_path)
     """Shards in place of the videos' own sound: the same clips, and the same scores within what float16 keeps."""
     root, out = corpora("kinetics-av"), tmp_path / "shards"
     done = tiny.good("extract", "--recipe", "kinetics-av", "--root", root, "--out", out, "--max-missing", 0, "-j", 1)
-    assert "without sound: 3 segments, which are recognised by their pictures alone" in done.err
+    assert "without audio: 3 segments, recognized by their frames alone" in done.err
     assert "failed" not in done.err
     stored = [f"data.shards={out}", "data.source=shards"]
     tiny.good("train", *words("kinetics-av", root), *stored, "--run", tmp_path / "run")
@@ -231,7 +231,7 @@ def test_sound_is_extracted_and_a_video_without_is_no_failure(corpora, tmp_path)
             "evaluate", *words("kinetics-av", root), *source, "--weights", tmp_path / "run", "--json", "--no-plots"
         )
         scores.append(json.loads(told.out)["scores"])
-        assert "without sound: 1 segments" in told.err
+        assert "without audio: 1 segments" in told.err
     assert scores[0]["map"] == pytest.approx(scores[1]["map"], abs=0.01)
 
 
@@ -257,7 +257,7 @@ def test_a_run_that_counts_steps_is_finished_with_the_last(corpora, tmp_path):
     base = [*words("kinetics", corpora("kinetics")), "schedule.epochs=null", "schedule.steps=3"]
     tiny.good("train", *base, "--run", tmp_path / "run")
     before = (tmp_path / "run" / "metrics.jsonl").read_text()
-    assert "finished before, after 3 steps" in tiny.good("train", *base, "--run", tmp_path / "run").err
+    assert "already finished, after 3 steps" in tiny.good("train", *base, "--run", tmp_path / "run").err
     assert (tmp_path / "run" / "metrics.jsonl").read_text() == before
 
 

@@ -1,7 +1,7 @@
-"""The one place that imports torchaudio.
+"""The only module that imports torchaudio.
 
-torchaudio's Linux wheel loads a CUDA extension at import, which fails with `OSError` beside a CPU-only torch although
-the parts used here are pure PyTorch. A stand-in takes the extension's place for the import, and only then.
+With a CPU-only torch, importing torchaudio's Linux wheel fails with `OSError` because it loads a CUDA extension. The
+parts used here are pure PyTorch, so the import is then repeated with a stub in place of the extension.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ def _import_torchaudio() -> ModuleType:
     except OSError:
         for name in [name for name in sys.modules if name.split(".")[0] == "torchaudio"]:
             del sys.modules[name]
-    stand_in = ModuleType("torchaudio._extension")
-    stand_in.__dict__.update(_IS_TORCHAUDIO_EXT_AVAILABLE=False, _IS_RIR_AVAILABLE=False, lazy_import_sox_ext=None)
-    stand_in.__dict__["fail_if_no_align"] = lambda function: function
-    sys.modules["torchaudio._extension"] = stand_in
+    stub = ModuleType("torchaudio._extension")
+    stub.__dict__.update(_IS_TORCHAUDIO_EXT_AVAILABLE=False, _IS_RIR_AVAILABLE=False, lazy_import_sox_ext=None)
+    stub.__dict__["fail_if_no_align"] = lambda function: function
+    sys.modules["torchaudio._extension"] = stub
     try:
         return importlib.import_module("torchaudio")
     except (OSError, ImportError, AttributeError) as error:
         raise ImportError(
-            f"torchaudio does not import beside this torch ({error}); "
+            f"torchaudio cannot be imported with this version of torch ({error}); "
             "install matching versions: pip install -c constraints.txt torch torchaudio"
         ) from error
 

@@ -67,7 +67,7 @@ def usable(recipe: Recipe, corpus: Corpus, store: Store | None) -> Corpus:
     segments = Segments.of(corpus.segments)
     if recipe.data.source == "features":
         stored = stored_features(recipe, corpus)
-        readable, reasons = stored.kept(segments), stored.lost()
+        readable, reasons = stored.kept(segments), stored.errors()
         return _drop(corpus, readable, partial(_failure, reasons, "could not be read"))
     if store is None or "frames" in architecture(recipe).signals:
         return corpus

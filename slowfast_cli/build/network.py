@@ -22,7 +22,7 @@ from slowfast_cli.models.zoo import VARIANTS
 from slowfast_cli.recipe.schema import Model, Recipe
 from slowfast_cli.tasks.task import TaskSpec
 from slowfast_cli.types import UsageError, did_you_mean
-from slowfast_cli.weights.file import read_card, require_own
+from slowfast_cli.weights.file import read_card, require_trusted
 from slowfast_cli.weights.resolve import weight_file
 
 NETWORKS: Mapping[str, Architecture] = {**VARIANTS, **BASELINES}
@@ -35,8 +35,8 @@ def architecture(recipe: Recipe) -> Architecture:
         UsageError: There is no such network, or it does not go with the task or the front end.
     """
     if recipe.data.source == "features":
-        made = StoredFeatures(shards_folder(recipe) / recipe.split("test")).made
-        return Baseline(kind="features", reads="features", length=made["length"])
+        metadata = StoredFeatures(shards_folder(recipe) / recipe.split("test")).metadata
+        return Baseline(kind="features", reads="features", length=metadata["length"])
     net = _named(recipe.model)
     if isinstance(net, Baseline):
         _require_baseline(recipe, net)
@@ -66,7 +66,7 @@ def _named(model: Model) -> Architecture:
 def _of_weights(name: str) -> Architecture:
     path = weight_file(name)
     card = read_card(path)
-    require_own(path, card)
+    require_trusted(path, card)
     return card.net
 
 

@@ -1,1 +1,1 @@
-"""Data sets read from disk, and the clips and batches made of them."""
+"""Clips and batches of a corpus."""

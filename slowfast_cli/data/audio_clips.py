@@ -35,14 +35,14 @@ class Store(Protocol):
 
 @dataclass(frozen=True)
 class StoredRows:
-    """Log-mel frames from shards: the nearest to the cut; frames at its ends see the audio beyond them."""
+    """Log-mel frames from shards, the nearest to the cut; the windows of its first and last frames extend beyond it."""
 
     shards: Shards
     front_end: FrontEnd
 
     @cached_property
     def failures(self) -> dict[str, str]:
-        """Why recordings are not in the shards, by id."""
+        """Errors of the recordings that are not in the shards, by id."""
         return {failure.id: failure.reason for failure in self.shards.failures}
 
     def samples(self, recording: Recording) -> int:
@@ -83,7 +83,7 @@ class DecodedSamples:
         )
 
 
-@lru_cache(maxsize=1 << 16)  # open a file for its length once, not for each of its clips
+@lru_cache(maxsize=1 << 16)  # open a file once for its length, not once per clip
 def _seconds(recording: Recording) -> Seconds:
     return audio.probe(recording).seconds
 

@@ -23,7 +23,7 @@ class Key(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Piece:
-    """What was read of a recording, and its time span."""
+    """The inputs read from a recording, and their time span."""
 
     inputs: Inputs[np.ndarray]
     start: Seconds

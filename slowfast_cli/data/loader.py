@@ -1,7 +1,7 @@
-"""Clips to batches on the device: the order, the worker processes, the copy.
+"""Load batches of clips onto the device: order, worker processes, copy.
 
-The order of a training run is a pure function of its seed, so that it resumes where it stopped, and rank r of n takes
-its part of every global batch, so that n processes see what one would.
+The order of a training run depends only on its seed, so a resumed run continues it exactly. Each rank takes its part of
+every global batch, so any number of processes trains on the same batches.
 """
 
 from __future__ import annotations
@@ -23,23 +23,23 @@ from slowfast_cli.data.partition import partition
 from slowfast_cli.types import Batch, BrokenMediaError, Clip, DataError, Failure, Inputs, Seconds, Share, SlowFastError
 
 T = TypeVar("T")
-PREFETCH = 4  # batches that each worker is ahead; 2, 4 and 8 were measured to give the same (training_input.py)
+PREFETCH = 4  # batches prefetched per worker; 2, 4 and 8 are equally fast (tests/benchmarks/training_input.py)
 
 
 def training_keys(
     clips: int, *, batch: int, micro_batches: int, epochs: int, first_step: int, seed: int, share: Share, crops: int = 1
 ) -> Iterator[list[Key]]:
-    """Batches of a whole training run, shuffled anew each epoch; what does not fill a last batch is left out.
+    """Yield the micro-batches of a training run; each epoch is a new permutation, its last partial batch is dropped.
 
     Args:
-        clips: In an epoch.
-        batch: Of one optimiser step, over all processes.
-        micro_batches: Micro-batches of a step.
-        epochs: In all.
-        first_step: Where a resumed run goes on.
-        seed: Of the order.
-        share: The part of each batch that is this process's.
-        crops: Random clips of each segment in a batch.
+        clips: Clips per epoch.
+        batch: Clips per optimizer step, over all processes.
+        micro_batches: Micro-batches per step.
+        epochs: Number of epochs.
+        first_step: First step; not 0 when resuming.
+        seed: Seed of the order.
+        share: Rank and world size.
+        crops: Random crops of each clip in a batch.
     """
     steps = clips // batch
     size = batch // micro_batches // share.world
@@ -53,28 +53,28 @@ def training_keys(
 
 
 def eval_keys(counts: Sequence[int], *, batch: int, share: Share) -> list[list[Key]]:
-    """Batches that hold every view of every segment once, over all processes.
+    """Return this process's batches of an evaluation, which reads every view of every segment once.
 
     Args:
-        counts: Views of each segment.
-        batch: Clips in a batch.
-        share: This process's.
+        counts: Number of views of each segment.
+        batch: Clips per batch.
+        share: Rank and world size.
     """
-    own = partition(counts, share.world)[share.rank]  # all views of a segment to one process, which merges them
-    mine = [Key(0, index, view) for index in own for view in range(counts[index])]
-    return [mine[first : first + batch] for first in range(0, len(mine), batch)]
+    own = partition(counts, share.world)[share.rank]  # all views of a segment on one rank, which merges them
+    keys = [Key(0, index, view) for index in own for view in range(counts[index])]
+    return [keys[first : first + batch] for first in range(0, len(keys), batch)]
 
 
 def collate(clips: Sequence[Clip], sizes: Mapping[str, int] | None = None, broken: Sequence[Failure] = ()) -> Batch:
     """Stack clips on the CPU; frames and samples of different sizes are zero-padded.
 
     Args:
-        clips: At least one.
+        clips: At least one clip.
         sizes: Number of classes by label set, for the targets of boxes.
-        broken: Recordings that could not be read.
+        broken: Recordings of the batch that could not be read.
     """
     fields = [clip.inputs.present for clip in clips]
-    stacked = {name: torch.from_numpy(_stacked([arrays[name] for arrays in fields])) for name in fields[0]}
+    stacked = {name: torch.from_numpy(_pad_and_stack([arrays[name] for arrays in fields])) for name in fields[0]}
     if "frames" in stacked:
         stacked["frame_sizes"] = torch.tensor([arrays["frames"].shape[2:] for arrays in fields])
     targets: dict[str, Tensor] = {
@@ -99,19 +99,18 @@ def collate(clips: Sequence[Clip], sizes: Mapping[str, int] | None = None, broke
     return replace(batch, targets=multi_hot_targets, boxes=torch.tensor(rows), places=places)
 
 
-def _stacked(arrays: Sequence[np.ndarray]) -> np.ndarray:
-    """One array of all, zeros beyond the ends of the smaller ones."""
+def _pad_and_stack(arrays: Sequence[np.ndarray]) -> np.ndarray:
     if len({array.shape for array in arrays}) == 1:
         return np.stack(arrays)
-    most = tuple(max(sizes) for sizes in zip(*(array.shape for array in arrays), strict=True))
-    whole = np.zeros((len(arrays), *most), arrays[0].dtype)
+    largest = tuple(max(sizes) for sizes in zip(*(array.shape for array in arrays), strict=True))
+    stacked = np.zeros((len(arrays), *largest), arrays[0].dtype)
     for row, array in enumerate(arrays):
-        whole[row][tuple(slice(size) for size in array.shape)] = array
-    return whole
+        stacked[row][tuple(slice(size) for size in array.shape)] = array
+    return stacked
 
 
-class _Told:
-    """Reads a batch of clips at a time; an error of the data comes back whole, not as a worker's traceback."""
+class _BatchDataset:
+    """Dataset of whole batches that returns data errors as values instead of raising in the worker."""
 
     def __init__(self, clips: Clips) -> None:
         self._clips = clips
@@ -136,7 +135,7 @@ class _Told:
             return type(error)(str(error))
 
 
-def _as_it_is(batch: Any) -> Any:
+def _identity(batch: Any) -> Any:  # a lambda cannot be pickled for spawned workers
     return batch
 
 
@@ -148,76 +147,74 @@ def batches(
     device: torch.device,
     unreadable: list[Failure] | None = None,
 ) -> Iterator[Batch]:
-    """Read batches in the background and move them to the device.
+    """Read batches in worker processes and move them to the device.
+
+    Clips whose recording is broken are left out and reported in `Batch.broken`.
 
     Args:
-        clips: What to read from.
-        keys: The batches, in order.
-        workers: Processes that read; 0 reads in this one.
-        device: Where the batches go.
-        unreadable: Where recordings are noted of batches of which nothing can be read; None: such a batch is an error.
+        clips: Data set of clips.
+        keys: Keys of each batch, in order.
+        workers: Number of worker processes; 0 reads in this process.
+        device: Device of the batches.
+        unreadable: Gets the failures of batches that have no readable clip; None makes such a batch an error.
 
     Raises:
-        DataError: A clip that cannot be read, other than for its own recording; or a whole batch of such.
+        DataError: The shards cannot be read, or a batch has no readable clip and ``unreadable`` is None.
     """
     loader: DataLoader[Batch] = DataLoader(
-        _Told(clips),  # type: ignore[arg-type]
+        _BatchDataset(clips),  # type: ignore[arg-type]
         sampler=keys,
         batch_size=None,
-        collate_fn=_as_it_is,
+        collate_fn=_identity,
         num_workers=workers,
         pin_memory=device.type == "cuda",
         prefetch_factor=PREFETCH if workers else None,
         worker_init_fn=_set_up_worker if workers else None,
-        generator=torch.Generator(),  # or it draws from the common one, in the first step of a process only
+        generator=torch.Generator(),  # the default generator would lose a draw in the first step of a process
     )
-    copied = Copies(device)
+    to_device = DeviceCopier(device)
     for batch, data_wait in timed(loader):
         if isinstance(batch, SlowFastError):
             raise batch
         if isinstance(batch, Batch):
-            yield replace(copied(batch), data_wait=data_wait, workers=workers)
+            yield replace(to_device(batch), data_wait=data_wait, workers=workers)
         elif unreadable is None:
             raise DataError(
-                f"none of the {len(batch)} recordings of a batch can be read, as {batch[0].reason}; "
-                "`slowfast data check` finds them all"
+                f"none of the {len(batch)} recordings of a batch can be read, such as {batch[0].reason}; "
+                "`slowfast data check` lists all broken recordings"
             )
         else:
             unreadable += batch
 
 
 def timed(values: Iterable[T]) -> Iterator[tuple[T, Seconds]]:
-    """Each value, and how long it was waited for."""
-    asked = time.perf_counter()
+    """Yield each value with the time spent waiting for it."""
+    start = time.perf_counter()
     for value in values:
-        yield value, time.perf_counter() - asked
-        asked = time.perf_counter()
+        yield value, time.perf_counter() - start
+        start = time.perf_counter()
 
 
-class Copies:
-    """Copies batches to a device, on a stream of its own: the work that is queued there before goes on meanwhile.
-
-    Args:
-        device: Where to.
-    """
+class DeviceCopier:
+    """Copies batches to a device, on a separate CUDA stream so that copies overlap with computation."""
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
         self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
 
     def __call__(self, batch: Batch) -> Batch:
-        """The batch on the device; what is queued there after this call waits for it."""
+        """Return the batch on the device; work queued on the current stream after this call waits for the copy."""
         if self._stream is None:
             return to(batch, self._device)
         with torch.cuda.stream(self._stream):
             moved = to(batch, self._device)
-        user = torch.cuda.current_stream(self._device)
-        user.wait_stream(self._stream)
-        return moved.map(lambda value: _used_by(user, value))
+        current = torch.cuda.current_stream(self._device)
+        current.wait_stream(self._stream)
+        return moved.map(lambda value: _record_stream(value, current))
 
 
 def to(batch: Batch, device: torch.device) -> Batch:
-    """Move a batch to a device; the sizes of the frames stay on the host, which computes the crops."""
+    """Move a batch to a device; frame sizes stay on the host, which computes the crops from them."""
     sizes = batch.inputs.frame_sizes
     moved = replace(batch, inputs=replace(batch.inputs, frame_sizes=None)).map(
         lambda value: value.to(device, non_blocking=True)
@@ -225,8 +222,8 @@ def to(batch: Batch, device: torch.device) -> Batch:
     return replace(moved, inputs=replace(moved.inputs, frame_sizes=sizes))
 
 
-def _used_by(stream: torch.cuda.Stream, value: Tensor) -> Tensor:
-    """The same value, whose memory on a device is not given away before a stream is done with it."""
+def _record_stream(value: Tensor, stream: torch.cuda.Stream) -> Tensor:
+    """Keep the allocator from reusing the tensor's memory before the stream has finished with it."""
     if value.is_cuda:
         value.record_stream(stream)
     return value
@@ -234,9 +231,9 @@ def _used_by(stream: torch.cuda.Stream, value: Tensor) -> Tensor:
 
 def _set_up_worker(worker: int) -> None:
     torch.set_num_threads(1)
-    gc.freeze()  # or a collection would write into, and so copy, every object that the parent has
-    # Ctrl-C, and what a scheduler sends, go to the whole process group: the main process ends the run between two
-    # steps, and its workers with it.
+    gc.freeze()  # garbage collection would write to, and so copy, the memory pages shared with the parent
+    # Ctrl-C and the scheduler signal the whole process group: the main process ends the run between two steps and then
+    # stops its workers.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
 
@@ -245,7 +242,7 @@ def require_clips(clips: int, batch: int, split: str) -> None:
     """Refuse a training split that does not fill one batch.
 
     Raises:
-        DataError: It does not.
+        DataError: ``clips`` is less than ``batch``.
     """
     if clips < batch:
         raise DataError(

@@ -1,9 +1,9 @@
-"""Features that a frozen trunk gave before: of random training clips, or of every test clip, as arrays on disk.
+"""Stored features of a frozen trunk, of random training crops or of all test clips.
 
-On disk, one folder a split: ``rows.npy`` (crops, N, D) or (clips, D) float16; ``first.npy`` (N + 1,), the first test
-clip of each segment; ``seen.npy`` (N,), how many of its clips are done; ``kept.npy`` (N,), which segments could be
-read, and ``lost-*.json``, why the others could not; ``targets-<labels>.npy`` (crops, N, classes) where clips were
-mixed; ``begun.json``, what is being made, and ``made.json``, the same when it is complete.
+One folder per split contains ``rows.npy``, (crops, N, D) or (clips, D) float16; ``first.npy`` (N + 1,), index of the
+first test clip of each segment; ``seen.npy`` (N,), number of finished clips; ``kept.npy`` (N,), readable segments, and
+``lost-*.json``, errors of the others; ``targets-<labels>.npy`` (crops, N, classes) after mixup; ``begun.json``, the
+settings, and ``made.json``, the settings once the features are complete.
 
 Shapes: N segments, D features, B batch.
 """
@@ -25,61 +25,53 @@ from slowfast_cli.corpora.segments import Segments
 from slowfast_cli.data.clips import Key, multi_hot
 from slowfast_cli.types import Batch, Corpus, DataError, Inputs, Segment
 
-MADE = "made.json"
+METADATA = "made.json"
 
 
 @dataclass(frozen=True)
 class StoredFeatures:
-    """The features of one split.
-
-    Attributes:
-        folder: Where they are.
-    """
+    """The features of one split, in a folder."""
 
     folder: Path
 
     @cached_property
-    def made(self) -> dict[str, Any]:
-        """What made them.
+    def metadata(self) -> dict[str, Any]:
+        """Settings that the features were computed with, and their ``length``.
 
         Raises:
-            DataError: They are not there, or not all.
+            DataError: The features are missing or incomplete.
         """
         try:
-            found: dict[str, Any] = json.loads((self.folder / MADE).read_text(encoding="utf-8"))
+            metadata: dict[str, Any] = json.loads((self.folder / METADATA).read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
-            raise DataError(
-                f"{self.folder}: no features of this split, or not all of them: compute them again"
-            ) from error
-        return found
+            raise DataError(f"{self.folder}: features are missing or incomplete: compute them again") from error
+        return metadata
 
     def array(self, name: str) -> np.ndarray:
-        """One of the arrays, mapped from its file."""
+        """Memory-map one of the arrays."""
         array: np.ndarray = np.load(self.folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
         return array
 
-    def lost(self) -> dict[str, str]:
-        """Why segments have no features, by id."""
-        found: dict[str, str] = {}
+    def errors(self) -> dict[str, str]:
+        """Read why segments have no features, by id."""
+        errors: dict[str, str] = {}
         for path in sorted(self.folder.glob("lost-*.json")):
-            found |= json.loads(path.read_text(encoding="utf-8"))
-        return found
+            errors |= json.loads(path.read_text(encoding="utf-8"))
+        return errors
 
     def kept(self, segments: Sequence[Segment]) -> np.ndarray:
-        """Which of the segments have features: (N,) bool.
+        """Mask of the segments that have features, (N,) bool.
 
         Raises:
-            DataError: They were made of other segments.
+            DataError: The features are of other segments.
         """
-        if digest(segments) != self.made["segments"]:
-            raise DataError(
-                f"{self.folder}: features of other segments: remove the folder, they are then computed again"
-            )
+        if digest(segments) != self.metadata["segments"]:
+            raise DataError(f"{self.folder}: features of other segments: remove the folder to compute them again")
         return np.array(self.array("kept"))
 
 
 def digest(segments: Sequence[Segment]) -> str:
-    """Tells one list of segments from another."""
+    """Hash of a list of segments."""
     ids = Segments.of(segments).file_ids
     if ids is not None:  # whole files: their ids suffice
         return sha256(ids.tobytes()).hexdigest()
@@ -88,17 +80,17 @@ def digest(segments: Sequence[Segment]) -> str:
 
 
 class FeatureClips:
-    """Stored features as clips: `slowfast_cli.data.loader.batches` without a decoder.
+    """Batches of stored features, in place of `slowfast_cli.data.clips.Clips` and its loader.
 
     Args:
-        found: The split, without the segments that have none.
-        stored: Its features.
+        corpus: The split, without segments that have no features.
+        stored: Features of the whole split.
         sizes: Number of classes by label set.
     """
 
-    def __init__(self, found: Corpus, stored: StoredFeatures, *, sizes: Mapping[str, int]) -> None:
-        self.segments, self.sizes = found.segments, dict(sizes)
-        self._places = np.flatnonzero(stored.array("kept"))
+    def __init__(self, corpus: Corpus, stored: StoredFeatures, *, sizes: Mapping[str, int]) -> None:
+        self.segments, self.sizes = corpus.segments, dict(sizes)
+        self._positions = np.flatnonzero(stored.array("kept"))
         self._rows = stored.array("rows")
         self._first = stored.array("first") if self._rows.ndim == 2 else None
         mixed = [labels for labels in sizes if (stored.folder / f"targets-{labels}.npy").is_file()]
@@ -108,23 +100,23 @@ class FeatureClips:
         return len(self.segments)
 
     def counts(self) -> list[int]:
-        """Test clips of each segment; of training clips none."""
+        """Number of test clips of each segment; 0 for a training split."""
         if self._first is None:
             return [0] * len(self)
-        counts: list[int] = np.diff(self._first)[self._places].tolist()
+        counts: list[int] = np.diff(self._first)[self._positions].tolist()
         return counts
 
     def batches(self, keys: Iterable[Sequence[Key]], device: torch.device) -> Iterator[Batch]:
-        """Batches of ``features`` (B, D), and the targets that go with them."""
+        """Yield batches of ``features`` (B, D) and their targets."""
         for batch in keys:
-            numbers = [key.segment for key in batch]
-            places = self._places[numbers]
+            indices = [key.segment for key in batch]
+            positions = self._positions[indices]
             if self._first is None:
                 crops = np.array([key.epoch % len(self._rows) for key in batch])
-                rows_BD, mixed = self._rows[crops, places], {k: v[crops, places] for k, v in self._mixed.items()}
+                rows_BD, mixed = self._rows[crops, positions], {k: v[crops, positions] for k, v in self._mixed.items()}
             else:
-                rows_BD, mixed = self._rows[self._first[places] + np.array([key.view for key in batch])], {}
-            segments = [self.segments[number] for number in numbers]
+                rows_BD, mixed = self._rows[self._first[positions] + np.array([key.view for key in batch])], {}
+            segments = [self.segments[index] for index in indices]
             targets = {k: torch.from_numpy(v.astype(np.float32)) for k, v in mixed.items()}
             targets |= {
                 k: self._targets(segments, k) for k in self.sizes if k not in mixed and k in segments[0].targets
@@ -137,9 +129,6 @@ class FeatureClips:
             yield whole.map(lambda value: value.to(device, non_blocking=True))
 
     def _targets(self, segments: Sequence[Segment], labels: str) -> torch.Tensor:
-        found = [segment.targets[labels] for segment in segments]
-        return torch.from_numpy(
-            np.stack(
-                [multi_hot(each, self.sizes[labels]) if isinstance(each, tuple) else np.array(each) for each in found]
-            )
-        )
+        size, targets = self.sizes[labels], (segment.targets[labels] for segment in segments)
+        rows = [multi_hot(target, size) if isinstance(target, tuple) else np.array(target) for target in targets]
+        return torch.from_numpy(np.stack(rows))

@@ -35,7 +35,7 @@ class Sounds(Protocol):
         """
 
     def silence(self, rows: int) -> Inputs[np.ndarray]:
-        """What `at` returns for a recording without audio: zeros."""
+        """Return what `at` returns for a recording without audio: zeros."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ class VideoReader:
         if first > 0 and first >= probe.seconds:
             raise BrokenMediaError(
                 f"{printable(segment.recording.path)}: {segment.id} starts at {first:g} s, but the video ends at "
-                f"{probe.seconds:.2f} s: download it again, or correct the list"
+                f"{probe.seconds:.2f} s: download it again, or correct the annotations"
             )
         rng = np.random.default_rng((self.seed, key.epoch, key.segment, key.view + 1))
         begin = self._begin(segment, probe.seconds, key, rng)
@@ -179,13 +179,13 @@ class VideoReader:
 
 
 def elsewhere(start: float, gap: float, last: float, rng: np.random.Generator) -> float:
-    """Draw the start of another clip evenly from all that are far enough away; `start` itself if there is none.
+    """Draw the start of another clip uniformly from those far enough away; return ``start`` if there is none.
 
     Args:
         start: Start of the clip.
-        gap: Least distance of the two starts.
-        last: Latest start.
-        rng: Random numbers.
+        gap: Smallest distance between the two starts.
+        last: Latest possible start.
+        rng: Random generator.
     """
     before, after = max(start - gap, 0.0), max(last - (start + gap), 0.0)
     if before + after <= 0:

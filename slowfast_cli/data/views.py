@@ -1,4 +1,4 @@
-"""Where the clips of a segment start: pure arithmetic, in samples (ASF Sec. 4.2 and its reference code)."""
+"""Positions of clips in a segment, as in the reference code (ASF Sec. 4.2)."""
 
 from __future__ import annotations
 
@@ -11,19 +11,14 @@ from slowfast_cli.types import Seconds
 
 @dataclass(frozen=True, kw_only=True)
 class Cut:
-    """A run of samples of a recording.
-
-    Attributes:
-        first: The first sample.
-        count: How many.
-    """
+    """A range of samples of a recording."""
 
     first: int
     count: int
 
 
 def clip_samples(seconds: Seconds, rate: int) -> int:
-    """Samples of a clip, rounded as the reference rounds.
+    """Length of a clip in samples, rounded as in the reference.
 
     >>> clip_samples(5.119, 16000), clip_samples(1.999, 24000)
     (81904, 47976)
@@ -32,7 +27,7 @@ def clip_samples(seconds: Seconds, rate: int) -> int:
 
 
 def spread(size: int, clip: int, views: int) -> list[float]:
-    """Starts of test clips, evenly spaced, both ends included.
+    """Starts of evenly spaced test clips, from the start of a segment to its end.
 
     >>> spread(160000, 81904, 2)
     [0.0, 78096.0]
@@ -43,7 +38,7 @@ def spread(size: int, clip: int, views: int) -> list[float]:
 
 
 def covering(size: int, clip: int) -> list[float]:
-    """Starts of clips that follow each other to the end, but for a rest of less than a hundredth of one (HARES App. A).
+    """Starts of consecutive clips that cover a segment; a rest shorter than 1 % of a clip is dropped (HARES App. A).
 
     >>> covering(480000, 160000), covering(500000, 160000), covering(481000, 160000), covering(100, 160000)
     ([0.0, 160000.0, 320000.0], [0.0, 160000.0, 320000.0, 480000.0], [0.0, 160000.0, 320000.0], [0.0])
@@ -53,13 +48,13 @@ def covering(size: int, clip: int) -> list[float]:
 
 
 def cut(first: int, size: int, clip: int, start: float) -> Cut:
-    """The samples of a clip that starts at ``start`` in a segment: one fewer than the clip's size, as in the reference.
+    """Range of samples of a clip: one sample fewer than the clip's length, as in the reference.
 
     Args:
         first: First sample of the segment in its recording.
-        size: Samples of the segment.
-        clip: Samples of a clip.
-        start: Of the clip, counted from the start of the segment.
+        size: Length of the segment in samples.
+        clip: Length of a clip in samples.
+        start: Start of the clip relative to the segment, in samples.
 
     >>> cut(0, 160000, 81904, 8677.33)
     Cut(first=8677, count=81903)
@@ -71,7 +66,7 @@ def cut(first: int, size: int, clip: int, start: float) -> Cut:
 
 
 def windows(size: int, window: int, hop: int) -> list[int]:
-    """Starts of sliding windows; the last one may reach past the end, none starts where nothing is new.
+    """Starts of sliding windows that cover everything; the last one may extend past the end.
 
     >>> windows(100, 40, 20)
     [0, 20, 40, 60]
@@ -82,11 +77,11 @@ def windows(size: int, window: int, hop: int) -> list[int]:
 
 
 def video_starts(room: Seconds, views: int) -> list[Seconds]:
-    """Starts of test clips in a video, as the reference has them: the last one does not reach the end (PySlowFast).
+    """Starts of test clips in a video, as in PySlowFast: the last one does not reach the end; a single one is centered.
 
     Args:
-        room: The latest start.
-        views: How many; a single one is in the middle.
+        room: The latest possible start.
+        views: Number of clips.
 
     >>> video_starts(8.0, 4), video_starts(8.0, 1)
     ([0.0, 2.0, 4.0, 6.0], [4.0])
@@ -94,30 +89,30 @@ def video_starts(room: Seconds, views: int) -> list[Seconds]:
     return [room * view / views for view in range(views)] if views > 1 else [room / 2]
 
 
-SLOWEST = 24.0  # frames a second
+MIN_FPS = 24.0
 
 
 def rows_span(seconds: Seconds, fps: float, hop: Seconds) -> float:
-    """Rows of a log-mel that go with a clip of frames, as the reference spreads them.
+    """Number of log-mel frames spanned by the audio of a video clip, as in the reference.
 
-    It spans (L - 1) / L of the time from the first to the last of the clip's L frames. Of videos slower than those it
-    was made for that would leave sound out, so they count as of 24 frames a second.
+    The audio spans (L - 1) / L of the time from the first to the last of the clip's L frames. At low frame rates that
+    would omit much of it, so rates below 24 frames per second count as 24.
 
     Args:
         seconds: Length of the clip.
-        fps: Frames a second of the video.
-        hop: From one row to the next.
+        fps: Frame rate of the video.
+        hop: Distance between log-mel frames, seconds.
 
     >>> round(rows_span(64 / 30, 30, 0.016), 2), rows_span(2, 1, 0.016) == rows_span(2, 24, 0.016)
     (129.2, True)
     """
-    rate = max(fps, SLOWEST)
+    rate = max(fps, MIN_FPS)
     frames = seconds * rate
     return (frames - 1) ** 2 / frames / rate / hop
 
 
 def spread_rows(first: float, length: float, count: int) -> np.ndarray:
-    """Numbers of so many rows, evenly spread over a stretch of a log-mel, floored.
+    """Indices of ``count`` log-mel frames, evenly spaced from ``first`` to ``first + length``, rounded down.
 
     >>> spread_rows(140, 128.9925, 128)[[0, 1, 127]].tolist()
     [140, 141, 268]
@@ -126,12 +121,12 @@ def spread_rows(first: float, length: float, count: int) -> np.ndarray:
 
 
 def span(seconds: Seconds, fps: float, step: Seconds | None) -> Seconds:
-    """From the first to the last frame of a clip.
+    """Time from the first to the last frame of a clip.
 
     Args:
         seconds: Length of the clip.
-        fps: Frames a second of the video: the reference spreads the frames from the clip's first to its last one.
-        step: From one frame to the next, for clips around a key frame; None spreads them.
+        fps: Frame rate of the video.
+        step: Distance between frames, for clips around a key frame; None spreads them up to the clip's last frame.
 
     >>> round(span(64 / 30, 30, None) * 30), round(span(64 / 30, 30, 2 / 30) * 30)
     (63, 62)

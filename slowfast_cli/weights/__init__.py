@@ -1,1 +1,1 @@
-"""Weights: the official files, their download, and their safe reading."""
+"""Weight files, the official weights, their download and the conversion of foreign checkpoints."""

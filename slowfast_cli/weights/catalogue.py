@@ -1,6 +1,6 @@
-"""The official weights that can be downloaded by name, and what is known of them.
+"""Catalogue of the official weights, by name.
 
-Nothing here is bundled: some licences forbid commercial use, and together they are some gigabytes.
+None is bundled: some licenses forbid commercial use, and together they take several gigabytes.
 """
 
 from __future__ import annotations
@@ -11,23 +11,23 @@ from types import MappingProxyType
 
 from slowfast_cli.types import WeightsError
 from slowfast_cli.weights import official_panns, official_sound, official_video
-from slowfast_cli.weights.catalogue_entry import Entry
+from slowfast_cli.weights.catalogue_entry import CatalogueEntry
 
-CATALOGUE: Mapping[str, Entry] = MappingProxyType(
+CATALOGUE: Mapping[str, CatalogueEntry] = MappingProxyType(
     {entry.name: entry for entry in (*official_sound.ENTRIES, *official_panns.ENTRIES, *official_video.ENTRIES)}
 )
 
 
-def find(name: str) -> Entry:
-    """The entry of that name.
+def find(name: str) -> CatalogueEntry:
+    """Look up official weights.
 
     Raises:
-        WeightsError: No such name; it suggests the nearest.
+        WeightsError: The name is unknown; the message suggests similar ones.
     """
     entry = CATALOGUE.get(name)
     if entry is None:
         matches = [other for other in CATALOGUE if other.startswith(name.lower())]
         near = matches[:3] or get_close_matches(name.lower(), CATALOGUE, n=1)
-        hint = f"did you mean {' or '.join(map(repr, near))}?" if near else f"there are {', '.join(CATALOGUE)}."
-        raise WeightsError(f"weights: no official weights are called {name!r}; {hint} `slowfast weights ls` shows them")
+        hint = f"did you mean {' or '.join(map(repr, near))}?" if near else f"expected one of {', '.join(CATALOGUE)}."
+        raise WeightsError(f"weights: no official weights are called {name!r}; {hint} `slowfast weights ls` lists them")
     return entry

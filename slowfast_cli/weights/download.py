@@ -1,4 +1,7 @@
-"""Download of weight files into a cache: resumed, checked, and never half there."""
+"""Download of weight files into a cache: resumable, verified, and visible only once complete.
+
+`torch.hub.download_url_to_file` is not used because it cannot resume and takes a web page for the file.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from email.message import Message
-from http.client import HTTPException, HTTPResponse
+from http.client import HTTPException
 from pathlib import Path
 from ssl import SSLError
 from typing import TypeAlias
@@ -19,29 +22,29 @@ from urllib.request import Request, urlopen
 
 from slowfast_cli.storage.atomic import file_hash
 from slowfast_cli.storage.lock import file_lock
-from slowfast_cli.types import WeightsError
-from slowfast_cli.weights.catalogue_entry import Entry
+from slowfast_cli.types import Seconds, WeightsError
+from slowfast_cli.weights.catalogue_entry import CatalogueEntry
 
-Progress: TypeAlias = Callable[[int, "int | None"], None]  # bytes here, bytes in all if known
+Progress: TypeAlias = Callable[[int, "int | None"], None]  # bytes received, total if known
 
-BLOCK = 1 << 18  # bytes read at a time
-SECONDS = 30.0  # without a byte before the connection is given up
+BLOCK = 1 << 18  # bytes per read
+TIMEOUT: Seconds = 30.0  # longest wait for a byte
+HTTP_REASONS = {
+    401: "needs a login",
+    403: "is forbidden",
+    404: "is not there",
+    410: "was removed",
+    429: "has exceeded its download limit",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
-    """What is fetched, and the files it passes through on the way.
-
-    Attributes:
-        url: Where it comes from.
-        path: The finished file.
-        md5: Of the right file, where that is known.
-        sha256: Likewise.
-    """
+    """URL of a download, and the files that it uses in the cache."""
 
     url: str
-    path: Path
-    md5: str = ""
+    path: Path  # the complete file
+    md5: str = ""  # expected hash, if published
     sha256: str = ""
 
     @property
@@ -51,18 +54,23 @@ class Target:
 
     @property
     def tag(self) -> Path:
-        """What the server called the version in ``part``."""
+        """JSON with the server's version (ETag) of ``part``."""
         return self.path.with_name(self.path.name + ".part.json")
 
     @property
     def digest(self) -> Path:
-        """SHA-256 of the finished file, as ``sha256sum`` writes it."""
+        """SHA-256 of the complete file, in the format of ``sha256sum``."""
         return self.path.with_name(self.path.name + ".sha256")
 
     @property
-    def by_hand(self) -> str:
-        """The way out when the network is none."""
+    def manual_advice(self) -> str:
+        """How to get the file without this program."""
         return f"download {self.url} with a browser and save it as {self.path}"
+
+    def discard(self) -> None:
+        """Delete what has been received."""
+        self.part.unlink(missing_ok=True)
+        self.tag.unlink(missing_ok=True)
 
 
 def default_cache() -> Path:
@@ -74,203 +82,171 @@ def default_cache() -> Path:
     return (Path(xdg) if xdg else Path.home() / ".cache") / "slowfast"
 
 
-def target(source: Entry | str, cache: Path | None = None) -> Target:
-    """Where a file comes from and where it goes, without touching either.
+def target(source: CatalogueEntry | str, cache: Path | None = None) -> Target:
+    """Determine URL and cache file of a download, without accessing either.
 
     Args:
-        source: An entry of the catalogue, or an http(s) address.
-        cache: Folder of the files; `default_cache` if None.
+        source: A catalogue entry, or an http(s) URL.
+        cache: Cache folder; None: `default_cache`.
 
     Raises:
-        WeightsError: The address is not http or https, or names no file.
+        WeightsError: The URL is not http or https, or contains no file name.
     """
     folder = cache or default_cache()
-    if isinstance(source, Entry):
+    if isinstance(source, CatalogueEntry):
         return Target(url=source.url, path=folder / source.file, md5=source.md5, sha256=source.sha256)
     parts = urlsplit(source)
-    # Without its query, so that ?dl=1 is no part of the name; with a digest, since many addresses end in model.pth.
+    # Without the query, as in ?dl=1; with a hash of the URL, since many URLs end in model.pth.
     name = re.sub(r"[^\w.=-]", "_", unquote(parts.path.rsplit("/", 1)[-1]))
     if parts.scheme not in {"http", "https"} or not parts.hostname or not name.strip("."):
         raise WeightsError(
-            f"weights: {source!r} is no address of a file; give a file, a name of the catalogue or https://..."
+            f"weights: {source!r} is not the URL of a file; expected a file, a catalogue name or https://..."
         )
     return Target(url=source, path=folder / f"{hashlib.sha256(source.encode()).hexdigest()[:8]}-{name}")
 
 
 def download(
-    source: Entry | str, cache: Path | None = None, *, offline: bool = False, progress: Progress | None = None
+    source: CatalogueEntry | str, cache: Path | None = None, *, offline: bool = False, progress: Progress | None = None
 ) -> Path:
-    """The file in the cache, fetched first if it is not there.
+    """Download a file into the cache, unless it is there.
 
-    An interrupted download goes on where it stopped; a second process waits for the first. The file gets its name only
-    when all of it is there; its SHA-256 is recorded beside it and checked whenever the file is asked for again. A file
-    put there by hand is taken as it is.
+    An interrupted download is resumed; concurrent processes wait for the first one. The file gets its final name when
+    it is complete. Its SHA-256 is stored beside it and checked on each use; files placed there manually have none.
 
     Args:
-        source: An entry of the catalogue, or an http(s) address.
-        cache: Folder of the files; `default_cache` if None.
+        source: A catalogue entry, or an http(s) URL.
+        cache: Cache folder; None: `default_cache`.
         offline: Do not use the network.
-        progress: Called with the bytes here and in all (None if the server does not say).
+        progress: Called with the number of bytes received and the total (None if unknown).
 
     Raises:
-        WeightsError: Not there and offline; no network; refused by the server; a web page in place of the file;
-            incomplete; changed since it was downloaded; or the cache cannot be written.
+        WeightsError: The file is not cached and ``offline`` is set; the network or the server fails; the server sends
+            a web page, an incomplete file or one with another hash; the cached file has changed; or the cache cannot
+            be written.
     """
-    goal = target(source, cache)
+    file = target(source, cache)
     try:
-        if goal.path.is_file():
-            return _checked(goal)
+        if file.path.is_file():
+            _verify_cached(file)
+            return file.path
         if offline:
             raise WeightsError(
-                f"{goal.path}: not there, and --offline forbids the network; drop --offline, or {goal.by_hand}"
+                f"{file.path}: not there, and --offline forbids the network; drop --offline, or {file.manual_advice}"
             )
-        goal.path.parent.mkdir(parents=True, exist_ok=True)
-        with file_lock(goal.path.with_name(goal.path.name + ".lock"), wait=True):
-            if not goal.path.is_file():
-                _fetch(goal, progress or (lambda here, total: None))
-                _refuse_other(goal)
-                goal.digest.write_text(f"{file_hash(goal.part)}  {goal.path.name}\n", encoding="utf-8")
-                goal.part.replace(goal.path)
-                goal.tag.unlink(missing_ok=True)
+        file.path.parent.mkdir(parents=True, exist_ok=True)
+        with file_lock(file.path.with_name(file.path.name + ".lock"), wait=True):
+            if not file.path.is_file():
+                _fetch(file, progress or (lambda received, total: None))
+                _verify_published(file)
+                file.digest.write_text(f"{file_hash(file.part)}  {file.path.name}\n", encoding="utf-8")
+                file.part.replace(file.path)
+                file.tag.unlink(missing_ok=True)
     except (URLError, TimeoutError, ConnectionError, HTTPException, SSLError) as error:
         reason = error.reason if isinstance(error, URLError) else error
         raise WeightsError(
-            f"{goal.url}: no connection ({reason or type(error).__name__}); run the same command again to go on, "
-            f"or {goal.by_hand}"
+            f"{file.url}: no connection ({reason or type(error).__name__}); run the same command again to resume, "
+            f"or {file.manual_advice}"
         ) from error
     except OSError as error:
         raise WeightsError(
-            f"{goal.path}: cannot be written ({error.strerror or error}); free some space or set SLOWFAST_CACHE to "
+            f"{file.path}: cannot be written ({error.strerror or error}); free some space or set SLOWFAST_CACHE to "
             "another folder"
         ) from error
-    return goal.path
+    return file.path
 
 
-def _checked(goal: Target) -> Path:
-    """The finished file, unless it differs from what was downloaded."""
-    if goal.digest.is_file():
-        recorded = goal.digest.read_text(encoding="utf-8").split()[:1]
-        if recorded != [file_hash(goal.path)]:
-            raise WeightsError(
-                f"{goal.path}: does not match the SHA-256 recorded when it was downloaded; delete it and its .sha256 "
-                "file, then run the same command again"
-            )
-    return goal.path
-
-
-def _refuse_other(goal: Target) -> None:
-    """A file that came whole, but is not the one that was published."""
-    for kind, right in (("md5", goal.md5), ("sha256", goal.sha256)):
-        found = file_hash(goal.part, kind) if right else right
-        if found != right:
-            _forget(goal)
-            raise WeightsError(
-                f"{goal.url}: another file than was published, its {kind} is {found}, not {right}; try again, and if "
-                f"it stays so, {goal.by_hand} if you trust it"
-            )
-
-
-def _fetch(goal: Target, progress: Progress) -> None:
-    """Fill the ``.part`` file up to its end."""
-    try:
-        _receive(goal, progress)
-    except HTTPError as error:
-        if error.code != 416 or not goal.part.is_file():
-            raise WeightsError(_refusal(goal, error)) from error
-        # Nothing is left to send: either the part is whole, or it is of something else.
-        complete = _total(error.headers) == goal.part.stat().st_size
-        if not complete:
-            _forget(goal)
-            _fetch(goal, progress)
-    _refuse_page(goal, "")
-
-
-def _receive(goal: Target, progress: Progress) -> None:
-    here = goal.part.stat().st_size if goal.part.is_file() else 0
-    request = Request(goal.url, headers={"User-Agent": "slowfast", "Accept-Encoding": "identity"})
-    if here:
-        request.add_header("Range", f"bytes={here}-")
-        version = _version(goal)
-        if version:
-            request.add_header("If-Range", version)  # a file that has changed is sent whole
-    with urlopen(request, timeout=SECONDS) as response:
-        resumed = response.status == 206 and _first_byte(response.headers) == here
-        if response.status == 206 and not resumed:
-            raise WeightsError(
-                f"{goal.url}: the server sent another range than asked for; delete {goal.part} and try again"
-            )
-        _refuse_page(goal, response.headers.get_content_type())
-        tag = response.headers.get("ETag") or response.headers.get("Last-Modified") or ""
-        goal.tag.write_text(json.dumps({"version": tag}), encoding="utf-8")
-        start = here if resumed else 0
-        total = _total(response.headers)
-        with goal.part.open("ab" if resumed else "wb") as file:
-            _copy(response, file.write, lambda received: progress(start + received, total))
-            file.flush()
-            os.fsync(file.fileno())
-    size = goal.part.stat().st_size
-    if total is not None and size != total:
-        _refuse_page(goal, "")
+def _verify_cached(file: Target) -> None:
+    """Refuse a cached file that has changed since its download."""
+    if file.digest.is_file() and file.digest.read_text(encoding="utf-8").split()[:1] != [file_hash(file.path)]:
         raise WeightsError(
-            f"{goal.url}: incomplete, {size} of {total} bytes came; run the same command again to go on from there"
+            f"{file.path}: does not match the SHA-256 recorded when it was downloaded; delete it and its .sha256 "
+            "file, then run the same command again"
         )
 
 
-def _copy(response: HTTPResponse, write: Callable[[bytes], object], progress: Callable[[int], None]) -> None:
-    received = 0
-    progress(received)
-    while block := response.read(BLOCK):
-        write(block)
-        received += len(block)
-        progress(received)
+def _verify_published(file: Target) -> None:
+    """Refuse a complete download whose hash is not the published one."""
+    for kind, expected in (("md5", file.md5), ("sha256", file.sha256)):
+        if expected and (actual := file_hash(file.part, kind)) != expected:
+            file.discard()
+            raise WeightsError(
+                f"{file.url}: not the published file: its {kind} is {actual}, expected {expected}; try again; "
+                f"if you trust the file nevertheless, {file.manual_advice}"
+            )
 
 
-def _version(goal: Target) -> str:
-    """What the server called the version in the part; a weak tag is no proof of equal bytes, so none."""
+def _fetch(file: Target, progress: Progress) -> None:
+    """Complete the ``.part`` file."""
     try:
-        version = str(json.loads(goal.tag.read_text(encoding="utf-8"))["version"])
+        _receive(file, progress)
+    except HTTPError as error:
+        if error.code != 416 or not file.part.is_file():
+            reason = f"{HTTP_REASONS.get(error.code, 'failed')} (HTTP {error.code} {error.reason})"
+            raise WeightsError(f"{file.url}: {reason}; try later, or {file.manual_advice}") from error
+        # The requested range is empty: the part is complete, or belongs to another file.
+        if _total(error.headers) != file.part.stat().st_size:
+            file.discard()
+            _fetch(file, progress)
+    _refuse_page(file)
+
+
+def _receive(file: Target, progress: Progress) -> None:
+    """Request the missing bytes and append them; the server may send the whole file instead."""
+    offset = file.part.stat().st_size if file.part.is_file() else 0
+    request = Request(file.url, headers={"User-Agent": "slowfast", "Accept-Encoding": "identity"})
+    if offset:
+        request.add_header("Range", f"bytes={offset}-")
+        if version := _stored_version(file):
+            request.add_header("If-Range", version)  # a file that has changed is sent whole
+    with urlopen(request, timeout=TIMEOUT) as response:
+        resumed = response.status == 206
+        if resumed and not response.headers.get("Content-Range", "").startswith(f"bytes {offset}-"):
+            raise WeightsError(
+                f"{file.url}: the server sent another range than requested; delete {file.part} and try again"
+            )
+        _refuse_page(file, response.headers.get_content_type())
+        version = response.headers.get("ETag") or response.headers.get("Last-Modified") or ""
+        file.tag.write_text(json.dumps({"version": version}), encoding="utf-8")
+        received, total = offset if resumed else 0, _total(response.headers)
+        with file.part.open("ab" if resumed else "wb") as part:
+            progress(received, total)
+            while block := response.read(BLOCK):
+                part.write(block)
+                received += len(block)
+                progress(received, total)
+            part.flush()
+            os.fsync(part.fileno())
+    if total not in (None, received):
+        _refuse_page(file)
+        raise WeightsError(
+            f"{file.url}: incomplete, received {received} of {total} bytes; run the same command again to resume"
+        )
+
+
+def _stored_version(file: Target) -> str:
+    """Read the server's version of the part; empty for a weak ETag, which does not imply equal bytes."""
+    try:
+        version = str(json.loads(file.tag.read_text(encoding="utf-8"))["version"])
     except (OSError, ValueError, KeyError, TypeError):
         return ""
     return "" if version.startswith("W/") else version
 
 
-def _first_byte(headers: Message) -> int | None:
-    found = re.match(r"bytes (\d+)-", headers.get("Content-Range", ""))
-    return int(found[1]) if found else None
-
-
 def _total(headers: Message) -> int | None:
-    """Bytes of the whole file, from a whole or a partial answer."""
-    found = re.search(r"/(\d+)$", headers.get("Content-Range", ""))
-    size = found[1] if found else headers.get("Content-Length")
+    """Return the size of the whole file, from a full or a partial response."""
+    match = re.search(r"/(\d+)$", headers.get("Content-Range", ""))
+    size = match[1] if match else headers.get("Content-Length")
     return int(size) if size and size.isdigit() else None
 
 
-def _refuse_page(goal: Target, content_type: str) -> None:
-    """A web page where the file should be is what a host sends that wants a click, a login or less traffic."""
+def _refuse_page(file: Target, content_type: str = "") -> None:
+    """Refuse HTML, which hosts send to ask for a click or a login, or when a download limit is exceeded."""
     start = b""
-    if goal.part.is_file():
-        with goal.part.open("rb") as file:
-            start = file.read(256).lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    page_here = start.startswith((b"<!doctype", b"<html", b"<?xml"))
-    if page_here:
-        _forget(goal)
-    if page_here or content_type in {"text/html", "application/xhtml+xml"}:
-        raise WeightsError(f"{goal.url}: the server sent a web page instead of the file; {goal.by_hand}")
-
-
-def _refusal(goal: Target, error: HTTPError) -> str:
-    reasons = {
-        401: "needs a login",
-        403: "is forbidden",
-        404: "is not there",
-        410: "was removed",
-        429: "is over its limit",
-    }
-    what = reasons.get(error.code, "failed")
-    return f"{goal.url}: {what} (HTTP {error.code} {error.reason}); try later, or {goal.by_hand}"
-
-
-def _forget(goal: Target) -> None:
-    goal.part.unlink(missing_ok=True)
-    goal.tag.unlink(missing_ok=True)
+    if file.part.is_file():
+        with file.part.open("rb") as part:
+            start = part.read(256).lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    is_page = start.startswith((b"<!doctype", b"<html", b"<?xml"))
+    if is_page:
+        file.discard()
+    if is_page or content_type in {"text/html", "application/xhtml+xml"}:
+        raise WeightsError(f"{file.url}: the server sent a web page instead of the file; {file.manual_advice}")

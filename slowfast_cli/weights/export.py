@@ -1,4 +1,4 @@
-"""A run's weights as a file to give away."""
+"""Write a run's weights for publication."""
 
 from __future__ import annotations
 
@@ -22,32 +22,28 @@ def export(
     notes: Sequence[str] = (),
     scores: Mapping[str, float] | None = None,
 ) -> Card:
-    """Copy a weight file, smaller and with what its receiver should know.
+    """Copy a weight file, optionally in half precision, with license, notes and scores in its card.
 
     Args:
         source: A weight file.
-        out: The file to write; one that is there is not overwritten.
-        half: Store float16: half the size; loaded as float32.
-        licence: Of the weights.
-        notes: What a user should know.
-        scores: What they score; by default what the run scored last.
+        out: Output file; must not exist.
+        half: Store float16, half the size; it is loaded as float32.
+        licence: License of the weights; empty keeps the one in the card.
+        notes: Remarks for users, appended to those in the card.
+        scores: Scores by metric; None keeps those in the card.
 
     Returns:
-        The new file's card.
+        The card of the new file.
 
     Raises:
-        UsageError: ``out`` is there already.
+        UsageError: ``out`` exists.
         WeightsError: ``source`` is not a weight file.
     """
     if out.exists():
-        raise UsageError(f"{out}: is there already; choose another name or remove it first")
+        raise UsageError(f"{out}: already exists; choose another name or remove it first")
     card, state = read(source)
-    card = replace(
-        card,
-        licence=licence or card.licence,
-        notes=(*card.notes, *notes),
-        scores=card.scores if scores is None else scores,
-    )
+    scores = card.scores if scores is None else scores
+    card = replace(card, licence=licence or card.licence, notes=(*card.notes, *notes), scores=scores)
     make_folder(out.parent)
     write_atomic(out, lambda part: save(part, state, card, dtype=torch.float16 if half else torch.float32))
     return card

@@ -1,7 +1,4 @@
-"""Our weight file: safetensors whose header says all that is needed to use it.
-
-The tensors are the model's; the header entry ``slowfast`` is the JSON of a `Card`. Nothing in such a file can run.
-"""
+"""Weight files: safetensors with a JSON `Card` in the header entry ``slowfast``; loading one executes nothing."""
 
 from __future__ import annotations
 
@@ -14,7 +11,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save as serialise
+from safetensors.torch import save as serialize
 from torch import Tensor
 
 from slowfast_cli.models.architecture import Architecture, Baseline, from_dict
@@ -29,44 +26,26 @@ DEFAULT = Path(__file__).parent / "default.safetensors"
 
 @dataclass(frozen=True, kw_only=True)
 class Card:
-    """What a weight file says of itself.
-
-    Attributes:
-        net: The network.
-        classes: Class names by label set, in the order of the outputs.
-        front_end: Settings of the log-mel it reads; empty for a network that hears nothing.
-        clip_seconds: Length of the clips it was trained on.
-        views: Clips over which a segment's prediction is averaged.
-        video: Settings of the frames it looks at; empty for a network that sees nothing.
-        sigmoid: Whether each class stands for itself, or one of a label set is chosen.
-        sync: Stages at which it compares sound and pictures.
-        hidden: Units of a hidden layer before its classifiers; 0: none.
-        silence: Whether clips that are too short are filled up by silence, rather than by their last frame.
-        recipe: What it was trained by.
-        source: Where the weights come from.
-        licence: Of the weights.
-        scores: What it scored, by metric.
-        notes: What a user should know.
-    """
+    """Metadata of a weight file: all that is needed to build the model and prepare its inputs."""
 
     net: Architecture
-    classes: Mapping[str, tuple[str, ...]]
-    front_end: Settings
-    clip_seconds: Seconds
-    views: int = 1
-    video: Mapping[str, Any] = field(default_factory=dict)
-    sigmoid: bool = False
-    sync: tuple[Stage, ...] = ()
-    hidden: int = 0
-    silence: bool = False
-    recipe: str = ""
-    source: str = ""
-    licence: str = ""
-    scores: Mapping[str, float] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
+    classes: Mapping[str, tuple[str, ...]]  # class names by label set, in the order of the outputs
+    front_end: Settings  # of the log-mel; empty for a network without audio
+    clip_seconds: Seconds  # length of the training clips
+    views: int = 1  # test views whose predictions are averaged
+    video: Mapping[str, Any] = field(default_factory=dict)  # settings of the frames; empty for a network without video
+    sigmoid: bool = False  # independent classes (sigmoid) instead of exclusive ones (softmax)
+    sync: tuple[Stage, ...] = ()  # stages with AV-sync projections
+    hidden: int = 0  # units of the hidden layer before the classifiers; 0: none
+    silence: bool = False  # pad short clips with silence instead of their last frame
+    recipe: str = ""  # name of the training recipe
+    source: str = ""  # URL or file that the weights come from
+    licence: str = ""  # license of the weights
+    scores: Mapping[str, float] = field(default_factory=dict)  # by metric
+    notes: tuple[str, ...] = ()  # remarks for users
 
     def model(self, *, dropout: float = 0.0, freeze_bn: str = "none") -> Recognizer:
-        """A network of this kind, freshly initialised."""
+        """Build the network, with freshly initialized weights."""
         sizes = {labels: len(names) for labels, names in self.classes.items()}
         return Recognizer(self.net, sizes, dropout=dropout, freeze_bn=freeze_bn, sync=self.sync, hidden=self.hidden)
 
@@ -75,49 +54,50 @@ def save(path: Path, state: Mapping[str, Tensor], card: Card, *, dtype: torch.dt
     """Write a weight file.
 
     Args:
-        path: Its folder exists.
-        state: The model's state dict.
-        card: What it is.
-        dtype: Of the stored floats.
+        path: Output file, in an existing folder.
+        state: State dict of the model; batch counters of BatchNorm are dropped.
+        card: Metadata.
+        dtype: Stored type of floating-point tensors.
     """
     tensors = {
         name: (value.to(dtype) if value.is_floating_point() else value).detach().cpu().contiguous()
         for name, value in state.items()
         if not name.endswith("num_batches_tracked")
     }
-    path.write_bytes(serialise(tensors, {KEY: json.dumps(describe(card), ensure_ascii=False)}))
+    path.write_bytes(serialize(tensors, {KEY: json.dumps(describe(card), ensure_ascii=False)}))
 
 
 def describe(card: Card) -> dict[str, Any]:
-    """A card as plain values, for JSON."""
+    """Convert a card to plain values for JSON."""
     plain: dict[str, Any] = finite({**asdict(card), "format": FORMAT})
     return plain
 
 
 def read_card(path: Path) -> Card:
-    """The header of a weight file.
+    """Read the metadata of a weight file.
 
     Raises:
-        WeightsError: Not such a file.
+        WeightsError: The file is missing, is not safetensors, or has no valid card.
     """
-    with _opened(path) as file:
-        return _card(path, file.metadata() or {})
+    with _open(path) as file:
+        return _parse_card(path, file.metadata() or {})
 
 
 def read(path: Path) -> tuple[Card, dict[str, Tensor]]:
-    """Header and tensors of a weight file.
+    """Read the metadata and the tensors of a weight file.
 
     Raises:
-        WeightsError: Not such a file.
+        WeightsError: See `read_card`.
     """
-    with _opened(path) as file:
-        return _card(path, file.metadata() or {}), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    with _open(path) as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        return _parse_card(path, file.metadata() or {}), tensors
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[safe_open]:
+def _open(path: Path) -> Iterator[safe_open]:
     if not path.is_file():
-        raise WeightsError(f"{path}: no such weight file; `slowfast weights ls` lists those that can be had by name")
+        raise WeightsError(f"{path}: no such weight file; `slowfast weights ls` lists the official weights")
     try:
         with safe_open(path, framework="pt") as file:
             yield file
@@ -128,11 +108,11 @@ def _opened(path: Path) -> Iterator[safe_open]:
         ) from error
 
 
-def _card(path: Path, header: Mapping[str, str]) -> Card:
+def _parse_card(path: Path, header: Mapping[str, str]) -> Card:
     try:
         plain = json.loads(header[KEY])
-        if plain.pop("format") != FORMAT:
-            raise WeightsError(f"{path}: made by a newer slowfast; upgrade to use it")
+        if (version := plain.pop("format")) != FORMAT:
+            raise WeightsError(f"{path}: format {version}, expected {FORMAT}: written by a newer slowfast; upgrade it")
         classes = {labels: tuple(names) for labels, names in plain.pop("classes").items()}
         plain["scores"] = {key: value for key, value in plain["scores"].items() if value is not None}
         notes, sync = tuple(plain.pop("notes")), tuple(plain.pop("sync", ()))
@@ -143,97 +123,91 @@ def _card(path: Path, header: Mapping[str, str]) -> Card:
 
 @dataclass(frozen=True, kw_only=True)
 class Loaded:
-    """What came over when weights were put into a model.
+    """Which tensors `load_matching` copied."""
 
-    Attributes:
-        loaded: Names of tensors that were.
-        fresh: The model's, kept as initialised: not in the file, or of another shape there.
-        unused: The file's, without a place in the model.
-    """
-
-    loaded: tuple[str, ...]
-    fresh: tuple[str, ...]
-    unused: tuple[str, ...]
+    loaded: tuple[str, ...]  # names of copied tensors
+    fresh: tuple[str, ...]  # tensors of the model left as initialized: missing in the file, or of another shape
+    unused: tuple[str, ...]  # tensors of the file that are not in the model, or of another shape
 
 
-def put(model: torch.nn.Module, state: Mapping[str, Tensor]) -> Loaded:
-    """Copy every tensor whose name and shape fit; say which did."""
+def load_matching(model: torch.nn.Module, state: Mapping[str, Tensor]) -> Loaded:
+    """Copy every tensor whose name and shape match into a model."""
     own = {name: value for name, value in model.state_dict().items() if not name.endswith("num_batches_tracked")}
-    fits = {name: state[name] for name, value in own.items() if name in state and state[name].shape == value.shape}
-    model.load_state_dict(fits, strict=False)
+    matching = {name: state[name] for name, value in own.items() if name in state and state[name].shape == value.shape}
+    model.load_state_dict(matching, strict=False)
     return Loaded(
-        loaded=tuple(fits),
-        fresh=tuple(name for name in own if name not in fits),
-        unused=tuple(name for name in state if name not in fits),
+        loaded=tuple(matching),
+        fresh=tuple(name for name in own if name not in matching),
+        unused=tuple(name for name in state if name not in matching),
     )
 
 
-def require_own(path: Path, card: Card, trusted: str | None = None) -> None:
-    """Refuse weights whose network is code of somebody's: nothing in a weight file may run.
+def require_trusted(path: Path, card: Card, trusted: str | None = None) -> None:
+    """Refuse weights whose network is a user-defined module: a weight file must not make code run.
 
     Args:
-        path: The file.
-        card: What it says of itself.
-        trusted: The module that the user has named, which may.
+        path: The file, for the message.
+        card: Its metadata.
+        trusted: Module that the user has named explicitly, which may run.
 
     Raises:
-        WeightsError: They are, and the user has not named it.
+        WeightsError: The network is a module other than ``trusted``.
     """
     kind = card.net.kind if isinstance(card.net, Baseline) else ""
     if ":" in kind and kind != trusted:
         raise WeightsError(
-            f"{path}: its network is the module {kind}, which a weight file may not run: where you trust it, name it "
-            f"yourself, as model.variant={kind}"
+            f"{path}: its network is the Python module {kind}, which is not run on behalf of a weight file: "
+            f"if you trust it, set model.variant={kind}"
         )
 
 
 def build(path: Path, *, trusted: str | None = None) -> tuple[Card, Recognizer]:
-    """The model of a weight file, in eval mode.
+    """Build the model of a weight file, in eval mode.
 
     Args:
         path: The file.
-        trusted: A module of the user's that may be its network.
+        trusted: User-defined module that may be its network, see `require_trusted`.
 
     Raises:
-        WeightsError: Not such a file, or tensors that do not fit its own header.
+        WeightsError: The file is not a weight file, or its tensors do not match its card.
     """
     card, state = read(path)
-    require_own(path, card, trusted)
+    require_trusted(path, card, trusted)
     model = card.model()
-    told = put(model, state)
-    if told.fresh or told.unused:
+    result = load_matching(model, state)
+    if result.fresh or result.unused:
         raise WeightsError(
-            f"{path}: its tensors do not fit its header: missing {told.fresh[:3]}, unexpected {told.unused[:3]}"
+            f"{path}: its tensors do not match its header: missing {result.fresh[:3]}, unexpected {result.unused[:3]}"
         )
     return card, model.eval()
 
 
 def load_model(path: str | Path) -> Recognizer:
-    """A trained model, in eval mode, on the CPU.
+    """Load a trained model, in eval mode, on the CPU.
 
     Args:
         path: A ``.safetensors`` file written by slowfast, or a run folder.
 
     Returns:
-        ``model({"logmel": (B, 1, T, F), "frames": (B, 3, T, H, W)})``, whichever the network reads, gives logits by
-        label set, ``{"label": (B, classes)}`` or ``{"verb": ..., "noun": ...}``; a detector takes
-        ``model(signals, boxes=(N, 5))`` (row of the batch, x1, y1, x2, y2 in pixels) and gives (N, classes).
-        ``model.card`` says classes, front end and frames.
+        The model, with its metadata as ``model.card``. ``model({"logmel": (B, 1, T, F), "frames": (B, 3, T, H, W)})``,
+        with the signals that the network reads, returns logits by label set, ``{"label": (B, classes)}`` or
+        ``{"verb": ..., "noun": ...}``. A detector takes ``model(signals, boxes=(N, 5))``, with batch row, x1, y1, x2,
+        y2 in pixels, and returns (N, classes).
 
     Raises:
-        WeightsError: Not such a file.
+        WeightsError: The file is not a weight file.
     """
-    found = Path(path)
-    card, model = build(newest(found) if found.is_dir() else found)
+    file = Path(path)
+    card, model = build(run_weights(file) if file.is_dir() else file)
     model.card = card  # type: ignore[assignment]
     return model
 
 
-def newest(run: Path) -> Path:
-    """The best weights of a run folder, or its last ones.
+def run_weights(run: Path) -> Path:
+    """Find the best weights of a run folder, or else the last ones.
 
     Raises:
-        WeightsError: It holds none.
+        WeightsError: The folder contains neither.
     """
     for name in ("best.safetensors", "last.safetensors"):
         if (run / name).is_file():

@@ -1,20 +1,20 @@
-"""Official weights of PANNs, in the settings of its README (Kong et al. 2020)."""
+"""Official weights of PANNs (Kong et al. 2020), with the settings of its README."""
 
 from __future__ import annotations
 
 from types import MappingProxyType
 
-from slowfast_cli.weights.catalogue_entry import Entry
+from slowfast_cli.weights.catalogue_entry import CatalogueEntry
 from slowfast_cli.weights.foreign.panns import CLIP_SECONDS, front_end
 
 RECORD = "https://zenodo.org/record/3987831"
 MELS = 64
-CHECKED_BY_OTHERS = "Its SHA-256 is as others list it; where the file is published none is given."
+UNOFFICIAL_HASH = "The SHA-256 comes from third parties; the publishers give none."
 
 
-def _cnn14(name: str, fft: int, file: str, map_: float, *, md5: str = "", sha256: str = "") -> Entry:
+def _cnn14(name: str, fft: int, file: str, map_: float, *, md5: str = "", sha256: str = "") -> CatalogueEntry:
     settings = front_end(fft, MELS)
-    return Entry(
+    return CatalogueEntry(
         name=name,
         title=f"PANNs CNN14, {int(settings['rate']) // 1000} kHz, AudioSet",
         url=f"{RECORD}/files/{file.replace('=', '%3D')}?download=1",
@@ -30,9 +30,9 @@ def _cnn14(name: str, fft: int, file: str, map_: float, *, md5: str = "", sha256
         heads=MappingProxyType({"label": 527}),
         sigmoid=True,
         published=MappingProxyType({"map": map_}),
-        table="name of the file",
+        table="file name",
         params_m=80.75,
-        note="" if md5 else CHECKED_BY_OTHERS,
+        note="" if md5 else UNOFFICIAL_HASH,
         paper="arXiv:1912.10211",
         licence="CC BY 4.0",
         source=RECORD,

@@ -1,4 +1,4 @@
-"""Official weights of Auditory Slow-Fast, in the settings of its README and of the checkpoints' own ``cfg``."""
+"""Official weights of Auditory Slow-Fast, with the settings of its README and of the ``cfg`` in the checkpoints."""
 
 from __future__ import annotations
 
@@ -6,31 +6,26 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from slowfast_cli.types import Settings
-from slowfast_cli.weights.catalogue_entry import Entry
+from slowfast_cli.weights.catalogue_entry import CatalogueEntry
 
 PAPER = "arXiv:2103.03516"
-LICENCE = "CC BY-NC-SA 4.0"
+LICENSE = "CC BY-NC-SA 4.0"
 SOURCE = "https://github.com/ekazakos/auditory-slow-fast"
 FIXED: Settings = {"mels": 128, "fft": 2048, "floor": 1e-6}
-MILLIONS = {
-    "asf": (26.68, 26.88),
-    "asf-slow": (24.71, 24.89),
-    "asf-fast": (0.47, 0.49),
-}  # with VGG-Sound's head, EPIC's
+# Parameters in millions, with the head of VGG-Sound and with those of EPIC-KITCHENS.
+PARAMS_M = {"asf": (26.68, 26.88), "asf-slow": (24.71, 24.89), "asf-fast": (0.47, 0.49)}
+TITLES = {"asf": "Auditory Slow-Fast", "asf-slow": "its Slow stream alone", "asf-fast": "its Fast stream alone"}
 
 UNVERIFIED_ORDER = (
-    "The class order of this head is unverified: it was trained with the authors' own list of class numbers, which is "
-    "not published as text. Names are those of VGG-Sound in sorted order; check them on a few clips you know."
+    "The class order of this head is unverified: the authors did not publish their list of class indices. Names are "
+    "those of VGG-Sound in sorted order; check them on a few known clips."
 )
 
 
-def _vggsound(kind: str, path: str, published: Mapping[str, float]) -> Entry:
-    """A VGG-Sound model (ASF Table 3); ``kind`` is what its name starts with.
-
-    The Slow stream alone was trained with a hop four times as long, so that its clip has 128 frames.
-    """
+def _vggsound(kind: str, path: str, published: Mapping[str, float]) -> CatalogueEntry:
+    """Describe a VGG-Sound model (ASF Table 3); the Slow stream alone has a hop four times as long."""
     slow = kind == "asf-slow"
-    return Entry(
+    return CatalogueEntry(
         name=f"{kind}-vggsound",
         title=f"{TITLES[kind]}, VGG-Sound",
         url=f"https://www.dropbox.com/s/{path}?dl=1",
@@ -44,18 +39,18 @@ def _vggsound(kind: str, path: str, published: Mapping[str, float]) -> Entry:
         heads=MappingProxyType({"label": 309}),
         published=MappingProxyType(dict(published)),
         table="ASF Table 3",
-        params_m=MILLIONS[kind][0],
+        params_m=PARAMS_M[kind][0],
         note=UNVERIFIED_ORDER,
         paper=PAPER,
-        licence=LICENCE,
+        licence=LICENSE,
         source=SOURCE,
     )
 
 
-def _epic(kind: str, path: str, published: Mapping[str, float]) -> Entry:
-    """An EPIC-KITCHENS-100 model (ASF Table 2, validation split); ``kind`` is what its name starts with."""
+def _epic(kind: str, path: str, published: Mapping[str, float]) -> CatalogueEntry:
+    """Describe an EPIC-KITCHENS-100 model (ASF Table 2, validation split)."""
     slow = kind == "asf-slow"
-    return Entry(
+    return CatalogueEntry(
         name=f"{kind}-epic",
         title=f"{TITLES[kind]}, EPIC-KITCHENS-100",
         url=f"https://www.dropbox.com/s/{path}?dl=1",
@@ -69,14 +64,12 @@ def _epic(kind: str, path: str, published: Mapping[str, float]) -> Entry:
         heads=MappingProxyType({"verb": 97, "noun": 300}),
         published=MappingProxyType(dict(published)),
         table="ASF Table 2, Val",
-        params_m=MILLIONS[kind][1],
+        params_m=PARAMS_M[kind][1],
         paper=PAPER,
-        licence=LICENCE,
+        licence=LICENSE,
         source=SOURCE,
     )
 
-
-TITLES = {"asf": "Auditory Slow-Fast", "asf-slow": "its Slow stream alone", "asf-fast": "its Fast stream alone"}
 
 ENTRIES = (
     _vggsound(

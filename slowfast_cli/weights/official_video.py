@@ -1,9 +1,8 @@
-"""Official weights of SlowFast: those of PySlowFast's model zoo (Caffe2's and its own) and of PyTorchVideo's.
+"""Official weights of SlowFast from the model zoos of PySlowFast (Caffe2's included) and PyTorchVideo.
 
-Left out are networks that ours are not: I3D, which pools time; C2D and the ResNet-50 of ImageNet, which have no
-temporal kernel; MMAction2's, whose laterals have neither norm nor activation and whose slow frames are the first of
-each group; and those of Something-Something V2, whose clips are spread over whole videos. Of Audiovisual SlowFast no
-official weights exist.
+Unsupported networks are left out: I3D (temporal pooling), C2D and ImageNet's ResNet-50 (no temporal kernels),
+MMAction2's (laterals without norm and activation, other frame sampling) and those of Something-Something V2 (clips
+spread over whole videos). Audiovisual SlowFast has no official weights.
 """
 
 from __future__ import annotations
@@ -12,17 +11,17 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from slowfast_cli.weights.catalogue_entry import Entry
+from slowfast_cli.weights.catalogue_entry import CatalogueEntry
 
 PAPER = "arXiv:1812.03982"
-LICENCE = "Apache-2.0"
-OF_THE_PROJECT = "Apache-2.0 is the licence of the project; it states none for the weights by themselves."
+LICENSE = "Apache-2.0"
+PROJECT_LICENSE = "Apache-2.0 is the license of the project, which states none for the weights."
 PYSLOWFAST = "https://github.com/facebookresearch/SlowFast/blob/main/MODEL_ZOO.md"
 PYTORCHVIDEO = "https://github.com/facebookresearch/pytorchvideo/blob/main/docs/source/model_zoo.md"
 NOTES = {
-    "kinetics600": "The class order of this head is not alphabetical and was never published: its classes are "
-    "numbered. It is a trunk to start from, as the detectors for AVA did.",
-    "ava21": "Trained on the annotations v2.1 of AVA; its classes are those of v2.2.",
+    "kinetics600": "The class order of this head is not alphabetical and was never published, so classes are "
+    "numbered. Use its trunk for initialization, as the AVA detectors did.",
+    "ava21": "Trained on annotations v2.1 of AVA; its classes are those of v2.2.",
 }
 
 TITLES = {
@@ -33,8 +32,8 @@ TITLES = {
     "ava21": "AVA v2.1",
 }
 CLASSES = {"kinetics400": 400, "kinetics600": 600, "charades": 157, "ava": 80, "ava21": 80}
-FILMED: Mapping[str, Any] = {"fps": 24.0, "jitter": [256, 340]}  # Charades' pictures, in which its steps count
-POOLED = (2, 2, 2)  # under a key of the Non-Local blocks of AVA's models; 1 x 2 x 2 elsewhere
+CHARADES_VIDEO: Mapping[str, Any] = {"fps": 24.0, "jitter": [256, 340]}  # frame rate of the official frame images
+AVA_ATTEND_POOL = (2, 2, 2)  # pooling of the keys in non-local blocks of AVA models; (1, 2, 2) elsewhere
 
 
 def _entry(
@@ -44,46 +43,46 @@ def _entry(
     clip: tuple[int, int],
     published: Mapping[str, float],
     size: tuple[float, float | None],
-) -> Entry:
-    """A video model; those of AVA read boxes without the half-pixel shift.
+) -> CatalogueEntry:
+    """Describe a video model; AVA detectors use RoIAlign without the half-pixel shift.
 
     Args:
-        name: Network, data set, and which of two files.
-        url: Of its file.
-        variant: Its network in the zoo.
-        clip: Frames, and from one to the next in frames of the video.
-        published: Its scores.
+        name: Network, data set and, if there are two files, the publisher.
+        url: Download of the file.
+        variant: Network, a name of the zoo.
+        clip: Number of frames, and their distance in frames of the video.
+        published: Scores by metric.
         size: Parameters in millions; multiply-adds in 10^9.
     """
     kind, sampling, depth, *rest = name.split("-")
     dataset = next(word for word in rest if word in CLASSES)
-    detects, filmed = dataset.startswith("ava"), dataset == "charades"
-    video = {"frames": clip[0], "step": clip[1], "crops": 0 if detects else 3, **(FILMED if filmed else {})}
-    theirs = url.startswith(_HUB)
-    return Entry(
+    detects, charades = dataset.startswith("ava"), dataset == "charades"
+    video = {"frames": clip[0], "step": clip[1], "crops": 0 if detects else 3, **(CHARADES_VIDEO if charades else {})}
+    from_hub = url.startswith(_HUB)
+    return CatalogueEntry(
         name=name,
         title=f"{'SlowFast' if kind == 'slowfast' else 'Slow'} {sampling} {depth.upper()}"
-        f"{' with Non-Local blocks' if 'nl' in rest else ''}, {TITLES[dataset]}",
+        f"{' with non-local blocks' if 'nl' in rest else ''}, {TITLES[dataset]}",
         url=url,
-        file=f"{name}.{url.rpartition('.')[2]}",  # the servers' own names are not unique
+        file=f"{name}.{url.rpartition('.')[2]}",  # file names on the servers are not unique
         dataset="ava" if detects else dataset,
         variant=variant,
         regions="unaligned" if detects else "",
-        attend_pool=POOLED if detects and "nl" in rest else None,
+        attend_pool=AVA_ATTEND_POOL if detects and "nl" in rest else None,
         video=MappingProxyType(video),
         clip_seconds=clip[0] * clip[1] / video.get("fps", 30.0),
         frames=clip[0],
         views=1 if detects else 10,
         heads=MappingProxyType({"label": CLASSES[dataset]}),
-        sigmoid=detects or filmed,
+        sigmoid=detects or charades,
         published=MappingProxyType(published),
-        table=f"{'PyTorchVideo' if theirs else 'PySlowFast'} model zoo",
+        table=f"{'PyTorchVideo' if from_hub else 'PySlowFast'} model zoo",
         params_m=size[0],
         gflops=size[1],
-        note=" ".join(filter(None, (NOTES.get(dataset), OF_THE_PROJECT))),
+        note=" ".join(filter(None, (NOTES.get(dataset), PROJECT_LICENSE))),
         paper=PAPER,
-        licence=LICENCE,
-        source=PYTORCHVIDEO if theirs else PYSLOWFAST,
+        licence=LICENSE,
+        source=PYTORCHVIDEO if from_hub else PYSLOWFAST,
     )
 
 
@@ -96,7 +95,7 @@ _HUB = f"{_FILES}pytorchvideo/model_zoo/"
 _KINETICS, _AVA = f"{_FILES}pyslowfast/model_zoo/kinetics400/", f"{_FILES}pyslowfast/model_zoo/ava/"
 _MULTIGRID = f"{_FILES}pyslowfast/pyslowfast/model_zoo/multigrid/model_zoo/"
 
-# PySlowFast's zoo prints no multiply-adds: they are those of SF Tables 2 and 5, where these have the network.
+# PySlowFast's zoo states no multiply-adds: they are from SF Tables 2 and 5, for the networks listed there.
 _ROWS: tuple[tuple[str, str, str, tuple[int, int], Mapping[str, float], tuple[float, float | None]], ...] = (
     ("slow-4x16-r50-kinetics400-caffe2", f"{_KINETICS}SLOWONLY_4x16_R50.pkl",
      "slow-r50", (4, 16), _top(72.7, 90.3), (32.45, 27.3)),

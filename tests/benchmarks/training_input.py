@@ -93,7 +93,7 @@ def stages(recipe, clips, batch: int) -> None:
     read = [clips[key] for key in keys]
     whole = loader.collate(read, clips.sizes)
     size = sum(value.numel() * value.element_size() for value in whole.signals.values())
-    copied, cuda = loader.Copies(machine.DEVICE), machine.DEVICE.type == "cuda"
+    copied, cuda = loader.DeviceCopier(machine.DEVICE), machine.DEVICE.type == "cuda"
     there = copied(whole.pin_memory() if cuda else whole)
     prepared = transforms.training(recipe, machine.DEVICE)
     found = {

@@ -18,7 +18,7 @@ from slowfast_cli.recipe.load import load
 from slowfast_cli.settings import FrontEnd
 from slowfast_cli.shards.reader import Shards
 from slowfast_cli.stages.extract.run import extract
-from slowfast_cli.types import BrokenMediaError, Corpus, DataError, Recording, Segment
+from slowfast_cli.types import BrokenMediaError, Corpus, DataError, Inputs, Recording, Segment
 
 FRONT_END = FrontEnd(mels=32)
 RATE = FRONT_END.rate
@@ -167,10 +167,10 @@ def test_random_crops_are_even_and_named_by_their_key(recording):
         def samples(self, recording):
             return 2 * RATE
 
-        def signals(self, recording, where, clip, *, silence):
+        def read(self, recording, where, clip, *, silence):
             starts.append(where.first)
             assert where.count == clip - 1 == RATE - 1
-            return {}
+            return Inputs()
 
     clips = make([Segment(id=str(i), recording=recording) for i in range(4)], Spy())
     for epoch in range(250):

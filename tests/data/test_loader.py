@@ -11,7 +11,16 @@ import torch
 from slowfast_cli.build.clips import workers_of
 from slowfast_cli.data.audio_clips import DecodedSamples, SoundReader
 from slowfast_cli.data.clips import Clips, Key
-from slowfast_cli.data.loader import Copies, Share, _used_by, batches, collate, require_clips, to, training_keys
+from slowfast_cli.data.loader import (
+    DeviceCopier,
+    Share,
+    _record_stream,
+    batches,
+    collate,
+    require_clips,
+    to,
+    training_keys,
+)
 from slowfast_cli.data.loader import eval_keys as view_keys
 from slowfast_cli.recipe.load import load
 from slowfast_cli.settings import FrontEnd
@@ -145,7 +154,7 @@ def test_an_error_in_a_worker_arrives_whole(four, tmp_path, workers):
     assert next(read).ids == tuple(each.id for each in four.segments)
     with pytest.raises(DataError) as error:
         next(read)
-    assert f"none of the 1 recordings of a batch can be read, as {broken}: not a media file" in str(error.value)
+    assert f"none of the 1 recordings of a batch can be read, such as {broken}: not a media file" in str(error.value)
     assert "Traceback" not in str(error.value)
 
 
@@ -187,7 +196,7 @@ def test_workers_are_one_a_core_that_this_process_may_use(monkeypatch):
 @pytest.mark.cuda
 def test_a_copy_beside_the_work_is_whole_when_it_is_used():
     """The device is kept busy, so that a copy that nothing waits for would be read too early."""
-    copied, device = Copies(torch.device("cuda")), torch.device("cuda")
+    copied, device = DeviceCopier(torch.device("cuda")), torch.device("cuda")
     busy = torch.randn(4096, 4096, device=device)
     for number in range(8):
         signals = {"x": torch.full((1 << 22,), float(number)), "sizes": torch.tensor([[2, 3]])}
@@ -206,4 +215,4 @@ def test_sizes_of_frames_stay_where_they_are_read():
     )
     there = to(sent, torch.device("meta"))
     assert (there.inputs.frames.is_meta, there.inputs.frame_sizes.tolist()) == (True, [[2, 3]])
-    assert _used_by(None, there.inputs.frame_sizes).tolist() == [[2, 3]]
+    assert _record_stream(there.inputs.frame_sizes, None).tolist() == [[2, 3]]

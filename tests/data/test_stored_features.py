@@ -100,7 +100,7 @@ def test_features_of_other_segments_are_refused(tmp_path, rows):
 def test_features_that_are_not_whole(tmp_path, rows, text):
     folder = stored(tmp_path / "f", rows).folder
     (folder / "made.json").unlink() if text is None else (folder / "made.json").write_text(text)
-    with pytest.raises(DataError, match="no features of this split, or not all of them"):
+    with pytest.raises(DataError, match="features are missing or incomplete"):
         StoredFeatures(folder).kept(segments())
 
 

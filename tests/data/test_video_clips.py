@@ -89,7 +89,7 @@ def stores(bouncing, tmp_path_factory):
 
 def heard(piece):
     """The log-mel that the network gets, of either store."""
-    if "logmel" in piece.signals:
+    if piece.inputs.logmel is not None:
         return piece.inputs.logmel[0]
     with torch.no_grad():
         rows = LogMel(AV)(torch.from_numpy(piece.inputs.samples)[None])[0, 0].numpy()
@@ -162,10 +162,10 @@ def test_sound_that_starts_later_is_still_in_time(tmp_path):
 def test_silence_is_zero_and_marked(tmp_path, stores):
     path = rendered.numbered(tmp_path / "silent.mp4", frames=90)
     segment = Segment(id="a", recording=Recording(id="silent", path=path))
-    for source, keys in (("shards", {"logmel"}), ("media", {"logmel_samples", "logmel_rows"})):
+    for source, keys in (("shards", {"logmel"}), ("media", {"samples", "rows"})):
         piece = reader(sounds=stores[source]).read(segment, Key(0, 0, 0))
         assert piece.inputs.has_audio == 0
-        assert set(piece.signals) == {"frames", "has_audio", *keys}
+        assert set(piece.inputs.present) == {"frames", "has_audio", *keys}
     assert not reader(sounds=stores["shards"]).read(segment, Key(0, 0, 0)).inputs.logmel.any()
 
 

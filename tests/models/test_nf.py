@@ -14,7 +14,7 @@ from slowfast_cli.models.slowfast import SlowFast
 from slowfast_cli.models.spec import with_width
 from slowfast_cli.models.zoo import VARIANTS
 from slowfast_cli.nn.nf import NFBlock, WSConv, same_padding
-from slowfast_cli.weights.file import put
+from slowfast_cli.weights.file import load_matching
 from slowfast_cli.weights.foreign import haiku, load
 
 VARIANT = {"slowfast": "sf-nfnet-f0", "slow": "slow-nfnet-f0", "fast": "fast-nfnet-f0"}
@@ -29,7 +29,7 @@ def reference(request):
     assert converted.net == VARIANTS[VARIANT[request.param]]
     assert not converted.unexpected
     model = Recognizer(replace(converted.net, standardise=False), {})
-    report = put(model, converted.state)
+    report = load_matching(model, converted.state)
     assert not report.fresh
     assert not report.unused
     return meta, outputs, model.trunk.eval()

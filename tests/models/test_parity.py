@@ -7,16 +7,16 @@ import torch
 import yaml
 
 from slowfast_cli.models.recognizer import Recognizer
-from slowfast_cli.weights.file import put
+from slowfast_cli.weights.file import load_matching
 from slowfast_cli.weights.foreign import pyslowfast
-from slowfast_cli.weights.foreign.pyslowfast_names import ours
+from slowfast_cli.weights.foreign.pyslowfast_names import own_name
 
 
-def build(name: str, cfg: bool = True) -> tuple[Recognizer, pyslowfast.Converted, torch.Tensor, dict[str, np.ndarray]]:
+def build(name: str, cfg: bool = True) -> tuple[Recognizer, pyslowfast.Checkpoint, torch.Tensor, dict[str, np.ndarray]]:
     meta, state, x, outputs = golden.model(name)
     converted = pyslowfast.convert(state, yaml.safe_dump(meta["settings"]) if cfg else None)
     model = Recognizer(converted.net, dict(converted.heads))
-    report = put(model, converted.state)
+    report = load_matching(model, converted.state)
     assert not report.fresh
     assert not report.unused
     assert not converted.unexpected
@@ -75,7 +75,7 @@ def test_training_mode_equals_the_reference():
     assert len(after) > 10
     state = model.state_dict()
     for name, value in after.items():
-        np.testing.assert_allclose(state[ours(name, ["slow", "fast"])].numpy(), value, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(state[own_name(name, ["slow", "fast"])].numpy(), value, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", golden.ASF)
@@ -124,7 +124,7 @@ def test_unpublished_settings_are_read_from_the_checkpoint():
         "floor": 1e-6,
     }
     other = Recognizer(converted.net, dict(converted.heads))
-    assert not put(other, converted.state).fresh
+    assert not load_matching(other, converted.state).fresh
     x = {"logmel": torch.randn(2, 1, 151, 40)}
     with torch.inference_mode():
         torch.testing.assert_close(other.eval()(x)["label"], model.eval()(x)["label"])

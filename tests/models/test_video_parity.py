@@ -20,9 +20,9 @@ from slowfast_cli.tasks.avsync import Sync, distinct
 from slowfast_cli.tasks.classify import Classify
 from slowfast_cli.tasks.task import Task
 from slowfast_cli.types import Batch, Inputs
-from slowfast_cli.weights.file import put
+from slowfast_cli.weights.file import load_matching
 from slowfast_cli.weights.foreign import pyslowfast
-from slowfast_cli.weights.foreign.pyslowfast_names import ours
+from slowfast_cli.weights.foreign.pyslowfast_names import own_name
 
 COMPARED = ("res3", "res4", "res5")
 KNOWN = {  # the variant of each reference model, up to the crop size
@@ -46,7 +46,7 @@ class Case:
 
     name: str
     meta: dict
-    converted: pyslowfast.Converted
+    converted: pyslowfast.Checkpoint
     model: Recognizer
     frames: torch.Tensor
     outputs: dict[str, np.ndarray]
@@ -81,7 +81,7 @@ def build(name):
         model = Recognizer(
             converted.net, converted.heads, sync=COMPARED if name.startswith("avslowfast") else ()
         ).eval()
-    report = put(model.to_empty(device="cpu"), converted.state)
+    report = load_matching(model.to_empty(device="cpu"), converted.state)
     assert not report.fresh
     assert not report.unused
     assert not converted.unexpected
@@ -200,7 +200,7 @@ def step(case, tag, dtype):
         net = replace(net, pathways={**net.pathways, "audio": replace(net.pathways["audio"], absent="laterals")})
     with torch.device("meta"):
         model = Recognizer(net, case.converted.heads, sync=COMPARED).to(dtype).train()
-    put(model.to_empty(device="cpu"), case.converted.state)
+    load_matching(model.to_empty(device="cpu"), case.converted.state)
     frames, audio, labels = golden.training_batch(case.meta)
     logmel = torch.cat([audio[:, :1], audio[:, 1:]])
     truth = case.meta["train_mode"][tag]
@@ -246,7 +246,7 @@ def check_norms(step):
     after = {name: value for name, value in step.stored.items() if name.startswith("after/")}
     assert len(after) >= 18
     for name, value in after.items():
-        got = state[ours(name.removeprefix("after/"), paths)].numpy()
+        got = state[own_name(name.removeprefix("after/"), paths)].numpy()
         np.testing.assert_allclose(got, value, rtol=1e-4, atol=1e-5)
 
 
@@ -256,7 +256,7 @@ def check_gradients(step):
     paths, parameters = list(step.model.trunk.net.pathways), dict(step.model.named_parameters())
     assert len(step.truth["grad_norm_fp64"]) >= 14
     for name, norm in step.truth["grad_norm_fp64"].items():
-        gradient = parameters[ours(name, paths)].grad.numpy()
+        gradient = parameters[own_name(name, paths)].grad.numpy()
         assert np.sqrt(np.square(gradient).sum()) == pytest.approx(norm, rel=1e-6, abs=1e-12)
         want = step.stored[f"grad16_fp64/{name}"]
         # AV-sync runs in float32 whatever the network's precision, which shows in single values.

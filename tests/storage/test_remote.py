@@ -6,6 +6,7 @@ import stat
 import subprocess
 import sys
 import uuid
+from pathlib import Path
 
 import fsspec
 import pytest
@@ -57,14 +58,14 @@ def test_a_url_stands_for_a_path_and_back(bucket):
     assert remote.display(remote.local_path("/sounds")) == "/sounds"
     assert remote.local_path("S3://b/a") == remote.local_path("s3://b/a/")
     for wrong in ("s3://a/../b", "s3://a//b", "zip://a::s3://b/c.zip", "s3://key:word@b/c"):
-        with pytest.raises(DataError, match=r"a URL here has no '\.\.'"):
+        with pytest.raises(DataError, match=r"URLs must not contain '\.\.'"):
             remote.local_path(wrong)
     with pytest.raises(DataError, match=r"s3:/b/a: neither a path nor a URL"):
         remote.local_path("s3:/b/a")
 
 
 def test_paths_that_are_only_here_ask_for_nothing(tmp_path, monkeypatch):
-    monkeypatch.setattr(remote, "_system", pytest.fail)
+    monkeypatch.setattr(remote, "_file_system", pytest.fail)
     assert remote.mirror(tmp_path) == remote.download(tmp_path) == remote.ensure_local(tmp_path) == tmp_path
     remote.upload(tmp_path)
 
@@ -75,7 +76,7 @@ def test_lists_come_at_once_and_others_when_they_are_asked_for(bucket, monkeypat
     folder = remote.mirror(remote.local_path(bucket))
     assert (folder / "lists/train.csv").read_bytes() == b"a,0\n"
     clip = folder / "clips/a.wav"
-    assert (clip.is_file(), clip.stat().st_size, stat.S_IMODE(clip.stat().st_mode)) == (True, 1000, remote.ABSENT)
+    assert (clip.is_file(), clip.stat().st_size, stat.S_IMODE(clip.stat().st_mode)) == (True, 1000, remote.PLACEHOLDER)
     seen = fetches(monkeypatch)
     assert remote.ensure_local(clip).read_bytes() == b"x" * 1000
     assert os.access(clip, os.R_OK)
@@ -180,7 +181,7 @@ def test_processes_that_share_a_cache_do_not_disturb_each_other(tmp_path):
         (there / f"{number}.wav").write_bytes(bytes([number % 250]) * 100)
     script = tmp_path / "reader.py"
     script.write_text(
-        "import sys\nfrom slowfast_cli import remote\n"
+        "import sys\nfrom slowfast_cli.storage import remote\n"
         "folder = remote.mirror(remote.local_path(sys.argv[1]))\n"
         "for n in range(300): assert remote.ensure_local(folder / f'{n}.wav').read_bytes() == bytes([n % 250]) * 100\n"
     )
@@ -199,14 +200,14 @@ def test_processes_that_share_a_cache_do_not_disturb_each_other(tmp_path):
 def test_a_fetch_that_fails_leaves_the_next_one_its_way(bucket, monkeypatch):
     put(f"{bucket}/a.wav", b"x" * 10)
     clip = remote.mirror(remote.local_path(bucket)) / "a.wav"
-    whole = remote._copied
+    memory = type(fsspec.filesystem("memory"))
 
-    def broken(source, target, there):
-        target.write(b"xx")
-        raise DataError("the line is cut")
+    def broken(self, source, target):
+        Path(target).write_bytes(b"xx")
+        raise OSError("connection lost")
 
-    monkeypatch.setattr(remote, "_copied", broken)
-    with pytest.raises(DataError, match="the line is cut"):
-        remote.ensure_local(clip)
-    monkeypatch.setattr(remote, "_copied", whole)
+    with monkeypatch.context() as patch:
+        patch.setattr(memory, "get_file", broken)
+        with pytest.raises(DataError, match=r"a\.wav: cannot be fetched \(OSError: connection lost\)"):
+            remote.ensure_local(clip)
     assert remote.ensure_local(clip).read_bytes() == b"x" * 10

@@ -146,5 +146,5 @@ def test_did_you_mean():
     both = "'slowfast-8x8-r50-kinetics400-caffe2' or 'slowfast-8x8-r50-kinetics400-hub'"
     with pytest.raises(WeightsError, match=rf"did you mean {both}\?"):
         find("slowfast-8x8-r50-kinetics400")
-    with pytest.raises(WeightsError, match="there are asf-vggsound, "):
+    with pytest.raises(WeightsError, match="expected one of asf-vggsound, "):
         find("resnet")

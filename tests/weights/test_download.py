@@ -262,7 +262,7 @@ def test_a_cache_that_cannot_be_written(server, tmp_path):
     "source", ["ftp://x/y.pth", "file:///etc/passwd", "nonsense", "https://host/", "https:///x.pth"]
 )
 def test_only_addresses_of_files(source, tmp_path):
-    with pytest.raises(WeightsError, match="no address of a file"):
+    with pytest.raises(WeightsError, match="is not the URL of a file"):
         download(source, tmp_path)
 
 
@@ -287,7 +287,7 @@ def test_where_the_cache_is(monkeypatch, tmp_path):
 def test_another_file_than_was_published_is_refused(server, tmp_path, kind):
     right = hashlib.new(kind, BODY).hexdigest()
     entry = replace(find("asf-epic"), url=f"{server.url}/good.pyth", file="x.pyth")
-    with pytest.raises(WeightsError, match=f"another file than was published, its {kind} is {right}, not 123abc"):
+    with pytest.raises(WeightsError, match=f"not the published file: its {kind} is {right}, expected 123abc"):
         download(replace(entry, **{kind: "123abc"}), tmp_path)
     assert not leftovers(tmp_path)
     assert download(replace(entry, **{kind: right}), tmp_path).read_bytes() == BODY

@@ -37,7 +37,7 @@ def test_half_is_half_the_size_and_answers_alike(weights, tmp_path):
 
 
 def test_nothing_is_overwritten(weights):
-    with pytest.raises(UsageError, match="is there already"):
+    with pytest.raises(UsageError, match="already exists"):
         export(weights, weights)
 
 

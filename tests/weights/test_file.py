@@ -14,7 +14,7 @@ from slowfast_cli.models.spec import Lateral, Net, Pathway, with_width
 from slowfast_cli.models.zoo import VARIANTS
 from slowfast_cli.settings import Frames
 from slowfast_cli.types import WeightsError
-from slowfast_cli.weights.file import Card, build, describe, newest, put, read, read_card, save
+from slowfast_cli.weights.file import Card, build, describe, load_matching, read, read_card, run_weights, save
 
 CLASSES = {"verb": ("take", "wash"), "noun": ("plate", "cup", "größe 7 µm")}
 
@@ -134,21 +134,23 @@ def test_half_precision_is_half_the_size_and_loads_as_float32(tmp_path, path, mo
 
 def test_a_run_folder_gives_its_best_weights_or_its_last(tmp_path, path):
     with pytest.raises(WeightsError, match=r"a folder without best\.safetensors or last\.safetensors"):
-        newest(tmp_path)
+        run_weights(tmp_path)
     (tmp_path / "last.safetensors").write_bytes(path.read_bytes())
-    assert newest(tmp_path).name == "last.safetensors"
+    assert run_weights(tmp_path).name == "last.safetensors"
     (tmp_path / "best.safetensors").write_bytes(path.read_bytes())
-    assert newest(tmp_path).name == "best.safetensors"
+    assert run_weights(tmp_path).name == "best.safetensors"
     assert load_model(tmp_path).card.classes == CLASSES
 
 
 def test_what_fits_is_put_and_the_rest_is_told(model):
     other = Recognizer(with_width(VARIANTS["asf-r50"], 8), {"verb": 2, "noun": 5})
     state = {**model.state_dict(), "strange": torch.ones(1)}
-    told = put(other, {name: value for name, value in state.items() if not name.endswith("num_batches_tracked")})
-    assert set(told.fresh) == {"heads.linears.noun.0.weight", "heads.linears.noun.0.bias"}
-    assert set(told.unused) == {*told.fresh, "strange"}
-    assert "trunk.stages.slow_stem.conv.weight" in told.loaded
+    result = load_matching(
+        other, {name: value for name, value in state.items() if not name.endswith("num_batches_tracked")}
+    )
+    assert set(result.fresh) == {"heads.linears.noun.0.weight", "heads.linears.noun.0.bias"}
+    assert set(result.unused) == {*result.fresh, "strange"}
+    assert "trunk.stages.slow_stem.conv.weight" in result.loaded
     assert torch.equal(other.trunk.stages["slow_stem"].conv.weight, model.trunk.stages["slow_stem"].conv.weight)
 
 
@@ -209,7 +211,7 @@ def test_safetensors_of_others(path):
 
 def test_a_newer_format(path):
     rewrite(path, header=json.dumps({**PLAIN, "format": 2}))
-    with pytest.raises(WeightsError, match="made by a newer slowfast; upgrade to use it"):
+    with pytest.raises(WeightsError, match="format 2, expected 1: written by a newer slowfast"):
         load_model(path)
 
 
@@ -217,8 +219,8 @@ def test_tensors_that_do_not_fit_the_header(path):
     state = read(path)[1]
     gone = {name: value for name, value in state.items() if name != "heads.linears.verb.0.bias"}
     rewrite(path, tensors=gone)
-    with pytest.raises(WeightsError, match=r"do not fit its header: missing \('heads.linears.verb.0.bias',\)"):
+    with pytest.raises(WeightsError, match=r"do not match its header: missing \('heads.linears.verb.0.bias',\)"):
         load_model(path)
     rewrite(path, tensors={**state, "more": torch.ones(1)})
-    with pytest.raises(WeightsError, match=r"do not fit its header: missing \(\), unexpected \('more',\)"):
+    with pytest.raises(WeightsError, match=r"do not match its header: missing \(\), unexpected \('more',\)"):
         load_model(path)

@@ -35,7 +35,9 @@ def evil(tmp_path, monkeypatch):
 
 def test_a_header_that_names_a_module_is_refused(evil):
     for use in (build, lambda path: benchmark.trunk(str(path))):
-        with pytest.raises(WeightsError, match="is the module evil_network:Mine, which a weight file may not run"):
+        with pytest.raises(
+            WeightsError, match="is the Python module evil_network:Mine, which is not run on behalf of a weight file"
+        ):
             use(evil)
     assert not (evil.parent / "ran").exists()
     card, model = build(evil, trusted="evil_network:Mine")  # the user has named it

@@ -1,4 +1,4 @@
-"""Foreign checkpoints to weight files of ours."""
+"""Convert foreign checkpoints to weight files."""
 
 from __future__ import annotations
 
@@ -14,20 +14,21 @@ from slowfast_cli.corpora import labels
 from slowfast_cli.features.mel import mel_filters
 from slowfast_cli.models.architecture import Architecture, Baseline
 from slowfast_cli.models.baselines.zoo import BASELINES
-from slowfast_cli.models.spec import STAGES, Stage
+from slowfast_cli.models.spec import STAGES
 from slowfast_cli.models.zoo import VARIANTS
 from slowfast_cli.settings import FrontEnd
 from slowfast_cli.storage.atomic import make_folder, write_atomic
 from slowfast_cli.types import Settings, UsageError, WeightsError, did_you_mean
 from slowfast_cli.weights.catalogue import CATALOGUE
-from slowfast_cli.weights.catalogue_entry import Entry, network
-from slowfast_cli.weights.file import Card, Loaded, put, save
+from slowfast_cli.weights.catalogue_entry import CatalogueEntry, network
+from slowfast_cli.weights.file import Card, Loaded, load_matching, save
 from slowfast_cli.weights.foreign import haiku, panns, pyslowfast
 from slowfast_cli.weights.foreign.load import load_tensors
+from slowfast_cli.weights.foreign.pyslowfast import Checkpoint
 from slowfast_cli.weights.official_sound import UNVERIFIED_ORDER
 
-# Class lists by label set and size; a head of another size gets numbered classes.
-NAMES = {
+# Lists of class names by label set and size; classes of other heads are numbered.
+CLASS_LISTS = {
     ("label", 309): "vggsound",
     ("label", 400): "kinetics400",
     ("label", 157): "charades",
@@ -36,7 +37,7 @@ NAMES = {
     ("noun", 300): "epic100_nouns",
     ("label", 527): "audioset527",
 }
-# The recipe that goes with so many classes, of a network that only hears or sees, or does both.
+# Recipes by number of classes, and whether the network is audiovisual.
 RECIPES = {
     (309, False): "vggsound",
     (400, False): "kinetics",
@@ -50,114 +51,84 @@ RECIPES = {
 
 @dataclass(frozen=True, kw_only=True)
 class Converted:
-    """A checkpoint became a weight file.
-
-    Attributes:
-        path: The new file.
-        card: What it says of itself.
-        told: Which tensors came over.
-    """
+    """A weight file written from a foreign checkpoint."""
 
     path: Path
     card: Card
     result: Loaded
 
 
-def convert(source: Path, out: Path, *, variant: str | None = None, entry: Entry | None = None) -> Converted:
-    """Convert a checkpoint of a known kind.
+def convert(source: Path, out: Path, *, variant: str | None = None, entry: CatalogueEntry | None = None) -> Converted:
+    """Convert a checkpoint.
 
-    PySlowFast, Auditory Slow-Fast, AVSlowFast, PyTorchVideo, Caffe2, CNN14 of PANNs, and SlowFast NFNets in Haiku.
+    Supported: PySlowFast, Auditory Slow-Fast, AVSlowFast, PyTorchVideo, Caffe2, PANNs (CNN14), SlowFast NFNet (Haiku).
 
     Args:
         source: A ``.pyth``, ``.pth`` or ``.pkl`` file, or a Haiku parameter tree in ``.npz`` or ``.npy``.
         out: The ``.safetensors`` file to write.
-        variant: The network it is, by its name in the zoo or as official weights: for what the file does not tell. By
-            default that is as published for a network of its shapes.
-        entry: The official weights that it is; also says licence and scores.
+        variant: Name of its network, in the zoo or in the catalogue, for properties that the file does not determine;
+            by default these are as published for a network of its shapes.
+        entry: Catalogue entry of the checkpoint, if it is an official one; also gives license and scores.
 
     Raises:
-        UsageError: No such variant.
-        WeightsError: Not such a checkpoint, or one that does not fill its network, or is not the variant.
+        UsageError: The variant is unknown.
+        WeightsError: The checkpoint is not supported, is incomplete, or is not the variant.
     """
-    said = _said(variant, entry)
+    expected = _expected(variant, entry)
     state, cfg = load_tensors(source)
     try:
-        found = _translated(state, cfg, said)
+        checkpoint = _convert_tensors(state, cfg, expected)
     except WeightsError as error:
         raise WeightsError(f"{source}: {error}") from error
-    if found.front_end is None or found.clip_seconds is None:
+    heads = dict(checkpoint.heads)
+    if checkpoint.front_end is None or checkpoint.clip_seconds is None:
         raise WeightsError(
-            f"{source}: says nothing of its front end, and its heads ({dict(found.heads)}) are not the published ones: "
-            "keep the checkpoint's `cfg`, whose AUDIO_DATA section holds it"
+            f"{source}: its front end is unknown: it has no `cfg` with an AUDIO_DATA section, and its heads ({heads}) "
+            "are not the published ones: use a checkpoint with its `cfg`"
         )
-    other = _other(found.net, said)
-    if said.heads is not None and dict(found.heads) != dict(said.heads):
-        raise WeightsError(f"{source}: is not {said.name}: classes {dict(found.heads)}, not {dict(said.heads)}")
-    if other and variant:
+    if expected.heads is not None and heads != dict(expected.heads):
+        raise WeightsError(f"{source}: is not {expected.name}: it has classes {heads}, expected {dict(expected.heads)}")
+    difference = _difference(checkpoint.net, expected)
+    if difference and variant:
         raise WeightsError(
-            f"{source}: is not {said.name}: {other}; without --variant the network is found from the file"
+            f"{source}: is not {expected.name}: {difference}; omit --variant to determine the network from the file"
         )
+    notes = checkpoint.notes
+    if entry:
+        notes += (entry.note,) if entry.note else ()
+    elif heads.get("label") == 309:
+        notes += (UNVERIFIED_ORDER,)
     card = Card(
-        net=found.net,
-        classes={name: _class_names(name, size) for name, size in found.heads.items()},
-        front_end=found.front_end,
-        clip_seconds=found.clip_seconds,
-        views=found.views,
-        video=found.video,
-        sigmoid=found.sigmoid,
-        sync=_synced(found.state),
-        recipe=_recipe(found),
+        net=checkpoint.net,
+        classes={name: _class_names(name, size) for name, size in heads.items()},
+        front_end=checkpoint.front_end,
+        clip_seconds=checkpoint.clip_seconds,
+        views=checkpoint.views,
+        video=checkpoint.video,
+        sigmoid=checkpoint.sigmoid,
+        sync=tuple(stage for stage in STAGES if f"sync.see.{stage}.weight" in checkpoint.state),
+        recipe=_recipe(checkpoint),
         source=entry.url if entry else source.name,
         licence=entry.licence if entry else "",
         scores=dict(entry.published) if entry else {},
-        notes=found.notes + _notes(found, entry) + ((f"not as announced: {other}",) if other else ()),
+        notes=notes + ((f"not as published: {difference}",) if difference else ()),
     )
-    told = put(card.model(), found.state)
-    told = Loaded(loaded=told.loaded, fresh=told.fresh, unused=told.unused + found.unexpected)
-    if told.fresh:
+    result = load_matching(card.model(), checkpoint.state)
+    result = replace(result, unused=result.unused + checkpoint.unexpected)
+    if result.fresh:
+        examples = f": {', '.join(result.unused[:3])}" if result.unused else ""
         raise WeightsError(
-            f"{source}: {len(told.fresh)} tensors are missing, as {told.fresh[0]}: a truncated or foreign checkpoint; "
-            f"{len(told.loaded)} were found, {len(told.unused)} not expected{_named(told.unused)}"
+            f"{source}: {len(result.fresh)} tensors are missing, such as {result.fresh[0]}: a truncated or foreign "
+            f"checkpoint; {len(result.loaded)} were loaded, {len(result.unused)} unexpected{examples}"
         )
     make_folder(out.parent)
-    write_atomic(out, lambda part: save(part, found.state, card))
-    return Converted(path=out, card=card, result=told)
-
-
-def _translated(state: Mapping[str, Tensor], cfg: str | None, said: _Said) -> pyslowfast.Converted:
-    if panns.recognises(state):
-        found = panns.convert(state, known=said.front_end)
-        _check_filters(found.front_end, panns.filters(state))
-        return found
-    if pyslowfast.recognises(state):
-        like = None if isinstance(said.net, Baseline) else said.net
-        return pyslowfast.convert(state, cfg, like=like, video=said.video)
-    if haiku.recognises(state):
-        return haiku.convert(state)
-    seen = ", ".join(list(state)[:3])
-    raise WeightsError(
-        f"not a checkpoint of the SlowFast family: its tensors are called {seen} ...; those are called "
-        "s1.pathway0_stem.conv.weight ..., blocks.0.... (PyTorchVideo) or conv1_w ... (Caffe2), CNN14's of PANNs "
-        "bn0.weight ..., SlowFast NFNet's in Haiku slow_fast_nf_net/~/NFNet/~/stem_conv0/w ..."
-    )
-
-
-def _check_filters(settings: Settings | None, filters_KF: Tensor | None) -> None:
-    """The mel filters that a checkpoint holds are those of the front end it is taken to have."""
-    if settings is None or filters_KF is None:
-        return
-    front_end = FrontEnd(**settings)  # type: ignore[arg-type]
-    ours_KF = mel_filters(front_end).T
-    if filters_KF.shape != ours_KF.shape or abs(filters_KF.numpy() - ours_KF).max() > 1e-4 * ours_KF.max():
-        raise WeightsError(
-            f"its mel filters are not those of {front_end.rate} Hz from {front_end.fmin:g} to {front_end.top:g} Hz, "
-            "which PANNs has with its Fourier transform; right are the filters of its published front ends"
-        )
+    write_atomic(out, lambda part: save(part, checkpoint.state, card))
+    return Converted(path=out, card=card, result=result)
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Said:
-    """What a checkpoint is said to be."""
+class _Expected:
+    """Properties of the model that the caller named; None if unknown."""
 
     name: str = ""
     net: Architecture | None = None
@@ -166,74 +137,91 @@ class _Said:
     video: Mapping[str, Any] | None = None
 
 
-def _said(variant: str | None, entry: Entry | None) -> _Said:
+def _expected(variant: str | None, entry: CatalogueEntry | None) -> _Expected:
     entry = entry or CATALOGUE.get(variant or "")
     if entry:
         front_end = entry.frontend or None
-        return _Said(name=entry.name, net=network(entry), heads=entry.heads, front_end=front_end, video=entry.video)
+        return _Expected(name=entry.name, net=network(entry), heads=entry.heads, front_end=front_end, video=entry.video)
     if variant is None:
-        return _Said()
+        return _Expected()
     if variant in BASELINES:
-        return _Said(name=variant, net=BASELINES[variant])
+        return _Expected(name=variant, net=BASELINES[variant])
     if variant not in VARIANTS:
         raise UsageError(
             f"--variant {variant}: no such network{did_you_mean(variant, [*VARIANTS, *BASELINES, *CATALOGUE])}; "
-            "`slowfast recipes variants` lists them, and names of `slowfast weights ls` will do as well"
+            "`slowfast recipes variants` lists them, `slowfast weights ls` lists official weights"
         )
     net = VARIANTS[variant]
-    # A name like slowfast-8x8-r50 says how many frames Slow looks at, and how far apart: alpha times those of Fast.
+    # slowfast-8x8-r50: Slow reads 8 frames, 8 apart; Fast reads alpha times as many.
     clip = re.search(r"(\d+)x(\d+)", variant)
     alpha = net.pathways["slow"].stride if "slow" in net.pathways else 1
     video = {"frames": int(clip[1]) * alpha, "step": int(clip[2]) // alpha} if clip else {}
     if clip and "a2s" in net.laterals:
         video["rows"] = int(clip[1]) * (net.laterals["a2s"].alpha or 1)
-    return _Said(name=variant, net=net, video=video)
+    return _Expected(name=variant, net=net, video=video)
 
 
-def _other(net: Architecture, said: _Said) -> str:
-    """The first thing in which a network is not what it is said to be; empty where it is."""
-    if said.net is None or net == said.net:
+def _convert_tensors(state: Mapping[str, Tensor], text: str | None, expected: _Expected) -> Checkpoint:
+    if panns.recognizes(state):
+        checkpoint = panns.convert(state, known=expected.front_end)
+        _check_filters(checkpoint.front_end, panns.filters(state))
+        return checkpoint
+    if pyslowfast.recognizes(state):
+        like = None if isinstance(expected.net, Baseline) else expected.net
+        return pyslowfast.convert(state, text, like=like, video=expected.video)
+    if haiku.recognizes(state):
+        return haiku.convert(state)
+    raise WeightsError(
+        f"not a checkpoint of the SlowFast family: its tensors are {', '.join(list(state)[:3])} ..., expected "
+        "s1.pathway0_stem.conv.weight ... (PySlowFast), blocks.0.... (PyTorchVideo), conv1_w ... (Caffe2), "
+        "bn0.weight ... (CNN14 of PANNs) or slow_fast_nf_net/~/NFNet/~/stem_conv0/w ... (SlowFast NFNet in Haiku)"
+    )
+
+
+def _check_filters(settings: Settings | None, filters_KF: Tensor | None) -> None:
+    """Refuse a checkpoint whose mel filters are not those of its front end."""
+    if settings is None or filters_KF is None:
+        return
+    front_end = FrontEnd(**settings)  # type: ignore[arg-type]
+    own_KF = mel_filters(front_end).T
+    if filters_KF.shape != own_KF.shape or abs(filters_KF.numpy() - own_KF).max() > 1e-4 * own_KF.max():
+        raise WeightsError(
+            f"its mel filters do not match its FFT size: expected those of PANNs at {front_end.rate} Hz, "
+            f"from {front_end.fmin:g} to {front_end.top:g} Hz"
+        )
+
+
+def _difference(net: Architecture, expected: _Expected) -> str:
+    """Describe the first difference between a network and the expected one; empty if there is none."""
+    if expected.net is None or net == expected.net:
         return ""
-    if isinstance(net, Baseline) or isinstance(said.net, Baseline):
-        return f"it is {net}"
-    if replace(net, window=said.net.window) == said.net:
+    if isinstance(net, Baseline) or isinstance(expected.net, Baseline):
+        return f"the network is {net}, expected {expected.net}"
+    if replace(net, window=expected.net.window) == expected.net:
         return ""
-    ours, theirs = asdict(net), asdict(said.net)
-    for path, fields in ours["pathways"].items():
+    actual, wanted = asdict(net), asdict(expected.net)
+    for path, fields in actual["pathways"].items():
         for key, value in fields.items():
-            if path in theirs["pathways"] and value != theirs["pathways"][path][key]:
-                return f"{path}.{key} is {value}, not {theirs['pathways'][path][key]}"
+            if path in wanted["pathways"] and value != wanted["pathways"][path][key]:
+                return f"{path}.{key} is {value}, expected {wanted['pathways'][path][key]}"
     return (
-        f"its pathways are {', '.join(ours['pathways'])}, joined by {', '.join(ours['laterals']) or 'nothing'}, "
+        f"it has pathways {', '.join(actual['pathways'])}, laterals {', '.join(actual['laterals']) or 'none'}, "
         f"regions {net.regions}"
     )
 
 
-def _recipe(found: pyslowfast.Converted) -> str:
-    if isinstance(found.net, Baseline):
+def _recipe(checkpoint: Checkpoint) -> str:
+    if isinstance(checkpoint.net, Baseline):
         return ""
-    if not found.heads:
+    if not checkpoint.heads:
         return "hares"
-    if "verb" in found.heads:
+    if "verb" in checkpoint.heads:
         return "epic"
-    hears = {"frames", "logmel"} <= found.net.signals
-    return RECIPES.get((found.heads.get("label", 0), hears), "vggsound" if not found.video else "kinetics")
+    audiovisual = {"frames", "logmel"} <= checkpoint.net.signals
+    default = "kinetics" if checkpoint.video else "vggsound"
+    return RECIPES.get((checkpoint.heads.get("label", 0), audiovisual), default)
 
 
-def _notes(found: pyslowfast.Converted, entry: Entry | None) -> tuple[str, ...]:
-    if entry:
-        return (entry.note,) if entry.note else ()
-    return (UNVERIFIED_ORDER,) if found.heads.get("label") == 309 else ()
-
-
-def _synced(state: Mapping[str, Tensor]) -> tuple[Stage, ...]:
-    return tuple(stage for stage in STAGES if f"sync.see.{stage}.weight" in state)
-
-
-def _class_names(labels_of: str, size: int) -> tuple[str, ...]:
-    known = NAMES.get((labels_of, size))
-    return labels.names(known) if known else tuple(f"{labels_of} {number}" for number in range(size))
-
-
-def _named(names: tuple[str, ...]) -> str:
-    return f" ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})" if names else ""
+def _class_names(label_set: str, size: int) -> tuple[str, ...]:
+    class_list = CLASS_LISTS.get((label_set, size))
+    return labels.names(class_list) if class_list else tuple(f"{label_set} {number}" for number in range(size))

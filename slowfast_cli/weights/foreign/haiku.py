@@ -1,7 +1,7 @@
-"""Haiku parameter trees of SlowFast NFNets (github.com/deepmind/slowfast_nfnets) to ours.
+"""Conversion of Haiku parameter trees of SlowFast NFNets (github.com/deepmind/slowfast_nfnets).
 
-The network follows from names and shapes, but for strides: those are as published, for two pathways, for one whose
-kernels part time and frequency, and for one whose kernels are square (NFNet).
+Names and shapes determine the network except for its strides, which are the published ones: of two pathways, of one
+with separable kernels, or of one with square kernels (NFNet).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from torch import Tensor
 from slowfast_cli.models.spec import STAGES, Lateral, Net, Pathway
 from slowfast_cli.models.zoo import NF_SLOW, NFNET
 from slowfast_cli.types import Settings, WeightsError
-from slowfast_cli.weights.foreign.pyslowfast import Converted
+from slowfast_cli.weights.foreign.pyslowfast import Checkpoint
 
 MODULE = re.compile(r"(?:^|/)((?:NFNet|nf_net)(?:_\d+)?)/")
 FUSION = re.compile(r"fuse_fast2_slow(?:_(\d+))?/~/conv_f2s/(\w+)$")
@@ -29,71 +29,62 @@ PARTS = {
     "~/squeeze_excite/~/linear_1": "squeeze_excite.excite",
 }
 LEAVES = {"w": "weight", "b": "bias", "gain": "gain", "bias": "bias"}
-# HARES Sec. 3; the window of the Fourier transform is ours.
+# HARES Sec. 3; the FFT size is our default.
 FRONT_END: Settings = {"rate": 16000, "window_ms": 25, "hop_ms": 10, "mels": 80}
 
 
-def recognises(state: Mapping[str, Tensor]) -> bool:
-    """Whether the names are those of such a tree."""
+def recognizes(state: Mapping[str, Tensor]) -> bool:
+    """Whether the names are those of a SlowFast NFNet."""
     return any(re.search(r"(?:NFNet|nf_net)\w*/~/stem_conv0/w$", name) for name in state)
 
 
-def convert(state: Mapping[str, Tensor]) -> Converted:
-    """Translate a parameter tree.
+def convert(state: Mapping[str, Tensor]) -> Checkpoint:
+    """Convert a parameter tree.
 
     Args:
-        state: Arrays by their path: ``slow_fast_nf_net/~/NFNet_1/~/stem_conv0/w`` (time, mel, in, out).
+        state: Arrays by path: ``slow_fast_nf_net/~/NFNet_1/~/stem_conv0/w`` (time, mel, in, out).
 
     Raises:
-        WeightsError: It is no network of one or two pathways.
+        WeightsError: The network does not have one or two pathways of four stages.
     """
-    modules = list(dict.fromkeys(found[1] for name in state if (found := MODULE.search(name))))
-    inside = {module: _inside(state, module) for module in modules}
-    paths = {module: _pathway(tree) for module, tree in inside.items()}
+    trees: dict[str, dict[str, Tensor]] = {}  # parameters of each pathway, by their names in it
+    for name, value in state.items():
+        if match := MODULE.search(name):
+            trees.setdefault(match[1], {})[name[match.end() :]] = value
+    paths = {module: _pathway(tree) for module, tree in trees.items()}
     names = _pathway_names(paths)
     tensors: dict[str, Tensor] = {}
-    for module, tree in inside.items():
-        for theirs, value in tree.items():
-            tensors[_ours(theirs, names[module], paths[module].depth)] = _turned(theirs, value)
-    laterals = {}
-    widths = list[int]()
-    for theirs, value in state.items():
-        if found := FUSION.search(theirs):
-            stage = STAGES[int(found[1] or 0)]
-            tensors[f"trunk.laterals.f2s_{stage}.conv.{LEAVES[found[2]]}"] = _turned(theirs, value)
-            if found[2] == "w":
+    for module, tree in trees.items():
+        for name, value in tree.items():
+            tensors[_own_name(name, names[module], paths[module].depth)] = _transpose(name, value)
+    widths: list[int] = []
+    for name, value in state.items():
+        if match := FUSION.search(name):
+            stage = STAGES[int(match[1] or 0)]
+            tensors[f"trunk.laterals.f2s_{stage}.conv.{LEAVES[match[2]]}"] = _transpose(name, value)
+            if match[2] == "w":
                 widths.append(value.shape[3])
-    if widths:
-        laterals = {"f2s": Lateral(src="fast", dst="slow", kernel=7, widths=tuple(widths))}
-    known = {theirs for theirs in state if MODULE.search(theirs) or FUSION.search(theirs)}
-    return Converted(
-        net=Net(pathways=_ordered(paths, names), laterals=laterals, standardise=True),
+    laterals = {"f2s": Lateral(src="fast", dst="slow", kernel=7, widths=tuple(widths))} if widths else {}
+    return Checkpoint(
+        net=Net(pathways=_assign_strides(paths, names), laterals=laterals, standardise=True),
         heads={},
         state=tensors,
         front_end=FRONT_END,
         clip_seconds=3.0,
         views=10,
-        unexpected=tuple(name for name in state if name not in known),
-        notes=("the front end is not in the file: that of the paper is taken (HARES Sec. 3: 80 bands, 25 / 10 ms)",),
+        unexpected=tuple(name for name in state if not (MODULE.search(name) or FUSION.search(name))),
+        notes=("the front end is not in the file: as published (HARES Sec. 3: 80 bands, 25 ms window, 10 ms hop)",),
     )
 
 
-def _inside(state: Mapping[str, Tensor], module: str) -> dict[str, Tensor]:
-    """The parameters of one pathway, by their names in it."""
-    return {
-        name[found.end() :]: value
-        for name, value in state.items()
-        if (found := MODULE.search(name)) and found[1] == module
-    }
-
-
 def _pathway(tree: Mapping[str, Tensor]) -> Pathway:
-    """A pathway's sizes; how it strides is added once its neighbours are known."""
+    """Read the sizes of a pathway off its parameters; `_assign_strides` completes it."""
     starts = [block for block in range(_blocks(tree)) if f"{_block(block)}/~/conv_shortcut/w" in tree]
     stem = [tree.get(f"~/stem_conv{number}/w") for number in range(4)]
     if len(starts) != 4 or any(kernel is None for kernel in stem):
         raise WeightsError(
-            f"a pathway with stages at blocks {starts} and {len(stem)} stem convolutions: want 4 of each"
+            f"a pathway has stages that start at blocks {starts} and {sum(kernel is not None for kernel in stem)} stem "
+            "convolutions, expected 4 of each"
         )
     last = [end - 1 for end in (*starts[1:], _blocks(tree))]
     kernels = [tree[f"{_block(start)}/~/conv1/w"] for start in starts]
@@ -121,22 +112,22 @@ def _pathway(tree: Mapping[str, Tensor]) -> Pathway:
 
 
 def _pathway_names(paths: Mapping[str, Pathway]) -> dict[str, str]:
-    """Ours by theirs: of two, the wider one is the slow one."""
+    """Map modules to names of our pathways; of two, the wider one is Slow."""
     if len(paths) == 1:
         only = next(iter(paths.values()))
         return dict.fromkeys(paths, "audio" if only.time_in == "middle" else "fast" if only.time[1] > 1 else "slow")
     if len(paths) != 2:
-        raise WeightsError(f"{len(paths)} pathways: right is one, or a fast and a slow one")
+        raise WeightsError(f"found {len(paths)} pathways, expected one, or a fast and a slow one")
     fast, slow = sorted(paths, key=lambda module: paths[module].width)
     return {fast: "fast", slow: "slow"}
 
 
-def _ordered(paths: Mapping[str, Pathway], names: Mapping[str, str]) -> dict[str, Pathway]:
-    """Fast first, as their features are."""
-    found = {names[module]: path for module, path in paths.items()}
-    if len(found) == 1:
-        return {name: replace(path, final_gain=True) for name, path in found.items()}
-    return {"fast": found["fast"], "slow": replace(found["slow"], stride=4, pick="largest")}
+def _assign_strides(paths: Mapping[str, Pathway], names: Mapping[str, str]) -> dict[str, Pathway]:
+    """Complete the pathways; Fast comes first, as its features do in the published network."""
+    named = {names[module]: path for module, path in paths.items()}
+    if len(named) == 1:
+        return {name: replace(path, final_gain=True) for name, path in named.items()}
+    return {"fast": named["fast"], "slow": replace(named["slow"], stride=4, pick="largest")}
 
 
 def _block(number: int) -> str:
@@ -147,9 +138,9 @@ def _blocks(tree: Mapping[str, Tensor]) -> int:
     return sum(name.endswith("/~/conv0/w") for name in tree)
 
 
-def _ours(theirs: str, path: str, depth: Sequence[int]) -> str:
-    """Our name of one parameter of a pathway."""
-    module, leaf = theirs.rsplit("/", 1)
+def _own_name(name: str, path: str, depth: Sequence[int]) -> str:
+    """Translate the name of a parameter of a pathway to ours."""
+    module, leaf = name.rsplit("/", 1)
     if stem := re.fullmatch(r"~/stem_(conv\d)", module):
         return f"trunk.stages.{path}_stem.{stem[1]}.{LEAVES[leaf]}"
     if module == "~/final_conv":
@@ -157,16 +148,16 @@ def _ours(theirs: str, path: str, depth: Sequence[int]) -> str:
     block = re.match(r"~/nf_block(?:_(\d+))?(?:/|$)", module)
     part = PARTS.get(module[block.end() :], "") if block else ""
     if not block or not (part or leaf == "skip_gain"):
-        return f"unknown.{theirs}"
+        return f"unknown.{name}"
     number, stage = int(block[1] or 0), 0
     while stage < 3 and number >= depth[stage]:
         number, stage = number - depth[stage], stage + 1
-    place = f"trunk.stages.{path}_{STAGES[stage + 1]}.{number}"
-    return f"{place}.skip_gain" if leaf == "skip_gain" else f"{place}.{part}.{LEAVES.get(leaf, leaf)}"
+    prefix = f"trunk.stages.{path}_{STAGES[stage + 1]}.{number}"
+    return f"{prefix}.skip_gain" if leaf == "skip_gain" else f"{prefix}.{part}.{LEAVES.get(leaf, leaf)}"
 
 
-def _turned(theirs: str, value: Tensor) -> Tensor:
-    """(time, mel, in, out) to (out, in, time, mel), and (in, out) to (out, in)."""
-    if not theirs.endswith("/w"):
+def _transpose(name: str, value: Tensor) -> Tensor:
+    """Permute kernels (time, mel, in, out) to (out, in, time, mel), and matrices (in, out) to (out, in)."""
+    if not name.endswith("/w"):
         return value
     return value.permute(3, 2, 0, 1).contiguous() if value.ndim == 4 else value.T.contiguous()

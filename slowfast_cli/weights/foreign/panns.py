@@ -1,7 +1,7 @@
-"""CNN14 of PANNs to ours (Kong et al. 2020): names by rule, the front end from the buffers that compute it.
+"""Conversion of CNN14 of PANNs (Kong et al. 2020): names by rule, the front end from its buffers.
 
-Their network is given samples: the file holds the Fourier transform and the mel filters too. What these are says which
-of three front ends it is; ours computes the same.
+PANNs takes samples: its checkpoints contain the Fourier and mel filters as well, which identify one of three front
+ends.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ from torch import Tensor
 
 from slowfast_cli.models.architecture import Baseline
 from slowfast_cli.types import Settings, WeightsError
-from slowfast_cli.weights.foreign.pyslowfast import Converted
+from slowfast_cli.weights.foreign.pyslowfast import Checkpoint
 
 FOURIER = "spectrogram_extractor.stft.conv_real.weight"  # (fft / 2 + 1, 1, fft)
 FILTERS = "logmel_extractor.melW"
 NOT_LEARNED = r"spectrogram_extractor\.|logmel_extractor\.|.*\.num_batches_tracked$"
-CLIP_SECONDS = 10.0  # of AudioSet
+CLIP_SECONDS = 10.0  # length of AudioSet clips
 
-# Samples a second and where the highest band ends, Hz, by the points of the Fourier transform.
+# Sampling rate and upper edge of the highest mel band, Hz, by FFT size.
 RATES = {1024: (32000, 14000), 512: (16000, 8000), 256: (8000, 4000)}
 WINDOW_MS, HOP_MS, FMIN = 32.0, 10.0, 50.0
 
 PARTS = {"conv1": "a", "bn1": "a_norm", "conv2": "b", "bn2": "b_norm"}
 
 
-def _block(found: re.Match[str]) -> str:
-    return f"trunk.body.blocks.{int(found[1]) - 1}.{PARTS[found[2]]}."
+def _block(match: re.Match[str]) -> str:
+    return f"trunk.body.blocks.{int(match[1]) - 1}.{PARTS[match[2]]}."
 
 
 RULES: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
@@ -41,17 +41,13 @@ RULES: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
 
 
 def front_end(fft: int, mels: int) -> Settings:
-    """Settings of the log-mel of one of their networks.
-
-    Args:
-        fft: Points of its Fourier transform.
-        mels: Its mel bands.
+    """Return the settings of the PANNs log-mel with this FFT size and number of mel bands.
 
     Raises:
-        WeightsError: None of theirs has so many points.
+        WeightsError: PANNs has no front end with this FFT size.
     """
     if fft not in RATES:
-        raise WeightsError(f"a Fourier transform of {fft} points; PANNs has {', '.join(map(str, RATES))}")
+        raise WeightsError(f"the FFT size is {fft}, expected one of PANNs: {', '.join(map(str, RATES))}")
     rate, fmax = RATES[fft]
     return {
         "rate": rate,
@@ -70,73 +66,72 @@ def front_end(fft: int, mels: int) -> Settings:
     }
 
 
-def recognises(state: Mapping[str, Tensor]) -> bool:
-    """Whether the names are those of a network of PANNs, be it CNN14 or another."""
+def recognizes(state: Mapping[str, Tensor]) -> bool:
+    """Whether the names are those of a PANNs network, CNN14 or another."""
     names = {name.removeprefix("module.") for name in state}
     return "fc_audioset.weight" in names or {"bn0.weight", "conv_block1.conv1.weight"} <= names
 
 
 def filters(state: Mapping[str, Tensor]) -> Tensor | None:
-    """The mel filters that a checkpoint holds, if it does: (fft / 2 + 1, mel bands)."""
+    """Return the mel filters in a checkpoint, (fft / 2 + 1, mel bands); None if it has none."""
     return next((state[name] for name in (FILTERS, f"module.{FILTERS}") if name in state), None)
 
 
-def convert(state: Mapping[str, Tensor], *, known: Settings | None = None) -> Converted:
-    """Translate a checkpoint.
+def convert(state: Mapping[str, Tensor], *, known: Settings | None = None) -> Checkpoint:
+    """Convert a checkpoint.
 
     Args:
         state: Its tensors.
-        known: Settings of the log-mel, for a file without the buffers that tell them.
+        known: Expected settings of the log-mel, required for a file without the Fourier filters.
 
     Raises:
-        WeightsError: It is another network of PANNs than CNN14, or its buffers are those of no front end of theirs, or
-            of another than is known, or there are none and nothing is known.
+        WeightsError: The network is not CNN14, or the front end is unknown, not one of PANNs, or not the expected one.
     """
     state = {name.removeprefix("module."): value for name, value in state.items()}
     norm, last = state.get("bn0.weight"), state.get("conv_block6.conv2.weight")
     layer, head = state.get("fc1.weight"), state.get("fc_audioset.weight")
     if norm is None or last is None or layer is None or head is None or len(layer) != len(last):
         raise WeightsError(
-            "is of PANNs, but not CNN14: right are bn0, conv_block1 to conv_block6, an fc1 as wide as the last block, "
+            "is of PANNs, but not CNN14: expected bn0, conv_block1 to conv_block6, an fc1 as wide as the last block, "
             "and fc_audioset"
         )
-    heard = _heard(state, len(norm)) if FOURIER in state else known
-    if heard is None:
+    settings = _stored_front_end(state, len(norm)) if FOURIER in state else known
+    if settings is None:
         raise WeightsError(
-            f"has no {FOURIER}, which tells its front end; say which it is: --variant panns-cnn14 or panns-cnn14-16k"
+            f"has no {FOURIER}, which identifies the front end; name it with --variant panns-cnn14 or panns-cnn14-16k"
         )
-    if known is not None and heard != known:
-        raise WeightsError(f"hears {heard['rate']} Hz, and what it is said to be hears {known['rate']} Hz")
-    renamed = {name: value for name, value in state.items() if not re.match(NOT_LEARNED, name)}
-    ours = {name: _ours(name) for name in renamed}
-    return Converted(
+    if known is not None and settings != known:
+        raise WeightsError(f"its sampling rate is {settings['rate']} Hz, expected {known['rate']} Hz")
+    learned = {name: value for name, value in state.items() if not re.match(NOT_LEARNED, name)}
+    own_names = {name: _own_name(name) for name in learned}
+    return Checkpoint(
         net=Baseline(kind="cnn14", length=len(last), bands=len(norm), standardise=False),
         heads={"label": len(head)},
-        state={ours[name]: value for name, value in renamed.items() if ours[name] != name},
-        front_end=heard,
+        state={own_names[name]: value for name, value in learned.items() if own_names[name] != name},
+        front_end=settings,
         clip_seconds=CLIP_SECONDS,
         views=1,
         sigmoid=True,
-        unexpected=tuple(name for name in renamed if ours[name] == name),
+        unexpected=tuple(name for name in learned if own_names[name] == name),
         notes=()
         if known is not None
-        else ("taken for CNN14: Cnn14_DecisionLevelMax has the same tensors, but answers frame by frame",),
+        else ("assumed to be CNN14: Cnn14_DecisionLevelMax has the same tensors, but classifies each frame",),
     )
 
 
-def _ours(name: str) -> str:
+def _own_name(name: str) -> str:
     for pattern, replacement in RULES:
-        found, times = re.subn(f"^{pattern}", replacement, name)
-        if times:
-            return found
+        renamed, count = re.subn(f"^{pattern}", replacement, name)
+        if count:
+            return renamed
     return name
 
 
-def _heard(state: Mapping[str, Tensor], bands: int) -> Settings:
-    """The front end, whose first Fourier filter is its window."""
+def _stored_front_end(state: Mapping[str, Tensor], bands: int) -> Settings:
+    """Identify the front end by its Fourier filters, the first of which is the window."""
     window = state[FOURIER][0, 0]
     settings = front_end(len(window), bands)
     hann = torch.hann_window(len(window), dtype=window.dtype)
     if not torch.allclose(window, hann, atol=1e-4):
-        raise WeightsError("its window is no Hann window, as PANNs has it")
+        raise WeightsError("its window is not the Hann window of PANNs")
     return settings

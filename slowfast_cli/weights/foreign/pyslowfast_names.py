@@ -1,7 +1,7 @@
-"""Tensor names of public checkpoints of the SlowFast family: into PySlowFast's, and from those into ours.
+"""Tensor names of SlowFast-family checkpoints: from three naming schemes to PySlowFast's, and from there to ours.
 
-PySlowFast's own, which Auditory SlowFast and AVSlowFast share; PyTorchVideo's, of the hub (``blocks.0...``) and with
-the prefixes that trainers put before them; Caffe2's blobs (``res2_0_branch2a_w``).
+The schemes are PySlowFast's, which Auditory SlowFast and AVSlowFast share, PyTorchVideo's (``blocks.0...``) and
+Caffe2's (``res2_0_branch2a_w``), each with or without the prefixes of trainers.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from torch import Tensor
 
 from slowfast_cli.models.spec import STAGES
 
-PREFIXES = ("module.", "model.")  # of DistributedDataParallel, and of a module that holds the network
-OPTIMISER = re.compile(r".*(_momentum|_grad)|model_iter|lr|.*num_batches_tracked")
+PREFIXES = ("module.", "model.")  # of DistributedDataParallel, and of a module that wraps the network
+OPTIMIZER = re.compile(r".*(_momentum|_grad)|model_iter|lr|.*num_batches_tracked")
 
 _STAGE, _PATH = r"^s(?P<stage>[1-5])", r"\.pathway(?P<path>[0-2])"
 _BLOCK = _STAGE + _PATH + r"_res(?P<block>\d+)\."
@@ -78,39 +78,35 @@ CAFFE2 = (
 CAFFE2_LEAF = {"w": "weight", "b": "bias", "s": "weight", "rm": "running_mean", "riv": "running_var"}
 
 
-def pyslowfast(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors of a checkpoint under PySlowFast's names, whichever of the three it uses; others keep theirs."""
-    found = {}
-    for name, value in state.items():
-        if not OPTIMISER.fullmatch(name):
-            found[_translated(_bare(name))] = value
-    return found
+def to_pyslowfast(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Rename tensors to PySlowFast's names and drop optimizer state; names that no rule matches are kept."""
+    return {_translate(_bare(name)): value for name, value in state.items() if not OPTIMIZER.fullmatch(name)}
 
 
-def ours(name: str, paths: Sequence[str]) -> str:
-    """Our name for one of PySlowFast's; the same name where no rule knows it.
+def own_name(name: str, paths: Sequence[str]) -> str:
+    """Translate one of PySlowFast's names to ours; a name that no rule matches is returned unchanged.
 
     Args:
-        name: As PySlowFast has it.
-        paths: Our pathways in the order of its numbers.
+        name: PySlowFast's name.
+        paths: Names of our pathways, indexed by PySlowFast's pathway numbers.
     """
     for rule, text in OURS:
         if match := re.match(rule, name):
-            found = match.groupdict()
-            if "stage" in found:
-                found["stage"] = STAGES[int(found["stage"]) - 1]
-            if "path" in found:
-                if int(found["path"]) >= len(paths):
+            fields = match.groupdict()
+            if "stage" in fields:
+                fields["stage"] = STAGES[int(fields["stage"]) - 1]
+            if "path" in fields:
+                if int(fields["path"]) >= len(paths):
                     return name
-                found["path"] = paths[int(found["path"])]
-            if "conv" in found and "nonlocal" not in name:
-                found["conv"] = CONVS.get(found["conv"], found["conv"])
-            return text.format(**found) + name[match.end() :]
+                fields["path"] = paths[int(fields["path"])]
+            if "conv" in fields and "nonlocal" not in name:
+                fields["conv"] = CONVS.get(fields["conv"], fields["conv"])
+            return text.format(**fields) + name[match.end() :]
     return name
 
 
-def detects(state: Mapping[str, Tensor]) -> bool:
-    """Whether the names alone show that boxes are classified, as those of the hub's detectors do."""
+def is_detector(state: Mapping[str, Tensor]) -> bool:
+    """Whether the names are those of a PyTorchVideo detector, the only scheme that names the head differently."""
     return any(_bare(name).startswith("detection_head.") for name in state)
 
 
@@ -120,13 +116,13 @@ def _bare(name: str) -> str:
     return name
 
 
-def _translated(name: str) -> str:
+def _translate(name: str) -> str:
     for rule, text in HUB:
         if match := re.match(rule, name):
             stage = str(int(match[1]) + 1) if "{0}" in text else ""
             name = match.expand(text.replace("{0}", stage)) + name[match.end() :]
-            for inside, instead in HUB_INSIDE:
-                name = re.sub(inside, instead, name)
+            for pattern, replacement in HUB_INSIDE:
+                name = re.sub(pattern, replacement, name)
             return name
     for rule, text in CAFFE2:
         if match := re.match(rule, name):

@@ -81,7 +81,7 @@ def test_arrays_beside_the_tensors_are_no_danger(save, zipped):
 def test_arrays_of_objects_are_refused(save, zipped, tmp_path):
     objects = np.array([Trap(tmp_path / "trap")], dtype=object)
     for content in (objects, np.array([None], dtype=object)):
-        with pytest.raises(WeightsError, match=r"would run code when loaded|no PyTorch checkpoint"):
+        with pytest.raises(WeightsError, match=r"would run code when loaded|not a PyTorch checkpoint"):
             load_tensors(save({"model": STATE, "sampler": content}, zipped=zipped))
     assert not (tmp_path / "trap").exists()
 
@@ -112,8 +112,8 @@ def test_a_whole_model_is_refused(save):
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ([1, 2], "holds a list"),
-        ({"epoch": 1}, "holds no tensors but epoch"),
+        ([1, 2], "contains a list"),
+        ({"epoch": 1}, "contains no tensors but epoch"),
         ({}, "no tensors but nothing"),
         ({"a": torch.ones(1), "b": 3}, "'b' and 0 others are not tensors"),
     ],
@@ -129,10 +129,10 @@ def test_other_contents(save, content, words):
         (b"", "is empty"),
         (b"\n <!DOCTYPE html><html>", "web page"),
         (b"version https://git-lfs.github.com/spec/v1\n", "Git LFS"),
-        (b"hello world", "no PyTorch checkpoint"),
+        (b"hello world", "not a PyTorch checkpoint"),
         (b"PK\x03\x04" + b"0" * 99, "truncated"),
-        (np.random.default_rng(0).bytes(5000), "no PyTorch checkpoint"),
-        (b"RIFF\x00\x00\x00\x00WAVEfmt ", "no PyTorch checkpoint"),
+        (np.random.default_rng(0).bytes(5000), "not a PyTorch checkpoint"),
+        (b"RIFF\x00\x00\x00\x00WAVEfmt ", "not a PyTorch checkpoint"),
     ],
 )
 def test_other_files(tmp_path, content, words):
@@ -145,7 +145,7 @@ def test_other_files(tmp_path, content, words):
 def test_another_zip(tmp_path):
     with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
         archive.writestr("a.txt", "hello")
-    with pytest.raises(WeightsError, match="no PyTorch checkpoint"):
+    with pytest.raises(WeightsError, match="not a PyTorch checkpoint"):
         load_tensors(tmp_path / "x.zip")
 
 

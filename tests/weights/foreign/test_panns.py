@@ -138,7 +138,7 @@ def test_the_official_file_is_known_by_name(tmp_path, monkeypatch):
     assert (card.licence, card.scores, card.front_end) == ("CC BY 4.0", {"map": 0.438}, entry.frontend)
     assert card.notes == (entry.note,)
     saved(download.target(CATALOGUE["panns-cnn14"]).path, official(512, classes=527))
-    with pytest.raises(WeightsError, match="hears 16000 Hz, and what it is said to be hears 32000 Hz"):
+    with pytest.raises(WeightsError, match="its sampling rate is 16000 Hz, expected 32000 Hz"):
         weight_file("panns-cnn14", offline=True)
 
 
@@ -165,17 +165,20 @@ def other_filters(state):
     ("change", "told"),
     [
         (lambda state: without(state, "conv_block6", "conv_block5"), "is of PANNs, but not CNN14"),
-        (lambda state: without(state, "conv_block2.conv1"), "1 tensors are missing, as trunk.body.blocks.1.a.weight"),
+        (
+            lambda state: without(state, "conv_block2.conv1"),
+            "1 tensors are missing, such as trunk.body.blocks.1.a.",
+        ),
         (lambda state: without(state, "bn0"), "is of PANNs, but not CNN14"),
         (lambda state: {**state, "fc1.weight": torch.ones(8, 64)}, "is of PANNs, but not CNN14"),
-        (other_filters, "its mel filters are not those of 16000 Hz from 50 to 8000 Hz"),
+        (other_filters, "expected those of PANNs at 16000 Hz, from 50 to 8000 Hz"),
         (
             lambda state: {**state, "spectrogram_extractor.stft.conv_real.weight": torch.ones(257, 1, 512)},
-            "its window is no Hann window",
+            "its window is not the Hann window of PANNs",
         ),
         (
             lambda state: {**state, "spectrogram_extractor.stft.conv_real.weight": torch.ones(301, 1, 600)},
-            "a Fourier transform of 600 points; PANNs has 1024, 512, 256",
+            "the FFT size is 600, expected one of PANNs: 1024, 512, 256",
         ),
     ],
     ids=["cnn10", "missing", "no norm", "other width", "filters", "window", "points"],

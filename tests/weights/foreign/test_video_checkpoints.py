@@ -147,7 +147,7 @@ def test_files_of_the_hub(tmp_path, case, prefix):
     net = VARIANTS[variant] if classes == 400 else replace(VARIANTS[variant], regions="unaligned")
     model = network_of(net, classes)
     found = stage.convert(hub(tmp_path / "x.pyth", model, prefix=prefix), tmp_path / "x.safetensors")
-    assert not found.told.unused
+    assert not found.result.unused
     card = read_card(found.path)
     assert replace(card.net, window=net.window) == model.trunk.net
     assert (card.video["frames"], card.video["step"], card.video["crops"]) == (*clip, 3 if classes == 400 else 0)
@@ -218,7 +218,9 @@ def test_settings_in_the_file_come_first(tmp_path):
     }  # fmt: skip
     same(found.path, model)
     # A variant is asked only for what the file does not tell, and refused where the file tells otherwise.
-    with pytest.raises(WeightsError, match=r"x\.pyth: is not slowfast-8x8-r50-ava: slow.width is 16, not 64; without"):
+    with pytest.raises(
+        WeightsError, match=r"x\.pyth: is not slowfast-8x8-r50-ava: slow.width is 16, expected 64; omit --variant"
+    ):
         stage.convert(tmp_path / "x.pyth", tmp_path / "y.safetensors", variant="slowfast-8x8-r50-ava")
 
 
@@ -290,7 +292,7 @@ def test_networks_of_others_are_refused(tmp_path):
     state["s3.pathway0_res1.branch2.a.weight"] = torch.zeros(32, 128, 3, 1, 1)
     torch.save({"model_state": state}, tmp_path / "x.pyth")
     with pytest.raises(
-        WeightsError, match="no network of the SlowFast family: res3 has temporal kernels 1, 3, 1, 1, as I3D"
+        WeightsError, match="not a network of the SlowFast family: res3 has temporal kernels 1, 3, 1, 1, as I3D"
     ):
         stage.convert(tmp_path / "x.pyth", tmp_path / "x.safetensors")
     gone = {name: value for name, value in state.items() if not name.startswith("s5.")}
@@ -298,7 +300,7 @@ def test_networks_of_others_are_refused(tmp_path):
     with pytest.raises(WeightsError, match="family: pathway 0 has no bottleneck in res5"):
         stage.convert(tmp_path / "x.pyth", tmp_path / "x.safetensors")
     torch.save({"model_state": {**state, "s2.pathway0_res0.branch2.a.weight": torch.zeros(3)}}, tmp_path / "x.pyth")
-    with pytest.raises(WeightsError, match="no network of the SlowFast family"):
+    with pytest.raises(WeightsError, match="not a network of the SlowFast family"):
         stage.convert(tmp_path / "x.pyth", tmp_path / "x.safetensors")
 
 
@@ -338,7 +340,7 @@ def test_official_weights_by_name(tmp_path, monkeypatch, caffe2, name):
     frames = f"{entry.frames}, every {entry.video['step']} of {entry.video.get('fps', 30):g} a second; short side 256, "
     assert re.search(re.escape(frames) + ("whole" if entry.dataset == "ava" else "3 crops"), told)
     assert ("unaligned RoIAlign" in told) == (entry.dataset == "ava")
-    assert ("each class for itself" in told) == entry.sigmoid
+    assert ("any number at once (sigmoid)" in told) == entry.sigmoid
     assert "front end" not in told
 
 
@@ -347,11 +349,14 @@ def test_a_file_that_is_not_what_its_name_says(tmp_path, monkeypatch):
     entry, net = narrow_entry(monkeypatch, "slow-8x8-r50-kinetics400-hub")
     hub(download.target(entry).path, network_of(net, 7))
     with pytest.raises(
-        WeightsError, match=r"is not slow-8x8-r50-kinetics400-hub: classes \{'label': 7\}, not \{'label': 400\}"
+        WeightsError,
+        match=r"is not slow-8x8-r50-kinetics400-hub: it has classes \{'label': 7\}, expected \{'label': 400\}",
     ):
         weight_file(entry.name, offline=True)
     hub(download.target(entry).path, network_of(with_width(net, 8), 400, width=8))
-    assert read_card(weight_file(entry.name, offline=True)).notes[-1] == "not as announced: slow.width is 8, not 16"
+    assert (
+        read_card(weight_file(entry.name, offline=True)).notes[-1] == "not as published: slow.width is 8, expected 16"
+    )
 
 
 def test_a_detector_takes_boxes(tmp_path):

@@ -11,7 +11,7 @@ import tiny
 import torch
 
 from slowfast_cli.build import transforms
-from slowfast_cli.build.clips import build_clips, load_batches, media_clips, open_store, usable
+from slowfast_cli.build.clips import build_clips, media_clips, open_store, usable
 from slowfast_cli.build.corpus import _read, read_corpus
 from slowfast_cli.build.network import architecture
 from slowfast_cli.data.clips import Key
@@ -167,7 +167,7 @@ def test_what_cannot_be_read_is_missing_and_the_rest_is_in_its_place(root, tmp_p
     assert clips.counts() == [order(root, [1, 1, 2, 2, 3])[n] for n in np.flatnonzero(stored.array("kept"))]
     for index, segment in enumerate(found.segments):
         last = clips.counts()[index] - 1
-        (batch,) = load_batches([[Key(0, index, last)]], CPU)
+        (batch,) = clips.batches([[Key(0, index, last)]], CPU)
         place = [each.id for each in listed.segments].index(segment.id)
         assert batch.ids == (segment.id,)
         assert batch.targets["label"].tolist() == [segment.targets["label"]]

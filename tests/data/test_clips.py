@@ -1,4 +1,4 @@
-"""Clips: the same key gives the same clip, and no clip reaches beyond its recording."""
+"""Audio clips: determined by their key, and within their recording."""
 
 import pickle
 
@@ -45,7 +45,7 @@ def make(segments, store, *, seconds=1.0, views=2, seed=0):
 
 
 def logmel(clip):
-    """As the device sees it."""
+    """Log-mel of a clip after the device transform."""
     prepared = transforms.eval_transform(load("folder", ["frontend.mels=32"]), torch.device("cpu"))
     (batch,) = prepared(collate([clip]))
     return batch.inputs.logmel[0, 0].numpy()
@@ -61,8 +61,8 @@ def test_short_segments_are_padded_with_their_last_frame(recording, store):
     assert (clip.id, clip.view, clip.targets) == ("a", 1, {"label": 3})
 
 
-def test_short_segments_may_be_filled_up_with_silence(recording, store):
-    """As zeros behind the samples make it: the last window with sound reaches into them."""
+def test_short_segments_are_optionally_padded_with_silence(recording, store):
+    """Equal to zero-padding the samples: the last windows with audio extend into the zeros."""
     short = Segment(id="a", recording=recording, start=0.5, stop=0.7)
     filled = Clips([short], SoundReader(store=store, seconds=1.0, views=1, silence=True))[Key(0, 0, 0)]
     rows, repeated = logmel(filled), logmel(make([short], store)[Key(0, 0, 0)])
@@ -74,8 +74,8 @@ def test_short_segments_may_be_filled_up_with_silence(recording, store):
         whole = np.zeros(RATE - 1, np.float32)
         whole[: round(0.2 * RATE)] = audio.read(recording, rate=RATE, first=RATE // 2, count=round(0.2 * RATE))
         with torch.no_grad():
-            want = LogMel(FRONT_END)(torch.from_numpy(whole)[None])[0, 0].numpy()
-        np.testing.assert_array_equal(rows, want)
+            expected = LogMel(FRONT_END)(torch.from_numpy(whole)[None])[0, 0].numpy()
+        np.testing.assert_array_equal(rows, expected)
     long = Segment(id="a", recording=recording)
     same = [
         logmel(Clips([long], SoundReader(store=store, seconds=1.0, views=2, silence=silence))[Key(0, 0, 1)])
@@ -88,15 +88,15 @@ def test_short_segments_may_be_filled_up_with_silence(recording, store):
     ("start", "stop", "starts"),
     [
         (0.0, None, [0.0, 0.6, 1.2, 1.8]),  # of 2 s
-        (0.0, 1.805, [0.0, 0.6, 1.2]),  # 5 ms are no clip of their own
+        (0.0, 1.805, [0.0, 0.6, 1.2]),  # a rest of 5 ms is dropped
         (0.0, 1.81, [0.0, 0.6, 1.2, 1.8]),
         (0.5, 1.1, [0.5]),
         (0.5, 0.6, [0.5]),
-        (0.5, 9.0, [0.5, 1.1, 1.7]),  # it ends with its recording
+        (0.5, 9.0, [0.5, 1.1, 1.7]),  # truncated at the end of the recording
     ],
 )
-def test_clips_one_after_the_other_cover_a_segment(recording, store, start, stop, starts):
-    """HARES App. A; a rest of less than a hundredth of a clip is left out."""
+def test_consecutive_clips_cover_a_segment(recording, store, start, stop, starts):
+    """HARES App. A; a rest shorter than 1 % of a clip is dropped."""
     segment = Segment(id="a", recording=recording, start=start, stop=stop)
     reader = SoundReader(store=store, seconds=0.6, views=None)
     assert reader.count(segment) == len(starts)
@@ -110,8 +110,8 @@ def test_clips_one_after_the_other_cover_a_segment(recording, store, start, stop
         reader.read(segment, Key(0, 0, len(starts)))
 
 
-def test_of_a_recording_that_cannot_be_read_one_clip_is_asked_for(tmp_path):
-    """Its reading tells what is wrong with it."""
+def test_an_unreadable_recording_counts_as_one_clip(tmp_path):
+    """Reading it then reports the error."""
     broken = Recording(id="a", path=tmp_path / "broken.wav")
     broken.path.write_bytes(b"no sound")
     reader = SoundReader(store=DecodedSamples(FRONT_END), seconds=0.6, views=None)
@@ -120,7 +120,7 @@ def test_of_a_recording_that_cannot_be_read_one_clip_is_asked_for(tmp_path):
         reader.read(Segment(id="a", recording=broken), Key(0, 0, 0))
 
 
-def test_the_second_crop_of_an_epoch_is_another_one(recording, store):
+def test_the_second_crop_of_an_epoch_is_independent_of_the_first(recording, store):
     clips = make([Segment(id="a", recording=recording), Segment(id="b", recording=recording)], store, seconds=0.3)
     reader = clips.reader
     starts = {
@@ -129,7 +129,7 @@ def test_the_second_crop_of_an_epoch_is_another_one(recording, store):
         for segment in range(2)
         for view in (-1, -2)
     }
-    assert len(set(starts.values())) > 70  # of 80; shards begin at rows
+    assert len(set(starts.values())) > 70  # of 80; starts in shards are rounded to rows
     for key, start in starts.items():
         assert reader.read(clips.segments[key[1]], Key(*key)).start == start
         assert 0 <= start <= 1.7
@@ -139,18 +139,18 @@ def test_the_second_crop_of_an_epoch_is_another_one(recording, store):
 
 
 @pytest.mark.parametrize("view", [0, 1, -1])
-def test_a_segment_that_stops_past_the_end_stops_there(recording, store, view):
-    """`P29_05_563` of EPIC-KITCHENS-100: training crops, too, come from the sound that there is."""
+def test_a_segment_that_stops_past_the_end_is_truncated(recording, store, view):
+    """`P29_05_563` of EPIC-KITCHENS-100: training crops, too, stay within the audio."""
     over = Segment(id="a", recording=recording, start=1.0, stop=9.0)
     ends = Segment(id="a", recording=recording, start=1.0, stop=2.0)
     for epoch in range(5):
-        want = logmel(make([ends], store, seconds=0.5)[Key(epoch, 0, view)])
-        np.testing.assert_array_equal(logmel(make([over], store, seconds=0.5)[Key(epoch, 0, view)]), want)
+        expected = logmel(make([ends], store, seconds=0.5)[Key(epoch, 0, view)])
+        np.testing.assert_array_equal(logmel(make([over], store, seconds=0.5)[Key(epoch, 0, view)]), expected)
 
 
 @pytest.mark.parametrize("stop", [None, 9.0])
 def test_a_segment_that_starts_past_the_end_is_one_frame(recording, store, stop):
-    """`slowfast data check` reports it; here it must not end a training of days."""
+    """`slowfast data check` reports it; it must not stop a long training run."""
     past = Segment(id="a", recording=recording, start=3.0, stop=stop)
     for view in (0, 1, -1):
         rows = logmel(make([past], store)[Key(0, 0, view)])
@@ -158,7 +158,7 @@ def test_a_segment_that_starts_past_the_end_is_one_frame(recording, store, stop)
         assert (rows == rows[0]).all()
 
 
-def test_random_crops_are_even_and_named_by_their_key(recording):
+def test_random_crops_are_uniform_and_determined_by_their_key(recording):
     starts = []
 
     class Spy:
@@ -192,7 +192,7 @@ def test_random_crops_are_even_and_named_by_their_key(recording):
     assert other[0] != again[0]
 
 
-def test_the_same_key_is_the_same_clip(recording, store):
+def test_the_same_key_gives_the_same_clip(recording, store):
     clips = make([Segment(id="a", recording=recording)], store, seconds=0.3)
     for key in (Key(0, 0, -1), Key(7, 0, -1), Key(0, 0, 1)):
         one, two = clips[key], pickle.loads(pickle.dumps(clips))[key]
@@ -207,8 +207,8 @@ def test_media_of_another_rate_are_resampled(tmp_path):
     np.testing.assert_array_equal(clip.inputs.samples, audio.read(recording, rate=RATE, count=RATE // 2 - 1))
 
 
-def test_the_last_row_of_a_recording_is_in_reach(recording, store):
-    """Rounding to rows must not ask for one that is not there, wherever a segment stands."""
+def test_clips_at_the_end_of_a_recording_stay_within_its_rows(recording, store):
+    """Rounding to rows must not exceed the last row."""
     last = 2 * RATE
     for start in (last - 1, last - 79, last - 81, last - 161, last - RATE, 81, 79):
         segment = Segment(id="a", recording=recording, start=start / RATE, stop=last / RATE)
@@ -216,17 +216,17 @@ def test_the_last_row_of_a_recording_is_in_reach(recording, store):
         assert logmel(clip).shape == (40, 32)
 
 
-def test_a_recording_that_vanished_is_an_error_that_names_it(tmp_path):
+def test_a_missing_recording_is_named_in_the_error(tmp_path):
     gone = Segment(id="a", recording=Recording(id="a", path=tmp_path / "gone.wav"), stop=1.0)
     with pytest.raises(DataError, match=r"gone\.wav: cannot be read: No such file"):
         make([gone], DecodedSamples(FRONT_END))[Key(0, 0, 0)]
 
 
-def test_lengths_are_looked_up_once(recording, monkeypatch):
+def test_recordings_are_probed_once(recording, monkeypatch):
     """An epoch of training from media opens each file once, not twice."""
-    asked = []
+    probed = []
     probe = audio.probe
-    monkeypatch.setattr(module.audio, "probe", lambda each: asked.append(each.id) or probe(each))
+    monkeypatch.setattr(module.audio, "probe", lambda recording: probed.append(recording.id) or probe(recording))
     once = Recording(id="once", path=recording.path)
     clips = make(
         [Segment(id="a", recording=once), Segment(id="b", recording=once, stop=1.5)], DecodedSamples(FRONT_END)
@@ -234,12 +234,12 @@ def test_lengths_are_looked_up_once(recording, monkeypatch):
     for epoch in range(3):
         for segment in (0, 1):
             clips[Key(epoch, segment, -1)]
-    assert asked == ["once"]
+    assert probed == ["once"]
 
 
-def test_the_device_computes_what_the_front_end_does(recording):
+def test_the_device_transform_matches_the_front_end(recording):
     clips = make([Segment(id="a", recording=recording)], DecodedSamples(FRONT_END), seconds=0.5)
     clip = clips[Key(0, 0, 1)]
     with torch.no_grad():
-        want = LogMel(FRONT_END)(torch.from_numpy(clip.inputs.samples)[None])[0, 0].numpy()
-    np.testing.assert_array_equal(logmel(clip), want)
+        expected = LogMel(FRONT_END)(torch.from_numpy(clip.inputs.samples)[None])[0, 0].numpy()
+    np.testing.assert_array_equal(logmel(clip), expected)

@@ -1,4 +1,4 @@
-"""The order of clips, their split over processes, and the workers that read them."""
+"""Order of clips, their partition over processes, and worker processes."""
 
 import multiprocessing
 from collections import Counter
@@ -17,11 +17,11 @@ from slowfast_cli.data.loader import (
     _record_stream,
     batches,
     collate,
+    eval_keys,
     require_clips,
     to,
     training_keys,
 )
-from slowfast_cli.data.loader import eval_keys as view_keys
 from slowfast_cli.recipe.load import load
 from slowfast_cli.settings import FrontEnd
 from slowfast_cli.types import Batch, Clip, DataError, Inputs, Recording, Segment
@@ -36,18 +36,18 @@ def keys(clips=50, share=None, **plan):
 
 @pytest.mark.parametrize("world", [1, 2, 3])
 @pytest.mark.parametrize("parts", [1, 2])
-def test_ranks_part_each_global_batch(world, parts):
+def test_ranks_split_each_global_batch(world, parts):
     one = keys(micro_batches=1)
     assert len(one) == 3 * (50 // 12)
     ranks = [keys(micro_batches=parts, share=Share(rank=rank, world=world)) for rank in range(world)]
     for step, whole in enumerate(one):
-        theirs = [key for rank in ranks for part in rank[step * parts : (step + 1) * parts] for key in part]
-        assert len(theirs) == len(set(theirs)) == 12
-        assert set(theirs) == set(whole)
+        combined = [key for rank in ranks for part in rank[step * parts : (step + 1) * parts] for key in part]
+        assert len(combined) == len(set(combined)) == 12
+        assert set(combined) == set(whole)
     assert {len(part) for rank in ranks for part in rank} == {12 // parts // world}
 
 
-def test_an_epoch_is_a_permutation_of_its_own():
+def test_each_epoch_is_a_different_permutation():
     epochs = [keys(48)[first : first + 8] for first in (0, 8, 16)]
     orders = [[key.segment for part in epoch for key in part] for epoch in epochs]
     for number, order in enumerate(orders):
@@ -59,34 +59,34 @@ def test_an_epoch_is_a_permutation_of_its_own():
     assert keys(48, seed=6) != keys(48)
 
 
-def test_clips_that_do_not_fill_a_batch_are_left_out_each_time_others():
+def test_each_epoch_drops_other_clips():
     left_out = [
         set(range(50)) - {key.segment for part in keys(50)[first : first + 8] for key in part} for first in (0, 8, 16)
     ]
-    assert all(len(each) == 2 for each in left_out)
+    assert all(len(clips) == 2 for clips in left_out)
     assert len(set.union(*left_out)) > 2
 
 
 @pytest.mark.parametrize("first", [0, 1, 3, 4, 5, 11, 12])
-def test_going_on_is_the_rest_of_the_same_order(first):
+def test_resuming_continues_the_same_order(first):
     assert keys(first_step=first) == keys()[2 * first :]
 
 
 @pytest.mark.parametrize("world", [1, 2, 3])
 @pytest.mark.parametrize("clips", [1, 2, 7])
 def test_each_view_is_predicted_once(world, clips):
-    seen = Counter(
+    counts = Counter(
         key
         for rank in range(world)
-        for part in view_keys([3] * clips, batch=4, share=Share(rank=rank, world=world))
+        for part in eval_keys([3] * clips, batch=4, share=Share(rank=rank, world=world))
         for key in part
     )
-    assert seen == Counter(Key(0, segment, view) for segment in range(clips) for view in range(3))
+    assert counts == Counter(Key(0, segment, view) for segment in range(clips) for view in range(3))
 
 
 @pytest.mark.parametrize(("world", "parts"), [(1, 1), (2, 1), (2, 3)])
-def test_two_crops_of_a_recording_are_in_the_same_part(world, parts):
-    """They are compared with each other; one crop of each is read in the order that there is without the other."""
+def test_two_crops_of_a_recording_are_in_the_same_micro_batch(world, parts):
+    """The loss compares them; the order of the first crops is that of a run with one crop."""
     for rank in range(world):
         share = Share(rank=rank, world=world)
         one, two = (keys(micro_batches=parts, share=share, crops=crops) for crops in (1, 2))
@@ -102,7 +102,7 @@ def test_a_split_smaller_than_a_batch_is_refused():
         require_clips(7, 8, "train")
 
 
-def test_collating_keeps_rows_together():
+def test_collate_stacks_inputs_targets_and_ids():
     clips = [
         Clip(inputs=Inputs(logmel=np.full((1, 2, 3), i, np.float32)), targets={"verb": i, "noun": -i}, id=str(i))
         for i in range(3)
@@ -128,16 +128,16 @@ def four(tmp_path_factory):
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn"])
-def test_workers_give_what_this_process_gives(four, method, monkeypatch):
-    wanted = list(batches(four, keys(4, batch=4, micro_batches=2), workers=0, device=CPU))
+def test_workers_give_the_same_batches_as_the_main_process(four, method, monkeypatch):
+    expected = list(batches(four, keys(4, batch=4, micro_batches=2), workers=0, device=CPU))
     before = multiprocessing.get_start_method(allow_none=True)
     multiprocessing.set_start_method(method, force=True)
     try:
-        found = list(batches(four, keys(4, batch=4, micro_batches=2), workers=2, device=CPU))
+        parallel = list(batches(four, keys(4, batch=4, micro_batches=2), workers=2, device=CPU))
     finally:
         multiprocessing.set_start_method(before, force=True)
-    assert len(found) == len(wanted) == 6
-    for one, two in zip(found, wanted, strict=True):
+    assert len(parallel) == len(expected) == 6
+    for one, two in zip(parallel, expected, strict=True):
         assert one.ids == two.ids
         assert torch.equal(one.targets["label"], two.targets["label"])
         for name, value in one.inputs.present.items():
@@ -145,13 +145,13 @@ def test_workers_give_what_this_process_gives(four, method, monkeypatch):
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_an_error_in_a_worker_arrives_whole(four, tmp_path, workers):
+def test_an_error_in_a_worker_is_raised_without_its_traceback(four, tmp_path, workers):
     broken = tmp_path / "broken.wav"
     broken.write_bytes(b"no sound in here")
     segment = Segment(id="x", recording=Recording(id="x", path=broken), targets={"label": 0})
     clips = Clips([*four.segments, segment], four.reader)
-    read = batches(clips, view_keys([1] * 5, batch=4, share=Share()), workers=workers, device=CPU)
-    assert next(read).ids == tuple(each.id for each in four.segments)
+    read = batches(clips, eval_keys([1] * 5, batch=4, share=Share()), workers=workers, device=CPU)
+    assert next(read).ids == tuple(segment.id for segment in four.segments)
     with pytest.raises(DataError) as error:
         next(read)
     assert f"none of the 1 recordings of a batch can be read, such as {broken}: not a media file" in str(error.value)
@@ -159,32 +159,32 @@ def test_an_error_in_a_worker_arrives_whole(four, tmp_path, workers):
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_a_recording_that_cannot_be_read_is_left_out_and_told(four, tmp_path, workers):
+def test_unreadable_recordings_are_skipped_and_reported(four, tmp_path, workers):
     broken = tmp_path / "broken.wav"
     broken.write_bytes(b"no sound in here")
     segment = Segment(id="x", recording=Recording(id="x", path=broken), targets={"label": 0})
     clips = Clips([four.segments[0], segment, *four.segments[1:]], four.reader)
     unreadable = []
-    first, second, third = view_keys([1, 2, 1, 1, 1], batch=2, share=Share())
-    found = list(
+    first, second, third = eval_keys([1, 2, 1, 1, 1], batch=2, share=Share())
+    read = list(
         batches(clips, [first, second, third, [Key(0, 1, 0)]], workers=workers, device=CPU, unreadable=unreadable)
     )
-    assert [batch.ids for batch in found] == [("0.wav",), ("1.wav",), ("2.wav", "3.wav")]
-    assert [[each.id for each in batch.broken] for batch in found] == [["x"], ["x"], []]
-    assert [(each.id, each.path) for each in unreadable] == [("x", broken)]
+    assert [batch.ids for batch in read] == [("0.wav",), ("1.wav",), ("2.wav", "3.wav")]
+    assert [[failure.id for failure in batch.broken] for batch in read] == [["x"], ["x"], []]
+    assert [(failure.id, failure.path) for failure in unreadable] == [("x", broken)]
     assert "not a media file" in unreadable[0].reason
 
 
-def test_reading_draws_nothing_from_the_common_generator(four):
-    """Or the first step of a process would augment differently from the same step in the middle of a run."""
+def test_reading_does_not_advance_the_default_generator(four):
+    """Otherwise the first step of a process would draw other augmentations than the same step within a run."""
     torch.manual_seed(1)
     before = torch.get_rng_state()
     for workers in (0, 1):
-        next(batches(four, view_keys([1] * 4, batch=4, share=Share()), workers=workers, device=CPU))
+        next(batches(four, eval_keys([1] * 4, batch=4, share=Share()), workers=workers, device=CPU))
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_workers_are_one_a_core_that_this_process_may_use(monkeypatch):
+def test_one_worker_per_available_core(monkeypatch):
     recipe = load("vggsound")
     for cores, world, count in ((1, 1, 1), (3, 1, 3), (64, 1, 8), (64, 16, 4), (2, 4, 1)):
         monkeypatch.setattr("os.sched_getaffinity", lambda pid, cores=cores: set(range(cores)), raising=False)
@@ -194,8 +194,8 @@ def test_workers_are_one_a_core_that_this_process_may_use(monkeypatch):
 
 
 @pytest.mark.cuda
-def test_a_copy_beside_the_work_is_whole_when_it_is_used():
-    """The device is kept busy, so that a copy that nothing waits for would be read too early."""
+def test_asynchronous_copies_are_complete_when_used():
+    """The device is kept busy, so that a missing synchronization would read incomplete data."""
     copied, device = DeviceCopier(torch.device("cuda")), torch.device("cuda")
     busy = torch.randn(4096, 4096, device=device)
     for number in range(8):
@@ -209,7 +209,7 @@ def test_a_copy_beside_the_work_is_whole_when_it_is_used():
         assert (there.inputs.features.min().item(), there.inputs.features.max().item()) == (number, number)
 
 
-def test_sizes_of_frames_stay_where_they_are_read():
+def test_frame_sizes_stay_on_the_host():
     sent = Batch(
         inputs=Inputs(frames=torch.zeros(1, 3, 1, 2, 3), frame_sizes=torch.tensor([[2, 3]])), targets={}, ids=("a",)
     )

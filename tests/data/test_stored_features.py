@@ -1,4 +1,4 @@
-"""Features on disk as clips: the rows that were asked for, of the segments that have some."""
+"""Batches of stored features: the requested rows, of readable segments only."""
 
 import json
 from dataclasses import replace
@@ -10,12 +10,12 @@ import torch
 
 from slowfast_cli.corpora.segments import FileColumns, Segments
 from slowfast_cli.data.clips import Key
-from slowfast_cli.data.loader import eval_keys as view_keys
+from slowfast_cli.data.loader import eval_keys
 from slowfast_cli.data.stored_features import FeatureClips, StoredFeatures, digest
 from slowfast_cli.types import Corpus, DataError, Recording, Segment, Share
 
 CPU = torch.device("cpu")
-COUNTS = [2, 1, 0, 3]  # of the third nothing could be read
+COUNTS = [2, 1, 0, 3]  # the third segment is unreadable
 SIZES = {"label": 3, "tags": 4}
 
 
@@ -47,41 +47,41 @@ def rows():
     return np.random.default_rng(0).standard_normal((6, 5)).astype(np.float16)
 
 
-def test_batches_of_test_clips_are_the_rows(tmp_path, rows):
+def test_test_batches_are_the_stored_rows(tmp_path, rows):
     clips = FeatureClips(corpus(), stored(tmp_path / "f", rows), sizes=SIZES)
     assert (len(clips), clips.counts()) == (3, [2, 1, 3])
-    keys = view_keys(clips.counts(), batch=4, share=Share())
-    found = list(clips.batches(keys, CPU))
-    assert [batch.ids for batch in found] == [("s0", "s0", "s1", "s3"), ("s3", "s3")]
-    assert torch.cat([batch.inputs.features for batch in found]).tolist() == rows.astype(np.float32).tolist()
-    assert found[0].inputs.features.dtype == torch.float32
-    assert found[0].targets["label"].tolist() == [0, 0, 1, 0]
-    assert found[0].targets["tags"].tolist() == [[1, 0, 1, 0], [1, 0, 1, 0], [0, 0, 0, 0], [0, 0, 0, 1]]
+    keys = eval_keys(clips.counts(), batch=4, share=Share())
+    batches = list(clips.batches(keys, CPU))
+    assert [batch.ids for batch in batches] == [("s0", "s0", "s1", "s3"), ("s3", "s3")]
+    assert torch.cat([batch.inputs.features for batch in batches]).tolist() == rows.astype(np.float32).tolist()
+    assert batches[0].inputs.features.dtype == torch.float32
+    assert batches[0].targets["label"].tolist() == [0, 0, 1, 0]
+    assert batches[0].targets["tags"].tolist() == [[1, 0, 1, 0], [1, 0, 1, 0], [0, 0, 0, 0], [0, 0, 0, 1]]
 
 
-def test_batches_of_training_clips_take_another_crop_each_epoch(tmp_path):
+def test_training_batches_use_another_crop_each_epoch(tmp_path):
     rows = np.random.default_rng(0).standard_normal((3, 4, 5)).astype(np.float16)
     clips = FeatureClips(corpus(), stored(tmp_path / "f", rows), sizes=SIZES)
     assert clips.counts() == [0, 0, 0]
     for epoch in range(7):
         (batch,) = clips.batches([[Key(epoch, 2, -1), Key(epoch, 0, -1)]], CPU)
         assert batch.ids == ("s3", "s0")
-        wanted = rows[epoch % 3, [3, 0]].astype(np.float32)  # s3 is the fourth of those that are listed
-        assert batch.inputs.features.tolist() == wanted.tolist()
+        expected = rows[epoch % 3, [3, 0]].astype(np.float32)  # s3 is the fourth listed segment
+        assert batch.inputs.features.tolist() == expected.tolist()
         assert batch.targets["label"].tolist() == [0, 0]
 
 
-def test_mixed_targets_stand_in_for_the_own(tmp_path):
+def test_stored_mixup_targets_replace_the_labels(tmp_path):
     rows, mixed = np.zeros((2, 4, 5)), np.random.default_rng(0).random((2, 4, 4))
     clips = FeatureClips(corpus(), stored(tmp_path / "f", rows, targets={"tags": mixed}), sizes=SIZES)
     (batch,) = clips.batches([[Key(1, 1, -1), Key(2, 2, -1)]], CPU)
-    wanted = mixed.astype(np.float16).astype(np.float32)[[1, 0], [1, 3]]
-    assert batch.targets["tags"].tolist() == wanted.tolist()
+    expected = mixed.astype(np.float16).astype(np.float32)[[1, 0], [1, 3]]
+    assert batch.targets["tags"].tolist() == expected.tolist()
     assert batch.targets["label"].tolist() == [1, 0]
 
 
-def test_labels_may_be_taken_away(tmp_path, rows):
-    """As when a split is predicted."""
+def test_segments_without_labels(tmp_path, rows):
+    """As in prediction of a split."""
     bare = replace(corpus(), segments=tuple(replace(segment, targets={}) for segment in corpus().segments))
     clips = FeatureClips(bare, stored(tmp_path / "f", rows), sizes=SIZES)
     (batch,) = clips.batches([[Key(0, 0, 1)]], CPU)
@@ -89,22 +89,22 @@ def test_labels_may_be_taken_away(tmp_path, rows):
 
 
 def test_features_of_other_segments_are_refused(tmp_path, rows):
-    made = stored(tmp_path / "f", rows)
-    assert made.kept(segments()).tolist() == [True, True, False, True]
+    features = stored(tmp_path / "f", rows)
+    assert features.kept(segments()).tolist() == [True, True, False, True]
     for others in (segments()[:3], segments()[::-1], (*segments()[:3], replace(segments()[3], start=0.5))):
         with pytest.raises(DataError, match="features of other segments: remove the folder"):
-            made.kept(others)
+            features.kept(others)
 
 
 @pytest.mark.parametrize("text", [None, "", '{"segments": '])
-def test_features_that_are_not_whole(tmp_path, rows, text):
+def test_incomplete_features_are_refused(tmp_path, rows, text):
     folder = stored(tmp_path / "f", rows).folder
     (folder / "made.json").unlink() if text is None else (folder / "made.json").write_text(text)
     with pytest.raises(DataError, match="features are missing or incomplete"):
         StoredFeatures(folder).kept(segments())
 
 
-def test_columns_are_told_apart_by_their_ids():
+def test_digest_distinguishes_tables_by_their_ids():
     columns = FileColumns(
         ids=np.array([b"s0", b"s1"]), files=np.array([b"0.wav", b"1.wav"]), folders=(Path(),), folder=np.zeros(2, int),
         labels="label", classes=3, targets=np.zeros(2, np.uint16),

@@ -1,4 +1,4 @@
-"""Clips of video: the frames of given seconds, and the sound of exactly those."""
+"""Video clips: frames at given times, with the audio of exactly the same seconds."""
 
 import json
 from pathlib import Path
@@ -47,29 +47,29 @@ def numbers(piece):
     return [rendered.number_of(frame) for frame in piece.inputs.frames.transpose(1, 2, 3, 0)]
 
 
-def test_views_are_those_of_the_reference(numbered):
-    """The reference's frame numbers in a 10 s video at 30 frames a second."""
+def test_views_match_the_reference(numbered):
+    """Frame numbers of the reference in a 10 s video at 30 frames per second."""
     cases = json.loads((REFERENCE / "avslowfast_clips.json").read_text())["cases"]
-    seen = 0
+    checked = 0
     for name, case in cases.items():
         if not name.startswith("test") or name.endswith("misaligned"):
             continue
         piece = reader().read(Segment(id="a", recording=numbered), Key(0, 0, case["clip_index"]))
         assert numbers(piece) == case["frame_numbers"]
-        seen += 1
-    assert seen == 3
+        checked += 1
+    assert checked == 3
 
 
-def test_a_clip_around_a_moment_is_pyslowfasts(numbered):
-    """Frames centre - 32, - 30, ..., + 30 of 30 a second, the first and last repeated beyond the ends."""
+def test_centered_clips_match_pyslowfast(numbered):
+    """Frames center - 32, - 30, ..., + 30 at 30 frames per second; the first and last repeat beyond the ends."""
     for second in (5, 1, 10):
         segment = Segment(id="a", recording=numbered, center=second)
         piece = reader().read(segment, Key(0, 0, 0))
-        want = [min(max(second * 30 + step, 0), 299) for step in range(-32, 32, 2)]
-        assert numbers(piece) == want
+        expected = [min(max(second * 30 + step, 0), 299) for step in range(-32, 32, 2)]
+        assert numbers(piece) == expected
 
 
-def test_training_clips_reach_everywhere_and_follow_their_key(numbered):
+def test_training_clips_cover_the_segment_and_are_determined_by_their_key(numbered):
     segment = Segment(id="a", recording=numbered, start=1.0, stop=8.0)
     firsts = [numbers(reader().read(segment, Key(epoch, 0, -1)))[0] for epoch in range(12)]
     assert min(firsts) >= 30
@@ -87,8 +87,8 @@ def stores(bouncing, tmp_path_factory):
     return {"shards": StoredSounds(StoredRows(Shards(out, AV.settings()), AV)), "media": DecodedSounds(AV)}
 
 
-def heard(piece):
-    """The log-mel that the network gets, of either store."""
+def logmel_of(piece):
+    """Log-mel of a piece, computed if it contains samples."""
     if piece.inputs.logmel is not None:
         return piece.inputs.logmel[0]
     with torch.no_grad():
@@ -97,13 +97,13 @@ def heard(piece):
 
 
 @pytest.mark.parametrize("source", ["shards", "media"])
-def test_the_click_is_heard_when_the_ball_hits(bouncing, stores, source):
-    """Row r of 128 stands for the moment of the clip that it should: each hit is loud there, and nowhere else."""
+def test_clicks_are_loud_when_the_ball_hits(bouncing, stores, source):
+    """Each of the 128 rows is at its time in the clip: only rows at hits of the ball are loud."""
     recording, hits = bouncing
     checked = 0
     for view in range(10):
         piece = reader(sounds=stores[source]).read(Segment(id="a", recording=recording), Key(0, 0, view))
-        rows = heard(piece)
+        rows = logmel_of(piece)
         assert rows.shape == (128, 80)
         loud = rows[:, 40:].max(1)
         frames = SETTINGS.seconds * 30
@@ -114,7 +114,7 @@ def test_the_click_is_heard_when_the_ball_hits(bouncing, stores, source):
                 near = np.abs(at - hit) < 0.035
                 assert loud[near].max() > np.median(loud) + 1
                 checked += 1
-        quiet = np.array([min(abs(hit - each) for hit in hits) > 0.1 for each in at + 0.016])
+        quiet = np.array([min(abs(hit - time) for hit in hits) > 0.1 for time in at + 0.016])
         assert loud[quiet].max() < loud.max() - 0.5
     assert checked > 20
 
@@ -123,43 +123,43 @@ def test_shards_and_media_give_the_same_rows(bouncing, stores):
     for view in (0, 4, 9):
         segment = Segment(id="a", recording=bouncing[0])
         stored, decoded = (reader(sounds=stores[name]).read(segment, Key(0, 0, view)) for name in ("shards", "media"))
-        np.testing.assert_allclose(heard(stored), heard(decoded), atol=2e-3)
+        np.testing.assert_allclose(logmel_of(stored), logmel_of(decoded), atol=2e-3)
 
 
-def test_rows_are_the_references():
-    """Of its own starts, the reference's row numbers: evenly spread over the clip, floored."""
+def test_rows_match_the_reference():
+    """Row indices of the reference are evenly spaced over the clip, rounded down."""
     cases = json.loads((REFERENCE / "avslowfast_clips.json").read_text())["cases"]
     checked = 0
     for case in cases.values():
         for side in ("aligned", "misaligned"):
             if case["whole_track_log_mel"] and side in case:
-                told = case[side]
-                length = told["to"] - told["from"]
+                reference = case[side]
+                length = reference["to"] - reference["from"]
                 frames = 64 / 30 * case["video_fps"]
                 rate = case["log_mel_rows_available"] / (case["video_frames"] / case["video_fps"])
                 assert length == pytest.approx((frames - 1) ** 2 / frames / case["video_fps"] * rate, rel=1e-3)
-                rows = np.floor(np.linspace(told["from"], told["to"], 128))
-                assert np.minimum(rows, case["log_mel_rows_available"] - 1).astype(int).tolist() == told["rows"]
+                rows = np.floor(np.linspace(reference["from"], reference["to"], 128))
+                assert np.minimum(rows, case["log_mel_rows_available"] - 1).astype(int).tolist() == reference["rows"]
                 checked += 1
     assert checked >= 4
 
 
-def test_sound_that_starts_later_is_still_in_time(tmp_path):
-    """The sound's own clock: clicks fit their pictures although the sound stream begins 0.4 s after the first frame."""
+def test_audio_that_starts_late_stays_aligned(tmp_path):
+    """A click stays aligned with the frames although the audio stream starts 0.4 s after the first frame."""
     path = tmp_path / "late.mkv"
     sound = np.zeros(16000 * 5, np.float32)
-    sound[8000:8160] = 0.9  # at 0.5 s of the sound, 0.9 s of the pictures
+    sound[8000:8160] = 0.9  # 0.5 s in the audio, 0.9 s in the video
     pictures = (rendered.picture_of(number) for number in range(150))
     rendered.write(path, pictures, sound=sound, sound_at=0.4)
     settings = Frames(frames=8, step=8, rows=128, crop=32, jitter=(64, 64), side=64)
     piece = VideoReader(settings=settings, views=2, sounds=DecodedSounds(AV), front_end=AV).read(
         Segment(id="a", recording=Recording(id="late", path=path)), Key(0, 0, 0)
     )
-    row = heard(piece).max(1).argmax()
+    row = logmel_of(piece).max(1).argmax()
     assert row / 127 * 2.1 == pytest.approx(0.9 - piece.start, abs=0.06)
 
 
-def test_silence_is_zero_and_marked(tmp_path, stores):
+def test_missing_audio_is_zero_and_marked(tmp_path, stores):
     path = rendered.numbered(tmp_path / "silent.mp4", frames=90)
     segment = Segment(id="a", recording=Recording(id="silent", path=path))
     for source, keys in (("shards", {"logmel"}), ("media", {"samples", "rows"})):
@@ -169,7 +169,7 @@ def test_silence_is_zero_and_marked(tmp_path, stores):
     assert not reader(sounds=stores["shards"]).read(segment, Key(0, 0, 0)).inputs.logmel.any()
 
 
-def test_the_wrong_sound_is_far_enough_away():
+def test_negatives_keep_the_minimum_gap():
     draw = np.random.default_rng(0)
     starts = [elsewhere(100.0, 32, 300.0, draw) for _ in range(2000)]
     assert all(abs(start - 100) >= 32 for start in starts)
@@ -179,7 +179,7 @@ def test_the_wrong_sound_is_far_enough_away():
     assert elsewhere(10.0, 32, 20.0, draw) == 10.0
 
 
-def test_both_sounds_come_with_a_clip(bouncing, stores):
+def test_a_clip_contains_aligned_and_negative_audio(bouncing, stores):
     segment = Segment(id="a", recording=bouncing[0])
     piece = reader(sounds=stores["shards"], gap=0.5).read(segment, Key(3, 0, -1))
     assert piece.inputs.negative.shape == piece.inputs.logmel.shape
@@ -188,8 +188,8 @@ def test_both_sounds_come_with_a_clip(bouncing, stores):
     np.testing.assert_array_equal(piece.inputs.negative, again.inputs.negative)
 
 
-def test_labels_are_those_of_the_seconds_of_the_clip(numbered):
-    """Charades: while training what happens during the clip; when testing all of it."""
+def test_training_labels_are_those_during_the_clip(numbered):
+    """Charades: training uses the classes during the clip, testing all of the segment."""
     segment = Segment(
         id="a", recording=numbered, targets={"label": (0, 2, 3)}, start=0.0, stop=2.2,
         spans=(
@@ -202,7 +202,7 @@ def test_labels_are_those_of_the_seconds_of_the_clip(numbered):
     assert clips[Key(0, 0, 1)].targets["label"].tolist() == [1, 0, 1, 1, 0]
 
 
-def test_boxes_and_frames_of_several_sizes_go_into_one_batch(numbered, tmp_path):
+def test_boxes_and_frames_of_different_sizes_are_batched(numbered, tmp_path):
     other = Recording(id="o", path=rendered.numbered(tmp_path / "tall.mp4", frames=90, size=(64, 128)))
     segments = [
         Segment(id="a", recording=numbered, center=1, boxes=(Box(place=(0, 0, 0.5, 1), targets=(1,)),)),
@@ -221,8 +221,8 @@ def test_boxes_and_frames_of_several_sizes_go_into_one_batch(numbered, tmp_path)
 
 
 @pytest.mark.parametrize("seconds", [1.0, 2.5])
-def test_sound_shorter_than_its_pictures_is_the_same_from_shards_and_media(seconds, tmp_path):
-    """Beyond its end its last row is repeated, whichever way it is read."""
+def test_audio_shorter_than_the_video_is_the_same_from_shards_and_media(seconds, tmp_path):
+    """Both repeat the last row beyond the end."""
     path = tmp_path / "short.mkv"
     pictures = (rendered.picture_of(number) for number in range(180))
     rendered.write(path, pictures, sound=rendered.tone(seconds, 700))
@@ -234,10 +234,10 @@ def test_sound_shorter_than_its_pictures_is_the_same_from_shards_and_media(secon
         pieces = [
             reader(sounds=source).read(corpus.segments[0], Key(0, 0, view)) for source in (stored, DecodedSounds(AV))
         ]
-        np.testing.assert_allclose(heard(pieces[0]), heard(pieces[1]), atol=2e-3)
+        np.testing.assert_allclose(logmel_of(pieces[0]), logmel_of(pieces[1]), atol=2e-3)
 
 
-def test_sound_spans_slow_videos_as_well():
+def test_audio_spans_videos_of_low_frame_rate():
     from slowfast_cli.data.views import rows_span
 
     for fps in (1, 5, 12, 24, 30, 60):

@@ -1,4 +1,4 @@
-"""Where clips start and what is in them: row by row as the reference code has it."""
+"""Positions and contents of clips match the reference code row by row."""
 
 import doctest
 import json
@@ -54,7 +54,7 @@ def clips_of(row, store, folder):
 
 @pytest.fixture(scope="module")
 def recordings(tmp_path_factory):
-    """Noise of each length that the golden rows know, in a file and in float32 shards of each front end."""
+    """Noise of each length in the golden rows, as a file and as float32 shards of each front end."""
     folder = tmp_path_factory.mktemp("golden")
     generator = np.random.default_rng(0)
     segments = {name(row): (row["loader"], segment_of(row, folder)) for row in ROWS}
@@ -64,25 +64,25 @@ def recordings(tmp_path_factory):
             samples = 0.1 * generator.standard_normal(row["start_sample"] + row["audio_size"]).astype(np.float32)
             soundfile.write(path, samples, RATES[row["loader"]], subtype="FLOAT")
     for (loader, kind), front_end in FRONT_ENDS.items():
-        chosen = tuple(segment for theirs, segment in segments.values() if theirs == loader)
+        chosen = tuple(segment for dataset, segment in segments.values() if dataset == loader)
         corpus = Corpus(name="golden", split="all", segments=chosen, classes={})
         list(extract([corpus], folder / f"{loader}-{kind}", front_end=front_end, dtype="float32"))
     return folder
 
 
-def test_the_examples_in_the_docstrings_hold():
+def test_docstring_examples():
     assert doctest.testmod(views).attempted >= 7
     assert doctest.testmod(views).failed == 0
 
 
-def test_the_golden_rows_are_there():
+def test_golden_rows_are_complete():
     assert len(ROWS) == 48
     assert {row["clip_size"] for row in ROWS} == {clip_samples(5.119, 16000), clip_samples(1.999, 24000)}
     assert any(row["shorter_than_crop"] for row in ROWS)
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{name(row)}-{row['clip_idx']}of{row['num_clips']}")
-def test_a_clip_is_the_references(row):
+def test_positions_match_the_reference(row):
     start = spread(row["audio_size"], row["clip_size"], row["num_clips"])[row["clip_idx"]]
     assert row["start_sample"] + start == row["start"]
     assert row["end"] == pytest.approx(row["start"] + row["clip_size"] - 1, abs=1e-6)
@@ -97,8 +97,8 @@ def test_a_clip_is_the_references(row):
 
 
 @pytest.mark.parametrize("kind", ["frames_slowfast", "frames_slow"])
-def test_clips_out_of_media_are_the_references(recordings, kind):
-    """Every row, through the classes that training uses: the log-mel of the slice, its last frame repeated."""
+def test_clips_from_media_match_the_reference(recordings, kind):
+    """Every golden row gives the log-mel of its slice, with the last frame repeated."""
     recipes = {"vggsound": load("vggsound"), "epic": load("epic")}
     for row in ROWS:
         front_end = FRONT_ENDS[row["loader"], kind]
@@ -107,34 +107,34 @@ def test_clips_out_of_media_are_the_references(recordings, kind):
         prepared = transforms.eval_transform(recipe.model_copy(update={"frontend": settings}), torch.device("cpu"))
         clips = clips_of(row, DecodedSamples(front_end), recordings)
         (batch,) = prepared(collate([clips[Key(0, 0, row["clip_idx"])]]))
-        (got,) = batch.inputs.logmel[:, 0]
+        (actual,) = batch.inputs.logmel[:, 0]
         recording = clips.segments[0].recording
         samples = audio.read(recording, rate=front_end.rate, first=row["slice"][0], count=row["samples_used"])
         with torch.no_grad():
-            (want,) = LogMel(front_end)(torch.from_numpy(samples)[None])[:, 0]
-        assert len(want) == row[kind]["before_padding"]
-        assert len(got) == row[kind]["after"]
-        torch.testing.assert_close(got[: len(want)], want, atol=1e-5, rtol=0)
-        assert (got[len(want) :] == got[len(want) - 1]).all()
+            (expected,) = LogMel(front_end)(torch.from_numpy(samples)[None])[:, 0]
+        assert len(expected) == row[kind]["before_padding"]
+        assert len(actual) == row[kind]["after"]
+        torch.testing.assert_close(actual[: len(expected)], expected, atol=1e-5, rtol=0)
+        assert (actual[len(expected) :] == actual[len(expected) - 1]).all()
 
 
 @pytest.mark.parametrize("kind", ["frames_slowfast", "frames_slow"])
-def test_clips_out_of_shards_are_the_references_within_half_a_row(recordings, kind):
+def test_clips_from_shards_match_the_reference_within_half_a_row(recordings, kind):
     for row in ROWS:
         front_end = FRONT_ENDS[row["loader"], kind]
         shards = Shards(recordings / f"{row['loader']}-{kind}", front_end.settings())
         clip = clips_of(row, StoredRows(shards, front_end), recordings)[Key(0, 0, row["clip_idx"])]
-        (got,) = clip.inputs.logmel
+        (actual,) = clip.inputs.logmel
         true = row[kind]["before_padding"]
         first = round(row["slice"][0] / front_end.hop)
         assert abs(first * front_end.hop - row["slice"][0]) <= front_end.hop / 2
-        assert len(got) == row[kind]["after"]
-        np.testing.assert_array_equal(got[:true], shards.read(name(row), first, true))
-        assert (got[true:] == got[true - 1]).all()
+        assert len(actual) == row[kind]["after"]
+        np.testing.assert_array_equal(actual[:true], shards.read(name(row), first, true))
+        assert (actual[true:] == actual[true - 1]).all()
 
 
-def test_media_and_shards_agree_away_from_the_edges_of_a_clip(recordings):
-    """Where a clip starts on a row; at its ends the shards know the sound beyond, and the clip does not."""
+def test_media_and_shards_agree_inside_a_clip(recordings):
+    """For clips that start at a row; at their ends only the shards include the audio beyond."""
     agreed = 0
     for row in ROWS:
         front_end = FRONT_ENDS[row["loader"], "frames_slowfast"]
@@ -144,14 +144,14 @@ def test_media_and_shards_agree_away_from_the_edges_of_a_clip(recordings):
         stored = clips_of(row, StoredRows(shards, front_end), recordings)[Key(0, 0, row["clip_idx"])]
         decoded = clips_of(row, DecodedSamples(front_end), recordings)[Key(0, 0, row["clip_idx"])]
         with torch.no_grad():
-            (want,) = LogMel(front_end)(torch.from_numpy(decoded.inputs.samples)[None])[:, 0].numpy()
+            (expected,) = LogMel(front_end)(torch.from_numpy(decoded.inputs.samples)[None])[:, 0].numpy()
         inside = slice(2, int(decoded.inputs.valid_frames) - 2)
-        np.testing.assert_allclose(stored.inputs.logmel[0][inside], want[inside], atol=2e-4)
+        np.testing.assert_allclose(stored.inputs.logmel[0][inside], expected[inside], atol=2e-4)
         agreed += 1
     assert agreed >= 20
 
 
-def test_windows_cover_everything_and_end_with_the_sound():
+def test_windows_cover_everything():
     for size in (1, 39, 40, 41, 100, 101, 119, 120, 121):
         for window, hop in ((40, 20), (40, 40), (40, 13), (1, 1)):
             starts = windows(size, window, hop)
@@ -164,12 +164,12 @@ def test_windows_cover_everything_and_end_with_the_sound():
             assert covered.all()
 
 
-def test_covering_clips_follow_each_other():
+def test_covering_clips_are_consecutive():
     for clip in (1, 7, 10, 40):
         for size in range(1, 130):
             starts = covering(size, clip)
             assert starts == [float(clip * number) for number in range(len(starts))]
             rest = size - clip * len(starts)
-            assert rest < max(clip / 100, 1)  # what is left out
+            assert rest < max(clip / 100, 1)  # dropped
             assert rest > -clip or size < clip
             assert len(starts) == 1 or size - starts[-1] >= clip / 100

@@ -1,4 +1,4 @@
-"""A lock that forked workers do not keep."""
+"""File locks, which forked workers do not keep."""
 
 import os
 import signal
@@ -9,7 +9,7 @@ import pytest
 from slowfast_cli.storage.lock import file_lock, lock_holder
 
 
-def test_one_at_a_time(tmp_path):
+def test_a_lock_has_one_holder(tmp_path):
     path = tmp_path / ".lock"
     with file_lock(path) as first:
         with file_lock(path) as second:
@@ -19,7 +19,7 @@ def test_one_at_a_time(tmp_path):
         assert third
 
 
-def test_a_symbolic_link_is_refused_and_its_target_untouched(tmp_path):
+def test_a_symbolic_link_is_refused(tmp_path):
     (tmp_path / "precious").write_text("text")
     (tmp_path / ".lock").symlink_to(tmp_path / "precious")
     with pytest.raises(OSError), file_lock(tmp_path / ".lock"):
@@ -28,7 +28,7 @@ def test_a_symbolic_link_is_refused_and_its_target_untouched(tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-def test_a_worker_that_outlives_its_parent_does_not_hold_it(tmp_path):
+def test_a_worker_that_outlives_its_parent_releases_the_lock(tmp_path):
     path = tmp_path / ".lock"
     parent = os.fork()
     if not parent:

@@ -1,4 +1,4 @@
-"""Files elsewhere: the paths that stand for them, what is fetched when, and what is brought back."""
+"""Remote files: URLs as local paths, downloads on demand, and uploads."""
 
 import doctest
 import os
@@ -17,7 +17,7 @@ from slowfast_cli.types import DataError
 
 @pytest.fixture
 def bucket(tmp_path, monkeypatch):
-    """A folder in memory of its own, and a cache of its own; the URL of the folder."""
+    """URL of a new folder of the in-memory file system, with a new cache."""
     monkeypatch.setenv("SLOWFAST_CACHE", str(tmp_path / "cache"))
     name = uuid.uuid4().hex
     yield f"memory://{name}"
@@ -37,17 +37,17 @@ def get(url):
 
 
 def fetches(monkeypatch):
-    """Names of the files that are read from elsewhere."""
-    seen, opened = [], type(fsspec.filesystem("memory"))._open
+    """Record the paths opened in the in-memory file system."""
+    opened_paths, opened = [], type(fsspec.filesystem("memory"))._open
     monkeypatch.setattr(
         type(fsspec.filesystem("memory")),
         "_open",
-        lambda self, path, *w, **k: seen.append(path) or opened(self, path, *w, **k),
+        lambda self, path, *w, **k: opened_paths.append(path) or opened(self, path, *w, **k),
     )
-    return seen
+    return opened_paths
 
 
-def test_a_url_stands_for_a_path_and_back(bucket):
+def test_urls_and_local_paths_round_trip(bucket):
     assert doctest.testmod(remote).attempted > 0
     assert doctest.testmod(remote).failed == 0
     for url in ("s3://bucket/a/b.csv", "gs://x/y", "memory://m/n", "file:///tmp/z"):
@@ -64,29 +64,29 @@ def test_a_url_stands_for_a_path_and_back(bucket):
         remote.local_path("s3:/b/a")
 
 
-def test_paths_that_are_only_here_ask_for_nothing(tmp_path, monkeypatch):
+def test_local_paths_access_no_file_system(tmp_path, monkeypatch):
     monkeypatch.setattr(remote, "_file_system", pytest.fail)
     assert remote.mirror(tmp_path) == remote.download(tmp_path) == remote.ensure_local(tmp_path) == tmp_path
     remote.upload(tmp_path)
 
 
-def test_lists_come_at_once_and_others_when_they_are_asked_for(bucket, monkeypatch):
+def test_mirror_downloads_lists_and_ensure_local_the_rest(bucket, monkeypatch):
     put(f"{bucket}/lists/train.csv", b"a,0\n")
     put(f"{bucket}/clips/a.wav", b"x" * 1000)
     folder = remote.mirror(remote.local_path(bucket))
     assert (folder / "lists/train.csv").read_bytes() == b"a,0\n"
     clip = folder / "clips/a.wav"
     assert (clip.is_file(), clip.stat().st_size, stat.S_IMODE(clip.stat().st_mode)) == (True, 1000, remote.PLACEHOLDER)
-    seen = fetches(monkeypatch)
+    opened_paths = fetches(monkeypatch)
     assert remote.ensure_local(clip).read_bytes() == b"x" * 1000
     assert os.access(clip, os.R_OK)
     remote.ensure_local(clip)
     remote.mirror(folder)
-    assert len(seen) == 1
+    assert len(opened_paths) == 1
     assert not list(folder.rglob(".*.part"))
 
 
-def test_what_has_changed_there_is_fetched_again(bucket):
+def test_remote_changes_are_downloaded_again(bucket):
     put(f"{bucket}/list.csv", b"old")
     folder = remote.mirror(remote.local_path(bucket))
     put(f"{bucket}/list.csv", b"new")
@@ -97,7 +97,7 @@ def test_what_has_changed_there_is_fetched_again(bucket):
     assert (remote.download(folder) / "state.pt").read_bytes() == b"2"
 
 
-def test_what_is_removed_or_moved_is_so_there_too(bucket):
+def test_remove_and_move_apply_remotely(bucket):
     put(f"{bucket}/run/state.pt", b"1")
     folder = remote.download(remote.local_path(f"{bucket}/run"))
     remote.move(folder, folder.with_name("run~1"))
@@ -111,7 +111,7 @@ def test_what_is_removed_or_moved_is_so_there_too(bucket):
     assert not fsspec.filesystem("memory").exists(f"{bucket}/run~1/state.pt")
 
 
-def test_a_whole_folder_comes_and_goes_back(bucket):
+def test_a_folder_is_downloaded_and_uploaded(bucket):
     put(f"{bucket}/run/state.pt", b"1" * 10)
     folder = remote.download(remote.local_path(f"{bucket}/run"))
     assert (folder / "state.pt").read_bytes() == b"1" * 10
@@ -129,7 +129,7 @@ def test_a_whole_folder_comes_and_goes_back(bucket):
     ]
 
 
-def test_only_what_changed_is_sent(bucket, monkeypatch):
+def test_only_changed_files_are_uploaded(bucket, monkeypatch):
     folder = remote.download(remote.local_path(f"{bucket}/new"))
     folder.mkdir(parents=True)
     (folder / "a").write_bytes(b"a")
@@ -144,7 +144,7 @@ def test_only_what_changed_is_sent(bucket, monkeypatch):
     assert sent == ["b"]
 
 
-def test_what_cannot_be_reached_says_which_url_and_what_to_do(bucket):
+def test_errors_contain_the_url_and_a_remedy(bucket):
     with pytest.raises(DataError, match=r"nothere://x/y: no file system for this URL .*pip install s3fs"):
         remote.mirror(remote.local_path("nothere://x/y"))
     with pytest.raises(DataError, match=rf"{bucket}/gone.wav: cannot be fetched"):
@@ -152,7 +152,7 @@ def test_what_cannot_be_reached_says_which_url_and_what_to_do(bucket):
     assert not remote.local_path(f"{bucket}/gone.wav").exists()
 
 
-def test_what_is_gone_there_is_gone_here(bucket):
+def test_files_removed_remotely_are_removed_locally(bucket):
     for name in ("a.csv", "b.wav", "run/state.pt"):
         put(f"{bucket}/{name}", b"1")
     folder = remote.mirror(remote.local_path(bucket))
@@ -163,7 +163,7 @@ def test_what_is_gone_there_is_gone_here(bucket):
     assert sorted(path.name for path in folder.rglob("*") if path.is_file()) == ["mine.csv"]
 
 
-def test_what_has_changed_here_and_there_is_not_overwritten(bucket):
+def test_conflicting_changes_are_not_overwritten(bucket):
     put(f"{bucket}/state.pt", b"1")
     folder = remote.download(remote.local_path(bucket))
     (folder / "state.pt").write_bytes(b"22")
@@ -173,8 +173,8 @@ def test_what_has_changed_here_and_there_is_not_overwritten(bucket):
     assert (folder / "state.pt").read_bytes() == b"22"
 
 
-def test_processes_that_share_a_cache_do_not_disturb_each_other(tmp_path):
-    """Each lists and reads all; what is read is whole, and fetched once."""
+def test_processes_can_share_a_cache(tmp_path):
+    """Concurrent processes list and read all files and get complete ones."""
     there = tmp_path / "there"
     there.mkdir()
     for number in range(300):
@@ -193,11 +193,11 @@ def test_processes_that_share_a_cache_do_not_disturb_each_other(tmp_path):
         for _ in range(3)
     ]
     for reader in workers:
-        _, told = reader.communicate(timeout=60)
-        assert reader.returncode == 0, told
+        _, errors = reader.communicate(timeout=60)
+        assert reader.returncode == 0, errors
 
 
-def test_a_fetch_that_fails_leaves_the_next_one_its_way(bucket, monkeypatch):
+def test_a_failed_download_can_be_repeated(bucket, monkeypatch):
     put(f"{bucket}/a.wav", b"x" * 10)
     clip = remote.mirror(remote.local_path(bucket)) / "a.wav"
     memory = type(fsspec.filesystem("memory"))

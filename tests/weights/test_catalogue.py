@@ -1,4 +1,4 @@
-"""The official weights and their facts."""
+"""The catalogue of official weights is complete and consistent."""
 
 from dataclasses import replace
 
@@ -14,14 +14,14 @@ from slowfast_cli.types import WeightsError
 from slowfast_cli.weights.catalogue import CATALOGUE, find
 from slowfast_cli.weights.catalogue_entry import describe, network
 
-SOUND = ["asf-vggsound", "asf-slow-vggsound", "asf-fast-vggsound", "asf-epic", "asf-slow-epic", "asf-fast-epic"]
+AUDIO = ["asf-vggsound", "asf-slow-vggsound", "asf-fast-vggsound", "asf-epic", "asf-slow-epic", "asf-fast-epic"]
 PANNS = ["panns-cnn14", "panns-cnn14-16k"]
-VIDEO = [name for name in CATALOGUE if name not in SOUND + PANNS]
+VIDEO = [name for name in CATALOGUE if name not in AUDIO + PANNS]
 FILES = "https://dl.fbaipublicfiles.com/"
 
 
-def test_all_are_there():
-    assert list(CATALOGUE)[:8] == SOUND + PANNS
+def test_the_catalogue_is_complete():
+    assert list(CATALOGUE)[:8] == AUDIO + PANNS
     assert len(VIDEO) == 24
     for field in ("name", "url", "file"):
         assert len({getattr(entry, field) for entry in CATALOGUE.values()}) == 32
@@ -36,8 +36,8 @@ def test_all_are_there():
     }
 
 
-@pytest.mark.parametrize("name", SOUND)
-def test_facts_of_sound_hold_together(name):
+@pytest.mark.parametrize("name", AUDIO)
+def test_audio_entries_are_consistent(name):
     entry = find(name)
     assert entry.name == name
     assert entry.url.startswith("https://www.dropbox.com/s/")
@@ -58,7 +58,7 @@ def test_facts_of_sound_hold_together(name):
 
 
 @pytest.mark.parametrize("name", PANNS)
-def test_facts_of_panns_hold_together(name):
+def test_panns_entries_are_consistent(name):
     entry = find(name)
     assert entry.url == f"https://zenodo.org/record/3987831/files/{entry.file.replace('=', '%3D')}?download=1"
     assert f"mAP={entry.published['map']}.pth" in entry.file
@@ -72,7 +72,7 @@ def test_facts_of_panns_hold_together(name):
 
 
 @pytest.mark.parametrize("name", VIDEO)
-def test_facts_of_video_hold_together(name):
+def test_video_entries_are_consistent(name):
     entry = find(name)
     assert entry.name == name
     assert entry.url.startswith(FILES)
@@ -99,8 +99,8 @@ def test_facts_of_video_hold_together(name):
         assert net.pathways["slow"].attend_pool == ((2, 2, 2) if detects else (1, 2, 2))
 
 
-def test_sizes_are_those_of_the_networks():
-    """Parameters as printed; the multiply-adds that PyTorchVideo prints count a little more than convolutions."""
+def test_parameters_and_gflops_match_the_published_ones():
+    """The multiply-adds that PyTorchVideo publishes include a little more than convolutions: 2 % tolerance."""
     for entry in CATALOGUE.values():
         net = network(entry)
         with torch.device("meta"):
@@ -109,11 +109,11 @@ def test_sizes_are_those_of_the_networks():
             )
         assert count.parameters(model) / 1e6 == pytest.approx(entry.params_m, abs=0.02), entry.name
         if entry.gflops is not None and "r101" not in entry.name:
-            found = count.gflops(model, {"frames": torch.zeros(1, 3, entry.frames, 256, 256, device="meta")})
-            assert found == pytest.approx(entry.gflops, rel=0.02), entry.name
+            gflops = count.gflops(model, {"frames": torch.zeros(1, 3, entry.frames, 256, 256, device="meta")})
+            assert gflops == pytest.approx(entry.gflops, rel=0.02), entry.name
 
 
-def test_published_numbers():
+def test_published_scores():
     assert find("asf-vggsound").published["top1"] == 52.46
     assert find("asf-fast-vggsound").published["dprime"] == 2.576
     assert find("asf-epic").published["action_top1"] == 15.22
@@ -124,7 +124,7 @@ def test_published_numbers():
     assert find("slowfast-8x8-r50-charades").published["map"] == 0.3724
 
 
-def test_addresses():
+def test_urls():
     assert (
         find("slowfast-8x8-r50-kinetics400-hub").url == f"{FILES}pytorchvideo/model_zoo/kinetics/SLOWFAST_8x8_R50.pyth"
     )
@@ -133,7 +133,7 @@ def test_addresses():
     assert find(name).url == f"{FILES}pyslowfast/model_zoo/ava/pretrain/SLOWFAST_64x2_R101_50_50.pkl"
 
 
-def test_an_entry_is_plain_values():
+def test_describe_returns_plain_values():
     plain = describe(find("slowfast-8x8-r101-nl-ava21"))
     assert plain["video"] == {"frames": 32, "step": 2, "crops": 0}
     assert plain["heads"] == {"label": 80}

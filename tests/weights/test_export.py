@@ -1,4 +1,4 @@
-"""Weights to give away: smaller, the same answers, and a header that says what its receiver needs."""
+"""Exported weights: half the size, the same outputs, with license, notes and scores."""
 
 import pytest
 import torch
@@ -25,7 +25,7 @@ def weights(tmp_path):
     return tmp_path / "run.safetensors"
 
 
-def test_half_is_half_the_size_and_answers_alike(weights, tmp_path):
+def test_half_precision_halves_the_size_and_keeps_the_outputs(weights, tmp_path):
     out = tmp_path / "new" / "half.safetensors"
     card = export(weights, out, half=True, licence="CC0", notes=("second",), scores={"top1": 90.0})
     assert out.stat().st_size < 0.6 * weights.stat().st_size
@@ -36,7 +36,7 @@ def test_half_is_half_the_size_and_answers_alike(weights, tmp_path):
         torch.testing.assert_close(build(out)[1](x)["label"], build(weights)[1](x)["label"], atol=2e-3, rtol=2e-2)
 
 
-def test_nothing_is_overwritten(weights):
+def test_existing_files_are_not_overwritten(weights):
     with pytest.raises(UsageError, match="already exists"):
         export(weights, weights)
 
@@ -47,5 +47,5 @@ def test_only_weight_files_are_exported(tmp_path):
         export(tmp_path / "x.safetensors", tmp_path / "y.safetensors")
 
 
-def test_without_anything_said_the_runs_own_scores_stay(weights, tmp_path):
+def test_scores_of_the_run_are_kept_by_default(weights, tmp_path):
     assert dict(export(weights, tmp_path / "y.safetensors").scores) == {"top1": 50.0}

@@ -1,4 +1,4 @@
-"""Our weight file: what is written is read, and nothing else is taken for one."""
+"""The weight file format: files round-trip, and other files are refused."""
 
 import json
 import pickle
@@ -6,7 +6,7 @@ import pickle
 import pytest
 import tiny
 import torch
-from safetensors.torch import save as serialise
+from safetensors.torch import save as serialize
 
 from slowfast_cli import load_model
 from slowfast_cli.models.recognizer import Recognizer
@@ -37,13 +37,13 @@ def path(tmp_path, model):
 
 
 def rewrite(path, header=None, tensors=None):
-    """The same file with another header or other tensors."""
+    """Replace the header or the tensors of a weight file."""
     state = read(path)[1] if tensors is None else tensors
     text = json.dumps(describe(card_of())) if header is None else header
-    path.write_bytes(serialise(state, {"slowfast": text}))
+    path.write_bytes(serialize(state, {"slowfast": text}))
 
 
-def test_a_file_says_all_that_is_needed_to_use_it(tmp_path, model):
+def test_a_file_round_trips_model_and_card(tmp_path, model):
     card = card_of(
         views=10, recipe="epic", source="somewhere", licence="CC BY 4.0", scores={"top1": 52.5}, notes=("one", "two")
     )
@@ -62,7 +62,7 @@ def test_a_file_says_all_that_is_needed_to_use_it(tmp_path, model):
 
 
 @pytest.mark.parametrize("variant", ["asf-r50", "asf-late-r50", "asf-two-slow-r50", "resnet50-separable"])
-def test_every_kind_of_network_comes_back(tmp_path, variant):
+def test_audio_networks_round_trip(tmp_path, variant):
     card = card_of(net=with_width(VARIANTS[variant], 4))
     save(tmp_path / "w.safetensors", card.model().state_dict(), card)
     assert build(tmp_path / "w.safetensors")[0].net == card.net
@@ -84,8 +84,8 @@ VIDEO = {
         ("avslowfast-16x4-r50-sync", {"sync": ("res4",)}),
     ],
 )
-def test_networks_that_see_come_back(tmp_path, variant, more):
-    """Frames, boxes, what is compared and how answers are read: all of it is in the file."""
+def test_video_networks_round_trip(tmp_path, variant, more):
+    """Frame settings, RoIAlign, AV-sync stages and output activation are stored in the file."""
     net = with_width(VARIANTS[variant], 8)
     front_end = tiny.FRONT_END if "logmel" in net.signals else {}
     card = card_of(net=net, video=VIDEO, front_end=front_end, clip_seconds=16 * 2 / 24, **more)
@@ -102,8 +102,8 @@ def test_networks_that_see_come_back(tmp_path, variant, more):
             assert torch.equal(back(signals, boxes=boxes)[labels], logits)
 
 
-def test_files_of_before_video_are_read(path):
-    """Cards without frames, boxes and comparison, as the bundled model has."""
+def test_cards_without_video_fields_are_read(path):
+    """The bundled model has such a card."""
     old = {key: value for key, value in PLAIN.items() if key not in ("video", "sigmoid", "sync")}
     for pathway in old["net"]["pathways"].values():
         assert set(pathway) >= {"width", "stride"}
@@ -112,7 +112,7 @@ def test_files_of_before_video_are_read(path):
     assert load_model(path).card.net == card_of().net
 
 
-def test_networks_that_have_no_name_come_back(tmp_path):
+def test_networks_outside_the_zoo_round_trip(tmp_path):
     net = Net(
         pathways={"a": Pathway(stride=8, width=4, depth=(1, 1, 2, 1)), "b": Pathway(stride=2, width=2)},
         laterals={"x": Lateral(src="b", dst="a", after=("res3",), kernel=5, ratio=1)},
@@ -132,7 +132,7 @@ def test_half_precision_is_half_the_size_and_loads_as_float32(tmp_path, path, mo
         torch.testing.assert_close(half(x)["noun"], model(x)["noun"], atol=1e-2, rtol=1e-2)
 
 
-def test_a_run_folder_gives_its_best_weights_or_its_last(tmp_path, path):
+def test_run_weights_prefers_best_over_last(tmp_path, path):
     with pytest.raises(WeightsError, match=r"a folder without best\.safetensors or last\.safetensors"):
         run_weights(tmp_path)
     (tmp_path / "last.safetensors").write_bytes(path.read_bytes())
@@ -142,7 +142,7 @@ def test_a_run_folder_gives_its_best_weights_or_its_last(tmp_path, path):
     assert load_model(tmp_path).card.classes == CLASSES
 
 
-def test_what_fits_is_put_and_the_rest_is_told(model):
+def test_load_matching_copies_matching_tensors_and_reports_the_rest(model):
     other = Recognizer(with_width(VARIANTS["asf-r50"], 8), {"verb": 2, "noun": 5})
     state = {**model.state_dict(), "strange": torch.ones(1)}
     result = load_matching(
@@ -164,7 +164,7 @@ class Evil:
     [b"", b"\x08", b"<!DOCTYPE html><html>sign in</html>", pickle.dumps(Evil()), b"\xff" * 200, None],
     ids=["empty", "a byte", "web page", "pickle", "noise", "truncated"],
 )
-def test_other_files_are_refused_and_nothing_in_them_runs(path, content, capsys):
+def test_other_files_are_refused_without_executing_code(path, content, capsys):
     path.write_bytes(path.read_bytes()[:5000] if content is None else content)
     for use in (read_card, read, build, load_model):
         with pytest.raises(WeightsError, match=r"w\.safetensors: not a safetensors file .*slowfast weights convert"):
@@ -172,7 +172,7 @@ def test_other_files_are_refused_and_nothing_in_them_runs(path, content, capsys)
     assert capsys.readouterr().out == ""
 
 
-def test_a_file_that_is_not_there(tmp_path):
+def test_a_missing_file(tmp_path):
     with pytest.raises(WeightsError, match=r"gone\.safetensors: no such weight file; `slowfast weights ls` lists"):
         load_model(tmp_path / "gone.safetensors")
 
@@ -197,25 +197,25 @@ PLAIN = describe(card_of())
     ],
     ids=range(17),
 )  # fmt: skip
-def test_headers_that_make_no_sense(path, header):
+def test_invalid_headers_are_refused(path, header):
     rewrite(path, header=header)
     with pytest.raises(WeightsError, match=r"w\.safetensors: its header does not describe a slowfast model"):
         read_card(path)
 
 
-def test_safetensors_of_others(path):
-    path.write_bytes(serialise({"weight": torch.ones(2)}))
+def test_other_safetensors_files_are_refused(path):
+    path.write_bytes(serialize({"weight": torch.ones(2)}))
     with pytest.raises(WeightsError, match=r"its header does not describe a slowfast model \(KeyError\('slowfast'\)\)"):
         load_model(path)
 
 
-def test_a_newer_format(path):
+def test_a_newer_format_is_refused(path):
     rewrite(path, header=json.dumps({**PLAIN, "format": 2}))
     with pytest.raises(WeightsError, match="format 2, expected 1: written by a newer slowfast"):
         load_model(path)
 
 
-def test_tensors_that_do_not_fit_the_header(path):
+def test_tensors_that_do_not_match_the_header_are_refused(path):
     state = read(path)[1]
     gone = {name: value for name, value in state.items() if name != "heads.linears.verb.0.bias"}
     rewrite(path, tensors=gone)

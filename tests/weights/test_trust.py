@@ -1,4 +1,4 @@
-"""A weight file runs nothing: not even where its header names a module as its network."""
+"""A weight file executes no code, even if its header names a Python module as its network."""
 
 import pytest
 import torch
@@ -49,7 +49,7 @@ USES = [["predict", "x.wav"], ["evaluate", "hares"], ["train", "simclr", "model.
 
 
 @pytest.mark.parametrize("words", USES)
-def test_no_command_runs_it(evil, words):
+def test_no_command_runs_the_module(evil, words):
     from typer.testing import CliRunner
 
     tail = [f"model.init={evil}", "data.root=."] if words[0] == "train" else ["--weights", str(evil)]

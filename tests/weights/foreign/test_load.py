@@ -1,4 +1,4 @@
-"""Foreign checkpoints: those of public projects load, and nothing that a pickle asks for is run."""
+"""Checkpoints of public projects load, and no code in a pickle is executed."""
 
 import contextlib
 import os
@@ -17,7 +17,7 @@ FORMATS = pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"]
 
 
 class Trap:
-    """Makes a file when it is unpickled."""
+    """Creates a folder when unpickled."""
 
     def __init__(self, path):
         self.path = path
@@ -60,7 +60,7 @@ def test_asf_layout(save, zipped):
 
 
 @FORMATS
-def test_numpy_scalars_are_no_danger(save, zipped):
+def test_numpy_scalars_are_accepted(save, zipped):
     content = {
         "model_state": STATE,
         "epoch": np.int64(3),
@@ -72,7 +72,7 @@ def test_numpy_scalars_are_no_danger(save, zipped):
 
 
 @FORMATS
-def test_arrays_beside_the_tensors_are_no_danger(save, zipped):
+def test_numpy_arrays_beside_the_tensors_are_accepted(save, zipped):
     sampler = {"indexes_per_class": [np.arange(5), np.array([7])], "queue": [3, 1], "weights": np.ones(3, np.float32)}
     check(load_tensors(save({"iteration": 600000, "model": STATE, "sampler": sampler}, zipped=zipped))[0])
 
@@ -87,14 +87,14 @@ def test_arrays_of_objects_are_refused(save, zipped, tmp_path):
 
 
 @FORMATS
-def test_nothing_is_run(save, zipped, tmp_path):
+def test_no_code_is_executed(save, zipped, tmp_path):
     path = save({"model_state": STATE, "extra": Trap(tmp_path / "trap")}, zipped=zipped)
     with pytest.raises(WeightsError, match=r"would run code when loaded \(posix\.mkdir\)"):
         load_tensors(path)
     assert not (tmp_path / "trap").exists()
 
 
-def test_a_bare_pickle_is_not_run_either(tmp_path):
+def test_a_plain_pickle_executes_no_code(tmp_path):
     path = tmp_path / "x.pkl"
     path.write_bytes(pickle.dumps(Trap(tmp_path / "trap")))
     with pytest.raises(WeightsError):
@@ -118,7 +118,7 @@ def test_a_whole_model_is_refused(save):
         ({"a": torch.ones(1), "b": 3}, "'b' and 0 others are not tensors"),
     ],
 )
-def test_other_contents(save, content, words):
+def test_other_contents_are_refused(save, content, words):
     with pytest.raises(WeightsError, match=words):
         load_tensors(save(content))
 
@@ -135,21 +135,21 @@ def test_other_contents(save, content, words):
         (b"RIFF\x00\x00\x00\x00WAVEfmt ", "not a PyTorch checkpoint"),
     ],
 )
-def test_other_files(tmp_path, content, words):
+def test_other_files_are_refused(tmp_path, content, words):
     path = tmp_path / "x.pyth"
     path.write_bytes(content)
     with pytest.raises(WeightsError, match=words):
         load_tensors(path)
 
 
-def test_another_zip(tmp_path):
+def test_other_zip_files_are_refused(tmp_path):
     with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
         archive.writestr("a.txt", "hello")
     with pytest.raises(WeightsError, match="not a PyTorch checkpoint"):
         load_tensors(tmp_path / "x.zip")
 
 
-def test_no_file_and_a_folder(tmp_path):
+def test_missing_files_and_folders_are_refused(tmp_path):
     with pytest.raises(WeightsError, match="No such file"):
         load_tensors(tmp_path / "none.pyth")
     with pytest.raises(WeightsError, match="cannot be read"):
@@ -167,7 +167,7 @@ def test_every_truncation_is_refused(save, zipped):
 
 
 @FORMATS
-def test_damage_gives_our_error_or_tensors(save, zipped):
+def test_damaged_files_raise_weights_error_or_load(save, zipped):
     path = save({"model_state": STATE}, zipped=zipped)
     whole, rng = path.read_bytes(), np.random.default_rng(0)
     for _ in range(60):

@@ -1,4 +1,4 @@
-"""Pickles of arrays, as Caffe2 leaves them: they are read, and nothing in them is run."""
+"""Pickled arrays, as Caffe2 saves them, are read without executing any code in them."""
 
 import contextlib
 import os
@@ -51,49 +51,49 @@ def put(tmp_path):
     return write
 
 
-def check(found, arrays=ARRAYS):
-    assert set(found) == set(arrays)
+def check(tensors, arrays=ARRAYS):
+    assert set(tensors) == set(arrays)
     for name, value in arrays.items():
-        assert np.array_equal(found[name].numpy(), value), name
-        assert found[name].is_contiguous()
+        assert np.array_equal(tensors[name].numpy(), value), name
+        assert tensors[name].is_contiguous()
 
 
 @PROTOCOLS
 def test_arrays_of_any_kind_and_protocol(put, protocol):
-    found, settings = load_tensors(put(pickle.dumps({"blobs": ARRAYS, "cfg": "!!python/object:x.Y {}"}, protocol)))
-    check(found)
-    assert settings is None  # Caffe2's own, of no use here
+    tensors, settings = load_tensors(put(pickle.dumps({"blobs": ARRAYS, "cfg": "!!python/object:x.Y {}"}, protocol)))
+    check(tensors)
+    assert settings is None  # Caffe2's settings are ignored
     check(load_tensors(put(pickle.dumps(ARRAYS, protocol)))[0])
     check(load_tensors(put(pickle.dumps(OrderedDict(ARRAYS), protocol)))[0])
-    found, settings = load_tensors(put(pickle.dumps({"model_state": ARRAYS, "cfg": "A: 1"}, protocol)))
-    check(found)
+    tensors, settings = load_tensors(put(pickle.dumps({"model_state": ARRAYS, "cfg": "A: 1"}, protocol)))
+    check(tensors)
     assert settings == "A: 1"
 
 
-def test_what_python_2_wrote(put, python2):
+def test_pickles_of_python_2_are_read(put, python2):
     blobs = {name: np.asarray(value) for name, value in ARRAYS.items() if name not in ("columns", "turned")}
     large = {**blobs, "large": np.random.default_rng(0).standard_normal((300, 7)).astype(np.float32)}
     content = python2(large, "MODEL: {}")
     pickletools.dis(content, out=open(os.devnull, "w"))  # noqa: PTH123, SIM115  (it is a pickle)
-    theirs = pickle.loads(content, encoding="latin1")["blobs"]  # and NumPy reads it the same way
-    assert all(np.array_equal(theirs[name], value) for name, value in large.items())
+    unpickled = pickle.loads(content, encoding="latin1")["blobs"]  # what NumPy reads
+    assert all(np.array_equal(unpickled[name], value) for name, value in large.items())
     check(load_tensors(put(content))[0], large)
 
 
-def test_the_content_decides_not_the_name(tmp_path, python2):
+def test_the_content_determines_the_format_not_the_name(tmp_path, python2):
     state = {"a.weight": torch.ones(2)}
     for number, (content, zipped) in enumerate(((state, True), (state, False))):
         path = tmp_path / f"{number}.pkl"
         torch.save({"model_state": content, "cfg": "A: 1"}, path, _use_new_zipfile_serialization=zipped)
-        found, settings = load_tensors(path)
-        assert torch.equal(found["a.weight"], torch.ones(2))
+        tensors, settings = load_tensors(path)
+        assert torch.equal(tensors["a.weight"], torch.ones(2))
         assert settings == "A: 1"
     path = tmp_path / "x.pyth"
     path.write_bytes(python2({"conv1_w": np.ones(2, np.float32)}))
     assert torch.equal(load_tensors(path)[0]["conv1_w"], torch.ones(2))
 
 
-def test_other_values_among_the_blobs_are_passed_over(put):
+def test_other_values_among_the_blobs_are_skipped(put):
     blobs = {"a": np.ones(2), "text": "x", "number": 3, "objects": np.array([1, "a"], object), "words": np.array(["x"])}
     assert list(load_tensors(put(pickle.dumps({"blobs": blobs}, 2)))[0]) == ["a"]
     with pytest.raises(WeightsError, match="contains no tensors but text, objects; expected a state dict"):
@@ -104,7 +104,7 @@ def test_other_values_among_the_blobs_are_passed_over(put):
 
 @PROTOCOLS
 @pytest.mark.parametrize("where", ["alone", "blob", "beside", "key", "array", "late"])
-def test_nothing_is_run(put, tmp_path, protocol, where):
+def test_no_code_is_executed(put, tmp_path, protocol, where):
     ran = tmp_path / "ran"
     evil = Call(os.system, f"mkdir {ran}")
     content = {
@@ -126,7 +126,7 @@ def test_nothing_is_run(put, tmp_path, protocol, where):
 @pytest.mark.parametrize(
     "what",
     [
-        b"cos\nsystem\n(S'mkdir RAN'\ntR.",  # protocol 0, as every warning shows it
+        b"cos\nsystem\n(S'mkdir RAN'\ntR.",  # protocol 0
         b"(S'mkdir RAN'\nios\nsystem\n.",  # INST
         b"(cos\nsystem\nS'mkdir RAN'\no.",  # OBJ
         b"cos\nsystem\n(S'mkdir RAN'\nt\x81.",  # NEWOBJ
@@ -141,7 +141,7 @@ def test_nothing_is_run(put, tmp_path, protocol, where):
         b"Pos.system\n.",  # PERSID
     ],
 )
-def test_nothing_is_run_that_no_program_would_write(put, tmp_path, monkeypatch, what):
+def test_handwritten_opcodes_execute_no_code(put, tmp_path, monkeypatch, what):
     monkeypatch.chdir(tmp_path)
     for head in (b"\x80\x02}U\x05blobs", b"(dS'blobs'\n"):
         body = what[2:-1] if what.startswith(b"\x80") else what[:-1]
@@ -159,7 +159,7 @@ def test_nothing_is_run_that_no_program_would_write(put, tmp_path, monkeypatch, 
         b"N}U\x0c__setstate__K\x00s\x86b",
     ],
 )
-def test_no_pickle_changes_what_reads_it(put, state):
+def test_a_pickle_cannot_modify_the_reader(put, state):
     before = {kind: dict(vars(kind)) for kind in set(numpy_pickle._REPLACEMENTS.values())}
     for module, name in numpy_pickle._REPLACEMENTS:
         content = b"\x80\x02c" + f"{module}\n{name}\n".encode() + state + b"."
@@ -169,8 +169,8 @@ def test_no_pickle_changes_what_reads_it(put, state):
     check(load_tensors(put(pickle.dumps(ARRAYS, 2)))[0])
 
 
-def test_sizes_that_do_not_hold(put, python2):
-    """A shape that its bytes do not fill is no array, however large it says it is."""
+def test_shapes_that_do_not_match_the_bytes_are_refused(put, python2):
+    """An array is refused before memory for a wrong shape is allocated."""
     good = python2({"conv1_w": np.ones((2, 3), np.float32)})
     shape = b"(K\x02K\x03t"
     for other in (b"(K\x02K\x04t", b"(J\xff\xff\xff\x7fJ\xff\xff\xff\x7ft", b"(K\x00t"):
@@ -190,7 +190,7 @@ def test_every_truncation_is_refused(put, protocol):
             load_tensors(put(whole[:size]))
 
 
-def test_damage_gives_our_error_or_tensors(put, python2):
+def test_damaged_files_raise_weights_error_or_load(put, python2):
     whole, rng = (
         python2({name: np.asarray(value) for name, value in ARRAYS.items() if name != "turned"}),
         np.random.default_rng(0),
@@ -199,5 +199,5 @@ def test_damage_gives_our_error_or_tensors(put, python2):
         damaged = bytearray(whole)
         damaged[rng.integers(len(whole))] = rng.integers(256)
         with contextlib.suppress(WeightsError):
-            found, _ = load_tensors(put(bytes(damaged)))
-            assert all(isinstance(value, torch.Tensor) for value in found.values())
+            tensors, _ = load_tensors(put(bytes(damaged)))
+            assert all(isinstance(value, torch.Tensor) for value in tensors.values())

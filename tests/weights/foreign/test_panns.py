@@ -1,4 +1,4 @@
-"""CNN14 of PANNs becomes ours: a checkpoint made by rule under its official names answers as its definition does."""
+"""CNN14 of PANNs: a converted checkpoint gives the same outputs as the official definition, rewritten here."""
 
 import librosa
 import numpy as np
@@ -24,7 +24,7 @@ WIDTHS = (1, 2, 4, 8, 16, 32, 64)  # a 32nd of the official ones
 
 
 def official(fft=1024, classes=5, bands=64):
-    """The tensors by their official names; the front end as torchlibrosa makes it."""
+    """Create random tensors under their official names, with the front-end buffers of torchlibrosa."""
     rate, fmax = RATES[fft]
     torch.manual_seed(0)
     times = np.arange(fft)
@@ -59,7 +59,7 @@ def batch_norm(name, channels):
 
 
 def answers(state, samples, hop):
-    """What the official network says of samples (B, N), layer by layer."""
+    """Compute the outputs of the official network for samples (B, N), layer by layer."""
     fft = state["spectrogram_extractor.stft.conv_real.weight"].shape[2]
     x = f.pad(samples[:, None], (fft // 2, fft // 2), mode="reflect")
     parts = [
@@ -70,7 +70,7 @@ def answers(state, samples, hop):
 
     def normed(x, name):
         names = ("running_mean", "running_var", "weight", "bias")
-        return f.batch_norm(x, *(state[f"{name}.{each}"] for each in names))
+        return f.batch_norm(x, *(state[f"{name}.{leaf}"] for leaf in names))
 
     x = normed(x.transpose(1, 3), "bn0").transpose(1, 3)
     for number in range(1, 7):
@@ -94,7 +94,7 @@ def convert(source, out, *more):
 
 
 @pytest.mark.parametrize("fft", RATES)
-def test_it_answers_as_the_official_network(tmp_path, fft):
+def test_the_converted_model_matches_the_official_definition(tmp_path, fft):
     state, out = official(fft), tmp_path / "out.safetensors"
     sampler = {"indexes_per_class": [np.arange(3)], "queue": [1, 2]}
     done = convert(saved(tmp_path / "Cnn14.pth", state, sampler=sampler), out)
@@ -111,25 +111,25 @@ def test_it_answers_as_the_official_network(tmp_path, fft):
     samples = torch.from_numpy(np.random.default_rng(1).standard_normal((2, rate + 77))).float()
     samples[1] *= torch.linspace(0, 1, samples.shape[1]) ** 8
     with torch.no_grad():
-        found = load_model(out)({"logmel": LogMel(front_end)(samples)})["label"]
-        want = answers(state, samples, rate // 100)
-    assert want.std() > 0.1
-    torch.testing.assert_close(found, want, rtol=1e-3, atol=1e-3)
+        actual = load_model(out)({"logmel": LogMel(front_end)(samples)})["label"]
+        expected = answers(state, samples, rate // 100)
+    assert expected.std() > 0.1
+    torch.testing.assert_close(actual, expected, rtol=1e-3, atol=1e-3)
 
 
-def test_it_names_the_classes_of_audioset_and_predicts(tmp_path):
+def test_the_converted_model_has_audioset_classes_and_predicts(tmp_path):
     out = tmp_path / "out.safetensors"
     done = convert(saved(tmp_path / "in.pth", official(512, classes=527)), out)
     assert done.code == 0, done.err
     assert read_card(out).classes["label"][:2] == ("Speech", "Male speech, man speaking")
     samples = np.random.default_rng(0).standard_normal(16000 * 12) / 10
     sf.write(tmp_path / "noise.wav", samples, 16000)
-    told = tiny.good("predict", tmp_path / "noise.wav", "-w", out, "--json").lines[0]["top"]
-    assert 0 < told[0]["score"] < 1
+    classes = tiny.good("predict", tmp_path / "noise.wav", "-w", out, "--json").lines[0]["top"]
+    assert 0 < classes[0]["score"] < 1
     assert "16000 Hz, 32 ms window, 10 ms hop, 64 mels" in tiny.good("weights", "show", out).out
 
 
-def test_the_official_file_is_known_by_name(tmp_path, monkeypatch):
+def test_official_files_are_found_by_name(tmp_path, monkeypatch):
     monkeypatch.setenv("SLOWFAST_CACHE", str(tmp_path))
     monkeypatch.setitem(BASELINES, "panns-cnn14", Baseline(kind="cnn14", length=64, bands=64, standardise=False))
     entry = CATALOGUE["panns-cnn14-16k"]
@@ -146,7 +146,7 @@ def without(state, *names):
     return {name: value for name, value in state.items() if not name.startswith(names)}
 
 
-def test_without_its_buffers_it_must_be_said_what_it_is(tmp_path, monkeypatch):
+def test_a_file_without_buffers_needs_a_variant(tmp_path, monkeypatch):
     monkeypatch.setitem(BASELINES, "panns-cnn14", Baseline(kind="cnn14", length=64, bands=64, standardise=False))
     path = saved(tmp_path / "in.pth", without(official(512, classes=527), "spectrogram", "logmel"))
     done = convert(path, tmp_path / "none.safetensors")
@@ -162,7 +162,7 @@ def other_filters(state):
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         (lambda state: without(state, "conv_block6", "conv_block5"), "is of PANNs, but not CNN14"),
         (
@@ -183,14 +183,14 @@ def other_filters(state):
     ],
     ids=["cnn10", "missing", "no norm", "other width", "filters", "window", "points"],
 )
-def test_what_is_not_cnn14_is_refused(tmp_path, change, told):
+def test_other_networks_are_refused(tmp_path, change, message):
     done = convert(saved(tmp_path / "in.pth", change(official(512))), tmp_path / "out.safetensors")
     assert done.code == 4, done.err
-    assert told in done.err
+    assert message in done.err
     assert not (tmp_path / "out.safetensors").exists()
 
 
-def test_what_is_not_expected_is_told(tmp_path):
+def test_unexpected_tensors_are_reported(tmp_path):
     state = {f"module.{name}": value for name, value in official(512).items()} | {"module.att.weight": torch.ones(2)}
     done = convert(saved(tmp_path / "in.pth", state), tmp_path / "out.safetensors")
     assert "missing 0, unexpected 1" in done.err

@@ -1,4 +1,4 @@
-"""`slowfast weights`: foreign checkpoints become ours, or are refused, and none of them runs anything."""
+"""`slowfast weights`: foreign checkpoints are converted or refused, and no code in them is executed."""
 
 import io
 import os
@@ -36,7 +36,7 @@ def network(heads, width=8, variant="asf-r50"):
 
 
 def checkpoint(path, model, *, cfg=SETTINGS, prefix="", **more):
-    """As the reference saves one, epoch and optimiser with it."""
+    """Save a checkpoint as the reference does, with epoch and optimizer state."""
     state = {prefix + golden.pyslowfast_name(name): value for name, value in model.state_dict().items()}
     content = {"epoch": 49, "model_state": state, "optimizer_state": {"param_groups": [{"lr": 0.01}], "state": {}}}
     torch.save({**content, **({"cfg": yaml.safe_dump(cfg)} if cfg else {}), **more}, path)
@@ -47,7 +47,7 @@ def convert(source, out):
     return tiny.slowfast("weights", "convert", source, out)
 
 
-def test_with_settings_anything_of_the_family_is_ready_to_use(tmp_path):
+def test_a_checkpoint_with_settings_is_converted_completely(tmp_path):
     model = network({"label": 7})
     out = tmp_path / "deep" / "out.safetensors"
     done = convert(checkpoint(tmp_path / "in.pyth", model), out)
@@ -64,12 +64,12 @@ def test_with_settings_anything_of_the_family_is_ready_to_use(tmp_path):
         assert torch.equal(load_model(out)(x)["label"], model(x)["label"])
     answer = tiny.good("predict", tiny.DATA / "rain.wav", "-w", out, "--json")
     assert answer.lines[0]["top"][0]["label"].startswith("label ")
-    told = tiny.good("weights", "show", out)
-    assert "in.pyth" in told.out
-    assert "slow: width 8, stride 4; fast: width 1, stride 1" in told.out
+    shown = tiny.good("weights", "show", out)
+    assert "in.pyth" in shown.out
+    assert "slow: width 8, stride 4; fast: width 1, stride 1" in shown.out
 
 
-def test_without_settings_the_published_ones_are_taken_and_said(tmp_path):
+def test_without_settings_published_ones_are_used_with_a_note(tmp_path):
     done = convert(checkpoint(tmp_path / "a.pyth", network({"label": 309}), cfg=None), tmp_path / "a.safetensors")
     assert done.code == 0, done.err
     assert "note: alpha is not in the file: 4, as published" in done.err
@@ -85,7 +85,7 @@ def test_without_settings_the_published_ones_are_taken_and_said(tmp_path):
     assert (card.classes["verb"][0], card.classes["noun"][2]) == ("take", "plate")
     slow = network({"label": 309}, variant="asf-slow-r50")
     convert(checkpoint(tmp_path / "c.pyth", slow, cfg=None), tmp_path / "c.safetensors")
-    assert read_card(tmp_path / "c.safetensors").front_end["hop_ms"] == 40.0  # of the Slow stream alone
+    assert read_card(tmp_path / "c.safetensors").front_end["hop_ms"] == 40.0  # the Slow stream alone has a longer hop
 
 
 def test_without_settings_a_front_end_is_not_guessed(tmp_path):
@@ -97,7 +97,7 @@ def test_without_settings_a_front_end_is_not_guessed(tmp_path):
     assert not (tmp_path / "none.safetensors").exists()
 
 
-def test_what_several_gpus_saved(tmp_path):
+def test_prefixes_of_distributed_training_are_removed(tmp_path):
     """DistributedDataParallel puts `module.` before every name."""
     model = network({"label": 7})
     done = convert(checkpoint(tmp_path / "in.pyth", model, prefix="module."), tmp_path / "out.safetensors")
@@ -107,7 +107,7 @@ def test_what_several_gpus_saved(tmp_path):
     )
 
 
-def test_missing_tensors_are_refused_and_unexpected_ones_told(tmp_path):
+def test_missing_tensors_are_refused_and_unexpected_ones_reported(tmp_path):
     model = network({"label": 7})
     path = checkpoint(tmp_path / "in.pyth", model)
     content = torch.load(path, weights_only=True)
@@ -135,7 +135,7 @@ class Evil:
         return os.mkdir, (str(self.path),)
 
 
-def test_a_pickle_that_would_run_code_is_refused_and_does_not(tmp_path):
+def test_a_pickle_that_would_run_code_is_refused_without_running_it(tmp_path):
     ran = tmp_path / "ran"
     for number, content in enumerate(
         ({"model_state": {"s1.pathway0_stem.conv.weight": Evil(ran)}}, {"model_state": {}, "cfg": Evil(ran)}, Evil(ran))
@@ -152,7 +152,7 @@ def test_a_pickle_that_would_run_code_is_refused_and_does_not(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [
         (b"", "is empty (0 bytes); download it again"),
         (b"\n <!DOCTYPE html><title>Dropbox</title>", "is a web page, not a checkpoint; download it again"),
@@ -162,13 +162,13 @@ def test_a_pickle_that_would_run_code_is_refused_and_does_not(tmp_path):
     ],
     ids=["empty", "web page", "truncated", "pointer", "text"],
 )
-def test_files_that_are_no_checkpoint(tmp_path, content, told):
+def test_files_that_are_not_checkpoints_are_refused(tmp_path, content, message):
     path = checkpoint(tmp_path / "in.pyth", network({"label": 7}))
     path.write_bytes(path.read_bytes()[:-2000] if content is None else content)
     done = convert(path, tmp_path / "out.safetensors")
     assert done.code == 4
     assert done.err.startswith(f"error: {path}: ")
-    assert told in done.err or (content == b"just text" and "not a PyTorch checkpoint" in done.err)
+    assert message in done.err or (content == b"just text" and "not a PyTorch checkpoint" in done.err)
     assert not (tmp_path / "out.safetensors").exists()
 
 
@@ -187,7 +187,7 @@ HEAD = {"head.projection.weight": torch.ones(2)}
     ],
     ids=["resnet", "video", "stem only", "no tensors", "list", "tensor"],
 )  # fmt: skip
-def test_checkpoints_of_other_networks(tmp_path, content):
+def test_checkpoints_of_other_networks_are_refused(tmp_path, content):
     torch.save(content, tmp_path / "in.pyth")
     done = convert(tmp_path / "in.pyth", tmp_path / "out.safetensors")
     assert done.code == 4, done.err
@@ -199,7 +199,7 @@ def test_checkpoints_of_other_networks(tmp_path, content):
     "cfg",
     ["{", "just text", "[1, 2]", "AUDIO_DATA: 3", "AUDIO_DATA: {SAMPLING_RATE: fast}", "SLOWFAST: {ALPHA: many}"],
 )
-def test_settings_that_make_no_sense(tmp_path, cfg):
+def test_invalid_settings_are_refused(tmp_path, cfg):
     path = checkpoint(tmp_path / "in.pyth", network({"label": 309}), cfg=None, cfg_=None)
     content = torch.load(path, weights_only=True)
     if cfg == "AUDIO_DATA: {SAMPLING_RATE: fast}":
@@ -221,7 +221,7 @@ def test_an_output_that_cannot_be_written(tmp_path):
     assert "defect" not in done.err
 
 
-def test_the_list_says_what_is_known(tmp_path, monkeypatch):
+def test_weights_ls_lists_the_catalogue(tmp_path, monkeypatch):
     monkeypatch.setenv("SLOWFAST_CACHE", str(tmp_path))
     done = tiny.good("weights", "ls")
     assert all(name in done.out for name in CATALOGUE)
@@ -236,22 +236,22 @@ def test_the_list_says_what_is_known(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("width", [40, 80, 120, 160])
-def test_the_list_fits_the_terminal(monkeypatch, width):
-    """Names stay in one piece, to be copied, and no line is wider than the terminal."""
+def test_weights_ls_fits_the_terminal(monkeypatch, width):
+    """Names are not wrapped, so that they can be copied, and no line is wider than the terminal."""
     out = io.StringIO()
     monkeypatch.setattr(show, "out", Console(file=out, width=width, highlight=False))
     tiny.good("weights", "ls")
     lines = out.getvalue().splitlines()
     assert all(any(name in line for line in lines) for name in CATALOGUE)
-    assert ("\u2503" in out.getvalue()) == (width >= 120)  # a table, or a block a row
+    assert ("\u2503" in out.getvalue()) == (width >= 120)  # a table, or a block per row
     if width >= 80:
         assert max(map(len, lines)) <= width
-    wanted = "Top-1 78.70", "64 x 2 frames", "53.77 M, 216 G", "16 kHz", "mAP 0.291"
-    for text in wanted:
+    expected = "Top-1 78.70", "64 x 2 frames", "53.77 M, 216 G", "16 kHz", "mAP 0.291"
+    for text in expected:
         assert all(word in out.getvalue() for word in (text.split() if width == 120 else [text]))  # cells wrap at 120
 
 
-def test_without_a_network_it_says_what_to_do(tmp_path, monkeypatch):
+def test_offline_download_says_what_to_do(tmp_path, monkeypatch):
     monkeypatch.setenv("SLOWFAST_CACHE", str(tmp_path))
     done = tiny.slowfast("weights", "download", "asf-vggsound", "--offline")
     assert (done.code, done.out) == (4, "")
@@ -266,7 +266,7 @@ def test_without_a_network_it_says_what_to_do(tmp_path, monkeypatch):
     assert (done.code, "asf-epic: is a file in this folder" in done.err) == (4, True)
 
 
-def test_a_file_put_there_by_hand_is_converted_once(tmp_path, monkeypatch):
+def test_a_manually_downloaded_file_is_converted_once(tmp_path, monkeypatch):
     monkeypatch.setenv("SLOWFAST_CACHE", str(tmp_path))
     entry = CATALOGUE["asf-vggsound"]
     checkpoint(download.target(entry).path, network({"label": 309}), cfg=None)

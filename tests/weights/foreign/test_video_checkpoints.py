@@ -1,6 +1,6 @@
-"""Checkpoints of video networks, by PySlowFast, PyTorchVideo and Caffe2, become weight files that answer alike.
+"""Checkpoints of PySlowFast, PyTorchVideo and Caffe2 become weight files with identical outputs.
 
-The names here are ours to theirs, written apart from the rules of the package, which go the other way.
+Names are translated from ours to theirs, independently of the package, which translates in the other direction.
 """
 
 import re
@@ -30,7 +30,7 @@ BOXES = torch.tensor([[0, 3.0, 5, 50, 60], [1, 0, 0, 63, 63], [0, 20, 20, 22, 21
 
 
 def network_of(net, classes, width=16):
-    """A small one, with statistics as after a training."""
+    """Build a narrow network with plausible BatchNorm statistics."""
     torch.manual_seed(0)
     model = Recognizer(with_width(net, width), {"label": classes}).eval()
     for name, value in model.state_dict().items():
@@ -40,7 +40,7 @@ def network_of(net, classes, width=16):
             value.copy_(0.1 * torch.randn_like(value))
         elif "norm.weight" in name:
             value.copy_((0.25 if ".c_norm" in name else 1) + 0.1 * torch.randn_like(value))
-        elif name.endswith(("theta.weight", "phi.weight")):  # their product is cubic in what comes in
+        elif name.endswith(("theta.weight", "phi.weight")):  # the attention product grows cubically with the input
             value.mul_(0.02)
     return model
 
@@ -121,10 +121,10 @@ def answer(model, frames=8):
 
 
 def same(path, model, frames=8):
-    """Whether the file answers as the network it came from, bit by bit."""
-    wanted = answer(model, frames)
-    assert wanted.std() > 1e-3
-    assert torch.equal(answer(load_model(path), frames), wanted)
+    """Check that the file gives bit-identical outputs to the original network."""
+    expected = answer(model, frames)
+    assert expected.std() > 1e-3
+    assert torch.equal(answer(load_model(path), frames), expected)
 
 
 PYTORCHVIDEO = {
@@ -142,27 +142,27 @@ PYTORCHVIDEO = {
     ("case", "prefix"),
     [*((case, "") for case in PYTORCHVIDEO), ("slowfast-8x8-r50", "model."), ("slow-r50-ava", "module.model.")],
 )
-def test_files_of_the_hub(tmp_path, case, prefix):
+def test_pytorchvideo_checkpoints(tmp_path, case, prefix):
     variant, classes, clip = PYTORCHVIDEO[case]
     net = VARIANTS[variant] if classes == 400 else replace(VARIANTS[variant], regions="unaligned")
     model = network_of(net, classes)
-    found = stage.convert(hub(tmp_path / "x.pyth", model, prefix=prefix), tmp_path / "x.safetensors")
-    assert not found.result.unused
-    card = read_card(found.path)
+    converted = stage.convert(hub(tmp_path / "x.pyth", model, prefix=prefix), tmp_path / "x.safetensors")
+    assert not converted.result.unused
+    card = read_card(converted.path)
     assert replace(card.net, window=net.window) == model.trunk.net
     assert (card.video["frames"], card.video["step"], card.video["crops"]) == (*clip, 3 if classes == 400 else 0)
     assert (card.sigmoid, card.views, card.front_end) == (classes == 80, 1 if classes == 80 else 10, {})
     assert card.clip_seconds == pytest.approx(clip[0] * clip[1] / 30)
     assert card.recipe == ("ava" if classes == 80 else "kinetics")
     assert [note.partition(" ")[0] for note in card.notes] == (["alpha"] if "fast" in case else []) + ["frames"]
-    same(found.path, model)
+    same(converted.path, model)
 
 
 @pytest.mark.parametrize(
     ("variant", "classes", "frames"),
     [("slow-r50", 400, 8), ("slowfast-4x16-r50", 400, 16), ("slowfast-8x8-r50", 400, 8)],
 )
-def test_files_of_caffe2(tmp_path, caffe2, variant, classes, frames):
+def test_caffe2_checkpoints(tmp_path, caffe2, variant, classes, frames):
     model = network_of(VARIANTS[variant], classes)
     done = tiny.good("weights", "convert", caffe2(tmp_path / "x.pkl", model), tmp_path / "x.safetensors")
     assert f"loaded {len(state_of(model))} tensors, missing 0, unexpected 0" in done.err
@@ -173,8 +173,8 @@ def test_files_of_caffe2(tmp_path, caffe2, variant, classes, frames):
     same(tmp_path / "x.safetensors", model, frames)
 
 
-def test_a_detector_of_caffe2_with_non_local_blocks(tmp_path, caffe2):
-    """80 classes are AVA's; its keys are maxima over two frames too, and its boxes not aligned."""
+def test_caffe2_detector_with_non_local_blocks(tmp_path, caffe2):
+    """80 classes identify AVA, whose models pool keys over two frames and use unaligned RoIAlign."""
     base = VARIANTS["slowfast-8x8-r50-nl"]
     slow = replace(base.pathways["slow"], attend_pool=(2, 2, 2))
     paths = {"slow": slow, "fast": base.pathways["fast"]}
@@ -185,11 +185,11 @@ def test_a_detector_of_caffe2_with_non_local_blocks(tmp_path, caffe2):
     names = {caffe2_name(name) for name in state_of(model)}
     assert {"nonlocal_conv3_1_theta_w", "nonlocal_conv4_5_out_b", "nonlocal_conv3_3_bn_riv", "pred_b"} <= names
     assert {"t_pool1_subsample_w", "t_res2_2_branch2c_bn_subsample_bn_s", "res_conv1_bn_rm", "t_conv1_w"} <= names
-    found = stage.convert(caffe2(tmp_path / "x.pkl", model), tmp_path / "x.safetensors")
-    assert found.card.net == model.trunk.net
-    assert found.card.sigmoid
-    assert found.card.classes["label"][:2] == ("bend/bow (at the waist)", "crawl")
-    same(found.path, model)
+    converted = stage.convert(caffe2(tmp_path / "x.pkl", model), tmp_path / "x.safetensors")
+    assert converted.card.net == model.trunk.net
+    assert converted.card.sigmoid
+    assert converted.card.classes["label"][:2] == ("bend/bow (at the waist)", "crawl")
+    same(converted.path, model)
 
 
 def pyslowfast(path, model, settings, **more):
@@ -198,8 +198,8 @@ def pyslowfast(path, model, settings, **more):
     return path
 
 
-def test_settings_in_the_file_come_first(tmp_path):
-    """PySlowFast's own files say what they are: nothing is taken for granted."""
+def test_settings_in_the_file_take_precedence(tmp_path):
+    """PySlowFast's own files are complete: nothing is assumed."""
     net = replace(VARIANTS["slowfast-8x8-r50-ava"], window=None)
     settings = {
         "SLOWFAST": {"ALPHA": 4},
@@ -210,14 +210,14 @@ def test_settings_in_the_file_come_first(tmp_path):
         },
     }  # fmt: skip
     model = network_of(net, 80)
-    found = stage.convert(pyslowfast(tmp_path / "x.pyth", model, settings), tmp_path / "x.safetensors")
-    assert (found.card.net, found.card.notes) == (model.trunk.net, ())
-    assert found.card.video == {
+    converted = stage.convert(pyslowfast(tmp_path / "x.pyth", model, settings), tmp_path / "x.safetensors")
+    assert (converted.card.net, converted.card.notes) == (model.trunk.net, ())
+    assert converted.card.video == {
         "frames": 16, "step": 4, "fps": 30.0, "crop": 112, "jitter": [128, 160], "flip": True, "side": 128, "crops": 0,
         "rows": 128, "mean": 0.5, "std": 0.2,
     }  # fmt: skip
-    same(found.path, model)
-    # A variant is asked only for what the file does not tell, and refused where the file tells otherwise.
+    same(converted.path, model)
+    # A variant is used only for what the file lacks, and refused if it contradicts the file.
     with pytest.raises(
         WeightsError, match=r"x\.pyth: is not slowfast-8x8-r50-ava: slow.width is 16, expected 64; omit --variant"
     ):
@@ -234,35 +234,35 @@ def test_settings_in_the_file_come_first(tmp_path):
         {"TEST_CROP_SIZE": None},
     ],
 )
-def test_settings_that_make_no_sense(tmp_path, data):
+def test_invalid_settings_are_refused(tmp_path, data):
     path = pyslowfast(tmp_path / "x.pyth", network_of(VARIANTS["slow-r50"], 400), {"DATA": data})
     (name,) = data
     with pytest.raises(WeightsError, match=rf"x\.pyth: the checkpoint's cfg has DATA\.{name}: "):
         stage.convert(path, tmp_path / "x.safetensors")
 
 
-def test_an_audiovisual_checkpoint_keeps_its_comparison(tmp_path):
-    told, state, _, _ = golden.model(golden.SOUNDS)
-    settings = told["settings"]
+def test_an_audiovisual_checkpoint_keeps_its_sync_projections(tmp_path):
+    meta, state, _, _ = golden.model(golden.SOUNDS)
+    settings = meta["settings"]
     torch.save({"model_state": state, "cfg": yaml.safe_dump(settings)}, tmp_path / "x.pyth")
     card = stage.convert(tmp_path / "x.pyth", tmp_path / "x.safetensors").card
     assert (card.sync, card.recipe, card.notes) == (("res3", "res4", "res5"), "kinetics-av", ())
     assert card.front_end["hop_ms"] * card.video["rows"] / 1000 == pytest.approx(card.clip_seconds, rel=0.05)
     back = load_model(tmp_path / "x.safetensors")
     assert back.card == card
-    assert sum(parameter.numel() for parameter in back.parameters()) == told["param_count"]
+    assert sum(parameter.numel() for parameter in back.parameters()) == meta["param_count"]
     frames, logmel = torch.randn(1, 3, 32, 64, 64), torch.randn(2, 1, 128, 80)
     with torch.inference_mode():
-        found = back({"frames": frames, "logmel": logmel})
-    assert {"label", "video_res3", "audio_res5", "valid_res4"} <= set(found)
-    assert found["audio_res3"].shape == (2, 64)
+        outputs = back({"frames": frames, "logmel": logmel})
+    assert {"label", "video_res3", "audio_res5", "valid_res4"} <= set(outputs)
+    assert outputs["audio_res3"].shape == (2, 64)
 
 
 @pytest.mark.parametrize(
     ("variant", "clip", "rows"),
     [("slow-r50", (8, 8), 128), ("slowfast-16x8-r50", (64, 2), 128), ("slowfast-4x16-r50", (32, 2), 128)],
 )
-def test_a_variant_tells_what_the_file_does_not(tmp_path, monkeypatch, variant, clip, rows):
+def test_a_variant_supplies_what_the_file_lacks(tmp_path, monkeypatch, variant, clip, rows):
     monkeypatch.setitem(VARIANTS, variant, with_width(VARIANTS[variant], 16))
     model = network_of(VARIANTS[variant], 400)
     path = hub(tmp_path / "x.pyth", model)
@@ -285,8 +285,8 @@ def test_an_unknown_variant(tmp_path):
     assert (done.code, "`slowfast recipes variants` lists them" in done.err) == (2, True)
 
 
-def test_networks_of_others_are_refused(tmp_path):
-    """I3D has the same names, and kernels that alternate: it would be another network."""
+def test_other_networks_are_refused(tmp_path):
+    """I3D has the same names, but alternating temporal kernels."""
     model = network_of(VARIANTS["slow-r50"], 400)
     state = {golden.pyslowfast_name(name): value for name, value in model.state_dict().items()}
     state["s3.pathway0_res1.branch2.a.weight"] = torch.zeros(32, 128, 3, 1, 1)
@@ -305,7 +305,7 @@ def test_networks_of_others_are_refused(tmp_path):
 
 
 def narrow_entry(monkeypatch, name):
-    """A catalogue whose network is small enough for a test, and that network."""
+    """Narrow the network of a catalogue entry for the test; return both."""
     entry = CATALOGUE[name]
     monkeypatch.setitem(VARIANTS, entry.variant, with_width(VARIANTS[entry.variant], 16))
     return entry, network(entry)
@@ -336,15 +336,15 @@ def test_official_weights_by_name(tmp_path, monkeypatch, caffe2, name):
     assert (card.clip_seconds, card.views, card.sigmoid) == (entry.clip_seconds, entry.views, entry.sigmoid)
     assert card.notes == (entry.note,)
     same(path, model)
-    told = tiny.good("weights", "show", name, "--offline").out
+    shown = tiny.good("weights", "show", name, "--offline").out
     frames = f"{entry.frames}, every {entry.video['step']} of {entry.video.get('fps', 30):g} a second; short side 256, "
-    assert re.search(re.escape(frames) + ("whole" if entry.dataset == "ava" else "3 crops"), told)
-    assert ("unaligned RoIAlign" in told) == (entry.dataset == "ava")
-    assert ("any number at once (sigmoid)" in told) == entry.sigmoid
-    assert "front end" not in told
+    assert re.search(re.escape(frames) + ("whole" if entry.dataset == "ava" else "3 crops"), shown)
+    assert ("unaligned RoIAlign" in shown) == (entry.dataset == "ava")
+    assert ("any number at once (sigmoid)" in shown) == entry.sigmoid
+    assert "front end" not in shown
 
 
-def test_a_file_that_is_not_what_its_name_says(tmp_path, monkeypatch):
+def test_a_file_that_is_not_the_named_weights_is_refused(tmp_path, monkeypatch):
     monkeypatch.setenv("SLOWFAST_CACHE", str(tmp_path))
     entry, net = narrow_entry(monkeypatch, "slow-8x8-r50-kinetics400-hub")
     hub(download.target(entry).path, network_of(net, 7))

@@ -6,8 +6,6 @@ Every name is importable from ``slowfast_cli``; torch is imported when a name is
 Shapes: N samples, T frames in time, F mel bands, H height, W width.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 

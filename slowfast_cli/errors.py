@@ -1,7 +1,5 @@
 """Errors with their exit codes, and suggestions in their messages; `slowfast_cli.types` re-exports them."""
 
-from __future__ import annotations
-
 import difflib
 from collections.abc import Iterable
 

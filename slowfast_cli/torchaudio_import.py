@@ -4,8 +4,6 @@ With a CPU-only torch, importing torchaudio's Linux wheel fails with `OSError` b
 parts used here are pure PyTorch, so the import is then repeated with a stub in place of the extension.
 """
 
-from __future__ import annotations
-
 import importlib
 import sys
 from types import ModuleType

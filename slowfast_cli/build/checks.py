@@ -1,7 +1,5 @@
 """Checks that a recipe, a corpus, a weight file and the processes of a run go together."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Clips of a recipe: the audio source, the segments that can be read, the readers, and batches on the device."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator
 from dataclasses import replace

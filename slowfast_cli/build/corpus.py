@@ -1,7 +1,5 @@
 """The corpus of a recipe: where it lies, its splits and its label sets."""
 
-from __future__ import annotations
-
 import functools
 import os
 from collections.abc import Callable, Mapping

@@ -1,7 +1,5 @@
 """Initialize a model from other weights: matching tensors are copied, heads for other classes stay fresh."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 from slowfast_cli.models.architecture import Baseline

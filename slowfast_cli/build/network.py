@@ -1,7 +1,5 @@
 """The network of a recipe: its description, whether it goes with the task and the front end, and the model."""
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Callable, Mapping
 from dataclasses import replace

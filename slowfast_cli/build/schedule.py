@@ -1,7 +1,5 @@
 """Optimizer, number of steps and learning rate of a recipe, counted in epochs or in steps as the recipe does."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import torch

@@ -1,7 +1,5 @@
 """The scores of predictions: those of the corpus's label sets, AV-sync accuracy and retrieval accuracy."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 

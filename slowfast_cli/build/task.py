@@ -1,7 +1,5 @@
 """The task of a recipe: its specification, and the losses that are learned."""
 
-from __future__ import annotations
-
 from collections.abc import Collection
 
 from slowfast_cli.models.spec import Stage

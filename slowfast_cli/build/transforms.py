@@ -4,8 +4,6 @@ Training: log-mel, SpecAugment, two views (BYOL), mixup, random crop of the fram
 what the task adds. Testing: log-mel, AV-sync negatives, then one batch for each crop of the frames.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 

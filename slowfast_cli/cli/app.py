@@ -3,8 +3,6 @@
 Exit codes: 0 ok, 1 failure, 2 usage or recipe, 3 data, 4 weights or network, 130 interrupted.
 """
 
-from __future__ import annotations
-
 import os
 import sys
 import traceback

@@ -1,7 +1,5 @@
 """``slowfast data``: ls, check."""
 
-from __future__ import annotations
-
 import json
 import os
 from dataclasses import asdict

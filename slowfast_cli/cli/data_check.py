@@ -1,7 +1,5 @@
 """``slowfast data check``: checks every split and prints the counts."""
 
-from __future__ import annotations
-
 import csv
 from collections.abc import Mapping
 from dataclasses import replace

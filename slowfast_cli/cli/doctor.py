@@ -1,7 +1,5 @@
 """``slowfast doctor``."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Annotated

@@ -1,7 +1,5 @@
 """What a training would be, shown without one."""
 
-from __future__ import annotations
-
 from slowfast_cli.build.clips import build_clips, open_store, require_batch, usable
 from slowfast_cli.build.corpus import read_corpus
 from slowfast_cli.build.schedule import micro_batches, total_steps

@@ -4,8 +4,6 @@ The processes may also be started by the user's own torchrun or srun: each joins
 `slowfast_cli.engine.distributed`.
 """
 
-from __future__ import annotations
-
 import os
 import signal
 import sys

@@ -1,7 +1,5 @@
 """``slowfast recipes``: ls, variants, show, cp, validate."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """Output: results on stdout, everything else on stderr; progress bars on a terminal, plain lines elsewhere."""
 
-from __future__ import annotations
-
 import os
 import sys
 import time

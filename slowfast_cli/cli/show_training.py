@@ -1,7 +1,5 @@
 """Display of a training."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from slowfast_cli.cli import show

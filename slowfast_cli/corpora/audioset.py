@@ -1,7 +1,5 @@
 """AudioSet: 10 s segments of YouTube videos, 527 sound events, several per segment."""
 
-from __future__ import annotations
-
 import csv
 import os
 import re

@@ -1,7 +1,5 @@
 """AVA: actions of each person in a video frame; 80 atomic actions, 60 of them scored."""
 
-from __future__ import annotations
-
 import csv
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace

@@ -1,7 +1,5 @@
 """Birdsong: is there a bird in a clip of about 10 s? The three development sets of DCASE 2018 task 3."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Charades: acted scenes of everyday life at home, 157 actions, several per video."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from pathlib import Path

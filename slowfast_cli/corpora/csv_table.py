@@ -1,7 +1,5 @@
 """User recordings listed in a csv file."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Description of a data set: what it contains, where to get it, and the error when it is not found."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """EPIC-KITCHENS-100: untrimmed kitchen recordings, 97 verbs and 300 nouns."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from slowfast_cli.corpora import labels

@@ -1,7 +1,5 @@
 """EPIC-KITCHENS-55: untrimmed kitchen recordings of 2018, 125 verbs and 352 nouns."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 

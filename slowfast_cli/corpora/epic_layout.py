@@ -1,7 +1,5 @@
 """Media layout and narration lists shared by EPIC-KITCHENS-55 and -100."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from pathlib import Path
 

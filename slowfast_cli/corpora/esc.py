@@ -1,7 +1,5 @@
 """ESC-50 and ESC-10: 5 s environmental sounds in 5 folds; ESC-10 is the freely licensed part of ESC-50."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Fluent Speech Commands: the action, object and location of a spoken request."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 

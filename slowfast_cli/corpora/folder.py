@@ -1,7 +1,5 @@
 """User recordings in one folder per class, or without classes."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from slowfast_cli.corpora.dataset_info import DatasetInfo

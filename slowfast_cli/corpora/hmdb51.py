@@ -1,7 +1,5 @@
 """HMDB51: human motion in films and web videos, 51 classes, three official splits."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 

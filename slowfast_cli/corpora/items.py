@@ -1,7 +1,5 @@
 """Build a corpus from the items of an annotation list."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path

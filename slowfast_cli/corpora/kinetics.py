@@ -1,7 +1,5 @@
 """Kinetics-400, Kinetics-600, and Kinetics-Sounds: the 32 classes of Kinetics-400 that are recognizable by sound."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache

@@ -1,7 +1,5 @@
 """Kinetics: the formats of its lists, and where its clips may be on disk."""
 
-from __future__ import annotations
-
 import csv
 import os
 import re

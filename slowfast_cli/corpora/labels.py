@@ -1,7 +1,5 @@
 """Bundled class lists, `labels/*.csv`; `labels/SOURCES.md` gives their sources and licenses."""
 
-from __future__ import annotations
-
 import csv
 from functools import cache
 from importlib.resources import files

@@ -1,7 +1,5 @@
 """Annotation lists: csv and text files, timestamps, held-out items and duplicates."""
 
-from __future__ import annotations
-
 import csv
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence

@@ -1,7 +1,5 @@
 """MagnaTagATune: 29 s clips of music, labeled with 50 tags given by listeners."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Find the media files of listed recordings on disk."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice

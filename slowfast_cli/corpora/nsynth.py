@@ -1,7 +1,5 @@
 """NSynth: 4 s notes, labeled with the family of their instrument or with their pitch."""
 
-from __future__ import annotations
-
 import json
 import os
 import re

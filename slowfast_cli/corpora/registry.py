@@ -1,7 +1,5 @@
 """Registry of the data sets, in the order of ``slowfast data ls``."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 

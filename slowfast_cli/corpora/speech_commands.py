@@ -1,7 +1,5 @@
 """Speech Commands: 1 s recordings of a spoken word; all 35 words, or ten of them, silence and unknown words."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass

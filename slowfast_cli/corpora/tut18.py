@@ -1,7 +1,5 @@
 """TUT Urban Acoustic Scenes 2018, development set: 10 s clips of ten kinds of scenes in six cities."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from pathlib import Path

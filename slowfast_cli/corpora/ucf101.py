@@ -1,7 +1,5 @@
 """UCF101: sports and everyday actions from YouTube, 101 classes, three official splits."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 

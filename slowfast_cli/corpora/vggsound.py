@@ -1,7 +1,5 @@
 """VGG-Sound: 10 s clips from YouTube, 309 classes."""
 
-from __future__ import annotations
-
 import os
 import time
 from array import array

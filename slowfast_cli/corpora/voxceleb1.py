@@ -1,7 +1,5 @@
 """VoxCeleb1: speaker identification, 1,251 speakers."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from pathlib import Path

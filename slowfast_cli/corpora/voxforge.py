@@ -1,7 +1,5 @@
 """VoxForge: spoken language identification, six languages."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator
 from pathlib import Path

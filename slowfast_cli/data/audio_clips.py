@@ -3,8 +3,6 @@
 Shapes: N samples, T frames, F mel bands.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Protocol

@@ -1,7 +1,5 @@
 """Clips of a corpus: targets from the segment, inputs from a `Reader`."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol

@@ -4,8 +4,6 @@ The order of a training run depends only on its seed, so a resumed run continues
 every global batch, so any number of processes trains on the same batches.
 """
 
-from __future__ import annotations
-
 import gc
 import signal
 import time

@@ -1,7 +1,5 @@
 """Balanced partition of weighted items over ranks."""
 
-from __future__ import annotations
-
 import heapq
 from collections.abc import Sequence
 

@@ -8,8 +8,6 @@ settings, and ``made.json``, the settings once the features are complete.
 Shapes: N segments, D features, B batch.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass

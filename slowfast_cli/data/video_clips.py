@@ -5,8 +5,6 @@ Times are seconds since the first frame of a recording; its audio may start a li
 Shapes: T frames, H height, W width, R log-mel frames, F mel bands, N samples.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 

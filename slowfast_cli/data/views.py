@@ -1,7 +1,5 @@
 """Positions of clips in a segment, as in the reference code (ASF Sec. 4.2)."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Scalars that are copied from a device in the background."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import torch

@@ -4,8 +4,6 @@ Faster where launching takes the host longer than computing takes the device: sm
 small layers on large GPUs.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 

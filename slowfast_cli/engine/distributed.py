@@ -1,7 +1,5 @@
 """Communication between the processes of a run: torchrun and SLURM are detected, otherwise there is one process."""
 
-from __future__ import annotations
-
 import gc
 import json
 import os

@@ -1,7 +1,5 @@
 """Predictions of whole splits."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator
 
 import torch

@@ -1,7 +1,5 @@
 """The training loop: the only place that calls backward."""
 
-from __future__ import annotations
-
 import itertools
 import time
 from collections import deque

@@ -1,7 +1,5 @@
 """Gradients of one optimizer step: accumulated over micro-batches, or of a contrast over the whole batch."""
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """Precise batch norm: statistics of the current weights over many batches, instead of a running mean."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 import torch

@@ -1,7 +1,5 @@
 """SLURM's variables of the processes that ``srun`` starts, translated to those of torch."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 

@@ -1,7 +1,5 @@
 """Stopping all processes of a training after the same step, although each gets the signal at another moment."""
 
-from __future__ import annotations
-
 from itertools import count
 
 from slowfast_cli.engine import distributed

@@ -6,8 +6,6 @@ takes the warped position from spectrogram values; this follows the SpecAugment 
 Shapes: B batch, T frames, F mel bands.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import torch

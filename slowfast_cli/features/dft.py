@@ -7,8 +7,6 @@ same (32 clips of 5.12 s on an H100: 0.85 against 0.86 ms).
 Shapes: B batch, T frames (time), D samples under the window, K frequency bins, N frames of a tile.
 """
 
-from __future__ import annotations
-
 from functools import lru_cache
 
 import numpy as np

@@ -3,8 +3,6 @@
 Shapes: B clips, T frames, N boxes, H and W of the padded batch, h and w of the crop.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

@@ -3,8 +3,6 @@
 Shapes: B batch, N samples, T frames (time), F mel bands, D samples under the window, K frequency bins.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 
 import numpy as np

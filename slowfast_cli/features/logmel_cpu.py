@@ -6,8 +6,6 @@ the time, and a call a quarter. The FFT is torch's (MKL), which is faster than n
 Shapes: B batch, T frames, D samples under the window, F mel bands, K frequency bins.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 

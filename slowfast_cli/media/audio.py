@@ -5,8 +5,6 @@ A slice is identical to that part of the stream. The resampling filter has a per
 requested sample.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache

@@ -4,8 +4,6 @@ Backends, in order: h5py if the recording names a dataset, soundfile (wav, flac,
 The content of a file decides, not its suffix.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress

@@ -1,7 +1,5 @@
 """The interface of audio decoders, and what they share."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator
 from pathlib import Path

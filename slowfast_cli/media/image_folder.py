@@ -1,7 +1,5 @@
 """Folders of images that are the frames of a video, ordered by name."""
 
-from __future__ import annotations
-
 import os
 import re
 from dataclasses import dataclass

@@ -4,8 +4,6 @@ Times are presentation times relative to the first frame, so that callers need n
 lists and late starts.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Check that every frame of a recording decodes: a video file, or a folder of images."""
 
-from __future__ import annotations
-
 from contextlib import closing
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Properties of a video file, found by decoding no more than its first frame."""
 
-from __future__ import annotations
-
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path

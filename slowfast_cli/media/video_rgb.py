@@ -1,7 +1,5 @@
 """Convert decoded frames to RGB: color space and range of the frame, display orientation, and scaling."""
 
-from __future__ import annotations
-
 import struct
 from dataclasses import dataclass
 from typing import Any

@@ -3,8 +3,6 @@
 Times are ticks: timestamps in the time base of the stream.
 """
 
-from __future__ import annotations
-
 import errno
 from collections import deque
 from collections.abc import Iterator

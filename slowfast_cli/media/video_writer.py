@@ -1,7 +1,5 @@
 """Write a copy of a video with an overlay drawn on every frame, keeping timestamps and audio."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing

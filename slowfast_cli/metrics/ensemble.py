@@ -1,7 +1,5 @@
 """Late ensembling of several models' predictions (AV Table 6)."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 

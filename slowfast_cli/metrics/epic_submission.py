@@ -3,8 +3,6 @@
 Shapes: N segments, V verb classes, O noun classes.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

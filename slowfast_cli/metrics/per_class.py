@@ -3,8 +3,6 @@
 Shapes: N segments, C classes.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

@@ -3,8 +3,6 @@
 Shapes: N segments, C classes of one label set.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias

@@ -3,8 +3,6 @@
 Shapes: N segments, C classes.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from statistics import NormalDist

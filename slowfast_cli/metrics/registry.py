@@ -4,8 +4,6 @@ A metric that is not listed by its full name follows its last word: ``unseen_ver
 is a function in this package and a line here.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 

@@ -1,7 +1,5 @@
 """Scoring of a split, with the metrics that its label sets require."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

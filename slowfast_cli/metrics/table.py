@@ -1,7 +1,5 @@
 """Tables of our and the paper's metrics, as Markdown, CSV, LaTeX and JSON."""
 
-from __future__ import annotations
-
 import csv
 import io
 from collections.abc import Mapping

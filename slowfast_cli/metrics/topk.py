@@ -3,8 +3,6 @@
 Shapes: N segments, C classes.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Sequence
 
 import numpy as np

@@ -3,8 +3,6 @@
 Both are frozen data that a weight file stores, with a common interface: input signals, feature lengths, how they end.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, TypeAlias

@@ -1,7 +1,5 @@
 """The trunk of a `Baseline`, with the interface of `slowfast_cli.models.slowfast.SlowFast`."""
 
-from __future__ import annotations
-
 from collections.abc import Collection
 
 from torch import Tensor, nn

@@ -1,7 +1,5 @@
 """Parameter and multiply-add counts, as the papers report them."""
 
-from __future__ import annotations
-
 import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode

@@ -9,8 +9,6 @@
 True
 """
 
-from __future__ import annotations
-
 import importlib
 import sys
 from collections.abc import Mapping

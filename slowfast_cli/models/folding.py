@@ -1,7 +1,5 @@
 """Inference-only networks: batch norms folded into convolutions, kernels standardized once."""
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Mapping
 from itertools import pairwise

@@ -3,8 +3,6 @@
 Shapes: B batch, C and D channels of source and destination, T steps, x the other axes.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 

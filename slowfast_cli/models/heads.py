@@ -3,8 +3,6 @@
 Shapes: B batch, C channels, P positions that are classified separately, N boxes.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import torch

@@ -1,7 +1,5 @@
 """Builders of a pathway's stages from its spec."""
 
-from __future__ import annotations
-
 from collections import OrderedDict
 from math import inf
 

@@ -1,7 +1,5 @@
 """The trunk of every SlowFast network: runs any `Net`, for audio, video or both."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping
 from contextlib import nullcontext
 

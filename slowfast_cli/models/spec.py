@@ -4,8 +4,6 @@ A published variant is one such tree (`slowfast_cli.models.zoo`), an ablation is
 class runs them all (`slowfast_cli.models.slowfast`).
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias, get_args

@@ -3,8 +3,6 @@
 Shapes: B clips, S audio clips (the B that match the video, optionally followed by B negatives), E embedding.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 from torch import Tensor, nn

@@ -1,7 +1,5 @@
 """The published SlowFast networks, one line each."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 from slowfast_cli.models.spec import Lateral, Net, Pathway, Stage

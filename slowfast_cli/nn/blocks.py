@@ -3,8 +3,6 @@
 Shapes: B batch, C channels, T time, x the other axes: F frequency, or H and W.
 """
 
-from __future__ import annotations
-
 from collections import OrderedDict
 
 from torch import Tensor, nn

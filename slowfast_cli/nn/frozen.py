@@ -1,7 +1,5 @@
 """Freezing of batch norms."""
 
-from __future__ import annotations
-
 import contextlib
 import re
 from collections.abc import Iterator

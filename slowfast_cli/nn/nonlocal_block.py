@@ -3,8 +3,6 @@
 Shapes: B batch, C channels, D inner channels, T time, H height, W width, N query positions, P key positions.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 

@@ -3,8 +3,6 @@
 Shapes: N boxes, B images, C channels, H height, W width, R bins along a side, S samples in a bin.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

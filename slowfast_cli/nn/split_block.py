@@ -3,8 +3,6 @@
 Shapes: B batch, C channels, T time, F frequency.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 

@@ -1,7 +1,5 @@
 """Per-clip standardization of log-mel inputs."""
 
-from __future__ import annotations
-
 from torch import Tensor
 
 

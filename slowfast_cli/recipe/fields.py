@@ -1,7 +1,5 @@
 """Base class and field types of the sections of a recipe."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

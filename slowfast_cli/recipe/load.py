@@ -1,7 +1,5 @@
 """Reading of recipes: by name or file, with overrides; all mistakes are reported at once."""
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, is_dataclass

@@ -1,7 +1,5 @@
 """The output folder of `extract`: locked by one run at a time, and free of shards that no manifest lists."""
 
-from __future__ import annotations
-
 import csv
 import io
 from collections.abc import Iterable, Iterator, Sequence

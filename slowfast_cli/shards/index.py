@@ -8,8 +8,6 @@ The name identifies the manifests by their sizes and modification times, so that
 is written under a temporary name and renamed, by `slowfast extract` or by the first reader that finds none.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

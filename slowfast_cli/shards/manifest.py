@@ -1,7 +1,5 @@
 """Manifests of a shard folder: one line per shard, in one file per process that has written shards."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field

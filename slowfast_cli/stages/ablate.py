@@ -1,7 +1,5 @@
 """Reproduce a table of a paper: train and score each row that is not finished yet."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Generator, Mapping, Sequence

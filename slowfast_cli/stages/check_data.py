@@ -1,7 +1,5 @@
 """Check a corpus: decode every recording to its end, audio and frames, without storing anything."""
 
-from __future__ import annotations
-
 from collections import Counter, deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor

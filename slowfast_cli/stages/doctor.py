@@ -1,7 +1,5 @@
 """Check the installation and the machine; name the command that fixes each problem."""
 
-from __future__ import annotations
-
 import os
 import platform
 import shutil

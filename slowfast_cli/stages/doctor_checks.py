@@ -3,8 +3,6 @@
 Modules are imported inside the checks, so that a missing one fails only its own checks.
 """
 
-from __future__ import annotations
-
 import importlib
 import os
 import tempfile

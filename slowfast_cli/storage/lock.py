@@ -1,7 +1,5 @@
 """File locks that end with the process that holds them, on POSIX and on Windows."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress

@@ -9,8 +9,6 @@ All functions raise `DataError` with the URL where a remote file cannot be reach
 both locally and remotely. fsspec is imported only if a path lies below the cache.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import re

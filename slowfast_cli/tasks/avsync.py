@@ -5,8 +5,6 @@ Negatives are made here too: easy ones are the audio of another clip, hard ones 
 Shapes: B clips, S = 2B sounds, the first B of which belong to the frames, E embedding.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 

@@ -3,8 +3,6 @@
 Shapes: B clips, R = 2B rows, two views of each; D features, E embedding, T frames, F mel bands, U frames of the canvas.
 """
 
-from __future__ import annotations
-
 from copy import deepcopy
 from dataclasses import dataclass
 

@@ -3,8 +3,6 @@
 Shapes: B batch, P positions that are classified separately, C classes.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from torch import Tensor

@@ -3,8 +3,6 @@
 Shapes: B clips, C channels, T steps, Q queries, N choices.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

@@ -3,8 +3,6 @@
 Shapes: B clips, Q queries, S candidates, N choices: the positive first, then the drawn negatives.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 from torch.nn import functional as f

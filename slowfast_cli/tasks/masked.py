@@ -3,8 +3,6 @@
 Shapes: B clips, C channels of the convolutions, D width of the transformer, T steps, M masked steps, E embedding.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

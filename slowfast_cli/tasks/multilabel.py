@@ -3,8 +3,6 @@
 Shapes: R clips or boxes, P positions that are classified separately, C classes.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 
 from torch import Tensor

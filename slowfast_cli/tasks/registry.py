@@ -1,7 +1,5 @@
 """All tasks, by the name that a recipe gives in `task`."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 from slowfast_cli.tasks import avsync, byol, classify, cpc, masked, multilabel, rotation, simclr

@@ -1,7 +1,5 @@
 """Predict by how many quarter turns the frames were rotated: a label set of four classes (AV Sec. 6)."""
 
-from __future__ import annotations
-
 import zlib
 from dataclasses import replace
 

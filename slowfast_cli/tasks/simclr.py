@@ -3,8 +3,6 @@
 Shapes: B clips of this process, N of all processes, D features, E embedding.
 """
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

@@ -3,8 +3,6 @@
 Shapes: R rows, one per clip or per box; C classes of one label set.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol

@@ -3,8 +3,6 @@
 None is bundled: some licenses forbid commercial use, and together they take several gigabytes.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from difflib import get_close_matches
 from types import MappingProxyType

@@ -1,7 +1,5 @@
 """Entry of the catalogue of official weights."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal

@@ -3,8 +3,6 @@
 `torch.hub.download_url_to_file` is not used because it cannot resume and takes a web page for the file.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

@@ -1,7 +1,5 @@
 """Write a run's weights for publication."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Weight files: safetensors with a JSON `Card` in the header entry ``slowfast``; loading one executes nothing."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager

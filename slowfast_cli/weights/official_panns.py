@@ -1,7 +1,5 @@
 """Official weights of PANNs (Kong et al. 2020), with the settings of its README."""
 
-from __future__ import annotations
-
 from types import MappingProxyType
 
 from slowfast_cli.weights.catalogue_entry import CatalogueEntry

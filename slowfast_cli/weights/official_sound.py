@@ -1,7 +1,5 @@
 """Official weights of Auditory Slow-Fast, with the settings of its README and of the ``cfg`` in the checkpoints."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from types import MappingProxyType
 

@@ -5,8 +5,6 @@ MMAction2's (laterals without norm and activation, other frame sampling) and tho
 spread over whole videos). Audiovisual SlowFast has no official weights.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any

@@ -1,7 +1,5 @@
 """Resolve a weights argument to a weight file."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from slowfast_cli.storage import remote

@@ -1,7 +1,5 @@
 """Networks from the literature, by kind: those that HARES compares with (Table 2), and that of ASF Table 3."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 
 from torch import nn

@@ -9,8 +9,6 @@ with kernels growing from 3 to 11, as in wav2vec (Schneider et al. 2019), for th
 Shapes: B batch, N samples, C channels, T steps.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as f

@@ -3,8 +3,6 @@
 Shapes: B batch, C channels, T frames, F mel bands, D feature.
 """
 
-from __future__ import annotations
-
 from collections import OrderedDict
 
 from torch import Tensor, nn

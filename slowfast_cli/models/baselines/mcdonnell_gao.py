@@ -6,8 +6,6 @@ the mel bands have separate paths.
 Shapes: B batch, C channels, T frames, F mel bands.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as f

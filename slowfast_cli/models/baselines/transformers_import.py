@@ -3,8 +3,6 @@
 transformers imports torchaudio if it is installed, so the guard around torchaudio runs first.
 """
 
-from __future__ import annotations
-
 import importlib
 from typing import Any
 

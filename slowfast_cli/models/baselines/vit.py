@@ -3,8 +3,6 @@
 Shapes: B batch, T frames, F mel bands, t and u patches along them, P all patches, D feature.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

@@ -3,8 +3,6 @@
 Shapes: B batch, N samples, C channels of the convolutions, T steps, D feature.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

@@ -1,7 +1,5 @@
 """The published networks outside the SlowFast family."""
 
-from __future__ import annotations
-
 from slowfast_cli.models.architecture import Baseline
 
 # HARES Sec. 3: log-mels of 80 bands, 100 frames per second, crops of 3 s. BYOL-A and PANNs use 64 bands.

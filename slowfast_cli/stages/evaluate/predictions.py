@@ -1,7 +1,5 @@
 """Store predictions on disk, for later comparisons and for the challenge server."""
 
-from __future__ import annotations
-
 import json
 import zlib
 from collections.abc import Sequence

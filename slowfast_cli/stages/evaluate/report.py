@@ -1,7 +1,5 @@
 """Write tables and plots of an evaluation: per-class scores, confusion, comparison of two models, feature maps."""
 
-from __future__ import annotations
-
 import csv
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass

@@ -1,7 +1,5 @@
 """Score trained weights on a split, alone or in an ensemble."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain

@@ -1,7 +1,5 @@
 """Plan of an extraction: recordings grouped into shards, shards assigned to ranks; a pure function of its arguments."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from hashlib import sha256
 from itertools import groupby

@@ -1,7 +1,5 @@
 """Progress and summary of an extraction, over all ranks."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

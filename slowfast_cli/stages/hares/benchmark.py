@@ -1,7 +1,5 @@
 """HARES: score a pretrained trunk on the tasks of a suite, with one probe per task (arXiv:2111.12124, Table 4)."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -102,7 +100,7 @@ def trunk(word: str, *, offline: bool = False) -> Trunk:
     if "features" in card.net.signals:
         raise WeightsError(f"{path}: is a probe, which reads features only: score the trunk that it was trained on")
     if "frames" in card.net.signals:
-        raise UsageError(f"{path}: looks at frames; the tasks of the suite are sounds: take a network that listens")
+        raise UsageError(f"{path}: reads frames, but the tasks of the suite are audio: use a network that reads audio")
     made_by = {"trunk": sha256(path.read_bytes()).hexdigest()}
     model = {"variant": None, "init": str(path)}
     return Trunk(word=word, model=model, front_end=_all_fields(card.front_end), made_by=made_by)

@@ -1,7 +1,5 @@
 """Probes of a pretrained trunk: a classifier trained on its frozen features (HARES Sec. 2.1 and App. A)."""
 
-from __future__ import annotations
-
 import json
 import warnings
 from collections.abc import Generator, Mapping, Sequence

@@ -1,7 +1,5 @@
 """Prediction with audio-only models: a few views of a whole file, or a timeline in constant memory."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Read box lists for prediction: which region of which video to classify, and when."""
 
-from __future__ import annotations
-
 import csv
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass

@@ -4,8 +4,6 @@ Each thread decodes some files and runs the network on them, on its share of the
 faster than all cores on one pass after the other: no thread waits at the end of each layer.
 """
 
-from __future__ import annotations
-
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor

@@ -4,8 +4,6 @@
 models that read frames, with or without audio.
 """
 
-from __future__ import annotations
-
 import glob
 import io
 from collections.abc import Iterable, Iterator, Sequence

@@ -1,7 +1,5 @@
 """Values shared by all kinds of predictors: timeline, predictions, failures."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass

@@ -4,8 +4,6 @@ Clips are read, and transformed on the device, by the code of training and evalu
 is used, where an evaluation may use several crops.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby, islice
@@ -110,8 +108,8 @@ class VideoPredictor:
             except DataError:
                 raise error from None
             raise DataError(
-                f"{error}; this model looks at frames, and there is only sound: use a model that listens, "
-                "see `slowfast weights ls`"
+                f"{error}; this model reads frames, but the file has audio only: use weights for audio, see "
+                "`slowfast weights ls`"
             ) from error
 
     def has_audio(self, probe: video.VideoProbe) -> bool:

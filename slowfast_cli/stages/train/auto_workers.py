@@ -1,7 +1,5 @@
 """Number of worker processes that keep the device busy: measured, not guessed."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Generator, Iterator
 from itertools import islice

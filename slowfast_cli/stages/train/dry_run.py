@@ -1,7 +1,5 @@
 """What a recipe builds and costs, without training it."""
 
-from __future__ import annotations
-
 import contextlib
 import time
 from dataclasses import dataclass, replace

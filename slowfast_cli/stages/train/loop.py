@@ -1,7 +1,5 @@
 """Training: a recipe in, a run folder out, events along the way."""
 
-from __future__ import annotations
-
 import os
 from collections import deque
 from collections.abc import Generator, Iterator, Mapping

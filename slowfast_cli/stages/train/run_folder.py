@@ -4,8 +4,6 @@
 ``best.safetensors``, ``state.pt`` (to resume from).
 """
 
-from __future__ import annotations
-
 import csv
 import json
 import os
@@ -224,7 +222,7 @@ def folder_for(name: str, recipe: Recipe, overrides: Sequence[str]) -> Path:
         recipe: The recipe, with the overrides applied.
         overrides: Words of the form ``key=value``; those of fields in ``MAY_CHANGE`` are not part of the name.
     """
-    # The root of a known corpus is a location; that of the user's own recordings defines the training data.
+    # The root of a known corpus is a location; that of custom recordings defines the training data.
     known = recipe.data.corpus not in ("folder", "csv")
     ignored = {field for field in MAY_CHANGE if known or field != "data.root"}
     naming = [word for word in overrides if word.lstrip("~").partition("=")[0] not in ignored]

@@ -1,7 +1,5 @@
 """Everything that a training holds in memory, built from its recipe."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from typing import Any
 

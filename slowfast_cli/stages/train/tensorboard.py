@@ -1,7 +1,5 @@
 """TensorBoard event files of a run, if the ``track`` extra is installed."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.util import find_spec

@@ -4,8 +4,6 @@ Names and shapes determine the network except for its strides, which are the pub
 with separable kernels, or of one with square kernels (NFNet).
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """Load foreign checkpoints of PyTorch, Caffe2 and NumPy without executing any code in them."""
 
-from __future__ import annotations
-
 import pickle
 import re
 import warnings

@@ -4,8 +4,6 @@ The few functions that create arrays are replaced by classes that record their a
 which tensors are built; any other function is refused.
 """
 
-from __future__ import annotations
-
 import math
 import pickle
 import pickletools

@@ -4,8 +4,6 @@ No code in them is executed: an ``.npz`` is read without pickle, and the pickle 
 `slowfast_cli.weights.foreign.numpy_pickle`.
 """
 
-from __future__ import annotations
-
 import pickle
 import zipfile
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """Settings (``cfg``) of checkpoints of PySlowFast and its derivatives; published values are the defaults."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar

@@ -4,8 +4,6 @@ The schemes are PySlowFast's, which Auditory SlowFast and AVSlowFast share, PyTo
 Caffe2's (``res2_0_branch2a_w``), each with or without the prefixes of trainers.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping, Sequence
 

@@ -126,7 +126,7 @@ def extract(
         SlowFastError: The data set is unknown, missing, or too much of it cannot be read.
     """
     where = [f"data.root={root}"] if root else []
-    recipe = load(dataset_entry(dataset).recipe, [f"data.corpus={dataset}", *overrides, *where])
+    recipe = load(dataset_entry(dataset).info.recipe, [f"data.corpus={dataset}", *overrides, *where])
     events = extract_corpora(
         read_all_splits(recipe)[0],
         shards_folder(recipe),

@@ -1,6 +1,7 @@
 """The Python API: its frozen surface, and that each name returns values and prints nothing."""
 
 import inspect
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -23,7 +24,11 @@ def surface():
         value = getattr(slowfast_cli, name)
         if callable(value):
             summary = (inspect.getdoc(value) or "").splitlines()[0]
-            lines.append(f"{name}{inspect.signature(value)}\n    {summary}\n")
+            # Annotations print as strings or as types, with module names that depend on the Python version.
+            signature = re.sub(
+                r"\b(?:\w+\.)+(?=[A-Za-z_])|'(?=[A-Z(a-z])|(?<=[\w\])])'", "", str(inspect.signature(value))
+            )
+            lines.append(f"{name}{signature}\n    {summary}\n")
     return "".join(lines)
 
 

@@ -67,7 +67,7 @@ def shards_folder(recipe: Recipe) -> Path:
 @functools.lru_cache(maxsize=8)
 def _read(name: str, root: Path, split: str, labeled: bool = True) -> Corpus:
     entry = dataset_entry(name)
-    read = entry.read if labeled or entry.read_unlabeled is None else entry.read_unlabeled
+    read = entry.read if labeled else entry.read_unlabeled
     return read(root, split)
 
 
@@ -98,7 +98,7 @@ def read_all_splits(recipe: Recipe) -> tuple[list[Corpus], list[str]]:
         DataError: None could be read.
     """
     corpora, errors = list[Corpus](), list[DataError]()
-    for split in dataset_entry(recipe.data.corpus).all_splits:
+    for split in dataset_entry(recipe.data.corpus).info.all_splits:
         try:
             corpora.append(_read(recipe.data.corpus, corpus_root(recipe), split))
         except DataError as error:
@@ -118,7 +118,7 @@ def head_sizes(recipe: Recipe) -> dict[str, int]:
     spec = task_spec(recipe)
     if spec.label_sets is not None:
         return {labels: len(names) for labels, names in spec.label_sets.items()}
-    sizes = dict(dataset_entry(recipe.data.corpus).heads) or class_counts(read_corpus(recipe, "train"))
+    sizes = dict(dataset_entry(recipe.data.corpus).info.heads) or class_counts(read_corpus(recipe, "train"))
     return {name: size for name, size in sizes.items() if not recipe.data.labels or name in recipe.data.labels}
 
 

@@ -23,7 +23,7 @@ def ls(as_json: options.Json = False) -> None:
 
     if as_json:
         for entry in datasets().values():
-            typer.echo(json.dumps({**asdict(entry.info), "heads": dict(entry.heads), "recipe": entry.recipe}))
+            typer.echo(json.dumps(asdict(entry.info)))
         return
     rows = [
         [name, entry.info.task, entry.info.classes, ", ".join(entry.info.splits), entry.info.license]

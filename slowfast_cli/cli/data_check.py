@@ -20,7 +20,7 @@ def run(name: str, root: Path | None, *, min_seconds: float, jobs: int, limit: i
         Number of recordings or listed segments with problems, apart from missing ones.
     """
     words = [f"data.corpus={name}", *([f"data.root={display(root)}"] if root else [])]
-    recipe = load(dataset_entry(name).recipe, words)
+    recipe = load(dataset_entry(name).info.recipe, words)
     corpora, skipped = read_all_splits(recipe)
     for reason in skipped:
         show.say(f"skipped: {reason}")
@@ -28,7 +28,9 @@ def run(name: str, root: Path | None, *, min_seconds: float, jobs: int, limit: i
         if corpus.note:
             show.say(f"{corpus.split}: {corpus.note}")
     reports = [
-        _checked(_limited(corpus, limit), recipe.frontend.rate, min_seconds, jobs, dataset_entry(name).audio_or_video)
+        _checked(
+            _limited(corpus, limit), recipe.frontend.rate, min_seconds, jobs, dataset_entry(name).info.audio_or_video
+        )
         for corpus in corpora
     ]
     # test and val may be the same split

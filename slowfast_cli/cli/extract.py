@@ -123,7 +123,7 @@ def _recipe(
         raise UsageError("extract: give either --dataset NAME (see `slowfast data ls`) or --recipe RECIPE")
     words = list(overrides)
     if dataset:
-        recipe = dataset_entry(dataset).recipe
+        recipe = dataset_entry(dataset).info.recipe
         words.insert(0, f"data.corpus={dataset}")
     words += [f"data.root={display(root)}"] if root else []
     words += [f"data.shards={display(out)}"] if out else []

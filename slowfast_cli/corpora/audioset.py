@@ -10,26 +10,13 @@ from pathlib import Path
 import numpy as np
 
 from slowfast_cli.corpora import labels
-from slowfast_cli.corpora.dataset_info import DatasetInfo
+from slowfast_cli.corpora.dataset_info import DATASETS
 from slowfast_cli.corpora.items import missing_file
 from slowfast_cli.corpora.media_files import FolderListing, file_names, first_file, match_files
 from slowfast_cli.corpora.segments import FileColumns, LazyMap, Segments, concat, select_runs
 from slowfast_cli.types import Corpus, DataError, Failure
 
-INFO = DatasetInfo(
-    name="audioset",
-    task="sound events, several labels a clip",
-    classes="527",
-    splits=("train", "balanced", "unbalanced", "eval"),
-    files=(
-        "{balanced_train,unbalanced_train,eval}_segments.csv (there, in metadata/ or in annotations/)",
-        "audios/{balanced_train_segments,eval_segments,...}/Y<youtube id>.wav",
-        "or any of audio/ wav/ clips/ video/ balanced/ unbalanced/ eval/ ... with [Y]<youtube id>[_<start>[_<end>]].*",
-    ),
-    homepage="https://research.google.com/audioset/download.html",
-    license="segments CC BY 4.0, ontology CC BY-SA 4.0; clips belong to their uploaders",
-    note="clips disappear from YouTube: scores cover the clips of eval that are still available",
-)
+INFO = DATASETS["audioset"]
 LISTS = ("", "metadata", "annotations", "data", "csv")
 NAMES = {"balanced": "balanced_train_segments", "unbalanced": "unbalanced_train_segments", "eval": "eval_segments"}
 PARTS = {"train": ("balanced", "unbalanced")}

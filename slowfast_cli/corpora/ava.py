@@ -6,24 +6,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from slowfast_cli.corpora import labels
-from slowfast_cli.corpora.dataset_info import DatasetInfo
+from slowfast_cli.corpora.dataset_info import DATASETS
 from slowfast_cli.corpora.items import NOT_ON_DISK
 from slowfast_cli.corpora.media_files import first_file, media_index, subfolders
 from slowfast_cli.types import VIDEO_SUFFIXES, Box, Corpus, DataError, Failure, Place, Recording, Seconds, Segment
 
-INFO = DatasetInfo(
-    name="ava",
-    task="actions of each person in a frame, several labels a box",
-    classes="80, of which 60 are scored",
-    splits=("train", "val", "val-mini", "train-v2.1", "val-v2.1", "val-mini-v2.1"),
-    files=(
-        "annotations/ava_{train,val}_v2.{1,2}.csv and ava_val_excluded_timestamps_v2.{1,2}.csv",
-        "annotations/person_box_67091280_iou90/ava_detection_val_boxes_and_labels.csv, to test on detected boxes",
-        "videos/<film>.{mkv,mp4,webm}, or videos_15min/<film>.*, or frames/<film>/<film>_000001.jpg",
-    ),
-    homepage="https://github.com/cvdfoundation/ava-dataset",
-    license="annotations CC BY 4.0; films belong to their uploaders",
-)
+INFO = DATASETS["ava"]
 MIN_SCORE = 0.8  # of detected boxes, as in most of PySlowFast's recipes (AVSlowFast tests with detected boxes)
 CUT_START = 900  # second of the film where the annotated 15 minutes begin
 FPS = 30.0  # of frame images extracted by PySlowFast's preparation

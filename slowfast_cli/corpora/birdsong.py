@@ -5,26 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from slowfast_cli.corpora import labels
-from slowfast_cli.corpora.dataset_info import DatasetInfo
+from slowfast_cli.corpora.dataset_info import DATASETS
 from slowfast_cli.corpora.items import NOT_ON_DISK, Item, build_corpus
 from slowfast_cli.corpora.lists import held_out, rows
 from slowfast_cli.corpora.media_files import first_file, media_index
 from slowfast_cli.types import Corpus, DataError
 
-INFO = DatasetInfo(
-    name="birdsong",
-    task="is there a bird? one label a clip",
-    classes="2",
-    splits=("train", "test"),
-    files=(
-        "ff1010bird/ff1010bird_metadata_2018.csv, ff1010bird/wav/<itemid>.wav",
-        "warblrb10k/warblrb10k_public_metadata_2018.csv, warblrb10k/wav/<itemid>.wav",
-        "BirdVox-DCASE-20k/BirdVoxDCASE20k_csvpublic.csv, BirdVox-DCASE-20k/wav/<itemid>.wav",
-    ),
-    homepage="https://dcase.community/challenge2018/task-bird-audio-detection",
-    license="CC BY 4.0",
-    note="the papers' split is not published: a fifth of each set and label is test, chosen by a hash of the ids",
-)
+INFO = DATASETS["birdsong"]
 
 
 @dataclass(frozen=True, kw_only=True)

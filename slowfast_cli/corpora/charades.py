@@ -5,24 +5,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from slowfast_cli.corpora import labels
-from slowfast_cli.corpora.dataset_info import DatasetInfo
+from slowfast_cli.corpora.dataset_info import DATASETS
 from slowfast_cli.corpora.items import NOT_ON_DISK
 from slowfast_cli.corpora.lists import check_unique, rows
 from slowfast_cli.corpora.media_files import media_index, subfolders
 from slowfast_cli.types import VIDEO_SUFFIXES, Corpus, DataError, Failure, Recording, Segment, Span
 
-INFO = DatasetInfo(
-    name="charades",
-    task="everyday actions, several labels a video",
-    classes="157",
-    splits=("train", "val", "test"),
-    files=(
-        "Charades_v1_{train,test}.csv (there, in Charades/ or in annotations/)",
-        "Charades_v1_480/<id>.mp4, or Charades_v1/<id>.mp4, or Charades_v1_rgb/<id>/<id>-000001.jpg",
-    ),
-    homepage="https://prior.allenai.org/projects/charades",
-    license="AI2 license for non-commercial use; redistribution is not allowed",
-)
+INFO = DATASETS["charades"]
 LISTS = ("", "Charades", "annotations")
 VIDEOS = ("Charades_v1_480", "Charades_v1", "videos", "")
 FPS = 24.0  # of the official frame images

@@ -3,20 +3,12 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from slowfast_cli.corpora.dataset_info import DatasetInfo
+from slowfast_cli.corpora.dataset_info import DATASETS
 from slowfast_cli.corpora.items import NOT_ON_DISK
 from slowfast_cli.corpora.lists import SPLIT_NAMES, check_unique, held_out, parse_time, rows
 from slowfast_cli.types import Corpus, DataError, Failure, Recording, Segment
 
-INFO = DatasetInfo(
-    name="csv",
-    task="your own audio or video, one or more labels a segment",
-    classes="the values of each label column",
-    splits=("train", "val", "test"),
-    files=("segments.csv with columns path,start,stop,split,<label set>,... (start, stop and split are optional)",),
-    homepage="your own recordings",
-    license="yours",
-)
+INFO = DATASETS["csv"]
 RESERVED = frozenset({"path", "start", "stop", "split"})
 Row = tuple[str, dict[str, str]]  # prefix of error messages, values by column
 

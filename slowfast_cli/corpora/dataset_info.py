@@ -1,8 +1,10 @@
-"""Description of a data set: what it contains, where to get it, and the error when it is not found."""
+"""Descriptions of the data sets, read from datasets.yaml, and the error for a data set that is not found."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+
+import yaml
 
 from slowfast_cli.corpora.media_files import first_file
 from slowfast_cli.types import DataError
@@ -19,7 +21,11 @@ class DatasetInfo:
     files: tuple[str, ...]  # required files, relative to the root; "or ..." is an alternative
     homepage: str
     license: str  # of annotations and media
+    recipe: str  # bundled recipe for this data set
     note: str = ""  # what limits a comparison with published scores
+    heads: Mapping[str, int] = field(default_factory=dict)  # number of classes by label set; empty: read from the data
+    all_splits: tuple[str, ...] = ("train", "val", "test")  # splits that together contain every recording
+    audio_or_video: bool = False  # each file may be either
 
     def not_found(self, root: Path) -> DataError:
         """Return the error for a data set that is not at ``root``."""
@@ -41,3 +47,15 @@ class DatasetInfo:
         """Raise `DataError` if ``split`` is not one of `splits`."""
         if split not in self.splits:
             raise DataError(f"{self.name}: no split '{split}': choose one of {', '.join(self.splits)}")
+
+
+def _load(path: Path) -> dict[str, DatasetInfo]:
+    table = yaml.safe_load(path.read_text(encoding="utf-8"))
+    tuples = ("splits", "all_splits", "files")
+    return {
+        name: DatasetInfo(**{"name": name, **row, **{key: tuple(row[key]) for key in tuples if key in row}})
+        for name, row in table.items()
+    }
+
+
+DATASETS = _load(Path(__file__).with_name("datasets.yaml"))

@@ -3,22 +3,11 @@
 from pathlib import Path
 
 from slowfast_cli.corpora import labels
-from slowfast_cli.corpora.dataset_info import DatasetInfo
+from slowfast_cli.corpora.dataset_info import DATASETS
 from slowfast_cli.corpora.epic_layout import audio_recordings, read_narrations
 from slowfast_cli.types import Corpus
 
-INFO = DatasetInfo(
-    name="epic",
-    task="actions by sound: a verb and a noun a segment",
-    classes="97 verbs, 300 nouns",
-    splits=("train", "validation", "test"),
-    files=(
-        "EPIC_100_{train,validation,test_timestamps}.csv (there or in annotations/)",
-        "EPIC_audio.hdf5, or <Pxx>/videos/<video id>.MP4, or audio/<video id>.wav",
-    ),
-    homepage="https://github.com/epic-kitchens/epic-kitchens-100-annotations (videos: https://epic-kitchens.github.io)",
-    license="CC BY-NC 4.0",
-)
+INFO = DATASETS["epic"]
 LISTS = ("", "annotations", "epic-kitchens-100-annotations")
 
 

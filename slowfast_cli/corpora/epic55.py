@@ -4,22 +4,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from slowfast_cli.corpora import labels
-from slowfast_cli.corpora.dataset_info import DatasetInfo
+from slowfast_cli.corpora.dataset_info import DATASETS
 from slowfast_cli.corpora.epic_layout import read_narrations, video_recordings
 from slowfast_cli.types import Corpus, DataError
 
-INFO = DatasetInfo(
-    name="epic55",
-    task="actions by sight and sound: a verb and a noun a segment",
-    classes="125 verbs, 352 nouns",
-    splits=("train", "val", "train-tbn", "val-tbn", "all", "test_s1", "test_s2"),
-    files=(
-        "EPIC_{train_action_labels,test_s1_timestamps,test_s2_timestamps}.csv (there or in annotations/)",
-        "<Pxx>/videos/<video id>.MP4, or videos/{train,test}/<Pxx>/<video id>.MP4",
-    ),
-    homepage="https://github.com/epic-kitchens/epic-kitchens-55-annotations (videos: https://epic-kitchens.github.io)",
-    license="CC BY-NC 4.0",
-)
+INFO = DATASETS["epic55"]
 LISTS = ("", "annotations", "epic-kitchens-55-annotations")
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from slowfast_cli.corpora import labels
-from slowfast_cli.corpora.dataset_info import DatasetInfo
+from slowfast_cli.corpora.dataset_info import DATASETS, DatasetInfo
 from slowfast_cli.corpora.items import Item, build_corpus, file_problem
 from slowfast_cli.corpora.lists import rows
 from slowfast_cli.corpora.media_files import first_file, subfolders
@@ -14,24 +14,8 @@ from slowfast_cli.types import AUDIO_SUFFIXES, Corpus, DataError
 
 FOLDS = ("1", "2", "3", "4", "5")
 SPLITS = ("all", *(f"{part}{fold}" for part in ("train", "test") for fold in FOLDS))
-INFO50 = DatasetInfo(
-    name="esc50",
-    task="environmental sounds, one label a clip",
-    classes="50",
-    splits=SPLITS,
-    files=("meta/esc50.csv", "audio/<fold>-<source>-<take>-<target>.wav"),
-    homepage="https://github.com/karolpiczak/ESC-50",
-    license="CC BY-NC 3.0",
-)
-INFO10 = DatasetInfo(
-    name="esc10",
-    task="environmental sounds, one label a clip",
-    classes="10",
-    splits=SPLITS,
-    files=("NNN - Name/<fold>-<source>-<take>.ogg", "or ESC-50 (meta/esc50.csv, audio/), of which ESC-10 is a part"),
-    homepage="https://github.com/karolpiczak/ESC-50 (older layout: https://github.com/karolpiczak/ESC-10)",
-    license="CC BY 3.0, some clips CC0",
-)
+INFO50 = DATASETS["esc50"]
+INFO10 = DATASETS["esc10"]
 # Folders of the older ESC-10, which has its own names and order.
 ESC10_FOLDERS = {
     "001": "dog", "002": "rain", "003": "sea_waves", "004": "crying_baby", "005": "clock_tick",

@@ -4,24 +4,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from slowfast_cli.corpora import labels
-from slowfast_cli.corpora.dataset_info import DatasetInfo
+from slowfast_cli.corpora.dataset_info import DATASETS
 from slowfast_cli.corpora.items import Item, build_corpus, class_index, file_problem
 from slowfast_cli.corpora.lists import rows
 from slowfast_cli.types import Corpus, DataError
 
-INFO = DatasetInfo(
-    name="fluent",
-    task="spoken requests: an action, an object and a location each",
-    classes="6 actions, 14 objects, 4 locations",
-    splits=("train", "val", "test"),
-    files=(
-        "data/{train,valid,test}_data.csv (there or in fluent_speech_commands_dataset/)",
-        "wavs/speakers/<speaker>/<uuid>.wav",
-    ),
-    homepage="https://fluent.ai/fluent-speech-commands-a-dataset-for-spoken-language-understanding-research/",
-    license="CC BY-NC-ND 4.0",
-    note="a request is correct if all three labels are: the score all_top1",
-)
+INFO = DATASETS["fluent"]
 PLACES = ("", "fluent_speech_commands_dataset")
 SLOTS = ("action", "object", "location")
 

@@ -2,24 +2,12 @@
 
 from pathlib import Path
 
-from slowfast_cli.corpora.dataset_info import DatasetInfo
+from slowfast_cli.corpora.dataset_info import DATASETS
 from slowfast_cli.corpora.lists import SPLIT_NAMES, held_out
 from slowfast_cli.corpora.media_files import media_below, media_in, subfolders
 from slowfast_cli.types import Corpus, DataError, Failure, Recording, Segment
 
-INFO = DatasetInfo(
-    name="folder",
-    task="your own audio or video, one label a file",
-    classes="one a folder",
-    splits=("train", "val", "test"),
-    files=(
-        "<class>/<any audio or video>",
-        "or {train,val,test}/<class>/<any audio or video>",
-        "or either without class folders, to learn without labels",
-    ),
-    homepage="your own recordings",
-    license="yours",
-)
+INFO = DATASETS["folder"]
 
 
 def read(root: Path, split: str) -> Corpus:

@@ -4,23 +4,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from slowfast_cli.corpora import labels
-from slowfast_cli.corpora.dataset_info import DatasetInfo
+from slowfast_cli.corpora.dataset_info import DATASETS
 from slowfast_cli.corpora.items import NOT_ON_DISK, Item, build_corpus
 from slowfast_cli.corpora.media_files import media_index
 from slowfast_cli.types import VIDEO_SUFFIXES, Corpus, DataError
 
-INFO = DatasetInfo(
-    name="hmdb51",
-    task="human motion, one label a clip",
-    classes="51",
-    splits=("train1", "train2", "train3", "test1", "test2", "test3", "all"),
-    files=(
-        "testTrainMulti_7030_splits/<class>_test_split{1,2,3}.txt (or in annotations/, or there)",
-        "hmdb51_org/<class>/<clip>.avi",
-    ),
-    homepage="https://serre-lab.clps.brown.edu/resource/hmdb-a-large-human-motion-database/",
-    license="CC BY 4.0",
-)
+INFO = DATASETS["hmdb51"]
 LISTS = ("testTrainMulti_7030_splits", "test_train_splits/testTrainMulti_7030_splits", "annotations", "")
 VIDEOS = ("hmdb51_org", "hmdb51", "videos", "")
 CODES = {"0": "", "1": "train", "2": "test"}  # 0: unused in that split

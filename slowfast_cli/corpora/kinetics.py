@@ -6,24 +6,12 @@ from functools import cache
 from pathlib import Path
 
 from slowfast_cli.corpora import labels
-from slowfast_cli.corpora.dataset_info import DatasetInfo
+from slowfast_cli.corpora.dataset_info import DATASETS, DatasetInfo
 from slowfast_cli.corpora.items import NOT_ON_DISK
 from slowfast_cli.corpora.kinetics_files import ClipFinder, ListedClip, find_list, read_list
 from slowfast_cli.types import Corpus, DataError, Failure, Recording, Segment
 
-INFO = DatasetInfo(
-    name="kinetics400",
-    task="human actions, one label a clip",
-    classes="400",
-    splits=("train", "val", "test", "val-sounds"),
-    files=(
-        "{train,val,test}.csv (there or in annotations/)",
-        "or PySlowFast's or OpenMMLab's lists of 'path label'",
-        "{train,val,test}*/[<class>/]<youtube id>_<start, 6 digits>_<end, 6 digits>.mp4",
-    ),
-    homepage="https://github.com/cvdfoundation/kinetics-dataset",
-    license="annotations CC BY 4.0; clips belong to their uploaders",
-)
+INFO = DATASETS["kinetics400"]
 INFO600 = replace(INFO, name="kinetics600", classes="600", splits=("train", "val", "test"))
 INFO_SOUNDS = replace(
     INFO,

@@ -5,26 +5,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from slowfast_cli.corpora import labels
-from slowfast_cli.corpora.dataset_info import DatasetInfo
+from slowfast_cli.corpora.dataset_info import DATASETS
 from slowfast_cli.corpora.items import Item, build_corpus, file_problem
 from slowfast_cli.corpora.lists import rows
 from slowfast_cli.corpora.media_files import first_file
 from slowfast_cli.types import Corpus, DataError
 
-INFO = DatasetInfo(
-    name="magnatagatune",
-    task="music tags, several labels a clip",
-    classes="50",
-    splits=("train", "val", "test"),
-    files=(
-        "annotations_final.csv (or index_mtt.tsv and {train,val,test}_gt_mtt.tsv of musicnn-training's data/index/mtt)",
-        "<0-9,a-f>/<clip>.mp3 (there or in mp3/ or audio/)",
-    ),
-    homepage=(
-        "https://mirg.city.ac.uk/codeapps/the-magnatagatune-dataset (lists: github.com/jordipons/musicnn-training)"
-    ),
-    license="CC BY-NC-SA 3.0",
-)
+INFO = DATASETS["magnatagatune"]
 LISTS = ("", "index/mtt", "data/index/mtt", "annotations")
 TOPS = ("", "mp3", "audio")
 FOLDERS = {**dict.fromkeys("0123456789ab", "train"), "c": "val", **dict.fromkeys("def", "test")}

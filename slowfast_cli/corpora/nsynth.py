@@ -11,21 +11,13 @@ from typing import Any
 import numpy as np
 
 from slowfast_cli.corpora import labels
-from slowfast_cli.corpora.dataset_info import DatasetInfo
+from slowfast_cli.corpora.dataset_info import DATASETS, DatasetInfo
 from slowfast_cli.corpora.items import missing_file
 from slowfast_cli.corpora.segments import FileColumns, LazyMap, Segments
 from slowfast_cli.types import Corpus, DataError
 
 PAGE = "https://magenta.tensorflow.org/datasets/nsynth (the archives named jsonwav)"
-INFO_INSTRUMENT = DatasetInfo(
-    name="nsynth-instrument",
-    task="families of instruments, one label a note",
-    classes="11",
-    splits=("train", "val", "test"),
-    files=("nsynth-{train,valid,test}/examples.json", "nsynth-{train,valid,test}/audio/<note>.wav"),
-    homepage=PAGE,
-    license="CC BY 4.0",
-)
+INFO_INSTRUMENT = DATASETS["nsynth-instrument"]
 INFO_PITCH = replace(
     INFO_INSTRUMENT, name="nsynth-pitch", task="pitches as MIDI numbers, one label a note", classes="128"
 )

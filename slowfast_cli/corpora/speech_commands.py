@@ -7,7 +7,7 @@ from math import ceil
 from pathlib import Path
 
 from slowfast_cli.corpora import labels
-from slowfast_cli.corpora.dataset_info import DatasetInfo
+from slowfast_cli.corpora.dataset_info import DATASETS, DatasetInfo
 from slowfast_cli.corpora.items import NOT_ON_DISK, Item, build_corpus
 from slowfast_cli.corpora.lists import lines
 from slowfast_cli.corpora.media_files import first_file, media_index
@@ -17,32 +17,8 @@ from slowfast_cli.types import Corpus, DataError, Recording
 SPLITS = ("train", "val", "test")
 LISTS = ("validation_list.txt", "testing_list.txt")
 PAGE = "https://www.tensorflow.org/datasets/catalog/speech_commands"
-INFO_V2 = DatasetInfo(
-    name="speech-commands-v2",
-    task="spoken words, one label a recording",
-    classes="35",
-    splits=SPLITS,
-    files=(
-        "validation_list.txt, testing_list.txt (there or in speech_commands_v0.02/)",
-        "<word>/<speaker>_nohash_<n>.wav",
-    ),
-    homepage=PAGE,
-    license="CC BY 4.0",
-)
-INFO_V1 = DatasetInfo(
-    name="speech-commands-v1",
-    task="ten spoken words, silence and unknown words, one label a recording",
-    classes="12",
-    splits=SPLITS,
-    files=(
-        "validation_list.txt, testing_list.txt (there or in speech_commands_v0.0{1,2}/)",
-        "<word>/<speaker>_nohash_<n>.wav, _background_noise_/*.wav",
-        "speech_commands_test_set_v0.0{1,2}/<label>/*.wav (optional: see the note)",
-    ),
-    homepage=PAGE,
-    license="CC BY 4.0",
-    note="test is the archive of the test set; without it the testing list, which has no silence: not comparable",
-)
+INFO_V2 = DATASETS["speech-commands-v2"]
+INFO_V1 = DATASETS["speech-commands-v1"]
 PLACES = {
     "v0.02": ("", "speech_commands_v0.02", "speech_commands_v2"),
     "v0.01": ("", "speech_commands_v0.01", "speech_commands_v1"),

@@ -5,25 +5,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from slowfast_cli.corpora import labels
-from slowfast_cli.corpora.dataset_info import DatasetInfo
+from slowfast_cli.corpora.dataset_info import DATASETS
 from slowfast_cli.corpora.items import NOT_ON_DISK, Item, build_corpus, class_index
 from slowfast_cli.corpora.lists import rows
 from slowfast_cli.corpora.media_files import media_index
 from slowfast_cli.types import Corpus, DataError
 
-INFO = DatasetInfo(
-    name="tut18",
-    task="acoustic scenes, one label a clip",
-    classes="10",
-    splits=("train", "test"),
-    files=(
-        "evaluation_setup/fold1_{train,evaluate}.txt (there or in TUT-urban-acoustic-scenes-2018-development/)",
-        "audio/<scene>-<city>-<location>-<segment>-a.wav",
-    ),
-    homepage="https://zenodo.org/records/1228142",
-    license="free for non-commercial use",
-    note="the official fold; the papers' own split is not published, so their scores are not comparable",
-)
+INFO = DATASETS["tut18"]
 PLACES = ("", "TUT-urban-acoustic-scenes-2018-development")
 FILE = re.compile(r"(\w+)-([a-z]+-\d+)-\d+-([a-z])")
 

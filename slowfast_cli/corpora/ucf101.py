@@ -4,23 +4,12 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from slowfast_cli.corpora import labels
-from slowfast_cli.corpora.dataset_info import DatasetInfo
+from slowfast_cli.corpora.dataset_info import DATASETS
 from slowfast_cli.corpora.items import NOT_ON_DISK, Item, build_corpus
 from slowfast_cli.corpora.media_files import first_file, media_index, subfolders
 from slowfast_cli.types import VIDEO_SUFFIXES, Corpus, DataError
 
-INFO = DatasetInfo(
-    name="ucf101",
-    task="human actions, one label a clip",
-    classes="101",
-    splits=("train1", "train2", "train3", "test1", "test2", "test3", "all"),
-    files=(
-        "ucfTrainTestlist/{trainlist,testlist}0{1,2,3}.txt (or there, or in annotations/)",
-        "UCF-101/<class>/v_<class>_g<group>_c<clip>.avi",
-    ),
-    homepage="https://www.crcv.ucf.edu/data/UCF101.php",
-    license="none stated by its authors; research use",
-)
+INFO = DATASETS["ucf101"]
 LISTS = ("ucfTrainTestlist", "annotations", "")
 VIDEOS = ("UCF-101", "UCF101", "videos", "")
 

@@ -11,22 +11,14 @@ from pathlib import Path
 import numpy as np
 
 from slowfast_cli.corpora import labels
-from slowfast_cli.corpora.dataset_info import DatasetInfo
+from slowfast_cli.corpora.dataset_info import DATASETS
 from slowfast_cli.corpora.items import missing_file
 from slowfast_cli.corpora.lists import column_chunks, rows
 from slowfast_cli.corpora.media_files import file_names, first_file, match_files
 from slowfast_cli.corpora.segments import FileColumns, LazyMap, Segments, concat
 from slowfast_cli.types import Corpus, DataError, Failure
 
-INFO = DatasetInfo(
-    name="vggsound",
-    task="sound events, one label a clip",
-    classes="309",
-    splits=("train", "test"),
-    files=("vggsound.csv (or train.csv and test.csv)", "<youtube id>_<start, 6 digits>.{wav,flac,mp3,mp4,...}"),
-    homepage="https://github.com/hche11/VGGSound",
-    license="annotations CC BY 4.0; clips belong to their uploaders",
-)
+INFO = DATASETS["vggsound"]
 MEDIA_FOLDERS = ("", "audio", "wav", "wavs", "clips", "video", "videos", "train", "test", "data")
 FULL_COLUMNS = ("id", "start", "label", "split")  # of vggsound.csv
 SPLIT_COLUMNS = ("file", "label")  # of train.csv and test.csv

@@ -5,26 +5,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from slowfast_cli.corpora import labels
-from slowfast_cli.corpora.dataset_info import DatasetInfo
+from slowfast_cli.corpora.dataset_info import DATASETS
 from slowfast_cli.corpora.items import NOT_ON_DISK, Item, build_corpus, class_index
 from slowfast_cli.corpora.lists import lines
 from slowfast_cli.corpora.media_files import first_file, subfolders
 from slowfast_cli.types import Corpus, DataError
 
-INFO = DatasetInfo(
-    name="voxceleb1",
-    task="speakers, one label a recording",
-    classes="1,251",
-    splits=("train", "val", "test"),
-    files=(
-        "iden_split.txt",
-        "wav/<id10001>/<youtube id>/<00001>.wav (of both archives, vox1_dev_wav.zip and vox1_test_wav.zip)",
-        "or {dev,test,vox1_dev_wav,vox1_test_wav}/wav/<id10001>/<youtube id>/<00001>.wav",
-    ),
-    homepage="https://www.robots.ox.ac.uk/~vgg/data/voxceleb/vox1.html",
-    license="CC BY 4.0",
-    note="identification: needs both archives, or the 40 speakers of the second are missing",
-)
+INFO = DATASETS["voxceleb1"]
 CODES = {"1": "train", "2": "val", "3": "test"}
 UTTERANCE = re.compile(r"(id\d{5})/(.+)/([^/]+)\.wav")
 SUFFIXES = (".wav", ".m4a", ".flac")

@@ -7,24 +7,12 @@ from pathlib import Path
 import numpy as np
 
 from slowfast_cli.corpora import labels
-from slowfast_cli.corpora.dataset_info import DatasetInfo
+from slowfast_cli.corpora.dataset_info import DATASETS
 from slowfast_cli.corpora.items import Item, build_corpus
 from slowfast_cli.corpora.media_files import subfolders
 from slowfast_cli.types import Corpus, DataError
 
-INFO = DatasetInfo(
-    name="voxforge",
-    task="spoken languages, one label a recording",
-    classes="6",
-    splits=("train", "val", "test"),
-    files=(
-        "<de|en|es|fr|it|ru>/Trunk/Audio/Main/16kHz_16bit/<archive>/wav/*.wav",
-        "or the same below www.repository.voxforge1.org/downloads/",
-    ),
-    homepage="https://www.tensorflow.org/datasets/catalog/voxforge (its list of archives, for wget -x)",
-    license="GPL 3",
-    note="split by speaker, as in TensorFlow Datasets; with other archives on disk the split differs",
-)
+INFO = DATASETS["voxforge"]
 TOPS = ("", "downloads", "www.repository.voxforge1.org/downloads", "repository.voxforge1.org/downloads")
 ARCHIVES = Path("Trunk") / "Audio" / "Main" / "16kHz_16bit"
 

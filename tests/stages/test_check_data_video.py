@@ -56,7 +56,7 @@ def test_a_whole_corpus_is_good_and_what_has_no_sound_is_counted_apart(name, cli
         assert (int(good) > 0, wrong) == (True, "none")
         assert pictures.endswith(" h")
         assert "video without sound" in only or int(good) < 4
-    assert "nothing to hear in" in done.err
+    assert "only their frames can be used" in done.err
     with (tmp_path / "wrong.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert rows
@@ -91,7 +91,7 @@ def test_what_is_wrong_with_videos_is_found(clips, tmp_path):
     assert {failure.path for failure in report.failures if failure.soundless} >= {mute, deaf}
     done = tiny.slowfast("data", "check", "kinetics400", "--root", root, "--min-seconds", "0.5")
     assert done.code == 3
-    assert "3 recordings have something wrong with them" in done.err
+    assert "3 recordings have problems" in done.err
     assert "1 too short, 2 unreadable video" in done.out
     assert "1 video with silence" in cells(done.out)["train"][-1]
     assert deaf.name not in done.err
@@ -151,9 +151,9 @@ def test_own_files_are_checked_as_what_they_are(clips, tmp_path):
     tiny.write(root / "train" / "rain" / "mute.wav", tiny.sound("rain.wav", 1) * 0)
     done = tiny.slowfast("data", "check", "folder", "--root", root)
     assert done.code == 3
-    assert "2 recordings have something wrong with them" in done.err
+    assert "2 recordings have problems" in done.err
     assert "1 silent, 1 unreadable" in done.out
 
 
 def test_corpora_of_sound_are_listened_to_only():
-    assert {name for name, known in CORPORA.items() if known.audio_or_video} == {"folder", "csv"}
+    assert {name for name, known in CORPORA.items() if known.info.audio_or_video} == {"folder", "csv"}

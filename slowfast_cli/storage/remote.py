@@ -225,7 +225,7 @@ def _record(path: Path) -> dict[str, str]:
 def _write_record(path: Path, **versions: str) -> None:
     record = _record_path(path)
     record.parent.mkdir(exist_ok=True)
-    part = record.with_name(f"{record.name}.{os.getpid()}.part")
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")  # not among the records, which another process lists
     part.write_text(json.dumps(versions), encoding="utf-8")
     part.replace(record)
 

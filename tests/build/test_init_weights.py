@@ -23,7 +23,7 @@ def test_the_trunk_comes_over_and_other_heads_are_made_anew(tuned, trained):
     trunk = [name for name in state if name.startswith("trunk.")]
     heads = "heads.linears.verb.0.weight, heads.linears.verb.0.bias, ..."
     unused = "heads.linears.label.0.bias, heads.linears.label.0.weight"
-    told = f"from other weights: loaded {len(trunk)}, new 4 ({heads}), unused 2 ({unused})"
+    told = f"initial weights: loaded {len(trunk)}, fresh 4 ({heads}), unused 2 ({unused})"
     assert told in done.err
     card = read_card(run / "last.safetensors")
     assert {labels: len(names) for labels, names in card.classes.items()} == {"verb": 97, "noun": 300}
@@ -56,7 +56,7 @@ def test_the_same_command_goes_on(tuned, kitchen, trained):
 def test_a_head_of_the_same_classes_is_kept(trained, sounds, tmp_path):
     words = [f"data.root={sounds}", *tiny.WORDS, "optim.lr=1e-9", "optim.ema=0"]
     done = tiny.good("finetune", "folder", "--weights", trained, *words, "--run", tmp_path / "run")
-    assert "new 0, unused 0" in done.err
+    assert "fresh 0, unused 0" in done.err
     before, after = (
         load_model(path).state_dict()["heads.linears.label.0.weight"] for path in (trained, tmp_path / "run")
     )
@@ -71,7 +71,7 @@ def test_a_head_of_as_many_other_classes_is_not(trained, sounds, tmp_path):
             (root / part / new).symlink_to(sounds / part / old)
     words = [f"data.root={root}", *tiny.WORDS, "data.source=media"]
     done = tiny.good("finetune", "folder", "--weights", trained, *words, "--smoke")
-    assert "new 2 (heads.linears.label.0.weight, heads.linears.label.0.bias), unused 2" in done.err
+    assert "fresh 2 (heads.linears.label.0.weight, heads.linears.label.0.bias), unused 2" in done.err
 
 
 def test_another_network_is_refused(trained, sounds, tmp_path):

@@ -168,6 +168,7 @@ def test_results_on_a_split_without_labels(kitchen, recipe, tmp_path):
     assert not list((tmp_path / "out").rglob("*"))  # said before the row is trained
 
 
+@pytest.mark.processes
 def test_two_processes_make_the_table_together(recipe, tmp_path):
     """One of them writes and prints; a row that is finished is told, and not trained again."""
     command = ["ablate", recipe, "--out", tmp_path / "table", "--row", "Fast_only", "--gpus", 2, "--json"]

@@ -60,7 +60,7 @@ def test_the_whole_path_by_url(bucket, tmp_path, memory):
         assert f"root: {root}" in file.read()
     sounds = [path for path in remote.local_path(root).rglob("*.wav") if remote.NOTES not in path.parts]
     assert sounds
-    assert all(remote._absent(path) for path in sounds), "their log-mels are read, they are not"
+    assert all(remote._is_placeholder(path) for path in sounds), "the log-mels are read, not the sounds"
 
     forget(tmp_path)
     assert "already finished" in tiny.good(*words).err
@@ -95,4 +95,4 @@ def test_a_url_that_cannot_be_reached_is_an_error_of_the_data(tmp_path, monkeypa
     monkeypatch.setenv("SLOWFAST_CACHE", str(tmp_path))
     done = tiny.slowfast("train", "folder", "data.root=nothere://bucket/sounds", *tiny.WORDS)
     assert done.code == 3
-    assert "error: nothere://bucket/sounds: nothing here reads such URLs" in done.err
+    assert "error: nothere://bucket/sounds: no file system for this URL" in done.err

@@ -69,7 +69,7 @@ def test_the_table_of_classes_is_one_of_average_precision(name, compared):
 @pytest.mark.parametrize("name", NAMES)
 def test_gains_are_told_and_drawn_in_points_and_by_ratio(name, compared):
     _, (one, two), _, points = compared(name)
-    assert "label: classes that one does better by more than 1 point" in points.out
+    assert "label: classes that one model does better by more than 1 point" in points.out
     ap = [{row["name"]: float(row["ap"]) for row in table(written(run) / "classes-label.csv")} for run in (one, two)]
     told = tiny.good("evaluate", two, "--compare", one, "--min-gain", 1, "--json", "--no-plots")
     found = json.loads(told.out)["compared"]["label"]

@@ -278,6 +278,7 @@ def test_three_processes_score_as_one_does(trained, sounds, tmp_path):
         np.testing.assert_allclose(mine["scores_label"], all_["scores_label"], rtol=1e-5)
 
 
+@pytest.mark.processes
 @pytest.mark.slow
 def test_uneven_views_and_a_broken_recording_over_three_processes(trained, sounds, tmp_path):
     """Views that cover recordings of 0.5 to 2.6 s, eight of them; one cannot be read."""

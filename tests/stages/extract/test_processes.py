@@ -115,6 +115,7 @@ def test_three_processes_store_what_one_does(root, whole, tmp_path, more):
     assert {path: path.stat().st_mtime_ns for path in out.glob("*.h5")} == before
 
 
+@pytest.mark.processes
 def test_what_a_process_that_died_has_finished_counts(root, whole, tmp_path):
     """A restart with another number of processes stores the rest."""
     out = tmp_path / "shards"
@@ -137,6 +138,7 @@ def test_what_a_process_that_died_has_finished_counts(root, whole, tmp_path):
     assert names == {name: (out / name).stat().st_mtime_ns for name in names}
 
 
+@pytest.mark.processes
 def test_one_process_mends_what_three_have_stored(root, whole, tmp_path):
     out = tmp_path / "shards"
     done = run(3, root, out)
@@ -165,6 +167,7 @@ def corpora(root):
     return [folder.read(root, split) for split in ("train", "val")]
 
 
+@pytest.mark.processes
 def test_a_folder_that_is_taken_stops_all_of_them(root, tmp_path):
     out = tmp_path / "shards"
     running = stage.extract(corpora(root), out, front_end=FRONT_END)

@@ -176,9 +176,9 @@ def test_stopping_loses_the_shard_in_hand_only(tmp_path, many, small_shards, ste
 CHILD = """
 import sys
 from pathlib import Path
-from slowfast_cli.data import folder
+from slowfast_cli.corpora import folder
 from slowfast_cli.settings import FrontEnd
-from slowfast_cli.stages import extract as stage
+from slowfast_cli.stages.extract import run as stage
 if __name__ == "__main__":
     stage.SHARD_SECONDS = 30.0
     root, out, jobs = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])

@@ -327,9 +327,9 @@ def test_weights_bring_their_front_end(here, tmp_path):
 
 def test_networks_that_look_at_frames_are_refused(here, tmp_path):
     path = weights(tmp_path / "seeing.safetensors", with_width(VARIANTS["slow-r50"], 8))
-    with pytest.raises(UsageError, match="looks at frames; the tasks of the suite are sounds"):
+    with pytest.raises(UsageError, match="reads frames, but the tasks of the suite are audio"):
         benchmark.trunk(str(path))
-    with pytest.raises(UsageError, match="looks at frames"):
+    with pytest.raises(UsageError, match="slow-r50 reads frames"):
         run(tmp_path / "out", ["tut18"], word="random:slow-r50", words=FEW)
     with pytest.raises(UsageError, match=r"random:sf-nf-r5O: no such network; did you mean 'sf-nf-r50'"):
         benchmark.trunk("random:sf-nf-r5O")

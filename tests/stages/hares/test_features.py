@@ -228,6 +228,7 @@ def test_what_is_there_is_not_computed_again(root, tmp_path, monkeypatch):
     assert len(read) == len(others) + 3
 
 
+@pytest.mark.processes
 def test_three_processes_write_into_the_same_arrays(root, tmp_path):
     """All clips of a segment are one process's; test clips are those of one process, and so is what they are worth."""
     words = [*(word for word in WORDS if "variant" not in word and "batch" not in word), f"data.root={root}"]

@@ -60,7 +60,7 @@ def test_bfloat16_is_a_little_off_and_says_the_same():
         assert 0 < np.abs(a - b).max() < 0.02
         assert a.argmax() == b.argmax()
     done = tiny.slowfast("predict", tiny.DATA / "dog.ogg", "--precision", "fp8")
-    assert (done.code, "--precision fp8: fp32 or bf16" in done.err) == (2, True)
+    assert (done.code, "--precision fp8: expected fp32 or bf16" in done.err) == (2, True)
 
 
 def predict(weights, *words, stdin=b""):

@@ -227,8 +227,8 @@ def test_views_are_as_many_as_the_video_is_long(weights, tmp_path, monkeypatch):
 def test_an_answer_does_not_depend_on_how_many_are_worked_out_at_once(weights, predictors, clip, monkeypatch):
     for kind in ("both", "both-boxes"):
         alone = list(predictors[kind].files([clip], Timeline(window=1, hop=0.25)))
-        senses = predictors[kind]._senses
-        monkeypatch.setattr(getattr(senses, "_viewer", senses), "_batch", 4)
+        predictor = predictors[kind]._predictor
+        monkeypatch.setattr(getattr(predictor, "_predictor", predictor), "_batch", 4)
         together = list(predictors[kind].files([clip], Timeline(window=1, hop=0.25)))
         assert len(alone) == len(together) == 9
         for one, other in zip(alone, together, strict=True):
@@ -376,14 +376,15 @@ def test_a_video_without_sound_is_answered_by_what_is_seen(weights, predictors, 
     assert seen.has_audio  # nothing is missing where nothing is listened to
     done = predict(weights["both"], mute, "--json")
     assert done.code == 0
-    assert done.err == f"{mute}: has no sound: answered by its pictures alone, though this model also listens\n"
+    assert done.err == f"{mute}: has no audio: recognized by its frames alone, although this model reads audio too\n"
     other = mute.with_name("other.mp4")
     shutil.copyfile(mute, other)
     done = predict(weights["both"], mute, clip, other, "--timeline", "1")
-    assert [line for line in done.err.splitlines() if "sound" in line and "score" not in line] == [
-        f"2 of 3 videos have no sound, as {mute}: answered by their pictures alone, though this model also listens"
+    assert [line for line in done.err.splitlines() if "audio" in line and "score" not in line] == [
+        f"2 of 3 videos have no audio, such as {mute}: recognized by their frames alone, although this model "
+        "reads audio too"
     ]
-    assert "no sound" not in predict(weights["seen"], mute).err
+    assert "no audio" not in predict(weights["seen"], mute).err
 
 
 def test_silence_is_zeros_that_reach_nothing(predictors, mute):
@@ -409,8 +410,8 @@ def test_sound_alone_is_nothing_for_a_model_that_looks(weights, clip):
         path = tiny.DATA / name
         done = predict(weights["both"], path, clip, "--json")
         assert (done.code, len(done.lines)) == (3, 1)
-        assert f"error: {path}: no video stream in this {path.suffix[1:]} file; this model looks at frames" in done.err
-        assert "use a model that listens, see `slowfast weights ls`" in done.err
+        assert f"error: {path}: no video stream in this {path.suffix[1:]} file; this model reads frames" in done.err
+        assert "use weights for audio, see `slowfast weights ls`" in done.err
     done = predict(weights["boxes"], path)
     assert (done.code, done.out) == (3, "")
 
@@ -523,10 +524,20 @@ def test_words_that_do_not_go_together(weights, clip, mute, tmp_path):
         ("boxes", [clip, "--boxes", tmp_path / "gone.csv"], 3, "gone.csv: cannot be read: No such file"),
         ("boxes", [clip, "--boxes", tmp_path / "other.csv"], 3, f"no box is of {clip}; they are of other.mp4"),
         ("seen", [clip, mute, "--overlay", tmp_path / "x.mp4"], 2, "draws over one video, and 2 files are named"),
-        ("seen", [clip, "--overlay", clip], 2, f"--draw {clip}: is the video itself"),
-        ("seen", [clip, "--overlay", clip.parent / ".." / clip.parent.name / clip.name], 2, "is the video itself"),
-        ("seen", [clip, "--overlay", tmp_path / "x.gif"], 2, "a video is written as one of .mp4, .m4v, .mov, .mkv"),
-        ("seen", [clip, "--overlay", tmp_path / "no" / "x.mp4"], 2, f"there is no folder {tmp_path / 'no'}: make it"),
+        ("seen", [clip, "--overlay", clip], 2, f"--overlay {clip}: is the input video itself"),
+        (
+            "seen",
+            [clip, "--overlay", clip.parent / ".." / clip.parent.name / clip.name],
+            2,
+            "is the input video itself",
+        ),
+        ("seen", [clip, "--overlay", tmp_path / "x.gif"], 2, "unknown video format: use one of .mp4, .m4v, .mov, .mkv"),
+        (
+            "seen",
+            [clip, "--overlay", tmp_path / "no" / "x.mp4"],
+            2,
+            f"folder {tmp_path / 'no'} does not exist",
+        ),
     ]:
         done = predict(weights[kind], *words)
         assert (done.code, done.out) == (code, ""), done.err
@@ -534,13 +545,13 @@ def test_words_that_do_not_go_together(weights, clip, mute, tmp_path):
         assert "defect" not in done.err
     link = tmp_path / "link.mkv"
     link.hardlink_to(clip) if clip.stat().st_dev == tmp_path.stat().st_dev else link.symlink_to(clip)
-    assert "is the video itself" in predict(weights["seen"], clip, "--overlay", link).err
+    assert "is the input video itself" in predict(weights["seen"], clip, "--overlay", link).err
     late = predict(weights["boxes"], mute, "--boxes", boxes)
     assert (late.code, late.out.count("\n")) == (0, 1)
     boxes.write_text("time,x1,y1,x2,y2\n8,0,0,1,1\n")
     late = predict(weights["boxes"], mute, "--boxes", boxes)
     assert (late.code, late.out) == (3, "")
-    assert f"row 2: time 8 s, and {mute} is 3.00 s long" in late.err
+    assert f"row 2: time 8 s is after the end of {mute} (3.00 s)" in late.err
 
 
 def test_weights_that_do_not_describe_what_they_look_at(tmp_path):
@@ -554,7 +565,7 @@ def test_weights_that_do_not_describe_what_they_look_at(tmp_path):
             Predictor(path, "cpu")
     card = replace(card_of("both"), classes={}, sync=("res4",))
     save(tmp_path / "sync.safetensors", card.model().state_dict(), card)
-    with pytest.raises(WeightsError, match="names no classes"):
+    with pytest.raises(WeightsError, match="has no classes"):
         Predictor(tmp_path / "sync.safetensors", "cpu")
 
 
@@ -633,7 +644,7 @@ def heard_weights(folder):
 
 
 def test_a_model_of_sound_starts_without_what_videos_need(tmp_path):
-    heavy = ("predict_video", "video_clips", "media.video", "features.frames", "stages.prepare", "stages.draw", "PIL")
+    heavy = ("predict.video", "video_clips", "media.video", "build.transforms", "predict.overlay", "PIL")
     code = (
         "import sys; from slowfast_cli.cli.app import app; "
         f"app(['predict', {str(tiny.DATA / 'rain.wav')!r}, '-w', {str(heard_weights(tmp_path))!r}], "

@@ -173,6 +173,7 @@ def test_parts_of_a_batch_are_one_contrast(bare, tmp_path, monkeypatch):
         torch.testing.assert_close(two[name], value, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.processes
 def test_two_processes_pretrain_as_one_does(bare, tmp_path):
     """Each with a part of the clips, of which all are compared; and in parts besides."""
     still = [*NORMLESS, *PLAIN, "optim.name=sgd", "optim.weight_decay=0", "optim.lr=0.05", "model.variant=sf-r50-ln"]

@@ -104,6 +104,7 @@ def _swapped(pictures, sound, out):
                     made.mux(packet)
 
 
+@pytest.mark.processes
 def test_two_processes_drop_and_compare_as_one_does(tmp_path):
     """Batch norms see 4 clips either way, and both ranks drop the sound in the same steps."""
     clips = tiny_video.render(tmp_path / "clips")

@@ -64,7 +64,7 @@ def test_a_recipe_runs_from_its_lists_to_its_scores(name, corpora, tmp_path):
         assert {key for key in scored if key.startswith("val_sync")} == {f"val_sync_{stage}" for stage in stages}
         assert {"loss_sync_res3", "loss_sync_res5"} <= steps[0].keys()
     mute = name == "kinetics-audio"  # what has no sound cannot be heard
-    assert ("left out" in done.err) == mute
+    assert ("skipped an unreadable segment" in done.err) == mute
     told = tiny.good("evaluate", *words(name, corpora(name)), "--weights", run, "--json", "--no-plots")
     found = json.loads(told.out)
     for metric, value in found["scores"].items():
@@ -200,7 +200,7 @@ def test_a_detector_starts_from_a_classifier(corpora, tmp_path):
         "train", *[word for word in words("ava", corpora("ava")) if word != "~model.init"],
         f"model.init={tmp_path / 'kinetics'}", "--run", tmp_path / "ava",
     )  # fmt: skip
-    assert "new 2 (heads.linears.label.0.weight, heads.linears.label.0.bias)" in done.err
+    assert "fresh 2 (heads.linears.label.0.weight, heads.linears.label.0.bias)" in done.err
 
 
 def test_a_probe_leaves_its_trunk_alone(corpora, tmp_path):
@@ -334,7 +334,7 @@ def test_non_local_blocks_start_from_the_twin_without(corpora, tmp_path):
         "train", *grown, "model.variant=slowfast-8x8-r50-nl", f"model.init={tmp_path / 'plain'}",
         "--run", tmp_path / "grown",
     )  # fmt: skip
-    assert "new 60 (trunk.stages.slow_res3.attend1" in done.err
+    assert "fresh 60 (trunk.stages.slow_res3.attend1" in done.err
     other = tiny.slowfast(
         "train", *grown, "model.variant=slowfast-4x16-r50", f"model.init={tmp_path / 'plain'}", "--run", tmp_path / "no"
     )

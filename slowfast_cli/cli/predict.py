@@ -60,8 +60,7 @@ def predict(
     ] = None,
     device: options.Device = "auto",
     precision: Annotated[
-        str,
-        typer.Option(help="fp32, or bf16: up to twice as fast on processors that have it, scores within 0.02."),
+        str, typer.Option(help="fp32, or bf16: up to twice as fast on processors that have it, scores within 0.02.")
     ] = "fp32",
     offline: options.Offline = False,
 ) -> None:
@@ -98,7 +97,7 @@ def predict(
     without_audio = [path for path, has_audio in state.has_audio.items() if not has_audio]
     show_predictions.without_audio(without_audio, len(state.has_audio))
     if state.low and not as_json:
-        show_predictions.unsure(predictor.card, looks=predictor.looks)
+        show_predictions.unsure(predictor.card, looks=predictor.reads_frames)
     if state.failed:
         raise DataError(
             f"{state.failed} of {len(paths)} files could not be used" if len(paths) > 1 else "no answer for that file"
@@ -163,5 +162,5 @@ def _draw(paths: Sequence[Path | Failed], out: Path, state: _State) -> None:
 
     for path in paths:
         if isinstance(path, Path):
-            draw(path, out, state.captions, audio_time=not state.predictor.looks)
+            draw(path, out, state.captions, audio_time=not state.predictor.reads_frames)
             show.say(f"drawn: {name(out.absolute())}")

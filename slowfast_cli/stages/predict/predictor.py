@@ -74,11 +74,8 @@ class Predictor:
         precision: str = "fp32",
         boxes: Path | None = None,
     ) -> None:
-        weights = (
-            weights
-            if isinstance(weights, Path) and weights.is_file()
-            else weight_file(str(weights) if weights else None)
-        )
+        if not (isinstance(weights, Path) and weights.is_file()):
+            weights = weight_file(str(weights) if weights else None)
         self._boxes = None if boxes is None else box_lists.read(boxes)
         at = distributed.device(device)
         self.card, model = build(weights)
@@ -114,7 +111,7 @@ class Predictor:
         return tops(prediction, self.card, k)
 
     @property
-    def looks(self) -> bool:
+    def reads_frames(self) -> bool:
         """Whether the model reads frames, so that files must be videos."""
         return "frames" in self.card.net.signals
 
@@ -126,7 +123,7 @@ class Predictor:
     @property
     def suffixes(self) -> frozenset[str]:
         """Suffixes of the files in a folder that are predicted."""
-        return VIDEO_SUFFIXES if self.looks else MEDIA_SUFFIXES
+        return VIDEO_SUFFIXES if self.reads_frames else MEDIA_SUFFIXES
 
     def check(self, paths: Sequence[Path | Failed]) -> None:
         """Refuse several files if the box list does not say which file each box belongs to.

@@ -426,7 +426,7 @@ def test_a_video_is_sound_for_a_model_that_listens(clip, tmp_path):
     )
     save(tmp_path / "heard.safetensors", card.model().state_dict(), card)
     predictor = Predictor(tmp_path / "heard.safetensors", "cpu")
-    assert not predictor.looks
+    assert not predictor.reads_frames
     (answer,) = predictor.files([clip])
     assert answer.end == pytest.approx(2.6, abs=0.1)
     assert 1.5 < answer.scores["label"].sum() < 2.5  # each class for itself

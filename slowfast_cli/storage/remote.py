@@ -79,7 +79,7 @@ def display(path: Path) -> str:
 def mirror(folder: Path) -> Path:
     """List a folder: download annotation lists, and make placeholders of other files, see `ensure_local`."""
     if url(folder) is not None:
-        with _exclusive(folder):
+        with _exclusive(folder / NOTES):  # not the lock of a file, which `_fetch` takes
             changed = _changed(folder)
             for path, info in changed.items():
                 if path.suffix.lower() not in LISTS:
@@ -98,7 +98,7 @@ def ensure_local(path: Path) -> Path:
 def download(folder: Path) -> Path:
     """Bring a folder with all its files, or one file, to its remote state."""
     if url(folder) is not None:
-        with _exclusive(folder):
+        with _exclusive(folder / NOTES):  # not the lock of a file, which `_fetch` takes
             changed = _changed(folder)
             missing = [path for path in folder.rglob("*") if path.is_file() and _is_placeholder(path)]
             _parallel(_fetch, [*changed, *missing])

@@ -12,11 +12,7 @@ from slowfast_cli.types import Signals
 
 
 class BaselineTrunk(nn.Module):
-    """A trunk with a single stream, named ``audio``, and no named intermediates.
-
-    Args:
-        net: Description of the network.
-    """
+    """A trunk with a single stream, named ``audio``, and no named intermediates."""
 
     def __init__(self, net: Baseline) -> None:
         super().__init__()

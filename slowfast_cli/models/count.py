@@ -14,14 +14,10 @@ def parameters(model: nn.Module) -> int:
 
 
 def gflops(model: Recognizer, signals: Signals) -> float:
-    """Count the multiply-adds of one view in 10^9: convolutions and linear layers, heads included.
+    """Count the multiply-adds of one view (B = 1) in 10^9: convolutions and linear layers, heads included.
 
     Taps that only serve AV-sync count too, as in AV's published numbers. For detectors, the trunk and the classifier
-    of a single box count.
-
-    Args:
-        model: The network; its training mode is restored afterwards.
-        signals: Signals of one clip (B = 1).
+    of a single box count. The training mode of the model is restored afterwards.
     """
     training = model.training
     model.eval()

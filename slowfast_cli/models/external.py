@@ -37,21 +37,11 @@ class Embedder(Protocol):
         """
 
     def embed(self, signal: Tensor) -> Tensor:
-        """Return one feature vector per clip.
-
-        Shape:
-            samples (B, N), from -1 to 1, or log-mels (B, 1, T, F) -> (B, D)
-        """
+        """Return one feature vector per clip: samples (B, N), from -1 to 1, or log-mels (B, 1, T, F) -> (B, D)."""
 
 
 class EmbedderBody(nn.Module):
-    """Body of a trunk that calls `Embedder.embed` and checks the output's shape.
-
-    Args:
-        module: The user-defined module.
-        length: Expected length of the feature.
-        name: Its import path, for error messages.
-    """
+    """Body of a trunk that calls `Embedder.embed` and checks the output's shape; ``name`` is for error messages."""
 
     def __init__(self, module: nn.Module, length: int, name: str) -> None:
         super().__init__()
@@ -65,8 +55,7 @@ class EmbedderBody(nn.Module):
             raise UsageError(f"{self.name}: embed() failed: {type(error).__name__}: {error}") from error
         if feature_BD.shape != (len(signal), self.length):
             raise UsageError(
-                f"{self.name}: embed() returned shape {tuple(feature_BD.shape)}, expected ({len(signal)}, "
-                f"{self.length}): {len(signal)} clips and the length that describe() gives"
+                f"{self.name}: embed() returned shape {tuple(feature_BD.shape)}, expected {(len(signal), self.length)}"
             )
         return feature_BD[:, :, None]
 
@@ -126,11 +115,7 @@ def describe(factory: str) -> Baseline:
 
 
 def fingerprint(factory: str) -> str:
-    """Hash the source file and the weights of a user-defined module.
-
-    Raises:
-        UsageError: The import fails.
-    """
+    """Hash the source file and the weights of a user-defined module; raise `UsageError` if the import fails."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)  # so that random initial weights have the same hash every time
         module = load_module(factory)

@@ -35,13 +35,8 @@ def fold_batch_norms(module: M) -> M:
     """Fold batch norms in eval mode into the preceding convolutions, and standardize `WSConv` kernels once.
 
     Modules keep their names, so the names of intermediates stay valid; a folded norm becomes an identity. Unknown
-    module types, and norms that use batch statistics, are left unchanged.
-
-    Args:
-        module: The network; it is not modified, and unchanged parts are shared with the result.
-
-    Returns:
-        A network with the same eval-mode output up to rounding; it cannot be trained.
+    module types, and norms that use batch statistics, are left unchanged. The module is not modified, and shares
+    unchanged parts with the result, whose eval-mode output is equal up to rounding and which cannot be trained.
     """
     children = {name: fold_batch_norms(child) for name, child in _children(module).items()}
     for norm, convolutions in _norms(module).items():

@@ -45,16 +45,7 @@ def match_length(x_BCTx: Tensor, steps: int) -> Tensor:
 
 
 class TimeConv(nn.Module):
-    """Time-strided convolution (SF Sec. 3.4, ASF Sec. 3).
-
-    Args:
-        inputs: Channels of the source.
-        outputs: Output channels.
-        kernel: Kernel size in source steps.
-        step: Source steps per destination step.
-        axes: Number of axes of the source besides batch and channels.
-        norms: Kind of norm, see `slowfast_cli.nn.blocks.norm`.
-    """
+    """Time-strided convolution (SF Sec. 3.4, ASF Sec. 3); ``step`` source steps per destination step."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int, step: int, axes: int, norms: str = "batch") -> None:
         super().__init__()
@@ -69,15 +60,7 @@ class TimeConv(nn.Module):
 
 
 class NFTimeConv(nn.Module):
-    """Time-strided convolution with weight standardization and without a norm (HARES App. B).
-
-    Args:
-        inputs: Channels of the source.
-        outputs: Output channels.
-        kernel: Kernel size in source steps.
-        step: Source steps per destination step.
-        activation: Activation of the output, without gain.
-    """
+    """Time-strided convolution with weight standardization, without norm (HARES App. B); see `TimeConv`."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int, step: int, activation: nn.Module) -> None:
         super().__init__()
@@ -116,15 +99,7 @@ class TimeSample(nn.Module):
 
 
 class PooledConvs(nn.Module):
-    """Mean over frequency, a convolution over time, and a strided one to the destination's channels (AV Sec. 3.4).
-
-    Args:
-        inputs: Channels of the source.
-        inner: Channels between the two convolutions.
-        outputs: Output channels.
-        kernel: Kernel size of both convolutions.
-        step: Source steps per destination step.
-    """
+    """Mean over frequency, then two convolutions over time, the second with a stride of ``step`` (AV Sec. 3.4)."""
 
     def __init__(self, inputs: int, inner: int, outputs: int, kernel: int, step: int) -> None:
         super().__init__()

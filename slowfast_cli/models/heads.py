@@ -22,8 +22,7 @@ def pool(map_BCTx: Tensor, window: int | None) -> Tensor:
         map_BCTx: Maps of spectrograms (B, C, T, F), averaged over all positions, or of frames (B, C, T, H, W).
         window: Side of the square; all positions if None or larger than the map.
 
-    Shape:
-        (B, C, T, ...) -> (B, P, C)
+    Shape: (B, C, T, ...) -> (B, P, C)
     """
     if map_BCTx.ndim <= 4 or window is None:
         return map_BCTx.flatten(2).mean(2)[:, None]
@@ -33,14 +32,7 @@ def pool(map_BCTx: Tensor, window: int | None) -> Tensor:
 
 
 class Heads(nn.Module):
-    """Classifiers from the last maps of the pathways to logits.
-
-    Args:
-        net: Description of the trunk.
-        classes: Number of classes by label set.
-        dropout: Dropout rate on the features.
-        hidden: Units of a hidden ReLU layer shared by all classifiers; 0: none.
-    """
+    """Classifiers from the last maps of the pathways to logits; ``hidden`` units of a shared ReLU layer, 0: none."""
 
     def __init__(self, net: Architecture, classes: Mapping[str, int], *, dropout: float, hidden: int = 0) -> None:
         super().__init__()
@@ -87,9 +79,7 @@ class Heads(nn.Module):
     def _features(self, maps: Mapping[str, Tensor], boxes_N5: Tensor | None) -> dict[str, Tensor]:
         """Pool each pathway to (B, P, C), or to (N, 1, C) for boxes."""
         if (boxes_N5 is None) != (self.net.regions == "none"):
-            raise ValueError(
-                f"boxes: {'missing' if boxes_N5 is None else 'given'}, but the network's regions is {self.net.regions}"
-            )
+            raise ValueError(f"boxes: {'missing' if boxes_N5 is None else 'given'}, but regions is {self.net.regions}")
         if boxes_N5 is not None:
             return {name: self._roi_features(name, map_BCTx, boxes_N5) for name, map_BCTx in maps.items()}
         features = {name: pool(map_BCTx, self.net.window) for name, map_BCTx in maps.items()}

@@ -15,13 +15,7 @@ from slowfast_cli.nn.split_block import SPLIT
 
 
 def build_stage(path: Pathway, name: Stage, inputs: int) -> nn.Module:
-    """Build one stage; blocks are named by number, non-local blocks ``attend<number>`` after the block they follow.
-
-    Args:
-        path: The pathway.
-        name: The stage.
-        inputs: Input channels.
-    """
+    """Build a stage; blocks are named by number, a non-local block after one of them ``attend<number>``."""
     number = STAGES.index(name) - 1
     if name == "stem":
         return _stem(path, inputs)
@@ -72,22 +66,16 @@ def _nf_block(path: Pathway, number: int, block: int, inputs: int, stride: tuple
     outputs, time = path.channels(STAGES[number + 1]), path.time[number + 1]
     kernels = [(time, 1), (1, 3)] if path.time_in == "first" else [(time, 3), (time, 3)]
     return NFBlock(
-        inputs,
-        outputs,
-        [(1, 1), *kernels] if path.block == "nfnet" else kernels,
-        stride,
-        kind=path.block,
-        group=path.group,
-        beta=betas(path.depth[number], path.depth[number - 1] if number else 0)[block],
+        inputs, outputs, [(1, 1), *kernels] if path.block == "nfnet" else kernels, stride, kind=path.block,
+        group=path.group, beta=betas(path.depth[number], path.depth[number - 1] if number else 0)[block],
         drop=stochastic_depth_rates(path.depth, path.drop)[number][block],
-    )
+    )  # fmt: skip
 
 
 def max_pool_time(x_BCTx: Tensor, stride: int) -> Tensor:
     """Max-pool the time axis, as the released SlowFast NFNets do with the Slow input; windows at the ends are shorter.
 
-    Shape:
-        (B, C, T, ...) -> (B, C, ceil(T / stride), ...)
+    Shape: (B, C, T, ...) -> (B, C, ceil(T / stride), ...)
     """
     x_BCxT = x_BCTx.movedim(2, -1)
     padded_BCxT = f.pad(x_BCxT, same_padding(x_BCxT.shape[-1], stride, stride), value=-inf)
@@ -101,8 +89,7 @@ def subsample_time(x_BCTx: Tensor, stride: int) -> Tensor:
     The reference uses ``linspace(0, T - 1, T // stride)`` rounded down, for audio and video alike. Integer arithmetic
     avoids device-dependent rounding.
 
-    Shape:
-        (B, C, T, ...) -> (B, C, T // stride, ...)
+    Shape: (B, C, T, ...) -> (B, C, T // stride, ...)
     """
     if stride == 1:
         return x_BCTx

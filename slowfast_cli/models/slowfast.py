@@ -26,9 +26,6 @@ class SlowFast(nn.Module):
 
     The batch of log-mels may be larger than that of frames: clips after the first B (AV-sync negatives) only run
     through the audio pathway and the laterals, and are fused with nothing.
-
-    Args:
-        net: Description of the network.
     """
 
     def __init__(self, net: Net) -> None:

@@ -120,8 +120,7 @@ class Net:
         for key, lateral in self.laterals.items():
             if not {lateral.src, lateral.dst} <= set(self.pathways):
                 raise ValueError(
-                    f"lateral {key}: {lateral.src} -> {lateral.dst}: unknown pathway, pathways are "
-                    f"{', '.join(self.pathways)}"
+                    f"lateral {key}: {lateral.src} -> {lateral.dst}: pathways are {', '.join(self.pathways)}"
                 )
             for at in (*lateral.after, *lateral.taps):
                 self.time_ratio(lateral, at)
@@ -162,10 +161,7 @@ class Net:
     def width(self, name: str, stage: Stage, *, before: str | None = None) -> int:
         """Return the channels of a pathway after a stage and its laterals.
 
-        Args:
-            name: The pathway.
-            stage: The stage.
-            before: Count only laterals listed before this one, including taps if it is itself tapped at this stage.
+        With ``before``, only laterals listed before that one count, and taps too if it is itself tapped at this stage.
         """
         total = self.pathways[name].channels(stage)
         tapped = before is not None and stage in self.laterals[before].taps

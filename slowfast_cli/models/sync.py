@@ -14,11 +14,7 @@ EMBEDDING = 64
 
 
 class Sync(nn.Module):
-    """A linear projection of audio and one of video per stage, to vectors of length 0.5.
-
-    Args:
-        net: A network with an audio-to-video lateral at each of the stages.
-        stages: Stages at which audio and video are compared.
+    """A linear projection of audio and one of video per stage, to vectors of length 0.5 (AV Sec. 3.5).
 
     Raises:
         ValueError: The network has no audio-to-video lateral at one of the stages.

@@ -28,13 +28,7 @@ VIDEO_FAST = replace(VIDEO_SLOW, width=8, time=(5, 3, 3, 3, 3))
 
 
 def video_slowfast(alpha: int, kernel: int, **changes: object) -> Net:
-    """Build a video SlowFast network.
-
-    Args:
-        alpha: Fast frames per Slow frame.
-        kernel: Kernel size of the laterals.
-        **changes: Fields to replace in both pathways.
-    """
+    """Build a video SlowFast network with ``alpha`` Fast frames per Slow frame; ``changes`` apply to both pathways."""
     slow, fast = replace(VIDEO_SLOW, stride=alpha, **changes), replace(VIDEO_FAST, **changes)  # type: ignore[arg-type]
     lateral = Lateral(src="fast", dst="slow", kernel=kernel)
     return Net(pathways={"slow": slow, "fast": fast}, laterals={"f2s": lateral}, window=7)
@@ -59,14 +53,9 @@ SF_R101_ALL = video_slowfast(4, 5, depth=R101)
 # AV Table 1, interpreted so that it gives the published GFLOPs: res2 has stride 1, parallel convolutions are
 # concatenated, and fast features are fused only where audio is. beta_A = width / 64.
 AUDIO = Pathway(
-    width=32,
-    stem="split",
-    time=(9, 3, 3, 3, 3),
-    time_in="middle",
-    halve_time=("res3", "res4", "res5"),
-    split=("res2", "res3"),
-    absent="everywhere",
-)
+    width=32, stem="split", time=(9, 3, 3, 3, 3), time_in="middle", halve_time=("res3", "res4", "res5"),
+    split=("res2", "res3"), absent="everywhere",
+)  # fmt: skip
 FUSED: tuple[Stage, ...] = ("res3", "res4")
 
 
@@ -109,25 +98,10 @@ R101_NL = ((), (6, 13, 20))  # non-local blocks in res4 only (AV App. A.4)
 # HARES Table 5 as in the released code, whose last convolution doubles the features and gives the published 63 M
 # parameters; "-table5" follows the printed table, with features of 1728.
 NF_SLOW = Pathway(
-    width=128,
-    stem="nfnet",
-    stem_time=(1, 1, 1, 3),
-    time=(1, 1, 1, 3, 3),
-    block="nfnet",
-    widths=(256, 512, 1536, 1536),
-    depth=(1, 2, 6, 3),
-    group=128,
-    drop=0.1,
-    final=2,
-)
-NF_FAST = replace(
-    NF_SLOW,
-    width=16,
-    stem_time=(3, 1, 1, 3),
-    time=(1, 3, 3, 3, 3),
-    widths=(32, 64, 192, 192),
-    group=16,
-)
+    width=128, stem="nfnet", stem_time=(1, 1, 1, 3), time=(1, 1, 1, 3, 3), block="nfnet", widths=(256, 512, 1536, 1536),
+    depth=(1, 2, 6, 3), group=128, drop=0.1, final=2,
+)  # fmt: skip
+NF_FAST = replace(NF_SLOW, width=16, stem_time=(3, 1, 1, 3), time=(1, 3, 3, 3, 3), widths=(32, 64, 192, 192), group=16)
 NF_F2S = replace(F2S, widths=(64, 256, 512, 1024))
 SF_NFNET = Net(
     pathways={"fast": NF_FAST, "slow": replace(NF_SLOW, stride=4, pick="largest")},
@@ -137,13 +111,9 @@ SF_NFNET = Net(
 
 # NFNet-F0 of Brock et al. 2021b: square kernels, and stride 2 in time too in every stage but the first.
 NFNET = replace(
-    NF_SLOW,
-    stem_time=(3, 3, 3, 3),
-    time=(3, 3, 3, 3, 3),
-    time_in="middle",
-    halve_time=("res3", "res4", "res5"),
+    NF_SLOW, stem_time=(3, 3, 3, 3), time=(3, 3, 3, 3, 3), time_in="middle", halve_time=("res3", "res4", "res5"),
     final_gain=True,
-)
+)  # fmt: skip
 
 
 def hares(name: str, net: Net, **changes: object) -> dict[str, Net]:
@@ -241,14 +211,7 @@ VARIANTS |= {
 VARIANTS |= {
     f"{name}-ava": detector(VARIANTS[name])
     for name in (
-        "slow-r50",
-        "slowfast-4x16-r50",
-        "slowfast-8x8-r50",
-        "slowfast-8x8-r101",
-        "slowfast-8x8-r101-nl",
-        "avslowfast-4x16-r50",
-        "avslowfast-8x8-r50",
-        "avslowfast-8x8-r101",
-        "avslowfast-8x8-r101-nl",
+        "slow-r50", "slowfast-4x16-r50", "slowfast-8x8-r50", "slowfast-8x8-r101", "slowfast-8x8-r101-nl",
+        "avslowfast-4x16-r50", "avslowfast-8x8-r50", "avslowfast-8x8-r101", "avslowfast-8x8-r101-nl",
     )
-}
+}  # fmt: skip

@@ -22,16 +22,7 @@ def conv(
     *,
     bias: bool = False,
 ) -> nn.Module:
-    """Build a convolution padded to keep the size at stride 1.
-
-    Args:
-        inputs: Input channels.
-        outputs: Output channels.
-        kernel: Kernel size per axis; two axes give a 2-d convolution, three a 3-d one.
-        stride: Stride per axis; 1 by default.
-        dilation: Dilation per axis; 1 by default.
-        bias: Whether to add a bias, for convolutions without a norm behind them.
-    """
+    """Build a convolution padded to keep the size at stride 1, 2-d or 3-d by the number of axes of its kernel."""
     ones = (1,) * len(kernel)
     stride, dilation = stride or ones, dilation or ones
     padding = tuple(size // 2 * rate for size, rate in zip(kernel, dilation, strict=True))
@@ -40,13 +31,10 @@ def conv(
 
 
 def norm(channels: int, axes: int, kind: str = "batch") -> nn.Module:
-    """Build a normalization layer with a weight and a bias per channel.
+    """Build a normalization layer with a weight and a bias per channel, for ``axes`` besides batch and channels.
 
-    Args:
-        channels: Input and output channels.
-        axes: Number of axes besides batch and channels.
-        kind: ``batch``, ``layer`` (over a clip's whole map, Ba et al. 2016), ``instance`` (over each channel of it,
-            Ulyanov et al. 2016) or ``none`` (identity).
+    Kinds: ``batch``, ``layer`` (over a clip's whole map, Ba et al. 2016), ``instance`` (over each channel of it,
+    Ulyanov et al. 2016) or ``none`` (identity).
     """
     if kind == "none":
         return nn.Identity()
@@ -58,16 +46,9 @@ def norm(channels: int, axes: int, kind: str = "batch") -> nn.Module:
 def stem(inputs: int, width: int, time: int, axes: int, *, halves_time: bool, norms: str = "batch") -> nn.Sequential:
     """Build the stem: ``time`` x 7 convolution, then max-pooling of 3, each at stride 2 (ASF Sec. 3, SF Table 1).
 
-    Args:
-        inputs: Input channels.
-        width: Output channels.
-        time: Temporal kernel size of the convolution.
-        axes: Number of axes of the signal besides batch and channels.
-        halves_time: Whether to stride and pool the time axis too.
-        norms: Kind of norm, see `norm`.
+    Time is strided and pooled only if ``halves_time``; for ``norms`` see `norm`.
 
-    Shape:
-        (B, inputs, T, F) -> (B, width, T / 4, F / 4), or (B, inputs, T, H, W) -> (B, width, T, H / 4, W / 4)
+    Shape: (B, inputs, T, F) -> (B, width, T / 4, F / 4), or (B, inputs, T, H, W) -> (B, width, T, H / 4, W / 4)
     """
     rest = axes - 1
     stride = (2 if halves_time else 1, *(2,) * rest)
@@ -110,14 +91,7 @@ def shortcut(inputs: int, outputs: int, stride: Sizes, norms: str = "batch") -> 
 class Bottleneck(nn.Module):
     """Bottleneck residual block with the temporal kernel in its first or middle convolution (ASF Fig. 1, SF Table 1).
 
-    Args:
-        inputs: Input channels.
-        inner: Channels of the first two convolutions.
-        outputs: Output channels.
-        kernels: Kernel sizes of the first and of the middle convolution, over time and the other axes.
-        stride: Stride of the middle convolution and the shortcut.
-        dilation: Dilation of the middle convolution.
-        norms: Kind of norm, see `norm`.
+    ``kernels`` are those of the first and the middle convolution; stride and dilation are of the middle one.
     """
 
     def __init__(

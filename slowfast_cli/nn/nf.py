@@ -51,13 +51,6 @@ class WSConv(nn.Module):
     """Convolution with weight standardization: kernels of mean 0 and variance 1 / fan-in, times a learned gain.
 
     Pads like TensorFlow's "SAME": evenly at stride 1, otherwise with the odd element at the end.
-
-    Args:
-        inputs: Input channels.
-        outputs: Output channels.
-        kernel: Kernel size over time and frequency.
-        stride: Stride over time and frequency.
-        groups: Number of channel groups.
     """
 
     def __init__(self, inputs: int, outputs: int, kernel: Pair, stride: Pair = (1, 1), groups: int = 1) -> None:
@@ -86,14 +79,7 @@ class WSConv(nn.Module):
 
 
 class SameConv(nn.Module):
-    """Convolution with the padding of `WSConv` and fixed kernels.
-
-    Args:
-        weight: (outputs, inputs / groups, time, frequency).
-        bias: (outputs,).
-        stride: Stride over time and frequency.
-        groups: Number of channel groups.
-    """
+    """Convolution with the padding of `WSConv` and fixed kernels (outputs, inputs / groups, time, frequency)."""
 
     def __init__(self, weight: Tensor, bias: Tensor, stride: Pair, groups: int) -> None:
         super().__init__()
@@ -109,8 +95,7 @@ class SameConv(nn.Module):
 def same_conv(x_BCTF: Tensor, weight: Tensor, bias: Tensor, stride: Pair, groups: int) -> Tensor:
     """Convolve with TensorFlow's "SAME" padding.
 
-    Shape:
-        (B, inputs, T, F) -> (B, outputs, ceil(T / stride), ceil(F / stride))
+    Shape: (B, inputs, T, F) -> (B, outputs, ceil(T / stride), ceil(F / stride))
     """
     T, F = (same_padding(x_BCTF.shape[2 + axis], weight.shape[2 + axis], stride[axis]) for axis in (0, 1))
     even = T[0] == T[1] and F[0] == F[1]
@@ -131,11 +116,7 @@ def same_padding(size: int, kernel: int, stride: int) -> Pair:
 
 
 class SqueezeExcite(nn.Module):
-    """Squeeze-and-excitation (Hu et al. 2018) with the scale doubled, as in NFNets.
-
-    Args:
-        channels: Input and output channels; half as many in the hidden layer.
-    """
+    """Squeeze-and-excitation (Hu et al. 2018) with the scale doubled, as in NFNets, and half the channels inside."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -218,14 +199,9 @@ class NFBlock(nn.Module):
 def nf_stem(inputs: int, width: int, times: Sequence[int], activation: nn.Module) -> nn.Sequential:
     """Build a stem of four 3-wide convolutions; the first and last have stride 2 (NFNet, HARES Table 5).
 
-    Args:
-        inputs: Input channels.
-        width: Output channels; the first three convolutions have 1/8, 1/4 and 1/2 of them.
-        times: Temporal kernel sizes.
-        activation: Activation between the convolutions.
+    The first three convolutions have 1/8, 1/4 and 1/2 of the output channels; ``times`` are the temporal kernel sizes.
 
-    Shape:
-        (B, inputs, T, F) -> (B, width, T / 4, F / 4)
+    Shape: (B, inputs, T, F) -> (B, width, T / 4, F / 4)
     """
     widths = [inputs, *(max(1, width // divisor) for divisor in (8, 4, 2, 1))]
     layers = OrderedDict[str, nn.Module]()

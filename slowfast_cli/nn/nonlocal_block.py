@@ -10,11 +10,8 @@ from torch import Tensor, nn
 class NonLocal(nn.Module):
     """Non-local block: dot-product affinity divided by the number of keys (no softmax), with a residual connection.
 
-    The last norm's weight is initialized to zero, so a new block is the identity.
-
-    Args:
-        channels: Input and output channels; half as many inside.
-        pool: Max-pooling of the keys and values over (time, height, width).
+    The last norm's weight is initialized to zero, so a new block is the identity. Half the channels inside; keys and
+    values are max-pooled over (time, height, width).
     """
 
     def __init__(self, channels: int, pool: tuple[int, int, int]) -> None:
@@ -42,12 +39,7 @@ class AudioQuery(nn.Module):
 
     AV Sec. 3.4 (iii) gives no widths, pooling or normalization, and no code was released. Here queries come from the
     mean over frequency, keys and values from positions max-pooled 2x2, with a softmax; widths match its published cost.
-
-    Args:
-        audio: Audio channels.
-        video: Video channels, also those of the output.
-        inner: Channels of queries, keys and values.
-        step: Audio steps per video step, averaged.
+    ``step`` audio steps are averaged per video step.
     """
 
     def __init__(self, audio: int, video: int, inner: int, step: int) -> None:
@@ -61,8 +53,7 @@ class AudioQuery(nn.Module):
     def forward(self, audio_BCTF: Tensor, video_BCTHW: Tensor) -> Tensor:
         """Attend; if the audio batch is a multiple of the video batch (AV-sync negatives), the video is repeated.
 
-        Shape:
-            (B, audio, step * T, F), (B, video, T, H, W) -> (B, video, T)
+        Shape: (B, audio, step * T, F), (B, video, T, H, W) -> (B, video, T)
         """
         video_BCTHW = torch.cat([video_BCTHW] * (len(audio_BCTF) // len(video_BCTHW)))
         audio_BCT = nn.functional.avg_pool1d(audio_BCTF.mean(3), self.step, ceil_mode=True)

@@ -10,15 +10,7 @@ from slowfast_cli.nn.blocks import Sizes, conv, norm, shortcut
 
 
 class SplitConcat(nn.Module):
-    """3x1 and 1x3 convolutions of the block's input, concatenated, then 1x1 (gives AV's published numbers).
-
-    Args:
-        inputs: Input channels.
-        inner: Output channels of each of the two parallel convolutions.
-        outputs: Output channels.
-        kernel: Kernel size of both.
-        stride: Stride over time and frequency, of both and of the shortcut.
-    """
+    """3x1 and 1x3 convolutions of the block's input, concatenated, then 1x1 (gives AV's published numbers)."""
 
     def __init__(self, inputs: int, inner: int, outputs: int, kernel: int, stride: Sizes) -> None:
         super().__init__()

@@ -17,11 +17,7 @@ CATALOGUE: Mapping[str, CatalogueEntry] = MappingProxyType(
 
 
 def find(name: str) -> CatalogueEntry:
-    """Look up official weights.
-
-    Raises:
-        WeightsError: The name is unknown; the message suggests similar ones.
-    """
+    """Look up official weights; raise `WeightsError` if the name is unknown; the message suggests similar ones."""
     entry = CATALOGUE.get(name)
     if entry is None:
         matches = [other for other in CATALOGUE if other.startswith(name.lower())]

@@ -142,13 +142,11 @@ def download(
     except (URLError, TimeoutError, ConnectionError, HTTPException, SSLError) as error:
         reason = error.reason if isinstance(error, URLError) else error
         raise WeightsError(
-            f"{file.url}: no connection ({reason or type(error).__name__}); run the same command again to resume, "
-            f"or {file.manual_advice}"
+            f"{file.url}: no connection ({reason or type(error).__name__}): try again, or {file.manual_advice}"
         ) from error
     except OSError as error:
         raise WeightsError(
-            f"{file.path}: cannot be written ({error.strerror or error}); free some space or set SLOWFAST_CACHE to "
-            "another folder"
+            f"{file.path}: cannot be written ({error.strerror or error}): free some space or set SLOWFAST_CACHE"
         ) from error
     return file.path
 
@@ -157,8 +155,7 @@ def _verify_cached(file: Target) -> None:
     """Refuse a cached file that has changed since its download."""
     if file.digest.is_file() and file.digest.read_text(encoding="utf-8").split()[:1] != [file_hash(file.path)]:
         raise WeightsError(
-            f"{file.path}: does not match the SHA-256 recorded when it was downloaded; delete it and its .sha256 "
-            "file, then run the same command again"
+            f"{file.path}: does not match the SHA-256 of its download; delete it and its .sha256 file, and try again"
         )
 
 
@@ -199,9 +196,7 @@ def _receive(file: Target, progress: Progress) -> None:
     with urlopen(request, timeout=TIMEOUT) as response:
         resumed = response.status == 206
         if resumed and not response.headers.get("Content-Range", "").startswith(f"bytes {offset}-"):
-            raise WeightsError(
-                f"{file.url}: the server sent another range than requested; delete {file.part} and try again"
-            )
+            raise WeightsError(f"{file.url}: sent another range than requested: delete {file.part} and try again")
         _refuse_page(file, response.headers.get_content_type())
         version = response.headers.get("ETag") or response.headers.get("Last-Modified") or ""
         file.tag.write_text(json.dumps({"version": version}), encoding="utf-8")
@@ -216,9 +211,7 @@ def _receive(file: Target, progress: Progress) -> None:
             os.fsync(part.fileno())
     if total not in (None, received):
         _refuse_page(file)
-        raise WeightsError(
-            f"{file.url}: incomplete, received {received} of {total} bytes; run the same command again to resume"
-        )
+        raise WeightsError(f"{file.url}: incomplete, {received} of {total} bytes: run the same command again to resume")
 
 
 def _stored_version(file: Target) -> str:

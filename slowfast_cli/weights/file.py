@@ -49,14 +49,7 @@ class Card:
 
 
 def save(path: Path, state: Mapping[str, Tensor], card: Card, *, dtype: torch.dtype = torch.float32) -> None:
-    """Write a weight file.
-
-    Args:
-        path: Output file, in an existing folder.
-        state: State dict of the model; batch counters of BatchNorm are dropped.
-        card: Metadata.
-        dtype: Stored type of floating-point tensors.
-    """
+    """Write a weight file with float tensors as ``dtype``; batch counters of BatchNorm are dropped."""
     tensors = {
         name: (value.to(dtype) if value.is_floating_point() else value).detach().cpu().contiguous()
         for name, value in state.items()
@@ -72,21 +65,13 @@ def describe(card: Card) -> dict[str, Any]:
 
 
 def read_card(path: Path) -> Card:
-    """Read the metadata of a weight file.
-
-    Raises:
-        WeightsError: The file is missing, is not safetensors, or has no valid card.
-    """
+    """Read the metadata; raise `WeightsError` if the file is missing, not safetensors, or without a valid card."""
     with _open(path) as file:
         return _parse_card(path, file.metadata() or {})
 
 
 def read(path: Path) -> tuple[Card, dict[str, Tensor]]:
-    """Read the metadata and the tensors of a weight file.
-
-    Raises:
-        WeightsError: See `read_card`.
-    """
+    """Read the metadata and the tensors of a weight file; raise `WeightsError` as `read_card` does."""
     with _open(path) as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         return _parse_card(path, file.metadata() or {}), tensors
@@ -101,8 +86,7 @@ def _open(path: Path) -> Iterator[safe_open]:
             yield file
     except (SafetensorError, OSError) as error:
         raise WeightsError(
-            f"{path}: not a safetensors file ({error}); convert foreign checkpoints with "
-            f"`slowfast weights convert {path.name} OUT.safetensors`"
+            f"{path}: not a safetensors file ({error}); `slowfast weights convert {path.name} OUT.safetensors`"
         ) from error
 
 
@@ -143,13 +127,8 @@ def load_matching(model: torch.nn.Module, state: Mapping[str, Tensor]) -> Loaded
 def require_trusted(path: Path, card: Card, trusted: str | None = None) -> None:
     """Refuse weights whose network is a user-defined module: a weight file must not make code run.
 
-    Args:
-        path: The file, for the message.
-        card: Its metadata.
-        trusted: Module that the user has named explicitly, which may run.
-
     Raises:
-        WeightsError: The network is a module other than ``trusted``.
+        WeightsError: The network is a module other than ``trusted``, the one that the user has named explicitly.
     """
     kind = card.net.kind if isinstance(card.net, Baseline) else ""
     if ":" in kind and kind != trusted:
@@ -160,11 +139,7 @@ def require_trusted(path: Path, card: Card, trusted: str | None = None) -> None:
 
 
 def build(path: Path, *, trusted: str | None = None) -> tuple[Card, Recognizer]:
-    """Build the model of a weight file, in eval mode.
-
-    Args:
-        path: The file.
-        trusted: User-defined module that may be its network, see `require_trusted`.
+    """Build the model of a weight file, in eval mode; for ``trusted`` see `require_trusted`.
 
     Raises:
         WeightsError: The file is not a weight file, or its tensors do not match its card.
@@ -202,11 +177,7 @@ def load_model(path: str | Path) -> Recognizer:
 
 
 def run_weights(run: Path) -> Path:
-    """Find the best weights of a run folder, or else the last ones.
-
-    Raises:
-        WeightsError: The folder contains neither.
-    """
+    """Find the best weights of a run folder, or else the last ones; raise `WeightsError` without either."""
     for name in ("best.safetensors", "last.safetensors"):
         if (run / name).is_file():
             return run / name

@@ -13,28 +13,13 @@ UNOFFICIAL_HASH = "The SHA-256 comes from third parties; the publishers give non
 def _cnn14(name: str, fft: int, file: str, map_: float, *, md5: str = "", sha256: str = "") -> CatalogueEntry:
     settings = front_end(fft, MELS)
     return CatalogueEntry(
-        name=name,
-        title=f"PANNs CNN14, {int(settings['rate']) // 1000} kHz, AudioSet",
-        url=f"{RECORD}/files/{file.replace('=', '%3D')}?download=1",
-        file=file,
-        md5=md5,
-        sha256=sha256,
-        dataset="audioset",
-        variant="panns-cnn14",
-        frontend=settings,
-        clip_seconds=CLIP_SECONDS,
-        frames=1001,
-        views=1,
-        heads=MappingProxyType({"label": 527}),
-        sigmoid=True,
-        published=MappingProxyType({"map": map_}),
-        table="file name",
-        params_m=80.75,
-        note="" if md5 else UNOFFICIAL_HASH,
-        paper="arXiv:1912.10211",
-        licence="CC BY 4.0",
-        source=RECORD,
-    )
+        name=name, title=f"PANNs CNN14, {int(settings['rate']) // 1000} kHz, AudioSet",
+        url=f"{RECORD}/files/{file.replace('=', '%3D')}?download=1", file=file, md5=md5, sha256=sha256,
+        dataset="audioset", variant="panns-cnn14", frontend=settings, clip_seconds=CLIP_SECONDS, frames=1001, views=1,
+        heads=MappingProxyType({"label": 527}), sigmoid=True, published=MappingProxyType({"map": map_}),
+        table="file name", params_m=80.75, note="" if md5 else UNOFFICIAL_HASH, paper="arXiv:1912.10211",
+        licence="CC BY 4.0", source=RECORD,
+    )  # fmt: skip
 
 
 ENTRIES = (

@@ -44,13 +44,8 @@ def _entry(
 ) -> CatalogueEntry:
     """Describe a video model; AVA detectors use RoIAlign without the half-pixel shift.
 
-    Args:
-        name: Network, data set and, if there are two files, the publisher.
-        url: Download of the file.
-        variant: Network, a name of the zoo.
-        clip: Number of frames, and their distance in frames of the video.
-        published: Scores by metric.
-        size: Parameters in millions; multiply-adds in 10^9.
+    The name contains network, data set and, if there are two files, the publisher. ``clip`` is the number of frames and
+    their distance, ``size`` parameters in millions and multiply-adds in 10^9.
     """
     kind, sampling, depth, *rest = name.split("-")
     dataset = next(word for word in rest if word in CLASSES)

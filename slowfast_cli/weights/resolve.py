@@ -29,10 +29,7 @@ def weight_file(word: str | None, *, offline: bool = False, progress: Progress |
     if path.exists():
         return path
     if path.suffix or len(path.parts) > 1:
-        raise WeightsError(
-            f"{word}: no such weights: train them first (a run folder is runs/<recipe>/...), "
-            "or use a name that `slowfast weights ls` lists"
-        )
+        raise WeightsError(f"{word}: no such weights: train them first, or use a name of `slowfast weights ls`")
     entry = catalogue.find(word)
     source = download(entry, offline=offline, progress=progress)
     converted = source.with_name(f"{entry.name}.safetensors")

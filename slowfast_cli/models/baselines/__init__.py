@@ -20,12 +20,6 @@ def _identity(net: Baseline) -> nn.Module:
 
 
 BODIES: Mapping[str, Callable[[Baseline], nn.Module]] = {
-    "features": _identity,
-    "bidir-cpc": BidirCpc,
-    "byola-cnn": ByolaCnn,
-    "cnn14": Cnn14,
-    "efficientnet": EfficientNet,
-    "mcdonnell-gao": McDonnellGao,
-    "vit": ViT,
-    "wav2vec2": Wav2Vec2,
-}
+    "features": _identity, "bidir-cpc": BidirCpc, "byola-cnn": ByolaCnn, "cnn14": Cnn14, "efficientnet": EfficientNet,
+    "mcdonnell-gao": McDonnellGao, "vit": ViT, "wav2vec2": Wav2Vec2,
+}  # fmt: skip

@@ -20,11 +20,7 @@ CONTEXT_KERNELS = tuple(range(3, 12))
 
 
 class BidirCpc(nn.Module):
-    """Encoder and context networks of both directions; the feature concatenates the two contexts.
-
-    Args:
-        net: Description: `length` is twice the channels of all layers.
-    """
+    """Encoder and context networks of both directions, of `net.length` / 2 channels; the contexts are concatenated."""
 
     def __init__(self, net: Baseline) -> None:
         super().__init__()
@@ -45,19 +41,14 @@ class BidirCpc(nn.Module):
         return torch.cat(self.contexts(self.encode(samples_BN)), dim=1)
 
     def encode(self, samples_BN: Tensor) -> Tensor:
-        """Encode samples to the steps that the objective predicts.
-
-        Shape:
-            (B, N) -> (B, C, T)
-        """
+        """Encode samples to the steps that the objective predicts: (B, N) -> (B, C, T)."""
         encoded_BCT: Tensor = self.encoder(samples_BN[:, None])
         return encoded_BCT
 
     def contexts(self, encoded_BCT: Tensor) -> tuple[Tensor, Tensor]:
         """Return the context of each step from itself and its past, and from itself and its future.
 
-        Shape:
-            (B, C, T) -> (B, C, T) twice
+        Shape: (B, C, T) -> (B, C, T) twice
         """
         return self.past(encoded_BCT), self.future(encoded_BCT.flip(2)).flip(2)
 

@@ -16,19 +16,13 @@ class ByolaCnn(nn.Module):
 
     The first linear layer reads all channels and bands of a frame, so its size depends on the bands: 64 bands and a
     feature of 2048 give 5.3 million parameters, as Niizumi et al. and HARES report; 80 bands, which HARES uses
-    elsewhere, give 5.6.
-
-    Args:
-        net: Description: `length` is the width of both layers, `bands` is required.
-        dropout: Dropout rate between the two layers.
+    elsewhere, give 5.6. `net.length` is the width of both layers; dropout is between them.
     """
 
     def __init__(self, net: Baseline, *, dropout: float = 0.3) -> None:
         super().__init__()
         if net.bands is None or net.bands < 2**HALVINGS:
-            raise ValueError(
-                f"{net.kind}: bands is {net.bands}, expected 8 or more (64): the network size depends on it"
-            )
+            raise ValueError(f"{net.kind}: bands is {net.bands}, expected 8 or more (64): they set its size")
         self.bands = net.bands
         self.convolutions = nn.Sequential(*(_block(1 if number == 0 else CHANNELS) for number in range(HALVINGS)))
         self.layers = nn.Sequential(

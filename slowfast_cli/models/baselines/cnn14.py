@@ -19,21 +19,14 @@ class Cnn14(nn.Module):
 
     The feature is the output of the penultimate layer, of length 2048. With the classifier of the 527 AudioSet classes
     the network has 80.8 million parameters, as PANNs report. HARES reports 71, which no part left out explains (79.7
-    without the classifier, 75.5 without the layer before it too).
-
-    Args:
-        net: Description: `length` is also the width of the last block, each block before it half as wide as the
-            next; `bands` is required.
-        dropout: Dropout rate after each block.
-        dropout_last: Dropout rate before the last layer; PANNs' dropout behind that layer is the classifier's here.
+    without the classifier, 75.5 without the layer before it too). `net.length` is also the width of the last block,
+    each block before it half as wide as the next. PANNs' dropout behind the last layer is the classifier's here.
     """
 
     def __init__(self, net: Baseline, *, dropout: float = 0.2, dropout_last: float = 0.5) -> None:
         super().__init__()
         if net.bands is None or net.bands < 2**HALVINGS:
-            raise ValueError(
-                f"{net.kind}: bands is {net.bands}, expected 32 or more (64): its first norm is over the bands"
-            )
+            raise ValueError(f"{net.kind}: bands is {net.bands}, expected 32 or more (64), for its first norm")
         self.bands = net.bands
         widths = [max(1, net.length >> (BLOCKS - 1 - number)) for number in range(BLOCKS)]
         self.norm = nn.BatchNorm2d(net.bands)

@@ -12,11 +12,7 @@ LENGTH = 1280  # feature length of B0
 
 
 class EfficientNet(nn.Module):
-    """The network without its classifier, initialized as by Tan and Le.
-
-    Args:
-        net: Description: all widths scale with `length`.
-    """
+    """The network without its classifier, initialized as by Tan and Le; all widths scale with `net.length`."""
 
     def __init__(self, net: Baseline) -> None:
         super().__init__()

@@ -21,10 +21,7 @@ class McDonnellGao(nn.Module):
 
     Frequency is never strided. Where channels double, the shortcut is pooled and zero-padded; only the first norm is
     affine. It has 3.2 million parameters without the classifier, as ASF reports. The original has a non-affine norm
-    behind the classifier, which here has a bias instead.
-
-    Args:
-        net: Description: `length` is 32 times the channels of the first stack, 768 for 24.
+    behind the classifier, which here has a bias instead. `net.length` is 32 times the channels of the first stack.
     """
 
     def __init__(self, net: Baseline) -> None:
@@ -54,8 +51,7 @@ def with_deltas(x_B1TF: Tensor) -> Tensor:
 
     A delta is the slope of the regression line through five frames.
 
-    Shape:
-        (B, 1, T, F) -> (B, 3, T - 8, F)
+    Shape: (B, 1, T, F) -> (B, 3, T - 8, F)
     """
     delta_B1TF = _delta(x_B1TF)
     delta2_B1TF = _delta(delta_B1TF)
@@ -93,13 +89,9 @@ class _Path(nn.Module):
 
 def _branch(inputs: int, outputs: int, *, halves: bool) -> nn.Sequential:
     return nn.Sequential(
-        _norm(inputs),
-        nn.ReLU(),
-        _Conv(inputs, outputs, halves=halves),
-        _norm(outputs),
-        nn.ReLU(),
+        _norm(inputs), nn.ReLU(), _Conv(inputs, outputs, halves=halves), _norm(outputs), nn.ReLU(),
         _Conv(outputs, outputs),
-    )
+    )  # fmt: skip
 
 
 def _norm(channels: int, *, affine: bool = False) -> nn.BatchNorm2d:

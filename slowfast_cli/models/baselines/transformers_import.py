@@ -10,19 +10,11 @@ from slowfast_cli.types import UsageError
 
 
 def import_transformers(kind: str) -> Any:
-    """Import transformers.
-
-    Args:
-        kind: The network that needs it, for the error message.
-
-    Raises:
-        UsageError: It is not installed or fails to import.
-    """
+    """Import transformers for a network; raise `UsageError` if it is not installed or fails to import."""
     importlib.import_module("slowfast_cli.torchaudio_import")
     try:
         return importlib.import_module("transformers")
     except ImportError as error:
         raise UsageError(
-            f"the network {kind} needs transformers, which cannot be imported ({error}); install it: "
-            "pip install 'slowfast[baselines]'"
+            f"the network {kind} needs transformers ({error}): pip install 'slowfast[baselines]'"
         ) from error

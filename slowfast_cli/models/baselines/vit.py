@@ -19,30 +19,18 @@ class ViT(nn.Module):
     """The network without its classifier, randomly initialized; the feature is the mean over the patches.
 
     Position embeddings match the configured clip size and are interpolated for other lengths. Frames and bands beyond
-    the last whole patch are ignored.
-
-    Args:
-        net: Description: `length` is the width, with attention heads of 64; `frames` and `bands` are required.
-        layers: Number of transformer layers.
+    the last whole patch are ignored. `net.length` is the width, with attention heads of 64.
     """
 
     def __init__(self, net: Baseline, *, layers: int = 12) -> None:
         super().__init__()
         if not (net.frames and net.bands and min(net.frames, net.bands) >= PATCH):
-            raise ValueError(
-                f"{net.kind}: frames is {net.frames} and bands is {net.bands}, expected both to be {PATCH} or more: "
-                f"they set the number of position embeddings"
-            )
+            raise ValueError(f"{net.kind}: frames is {net.frames} and bands is {net.bands}, expected {PATCH} or more")
         package = import_transformers(net.kind)
         settings = package.ViTConfig(
-            num_channels=1,
-            image_size=(net.frames, net.bands),
-            patch_size=PATCH,
-            hidden_size=net.length,
-            num_hidden_layers=layers,
-            num_attention_heads=max(1, net.length // 64),
-            intermediate_size=4 * net.length,
-        )
+            num_channels=1, image_size=(net.frames, net.bands), patch_size=PATCH, hidden_size=net.length,
+            num_hidden_layers=layers, num_attention_heads=max(1, net.length // 64), intermediate_size=4 * net.length,
+        )  # fmt: skip
         self.network: Any = package.ViTModel(settings, add_pooling_layer=False)
         self.network.embeddings = _Embeddings(self.network.embeddings, (net.frames // PATCH, net.bands // PATCH))
 

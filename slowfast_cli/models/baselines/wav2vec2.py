@@ -15,16 +15,10 @@ KERNELS, STRIDES = (10, 3, 3, 3, 3, 2, 2), (5, 2, 2, 2, 2, 2, 2)  # a step is 32
 
 
 class Wav2Vec2(nn.Module):
-    """Seven strided convolutions, a projection, and a transformer.
+    """Seven strided convolutions, a projection, and a transformer of width `net.length`, with attention heads of 64.
 
-    LayerDrop (5 % in Baevski et al.) is off: with several processes, the sets of parameters with gradients would
-    differ.
-
-    Args:
-        net: Description: `length` is the width of the transformer, with attention heads of 64; the convolutions have
-            two thirds of it.
-        layers: Number of transformer layers.
-        dropout: Dropout rate in and before the transformer.
+    The convolutions have two thirds of that width. LayerDrop (5 % in Baevski et al.) is off: with several processes,
+    the sets of parameters with gradients would differ.
     """
 
     def __init__(self, net: Baseline, *, layers: int = 12, dropout: float = 0.1) -> None:
@@ -33,21 +27,12 @@ class Wav2Vec2(nn.Module):
         self.network: Any = models.wav2vec2_model(
             extractor_mode="group_norm",
             extractor_conv_layer_config=[(width, *pair) for pair in zip(KERNELS, STRIDES, strict=True)],
-            extractor_conv_bias=False,
-            encoder_embed_dim=net.length,
-            encoder_projection_dropout=dropout,
-            encoder_pos_conv_kernel=128,
-            encoder_pos_conv_groups=16,
-            encoder_num_layers=layers,
-            encoder_num_heads=heads,
-            encoder_attention_dropout=dropout,
-            encoder_ff_interm_features=4 * net.length,
-            encoder_ff_interm_dropout=dropout,
-            encoder_dropout=dropout,
-            encoder_layer_norm_first=False,
-            encoder_layer_drop=0.0,
-            aux_num_out=None,
-        )
+            extractor_conv_bias=False, encoder_embed_dim=net.length, encoder_projection_dropout=dropout,
+            encoder_pos_conv_kernel=128, encoder_pos_conv_groups=16, encoder_num_layers=layers, encoder_num_heads=heads,
+            encoder_attention_dropout=dropout, encoder_ff_interm_features=4 * net.length,
+            encoder_ff_interm_dropout=dropout, encoder_dropout=dropout, encoder_layer_norm_first=False,
+            encoder_layer_drop=0.0, aux_num_out=None,
+        )  # fmt: skip
         self.width, self.length = width, net.length
         self._init_weights()
 
@@ -71,38 +56,22 @@ class Wav2Vec2(nn.Module):
         nn.init.zeros_(positions.bias)
 
     def encode(self, samples_BN: Tensor) -> Tensor:
-        """Apply the convolutional encoder.
-
-        Shape:
-            (B, N) -> (B, T, C)
-        """
+        """Apply the convolutional encoder: (B, N) -> (B, T, C)."""
         encoded_BTC: Tensor = self.network.feature_extractor(samples_BN, None)[0]
         return encoded_BTC
 
     def normalize(self, encoded_BTC: Tensor) -> Tensor:
-        """Apply the layer norm, whose output gives the targets of masked prediction.
-
-        Shape:
-            (B, T, C) -> (B, T, C)
-        """
+        """Apply the layer norm, whose output gives the targets of masked prediction: (B, T, C) -> (B, T, C)."""
         normed_BTC: Tensor = self.network.encoder.feature_projection.layer_norm(encoded_BTC)
         return normed_BTC
 
     def project(self, normed_BTC: Tensor) -> Tensor:
-        """Project to the transformer's input.
-
-        Shape:
-            (B, T, C) -> (B, T, D)
-        """
+        """Project to the transformer's input: (B, T, C) -> (B, T, D)."""
         layer = self.network.encoder.feature_projection
         projected_BTD: Tensor = layer.dropout(layer.projection(normed_BTC))
         return projected_BTD
 
     def contextualize(self, projected_BTD: Tensor) -> Tensor:
-        """Apply the transformer.
-
-        Shape:
-            (B, T, D) -> (B, T, D)
-        """
+        """Apply the transformer: (B, T, D) -> (B, T, D)."""
         context_BTD: Tensor = self.network.encoder.transformer(projected_BTD)
         return context_BTD

@@ -29,24 +29,14 @@ from slowfast_cli.weights.official_sound import UNVERIFIED_ORDER
 
 # Lists of class names by label set and size; classes of other heads are numbered.
 CLASS_LISTS = {
-    ("label", 309): "vggsound",
-    ("label", 400): "kinetics400",
-    ("label", 157): "charades",
-    ("label", 80): "ava80",
-    ("verb", 97): "epic100_verbs",
-    ("noun", 300): "epic100_nouns",
-    ("label", 527): "audioset527",
-}
+    ("label", 309): "vggsound", ("label", 400): "kinetics400", ("label", 157): "charades", ("label", 80): "ava80",
+    ("verb", 97): "epic100_verbs", ("noun", 300): "epic100_nouns", ("label", 527): "audioset527",
+}  # fmt: skip
 # Recipes by number of classes, and whether the network is audiovisual.
 RECIPES = {
-    (309, False): "vggsound",
-    (400, False): "kinetics",
-    (400, True): "kinetics-av",
-    (157, False): "charades-av",
-    (157, True): "charades-av",
-    (80, False): "ava",
-    (80, True): "ava-av",
-}
+    (309, False): "vggsound", (400, False): "kinetics", (400, True): "kinetics-av", (157, False): "charades-av",
+    (157, True): "charades-av", (80, False): "ava", (80, True): "ava-av",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,29 +80,21 @@ def convert(source: Path, out: Path, *, variant: str | None = None, entry: Catal
         raise WeightsError(f"{source}: is not {expected.name}: it has classes {heads}, expected {dict(expected.heads)}")
     difference = _difference(checkpoint.net, expected)
     if difference and variant:
-        raise WeightsError(
-            f"{source}: is not {expected.name}: {difference}; omit --variant to determine the network from the file"
-        )
+        raise WeightsError(f"{source}: is not {expected.name}: {difference}; omit --variant to determine it")
     notes = checkpoint.notes
     if entry:
         notes += (entry.note,) if entry.note else ()
     elif heads.get("label") == 309:
         notes += (UNVERIFIED_ORDER,)
     card = Card(
-        net=checkpoint.net,
-        classes={name: _class_names(name, size) for name, size in heads.items()},
-        front_end=checkpoint.front_end,
-        clip_seconds=checkpoint.clip_seconds,
-        views=checkpoint.views,
-        video=checkpoint.video,
-        sigmoid=checkpoint.sigmoid,
+        net=checkpoint.net, classes={name: _class_names(name, size) for name, size in heads.items()},
+        front_end=checkpoint.front_end, clip_seconds=checkpoint.clip_seconds, views=checkpoint.views,
+        video=checkpoint.video, sigmoid=checkpoint.sigmoid,
         sync=tuple(stage for stage in STAGES if f"sync.see.{stage}.weight" in checkpoint.state),
-        recipe=_recipe(checkpoint),
-        source=entry.url if entry else source.name,
-        licence=entry.licence if entry else "",
+        recipe=_recipe(checkpoint), source=entry.url if entry else source.name, licence=entry.licence if entry else "",
         scores=dict(entry.published) if entry else {},
         notes=notes + ((f"not as published: {difference}",) if difference else ()),
-    )
+    )  # fmt: skip
     result = load_matching(card.model(), checkpoint.state)
     result = replace(result, unused=result.unused + checkpoint.unexpected)
     if result.fresh:

@@ -18,14 +18,10 @@ from slowfast_cli.weights.foreign.pyslowfast import Checkpoint
 MODULE = re.compile(r"(?:^|/)((?:NFNet|nf_net)(?:_\d+)?)/")
 FUSION = re.compile(r"fuse_fast2_slow(?:_(\d+))?/~/conv_f2s/(\w+)$")
 PARTS = {
-    "~/conv_shortcut": "shortcut",
-    "~/conv0": "convs.0",
-    "~/conv1": "convs.1",
-    "~/conv1b": "convs.2",
-    "~/conv2": "convs.3",
-    "~/squeeze_excite/~/linear": "squeeze_excite.squeeze",
+    "~/conv_shortcut": "shortcut", "~/conv0": "convs.0", "~/conv1": "convs.1", "~/conv1b": "convs.2",
+    "~/conv2": "convs.3", "~/squeeze_excite/~/linear": "squeeze_excite.squeeze",
     "~/squeeze_excite/~/linear_1": "squeeze_excite.excite",
-}
+}  # fmt: skip
 LEAVES = {"w": "weight", "b": "bias", "gain": "gain", "bias": "bias"}
 # HARES Sec. 3; the FFT size is our default.
 FRONT_END: Settings = {"rate": 16000, "window_ms": 25, "hop_ms": 10, "mels": 80}
@@ -64,15 +60,11 @@ def convert(state: Mapping[str, Tensor]) -> Checkpoint:
                 widths.append(value.shape[3])
     laterals = {"f2s": Lateral(src="fast", dst="slow", kernel=7, widths=tuple(widths))} if widths else {}
     return Checkpoint(
-        net=Net(pathways=_assign_strides(paths, names), laterals=laterals, standardise=True),
-        heads={},
-        state=tensors,
-        front_end=FRONT_END,
-        clip_seconds=3.0,
-        views=10,
+        net=Net(pathways=_assign_strides(paths, names), laterals=laterals, standardise=True), heads={}, state=tensors,
+        front_end=FRONT_END, clip_seconds=3.0, views=10,
         unexpected=tuple(name for name in state if not (MODULE.search(name) or FUSION.search(name))),
         notes=("the front end is not in the file: as published (HARES Sec. 3: 80 bands, 25 ms window, 10 ms hop)",),
-    )
+    )  # fmt: skip
 
 
 def _pathway(tree: Mapping[str, Tensor]) -> Pathway:

@@ -54,9 +54,7 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], str | None]:
     else:
         content = _unpickle(path, lambda: _torch_load(path, zipped=_is_zip(path, start)))
     if not isinstance(content, Mapping):
-        raise WeightsError(
-            f"{path}: contains a {type(content).__name__}, expected a dict of tensors, as `state_dict()` returns"
-        )
+        raise WeightsError(f"{path}: contains a {type(content).__name__}, expected a dict of tensors, as a state dict")
     key = next((key for key in STATE_KEYS if isinstance(content.get(key), Mapping)), None)
     # Caffe2's settings need classes of another program to be read.
     cfg = content.get("cfg") if key != "blobs" else None
@@ -75,9 +73,7 @@ def _read_start(path: Path) -> bytes:
         raise WeightsError(f"{path}: is empty (0 bytes); download it again")
     text = start.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if text.startswith((b"<!doctype", b"<html", b"<?xml")):
-        raise WeightsError(
-            f"{path}: is a web page, not a checkpoint; download it again with the direct link (Dropbox: dl=1)"
-        )
+        raise WeightsError(f"{path}: is a web page, not a checkpoint; download it again (from Dropbox with dl=1)")
     if start.startswith(b"version https://git-lfs"):
         raise WeightsError(f"{path}: is a Git LFS pointer, not the file; run `git lfs pull` in its repository")
     return start
@@ -108,8 +104,7 @@ def _unpickle(path: Path, read: Callable[[], Any]) -> Any:
     except Exception as error:  # a damaged pickle may raise anything
         short = str(error).strip().split("\n", 1)[0][:120] or type(error).__name__
         raise WeightsError(
-            f"{path}: is truncated or not a PyTorch checkpoint ({short}); download it again, or give a file "
-            "saved by torch.save"
+            f"{path}: is truncated or not a PyTorch checkpoint ({short}): download it again, or save it by torch.save"
         ) from error
 
 
@@ -137,7 +132,6 @@ def _tensors(path: Path, state: Mapping[Any, Any], *, strict: bool) -> dict[str,
     others = [str(name) for name, value in state.items() if not isinstance(value, Tensor)]
     if others and strict:
         raise WeightsError(
-            f"{path}: {others[0]!r} and {len(others) - 1} others are not tensors; expected a plain state dict: save "
-            "model.state_dict(), not the model"
+            f"{path}: {others[0]!r} and {len(others) - 1} others are not tensors: save model.state_dict() only"
         )
     return tensors

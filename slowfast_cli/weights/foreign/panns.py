@@ -41,29 +41,15 @@ RULES: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
 
 
 def front_end(fft: int, mels: int) -> Settings:
-    """Return the settings of the PANNs log-mel with this FFT size and number of mel bands.
-
-    Raises:
-        WeightsError: PANNs has no front end with this FFT size.
-    """
+    """Return PANNs' settings of the log-mel; raise `WeightsError` if it has no front end with this FFT size."""
     if fft not in RATES:
         raise WeightsError(f"the FFT size is {fft}, expected one of PANNs: {', '.join(map(str, RATES))}")
     rate, fmax = RATES[fft]
     return {
-        "rate": rate,
-        "window_ms": WINDOW_MS,
-        "hop_ms": HOP_MS,
-        "mels": mels,
-        "fft": fft,
-        "floor": 1e-10,
-        "power": 2,
-        "area_norm": True,
-        "fmin": FMIN,
-        "fmax": float(fmax),
-        "mel_scale": "slaney",
-        "edges": "mirrored",
+        "rate": rate, "window_ms": WINDOW_MS, "hop_ms": HOP_MS, "mels": mels, "fft": fft, "floor": 1e-10, "power": 2,
+        "area_norm": True, "fmin": FMIN, "fmax": float(fmax), "mel_scale": "slaney", "edges": "mirrored",
         "decibels": True,
-    }
+    }  # fmt: skip
 
 
 def recognizes(state: Mapping[str, Tensor]) -> bool:
@@ -92,14 +78,11 @@ def convert(state: Mapping[str, Tensor], *, known: Settings | None = None) -> Ch
     layer, head = state.get("fc1.weight"), state.get("fc_audioset.weight")
     if norm is None or last is None or layer is None or head is None or len(layer) != len(last):
         raise WeightsError(
-            "is of PANNs, but not CNN14: expected bn0, conv_block1 to conv_block6, an fc1 as wide as the last block, "
-            "and fc_audioset"
+            "is of PANNs, but not CNN14: expected bn0, conv_block1 to 6, fc_audioset, and fc1 as wide as the last block"
         )
     settings = _stored_front_end(state, len(norm)) if FOURIER in state else known
     if settings is None:
-        raise WeightsError(
-            f"has no {FOURIER}, which identifies the front end; name it with --variant panns-cnn14 or panns-cnn14-16k"
-        )
+        raise WeightsError(f"has no {FOURIER}: name its front end by --variant panns-cnn14 or panns-cnn14-16k")
     if known is not None and settings != known:
         raise WeightsError(f"its sampling rate is {settings['rate']} Hz, expected {known['rate']} Hz")
     learned = {name: value for name, value in state.items() if not re.match(NOT_LEARNED, name)}

@@ -47,11 +47,7 @@ def recognizes(state: Mapping[str, Tensor]) -> bool:
 
 
 def convert(
-    state: Mapping[str, Tensor],
-    text: str | None,
-    *,
-    like: Net | None = None,
-    video: Mapping[str, Any] | None = None,
+    state: Mapping[str, Tensor], text: str | None, *, like: Net | None = None, video: Mapping[str, Any] | None = None
 ) -> Checkpoint:
     """Convert a checkpoint.
 
@@ -86,17 +82,11 @@ def convert(
         front_end, seconds = _front_end(parsed, heads, names, notes)
         views = 10 if "verb" in heads else 2
     return Checkpoint(
-        net=net,
-        heads=heads,
+        net=net, heads=heads,
         state={name: _reshape(name, value) for name, value in renamed.items() if name not in unexpected},
-        front_end=front_end,
-        clip_seconds=seconds,
-        views=views,
-        video=video,
-        sigmoid=bool(video) and parsed.sigmoid,
-        unexpected=unexpected,
-        notes=tuple(notes),
-    )
+        front_end=front_end, clip_seconds=seconds, views=views, video=video, sigmoid=bool(video) and parsed.sigmoid,
+        unexpected=unexpected, notes=tuple(notes),
+    )  # fmt: skip
 
 
 def _reshape(name: str, value: Tensor) -> Tensor:
@@ -156,16 +146,9 @@ def _a2s(state: Mapping[str, Tensor], f2s: Lateral, parsed: ParsedConfig) -> Lat
         return Lateral(src="audio", dst="slow", after=())
     kernel = state[f"s{STAGES.index(fused[0]) + 1}_fuse.conv_a2fs_0.weight"]
     return Lateral(
-        src="audio",
-        dst="slow",
-        after=tuple(stage for stage in fused if stage in f2s.after),
-        taps=f2s.taps,
-        kind="pooled-convs",
-        join="sum",
-        kernel=kernel.shape[3],
-        inner=kernel.shape[0],
-        alpha=parsed.audio_alpha,
-    )
+        src="audio", dst="slow", after=tuple(stage for stage in fused if stage in f2s.after), taps=f2s.taps,
+        kind="pooled-convs", join="sum", kernel=kernel.shape[3], inner=kernel.shape[0], alpha=parsed.audio_alpha,
+    )  # fmt: skip
 
 
 def _pathway(state: Mapping[str, Tensor], number: int, stride: int, parsed: ParsedConfig) -> Pathway:
@@ -209,16 +192,11 @@ def _audio(state: Mapping[str, Tensor], number: int) -> Pathway:
     concat = {s for s in (2, 3, 4, 5) if f"s{s}.pathway{number}_res0.branch2.t.weight" in state}
     added = {s for s in (2, 3, 4, 5) if f"s{s}.pathway{number}_res0.branch2.b_t.weight" in state}
     return Pathway(
-        width=stem.shape[0],
-        depth=(blocks[0], blocks[1], blocks[2], blocks[3]),
-        stem="split",
-        time=(stem.shape[3], 3, 3, 3, 3),
-        time_in="middle",
-        halve_time=("res3", "res4", "res5"),
-        split=tuple(STAGES[s - 1] for s in sorted(concat | added)),
-        split_as="sum" if added else "concat",
+        width=stem.shape[0], depth=(blocks[0], blocks[1], blocks[2], blocks[3]), stem="split",
+        time=(stem.shape[3], 3, 3, 3, 3), time_in="middle", halve_time=("res3", "res4", "res5"),
+        split=tuple(STAGES[s - 1] for s in sorted(concat | added)), split_as="sum" if added else "concat",
         absent="everywhere",
-    )
+    )  # fmt: skip
 
 
 def _blocks(state: Mapping[str, Tensor], stage: int, path: int) -> int:

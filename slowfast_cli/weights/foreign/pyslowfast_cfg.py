@@ -36,11 +36,7 @@ class ParsedConfig:
         return values.get(name, default) if isinstance(values, dict) else default
 
     def number(self, kind: type[T], section: str, name: str, default: Any = None) -> T:
-        """Return one numeric setting.
-
-        Raises:
-            WeightsError: The value is not a number.
-        """
+        """Return one numeric setting; raise `WeightsError` if the value is not a number."""
         value = self.get(section, name, default)
         try:
             return kind(value)
@@ -101,9 +97,7 @@ class ParsedConfig:
         try:
             time, height, width = (int(value) for value in pool[0][0])
         except (TypeError, ValueError, IndexError) as error:
-            raise WeightsError(
-                f"the checkpoint's cfg has NONLOCAL.POOL: {pool!r}, expected [[[T, H, W], ...], ...]"
-            ) from error
+            raise WeightsError(f"the checkpoint's cfg has NONLOCAL.POOL: {pool!r}, expected [[[T, H, W]]]") from error
         return time, height, width
 
     @property
@@ -113,29 +107,16 @@ class ParsedConfig:
         return self.regions != "none" or bool(self.get("MODEL", "HEAD_ACT", default) == "sigmoid")
 
     def frames(self, net: Net, notes: list[str]) -> dict[str, Any]:
-        """Return the settings of the frames, with the keys of `slowfast_cli.settings.Frames`.
-
-        Args:
-            net: Network of the checkpoint.
-            notes: Gets a note for each assumed value.
-        """
+        """Return settings with the keys of `slowfast_cli.settings.Frames`, and add a note for each assumed value."""
         crop = self._crop
         frames, step = _published_sampling(net)
         if "frames" not in self.video and self.get("DATA", "NUM_FRAMES") is None:
             notes.append(f"frames of a clip are not in the file: {frames}, {step} apart, as published")
         default = {
-            "frames": frames,
-            "step": step,
-            "fps": CHARADES_FPS if self.classes == CHARADES else 30.0,
-            "jitter": [max(256, crop), max(320, crop)],
-            "flip": True,
-            "side": 256,
-            "crops": 0 if net.regions != "none" else 3,
-            "rows": 128,
-            "mean": 0.45,
-            "std": 0.225,
-            **self.video,
-        }
+            "frames": frames, "step": step, "fps": CHARADES_FPS if self.classes == CHARADES else 30.0,
+            "jitter": [max(256, crop), max(320, crop)], "flip": True, "side": 256,
+            "crops": 0 if net.regions != "none" else 3, "rows": 128, "mean": 0.45, "std": 0.225, **self.video,
+        }  # fmt: skip
         low, high = self._pair("TRAIN_JITTER_SCALES", default["jitter"])
         return {
             **default,
@@ -156,9 +137,7 @@ class ParsedConfig:
         try:
             return float(values[0]), float(values[1])
         except (TypeError, ValueError, IndexError, KeyError) as error:
-            raise WeightsError(
-                f"the checkpoint's cfg has DATA.{name}: {values!r}, expected a list of at least two numbers"
-            ) from error
+            raise WeightsError(f"the checkpoint's cfg has DATA.{name}: {values!r}, expected two numbers") from error
 
     @property
     def audiovisual_front_end(self) -> Settings:
@@ -167,15 +146,10 @@ class ParsedConfig:
             "rate": self.number(int, "DATA", "AUDIO_SAMPLE_RATE", 16000),
             "window_ms": self.number(float, "DATA", "AUDIO_WIN_SZ", 32),
             "hop_ms": self.number(float, "DATA", "AUDIO_STEP_SZ", 16),
-            "mels": self.number(int, "DATA", "AUDIO_MEL_NUM", 80),
-            "fft": 512,
-            "floor": 1e-8,
-            "power": 2,
-            "area_norm": True,
-            "centred": False,
-            "mean": self.number(float, "DATA", "LOGMEL_MEAN", -7.03),
+            "mels": self.number(int, "DATA", "AUDIO_MEL_NUM", 80), "fft": 512, "floor": 1e-8, "power": 2,
+            "area_norm": True, "centred": False, "mean": self.number(float, "DATA", "LOGMEL_MEAN", -7.03),
             "std": self.number(float, "DATA", "LOGMEL_STD", 4.66),
-        }
+        }  # fmt: skip
 
     @property
     def front_end(self) -> tuple[Settings, Seconds] | None:
@@ -204,11 +178,7 @@ def _published_sampling(net: Net) -> tuple[int, int]:
 
 
 def parse_yaml(text: str | None) -> Mapping[str, Any]:
-    """Parse the text of ``cfg``; empty without text, or if it is not a mapping.
-
-    Raises:
-        WeightsError: The text is not YAML.
-    """
+    """Parse a ``cfg``; empty without text or if it is not a mapping; raise `WeightsError` if it is not YAML."""
     try:
         settings = yaml.safe_load(text) if text else {}
     except yaml.YAMLError as error:

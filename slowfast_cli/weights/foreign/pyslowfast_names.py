@@ -82,12 +82,7 @@ def to_pyslowfast(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def own_name(name: str, paths: Sequence[str]) -> str:
-    """Translate one of PySlowFast's names to ours; a name that no rule matches is returned unchanged.
-
-    Args:
-        name: PySlowFast's name.
-        paths: Names of our pathways, indexed by PySlowFast's pathway numbers.
-    """
+    """Translate PySlowFast's name to ours (``paths`` by its pathway number); return it unchanged if no rule matches."""
     for rule, text in OURS:
         if match := re.match(rule, name):
             fields = match.groupdict()

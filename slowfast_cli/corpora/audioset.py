@@ -96,25 +96,16 @@ def build_corpus(split: str, lists: Sequence[Path], media: FolderListing, root: 
     folders, folder, files = match_files(ids, media, _parse_names)
     has_file = folder >= 0
     columns = FileColumns(
-        ids=ids,
-        files=np.where(has_file, files, np.char.add(ids, b".wav")),
-        folders=(*folders, root / "audios"),
-        folder=np.where(has_file, folder, len(folders)).astype(np.uint16),
-        labels="label",
-        classes=len(labels.names("audioset527")),
-        targets=targets,
-        offsets=ends,
-    )
+        ids=ids, files=np.where(has_file, files, np.char.add(ids, b".wav")), folders=(*folders, root / "audios"),
+        folder=np.where(has_file, folder, len(folders)).astype(np.uint16), labels="label",
+        classes=len(labels.names("audioset527")), targets=targets, offsets=ends,
+    )  # fmt: skip
     segments = Segments(columns)
     repeated = tuple(Failure(id=id, path=root / "audios" / f"{id}.wav", reason="listed twice") for id in duplicates)
     return Corpus(
-        name=INFO.name,
-        split=split,
-        segments=segments.take(has_file),
-        classes={"label": labels.names("audioset527")},
-        missing=concat(LazyMap(segments.take(~has_file), missing_file), repeated),
-        note=note,
-    )
+        name=INFO.name, split=split, segments=segments.take(has_file), classes={"label": labels.names("audioset527")},
+        missing=concat(LazyMap(segments.take(~has_file), missing_file), repeated), note=note,
+    )  # fmt: skip
 
 
 def _read_lists(lists: Sequence[Path]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

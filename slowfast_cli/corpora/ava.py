@@ -90,14 +90,9 @@ def read_boxes(root: Path, split: str, *, min_score: float) -> Corpus:
     segments, missing = _segments(keys, boxes, truth if part == "val" else {}, root)
     scored = frozenset(int(row["index"]) for row in labels.table("ava80") if row["evaluated60"] == "1")
     return Corpus(
-        has_video=True,
-        name="ava",
-        split=split,
-        segments=segments,
-        classes={"label": labels.names("ava80")},
-        missing=missing,
-        scored={"label": scored},
-    )
+        has_video=True, name="ava", split=split, segments=segments, classes={"label": labels.names("ava80")},
+        missing=missing, scored={"label": scored},
+    )  # fmt: skip
 
 
 def _segments(
@@ -114,14 +109,10 @@ def _segments(
         recording, begins = recordings[film]
         segments.append(
             Segment(
-                id=id,
-                recording=recording,
-                group=film,
-                center=second - begins,
-                boxes=boxes.get((film, second), ()),
+                id=id, recording=recording, group=film, center=second - begins, boxes=boxes.get((film, second), ()),
                 truth=truth.get((film, second), ()),
             )
-        )
+        )  # fmt: skip
     return tuple(segments), tuple(missing)
 
 
@@ -206,8 +197,7 @@ def _rows(path: Path, columns: tuple[int, ...]) -> Iterator[tuple[int, list[str]
                     continue
                 if len(row) not in columns:
                     raise DataError(
-                        f"{path}: row {number}: {len(row)} columns, expected {' or '.join(map(str, columns))}: fix or "
-                        "remove it"
+                        f"{path}: row {number}: {len(row)} columns, expected {' or '.join(map(str, columns))}: fix it"
                     )
                 yield number, row
     except (UnicodeDecodeError, csv.Error) as error:
@@ -236,8 +226,7 @@ def _place(row: list[str], where: str) -> Place:
     low, high = -MAX_OUTSIDE, 1 + MAX_OUTSIDE
     if not (low <= x1 <= x2 <= high and low <= y1 <= y2 <= high):
         raise DataError(
-            f"{where}: box {x1}, {y1}, {x2}, {y2}; expected x1 <= x2 and y1 <= y2, relative to the size of the frame: "
-            "fix or remove the row"
+            f"{where}: box {x1}, {y1}, {x2}, {y2}; expected x1 <= x2, y1 <= y2, relative to the size of the frame"
         )
     return x1, y1, x2, y2
 

@@ -97,8 +97,7 @@ def _targets(path: Path) -> dict[str, int]:
         where = f"{path}: row {number}"
         if not row.get("itemid") or row.get("hasbird") not in ("0", "1"):
             raise DataError(
-                f"{where}: hasbird '{row.get('hasbird')}' of itemid '{row.get('itemid')}'; expected 0 or 1 and an id: "
-                f"take the list from {INFO.homepage}"
+                f"{where}: hasbird '{row.get('hasbird')}' of itemid '{row.get('itemid')}'; expected 0 or 1 and an id"
             )
         if row["itemid"] in targets:
             raise DataError(f"{where}: {row['itemid']} is listed twice: remove one of the rows")

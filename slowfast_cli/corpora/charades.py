@@ -55,9 +55,7 @@ def _segment(row: Mapping[str, str], recordings: Mapping[str, Recording], root: 
     try:
         id, actions, group, length = row["id"], row["actions"], row["subject"], float(row["length"])
     except (KeyError, ValueError) as error:
-        raise DataError(
-            f"{where}: missing or invalid column: {error}: take the csv files from {INFO.homepage}"
-        ) from error
+        raise DataError(f"{where}: missing or invalid column: {error}: get it from {INFO.homepage}") from error
     spans = tuple(
         span
         for text in actions.split(";")
@@ -77,8 +75,7 @@ def _span(text: str, length: float, where: str) -> Span:
     match = ACTION.fullmatch(text)
     if match is None or int(match[1]) >= len(labels.names("charades")):
         raise DataError(
-            f"{where}: action '{text}' is not a class c000 to c156 with its start and end: take the csv files from "
-            f"{INFO.homepage}"
+            f"{where}: action '{text}' is not a class c000 to c156, start and end: take it from {INFO.homepage}"
         )
     return Span(labels="label", index=int(match[1]), start=float(match[2]), stop=min(float(match[3]), length))
 

@@ -35,11 +35,7 @@ def read(root: Path, split: str) -> Corpus:
     )
     unseen = frozenset(segment.id for segment in segments if segment.group in labels.unseen(split))
     return Corpus(
-        name="epic",
-        split=split,
-        segments=segments,
-        classes=classes,
-        missing=missing,
+        name="epic", split=split, segments=segments, classes=classes, missing=missing,
         subsets={} if split == "train" else {"unseen": unseen},
         tail={"verb": labels.tail("epic100_tail_verbs"), "noun": labels.tail("epic100_tail_nouns")},
-    )
+    )  # fmt: skip

@@ -100,8 +100,7 @@ def _segment(
     for name, index in targets.items():
         if not 0 <= index < len(classes[name]):
             raise DataError(
-                f"{where}: {name}_class {index} is not between 0 and {len(classes[name]) - 1}: take the csv files from "
-                f"{homepage}"
+                f"{where}: {name}_class {index}, expected 0 to {len(classes[name]) - 1}: take it from {homepage}"
             )
     recording = recordings.get(video)
     if recording is None:

@@ -78,9 +78,7 @@ def _corpus(info: DatasetInfo, root: Path, split: str, classes: tuple[str, ...])
 def _items(info: DatasetInfo, root: Path, split: str, classes: tuple[str, ...]) -> Iterator[Item]:
     for clip in _clips(info, root):
         if clip.category not in labels.indices("esc50"):
-            raise DataError(
-                f"{clip.path}: '{clip.category}' is not a class of {info.name}: take it from {info.homepage}"
-            )
+            raise DataError(f"{clip.path}: '{clip.category}' is not a class of {info.name}: see {info.homepage}")
         in_split = split == "all" or (clip.fold == split[-1]) == split.startswith("test")
         if in_split and clip.category in classes:
             yield Item(

@@ -57,8 +57,7 @@ def _lists(root: Path, number: str) -> dict[str, Path]:
         if len(absent) < len(names):
             if absent:
                 raise DataError(
-                    f"{absent[0]}: not found, and {len(absent) - 1} more; expected a list for each of the 51 classes: "
-                    f"unpack them again from {INFO.homepage}"
+                    f"{absent[0]}: not found, and {len(absent) - 1} more: unpack them again from {INFO.homepage}"
                 )
             return lists
     raise INFO.not_found(root)
@@ -72,7 +71,6 @@ def _clips(path: Path) -> Iterator[tuple[str, str]]:
         words = line.strip().rsplit(maxsplit=1)
         if len(words) != 2 or words[1] not in CODES or "." not in words[0]:
             raise DataError(
-                f"{path}: row {number}: '{line.strip()}' is not a file name with 0, 1 or 2: take the lists from "
-                f"{INFO.homepage}"
+                f"{path}: row {number}: '{line.strip()}' is not a file name with 0, 1 or 2: see {INFO.homepage}"
             )
         yield words[0], words[1]

@@ -57,33 +57,22 @@ def build_corpus(
             continue
         segments.append(
             Segment(
-                id=item.id,
-                recording=Recording(id=item.recording or item.id, path=item.path),
-                start=item.start,
-                stop=item.stop,
-                targets=item.targets,
-                group=item.group,
+                id=item.id, recording=Recording(id=item.recording or item.id, path=item.path), start=item.start,
+                stop=item.stop, targets=item.targets, group=item.group,
             )
-        )
+        )  # fmt: skip
     check_unique(where, [*(segment.id for segment in segments), *(failure.id for failure in missing)])
     return Corpus(
-        name=info.name,
-        split=split,
-        segments=tuple(segments),
-        classes=classes,
-        missing=tuple(missing),
-        has_video=has_video,
-        note=note,
-    )
+        name=info.name, split=split, segments=tuple(segments), classes=classes, missing=tuple(missing),
+        has_video=has_video, note=note,
+    )  # fmt: skip
 
 
 def class_index(name: str, indices: Mapping[str, int], where: str, info: DatasetInfo) -> int:
     """Return the index of a class name; raise `DataError` if it is unknown."""
     index = indices.get(name)
     if index is None:
-        raise DataError(
-            f"{where}: '{name}' is not one of the {len(indices)} classes: take the list from {info.homepage}"
-        )
+        raise DataError(f"{where}: '{name}' is not one of the {len(indices)} classes: see {info.homepage}")
     return index
 
 

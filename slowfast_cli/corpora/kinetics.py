@@ -103,13 +103,9 @@ def _read(info: DatasetInfo, root: Path, split: str, new_index: Mapping[int, int
         targets = {} if index is None else {"label": new_index[index]}
         segments[id] = Segment(id=id, recording=Recording(id=name, path=clip), targets=targets)
     return Corpus(
-        has_video=True,
-        name=info.name,
-        split=split,
-        segments=tuple(segments.values()),
-        classes={"label": names},
+        has_video=True, name=info.name, split=split, segments=tuple(segments.values()), classes={"label": names},
         missing=tuple(missing.values()),
-    )
+    )  # fmt: skip
 
 
 def _index(item: ListedClip, table: str, split: str) -> int | None:
@@ -122,8 +118,7 @@ def _index(item: ListedClip, table: str, split: str) -> int | None:
     index = int(item.label) if item.path else _spellings(table).get(item.label)
     if index is None or index >= len(names):
         raise DataError(
-            f"{item.where}: '{item.label}' is not one of the {len(names)} classes: take the list from "
-            f"{INFO.homepage}, class indices in the order of sorted names"
+            f"{item.where}: '{item.label}' is not one of the {len(names)} classes, sorted by name: see {INFO.homepage}"
         )
     return index
 

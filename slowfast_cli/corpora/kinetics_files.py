@@ -71,10 +71,7 @@ def read_list(path: Path) -> Iterator[ListedClip]:
     top = next(csv.reader([first]), [])
     header = None if "youtube_id" in [cell.strip() for cell in top] else COLUMNS.get(len(top), ())
     if header == ():
-        raise DataError(
-            f"{path}: row 1: '{first[:80]}' is neither label,youtube_id,time_start,time_end,split nor 'path label': "
-            "take the official list"
-        )
+        raise DataError(f"{path}: row 1: '{first[:80]}' is neither label,youtube_id,time_start,... nor 'path label'")
     for number, row in rows(path, header):
         yield _official(f"{path}: row {number}", row)
 
@@ -85,9 +82,7 @@ def _paths(path: Path, lines: list[str]) -> Iterator[ListedClip]:
             continue
         match = PATH_LINE.fullmatch(line.strip())
         if match is None or not (match["label"] or "0").isdecimal():
-            raise DataError(
-                f"{path}: row {number}: '{line.strip()[:80]}' is not a path and class index: fix or remove it"
-            )
+            raise DataError(f"{path}: row {number}: '{line.strip()[:80]}' is not a path and class index: fix it")
         stem = os.path.splitext(os.path.basename(match["path"]))[0]  # noqa: PTH119, PTH122  (hundreds of thousands)
         yield ListedClip(where=f"{path}: row {number}", names=(stem,), label=match["label"] or "", path=match["path"])
 

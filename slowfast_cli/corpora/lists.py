@@ -40,9 +40,7 @@ def rows(
                 if len(row) == len(names):
                     yield reader.line_num, dict(zip(names, map(str.strip, row), strict=True))
                 elif row:  # not a blank line
-                    raise DataError(
-                        f"{path}: row {reader.line_num}: {len(row)} columns, expected {len(names)}: fix or remove it"
-                    )
+                    raise DataError(f"{path}: row {reader.line_num}: {len(row)} columns, expected {len(names)}: fix it")
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path}: not a csv file in UTF-8 ({error}): save it as UTF-8") from error
 
@@ -87,15 +85,7 @@ def lines(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def parse_time(text: str, where: str) -> Seconds:
-    """Parse a time: seconds, ``MM:SS`` or ``HH:MM:SS``, with any number of decimals.
-
-    Args:
-        text: For example ``00:01:02.5``.
-        where: Prefix of the error message.
-
-    Raises:
-        DataError: ``text`` is not a time, or it is negative.
-    """
+    """Parse seconds, ``MM:SS`` or ``HH:MM:SS`` with any decimals; raise `DataError`, prefixed with ``where``."""
     total = 0.0
     try:
         parts = [float(part) for part in text.split(":")]

@@ -65,9 +65,7 @@ def _tags(text: str, where: str) -> tuple[int, ...]:
     except ValueError:
         values = None
     if not isinstance(values, list) or len(values) != size or any(value not in (0, 1) for value in values):
-        raise DataError(
-            f"{where}: '{text[:30]}...' is not a list of {size} zeros and ones: take it from {INFO.homepage}"
-        )
+        raise DataError(f"{where}: '{text[:30]}...' is not a list of {size} zeros and ones: see {INFO.homepage}")
     return tuple(index for index, value in enumerate(values) if value)
 
 

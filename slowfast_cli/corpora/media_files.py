@@ -67,9 +67,7 @@ def file_names(folder: Path) -> list[bytes]:
 def media_index(folders: Iterable[Path], suffixes: frozenset[str] = MEDIA_SUFFIXES) -> dict[str, Path]:
     """Index the media files directly in some folders by stem; audio before video, earlier folders first.
 
-    Args:
-        folders: Folders to list once each; files are not opened, missing folders are skipped.
-        suffixes: Accepted suffixes, in lower case.
+    Folders are listed once each; files are not opened, missing folders are skipped.
     """
     index: dict[str, Path] = {}
     for folder in folders:

@@ -79,9 +79,7 @@ def _target(note: Any, field: str, classes: tuple[str, ...], where: str) -> int:
         raise DataError(f"{where}: {field} {target!r} is not from 0 to {len(classes) - 1}: take the list from {PAGE}")
     name = note.get(f"{field}_str", classes[target])
     if name != classes[target]:
-        raise DataError(
-            f"{where}: {field} {target} is named '{name}', expected '{classes[target]}': take the list from {PAGE}"
-        )
+        raise DataError(f"{where}: {field} {target} is named '{name}', expected '{classes[target]}': see {PAGE}")
     return target
 
 
@@ -104,5 +102,5 @@ def _notes(path: Path) -> Iterator[tuple[str, Any]]:
         raise DataError(f"{path}: not JSON in UTF-8 ({error}): take it from {PAGE}") from error
     if buffer.strip() not in ("}", "{}"):
         raise DataError(
-            f"{path}: truncated, or not a JSON object of notes, at '{buffer.strip()[:40]}': take it from {PAGE}"
+            f"{path}: truncated, or not a JSON object of notes, at '{buffer.strip()[:40]}': get it from {PAGE}"
         )

@@ -167,12 +167,7 @@ def select_runs(values: np.ndarray, offsets: np.ndarray, rows: np.ndarray) -> tu
 
 
 class LazyMap(Sequence[T], Generic[S, T]):
-    """Values computed from other values on access, and not stored.
-
-    Args:
-        items: Arguments of the function.
-        make: The function; pickled to worker processes that do not fork.
-    """
+    """Values computed from ``items`` by ``make`` on access, and not stored; it is pickled for spawned workers."""
 
     def __init__(self, items: Sequence[S], make: Callable[[S], T]) -> None:
         self.items, self.make = items, make

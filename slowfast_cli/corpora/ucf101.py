@@ -61,9 +61,7 @@ def _clips(path: Path) -> Iterator[tuple[int, PurePosixPath]]:
         file, where = PurePosixPath(words[0]), f"{path}: row {number}"
         index = classes.get(file.parent.name)
         if index is None or len(words) > 2:
-            raise DataError(
-                f"{where}: '{line}' is not a file of one of the 101 classes: take the lists from {INFO.homepage}"
-            )
+            raise DataError(f"{where}: '{line}' is not a file of one of the 101 classes: see {INFO.homepage}")
         if words[1:] and words[1] != str(index + 1):
             raise DataError(
                 f"{where}: {file.parent.name} has number {words[1]}, expected {index + 1} as in classInd.txt: take the "

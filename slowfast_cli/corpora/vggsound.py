@@ -82,14 +82,10 @@ def _corpora(root: Path, clips: _Clips, folders: tuple[Path, ...]) -> dict[str, 
         names, file = clips.names[selected], place[selected]
         has_file = folder[file] >= 0
         columns = FileColumns(
-            ids=names,
-            files=np.where(has_file, files[file], np.char.add(names, b".mp4")),
-            folders=(*folders, root),
-            folder=np.where(has_file, folder[file], len(folders)).astype(np.uint16),
-            labels="label",
-            classes=len(labels.names("vggsound")),
-            targets=clips.targets[selected],
-        )
+            ids=names, files=np.where(has_file, files[file], np.char.add(names, b".mp4")), folders=(*folders, root),
+            folder=np.where(has_file, folder[file], len(folders)).astype(np.uint16), labels="label",
+            classes=len(labels.names("vggsound")), targets=clips.targets[selected],
+        )  # fmt: skip
         segments = Segments(columns)
         repeated = map(os.fsdecode, clips.names[duplicates].tolist())
         corpora[split] = Corpus(

@@ -47,8 +47,7 @@ def _items(path: Path, split: str, speakers: dict[str, Path]) -> Iterator[Item]:
         match = UTTERANCE.fullmatch(file.strip())
         if code not in CODES or match is None:
             raise DataError(
-                f"{where}: '{line}' is not 1, 2 or 3 and <speaker>/<video>/<number>.wav: take iden_split.txt from "
-                f"{INFO.homepage}"
+                f"{where}: '{line}' is not 1, 2 or 3 and <speaker>/<video>/<number>.wav: get it from {INFO.homepage}"
             )
         if CODES[code] != split:
             continue

@@ -46,11 +46,7 @@ def split_speakers(speakers: set[str]) -> dict[str, frozenset[str]]:
     order = sorted(speakers)
     np.random.RandomState(0).shuffle(order)
     first, second = int(0.7 * len(order)), int(0.8 * len(order))
-    return {
-        "train": frozenset(order[:first]),
-        "val": frozenset(order[first:second]),
-        "test": frozenset(order[second:]),
-    }
+    return {"train": frozenset(order[:first]), "val": frozenset(order[first:second]), "test": frozenset(order[second:])}
 
 
 def _speaker(folder: Path) -> str:

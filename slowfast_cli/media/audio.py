@@ -32,11 +32,7 @@ class Probe:
 
 
 def probe(recording: Recording) -> Probe:
-    """Return the properties of a recording's audio.
-
-    Raises:
-        DataError: The recording cannot be opened, or has no audio.
-    """
+    """Return the properties of the audio; raise `DataError` if there is none or the recording cannot be opened."""
     with open_audio(recording) as source:
         seconds = _count_seconds(recording) if source.seconds is None else source.seconds
         return Probe(seconds=seconds, rate=source.rate, channels=source.channels, backend=source.backend)
@@ -112,8 +108,7 @@ def blocks(recording: Recording, *, rate: int, seconds: Seconds = 60.0, whole: b
         decoded, expected = total / rate, source.header_seconds or 0.0
         if whole and expected - decoded > max(0.2, 0.01 * expected):  # encoders round lengths up to whole frames
             raise DataError(
-                f"{printable(recording.path)}: truncated: {decoded:.2f} s decode, the header states {expected:.2f} s: "
-                "fetch it again"
+                f"{printable(recording.path)}: truncated: {decoded:.2f} s of {expected:.2f} s decode: fetch it again"
             )
 
 

@@ -53,8 +53,7 @@ def to_float32(values: np.ndarray) -> np.ndarray:
 def to_mono(block: np.ndarray) -> np.ndarray:
     """Average the channels; mono and stereo take fast paths, ten times as fast as a mean over so short an axis.
 
-    Shape:
-        (samples, channels), float32 -> (samples,)
+    Shape: (samples, channels), float32 -> (samples,)
     """
     if block.shape[1] == 1:
         return block[:, 0]

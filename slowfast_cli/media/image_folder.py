@@ -40,20 +40,14 @@ class ImageFolder:
 
 @lru_cache(maxsize=1 << 16)
 def list_images(folder: Path) -> ImageFolder:
-    """List the JPEG and PNG files of a folder in natural order (2 before 10).
-
-    Raises:
-        BrokenMediaError: The folder cannot be read, or contains no image.
-    """
+    """List the JPEG and PNG files in natural order (2 before 10); raise `BrokenMediaError` if there are none."""
     try:
         with os.scandir(folder) as entries:
             names = sorted((entry.name for entry in entries if entry.name.lower().endswith(SUFFIXES)), key=_natural_key)
     except OSError as error:
         raise BrokenMediaError(f"{printable(folder)}: cannot be read: {error.strerror}") from error
     if not names:
-        raise BrokenMediaError(
-            f"{printable(folder)}: contains no images ({', '.join(SUFFIXES)}): extract the frames again"
-        )
+        raise BrokenMediaError(f"{printable(folder)}: contains no images ({', '.join(SUFFIXES)}): extract them again")
     parts = re.match(r"(.*?)([0-9]+)(\D*)$", names[0], re.DOTALL)
     if parts:
         before, number, after = parts.groups()
@@ -70,11 +64,7 @@ def _natural_key(name: str) -> list[tuple[int, str]]:
 
 
 def decode_image(path: Path) -> Any:
-    """Decode an image to a PyAV frame.
-
-    Raises:
-        BrokenMediaError: The file is missing, or is not a decodable JPEG or PNG file.
-    """
+    """Decode to a PyAV frame; raise `BrokenMediaError` if the file is missing or no decodable JPEG or PNG file."""
     try:
         content = path.read_bytes()
         codec: Any = av.CodecContext.create(CODECS.get(content[:2], "mjpeg"), "r")

@@ -52,36 +52,22 @@ class Frames:
 
 @lru_cache(maxsize=1 << 16)
 def probe(recording: Recording) -> VideoProbe:
-    """Return the properties of a recording's video; cached.
-
-    Raises:
-        BrokenMediaError: The recording cannot be opened, has no video, or its first frame does not decode.
-    """
+    """Return the properties of the video, cached; raise `BrokenMediaError` if its first frame does not decode."""
     separate_audio = recording.sound is not None
     if recording.fps is not None and recording.path.is_dir():
         images = list_images(recording.path)
         width, height = display_size(decode_image(images.path(0)))
         return VideoProbe(
-            seconds=images.count / recording.fps,
-            fps=recording.fps,
-            frames=images.count,
-            width=width,
-            height=height,
-            has_audio=separate_audio,
-            audio_start=0.0 - recording.sound_start if separate_audio else 0.0,
+            seconds=images.count / recording.fps, fps=recording.fps, frames=images.count, width=width, height=height,
+            has_audio=separate_audio, audio_start=0.0 - recording.sound_start if separate_audio else 0.0,
             codec="images",
-        )
+        )  # fmt: skip
     info = _info(recording)
     return VideoProbe(
-        seconds=info.seconds,
-        fps=info.fps,
-        frames=info.frames,
-        width=info.width,
-        height=info.height,
+        seconds=info.seconds, fps=info.fps, frames=info.frames, width=info.width, height=info.height,
         has_audio=info.has_audio or separate_audio,
-        audio_start=0.0 - recording.sound_start if separate_audio else info.audio_start,
-        codec=info.codec,
-    )
+        audio_start=0.0 - recording.sound_start if separate_audio else info.audio_start, codec=info.codec,
+    )  # fmt: skip
 
 
 def read(recording: Recording, *, start: Seconds, span: Seconds, count: int, short_side: int | None = None) -> Frames:

@@ -33,11 +33,7 @@ class VideoInfo:
 
 
 def video_info(path: Path) -> VideoInfo:
-    """Return the properties of a video file.
-
-    Raises:
-        BrokenMediaError: The file cannot be opened, has no video, or no frame decodes.
-    """
+    """Return the properties of a video file; raise `BrokenMediaError` unless it opens and a frame decodes."""
     with closing(VideoStream(path)) as video:
         has_audio = video.container.streams.best("audio") is not None
         audio_start = video.audio_start() if has_audio else None
@@ -53,18 +49,10 @@ def video_info(path: Path) -> VideoInfo:
         seconds = float(max(1, end - origin) * video.tick)
         fps, frames = _rate(video, seconds, counted)
         return VideoInfo(
-            origin=origin,
-            tick=video.tick,
-            seconds=seconds,
-            header_seconds=header_seconds,
-            fps=fps,
-            frames=frames,
-            width=width,
-            height=height,
-            has_audio=has_audio,
-            audio_start=0.0 if audio_start is None else audio_start - origin * video.tick,
-            codec=codec,
-        )
+            origin=origin, tick=video.tick, seconds=seconds, header_seconds=header_seconds, fps=fps, frames=frames,
+            width=width, height=height, has_audio=has_audio,
+            audio_start=0.0 if audio_start is None else audio_start - origin * video.tick, codec=codec,
+        )  # fmt: skip
 
 
 def _end(video: VideoStream, origin: int, header_seconds: Seconds | None) -> tuple[int, int | None]:

@@ -64,11 +64,7 @@ class Converter:
         self.scaler = VideoReformatter()
 
     def rgb(self, frame: Any) -> np.ndarray:
-        """Convert one frame.
-
-        Shape:
-            (height, width, 3), uint8 from 0 to 255.
-        """
+        """Convert one frame: (height, width, 3), uint8 from 0 to 255."""
         display = orientation(frame)
         width, height = display.size(self.width, self.height)
         space = SPACES.get(int(frame.colorspace), BT601)

@@ -188,8 +188,7 @@ def label_box(
         color: RGB color of rectangle and text.
         height: Font size in pixels; by default readable at the size of the frame.
 
-    Shape:
-        pixels: (H, W, 3) uint8; the result is a copy of the same shape
+    Shape: pixels: (H, W, 3) uint8; the result is a copy of the same shape
     """
     tall, wide = pixels.shape[:2]
     image = Image.fromarray(pixels)

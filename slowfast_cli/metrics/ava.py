@@ -31,14 +31,10 @@ class Detections:
         count = len(self.image)
         if self.boxes.shape != (count, 4) or self.classes.shape != (count,) or self.scores.shape != (count,):
             raise DataError(
-                f"boxes: shapes are image {self.image.shape}, boxes {self.boxes.shape}, classes {self.classes.shape}, "
-                f"scores {self.scores.shape}; expected (N,), (N, 4), (N,) and (N,)"
+                f"boxes: shapes {[x.shape for x in vars(self).values()]}, expected (N,), (N, 4), (N,) and (N,)"
             )
         if not (np.isfinite(self.boxes).all() and np.isfinite(self.scores).all()):
-            raise DataError(
-                "boxes: coordinates or scores contain NaN or infinity, expected finite numbers: the model has "
-                "diverged, evaluate an earlier checkpoint"
-            )
+            raise DataError("boxes: NaN or infinity in coordinates or scores: evaluate an earlier checkpoint")
 
     def select(self, rows: np.ndarray) -> Detections:
         """Select rows by a mask (N,) or by indices, in their order."""
@@ -143,10 +139,7 @@ def box_scores(rows: Rows, corpus: Corpus) -> dict[str, float]:
         From 0 to 1: ``map`` with PySlowFast's matching, ``challenge_map`` with the ActivityNet challenge's, see
         `average_precisions`. NaN if there is no annotated box of a scored class.
     """
-    return {
-        "map": _mean(per_class(rows, corpus)),
-        "challenge_map": _mean(per_class(rows, corpus, match_order="score")),
-    }
+    return {"map": _mean(per_class(rows, corpus)), "challenge_map": _mean(per_class(rows, corpus, match_order="score"))}
 
 
 def _mean(values: np.ndarray) -> float:
@@ -208,8 +201,7 @@ def _images(rows: Rows, corpus: Corpus) -> dict[str, int]:
     unknown = set(rows.ids) - images.keys()
     if unknown:
         raise DataError(
-            f"predictions: {len(unknown)} are for segments that are not in this split, such as {min(unknown)!r}; "
-            "score them with the split they were made for"
+            f"predictions: {len(unknown)} segments are not in this split, such as {min(unknown)!r}: score their split"
         )
     return images
 

@@ -9,10 +9,7 @@ from slowfast_cli.types import Prediction
 
 
 def late_fusion(runs: Sequence[Sequence[Prediction]]) -> list[Prediction]:
-    """Average the probabilities of several models per segment or box.
-
-    Args:
-        runs: Predictions of each model, one per segment or box, in any order.
+    """Average the probabilities of several models per segment or box; predictions may be in any order.
 
     Returns:
         One prediction per segment or box that every model predicts, in the order of the first model. A label set is

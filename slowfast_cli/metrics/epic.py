@@ -92,9 +92,7 @@ def epic_scores(
     check_scores(verb_scores, verb_targets, "verb scores")
     check_scores(noun_scores, noun_targets, "noun scores")
     if len(verb_scores) != len(noun_scores):
-        raise DataError(
-            f"scores: {len(verb_scores)} rows of verbs, {len(noun_scores)} of nouns, expected equal numbers"
-        )
+        raise DataError(f"scores: {len(verb_scores)} rows of verbs, {len(noun_scores)} of nouns, expected equally many")
     _check_probabilities(verb_scores, noun_scores)
     target_ranks = TargetRanks(
         verb=ranks(verb_scores, verb_targets),
@@ -136,8 +134,7 @@ def _check_probabilities(*scores: np.ndarray) -> None:
     for array in scores:
         if array.min() < 0 or array.max() > 1 + 1e-4:
             raise DataError(
-                f"scores: range from {array.min():.3g} to {array.max():.3g}, expected probabilities from 0 to 1: the "
-                "joint score of an action is their product, apply softmax first"
+                f"scores: from {array.min():.3g} to {array.max():.3g}, expected probabilities: apply softmax first"
             )
 
 

@@ -53,13 +53,9 @@ def submission(
             "action": _top_pairs(verb, noun),
         }
     return {
-        "version": "0.2",
-        "challenge": "action_recognition",
-        "sls_pt": level.pt,
-        "sls_tl": level.tl,
-        "sls_td": level.td,
+        "version": "0.2", "challenge": "action_recognition", "sls_pt": level.pt, "sls_tl": level.tl, "sls_td": level.td,
         "results": results,
-    }
+    }  # fmt: skip
 
 
 def _check_complete(ids: Sequence[str], expected: Sequence[str]) -> None:

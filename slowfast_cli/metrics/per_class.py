@@ -63,11 +63,7 @@ def measure(rows: Sequence[ClassRow]) -> str:
 
 
 def tables(rows: Rows, corpus: Corpus) -> dict[str, tuple[ClassRow, ...]]:
-    """Compute the per-class table of each label set with targets.
-
-    Args:
-        rows: Predictions of the corpus's segments or boxes.
-        corpus: The split; classes that are not scored are left out.
+    """Compute the per-class table of each label set with targets, of the scored classes.
 
     Raises:
         DataError: Wrong shapes or values.
@@ -91,17 +87,12 @@ def _box_tables(rows: Rows, corpus: Corpus) -> dict[str, tuple[ClassRow, ...]]:
     return {
         labels: tuple(
             ClassRow(
-                index=index,
-                name=names[index],
-                count=int(counts[index]),
-                accuracy=math.nan,
-                top5=math.nan,
-                ap=float(ap[index]),
-                auc=math.nan,
+                index=index, name=names[index], count=int(counts[index]), accuracy=math.nan, top5=math.nan,
+                ap=float(ap[index]), auc=math.nan,
             )
             for index in sorted(corpus.scored.get(labels, range(len(names))))
         )
-    }
+    }  # fmt: skip
 
 
 def class_rows(scores: np.ndarray, targets: np.ndarray, names: Sequence[str]) -> tuple[ClassRow, ...]:
@@ -129,16 +120,11 @@ def class_rows(scores: np.ndarray, targets: np.ndarray, names: Sequence[str]) ->
         counts = targets.astype(bool).sum(axis=0)
     return tuple(
         ClassRow(
-            index=i,
-            name=name,
-            count=int(counts[i]),
-            accuracy=float(top1[i]),
-            top5=float(top5[i]),
-            ap=float(ranking.ap[i]),
-            auc=float(ranking.auc[i]),
+            index=i, name=name, count=int(counts[i]), accuracy=float(top1[i]), top5=float(top5[i]),
+            ap=float(ranking.ap[i]), auc=float(ranking.auc[i]),
         )
         for i, name in enumerate(names)
-    )
+    )  # fmt: skip
 
 
 def confusion_matrix(scores: np.ndarray, targets: np.ndarray) -> np.ndarray:
@@ -161,11 +147,7 @@ def confusion_matrix(scores: np.ndarray, targets: np.ndarray) -> np.ndarray:
 
 
 def confusion_matrices(rows: Rows, corpus: Corpus) -> dict[str, tuple[np.ndarray, tuple[str, ...]]]:
-    """Compute the confusion matrix (C, C) and its class names for each single-label label set.
-
-    Args:
-        rows: Predictions of the corpus's segments.
-        corpus: The split; classes that are not scored are left out.
+    """Compute the confusion matrix (C, C) of the scored classes, and their names, per single-label label set.
 
     Raises:
         DataError: Wrong shapes or values.
@@ -201,10 +183,7 @@ def gains(
         DataError: The tables have different classes.
     """
     if [row.name for row in a] != [row.name for row in b]:
-        raise DataError(
-            f"comparison: the tables have different classes ({len(a)} and {len(b)}); compare runs with the same class "
-            "list"
-        )
+        raise DataError("comparison: the tables have different classes: compare runs with the same class list")
     pairs = [Gain(name=row.name, better=row.value, worse=other.value) for row, other in zip(a, b, strict=True)]
     if unit == "ratio":
         selected = [gain for gain in pairs if gain.worse > 0 and gain.ratio > min_gain]

@@ -111,8 +111,7 @@ def _check(
     unknown = by_id.keys() - {segment.id for segment in segments}
     if unknown:
         raise DataError(
-            f"predictions: {len(unknown)} are for segments that are not in this split, such as {min(unknown)!r}; "
-            "score them with the split they were made for"
+            f"predictions: {len(unknown)} segments are not in this split, such as {min(unknown)!r}: score their split"
         )
 
 
@@ -125,8 +124,7 @@ def _targets(targets: Sequence[Target], classes: int) -> np.ndarray:
         for index in target if isinstance(target, tuple) else (target,):
             if index >= classes:
                 raise DataError(
-                    f"predictions: target class {index}, but scores of {classes} classes; use the class list the model "
-                    "was trained with"
+                    f"predictions: target class {index}, but scores of {classes} classes: use the model's class list"
                 )
             multi_hot[row, index] = 1
     return multi_hot
@@ -150,22 +148,13 @@ def labeled_segments(corpus: Corpus) -> tuple[Segment, ...]:
 
 
 def scored_segments(ids: Iterable[str], corpus: Corpus) -> list[Segment]:
-    """Return the segments of a corpus with boxes that have predictions or no detected boxes.
-
-    Args:
-        ids: Segment ids of the predictions.
-        corpus: The split.
-    """
+    """Return the segments of a corpus with boxes that have predictions (``ids``) or no detected boxes."""
     predicted = frozenset(ids)
     return [segment for segment in corpus.segments if segment.id in predicted or not segment.boxes]
 
 
 def single_label_set(corpus: Corpus) -> str:
-    """Return the name of the corpus's only label set.
-
-    Raises:
-        DataError: The corpus has several label sets.
-    """
+    """Return the name of the corpus's only label set; raise `DataError` if the corpus has several label sets."""
     if len(corpus.classes) != 1:
         raise DataError(f"{corpus.name}: label sets {', '.join(corpus.classes)}; boxes support a single label set")
     return next(iter(corpus.classes))

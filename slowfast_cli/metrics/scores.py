@@ -34,9 +34,7 @@ def score(predictions: Sequence[Prediction], corpus: Corpus) -> Scores:
     """
     segments = labeled_segments(corpus)
     if not segments:
-        raise DataError(
-            f"{corpus.name} {corpus.split}: this split has no labels to score against: write its predictions instead"
-        )
+        raise DataError(f"{corpus.name} {corpus.split}: this split has no labels to score against: only predict")
     ids = {segment.id for segment in segments}
     rows = stack([prediction for prediction in predictions if prediction.id in ids], segments)
     count = len(rows.ids)

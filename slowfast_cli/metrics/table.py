@@ -72,16 +72,10 @@ def latex(table: Table) -> str:
     columns = "l" + "r" * (len(header) - 1)
     return "\n".join(
         [
-            rf"\begin{{tabular}}{{{columns}}}",
-            r"\toprule",
-            rows[0],
-            r"\midrule",
-            *rows[1:],
-            r"\bottomrule",
-            r"\end{tabular}",
-            "",
+            rf"\begin{{tabular}}{{{columns}}}", r"\toprule", rows[0], r"\midrule", *rows[1:], r"\bottomrule",
+            r"\end{tabular}", "",
         ]
-    )
+    )  # fmt: skip
 
 
 def to_dict(table: Table) -> dict[str, object]:

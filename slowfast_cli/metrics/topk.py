@@ -32,8 +32,7 @@ def check_scores(scores: np.ndarray, targets: np.ndarray, name: str = "scores") 
     low, high = int(targets.min()), int(targets.max())
     if low < 0 or high >= scores.shape[1]:
         raise DataError(
-            f"{name}: target indices go from {low} to {high}, but there are {scores.shape[1]} classes; "
-            "use the class list the model was trained with"
+            f"{name}: targets from {low} to {high} for {scores.shape[1]} classes: use the class list of the model"
         )
 
 
@@ -107,7 +106,7 @@ def restrict(scores: np.ndarray, targets: np.ndarray, kept: Collection[int]) -> 
     columns = np.array(sorted(kept), dtype=np.int64)
     if not len(columns) or columns[0] < 0 or columns[-1] >= scores.shape[1]:
         raise DataError(
-            f"scores: the scored classes are {columns.tolist()}, expected at least one, from 0 to {scores.shape[1] - 1}"
+            f"scores: scored classes {columns.tolist()}, expected at least one, from 0 to {scores.shape[1] - 1}"
         )
     indices = np.minimum(np.searchsorted(columns, targets), len(columns) - 1)
     unknown = columns[indices] != targets

@@ -28,20 +28,10 @@ def class_bars_plot(
     models: tuple[str, str] = ("this model", "the other"),
     title: str = "",
 ) -> Path:
-    """Draw the per-class values of two models, sorted by the first.
+    """Draw the per-class values of two models, sorted by the first; returns ``path``.
 
     The names of the 5 classes with the largest gain of the first model in points are bold, those with the largest ratio
-    orange.
-
-    Args:
-        rows: Per-class table of the first model; classes without segments are left out.
-        other: Table of the second model, of the same classes.
-        path: Path of the PNG.
-        models: Names of the models.
-        title: Figure title.
-
-    Returns:
-        ``path``.
+    orange. Classes without segments are left out.
 
     Raises:
         DataError: The tables have different classes.
@@ -78,13 +68,9 @@ def _draw(
         label.set_fontweight("bold" if row.name in bold else "normal")
         change = round(row.value - other.value, 1) + 0.0  # + 0.0 turns -0.0 into 0.0
         axes.text(
-            102,
-            label.get_position()[1],
-            f"{change:+.1f}",
-            va="center",
-            fontsize=6.5,
+            102, label.get_position()[1], f"{change:+.1f}", va="center", fontsize=6.5,
             color=INK if change > 0 else QUIET,
-        )
+        )  # fmt: skip
     axes.set_ylim(height - 0.4, -0.6)
     axes.set_xlim(0, 114)
     axes.set_xticks([0, 25, 50, 75, 100])

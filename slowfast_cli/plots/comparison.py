@@ -29,15 +29,9 @@ class Side:
 
 
 def comparison_plot(left: Side, right: Side, path: Path) -> Path:
-    """Draw the classes that each of two models does better, with the values of both.
+    """Draw the classes that each of two models does better, with the values of both; returns ``path``.
 
-    Args:
-        left: The first model (in the paper Slow, by more than 20 points).
-        right: The second model (in the paper Fast, by more than 10 points).
-        path: Path of the PNG.
-
-    Returns:
-        ``path``.
+    In the paper, ``left`` is Slow, better by more than 20 points, and ``right`` is Fast, better by more than 10.
     """
     lines = max(3, min(SHOWN, max(len(left.gains), len(right.gains))))
     longest = max((len(gain.name) for side in (left, right) for gain in side.gains[:SHOWN]), default=1)
@@ -84,13 +78,8 @@ def _draw(axes: Axes, side: Side, other: str, color: str, lines: int) -> None:
     axes.set_xlabel(f"{side.measure}, %{suffix}", fontsize=9, color=INK)
     if shown:
         axes.legend(
-            loc="lower left",
-            bbox_to_anchor=(0, 1.0),
-            ncols=2,
-            fontsize=8,
-            frameon=False,
-            borderpad=0,
+            loc="lower left", bbox_to_anchor=(0, 1.0), ncols=2, fontsize=8, frameon=False, borderpad=0,
             handletextpad=0.2,
-        )
+        )  # fmt: skip
     else:
         axes.text(50, (lines - 1) / 2, "none", ha="center", va="center", fontsize=9, color=QUIET)

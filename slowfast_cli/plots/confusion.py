@@ -18,18 +18,9 @@ MAX_ANNOTATED = 25  # classes up to which cells show their value
 
 
 def confusion_plot(counts: np.ndarray, names: Sequence[str], path: Path, *, title: str = "") -> Path:
-    """Draw a confusion matrix, each row in percent of its segments.
+    """Draw a confusion matrix (C, C), rows true and columns predicted classes, each row in percent; returns ``path``.
 
     With up to 25 classes the cells show their percentage; with more they are small, but all classes are named.
-
-    Args:
-        counts: (C, C): rows are true classes, columns predicted ones.
-        names: Names of the C classes.
-        path: Path of the PNG.
-        title: Figure title.
-
-    Returns:
-        ``path``.
     """
     classes = len(names)
     totals = counts.sum(axis=1, keepdims=True)

@@ -31,16 +31,7 @@ Series = tuple[np.ndarray, np.ndarray]  # steps, values
 
 
 def curves_plot(records: Sequence[Mapping[str, object]], path: Path, *, title: str = "") -> Path:
-    """Draw the metrics of a run over its steps, one panel per kind; keys that match no panel are ignored.
-
-    Args:
-        records: Lines of ``metrics.jsonl``, with ``step`` and any metrics.
-        path: Path of the PNG.
-        title: Figure title.
-
-    Returns:
-        ``path``.
-    """
+    """Draw the metrics of the lines of ``metrics.jsonl`` over steps, a panel per kind; keys of no panel are ignored."""
     series = _series(records)
     panels = [
         (label, matches)
@@ -84,15 +75,9 @@ def _draw(axes: Axes, label: str, curves: Mapping[str, Series]) -> None:
         if noisy:
             axes.plot(steps, values, color=color, alpha=0.22, linewidth=0.7)
         axes.plot(
-            steps,
-            _smooth(values) if noisy else values,
-            style,
-            color=color,
-            linewidth=1.6,
-            label=key,
-            marker="o" if len(values) <= 30 else "",
-            markersize=3,
-        )
+            steps, _smooth(values) if noisy else values, style, color=color, linewidth=1.6, label=key,
+            marker="o" if len(values) <= 30 else "", markersize=3,
+        )  # fmt: skip
     axes.set_ylabel(label, fontsize=9, color=INK)
     axes.set_xlabel("step", fontsize=9, color=INK)
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))

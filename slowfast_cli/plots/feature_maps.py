@@ -36,15 +36,7 @@ def most_varied_channel(features: np.ndarray) -> np.ndarray:
 
 
 def feature_maps_plot(rows: Sequence[MapRow], path: Path) -> Path:
-    """Draw one row per sample: the input, then its feature maps; time to the right, frequency upwards.
-
-    Args:
-        rows: At least one sample, all with the same maps.
-        path: Path of the PNG.
-
-    Returns:
-        ``path``.
-    """
+    """Draw one row per sample: the input, then its feature maps; time to the right, frequency upwards."""
     stages = list(rows[0].maps)
     fig = figure(3.3 * (1 + len(stages)) + 0.7, 2.05 * len(rows) + 0.6)
     grid = fig.subplots(len(rows), 1 + len(stages), squeeze=False)
@@ -72,17 +64,10 @@ def _show_logmel(axes: Axes, row: MapRow) -> None:
     frames, bands = row.logmel.shape
     (low, high), (darkest, brightest) = row.mel_bounds, _color_range(row.logmel)
     specshow(
-        row.logmel.T,
-        x_coords=(np.arange(frames) + 0.5) * row.seconds / frames,
-        y_coords=mel_frequencies(bands + 2, fmin=low, fmax=high, htk=row.htk)[1:-1],
-        x_axis="s",
-        y_axis="mel",
-        sr=2 * high,
-        ax=axes,
-        cmap="magma",
-        vmin=darkest,
-        vmax=brightest,
-    )
+        row.logmel.T, x_coords=(np.arange(frames) + 0.5) * row.seconds / frames,
+        y_coords=mel_frequencies(bands + 2, fmin=low, fmax=high, htk=row.htk)[1:-1], x_axis="s", y_axis="mel",
+        sr=2 * high, ax=axes, cmap="magma", vmin=darkest, vmax=brightest,
+    )  # fmt: skip
     axes.set(xlabel="", ylabel="", xlim=(0, row.seconds))
     _style(axes)
 
@@ -91,15 +76,9 @@ def _show_map(axes: Axes, values: np.ndarray, seconds: float) -> None:
     low, high = _color_range(values)
     extent = (0, seconds, 0, values.shape[1])
     axes.imshow(
-        values.T,
-        origin="lower",
-        aspect="auto",
-        cmap="viridis",
-        interpolation="nearest",
-        extent=extent,
-        vmin=low,
+        values.T, origin="lower", aspect="auto", cmap="viridis", interpolation="nearest", extent=extent, vmin=low,
         vmax=high,
-    )
+    )  # fmt: skip
     axes.set_yticks([])
     _style(axes)
 

@@ -17,17 +17,10 @@ ROWS = 62  # classes per column
 
 
 def per_class_plot(rows: Sequence[ClassRow], path: Path, *, title: str = "") -> Path:
-    """Draw the accuracy of each class in descending order, with its number of segments.
+    """Draw the accuracy of each class in descending order, with its number of segments; returns ``path``.
 
-    Multi-label tables show the average precision instead. Long tables are split into columns, to keep names legible.
-
-    Args:
-        rows: Per-class table; classes without segments are left out.
-        path: Path of the PNG.
-        title: Figure title.
-
-    Returns:
-        ``path``.
+    Multi-label tables show the average precision instead. Long tables are split into columns, to keep names legible;
+    classes without segments are left out.
     """
     shown = sorted((row for row in rows if row.count), key=lambda row: (-row.value, row.name))
     columns = max(1, math.ceil(len(shown) / ROWS))

@@ -15,14 +15,10 @@ from slowfast_cli.cli import ablate, data, doctor, evaluate, extract, launch, op
 from slowfast_cli.types import SlowFastError, UsageError
 
 app = typer.Typer(
-    name="slowfast",
-    help="Audio and video recognition: features, training, scores next to the paper's, predictions.",
-    epilog="Start with:  slowfast predict clip.wav",
-    no_args_is_help=True,
-    rich_markup_mode="rich",
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+    name="slowfast", help="Audio and video recognition: features, training, scores next to the paper's, predictions.",
+    epilog="Start with:  slowfast predict clip.wav", no_args_is_help=True, rich_markup_mode="rich",
+    pretty_exceptions_enable=False, context_settings={"help_option_names": ["-h", "--help"]},
+)  # fmt: skip
 app.command("extract", epilog=extract.EPILOG)(extract.extract)
 app.command("train", epilog=train.EPILOG)(train.train)
 app.command("finetune", epilog=train.FINETUNE_EPILOG)(train.finetune)

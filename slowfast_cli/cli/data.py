@@ -58,8 +58,7 @@ def check(
         int | None, typer.Option(min=1, help="Check only the first N recordings of each split.", show_default=False)
     ] = None,
     out: Annotated[
-        Path | None,
-        typer.Option(help="Write problems, and videos without audio, to a CSV file.", show_default=False),
+        Path | None, typer.Option(help="Write problems, and videos without audio, to a CSV file.", show_default=False)
     ] = None,
 ) -> None:
     """Decode all audio and video of a data set: count listed, found, unreadable, too short and silent recordings.

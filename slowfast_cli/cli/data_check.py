@@ -62,15 +62,10 @@ def _row(split: str, report: Report, *, has_video: bool) -> list[str]:
     ok = states.pop("ok", 0)
     only = {state: states.pop(state, 0) for state in PICTURES_ONLY.values()}
     return [
-        split,
-        f"{report.listed:,}",
-        f"{report.found:,}",
-        f"{report.recordings:,}",
-        f"{ok:,}",
-        _counts(states),
+        split, f"{report.listed:,}", f"{report.found:,}", f"{report.recordings:,}", f"{ok:,}", _counts(states),
         f"{report.seconds / 3600:.2f} h",
         *([f"{report.video_seconds / 3600:.2f} h", _counts(only)] if has_video else []),
-    ]
+    ]  # fmt: skip
 
 
 def _counts(states: Mapping[State, int]) -> str:

@@ -12,8 +12,7 @@ EPILOG = "Examples:  slowfast doctor  |  slowfast doctor --json"
 
 
 def doctor(
-    folder: Annotated[Path, typer.Option(help="Folder for the write test.")] = Path(),
-    as_json: options.Json = False,
+    folder: Annotated[Path, typer.Option(help="Folder for the write test.")] = Path(), as_json: options.Json = False
 ) -> None:
     """Print versions, decoders, GPU, disk and a verdict, ready to paste into a bug report."""
     from slowfast_cli.stages.doctor import as_dict, as_text, examine

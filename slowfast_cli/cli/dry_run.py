@@ -10,11 +10,7 @@ from slowfast_cli.types import DataError
 
 
 def dry_run(recipe: Recipe, name: str, device: str, processes: int = 1) -> None:
-    """Build everything, take one step, and say what it costs.
-
-    Raises:
-        DataError: The data is not there; all that needs none was shown before.
-    """
+    """Build everything, take one step, and show its cost; missing data raises `DataError` after that."""
     size = dry_run_module.size(recipe)
     tried = dry_run_module.trial(recipe, device, processes)
     rows = [
@@ -23,10 +19,7 @@ def dry_run(recipe: Recipe, name: str, device: str, processes: int = 1) -> None:
         ["views a segment", str(recipe.data.views)],
         *([f"{name} of a view", " x ".join(map(str, shape))] for name, shape in size.shapes.items()),
         ["classes", ", ".join(f"{labels} {classes}" for labels, classes in size.heads.items())],
-        [
-            f"one step of {tried.clips} clips on {tried.device}",
-            f"{tried.seconds:.2f} s",
-        ],
+        [f"one step of {tried.clips} clips on {tried.device}", f"{tried.seconds:.2f} s"],
         ["loss before training", ", ".join(f"{labels} {value:.3f}" for labels, value in tried.loss.items())],
         *([["peak memory", f"{tried.memory_bytes / 2**30:.2f} GiB"]] if tried.memory_bytes else []),
     ]

@@ -72,10 +72,7 @@ def evaluate_suite(
     source = read(name)
     recipe = check(source)
     if weights is None:
-        raise UsageError(
-            "--weights: name the trunk to score: a weight file, a run folder, random:sf-nfnet-f0, or "
-            "package.module:callable for your own module"
-        )
+        raise UsageError("--weights: name a weight file, run folder, random:sf-nfnet-f0 or package.module:callable")
     suite = benchmark.suite_of(recipe)
     names = [name for name in (tasks or "").split(",") if name]
     benchmark.chosen(suite, names)

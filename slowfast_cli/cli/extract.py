@@ -57,8 +57,7 @@ def extract(
     device: Annotated[
         str | None,
         typer.Option(
-            help="Device of the log-mels: auto, cpu or cuda.",
-            show_default="cpu; auto with several processes",
+            help="Device of the log-mels: auto, cpu or cuda.", show_default="cpu; auto with several processes"
         ),
     ] = None,
     max_missing: Annotated[

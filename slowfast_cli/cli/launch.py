@@ -208,11 +208,6 @@ def report(error: Exception, code: int, show: Callable[[], None]) -> None:
     The first process that fails claims the report, shows it, then writes the exit code for the launcher, and ends the
     run. The others wait until the code is there: if they exited earlier, torchrun would kill the first before it has
     shown anything. That another process is gone is shown only if nobody has claimed a report.
-
-    Args:
-        error: What happened.
-        code: Exit code of this process.
-        show: Prints the error.
     """
     name = os.environ.get(FOLDER)
     if name is None:

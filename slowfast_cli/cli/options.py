@@ -43,13 +43,9 @@ Weights = Annotated[
 
 # Options of earlier versions, refused with their new name.
 RENAMED = {
-    "--above": "--min-gain",
-    "--by": "--gain-unit",
-    "--draw": "--overlay",
-    "--licence": "--license",
-    "--meet": "--rdzv-endpoint",
-    "--with": "--ensemble",
-}
+    "--above": "--min-gain", "--by": "--gain-unit", "--draw": "--overlay", "--licence": "--license",
+    "--meet": "--rdzv-endpoint", "--with": "--ensemble",
+}  # fmt: skip
 
 
 def takes(*sources: Callable[..., Any]) -> Callable[[Command], Command]:

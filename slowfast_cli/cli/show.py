@@ -37,11 +37,7 @@ def done(folder: Path) -> None:
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], *, left: int = 1) -> None:
     """Print a table on stdout, or a block of lines per row if the terminal is too narrow.
 
-    Args:
-        title: Title above the table, or empty.
-        columns: Headers.
-        rows: Cells.
-        left: Number of leading text columns; the others are numbers.
+    The first ``left`` columns are text, the others numbers; ``title`` may be empty.
     """
     if title:  # not a table title, which would wrap long paths
         out.print(f"[bold]{escape(title)}[/bold]", soft_wrap=True)

@@ -39,14 +39,7 @@ def as_json(answer: FilePrediction, best: Best) -> None:
 
 
 def as_text(answer: FilePrediction, best: Best, *, many: bool, slides: bool) -> None:
-    """Print a table, or a line for a window or a box.
-
-    Args:
-        answer: The prediction.
-        best: Its best classes.
-        many: Several files are predicted.
-        slides: The prediction is one of many windows.
-    """
+    """Print a table; a line for a box, or for one of many windows (``slides``); ``many`` files are named in it."""
     from slowfast_cli.cli import show
 
     head = f"{name(answer.path)}  " if many else ""
@@ -99,12 +92,7 @@ def rows(answer: FilePrediction, best: Best) -> Iterator[list[Any]]:
 
 @contextmanager
 def csv_file(path: Path | None, *, boxes: bool) -> Iterator[Any]:
-    """Open a CSV file and write its header; yields None without a path.
-
-    Args:
-        path: The file.
-        boxes: Predictions are of boxes.
-    """
+    """Open a CSV file and write its header, with columns for boxes if set; yields None without a path."""
     if path is None:
         yield None
         return
@@ -143,12 +131,7 @@ def unsure(card: Card, *, looks: bool) -> None:
 
 
 def without_audio(paths: Sequence[Path], answered: int) -> None:
-    """Print which videos were recognized by their frames alone.
-
-    Args:
-        paths: Videos without audio.
-        answered: Number of videos.
-    """
+    """Print which of the ``answered`` videos were recognized by their frames alone."""
     from slowfast_cli.cli import show
 
     if len(paths) == 1:

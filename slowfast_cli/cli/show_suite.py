@@ -17,11 +17,9 @@ if TYPE_CHECKING:
 
 
 class SuiteDisplay:
-    """Displays the events of one evaluation, and of the training before it.
+    """Displays the events of one evaluation, and of the training before it, which is called ``name``.
 
-    Args:
-        name: Name of the training.
-        stop: Not empty once the user wants to stop; checked while features are computed.
+    While features are computed, a ``stop`` that is not empty raises KeyboardInterrupt.
     """
 
     def __init__(self, name: str = "", stop: Sequence[int] = ()) -> None:

@@ -13,11 +13,7 @@ WINDOW = 50  # steps that displayed values are averaged over
 
 
 class Display:
-    """Displays the events of one training.
-
-    Args:
-        name: Name of the recipe.
-    """
+    """Displays the events of the training of a recipe, by its name."""
 
     def __init__(self, name: str) -> None:
         self._name = name

@@ -91,11 +91,7 @@ def finetune(
 
 
 def refuse_probe(name: str, recipe: Recipe) -> None:
-    """Refuse to train a task of a suite by itself: its network is the trunk that the suite scores.
-
-    Raises:
-        UsageError: The recipe has a `probe` section.
-    """
+    """Raise `UsageError` for a task of a suite (``probe``): its network is the trunk that the suite scores."""
     if recipe.probe:
         command = f"slowfast evaluate recipes/hares.yaml --weights WEIGHTS --tasks {name.rpartition('/')[2]}"
         raise UsageError(f"{name}: is a probe of a trained trunk: run `{command}`")
@@ -104,11 +100,7 @@ def refuse_probe(name: str, recipe: Recipe) -> None:
 def follow(
     recipe: Recipe, run: Run, name: str, *, fresh: bool = False, device: str = "auto", smoke: bool = False
 ) -> None:
-    """Run a training and display it; Ctrl-C stops it between two steps, with everything saved.
-
-    Raises:
-        KeyboardInterrupt: It was interrupted.
-    """
+    """Run and display a training; Ctrl-C stops it between steps, with all saved, and raises KeyboardInterrupt."""
     from slowfast_cli.cli.show_training import Display
     from slowfast_cli.engine import distributed
     from slowfast_cli.stages.train import loop as stage

@@ -39,13 +39,7 @@ class Reader(Protocol):
 
 
 class Clips(Dataset[Clip]):
-    """The clips of a corpus, by `Key`.
-
-    Args:
-        segments: Stored so that worker processes share their memory.
-        reader: Reads the inputs.
-        sizes: Number of classes by label set, for multi-hot targets.
-    """
+    """The clips of a corpus, by `Key`; ``sizes`` are the numbers of classes by label set, for multi-hot targets."""
 
     def __init__(self, segments: Sequence[Segment], reader: Reader, *, sizes: Mapping[str, int] | None = None) -> None:
         self.segments = Segments.of(segments).shared()

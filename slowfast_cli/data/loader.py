@@ -29,15 +29,8 @@ def training_keys(
 ) -> Iterator[list[Key]]:
     """Yield the micro-batches of a training run; each epoch is a new permutation, its last partial batch is dropped.
 
-    Args:
-        clips: Clips per epoch.
-        batch: Clips per optimizer step, over all processes.
-        micro_batches: Micro-batches per step.
-        epochs: Number of epochs.
-        first_step: First step; not 0 when resuming.
-        seed: Seed of the order.
-        share: Rank and world size.
-        crops: Random crops of each clip in a batch.
+    ``batch`` counts the clips of a step over all processes; ``first_step`` is not 0 when resuming; ``crops`` is the
+    number of random crops of each clip in a batch.
     """
     steps = clips // batch
     size = batch // micro_batches // share.world
@@ -51,25 +44,16 @@ def training_keys(
 
 
 def eval_keys(counts: Sequence[int], *, batch: int, share: Share) -> list[list[Key]]:
-    """Return this process's batches of an evaluation, which reads every view of every segment once.
-
-    Args:
-        counts: Number of views of each segment.
-        batch: Clips per batch.
-        share: Rank and world size.
-    """
+    """Return this process's batches of an evaluation, which reads every view (``counts`` by segment) once."""
     own = partition(counts, share.world)[share.rank]  # all views of a segment on one rank, which merges them
     keys = [Key(0, index, view) for index in own for view in range(counts[index])]
     return [keys[first : first + batch] for first in range(0, len(keys), batch)]
 
 
 def collate(clips: Sequence[Clip], sizes: Mapping[str, int] | None = None, broken: Sequence[Failure] = ()) -> Batch:
-    """Stack clips on the CPU; frames and samples of different sizes are zero-padded.
+    """Stack at least one clip on the CPU; frames and samples of different sizes are zero-padded.
 
-    Args:
-        clips: At least one clip.
-        sizes: Number of classes by label set, for the targets of boxes.
-        broken: Recordings of the batch that could not be read.
+    ``sizes`` are the numbers of classes by label set, for boxes; ``broken`` are recordings that could not be read.
     """
     fields = [clip.inputs.present for clip in clips]
     stacked = {name: torch.from_numpy(_pad_and_stack([arrays[name] for arrays in fields])) for name in fields[0]}
@@ -237,12 +221,8 @@ def _set_up_worker(worker: int) -> None:
 
 
 def require_clips(clips: int, batch: int, split: str) -> None:
-    """Refuse a training split that does not fill one batch.
-
-    Raises:
-        DataError: ``clips`` is less than ``batch``.
-    """
+    """Refuse a training split that does not fill one batch; raise `DataError` if ``clips`` is less than ``batch``."""
     if clips < batch:
         raise DataError(
-            f"split {split}: {clips} segments do not fill a batch of {batch}: set optim.batch to at most {clips}"
+            f"split {split}: {clips} segments do not fill a batch of {batch}: set optim.batch to {clips} or less"
         )

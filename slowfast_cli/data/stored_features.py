@@ -34,11 +34,7 @@ class StoredFeatures:
 
     @cached_property
     def metadata(self) -> dict[str, Any]:
-        """Settings that the features were computed with, and their ``length``.
-
-        Raises:
-            DataError: The features are missing or incomplete.
-        """
+        """Settings of the features, and their ``length``; raise `DataError` if they are missing or incomplete."""
         try:
             metadata: dict[str, Any] = json.loads((self.folder / METADATA).read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
@@ -58,11 +54,7 @@ class StoredFeatures:
         return errors
 
     def kept(self, segments: Sequence[Segment]) -> np.ndarray:
-        """Mask of the segments that have features, (N,) bool.
-
-        Raises:
-            DataError: The features are of other segments.
-        """
+        """Mask of the segments with features, (N,) bool; raise `DataError` if they are of other segments."""
         if digest(segments) != self.metadata["segments"]:
             raise DataError(f"{self.folder}: features of other segments: remove the folder to compute them again")
         return np.array(self.array("kept"))
@@ -80,10 +72,7 @@ def digest(segments: Sequence[Segment]) -> str:
 class FeatureClips:
     """Batches of stored features, in place of `slowfast_cli.data.clips.Clips` and its loader.
 
-    Args:
-        corpus: The split, without segments that have no features.
-        stored: Features of the whole split.
-        sizes: Number of classes by label set.
+    The corpus has no segments without features; ``stored`` is of the whole split.
     """
 
     def __init__(self, corpus: Corpus, stored: StoredFeatures, *, sizes: Mapping[str, int]) -> None:

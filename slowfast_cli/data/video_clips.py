@@ -157,9 +157,7 @@ class VideoReader:
     ) -> Inputs[np.ndarray]:
         hop, count, seconds = self.front_end.hop / self.front_end.rate, self.settings.rows, sounds.seconds(recording)
         if seconds is None and not self.pictures:
-            raise BrokenMediaError(
-                f"{printable(recording.path)}: has no audio stream, and the network reads audio only"
-            )
+            raise BrokenMediaError(f"{printable(recording.path)}: no audio stream, and the network reads no frames")
         if seconds is None:
             aligned = other = sounds.silence(count)
         else:
@@ -177,14 +175,7 @@ class VideoReader:
 
 
 def elsewhere(start: float, gap: float, last: float, rng: np.random.Generator) -> float:
-    """Draw the start of another clip uniformly from those far enough away; return ``start`` if there is none.
-
-    Args:
-        start: Start of the clip.
-        gap: Smallest distance between the two starts.
-        last: Latest possible start.
-        rng: Random generator.
-    """
+    """Draw a clip's start up to ``last``, uniformly from those at least ``gap`` away; ``start`` if there is none."""
     before, after = max(start - gap, 0.0), max(last - (start + gap), 0.0)
     if before + after <= 0:
         return start

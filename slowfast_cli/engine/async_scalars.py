@@ -7,11 +7,7 @@ from torch import Tensor
 
 
 class AsyncScalars:
-    """A few scalars by name, copied from their device without blocking.
-
-    Args:
-        values: Scalars on one device.
-    """
+    """A few scalars of one device by name, copied without blocking."""
 
     def __init__(self, values: Mapping[str, Tensor]) -> None:
         self._names = tuple(values)

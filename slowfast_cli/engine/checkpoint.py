@@ -20,11 +20,7 @@ def save_state(path: Path, state: dict[str, Any]) -> None:
 
 
 def load_state(path: Path) -> dict[str, Any]:
-    """Read what `save_state` wrote.
-
-    Raises:
-        SlowFastError: The file is not a training state.
-    """
+    """Read what `save_state` wrote; raise `SlowFastError` if the file is not a training state."""
     try:
         return dict(torch.load(remote.ensure_local(path), map_location="cpu", weights_only=True))
     except Exception as error:
@@ -54,20 +50,12 @@ class Saver:
         self._writing: Future[None] | None = None
 
     def save(self, path: Path, state: dict[str, Any]) -> None:
-        """Write a state in the background.
-
-        Raises:
-            SlowFastError: The previous state could not be written.
-        """
+        """Write a state in the background; raise `SlowFastError` if the previous state could not be written."""
         self.wait()
         self._writing = self._thread.submit(save_state, path, snapshot(state))
 
     def wait(self) -> None:
-        """Wait until nothing is being written.
-
-        Raises:
-            SlowFastError: The state could not be written.
-        """
+        """Wait until nothing is being written; raise `SlowFastError` if the state could not be written."""
         writing, self._writing = self._writing, None
         if writing is not None:
             writing.result()

@@ -72,9 +72,7 @@ def device(name: str = "auto") -> torch.device:
         UsageError: There is no such device.
     """
     if name.startswith("cuda") and not torch.cuda.is_available():
-        raise SlowFastError(
-            f"--device {name}: torch {torch.__version__} sees no CUDA GPU; use --device cpu, or see `slowfast doctor`"
-        )
+        raise SlowFastError(f"--device {name}: torch {torch.__version__} sees no CUDA GPU; use --device cpu")
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
@@ -122,11 +120,7 @@ def barrier(share: Share) -> None:
 
 
 def fail_together(problem: SlowFastError | None, share: Share) -> None:
-    """Raise the error of one process in all of them, so that none waits for the others.
-
-    Raises:
-        SlowFastError: The error of this process, or the first of the others.
-    """
+    """Raise this process's error, or the first of the others, in all processes, so that none waits."""
     errors = [error for error in gather([problem], share) if error is not None]
     if errors:
         raise problem or errors[0]

@@ -11,10 +11,6 @@ class Ema(nn.Module):
 
     Like `torch.optim.swa_utils.AveragedModel` with a decay, and with the same state, but without synchronizing the
     device in every step.
-
-    Args:
-        model: Initial values.
-        decay: Decay of the average.
     """
 
     n_averaged: Tensor

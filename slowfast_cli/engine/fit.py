@@ -61,11 +61,7 @@ class Step:
         return self.scalars.values[GRADIENT]
 
     def require_finite(self) -> None:
-        """Wait for the losses and check them.
-
-        Raises:
-            LossNotFiniteError: The loss or the gradient is not finite.
-        """
+        """Wait for the losses and check them; raise `LossNotFiniteError` if the loss or the gradient is not finite."""
         _require_finite(self.number, self.scalars, scaled=self.scaled)
 
 
@@ -136,17 +132,10 @@ def fit(
         if len(pending) >= max(ahead, 1):
             pending.popleft().require_finite()
         step = Step(
-            number=number + 1,
-            scalars=scalars,
-            lr=rate,
-            seconds=time.perf_counter() - start,
-            data_wait=inputs.data_wait,
-            clips=inputs.clips,
-            broken=tuple(inputs.broken),
-            without_audio=inputs.without_audio,
-            workers=inputs.workers,
-            scaled=scaled,
-        )
+            number=number + 1, scalars=scalars, lr=rate, seconds=time.perf_counter() - start,
+            data_wait=inputs.data_wait, clips=inputs.clips, broken=tuple(inputs.broken),
+            without_audio=inputs.without_audio, workers=inputs.workers, scaled=scaled,
+        )  # fmt: skip
         pending.append(step)
         yield step
     for step in pending:

@@ -46,16 +46,7 @@ def summed(
     dtype: torch.dtype,
     scaler: torch.amp.GradScaler,
 ) -> StepInputs:
-    """Accumulate the gradients of the mean loss over the micro-batches.
-
-    Args:
-        model: Gradients are added to its parameters.
-        loss: Losses by name, each a mean over a micro-batch.
-        batches: ``micro_batches`` of them are inputs.
-        micro_batches: Number of micro-batches.
-        dtype: Autocast type of the forward pass.
-        scaler: Gradient scaler.
-    """
+    """Accumulate the gradients of the mean loss over the micro-batches; losses are means over a micro-batch."""
     inputs = StepInputs()
     for number in range(micro_batches):
         batch = inputs.next(batches)
@@ -82,14 +73,6 @@ def contrasted(
     Each micro-batch is run twice: first without gradients, for its outputs; then again, starting the backward pass from
     the gradients of those outputs. Both passes draw the same random numbers, and only the second updates running
     statistics. Without batch norms the result equals that of the whole batch.
-
-    Args:
-        model: Gradients are added to its parameters.
-        contrast: Losses by name, from the outputs of all clips and their ids.
-        batches: ``micro_batches`` of them are inputs.
-        micro_batches: Number of micro-batches.
-        dtype: Autocast type of the forward pass.
-        scaler: Gradient scaler.
     """
     inputs = StepInputs()
     first_pass: list[tuple[Batch, _RandomState, dict[str, Tensor]]] = []

@@ -13,9 +13,7 @@ from slowfast_cli.types import Batch
 def precise_bn(model: nn.Module, batches: Iterable[Batch]) -> None:
     """Replace the running statistics of all batch norms that are not frozen by means over ``batches``.
 
-    Args:
-        model: Left in training mode; its parameters do not change.
-        batches: Training batches, augmented as in training.
+    The batches are augmented as in training; the model stays in training mode, its parameters do not change.
     """
     model.train()
     norms = [norm for _, norm in batch_norms(model) if norm.training]

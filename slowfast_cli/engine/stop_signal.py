@@ -21,11 +21,8 @@ def clear() -> None:
 class StopAgreement:
     """Agreement of the processes of a training on the step to stop after; one per training, made in the same order.
 
-    The first process with a request publishes a step that none can have started; all look for it after each step. It
-    needs no collective, which would require all processes to be at the same point.
-
-    Args:
-        ahead: Steps that a process may be ahead of another.
+    The first process with a request publishes a step that none can have started, as none is more than ``ahead`` steps
+    ahead; all look for it after each step. It needs no collective, which would require all to be at the same point.
     """
 
     def __init__(self, ahead: int) -> None:

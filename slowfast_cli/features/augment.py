@@ -17,11 +17,7 @@ from slowfast_cli.torchaudio_import import functional as audio
 
 
 def augment_samples(samples_BN: Tensor, settings: Augment) -> Tensor:
-    """Apply the augmentations that samples allow: rotation in time and gain.
-
-    Shape:
-        (B, N) -> (B, N)
-    """
+    """Apply the augmentations that samples allow: rotation in time and gain; (B, N) -> (B, N)."""
     B, N = samples_BN.shape
     if settings.roll:
         first_B1 = torch.randint(N, (B, 1), device=samples_BN.device)
@@ -40,8 +36,7 @@ def augment_logmel(logmel_B1TF: Tensor, settings: Augment, *, slope: float = 1.0
         settings: What to apply.
         slope: Increase of a band when the amplitude grows by a factor of e, see `FrontEnd.slope`.
 
-    Shape:
-        (B, 1, T, F) -> (B, 1, T, F)
+    Shape: (B, 1, T, F) -> (B, 1, T, F)
     """
     if settings.roll or settings.stretch:
         logmel_B1TF = roll_and_stretch(logmel_B1TF, roll=settings.roll, stretch=settings.stretch)
@@ -65,15 +60,9 @@ def augment_logmel(logmel_B1TF: Tensor, settings: Augment, *, slope: float = 1.0
 
 
 def roll_and_stretch(logmel_B1TF: Tensor, *, roll: bool, stretch: float) -> Tensor:
-    """Change each clip's speed and rotate it in time by a random offset, wrapping around.
+    """Change each clip's speed, drawn from 1 +- ``stretch``, and rotate it in time by a random offset, wrapping around.
 
-    Args:
-        logmel_B1TF: The clips.
-        roll: Whether to rotate.
-        stretch: Speeds are drawn from [1 - stretch, 1 + stretch].
-
-    Shape:
-        (B, 1, T, F) -> (B, 1, T, F)
+    Shape: (B, 1, T, F) -> (B, 1, T, F)
     """
     B, _, T, _ = logmel_B1TF.shape
     speed_B1 = 1 + stretch * (2 * torch.rand(B, 1, device=logmel_B1TF.device) - 1)
@@ -85,8 +74,7 @@ def roll_and_stretch(logmel_B1TF: Tensor, *, roll: bool, stretch: float) -> Tens
 def shift_bands(logmel_B1TF: Tensor, bands: int) -> Tensor:
     """Shift each clip by up to ``bands`` mel bands in either direction, repeating the edge band.
 
-    Shape:
-        (B, 1, T, F) -> (B, 1, T, F)
+    Shape: (B, 1, T, F) -> (B, 1, T, F)
     """
     B, _, _, F = logmel_B1TF.shape
     by_B1 = torch.randint(-bands, bands + 1, (B, 1), device=logmel_B1TF.device)
@@ -99,8 +87,7 @@ def time_warp(logmel_B1TF: Tensor, width: int) -> Tensor:
 
     The point is drawn from [width, T - width), the distance from [-width, width] (SpecAugment Sec. 2).
 
-    Shape:
-        (B, 1, T, F) -> (B, 1, T, F)
+    Shape: (B, 1, T, F) -> (B, 1, T, F)
     """
     B, _, T, F = logmel_B1TF.shape
     if 2 * width >= T:

@@ -18,30 +18,14 @@ FAST_FLOAT64 = frozenset({(6, 0), (7, 0), (8, 0), (9, 0), (10, 0)})  # compute c
 
 
 def basis(window_D: np.ndarray, fft: int) -> np.ndarray:
-    """Return the windowed cosines of every bin, followed by the sines.
-
-    Args:
-        window_D: The window.
-        fft: FFT size, at least the window length.
-
-    Shape:
-        (D,) -> (D, 2 K), K = fft / 2 + 1; float64
-    """
+    """Return the windowed cosines of every bin, then the sines: (D,) -> (D, 2 K), K = fft / 2 + 1; float64."""
     phase_DK = np.outer(np.arange(len(window_D)), np.arange(fft // 2 + 1)) % fft  # exact integers
     angles_DK = phase_DK * (2 * np.pi / fft)
     return np.asarray(np.concatenate([np.cos(angles_DK), np.sin(angles_DK)], axis=1) * window_D[:, None])
 
 
 def magnitudes(frames_BND: Tensor, basis_DK2: Tensor) -> Tensor:
-    """Compute the magnitude spectra of frames of samples, exact to float32.
-
-    Args:
-        frames_BND: Samples.
-        basis_DK2: From `basis`, on the same device.
-
-    Shape:
-        (B, N, D) -> (B, N, K) float32
-    """
+    """Compute the magnitude spectra of frames of samples, exact to float32: (B, N, D) -> (B, N, K) float32."""
     cosines_BNK, sines_BNK = (frames_BND.double() @ basis_DK2).chunk(2, dim=2)
     magnitudes_BNK = cosines_BNK.new_empty(cosines_BNK.shape, dtype=torch.float32)
     return torch.hypot(cosines_BNK, sines_BNK, out=magnitudes_BNK)

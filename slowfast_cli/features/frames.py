@@ -72,8 +72,7 @@ def crop_frames(frames_B3THW: Tensor, sizes_B2: Tensor, crop: Crop, settings: Fr
         crop: Crops of the clips.
         settings: Mean and standard deviation.
 
-    Shape:
-        (B, 3, T, H, W) -> (B, 3, T, h, w) float32
+    Shape: (B, 3, T, H, W) -> (B, 3, T, h, w) float32
     """
     device, (B, _, T, H, W) = frames_B3THW.device, frames_B3THW.shape
     axes = []
@@ -95,12 +94,7 @@ def crop_frames(frames_B3THW: Tensor, sizes_B2: Tensor, crop: Crop, settings: Fr
 
 
 def boxes_to_crop(boxes_N5: Tensor, crop: Crop) -> Tensor:
-    """Convert boxes relative to the frame to pixels of the crop, clipped to its border.
-
-    Args:
-        boxes_N5: Batch index, then x1, y1, x2, y2 from 0 to 1.
-        crop: Crops of the clips.
-    """
+    """Convert boxes (batch index, x1, y1, x2, y2 from 0 to 1) to pixels of the crop, clipped to its border."""
     row_N = boxes_N5[:, 0].long().cpu()
     size_N2 = crop.resized[row_N].flip(1).to(boxes_N5)
     corner_N2 = crop.corner[row_N].flip(1).to(boxes_N5)

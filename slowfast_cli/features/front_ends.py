@@ -34,11 +34,7 @@ FRONT_ENDS: Mapping[str, Callable[[FrontEnd], FrontEndModule]] = {"logmel": LogM
 
 
 def make_front_end(settings: FrontEnd) -> FrontEndModule:
-    """Build the front end that the settings name.
-
-    Raises:
-        UsageError: No front end has that name.
-    """
+    """Build the front end that the settings name; raise `UsageError` if no front end has that name."""
     if settings.kind not in FRONT_ENDS:
         raise UsageError(f"frontend.kind: {settings.kind!r}: no such front end; choose one of {', '.join(FRONT_ENDS)}")
     return FRONT_ENDS[settings.kind](settings)

@@ -17,14 +17,9 @@ from slowfast_cli.settings import FrontEnd
 
 
 def repeat_last(logmel_B1TF: Tensor, frames_B: Tensor) -> Tensor:
-    """Replace the padding of each clip by its last valid frame (ASF Sec. 4.2).
+    """Repeat the last of the valid frames (at least 1) of each clip in its padding (ASF Sec. 4.2).
 
-    Args:
-        logmel_B1TF: Log-mels of zero-padded clips.
-        frames_B: Number of valid frames per clip, at least 1.
-
-    Shape:
-        (B, 1, T, F) -> (B, 1, T, F)
+    Shape: (B, 1, T, F) -> (B, 1, T, F)
     """
     steps_BT = torch.arange(logmel_B1TF.shape[2], device=logmel_B1TF.device).minimum(frames_B[:, None] - 1)
     return torch.take_along_dim(logmel_B1TF, steps_BT[:, None, :, None], dim=2)
@@ -66,8 +61,7 @@ class LogMel(nn.Module):
         Args:
             samples_BN: Mono samples at ``front_end.rate``, full scale 1.
 
-        Shape:
-            (B, N) -> (B, 1, front_end.frames(N), F)
+        Shape: (B, N) -> (B, 1, front_end.frames(N), F)
         """
         return self._transform(self._pad(samples_BN), self.front_end.frames(samples_BN.shape[1]))[:, None]
 

@@ -41,8 +41,7 @@ class MelSpectrum:
         Args:
             frames_BTD: Samples under the window of each frame; may be a view with overlapping frames.
 
-        Shape:
-            (B, T, D) -> (B, T, F), float32
+        Shape: (B, T, D) -> (B, T, F), float32
         """
         B, T, D = frames_BTD.shape
         mel_BTF = np.empty((B, T, sum(group.filters.shape[1] for group in self.groups)), np.float32)

@@ -16,8 +16,7 @@ if TYPE_CHECKING:
 def mel_filters(front_end: FrontEnd) -> np.ndarray:
     """Compute triangular mel filters, in float64: float32 corners, as in torchaudio, have an error of 1e-5.
 
-    Shape:
-        (F, K), K = fft // 2 + 1
+    Shape: (F, K), K = fft // 2 + 1
     """
     low_mel, top_mel = (_mel(hz, front_end.mel_scale) for hz in (front_end.fmin, front_end.top))
     corners_hz = _hz(np.linspace(low_mel, top_mel, front_end.mels + 2), front_end.mel_scale)

@@ -8,14 +8,7 @@ from pathlib import Path
 
 from slowfast_cli.media.audio_source import printable
 from slowfast_cli.shards import index
-from slowfast_cli.shards.manifest import (
-    MANIFEST,
-    Entry,
-    iter_entries,
-    manifest_files,
-    manifest_name,
-    read_manifests,
-)
+from slowfast_cli.shards.manifest import MANIFEST, Entry, iter_entries, manifest_files, manifest_name, read_manifests
 from slowfast_cli.shards.reader import settings_diff
 from slowfast_cli.shards.writer import TEMPORARY, publish, rewrite
 from slowfast_cli.storage import remote
@@ -44,9 +37,7 @@ def lock_folder(out: Path) -> Iterator[None]:
             out.mkdir(parents=True, exist_ok=True)
             obtained = stack.enter_context(file_lock(out / ".lock"))
         except OSError as error:
-            raise DataError(
-                f"{printable(out)}: cannot be written ({error.strerror}): choose another folder with --out"
-            ) from error
+            raise DataError(f"{printable(out)}: cannot be written ({error.strerror}): choose another --out") from error
         if not obtained:
             raise SlowFastError(
                 f"{printable(out)}: another `slowfast extract` (process {lock_holder(out / '.lock')}) writes there: "
@@ -102,17 +93,11 @@ def check_settings(out: Path, entries: Sequence[Entry], settings: Settings) -> N
         stored, wanted = settings_diff(entry.front_end, settings)
         if stored:
             where = printable(out / (entry.shard or MANIFEST))
-            raise DataError(
-                f"{where}: made with {stored}, this run wants {wanted}: choose another --out, or restart with --fresh"
-            )
+            raise DataError(f"{where}: made with {stored}, this run wants {wanted}: use another --out or --fresh")
 
 
 def publish_shard(out: Path, temporary: Path, entry: Entry, rank: int) -> None:
-    """Rename a finished shard, add it to the manifest of this process, and upload both.
-
-    Raises:
-        DataError: The disk is full or read-only.
-    """
+    """Rename a finished shard, add it to this process's manifest, upload both; raise `DataError` on a full disk."""
     name = manifest_name(rank)
     try:
         publish(out, temporary, entry, rank)

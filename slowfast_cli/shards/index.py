@@ -114,11 +114,7 @@ def open_index(folder: Path) -> Index:
 
 
 def build_index(folder: Path) -> Index:
-    """Build an index of the manifests, in memory.
-
-    Raises:
-        DataError: A manifest is broken or cannot be read.
-    """
+    """Build an index of the manifests, in memory; raise `DataError` if a manifest is broken or cannot be read."""
     front_ends: dict[str, Settings] = {}
     shards: list[tuple[str, int, str, int]] = []
     columns: dict[str, list[np.ndarray]] = {name: [] for name in ("ids", *COLUMNS)}

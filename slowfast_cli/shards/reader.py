@@ -73,8 +73,7 @@ class Shards:
             stored, wanted = differences[which]
             if stored:
                 raise DataError(
-                    f"{printable(self.folder / name)}: made with {stored}, the recipe wants {wanted}: re-run `slowfast "
-                    "extract` for that recipe"
+                    f"{printable(self.folder / name)}: made with {stored}, the recipe wants {wanted}: extract again"
                 )
             try:
                 size = os.stat(f"{folder}/{name}").st_size  # noqa: PTH116  (thousands of files at every start)
@@ -128,8 +127,7 @@ class Shards:
             first: First row.
             count: Number of rows; None reads to the end.
 
-        Shape:
-            (count, F); fewer rows at the end of the recording
+        Shape: (count, F); fewer rows at the end of the recording
 
         Raises:
             DataError: The recording is not stored, or its shard is broken or has other settings.

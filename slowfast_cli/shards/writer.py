@@ -99,12 +99,7 @@ class _DeferredErrorFile(io.RawIOBase):
 
 
 class ShardWriter:
-    """Context manager that writes one shard under a temporary name; without `finish`, the file is removed on exit.
-
-    Args:
-        path: Temporary file.
-        spec: Front end, type and origin of the rows.
-    """
+    """Context manager that writes one shard under a temporary name; without `finish`, the file is removed on exit."""
 
     def __init__(self, path: Path, spec: ShardSpec) -> None:
         self.path = path
@@ -116,13 +111,9 @@ class ShardWriter:
         self._file.attrs["slowfast"] = spec.version
         self._file.attrs["decoders"] = json.dumps(decoder_versions())
         self._rows: Any = self._file.create_dataset(
-            "logmel",
-            (0, spec.mels),
-            spec.dtype,
-            maxshape=(None, spec.mels),
-            chunks=(CHUNK_ROWS, spec.mels),
+            "logmel", (0, spec.mels), spec.dtype, maxshape=(None, spec.mels), chunks=(CHUNK_ROWS, spec.mels),
             fletcher32=True,
-        )
+        )  # fmt: skip
         self._kept = self._written = 0
         self._index: list[tuple[str, int, int, Seconds]] = []
 
@@ -177,16 +168,10 @@ class ShardWriter:
             sync(self.path)
             size, checksum = self.path.stat().st_size, file_hash(self.path)
         return Entry(
-            shard=name if ids else "",
-            bytes=size,
-            sha256=checksum,
-            front_end=self._spec.front_end,
-            source=self._spec.source,
-            ids=tuple(ids),
-            rows=tuple(rows),
-            seconds=tuple(seconds),
+            shard=name if ids else "", bytes=size, sha256=checksum, front_end=self._spec.front_end,
+            source=self._spec.source, ids=tuple(ids), rows=tuple(rows), seconds=tuple(seconds),
             failures=tuple(failures),
-        )
+        )  # fmt: skip
 
     def abandon(self) -> None:
         """Close and remove the file in any state."""

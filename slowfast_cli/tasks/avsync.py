@@ -93,8 +93,7 @@ def distinct(logmel_S1TF: Tensor) -> Tensor:
 def easy_negatives(aligned_B1TF: Tensor, ids: Sequence[str]) -> Tensor:
     """Append one negative per clip: the audio of the next clip from another segment (its own, masked out, if none).
 
-    Shape:
-        (B, 1, T, F) -> (2B, 1, T, F)
+    Shape: (B, 1, T, F) -> (2B, 1, T, F)
     """
     B = len(ids)
     turn = [next((j % B for j in range(i + 1, i + B) if ids[j % B] != ids[i]), i) for i in range(B)]
@@ -109,8 +108,7 @@ def with_negatives(aligned_B1TF: Tensor, shifted_B1TF: Tensor, *, hard: float) -
         shifted_B1TF: Its audio at another time.
         hard: Share of clips whose negative is their own shifted audio; the first ones get that of the next clip.
 
-    Shape:
-        (B, 1, T, F) twice -> (2B, 1, T, F)
+    Shape: (B, 1, T, F) twice -> (2B, 1, T, F)
     """
     B = len(aligned_B1TF)
     easy = max(int((1 - hard) * B), 1)
@@ -119,11 +117,9 @@ def with_negatives(aligned_B1TF: Tensor, shifted_B1TF: Tensor, *, hard: float) -
 
 
 def append_negatives(batch: Batch, *, hard: float | None) -> Batch:
-    """Append a negative per clip to the log-mels, where the batch carries audio of another time.
+    """Append a negative per clip to the log-mels, where the batch carries audio of another time, which is dropped.
 
-    Args:
-        batch: With ``negative``, which is dropped.
-        hard: As in `with_negatives`; None: easy ones, chosen by the segments' ids.
+    ``hard`` as in `with_negatives`; None: easy ones, chosen by the segments' ids.
     """
     logmel, negative = batch.inputs.logmel, batch.inputs.negative
     if logmel is None or negative is None:

@@ -22,12 +22,6 @@ class ByolObjective(nn.Module):
 
     The copies have no gradients: `momentum_update` moves their parameters after each optimizer step. Their norms keep
     statistics of their own.
-
-    Args:
-        trunk: The network that learns.
-        hidden: Units of the hidden layers.
-        size: Size of the embedding.
-        decay: Decay of the moving averages.
     """
 
     def __init__(self, trunk: nn.Module, *, hidden: int = 4096, size: int = 256, decay: float = 0.99) -> None:
@@ -40,11 +34,7 @@ class ByolObjective(nn.Module):
         self.slow_projector = deepcopy(self.projector).requires_grad_(False)
 
     def forward(self, trunk: nn.Module, signals: Signals) -> dict[str, Tensor]:
-        """Prediction of each row, and its target from the slow copies.
-
-        Args:
-            trunk: The network that learns.
-            signals: Both views of every clip.
+        """Prediction of each row, and its target from the slow copies, from both views of every clip.
 
         Returns:
             ``byol_predicted`` and ``byol_slow`` (R, E), the second without a gradient.
@@ -131,11 +121,7 @@ class TwoViews(nn.Module):
 
     @torch.no_grad()
     def forward(self, logmel_B1TF: Tensor) -> Tensor:
-        """Make two views of each clip, all first views before all second ones.
-
-        Shape:
-            (B, 1, T, F) -> (2 B, 1, T, F)
-        """
+        """Make two views of each clip, all first views before all second ones: (B, 1, T, F) -> (2 B, 1, T, F)."""
         normal_B1TF = self._standardized(logmel_B1TF)
         mixed = [self._mixed(normal_B1TF) for _ in range(2)]
         self._remember(normal_B1TF)
@@ -166,16 +152,7 @@ class TwoViews(nn.Module):
 
 
 def log_mixup_exp(logmel_B1TF: Tensor, other_B1TF: Tensor, share_B: Tensor) -> Tensor:
-    """Mix the energies of two clips, not their logarithms.
-
-    Args:
-        logmel_B1TF: The clips.
-        other_B1TF: The clips that are mixed in.
-        share_B: Their share, in [0, 1).
-
-    Shape:
-        (B, 1, T, F) -> (B, 1, T, F)
-    """
+    """Mix a share in [0, 1) of other clips into clips, by energies and not logarithms: (B, 1, T, F) -> (B, 1, T, F)."""
     share_B111 = share_B.to(logmel_B1TF)[:, None, None, None]
     return torch.logaddexp(logmel_B1TF + torch.log1p(-share_B111), other_B1TF + share_B111.log())
 
@@ -188,8 +165,7 @@ def random_resize_crop(logmel_B1TF: Tensor, *, canvas: float, scale: tuple[float
         canvas: Frames of the area that is cropped, in clips; the clip is in its middle, padded with zeros.
         scale: Least and largest size of the crop along either axis, in clips, at most the area.
 
-    Shape:
-        (B, 1, T, F) -> (B, 1, T, F)
+    Shape: (B, 1, T, F) -> (B, 1, T, F)
     """
     B, _, T, F = logmel_B1TF.shape
     U = int(T * canvas)
@@ -201,11 +177,7 @@ def random_resize_crop(logmel_B1TF: Tensor, *, canvas: float, scale: tuple[float
 
 
 def standardized(views_B1TF: Tensor) -> Tensor:
-    """Scale the whole batch to mean 0 and deviation 1.
-
-    Shape:
-        (B, 1, T, F) -> (B, 1, T, F)
-    """
+    """Scale the whole batch to mean 0 and deviation 1: (B, 1, T, F) -> (B, 1, T, F)."""
     return (views_B1TF - views_B1TF.mean()) / views_B1TF.std().clamp(min=1e-6)
 
 
@@ -239,11 +211,7 @@ def _cubic(distance: Tensor) -> Tensor:
 
 
 SPEC = TaskSpec(
-    part=lambda *_: Byol(),
-    metric=PRETEXT_TOP1,
-    label_sets={},
-    views_per_segment=2,
-    objective=lambda trunk, settings: ByolObjective(trunk, hidden=settings.hidden, size=settings.out),
-    views=TwoViews,
+    part=lambda *_: Byol(), metric=PRETEXT_TOP1, label_sets={}, views_per_segment=2,
+    objective=lambda trunk, settings: ByolObjective(trunk, hidden=settings.hidden, size=settings.out), views=TwoViews,
     transform=mark_positives,
-)
+)  # fmt: skip

@@ -38,14 +38,7 @@ class CpcObjective(nn.Module):
         )
 
     def forward(self, trunk: nn.Module, signals: Signals) -> dict[str, Tensor]:
-        """Similarities of the choices of each query.
-
-        Args:
-            trunk: The network that learns.
-            signals: ``samples`` (B, samples).
-
-        Returns:
-            ``cpc_choices`` (B, Q, 1 + negatives), the positive first.
+        """Similarities of the choices of each query: ``cpc_choices`` (B, Q, 1 + negatives), the positive first.
 
         Raises:
             ValueError: A clip is not longer than the longest prediction.
@@ -92,10 +85,6 @@ class Cpc:
 
 
 SPEC = TaskSpec(
-    part=lambda *_: Cpc(),
-    metric=PRETEXT_TOP1,
-    label_sets={},
-    objective=lambda trunk, _: CpcObjective(trunk),
-    body="bidir-cpc",
-    variant="bidir-cpc",
-)
+    part=lambda *_: Cpc(), metric=PRETEXT_TOP1, label_sets={}, objective=lambda trunk, _: CpcObjective(trunk),
+    body="bidir-cpc", variant="bidir-cpc",
+)  # fmt: skip

@@ -11,20 +11,12 @@ from slowfast_cli.tasks.task import PRETEXT_TOP1, Outputs
 
 
 def info_nce(choices_BQN: Tensor) -> Tensor:
-    """Mean negative log-probability of the positive.
-
-    Shape:
-        (B, Q, N) -> ()
-    """
+    """Mean negative log-probability of the positive: (B, Q, N) -> ()."""
     return -f.log_softmax(choices_BQN.float(), dim=2)[:, :, 0].mean()
 
 
 def accuracy(choices_BQN: Tensor) -> Tensor:
-    """Share of each clip's queries for which the positive alone has the highest score.
-
-    Shape:
-        (B, Q, N) -> (B, 1)
-    """
+    """Share of each clip's queries for which the positive alone has the highest score: (B, Q, N) -> (B, 1)."""
     return (choices_BQN[:, :, 0] > choices_BQN[:, :, 1:].amax(2)).float().mean(1, keepdim=True)
 
 
@@ -36,13 +28,7 @@ def retrieval_scores(outputs: Outputs, name: str) -> dict[str, Tensor]:
 def draw_choices(similarity_BQS: Tensor, positive_Q: Tensor, negatives: int) -> Tensor:
     """Similarity of each query to its positive and to negatives drawn from the other candidates.
 
-    Args:
-        similarity_BQS: Similarity of each query to every candidate.
-        positive_Q: Index of the positive.
-        negatives: How many to draw for each query.
-
-    Shape:
-        (B, Q, S) -> (B, Q, 1 + negatives), the positive first
+    Shape: (B, Q, S) -> (B, Q, 1 + negatives), the positive first
 
     Raises:
         ValueError: There is only one candidate.
@@ -57,8 +43,7 @@ def draw_choices(similarity_BQS: Tensor, positive_Q: Tensor, negatives: int) -> 
 def draw_negatives(positive_BQ1: Tensor, candidates: int, negatives: int) -> Tensor:
     """Indices of negatives, drawn evenly and with replacement from all candidates but the positive.
 
-    Shape:
-        (B, Q, 1) -> (B, Q, negatives)
+    Shape: (B, Q, 1) -> (B, Q, negatives)
     """
     drawn_BQN = torch.randint(candidates - 1, (*positive_BQ1.shape[:2], negatives), device=positive_BQ1.device)
     return drawn_BQN + (drawn_BQN >= positive_BQ1)

@@ -84,8 +84,7 @@ def draw_mask(clips: int, steps: int, *, starts: float, span: int, device: torch
         span: Length of a span, in steps.
         device: Where to draw.
 
-    Shape:
-        (clips, M), sorted
+    Shape: (clips, M), sorted
 
     Raises:
         ValueError: A clip is not longer than a span.
@@ -125,10 +124,6 @@ class Masked:
 
 
 SPEC = TaskSpec(
-    part=lambda *_: Masked(),
-    metric=PRETEXT_TOP1,
-    label_sets={},
-    objective=lambda trunk, _: MaskedObjective(trunk),
-    body="wav2vec2",
-    variant="wav2vec2-base",
-)
+    part=lambda *_: Masked(), metric=PRETEXT_TOP1, label_sets={}, objective=lambda trunk, _: MaskedObjective(trunk),
+    body="wav2vec2", variant="wav2vec2-base",
+)  # fmt: skip

@@ -21,8 +21,7 @@ def quarters_of(id_: str) -> int:
 def rotated(frames: Tensor, quarters_B: Tensor) -> Tensor:
     """Rotate square frames counter-clockwise, each clip by its number of quarter turns.
 
-    Shape:
-        (B, 3, T, H, H), (B,) -> (B, 3, T, H, H)
+    Shape: (B, 3, T, H, H), (B,) -> (B, 3, T, H, H)
     """
     return torch.stack([clip.rot90(int(quarter), (-2, -1)) for clip, quarter in zip(frames, quarters_B, strict=True)])
 
@@ -46,10 +45,6 @@ def rotate_by_id(batch: Batch) -> Batch:
 
 
 SPEC = replace(
-    CLASSIFY,
-    label_sets={LABELS: TURNS},
-    target=lambda id_: {LABELS: quarters_of(id_)},
-    needs_video=True,
-    transform=rotate_randomly,
-    eval_transform=rotate_by_id,
-)
+    CLASSIFY, label_sets={LABELS: TURNS}, target=lambda id_: {LABELS: quarters_of(id_)}, needs_video=True,
+    transform=rotate_randomly, eval_transform=rotate_by_id,
+)  # fmt: skip

@@ -21,14 +21,7 @@ POSITIVE = "positive"  # index of each clip's positive, among the targets of a b
 
 
 class Projector(nn.Module):
-    """MLP from the trunk's features to embeddings of unit length (HARES Sec. 3 and App. C).
-
-    Args:
-        features: Length of the trunk's features.
-        hidden: Units of each hidden layer.
-        layers: Number of hidden layers.
-        out: Size of the embedding.
-    """
+    """MLP of ``layers`` hidden layers from features to embeddings of unit length (HARES Sec. 3 and App. C)."""
 
     def __init__(self, features: int, *, hidden: int, layers: int, out: int) -> None:
         super().__init__()
@@ -37,11 +30,7 @@ class Projector(nn.Module):
         self.layers = nn.Sequential(*stack, nn.Linear(sizes[-1], out))
 
     def forward(self, trunk: nn.Module, signals: Signals) -> dict[str, Tensor]:
-        """Embed clips.
-
-        Shape:
-            {"logmel": (B, 1, T, F)} -> {"embedding": (B, E)}, unit length
-        """
+        """Embed clips: {"logmel": (B, 1, T, F)} -> {"embedding": (B, E)}, unit length."""
         features_BD = torch.cat(list(trunk(signals).values()), dim=1)
         return {"embedding": f.normalize(self.layers(features_BD).float(), dim=1)}
 
@@ -132,13 +121,6 @@ def gathered(local_BE: Tensor) -> tuple[Tensor, int]:
 
 
 SPEC = TaskSpec(
-    part=lambda labels, smoothing, pretext: SimCLR(temperature=pretext.temperature),
-    metric=PRETEXT_TOP1,
-    label_sets={},
-    crops=2,
-    views_per_segment=2,
-    objective=_projector,
-    transform=mark_positives,
-    min_batch=2,
-    whole_batch_loss=True,
-)
+    part=lambda labels, smoothing, pretext: SimCLR(temperature=pretext.temperature), metric=PRETEXT_TOP1, label_sets={},
+    crops=2, views_per_segment=2, objective=_projector, transform=mark_positives, min_batch=2, whole_batch_loss=True,
+)  # fmt: skip

@@ -13,7 +13,7 @@ import typer
 from slowfast_cli.cli import options
 from slowfast_cli.cli.launch import Launch
 from slowfast_cli.storage.remote import display as display_path
-from slowfast_cli.storage.remote import local_path, upload
+from slowfast_cli.storage.remote import upload
 from slowfast_cli.types import finite
 
 if TYPE_CHECKING:
@@ -30,21 +30,9 @@ EPILOG = (
 def ablate(
     recipe: options.RecipeName,
     overrides: options.Overrides = None,
-    table: Annotated[
-        str | None, typer.Option(help="A table of the recipe; optional if it has only one.", show_default=False)
-    ] = None,
-    row: Annotated[
-        list[str] | None, typer.Option(help="Only this row; may be given more than once.", show_default=False)
-    ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            parser=local_path,
-            metavar="PATH",
-            help="Folder of runs and tables.",
-            show_default="runs/<recipe>/table-<table>",
-        ),
-    ] = None,
+    table: Annotated[str | None, options.optional("A table of the recipe; optional if it has only one.")] = None,
+    row: Annotated[list[str] | None, options.optional("Only this row; may be given more than once.")] = None,
+    out: Annotated[Path | None, options.folder("Folder of runs and tables.", "runs/<recipe>/table-<table>")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print parameters and GFLOPs; needs no data.")] = False,
     device: options.Device = "auto",
     as_json: options.Json = False,

@@ -9,7 +9,6 @@ from typing import Annotated
 import typer
 
 from slowfast_cli.cli import options
-from slowfast_cli.storage.remote import local_path
 from slowfast_cli.types import DataError
 
 app = typer.Typer(help="List the known data sets, and check those on disk.", no_args_is_help=True)
@@ -42,13 +41,7 @@ def ls(as_json: options.Json = False) -> None:
 def check(
     name: Annotated[str, typer.Argument(help="A data set.")],
     root: Annotated[
-        Path | None,
-        typer.Option(
-            parser=local_path,
-            metavar="PATH",
-            help="Folder of the data set.",
-            show_default="$SLOWFAST_DATA/<name>, or data/<name>",
-        ),
+        Path | None, options.folder("Folder of the data set.", "$SLOWFAST_DATA/<name>, or data/<name>")
     ] = None,
     min_seconds: Annotated[float, typer.Option(help="Report shorter recordings.")] = 0.1,
     jobs: Annotated[
@@ -57,9 +50,7 @@ def check(
     limit: Annotated[
         int | None, typer.Option(min=1, help="Check only the first N recordings of each split.", show_default=False)
     ] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="Write problems, and videos without audio, to a CSV file.", show_default=False)
-    ] = None,
+    out: Annotated[Path | None, options.optional("Write problems, and videos without audio, to a CSV file.")] = None,
 ) -> None:
     """Decode all audio and video of a data set: count listed, found, unreadable, too short and silent recordings.
 

@@ -34,21 +34,20 @@ class Scoring:
     split: Annotated[
         str, typer.Option(help="train, val or test: the recipe names the corresponding split of the corpus.")
     ] = "test"
-    compare: Annotated[
-        Path | None, typer.Option(help="Predictions folder of another run, from its own evaluate.", show_default=False)
-    ] = None
+    compare: Annotated[Path | None, options.optional("Predictions folder of another run, from its own evaluate.")] = (
+        None
+    )
     ensemble: Annotated[
-        list[str] | None,
-        typer.Option(help="Run folder of another model: average the probabilities of both.", show_default=False),
+        list[str] | None, options.optional("Run folder of another model: average the probabilities of both.")
     ] = None
     min_gain: Annotated[
         float | None,
         typer.Option(help="For --compare: smallest gain of a listed class.", show_default="10 points, 1.5 times"),
     ] = None
     gain_unit: Annotated[str, typer.Option(help="Unit of --min-gain: points or ratio.")] = "points"
-    submission: Annotated[
-        Path | None, typer.Option(help="Write the JSON of the EPIC-KITCHENS-100 challenge here.", show_default=False)
-    ] = None
+    submission: Annotated[Path | None, options.optional("Write the JSON of the EPIC-KITCHENS-100 challenge here.")] = (
+        None
+    )
 
     def check(self) -> None:
         """Raise `UsageError` for a value that is not one of those allowed."""
@@ -72,19 +71,10 @@ def evaluate(
     overrides: options.Overrides = None,
     weights: options.Weights = None,
     tasks: Annotated[
-        str | None,
-        typer.Option(help="Of a suite such as hares: only these tasks, separated by commas.", show_default=False),
+        str | None, options.optional("Of a suite such as hares: only these tasks, separated by commas.")
     ] = None,
     plots: Annotated[bool, typer.Option(help="Draw confusion matrix, classes and feature maps.")] = True,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            parser=local_path,
-            metavar="PATH",
-            help="Folder for the results.",
-            show_default="evaluation, in the weights' folder",
-        ),
-    ] = None,
+    out: Annotated[Path | None, options.folder("Folder for the results.", "evaluation, in the weights' folder")] = None,
     device: options.Device = "auto",
     as_json: options.Json = False,
     offline: options.Offline = False,

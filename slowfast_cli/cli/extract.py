@@ -9,7 +9,7 @@ import typer
 
 from slowfast_cli.cli import options
 from slowfast_cli.cli.launch import Launch, is_restart, mark_started
-from slowfast_cli.storage.remote import display, local_path
+from slowfast_cli.storage.remote import display
 from slowfast_cli.types import UsageError
 
 if TYPE_CHECKING:
@@ -25,30 +25,15 @@ EPILOG = (
 @options.takes(Launch)
 def extract(
     overrides: options.Overrides = None,
-    dataset: Annotated[
-        str | None, typer.Option(help="The data set; its bundled recipe sets the front end.", show_default=False)
-    ] = None,
-    recipe: Annotated[
-        str | None, typer.Option(help="A recipe that sets data set and front end.", show_default=False)
-    ] = None,
+    dataset: Annotated[str | None, options.optional("The data set; its bundled recipe sets the front end.")] = None,
+    recipe: Annotated[str | None, options.optional("A recipe that sets data set and front end.")] = None,
     root: Annotated[
         Path | None,
-        typer.Option(
-            parser=local_path,
-            metavar="PATH",
-            help="The data set: a folder, or a URL such as s3://bucket/epic.",
-            show_default="$SLOWFAST_DATA/<dataset>, or data/<dataset>",
+        options.folder(
+            "The data set: a folder, or a URL such as s3://bucket/epic.", "$SLOWFAST_DATA/<dataset>, or data/<dataset>"
         ),
     ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            parser=local_path,
-            metavar="PATH",
-            help="Folder of the shards, or a URL.",
-            show_default="shards, next to the root",
-        ),
-    ] = None,
+    out: Annotated[Path | None, options.folder("Folder of the shards, or a URL.", "shards, next to the root")] = None,
     jobs: Annotated[
         int | None,
         typer.Option("-j", "--jobs", min=1, help="Worker processes per process.", show_default="one per core"),

@@ -23,23 +23,23 @@ Overrides = Annotated[
     ),
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
-RunFolder = Annotated[
-    Path | None,
-    typer.Option(
-        "--run",
-        parser=local_path,
-        metavar="PATH",
-        help="The run folder; by default runs/<recipe>/<overrides>.",
-        show_default=False,
-    ),
-]
+
+
+def folder(help: str, default: str | bool = False, *names: str) -> Any:
+    """Option that takes a folder or its URL; ``default`` describes the default in the help."""
+    return typer.Option(*names, parser=local_path, metavar="PATH", help=help, show_default=default)
+
+
+def optional(help: str, *names: str) -> Any:
+    """Option without a default to show."""
+    return typer.Option(*names, help=help, show_default=False)
+
+
+RunFolder = Annotated[Path | None, folder("The run folder; by default runs/<recipe>/<overrides>.", False, "--run")]
 Fresh = Annotated[bool, typer.Option("--fresh", help="Move an existing run aside and start over.")]
 Offline = Annotated[bool, typer.Option("--offline", help="Do not use the network.")]
 Json = Annotated[bool, typer.Option("--json", help="JSON on stdout.")]
-Weights = Annotated[
-    str | None,
-    typer.Option("--weights", "-w", help="A weight file, a run folder or a catalogue name.", show_default=False),
-]
+Weights = Annotated[str | None, optional("A weight file, a run folder or a catalogue name.", "--weights", "-w")]
 
 # Options of earlier versions, refused with their new name.
 RENAMED = {

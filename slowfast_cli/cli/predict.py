@@ -55,9 +55,7 @@ def predict(
         typer.Option(metavar="OUT.mp4", help="Write the video with the predictions drawn in.", show_default=False),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="JSON lines on stdout.")] = False,
-    csv_file: Annotated[
-        Path | None, typer.Option("--csv", help="Also write the predictions to a CSV file.", show_default=False)
-    ] = None,
+    csv_file: Annotated[Path | None, options.optional("Also write the predictions to a CSV file.", "--csv")] = None,
     device: options.Device = "auto",
     precision: Annotated[
         str, typer.Option(help="fp32, or bf16: up to twice as fast on processors that have it, scores within 0.02.")

@@ -134,10 +134,8 @@ def export(
     weights: Annotated[str, typer.Argument(help="A weight file or a run folder.")],
     dest: Annotated[Path, typer.Argument(metavar="OUT.safetensors", help="The weight file to write.")],
     half: Annotated[bool, typer.Option("--half", help="Store float16: half the size.")] = False,
-    license: Annotated[str, typer.Option(help="License of the weights.", show_default=False)] = "",
-    note: Annotated[
-        list[str] | None, typer.Option(help="A note for users; may be repeated.", show_default=False)
-    ] = None,
+    license: Annotated[str, options.optional("License of the weights.")] = "",
+    note: Annotated[list[str] | None, options.optional("A note for users; may be repeated.")] = None,
     score: Annotated[
         list[str] | None, typer.Option(metavar="METRIC=VALUE", help="Scores.", show_default="those of the run")
     ] = None,

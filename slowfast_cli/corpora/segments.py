@@ -25,21 +25,14 @@ T = TypeVar("T")
 class FileColumns:
     """Columns of segments that are whole files with one label set."""
 
-    ids: np.ndarray
-    """Ids of segments and recordings, (N,) bytes of fixed width."""
-    files: np.ndarray
-    """File names, (N,) bytes of fixed width."""
+    ids: np.ndarray  # of segments and recordings, (N,) bytes of fixed width
+    files: np.ndarray  # file names, (N,) bytes of fixed width
     folders: tuple[Path, ...]
-    folder: np.ndarray
-    """Index into `folders` of each file, (N,) unsigned."""
-    labels: str
-    """The label set."""
-    classes: int
-    """Number of its classes."""
-    targets: np.ndarray
-    """Class indices: (N,), or with `offsets` those of all segments concatenated."""
-    offsets: np.ndarray | None = None
-    """Bounds of each segment's targets, (N + 1,), if several classes may hold at once."""
+    folder: np.ndarray  # index into `folders` of each file, (N,) unsigned
+    labels: str  # the label set
+    classes: int  # number of its classes
+    targets: np.ndarray  # class indices: (N,), or with `offsets` those of all segments concatenated
+    offsets: np.ndarray | None = None  # bounds of each segment's targets, (N + 1,), if several classes may hold at once
 
     def __post_init__(self) -> None:
         count = len(self.ids)

@@ -40,9 +40,7 @@ class Graph:
         self._count += 1
         layout, before = _layout(batch), self._last
         self._last = layout
-        if self._count <= WARM_UP or (
-            self._graph is None and layout != before
-        ):  # an unusual size
+        if self._count <= WARM_UP or (self._graph is None and layout != before):  # an unusual size
             return self._eager(batch)
         if self._graph is None or self._batch is None:
             self._record(batch)

@@ -454,9 +454,7 @@ def test_modules_that_are_no_embedders(own, text, told):
 def test_what_a_module_gives_is_looked_at(here, tmp_path, own):
     text = HALF + "def describe(self):\n        return {'reads': 'samples', 'rate': 8000, 'length': 4}" + EMBED
     word = own(text, "Mine", stem="gives_three")
-    with pytest.raises(
-        UsageError, match=r"embed\(\) returned shape \(4, 3\), expected \(4, 4\): 4 clips and the length"
-    ):
+    with pytest.raises(UsageError, match=r"embed\(\) returned shape \(4, 3\), expected \(4, 4\)"):
         run(tmp_path / "out", ["tut18"], word=word, words=FEW)
     text = HALF + (
         "def describe(self):\n        front_end = {'rate': 8000, 'hops': 1}\n"

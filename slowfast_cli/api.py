@@ -172,7 +172,7 @@ def evaluate(recipe: str | Path, *overrides: str, weights: str | Path | None = N
     Args:
         recipe: A bundled recipe's name, or a YAML file.
         overrides: Fields to change; ``data.test=val`` scores another split.
-        weights: A weight file, a run folder or a catalogue name; by default the run of the same recipe and overrides.
+        weights: A weight file, a run folder or a catalog name; by default the run of the same recipe and overrides.
         device: As for `train`.
 
     Returns:

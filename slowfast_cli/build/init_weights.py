@@ -14,7 +14,7 @@ def start_from(model: Recognizer, weights: str, classes: Mapping[str, tuple[str,
 
     Args:
         model: The recipe's model.
-        weights: A file, a run folder or a catalogue name.
+        weights: A file, a run folder or a catalog name.
         classes: Class names by label set: a head is copied only if its classes are the same, in the same order; empty
             copies the trunk only.
 

@@ -39,7 +39,7 @@ RunFolder = Annotated[Path | None, folder("The run folder; by default runs/<reci
 Fresh = Annotated[bool, typer.Option("--fresh", help="Move an existing run aside and start over.")]
 Offline = Annotated[bool, typer.Option("--offline", help="Do not use the network.")]
 Json = Annotated[bool, typer.Option("--json", help="JSON on stdout.")]
-Weights = Annotated[str | None, optional("A weight file, a run folder or a catalogue name.", "--weights", "-w")]
+Weights = Annotated[str | None, optional("A weight file, a run folder or a catalog name.", "--weights", "-w")]
 
 # Options of earlier versions, refused with their new name.
 RENAMED = {

@@ -81,7 +81,7 @@ def train(
 def finetune(
     recipe: options.RecipeName,
     weights: Annotated[
-        str, typer.Option("--weights", "-w", help="Weights to start from: a file, a run folder or a catalogue name.")
+        str, typer.Option("--weights", "-w", help="Weights to start from: a file, a run folder or a catalog name.")
     ],
     overrides: options.Overrides = None,
     **given: Any,

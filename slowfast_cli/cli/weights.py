@@ -22,12 +22,12 @@ def ls(as_json: options.Json = False) -> None:
     """List the official weights: published score, input, size, license, whether they are downloaded."""
     from slowfast_cli.cli import show
     from slowfast_cli.metrics.registry import format_metric, metric_title
-    from slowfast_cli.weights.catalogue import CATALOGUE
-    from slowfast_cli.weights.catalogue_entry import describe
+    from slowfast_cli.weights.catalog import CATALOG
+    from slowfast_cli.weights.catalog_entry import describe
     from slowfast_cli.weights.download import target
 
     rows = []
-    for entry in CATALOGUE.values():
+    for entry in CATALOG.values():
         goal = target(entry)
         downloaded = goal.path.is_file()
         if as_json:
@@ -67,7 +67,7 @@ def download(
     """Download official weights into the cache and convert them; an interrupted download is resumed."""
     from slowfast_cli.cli import show
     from slowfast_cli.types import WeightsError
-    from slowfast_cli.weights.catalogue import find
+    from slowfast_cli.weights.catalog import find
     from slowfast_cli.weights.resolve import weight_file
 
     entry = find(name)
@@ -160,7 +160,7 @@ def _scores(words: list[str] | None) -> dict[str, float] | None:
 )
 def show_card(
     weights: Annotated[
-        str, typer.Argument(help="A weight file, a run folder, a catalogue name, or default: the bundled model.")
+        str, typer.Argument(help="A weight file, a run folder, a catalog name, or default: the bundled model.")
     ],
     as_json: options.Json = False,
     offline: options.Offline = False,

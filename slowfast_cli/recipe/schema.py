@@ -79,7 +79,7 @@ class Model(Section):
     hidden: Count = 0
     """Units of a hidden layer between features and classifiers; 0 has none."""
     init: str | None = None
-    """Initial weights: a file, a run folder or a catalogue name; heads for other classes start fresh."""
+    """Initial weights: a file, a run folder or a catalog name; heads for other classes start fresh."""
     freeze_bn: Literal["none", "all-but-first", "all"] = "none"
     """Batch norms whose statistics and parameters stay as in `init`."""
     freeze_trunk: bool = False

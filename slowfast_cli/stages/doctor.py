@@ -14,7 +14,7 @@ from packaging.requirements import Requirement
 
 from slowfast_cli import __version__
 from slowfast_cli.stages import doctor_checks
-from slowfast_cli.weights.catalogue import CATALOGUE
+from slowfast_cli.weights.catalog import CATALOG
 from slowfast_cli.weights.download import default_cache
 
 DISTRIBUTION = "slowfast-cli"
@@ -216,7 +216,7 @@ def _decoders() -> Iterator[Fact]:
 def _weights() -> Iterator[Fact]:
     yield _probe("weights", "default", _default_weights, "pip install --force-reinstall slowfast-cli", failed="missing")
     cache = default_cache()
-    cached = [entry.name for entry in CATALOGUE.values() if (cache / entry.file).is_file()]
+    cached = [entry.name for entry in CATALOG.values() if (cache / entry.file).is_file()]
     yield Fact(section="weights", name="cache", value=f"{cache}: {', '.join(cached) or 'no official weights yet'}")
 
 

@@ -21,7 +21,7 @@ from urllib.request import Request, urlopen
 from slowfast_cli.storage.atomic import file_hash
 from slowfast_cli.storage.lock import file_lock
 from slowfast_cli.types import Seconds, WeightsError
-from slowfast_cli.weights.catalogue_entry import CatalogueEntry
+from slowfast_cli.weights.catalog_entry import CatalogEntry
 
 Progress: TypeAlias = Callable[[int, "int | None"], None]  # bytes received, total if known
 
@@ -80,31 +80,31 @@ def default_cache() -> Path:
     return (Path(xdg) if xdg else Path.home() / ".cache") / "slowfast"
 
 
-def target(source: CatalogueEntry | str, cache: Path | None = None) -> Target:
+def target(source: CatalogEntry | str, cache: Path | None = None) -> Target:
     """Determine URL and cache file of a download, without accessing either.
 
     Args:
-        source: A catalogue entry, or an http(s) URL.
+        source: A catalog entry, or an http(s) URL.
         cache: Cache folder; None: `default_cache`.
 
     Raises:
         WeightsError: The URL is not http or https, or contains no file name.
     """
     folder = cache or default_cache()
-    if isinstance(source, CatalogueEntry):
+    if isinstance(source, CatalogEntry):
         return Target(url=source.url, path=folder / source.file, md5=source.md5, sha256=source.sha256)
     parts = urlsplit(source)
     # Without the query, as in ?dl=1; with a hash of the URL, since many URLs end in model.pth.
     name = re.sub(r"[^\w.=-]", "_", unquote(parts.path.rsplit("/", 1)[-1]))
     if parts.scheme not in {"http", "https"} or not parts.hostname or not name.strip("."):
         raise WeightsError(
-            f"weights: {source!r} is not the URL of a file; expected a file, a catalogue name or https://..."
+            f"weights: {source!r} is not the URL of a file; expected a file, a catalog name or https://..."
         )
     return Target(url=source, path=folder / f"{hashlib.sha256(source.encode()).hexdigest()[:8]}-{name}")
 
 
 def download(
-    source: CatalogueEntry | str, cache: Path | None = None, *, offline: bool = False, progress: Progress | None = None
+    source: CatalogEntry | str, cache: Path | None = None, *, offline: bool = False, progress: Progress | None = None
 ) -> Path:
     """Download a file into the cache, unless it is there.
 
@@ -112,7 +112,7 @@ def download(
     it is complete. Its SHA-256 is stored beside it and checked on each use; files placed there manually have none.
 
     Args:
-        source: A catalogue entry, or an http(s) URL.
+        source: A catalog entry, or an http(s) URL.
         cache: Cache folder; None: `default_cache`.
         offline: Do not use the network.
         progress: Called with the number of bytes received and the total (None if unknown).

@@ -38,7 +38,7 @@ class Card:
     silence: bool = False  # pad short clips with silence instead of their last frame
     recipe: str = ""  # name of the training recipe
     source: str = ""  # URL or file that the weights come from
-    licence: str = ""  # license of the weights
+    licence: str = ""  # license of the weights; spelled so in files of format 1
     scores: Mapping[str, float] = field(default_factory=dict)  # by metric
     notes: tuple[str, ...] = ()  # remarks for users
 

@@ -2,7 +2,7 @@
 
 from types import MappingProxyType
 
-from slowfast_cli.weights.catalogue_entry import CatalogueEntry
+from slowfast_cli.weights.catalog_entry import CatalogEntry
 from slowfast_cli.weights.foreign.panns import CLIP_SECONDS, front_end
 
 RECORD = "https://zenodo.org/record/3987831"
@@ -10,9 +10,9 @@ MELS = 64
 UNOFFICIAL_HASH = "The SHA-256 comes from third parties; the publishers give none."
 
 
-def _cnn14(name: str, fft: int, file: str, map_: float, *, md5: str = "", sha256: str = "") -> CatalogueEntry:
+def _cnn14(name: str, fft: int, file: str, map_: float, *, md5: str = "", sha256: str = "") -> CatalogEntry:
     settings = front_end(fft, MELS)
-    return CatalogueEntry(
+    return CatalogEntry(
         name=name, title=f"PANNs CNN14, {int(settings['rate']) // 1000} kHz, AudioSet",
         url=f"{RECORD}/files/{file.replace('=', '%3D')}?download=1", file=file, md5=md5, sha256=sha256,
         dataset="audioset", variant="panns-cnn14", frontend=settings, clip_seconds=CLIP_SECONDS, frames=1001, views=1,

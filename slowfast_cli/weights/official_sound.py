@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from slowfast_cli.types import Settings
-from slowfast_cli.weights.catalogue_entry import CatalogueEntry
+from slowfast_cli.weights.catalog_entry import CatalogEntry
 
 PAPER = "arXiv:2103.03516"
 LICENSE = "CC BY-NC-SA 4.0"
@@ -20,14 +20,14 @@ UNVERIFIED_ORDER = (
 )
 
 
-def _entry(kind: str, dataset: str, path: str, published: Mapping[str, float]) -> CatalogueEntry:
+def _entry(kind: str, dataset: str, path: str, published: Mapping[str, float]) -> CatalogEntry:
     """Describe a model of ASF Table 3 (VGG-Sound) or Table 2 (EPIC-KITCHENS-100, validation split).
 
     The Slow stream alone has a hop four times as long.
     """
     epic, longer = dataset == "epic", 4 if kind == "asf-slow" else 1
     rate, window_ms, hop_ms, seconds, frames = (24000, 10, 5, 1.999, 400) if epic else (16000, 20, 10, 5.119, 512)
-    return CatalogueEntry(
+    return CatalogEntry(
         name=f"{kind}-{dataset}", title=f"{TITLES[kind]}, {'EPIC-KITCHENS-100' if epic else 'VGG-Sound'}",
         url=f"https://www.dropbox.com/s/{path}?dl=1", file=path.split("/")[1], dataset=dataset, variant=f"{kind}-r50",
         frontend={**FIXED, "rate": rate, "window_ms": window_ms, "hop_ms": hop_ms * longer}, clip_seconds=seconds,

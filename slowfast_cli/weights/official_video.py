@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from slowfast_cli.weights.catalogue_entry import CatalogueEntry
+from slowfast_cli.weights.catalog_entry import CatalogEntry
 
 PAPER = "arXiv:1812.03982"
 LICENSE = "Apache-2.0"
@@ -41,7 +41,7 @@ def _entry(
     clip: tuple[int, int],
     published: Mapping[str, float],
     size: tuple[float, float | None],
-) -> CatalogueEntry:
+) -> CatalogEntry:
     """Describe a video model; AVA detectors use RoIAlign without the half-pixel shift.
 
     The name contains network, data set and, if there are two files, the publisher. ``clip`` is the number of frames and
@@ -52,7 +52,7 @@ def _entry(
     detects, charades = dataset.startswith("ava"), dataset == "charades"
     video = {"frames": clip[0], "step": clip[1], "crops": 0 if detects else 3, **(CHARADES_VIDEO if charades else {})}
     from_hub = url.startswith(_HUB)
-    return CatalogueEntry(
+    return CatalogEntry(
         name=name,
         title=f"{'SlowFast' if kind == 'slowfast' else 'Slow'} {sampling} {depth.upper()}"
         f"{' with non-local blocks' if 'nl' in rest else ''}, {TITLES[dataset]}",

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from slowfast_cli.storage import remote
 from slowfast_cli.types import WeightsError
-from slowfast_cli.weights import catalogue
+from slowfast_cli.weights import catalog
 from slowfast_cli.weights.download import Progress, download
 from slowfast_cli.weights.file import DEFAULT, run_weights
 from slowfast_cli.weights.foreign.convert import convert
@@ -14,7 +14,7 @@ def weight_file(word: str | None, *, offline: bool = False, progress: Progress |
     """Find a weight file; official weights are downloaded and converted first if necessary.
 
     Args:
-        word: Path or URL of a weight file or run folder, or a catalogue name; None for the bundled model.
+        word: Path or URL of a weight file or run folder, or a catalog name; None for the bundled model.
         offline: Do not use the network.
         progress: Callback for the download.
 
@@ -30,7 +30,7 @@ def weight_file(word: str | None, *, offline: bool = False, progress: Progress |
         return path
     if path.suffix or len(path.parts) > 1:
         raise WeightsError(f"{word}: no such weights: train them first, or use a name of `slowfast weights ls`")
-    entry = catalogue.find(word)
+    entry = catalog.find(word)
     source = download(entry, offline=offline, progress=progress)
     converted = source.with_name(f"{entry.name}.safetensors")
     if not converted.is_file() or converted.stat().st_mtime < source.stat().st_mtime:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from slowfast_cli.types import WeightsError
-from slowfast_cli.weights.catalogue import find
+from slowfast_cli.weights.catalog import find
 from slowfast_cli.weights.download import default_cache, download, target
 
 BODY = np.random.default_rng(0).bytes(700_001)

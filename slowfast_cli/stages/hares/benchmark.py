@@ -75,7 +75,7 @@ def trunk(word: str, *, offline: bool = False) -> Trunk:
     """Find the trunk that a command-line argument names.
 
     Args:
-        word: A weight file, a run folder or a catalogue name; ``random:<network>`` for random weights;
+        word: A weight file, a run folder or a catalog name; ``random:<network>`` for random weights;
             ``package.module:callable`` for a user-defined module.
         offline: Do not use the network.
 

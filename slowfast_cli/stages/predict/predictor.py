@@ -51,7 +51,7 @@ class Predictor:
     'dog'
 
     Args:
-        weights: A weight file, a run folder or a catalogue name; None for the bundled model. A `Path` is not looked up.
+        weights: A weight file, a run folder or a catalog name; None for the bundled model. A `Path` is not looked up.
         device: ``auto``, ``cpu``, ``cuda``.
         precision: ``fp32``, or ``bf16``, which is faster and changes scores slightly.
         boxes: A list of boxes and times, for a model that classifies boxes, see

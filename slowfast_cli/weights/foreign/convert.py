@@ -19,8 +19,8 @@ from slowfast_cli.models.zoo import VARIANTS
 from slowfast_cli.settings import FrontEnd
 from slowfast_cli.storage.atomic import make_folder, write_atomic
 from slowfast_cli.types import Settings, UsageError, WeightsError, did_you_mean
-from slowfast_cli.weights.catalogue import CATALOGUE
-from slowfast_cli.weights.catalogue_entry import CatalogueEntry, network
+from slowfast_cli.weights.catalog import CATALOG
+from slowfast_cli.weights.catalog_entry import CatalogEntry, network
 from slowfast_cli.weights.file import Card, Loaded, load_matching, save
 from slowfast_cli.weights.foreign import haiku, panns, pyslowfast
 from slowfast_cli.weights.foreign.load import load_tensors
@@ -48,7 +48,7 @@ class Converted:
     result: Loaded
 
 
-def convert(source: Path, out: Path, *, variant: str | None = None, entry: CatalogueEntry | None = None) -> Converted:
+def convert(source: Path, out: Path, *, variant: str | None = None, entry: CatalogEntry | None = None) -> Converted:
     """Convert a checkpoint.
 
     Supported: PySlowFast, Auditory Slow-Fast, AVSlowFast, PyTorchVideo, Caffe2, PANNs (CNN14), SlowFast NFNet (Haiku).
@@ -56,9 +56,9 @@ def convert(source: Path, out: Path, *, variant: str | None = None, entry: Catal
     Args:
         source: A ``.pyth``, ``.pth`` or ``.pkl`` file, or a Haiku parameter tree in ``.npz`` or ``.npy``.
         out: The ``.safetensors`` file to write.
-        variant: Name of its network, in the zoo or in the catalogue, for properties that the file does not determine;
+        variant: Name of its network, in the zoo or in the catalog, for properties that the file does not determine;
             by default these are as published for a network of its shapes.
-        entry: Catalogue entry of the checkpoint, if it is an official one; also gives license and scores.
+        entry: Catalog entry of the checkpoint, if it is an official one; also gives license and scores.
 
     Raises:
         UsageError: The variant is unknown.
@@ -119,8 +119,8 @@ class _Expected:
     video: Mapping[str, Any] | None = None
 
 
-def _expected(variant: str | None, entry: CatalogueEntry | None) -> _Expected:
-    entry = entry or CATALOGUE.get(variant or "")
+def _expected(variant: str | None, entry: CatalogEntry | None) -> _Expected:
+    entry = entry or CATALOG.get(variant or "")
     if entry:
         front_end = entry.frontend or None
         return _Expected(name=entry.name, net=network(entry), heads=entry.heads, front_end=front_end, video=entry.video)
@@ -130,7 +130,7 @@ def _expected(variant: str | None, entry: CatalogueEntry | None) -> _Expected:
         return _Expected(name=variant, net=BASELINES[variant])
     if variant not in VARIANTS:
         raise UsageError(
-            f"--variant {variant}: no such network{did_you_mean(variant, [*VARIANTS, *BASELINES, *CATALOGUE])}; "
+            f"--variant {variant}: no such network{did_you_mean(variant, [*VARIANTS, *BASELINES, *CATALOG])}; "
             "`slowfast recipes variants` lists them, `slowfast weights ls` lists official weights"
         )
     net = VARIANTS[variant]

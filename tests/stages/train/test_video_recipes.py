@@ -316,13 +316,13 @@ def test_other_crops_and_sides_may_be_tested(corpora, tmp_path):
     assert done.code == 4
 
 
-def test_official_weights_in_recipes_are_in_the_catalogue():
+def test_official_weights_in_recipes_are_in_the_catalog():
     import re
 
-    from slowfast_cli.weights.catalogue import CATALOGUE
+    from slowfast_cli.weights.catalog import CATALOG
 
     names = {name for path in bundled().values() for name in re.findall(r"--weights ([\w-]+)\b(?!/)", path.read_text())}
-    assert {name for name in names if "-" in name} <= CATALOGUE.keys()
+    assert {name for name in names if "-" in name} <= CATALOG.keys()
 
 
 def test_non_local_blocks_start_from_the_twin_without(corpora, tmp_path):

@@ -15,7 +15,7 @@ from slowfast_cli.models.baselines.zoo import BASELINES
 from slowfast_cli.settings import FrontEnd
 from slowfast_cli.types import WeightsError
 from slowfast_cli.weights import download
-from slowfast_cli.weights.catalogue import CATALOGUE
+from slowfast_cli.weights.catalog import CATALOG
 from slowfast_cli.weights.file import read_card
 from slowfast_cli.weights.resolve import weight_file
 
@@ -132,12 +132,12 @@ def test_the_converted_model_has_audioset_classes_and_predicts(tmp_path):
 def test_official_files_are_found_by_name(tmp_path, monkeypatch):
     monkeypatch.setenv("SLOWFAST_CACHE", str(tmp_path))
     monkeypatch.setitem(BASELINES, "panns-cnn14", Baseline(kind="cnn14", length=64, bands=64, standardise=False))
-    entry = CATALOGUE["panns-cnn14-16k"]
+    entry = CATALOG["panns-cnn14-16k"]
     saved(download.target(entry).path, official(512, classes=527))
     card = read_card(weight_file("panns-cnn14-16k", offline=True))
     assert (card.licence, card.scores, card.front_end) == ("CC BY 4.0", {"map": 0.438}, entry.frontend)
     assert card.notes == (entry.note,)
-    saved(download.target(CATALOGUE["panns-cnn14"]).path, official(512, classes=527))
+    saved(download.target(CATALOG["panns-cnn14"]).path, official(512, classes=527))
     with pytest.raises(WeightsError, match="its sampling rate is 16000 Hz, expected 32000 Hz"):
         weight_file("panns-cnn14", offline=True)
 

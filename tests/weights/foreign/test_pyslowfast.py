@@ -18,7 +18,7 @@ from slowfast_cli.models.spec import with_width
 from slowfast_cli.models.zoo import VARIANTS
 from slowfast_cli.types import WeightsError
 from slowfast_cli.weights import download
-from slowfast_cli.weights.catalogue import CATALOGUE
+from slowfast_cli.weights.catalog import CATALOG
 from slowfast_cli.weights.file import read_card
 from slowfast_cli.weights.resolve import weight_file
 
@@ -221,15 +221,15 @@ def test_an_output_that_cannot_be_written(tmp_path):
     assert "defect" not in done.err
 
 
-def test_weights_ls_lists_the_catalogue(tmp_path, monkeypatch):
+def test_weights_ls_lists_the_catalog(tmp_path, monkeypatch):
     monkeypatch.setenv("SLOWFAST_CACHE", str(tmp_path))
     done = tiny.good("weights", "ls")
-    assert all(name in done.out for name in CATALOGUE)
+    assert all(name in done.out for name in CATALOG)
     assert "CC BY-NC-SA" in done.out
     assert "Apache-2.0" in done.out
     assert "CC BY-NC-SA forbids commercial use" in done.out
     lines = tiny.good("weights", "ls", "--json").lines
-    assert [line["name"] for line in lines] == list(CATALOGUE)
+    assert [line["name"] for line in lines] == list(CATALOG)
     assert lines[0]["published"]["top1"] == 52.46
     assert lines[-1]["video"] == {"frames": 64, "step": 2, "crops": 0}
     assert {line["path"] for line in lines} == {None}
@@ -242,7 +242,7 @@ def test_weights_ls_fits_the_terminal(monkeypatch, width):
     monkeypatch.setattr(show, "out", Console(file=out, width=width, highlight=False))
     tiny.good("weights", "ls")
     lines = out.getvalue().splitlines()
-    assert all(any(name in line for line in lines) for name in CATALOGUE)
+    assert all(any(name in line for line in lines) for name in CATALOG)
     assert ("\u2503" in out.getvalue()) == (width >= 120)  # a table, or a block per row
     if width >= 80:
         assert max(map(len, lines)) <= width
@@ -268,7 +268,7 @@ def test_offline_download_says_what_to_do(tmp_path, monkeypatch):
 
 def test_a_manually_downloaded_file_is_converted_once(tmp_path, monkeypatch):
     monkeypatch.setenv("SLOWFAST_CACHE", str(tmp_path))
-    entry = CATALOGUE["asf-vggsound"]
+    entry = CATALOG["asf-vggsound"]
     checkpoint(download.target(entry).path, network({"label": 309}), cfg=None)
     path = weight_file("asf-vggsound", offline=True)
     card = read_card(path)

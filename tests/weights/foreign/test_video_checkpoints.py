@@ -19,8 +19,8 @@ from slowfast_cli.models.spec import with_width
 from slowfast_cli.models.zoo import VARIANTS
 from slowfast_cli.types import UsageError, WeightsError
 from slowfast_cli.weights import download
-from slowfast_cli.weights.catalogue import CATALOGUE
-from slowfast_cli.weights.catalogue_entry import network
+from slowfast_cli.weights.catalog import CATALOG
+from slowfast_cli.weights.catalog_entry import network
 from slowfast_cli.weights.file import read_card
 from slowfast_cli.weights.foreign import convert as stage
 from slowfast_cli.weights.resolve import weight_file
@@ -305,8 +305,8 @@ def test_other_networks_are_refused(tmp_path):
 
 
 def narrow_entry(monkeypatch, name):
-    """Narrow the network of a catalogue entry for the test; return both."""
-    entry = CATALOGUE[name]
+    """Narrow the network of a catalog entry for the test; return both."""
+    entry = CATALOG[name]
     monkeypatch.setitem(VARIANTS, entry.variant, with_width(VARIANTS[entry.variant], 16))
     return entry, network(entry)
 

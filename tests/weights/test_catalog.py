@@ -1,4 +1,4 @@
-"""The catalogue of official weights is complete and consistent."""
+"""The catalog of official weights is complete and consistent."""
 
 from dataclasses import replace
 
@@ -11,20 +11,20 @@ from slowfast_cli.models.recognizer import Recognizer
 from slowfast_cli.models.zoo import VARIANTS
 from slowfast_cli.settings import Frames, FrontEnd
 from slowfast_cli.types import WeightsError
-from slowfast_cli.weights.catalogue import CATALOGUE, find
-from slowfast_cli.weights.catalogue_entry import describe, network
+from slowfast_cli.weights.catalog import CATALOG, find
+from slowfast_cli.weights.catalog_entry import describe, network
 
 AUDIO = ["asf-vggsound", "asf-slow-vggsound", "asf-fast-vggsound", "asf-epic", "asf-slow-epic", "asf-fast-epic"]
 PANNS = ["panns-cnn14", "panns-cnn14-16k"]
-VIDEO = [name for name in CATALOGUE if name not in AUDIO + PANNS]
+VIDEO = [name for name in CATALOG if name not in AUDIO + PANNS]
 FILES = "https://dl.fbaipublicfiles.com/"
 
 
-def test_the_catalogue_is_complete():
-    assert list(CATALOGUE)[:8] == AUDIO + PANNS
+def test_the_catalog_is_complete():
+    assert list(CATALOG)[:8] == AUDIO + PANNS
     assert len(VIDEO) == 24
     for field in ("name", "url", "file"):
-        assert len({getattr(entry, field) for entry in CATALOGUE.values()}) == 32
+        assert len({getattr(entry, field) for entry in CATALOG.values()}) == 32
     two = {name.rpartition("-")[0] for name in VIDEO if name.endswith("-hub")}
     assert two == {name.rpartition("-")[0] for name in VIDEO if name.endswith("-caffe2")}
     assert two == {
@@ -101,7 +101,7 @@ def test_video_entries_are_consistent(name):
 
 def test_parameters_and_gflops_match_the_published_ones():
     """The multiply-adds that PyTorchVideo publishes include a little more than convolutions: 2 % tolerance."""
-    for entry in CATALOGUE.values():
+    for entry in CATALOG.values():
         net = network(entry)
         with torch.device("meta"):
             model = Recognizer(

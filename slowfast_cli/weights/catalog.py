@@ -1,4 +1,4 @@
-"""Catalogue of the official weights, by name.
+"""Catalog of the official weights, by name.
 
 None is bundled: some licenses forbid commercial use, and together they take several gigabytes.
 """
@@ -9,19 +9,19 @@ from types import MappingProxyType
 
 from slowfast_cli.types import WeightsError
 from slowfast_cli.weights import official_panns, official_sound, official_video
-from slowfast_cli.weights.catalogue_entry import CatalogueEntry
+from slowfast_cli.weights.catalog_entry import CatalogEntry
 
-CATALOGUE: Mapping[str, CatalogueEntry] = MappingProxyType(
+CATALOG: Mapping[str, CatalogEntry] = MappingProxyType(
     {entry.name: entry for entry in (*official_sound.ENTRIES, *official_panns.ENTRIES, *official_video.ENTRIES)}
 )
 
 
-def find(name: str) -> CatalogueEntry:
+def find(name: str) -> CatalogEntry:
     """Look up official weights; raise `WeightsError` if the name is unknown; the message suggests similar ones."""
-    entry = CATALOGUE.get(name)
+    entry = CATALOG.get(name)
     if entry is None:
-        matches = [other for other in CATALOGUE if other.startswith(name.lower())]
-        near = matches[:3] or get_close_matches(name.lower(), CATALOGUE, n=1)
-        hint = f"did you mean {' or '.join(map(repr, near))}?" if near else f"expected one of {', '.join(CATALOGUE)}."
+        matches = [other for other in CATALOG if other.startswith(name.lower())]
+        near = matches[:3] or get_close_matches(name.lower(), CATALOG, n=1)
+        hint = f"did you mean {' or '.join(map(repr, near))}?" if near else f"expected one of {', '.join(CATALOG)}."
         raise WeightsError(f"weights: no official weights are called {name!r}; {hint} `slowfast weights ls` lists them")
     return entry

@@ -1,4 +1,4 @@
-"""Entry of the catalogue of official weights."""
+"""Entry of the catalog of official weights."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -11,7 +11,7 @@ from slowfast_cli.types import Seconds, Settings
 
 
 @dataclass(frozen=True, kw_only=True)
-class CatalogueEntry:
+class CatalogEntry:
     """One official weight file."""
 
     name: str  # as in --weights
@@ -41,7 +41,7 @@ class CatalogueEntry:
     source: str  # page that publishes the file
 
 
-def network(entry: CatalogueEntry) -> Architecture:
+def network(entry: CatalogEntry) -> Architecture:
     """Build the spec of an entry's network: the zoo's, with the deviations of the released model."""
     if entry.variant in BASELINES:
         return BASELINES[entry.variant]
@@ -54,6 +54,6 @@ def network(entry: CatalogueEntry) -> Architecture:
     return net
 
 
-def describe(entry: CatalogueEntry) -> dict[str, object]:
+def describe(entry: CatalogEntry) -> dict[str, object]:
     """Convert an entry to plain values for JSON."""
     return {name: dict(value) if isinstance(value, Mapping) else value for name, value in vars(entry).items()}

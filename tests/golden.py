@@ -48,20 +48,25 @@ def tensor(name: str, shape: list[int], *, attention: float = 0.02) -> np.ndarra
 @lru_cache(maxsize=1)  # tests of one model follow each other
 def model(name: str) -> tuple[dict, dict[str, torch.Tensor], torch.Tensor, dict[str, np.ndarray]]:
     """Description, state dict, input and outputs of one reference model."""
-    told = json.loads((MODELS / f"{name}.json").read_text())
-    attention = told["weights"]["kwargs"].get("attn_gain", 0.02)
-    state = {key: tensor(key, shape, attention=attention) for key, shape, _ in told["state_dict"]}
-    same(f"the weights of {name}", state.values(), told["weights"]["sha256"])
-    full = told["input"]["full"]
+    reported = json.loads((MODELS / f"{name}.json").read_text())
+    attention = reported["weights"]["kwargs"].get("attn_gain", 0.02)
+    state = {key: tensor(key, shape, attention=attention) for key, shape, _ in reported["state_dict"]}
+    same(f"the weights of {name}", state.values(), reported["weights"]["sha256"])
+    full = reported["input"]["full"]
     x = normal(full["shape"], full["seed"]).astype(np.float32)
     same(f"the input of {name}", [x], full["sha256"])
     outputs = dict(np.load(MODELS / f"{name}.npz"))
-    return told, {key: torch.from_numpy(np.array(value)) for key, value in state.items()}, torch.from_numpy(x), outputs
+    return (
+        reported,
+        {key: torch.from_numpy(np.array(value)) for key, value in state.items()},
+        torch.from_numpy(x),
+        outputs,
+    )
 
 
-def sounds(told: dict) -> torch.Tensor:
+def sounds(reported: dict) -> torch.Tensor:
     """Log-mels (N, 2, T, F) that go with the frames of an audiovisual model: aligned and not, each of its own level."""
-    audio = told["input"]["audio"]
+    audio = reported["input"]["audio"]
     clips = audio["shape"][0]
     level = np.arange(2 * clips).reshape(clips, 2, 1, 1) / (2 * clips - 1)
     x = normal(audio["shape"], audio["seed"]).astype(np.float32).astype(np.float64)
@@ -70,9 +75,9 @@ def sounds(told: dict) -> torch.Tensor:
     return torch.from_numpy(x)
 
 
-def training_batch(told: dict) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def training_batch(reported: dict) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Frames (4, 3, T, H, W), sounds (4, 2, T, F) and labels that an audiovisual model is trained on for one step."""
-    batch = told["train_mode"]["batch"]
+    batch = reported["train_mode"]["batch"]
     frames = normal(batch["video"]["shape"], batch["video"]["seed"]).astype(np.float32)
     with np.load(MODELS / f"{SOUNDS}.npz") as stored:
         audio = stored["train_mode/audio"]
@@ -135,10 +140,14 @@ def pyslowfast_name(ours: str) -> str:
 @lru_cache(maxsize=1)
 def haiku(name: str) -> tuple[dict, dict[str, torch.Tensor], dict[str, np.ndarray]]:
     """Description, parameter tree and outputs of one reference model in Haiku."""
-    told = json.loads((MODELS / f"{name}.json").read_text())
-    tree = {key: haiku_tensor(key, shape) for key, shape, _ in told["params"]}
-    same(f"the weights of {name}", tree.values(), told["weights"]["sha256"])
-    return told, {key: torch.from_numpy(value) for key, value in tree.items()}, dict(np.load(MODELS / f"{name}.npz"))
+    reported = json.loads((MODELS / f"{name}.json").read_text())
+    tree = {key: haiku_tensor(key, shape) for key, shape, _ in reported["params"]}
+    same(f"the weights of {name}", tree.values(), reported["weights"]["sha256"])
+    return (
+        reported,
+        {key: torch.from_numpy(value) for key, value in tree.items()},
+        dict(np.load(MODELS / f"{name}.npz")),
+    )
 
 
 def haiku_tensor(name: str, shape: list[int]) -> np.ndarray:

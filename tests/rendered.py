@@ -43,7 +43,7 @@ def write(
         times: When each picture begins to be shown, instead of a constant rate.
         codec: FFmpeg's name of the encoder.
         pix_fmt: Of the stored pictures.
-        bframes: At most so many in a row.
+        bframes: Maximum number of consecutive B-frames.
         gop: Frames from a keyframe to the next, none between.
         options: More of them for the encoder.
         container: Options of the container's writer.

@@ -59,6 +59,7 @@ RIDDLE = re.compile(r"^What (?:is|was|are|were) (?:\w+\s?){1,3}\.$")  # "What is
 TEXTS = [
     *FILES,
     *sorted((ROOT / "recipes").rglob("*.yaml")),
+    *(path for path in sorted((ROOT / "tests").rglob("*.py")) if path != Path(__file__)),
     *(ROOT / name for name in ("README.md", "CHANGELOG.md", ".github/CONTRIBUTING.md")),
 ]
 

@@ -116,11 +116,13 @@ def ranks(launcher: int) -> dict[int, int]:
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
             parent = int(stat.read_text().rpartition(")")[2].split()[1])
-            told = dict(word.split("=", 1) for word in (stat.parent / "environ").read_text().split("\0") if "=" in word)
+            reported = dict(
+                word.split("=", 1) for word in (stat.parent / "environ").read_text().split("\0") if "=" in word
+            )
         except (OSError, ValueError):
             continue
-        if parent == launcher and "RANK" in told:
-            found[int(told["RANK"])] = int(stat.parent.name)
+        if parent == launcher and "RANK" in reported:
+            found[int(reported["RANK"])] = int(stat.parent.name)
     return found
 
 
@@ -181,5 +183,5 @@ def epic_row(video: str, number: int, *, labelled: bool, start: float | None = N
     )
     if not labelled:
         return row
-    told = f"{VERBS[verb]} {NOUNS[noun]},{VERBS[verb]},{verb},{NOUNS[noun]},{noun}"
-    return f"{row},{told},['{NOUNS[noun]}'],[{noun}]"
+    reported = f"{VERBS[verb]} {NOUNS[noun]},{VERBS[verb]},{verb},{NOUNS[noun]},{noun}"
+    return f"{row},{reported},['{NOUNS[noun]}'],[{noun}]"

@@ -58,7 +58,7 @@ def in_turn(sides: dict[str, Callable[[int], object]], count: int) -> dict[str, 
     return times
 
 
-def told(times: dict[str, list[float]]) -> None:
+def reported(times: dict[str, list[float]]) -> None:
     """Print how the sides compare with the last one."""
     ours = list(times.values())[-1]
     for side, spent in times.items():
@@ -122,7 +122,7 @@ def from_files() -> None:
                 },
                 10,
             )
-            told(times)
+            reported(times)
 
 
 def main() -> None:
@@ -146,7 +146,7 @@ def main() -> None:
         )
         print(f"{name}: largest difference {worst:.1e}")
         times = in_turn({side: lambda at, go=go, clips=clips: go(clips[at]) for side, go in sides.items()}, CLIPS)
-        told(times)
+        reported(times)
         shares(log_mel, front_end.frames(size), median(times["slowfast"]))
     from_files()
 

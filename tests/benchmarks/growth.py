@@ -31,7 +31,7 @@ PICTURE = Path(__file__).with_suffix(".png")
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """Of a stage on so many recordings.
+    """Measure a stage on a number of recordings.
 
     Attributes:
         seconds: On the clock.

@@ -17,7 +17,7 @@ from slowfast_cli.shards.manifest import MANIFEST, Entry
 RATE = 16000
 MELS = 32
 FRONT_END = FrontEnd(mels=MELS)
-TESTED = 2  # one in so many recordings is in the test split
+TESTED = 2  # every second recording is in the test split
 IN_SHARD = 256
 ROWS = 1000  # of a recording of 10 s
 WORDS = [f"frontend.mels={MELS}", "model.width=8", "optim.batch=8", "metric=top1", "data.views=2"]
@@ -53,7 +53,7 @@ def noises(root: Path, count: int, *, seconds: float = 2.0) -> Path:
 
 
 def write_wav(path: Path, samples: np.ndarray, *, times: int = 1) -> Path:
-    """Write samples, so many times one after the other."""
+    """Write samples, repeated."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with wave.open(str(path), "wb") as file:
         file.setparams((1, 2, RATE, 0, "NONE", ""))

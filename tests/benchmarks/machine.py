@@ -20,8 +20,8 @@ DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 def name() -> str:
     """The machine, in words."""
-    told = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").is_file() else ""
-    chip = next((line.partition(":")[2].strip() for line in told.splitlines() if line.startswith("model name")), "")
+    reported = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").is_file() else ""
+    chip = next((line.partition(":")[2].strip() for line in reported.splitlines() if line.startswith("model name")), "")
     cpu = f"{len(os.sched_getaffinity(0))} cores of {chip or platform.machine()}, torch {torch.__version__}"
     return f"{torch.cuda.get_device_name()}, {cpu}" if DEVICE.type == "cuda" else cpu
 

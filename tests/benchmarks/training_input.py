@@ -123,7 +123,7 @@ def sweep(clips, batch: int, seconds: float) -> None:
     available = cores()
     print("clips/s on the device, nothing else going on (workers x batches that each is ahead):")
     for workers in [count for count in (1, 2, 4, 8) if count <= max(2, available)]:
-        told = []
+        reported = []
         for ahead in (2, 4, 8):
             loader.PREFETCH = ahead
             keys = loader.training_keys(
@@ -137,9 +137,9 @@ def sweep(clips, batch: int, seconds: float) -> None:
                 next(found)
                 count += 1
             machine.synchronise()
-            told.append(f"{ahead}: {count * batch / (time.perf_counter() - began):7.0f}")
+            reported.append(f"{ahead}: {count * batch / (time.perf_counter() - began):7.0f}")
             found.close()
-        print(f"  {workers} workers   {'   '.join(told)}", flush=True)
+        print(f"  {workers} workers   {'   '.join(reported)}", flush=True)
     loader.PREFETCH = 4
 
 

@@ -70,7 +70,7 @@ def made(recipe: Recipe, heads: dict[str, int], *, dtype=torch.float32, last=Fal
 
 
 class Turn:
-    """The real loop of a side, which goes on where it was."""
+    """Continue the training loop of one side."""
 
     def __init__(self, side: Side, task, batch: Batch) -> None:
         batches, self.clips = itertools.repeat(batch), len(batch)

@@ -108,13 +108,13 @@ def memory(clips: Clips, recipe: Recipe, workers: int) -> list[str]:
     steps = len(clips) // BATCH * EPOCHS
     looks = {max(1, steps // 10), steps // 2, steps - 4 * workers - 1}  # workers end with their last batch
     prepared = transforms.training(recipe, CPU)
-    told = []
+    reported = []
     for step, batch in enumerate(loader.batches(clips, keys(len(clips), EPOCHS), workers=workers, device=CPU)):
         prepared(batch, step, 0.0)
         if step in looks:
             sizes = [resident(os.getpid()), *(resident(child) for child in children() if workers)]
-            told.append(" + ".join(f"{size:.0f}" for size in sizes if size > 50))
-    return told
+            reported.append(" + ".join(f"{size:.0f}" for size in sizes if size > 50))
+    return reported
 
 
 def main() -> None:

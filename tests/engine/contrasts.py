@@ -70,10 +70,10 @@ def uneven(share):
 def main() -> None:
     share = distributed.join()
     mine = {"at once": steps(share, 1), "in parts": steps(share, 2), **uneven(share)}
-    told = distributed.gather([mine], share)
+    reported = distributed.gather([mine], share)
     distributed.barrier(share)
     if share.rank == 0:
-        Path(sys.argv[1]).write_text(json.dumps(told))
+        Path(sys.argv[1]).write_text(json.dumps(reported))
     distributed.leave()
 
 

@@ -24,7 +24,7 @@ def stops(share, *, at):
 
 def main() -> None:
     share = distributed.join()
-    told = {
+    reported = {
         "share": [share.rank, share.world],
         "stops": [stops(share, at=1), stops(share, at=9)],
         "before": sorted(distributed.read_status(share)),
@@ -35,10 +35,10 @@ def main() -> None:
     try:
         distributed.fail_together(DataError("x: broken") if share.rank == 2 else None, share)
     except DataError as error:
-        told["problem"] = str(error)
+        reported["problem"] = str(error)
     distributed.fail_together(None, share)
-    told["posted"] = distributed.read_status(share)
-    told = distributed.gather([told], share)
+    reported["posted"] = distributed.read_status(share)
+    reported = distributed.gather([reported], share)
     if share.rank == 2:
         os.kill(os.getpid(), signal.SIGKILL)
     try:
@@ -47,7 +47,7 @@ def main() -> None:
     except Exception as error:
         lost = distributed.is_lost(error)
     if share.rank == 0:
-        Path(sys.argv[1]).write_text(json.dumps({"told": told, "lost": lost}))
+        Path(sys.argv[1]).write_text(json.dumps({"reported": reported, "lost": lost}))
 
 
 if __name__ == "__main__":

@@ -116,7 +116,7 @@ def test_saving_does_not_wait_for_the_disk_but_for_the_save_before(tmp_path, mon
     assert written == [1, 2]
 
 
-def test_an_error_of_writing_is_told_at_the_next_save_or_at_the_end(tmp_path, monkeypatch):
+def test_an_error_of_writing_is_reported_at_the_next_save_or_at_the_end(tmp_path, monkeypatch):
     def full(state, part):
         raise OSError(28, "No space left on device")
 

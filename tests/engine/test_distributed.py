@@ -101,12 +101,12 @@ def test_three_tasks_of_srun_meet_and_speak_to_each_other(tmp_path):
     codes = [(task.communicate(timeout=120)[1], task.returncode)[1] for task in tasks]
     assert codes[2] == -signal.SIGKILL
     found = json.loads((tmp_path / "out.json").read_text())
-    for rank, told in enumerate(found["told"]):
-        assert told["share"] == [rank, 3]
-        assert told["stops"] == [2, 2]
-        assert told["problem"] == "x: broken"
-        assert told["before"] == []
-        assert told["posted"] == {"1": {"done": 11}, "2": {"done": 22}}
+    for rank, reported in enumerate(found["reported"]):
+        assert reported["share"] == [rank, 3]
+        assert reported["stops"] == [2, 2]
+        assert reported["problem"] == "x: broken"
+        assert reported["before"] == []
+        assert reported["posted"] == {"1": {"done": 11}, "2": {"done": 22}}
     assert found["lost"]  # the others have noticed at once that one is gone
 
 

@@ -175,7 +175,7 @@ def test_parts_of_a_batch_make_the_step_of_the_whole():
         torch.testing.assert_close(a, b)
 
 
-def test_gradients_are_clipped_together_and_told_before():
+def test_gradients_are_clipped_together_and_reported_before():
     model, free = model_of(), model_of()
     plain = {"lr": 1.0, "momentum": 0.0, "nesterov": False, "weight_decay": 0.0}
     before = [p.detach().clone() for p in model.parameters()]

@@ -91,7 +91,7 @@ def test_four_parts_have_the_gradients_of_the_whole():
 
 @pytest.mark.parametrize("random", [{"drop": 0.5}, {"dropout": 0.5}], ids=str)
 def test_both_passes_draw_the_same(random):
-    """Stochastic depth, or dropout: what is asked of the second pass is about what the first one gave."""
+    """Stochastic depth or dropout: the second pass must draw the same random numbers as the first."""
     model = network(**random)
     seen = []
     model.register_forward_hook(lambda module, given, outputs: seen.append(outputs["embedding"].detach().clone()))
@@ -159,17 +159,17 @@ def test_summed_parts_are_the_mean():
 
 
 def test_a_step_with_a_contrast_is_that_of_the_whole_batch():
-    """Through `fit`: clipped, and with the numbers that are told."""
+    """Through `fit`: clipped, and with the numbers that are reported."""
     settings = {"lr": 0.1, "momentum": 0.9, "nesterov": False, "weight_decay": 0.0}
     one = network()
     two = copy.deepcopy(one)
-    told = []
+    reported = []
     for model, count, contrast in ((one, 1, None), (two, 2, TASK.losses)):
         how = StepConfig(micro_batches=count, clip_norm=0.5, contrast=contrast)
         batches = itertools.chain(parts(count), parts(count))
         optim = make_optimizer(model, "sgd", **settings)
-        told.append(list(fit(model, TASK.loss, batches, optim, lambda step: 1.0, range(2), config=how)))
-    for a, b in zip(*told, strict=True):
+        reported.append(list(fit(model, TASK.loss, batches, optim, lambda step: 1.0, range(2), config=how)))
+    for a, b in zip(*reported, strict=True):
         assert (a.loss, a.grad_norm) == pytest.approx((b.loss, b.grad_norm), rel=1e-3)
         assert (a.clips, b.clips) == (16, 16)
     for a, b in zip(one.parameters(), two.parameters(), strict=True):
@@ -177,7 +177,7 @@ def test_a_step_with_a_contrast_is_that_of_the_whole_batch():
 
 
 @pytest.fixture(scope="module")
-def told(tmp_path_factory):
+def reported(tmp_path_factory):
     """What one process found, and each of two."""
     one, two = (tmp_path_factory.mktemp("contrasts") / f"{count}.json" for count in ("one", "two"))
     with pytest.MonkeyPatch.context() as patched:
@@ -193,9 +193,9 @@ def told(tmp_path_factory):
 
 
 @pytest.mark.parametrize("way", ["at once", "in parts"])
-def test_two_processes_contrast_as_one_does(told, way):
+def test_two_processes_contrast_as_one_does(reported, way):
     """The clips of both are compared with each other; in parts, too, that is one contrast over them all."""
-    (one,), two = told["one"], told["two"]
+    (one,), two = reported["one"], reported["two"]
     assert len(two) == 2
     assert one["in parts"]["losses"] == pytest.approx(one["at once"]["losses"], rel=1e-4)
     for rank in two:
@@ -205,8 +205,8 @@ def test_two_processes_contrast_as_one_does(told, way):
     assert two[0][way]["weights"] == two[1][way]["weights"]
 
 
-def test_processes_may_have_read_different_numbers_of_clips(told):
-    (one,), two = told["one"], told["two"]
+def test_processes_may_have_read_different_numbers_of_clips(reported):
+    (one,), two = reported["one"], reported["two"]
     assert [rank["first"] for rank in two] == [0, 3]
     assert [rank["everyone"] for rank in two] == [one["everyone"]] * 2
     # Each row is counted once by either process: the gradients of both, summed, are twice that of one.

@@ -15,22 +15,22 @@ def test_vggsound_drops_after_30_and_40_epochs():
     """ASF Sec. 4.2: 50 epochs from 0.01."""
     recipe = load("vggsound")
     rate = training_schedule.learning_rate(recipe, 1000)
-    told = {epoch: recipe.optim.lr * rate(round(1000 * epoch)) for epoch in (0, 29.999, 30, 39.999, 40, 49.999)}
-    assert list(told.values()) == pytest.approx([1e-2, 1e-2, 1e-3, 1e-3, 1e-4, 1e-4])
+    reported = {epoch: recipe.optim.lr * rate(round(1000 * epoch)) for epoch in (0, 29.999, 30, 39.999, 40, 49.999)}
+    assert list(reported.values()) == pytest.approx([1e-2, 1e-2, 1e-3, 1e-3, 1e-4, 1e-4])
 
 
 def test_epic_drops_after_20_and_25_epochs():
     recipe = load("epic")
     rate = training_schedule.learning_rate(recipe, 1000)
-    told = [recipe.optim.lr * rate(round(1000 * epoch)) for epoch in (0, 19.999, 20, 24.999, 25, 29.999)]
-    assert told == pytest.approx([1e-3, 1e-3, 1e-4, 1e-4, 1e-5, 1e-5])
+    reported = [recipe.optim.lr * rate(round(1000 * epoch)) for epoch in (0, 19.999, 20, 24.999, 25, 29.999)]
+    assert reported == pytest.approx([1e-3, 1e-3, 1e-4, 1e-4, 1e-5, 1e-5])
 
 
 def test_cosine_falls_all_the_way_and_stays_there():
     rate = cosine(8)
-    told = [rate(epoch / 10) for epoch in range(81)]
-    assert told == sorted(told, reverse=True)
-    assert (told[0], told[-1], rate(9)) == (1.0, 0.0, 0.0)
+    reported = [rate(epoch / 10) for epoch in range(81)]
+    assert reported == sorted(reported, reverse=True)
+    assert (reported[0], reported[-1], rate(9)) == (1.0, 0.0, 0.0)
     assert rate(2) == pytest.approx((1 + math.cos(math.pi / 4)) / 2)
 
 
@@ -70,8 +70,8 @@ def test_kinetics_is_half_a_cosine_after_a_rise_scaled_with_the_batch():
 def test_schedules_in_steps_are_the_papers():
     """AV App. A.5, A.6, A.8."""
     pretraining = training_schedule.learning_rate(load("kinetics-ssl"), 234)
-    told = [1.6 * pretraining(step) for step in (0, 10_000, 79_999, 80_000, 100_000, 110_000)]
-    assert told == pytest.approx([0.001, 1.6, 1.6, 0.16, 0.016, 0.0016])
+    reported = [1.6 * pretraining(step) for step in (0, 10_000, 79_999, 80_000, 100_000, 110_000)]
+    assert reported == pytest.approx([0.001, 1.6, 1.6, 0.16, 0.016, 0.0016])
     epic, charades = (training_schedule.learning_rate(load(name), 100) for name in ("epic55-av", "charades-av"))
     assert [epic(step) for step in (0, 15_999, 16_000, 20_000)] == pytest.approx([1, 1, 0.1, 0.01])
     assert [charades(step) for step in (31_999, 32_000)] == pytest.approx([1, 0.1])
@@ -85,14 +85,14 @@ def test_batches_are_worked_off_in_parts_of_so_many_clips():
     recipe = load("kinetics-av")
     assert [micro_batches(recipe, world) for world in (1, 8, 128)] == [128, 16, 1]
     assert micro_batches(load("vggsound", ["optim.grad_accum_steps=2"]), 4) == 2
-    for words, told in (
+    for words, reported in (
         (["optim.bn_batch_size=7"], "must be a multiple"),
         (["optim.grad_accum_steps=2"], "optim.grad_accum_steps 1"),
         (["schedule.steps=5"], "either epochs or steps"),
         (["schedule.epochs=null"], "either epochs or steps"),
         (["schedule.warmup_steps=5"], "either warmup_epochs or warmup_steps"),
     ):
-        with pytest.raises(UsageError, match=told):
+        with pytest.raises(UsageError, match=reported):
             load("kinetics-av", words)
 
 

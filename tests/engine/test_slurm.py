@@ -28,8 +28,8 @@ def test_a_task_of_srun():
 
 def test_every_task_of_a_job_meets_at_the_same_place_and_another_job_elsewhere():
     def place(**more):
-        told = ranks({**TASK, **more})
-        return told["MASTER_ADDR"], told["MASTER_PORT"]
+        reported = ranks({**TASK, **more})
+        return reported["MASTER_ADDR"], reported["MASTER_PORT"]
 
     assert place() == place(SLURM_PROCID="0", SLURM_LOCALID="0")
     assert place() != place(SLURM_JOB_ID="4711043")
@@ -39,10 +39,10 @@ def test_every_task_of_a_job_meets_at_the_same_place_and_another_job_elsewhere()
 
 
 def test_what_a_script_exports_stays():
-    told = ranks({**TASK, "MASTER_ADDR": "here", "MASTER_PORT": "29500"})
-    assert "MASTER_ADDR" not in told
-    assert "MASTER_PORT" not in told
-    assert told["RANK"] == "9"
+    reported = ranks({**TASK, "MASTER_ADDR": "here", "MASTER_PORT": "29500"})
+    assert "MASTER_ADDR" not in reported
+    assert "MASTER_PORT" not in reported
+    assert reported["RANK"] == "9"
 
 
 @pytest.mark.parametrize(

@@ -64,10 +64,10 @@ def main() -> None:
         "running_mean": norm.running_mean.item(),
         "stopped": stopped,
     }
-    told = distributed.gather([mine], share)
+    reported = distributed.gather([mine], share)
     distributed.barrier(share)
     if share.rank == 0:
-        Path(sys.argv[1]).write_text(json.dumps(told))
+        Path(sys.argv[1]).write_text(json.dumps(reported))
     distributed.leave()
 
 

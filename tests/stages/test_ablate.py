@@ -48,11 +48,11 @@ def cells(text):
 
 
 def test_rows_are_trained_scored_and_printed(done):
-    folder, told = done
-    assert "Slow & Fast: training: " in told.err
-    assert "Fast_only: training: " in told.err
-    assert f"done: {folder} (table.md, table.csv, table.tex, table.json)" in told.err
-    header, first, second = cells(told.out)
+    folder, reported = done
+    assert "Slow & Fast: training: " in reported.err
+    assert "Fast_only: training: " in reported.err
+    assert f"done: {folder} (table.md, table.csv, table.tex, table.json)" in reported.err
+    header, first, second = cells(reported.out)
     assert header == ["", "Params (M)", "Params (M) (paper)", "GFLOPs", "Top-1", "Top-1 (paper)"]
     assert (first[0], first[2], first[5]) == ("Slow & Fast", "26.88", "52.46")
     assert (second[0], second[2], second[5]) == ("Fast_only", "", "41.44")
@@ -62,7 +62,7 @@ def test_rows_are_trained_scored_and_printed(done):
 
 
 def test_the_table_is_written_in_four_ways(done, recipe):
-    folder, told = done
+    folder, reported = done
     plain = json.loads((folder / "table.json").read_text())
     assert plain["title"] == "mine, table 1"
     assert [row["name"] for row in plain["rows"]] == list(TABLE["1"])
@@ -75,7 +75,7 @@ def test_the_table_is_written_in_four_ways(done, recipe):
     assert float(rows[0]["Top-1"]) == pytest.approx(ours["top1"], abs=0.005)
     markdown = (folder / "table.md").read_text().splitlines()
     assert markdown[0] == "**mine, table 1**"
-    assert [cell.strip() for cell in markdown[4].strip("|").split("|")] == cells(told.out)[1]
+    assert [cell.strip() for cell in markdown[4].strip("|").split("|")] == cells(reported.out)[1]
     latex = (folder / "table.tex").read_text()
     assert r"Slow \& Fast & " in latex
     assert r"Fast\_only & " in latex
@@ -85,21 +85,21 @@ def test_the_table_is_written_in_four_ways(done, recipe):
 
 
 def test_finished_rows_are_not_touched_again(done, recipe):
-    folder, told = done
+    folder, reported = done
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*.safetensors")}
     again = tiny.good("ablate", recipe, "--out", folder)
     assert again.err.count("already finished") == 2
-    assert again.out == told.out
+    assert again.out == reported.out
     assert before == {path: path.stat().st_mtime_ns for path in folder.rglob("*.safetensors")}
 
 
 def test_a_row_is_gone_on_with_where_it_stopped(done, recipe, tmp_path):
-    folder, told = done
+    folder, reported = done
     shutil.copytree(folder, tmp_path / "table")
     (tmp_path / "table" / "fast-only" / "result.json").unlink()
     again = tiny.good("ablate", recipe, "--out", tmp_path / "table")
     assert "already finished, after 3 steps" in again.err
-    assert again.out == told.out
+    assert again.out == reported.out
 
 
 def test_numbers_of_another_recipe_are_not_passed_off(done, recipe):
@@ -125,8 +125,8 @@ def test_one_row_alone(done, recipe, tmp_path):
 def test_a_dry_run_needs_no_data(tmp_path, monkeypatch):
     """Parameters and GFLOPs of every row against the paper's."""
     monkeypatch.chdir(tmp_path)
-    told = tiny.good("ablate", "epic", "--table", "2", "--dry-run", "--row", "Fast", "--row", "Slow-Fast", "--json")
-    (plain,) = told.lines
+    reported = tiny.good("ablate", "epic", "--table", "2", "--dry-run", "--row", "Fast", "--row", "Slow-Fast", "--json")
+    (plain,) = reported.lines
     rows = {row["name"]: row for row in plain["rows"]}
     assert set(rows) == {"Fast", "Slow-Fast"}
     for row in rows.values():
@@ -136,7 +136,7 @@ def test_a_dry_run_needs_no_data(tmp_path, monkeypatch):
 
 
 def test_tables_that_are_not_there(recipe):
-    for words, told in (
+    for words, reported in (
         (["epic", "--table", "3", "--dry-run"], "epic.yaml: --table 3: no such table; expected one of 2"),
         (["folder", "--dry-run"], "folder.yaml: has no tables"),
         (["folder", "--table", "1", "--dry-run"], "folder.yaml: --table 1: no such table; the recipe has none"),
@@ -144,7 +144,7 @@ def test_tables_that_are_not_there(recipe):
     ):
         done = tiny.slowfast("ablate", *words)
         assert (done.code, done.out) == (2, "")
-        assert told in done.err
+        assert reported in done.err
 
 
 def test_a_row_that_does_not_hold_together_is_found_before_any_is_trained(recipe, tmp_path):
@@ -170,7 +170,7 @@ def test_results_on_a_split_without_labels(kitchen, recipe, tmp_path):
 
 @pytest.mark.processes
 def test_two_processes_make_the_table_together(recipe, tmp_path):
-    """One of them writes and prints; a row that is finished is told, and not trained again."""
+    """One process writes and prints; a finished row is reported and not trained again."""
     command = ["ablate", recipe, "--out", tmp_path / "table", "--row", "Fast_only", "--gpus", 2, "--json"]
     first = tiny.process(*command)
     assert first.code == 0, first.err

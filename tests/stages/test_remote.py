@@ -1,4 +1,4 @@
-"""A corpus, its shards and runs that lie elsewhere: extracted, trained, gone on with and scored by URL."""
+"""Remote corpora, shards and runs: extraction, training, resuming and scoring by URL."""
 
 import uuid
 

@@ -23,7 +23,7 @@ def test_a_quarter_is_hard():
     assert with_negatives(a[:1], b[:1], hard=0.25).flatten().tolist() == [0, 10]
 
 
-def test_pairs_that_cannot_be_told_apart_do_not_count():
+def test_pairs_that_cannot_be_distinguished_do_not_count():
     torch.manual_seed(0)
     a = torch.randn(4, 1, 8, 5)
     b = torch.randn(4, 1, 8, 5)

@@ -87,7 +87,7 @@ class Boxed(nn.Module):
         return {"label": torch.tensor([[0.0, 1.0], [2.0, -1.0], [0.5, 0.5]])[: len(boxes)]}
 
 
-def test_boxes_are_told_with_their_places_and_segments():
+def test_boxes_are_reported_with_their_places_and_segments():
     boxes = torch.tensor([[1.0, 0, 0, 5, 5], [0.0, 1, 1, 4, 4], [1.0, 2, 2, 3, 3]])
     places = ((0.0, 0.0, 0.5, 0.5), (0.1, 0.1, 0.4, 0.4), (0.2, 0.2, 0.3, 0.3))
     target = torch.tensor([[0.0, 1.0], [1.0, 1.0], [0.0, 0.0]])

@@ -36,7 +36,7 @@ def made(name):
 
 
 def halves(clips, samples, generator):
-    """A tone and then noise, or noise and then a tone: what comes next can be told."""
+    """A tone then noise, or noise then a tone: the continuation is predictable."""
     noise = torch.randn(clips, samples, generator=generator)
     tone = torch.sin(torch.arange(samples) * 0.3)
     noise_first = torch.rand(clips, 1, generator=generator) < 0.5
@@ -90,11 +90,11 @@ def test_it_is_learned(name):
     objective.eval()
     asked = batch(name, clips=8, seed=99)
     with torch.inference_mode():
-        told = PART[name].scores(objective(trunk, asked.inputs.signals), asked)["pretext_top1"]
-    assert told.shape == (len(asked.ids), 1)
-    assert 0 <= told.min() <= told.max() <= 1
+        reported = PART[name].scores(objective(trunk, asked.inputs.signals), asked)["pretext_top1"]
+    assert reported.shape == (len(asked.ids), 1)
+    assert 0 <= reported.min() <= reported.max() <= 1
     chance = {"byol": 1 / 15, "cpc": 1 / 6, "masked": 1 / 8}[name]
-    assert told.mean() > 1.5 * chance
+    assert reported.mean() > 1.5 * chance
 
 
 def cosine(a, b):
@@ -107,15 +107,15 @@ def test_byol_is_its_definition():
     outputs = {"byol_predicted": predicted, "byol_slow": slow}
     ids = ("a", "b", "c", "c", "a", "b")
     asked = Batch(inputs=Inputs(), targets={}, ids=ids)
-    total, told = 0.0, []
+    total, reported = 0.0, []
     for row, id_ in enumerate(ids):
         (other,) = (n for n in range(6) if ids[n] == id_ and n != row)
         total += 2 - 2 * cosine(predicted[row], slow[other])
         easy_negatives = [cosine(predicted[row], slow[n]) for n in range(6) if ids[n] != id_]
-        told.append(float(cosine(predicted[row], slow[other]) > max(easy_negatives)))
+        reported.append(float(cosine(predicted[row], slow[other]) > max(easy_negatives)))
     assert PART["byol"].losses(outputs, asked)["byol"].item() == pytest.approx(total / 3, rel=1e-5)
-    assert PART["byol"].scores(outputs, asked)["pretext_top1"][:, 0].tolist() == told
-    assert {*told} == {0.0, 1.0}
+    assert PART["byol"].scores(outputs, asked)["pretext_top1"][:, 0].tolist() == reported
+    assert {*reported} == {0.0, 1.0}
 
 
 def test_a_clip_with_one_view_only_does_not_count():
@@ -130,8 +130,8 @@ def test_a_clip_with_one_view_only_does_not_count():
         for outputs, ids in ((rows, "abcab"), (without, "abab"))
     )
     torch.testing.assert_close(found, want)
-    told = PART["byol"].scores(rows, Batch(inputs=Inputs(), targets={}, ids=tuple("abcab")))["pretext_top1"]
-    assert told[2] == 0
+    reported = PART["byol"].scores(rows, Batch(inputs=Inputs(), targets={}, ids=tuple("abcab")))["pretext_top1"]
+    assert reported[2] == 0
 
 
 def test_the_slow_copies_follow():
@@ -201,8 +201,8 @@ def test_cpc_is_its_definition(drawn):
                     questions += 1
     assert outputs["cpc_choices"].shape == (2, questions / 2, 6)
     assert PART["cpc"].losses(outputs, asked)["cpc"].item() == pytest.approx(total / questions, rel=1e-4)
-    told = PART["cpc"].scores(outputs, asked)["pretext_top1"][:, 0]
-    assert told.tolist() == pytest.approx([n / (questions / 2) for n in right], abs=1e-6)
+    reported = PART["cpc"].scores(outputs, asked)["pretext_top1"][:, 0]
+    assert reported.tolist() == pytest.approx([n / (questions / 2) for n in right], abs=1e-6)
 
 
 def test_masked_is_its_definition(drawn, monkeypatch):

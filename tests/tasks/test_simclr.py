@@ -1,4 +1,4 @@
-"""SimCLR: its loss against loops, and what is told."""
+"""SimCLR: its loss against loops, and what is reported."""
 
 from math import exp, log
 
@@ -63,12 +63,12 @@ def test_nobody_has_a_twin(ids):
     assert not rows.grad.any()
 
 
-def test_told_is_whether_the_nearest_is_the_twin():
+def test_reported_is_whether_the_nearest_is_the_twin():
     rows = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.9, 0.1], [0.8, 0.2], [0.1, 0.9], [0.05, 0.95]])
     rows = torch.nn.functional.normalize(rows, dim=1)
-    told = SimCLR().scores({"embedding": rows}, asked("abacbd"))["pretext_top1"]
+    reported = SimCLR().scores({"embedding": rows}, asked("abacbd"))["pretext_top1"]
     # Both b are nearest to d.
-    assert told[:, 0].tolist() == [1, 0, 1, 0, 0, 0]
+    assert reported[:, 0].tolist() == [1, 0, 1, 0, 0, 0]
     again = SimCLR().scores({"embedding": rows[[0, 2, 1, 5]]}, asked("aabb"))["pretext_top1"]
     assert again[:, 0].tolist() == [1, 1, 1, 1]
     alone = SimCLR().scores({"embedding": rows[[0, 2, 1]]}, asked("aab"))["pretext_top1"]
@@ -78,8 +78,8 @@ def test_told_is_whether_the_nearest_is_the_twin():
 def test_twins_are_found():
     for ids in (IDS, "abcdeabcde", "aabbcc", "abccba"):
         positive, paired = positives_of(asked(ids), CPU)
-        told = Batch(inputs=Inputs(), targets={POSITIVE: torch.tensor(positives(ids))}, ids=())
-        assert [value.tolist() for value in positives_of(told, CPU)] == [positive.tolist(), paired.tolist()]
+        reported = Batch(inputs=Inputs(), targets={POSITIVE: torch.tensor(positives(ids))}, ids=())
+        assert [value.tolist() for value in positives_of(reported, CPU)] == [positive.tolist(), paired.tolist()]
         for place, id_ in enumerate(ids):
             other = [each for each in range(len(ids)) if each != place and ids[each] == id_]
             assert paired[place] == len(other)

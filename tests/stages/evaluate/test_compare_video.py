@@ -67,12 +67,12 @@ def test_the_table_of_classes_is_one_of_average_precision(name, compared):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_gains_are_told_and_drawn_in_points_and_by_ratio(name, compared):
+def test_gains_are_reported_and_drawn_in_points_and_by_ratio(name, compared):
     _, (one, two), _, points = compared(name)
     assert "label: classes that one model does better by more than 1 point" in points.out
     ap = [{row["name"]: float(row["ap"]) for row in table(written(run) / "classes-label.csv")} for run in (one, two)]
-    told = tiny.good("evaluate", two, "--compare", one, "--min-gain", 1, "--json", "--no-plots")
-    found = json.loads(told.out)["compared"]["label"]
+    reported = tiny.good("evaluate", two, "--compare", one, "--min-gain", 1, "--json", "--no-plots")
+    found = json.loads(reported.out)["compared"]["label"]
     assert {gain["name"] for gain in found["better"]} == {each for each in ap[0] if ap[1][each] - ap[0][each] > 0.01}
     assert {gain["name"] for gain in found["worse"]} == {each for each in ap[0] if ap[0][each] - ap[1][each] > 0.01}
     assert found["better"] or found["worse"]
@@ -81,10 +81,10 @@ def test_gains_are_told_and_drawn_in_points_and_by_ratio(name, compared):
     files = {path.name for path in written(two).glob("*.png")}
     assert {"bars-label.png", "comparison-label.png", "classes-label.png", "feature-maps.png"} <= files
     assert "confusion-label.png" not in files
-    told = tiny.good(
+    reported = tiny.good(
         "evaluate", two, "--compare", one, "--gain-unit", "ratio", "--min-gain", 1.01, "--out", two / "ratio"
     )
-    assert "by more than 1.01 times" in told.out
+    assert "by more than 1.01 times" in reported.out
     assert (two / "ratio" / "comparison-label.png").is_file()
 
 

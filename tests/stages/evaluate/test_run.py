@@ -46,13 +46,13 @@ def test_scores_are_those_of_the_saved_predictions(evaluated, trained, sounds):
     done = tiny.good(
         "evaluate", "folder", f"data.root={sounds}", *tiny.WORDS, "-w", trained, "--out", out, "--json", "--no-plots"
     )
-    (told,) = done.lines
-    assert told["scores"]["top1"] == pytest.approx(softmax_hits(scores, targets, 1))
-    assert told["scores"]["top5"] == pytest.approx(softmax_hits(scores, targets, 5))
-    assert told["scores"]["map"] == pytest.approx(
+    (reported,) = done.lines
+    assert reported["scores"]["top1"] == pytest.approx(softmax_hits(scores, targets, 1))
+    assert reported["scores"]["top5"] == pytest.approx(softmax_hits(scores, targets, 5))
+    assert reported["scores"]["map"] == pytest.approx(
         np.mean([average_precision(scores[:, label], targets == label) for label in range(3)]), rel=1e-5
     )
-    assert (told["found"], told["listed"]) == (6, 6)
+    assert (reported["found"], reported["listed"]) == (6, 6)
 
 
 def test_ours_stand_beside_the_papers_with_the_coverage(evaluated):
@@ -132,8 +132,8 @@ def test_two_models_are_compared_class_by_class(evaluated, trained, sounds, tmp_
             if first[mine["targets_label"] == label].mean() != second[file["targets_label"] == label].mean()
         }
     table = done.out.partition("label: classes")[2]
-    told = {line.strip("│").split("│")[0].strip() for line in table.splitlines() if line.startswith("│")}
-    assert told == better
+    reported = {line.strip("│").split("│")[0].strip() for line in table.splitlines() if line.startswith("│")}
+    assert reported == better
     done = tiny.good(*command, "-w", trained, "--out", tmp_path / "mine", "--compare", other, "--min-gain=0", "--json")
     (plain,) = done.lines
     sides = plain["compared"]["label"]
@@ -162,7 +162,7 @@ def test_epic_is_scored_as_its_challenge_and_its_paper_do(kitchen, trained_epic,
         "evaluate", "epic", f"data.root={kitchen}", *tiny.EPIC_WORDS, *tiny.EPIC_SCRATCH, "-w", trained_epic,
         "--out", tmp_path, "--json", "--no-plots",
     )  # fmt: skip
-    (told,) = done.lines
+    (reported,) = done.lines
     with np.load(tmp_path / "predictions.npz") as file:
         ids = file["ids"]
         verb, noun = file["scores_verb"], file["scores_noun"]
@@ -174,10 +174,10 @@ def test_epic_is_scored_as_its_challenge_and_its_paper_do(kitchen, trained_epic,
         for k in (1, inside[1]):
             v = np.array([t in np.argsort(-s, kind="stable")[:k] for s, t in zip(verb, verbs, strict=True)])
             n = np.array([t in np.argsort(-s, kind="stable")[:k] for s, t in zip(noun, nouns, strict=True)])
-            assert told["scores"][f"{name}verb_top{k}"] == pytest.approx(100 * v[rows].mean())
-            assert told["scores"][f"{name}noun_top{k}"] == pytest.approx(100 * n[rows].mean())
-            assert told["scores"][f"{name}action_top{k}"] == pytest.approx(100 * (v & n)[rows].mean())
-    assert told["published"]["action_top1"] == 15.22
+            assert reported["scores"][f"{name}verb_top{k}"] == pytest.approx(100 * v[rows].mean())
+            assert reported["scores"][f"{name}noun_top{k}"] == pytest.approx(100 * n[rows].mean())
+            assert reported["scores"][f"{name}action_top{k}"] == pytest.approx(100 * (v & n)[rows].mean())
+    assert reported["published"]["action_top1"] == 15.22
 
 
 def test_a_submission_is_what_the_challenge_takes(kitchen, trained_epic, tmp_path):

@@ -103,7 +103,7 @@ def test_every_task_runs_to_its_end(whole):
     assert len(of(Step, events)) == 11 * 20  # a support vector machine takes none
 
 
-def test_sounds_that_differ_are_told_apart_even_by_a_random_network(whole):
+def test_sounds_that_differ_are_distinguished_even_by_a_random_network(whole):
     found = scored(whole[1])
     assert found["esc50"].score > 60  # by chance a third
 
@@ -194,7 +194,7 @@ def test_other_settings_are_another_score(here, tmp_path):
     assert of(TaskScored, wider)
 
 
-def test_data_that_is_not_there_is_told_and_not_averaged(here, tmp_path, monkeypatch):
+def test_data_that_is_not_there_is_reported_and_not_averaged(here, tmp_path, monkeypatch):
     monkeypatch.setenv("SLOWFAST_DATA", str(tmp_path / "data"))
     shutil.copytree(here / "tut18", tmp_path / "data" / "tut18")
     (tmp_path / "data" / "fluent").mkdir()  # a folder, and nothing in it
@@ -272,7 +272,7 @@ def test_overrides_are_for_all_or_for_one():
 
 
 @pytest.mark.parametrize(
-    ("tasks", "words", "told"),
+    ("tasks", "words", "reported"),
     [
         (["esc5O"], [], r"--tasks esc5O: no such task; did you mean 'esc50'\?; expected one of audioset, birdsong"),
         ([], ["esc5O.optim.lr=1"], "esc5O: no such field"),
@@ -281,8 +281,8 @@ def test_overrides_are_for_all_or_for_one():
         ([], ["model.variant=byola-cnn"], f"model.variant=byola-cnn: fixed by {RANDOM}: remove the override"),
     ],
 )
-def test_wrong_words(here, tmp_path, tasks, words, told):
-    with pytest.raises(UsageError, match=told):
+def test_wrong_words(here, tmp_path, tasks, words, reported):
+    with pytest.raises(UsageError, match=reported):
         run(tmp_path, tasks, words=[*WORDS, *words])
     assert not list(tmp_path.iterdir())
 
@@ -369,7 +369,7 @@ class Bands(nn.Module):
 
 @pytest.fixture
 def own(tmp_path, monkeypatch):
-    """Writes a module of the user's into the current folder; says how to name what is in it."""
+    """Write a user module into the current folder, and return the names of its classes for --weights."""
     folder = tmp_path / "here"
     folder.mkdir()
     monkeypatch.chdir(folder)
@@ -425,7 +425,7 @@ def saying(said):
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "reported"),
     [
         ("", r"cannot be imported \(AttributeError"),
         ("import nothing_of_that_name\n", "cannot be imported .*nothing_of_that_name"),
@@ -444,9 +444,9 @@ def saying(said):
         (saying("self.nothing"), "returned no valid description: AttributeError"),
     ],
 )
-def test_modules_that_are_no_embedders(own, text, told):
+def test_modules_that_are_no_embedders(own, text, reported):
     word = own(text, "Mine", stem=f"wrong_{sha256(text.encode()).hexdigest()[:8]}")
-    with pytest.raises(UsageError, match=told) as error:
+    with pytest.raises(UsageError, match=reported) as error:
         benchmark.trunk(word)
     assert str(error.value).startswith(word)
 
@@ -513,8 +513,8 @@ def test_a_probe_learns_nothing_of_the_trunk(here, tmp_path):
 def test_results_are_written_whole(whole):
     folder, events = whole
     for task, event in scored(events).items():
-        told = json.loads((folder / task / "result.json").read_text())
-        assert {name: told[name] for name in asdict(event)} == asdict(event)
-        assert told["recipe"]["metric"] == event.metric
-        assert (folder / "data").is_dir() == told["recipe"]["data"]["root"].startswith(str(folder))
+        reported = json.loads((folder / task / "result.json").read_text())
+        assert {name: reported[name] for name in asdict(event)} == asdict(event)
+        assert reported["recipe"]["metric"] == event.metric
+        assert (folder / "data").is_dir() == reported["recipe"]["data"]["root"].startswith(str(folder))
     assert replace(event) == event

@@ -153,8 +153,8 @@ def test_timelines_in_every_form(weights, tmp_path):
         rows = list(csv.DictReader(file))
     assert list(rows[0]) == ["path", "start", "end", "set", "rank", "label", "index", "score"]
     assert len(rows) == 4 * 3
-    told = [(line["path"], line["start"], top["label"], top["score"]) for line in done.lines for top in line["top"]]
-    assert told == [(row["path"], float(row["start"]), row["label"], float(row["score"])) for row in rows]
+    reported = [(line["path"], line["start"], top["label"], top["score"]) for line in done.lines for top in line["top"]]
+    assert reported == [(row["path"], float(row["start"]), row["label"], float(row["score"])) for row in rows]
     assert [row["rank"] for row in rows[:3]] == ["1", "2", "3"]
 
 
@@ -287,14 +287,14 @@ def test_a_low_score_says_what_the_model_knows(weights, tmp_path):
     save(unsure, model.state_dict(), card_of())
     torch.nn.init.constant_(model.heads.linears["label"][0].bias[1], 9.0)
     save(sure, model.state_dict(), card_of())
-    told = "A top score is low: this model knows only these 3: helicopter, rain, rooster (label)"
-    assert told in predict(unsure, tiny.DATA / "rain.wav").err
-    assert told not in predict(sure, tiny.DATA / "rain.wav").err
+    reported = "A top score is low: this model knows only these 3: helicopter, rain, rooster (label)"
+    assert reported in predict(unsure, tiny.DATA / "rain.wav").err
+    assert reported not in predict(sure, tiny.DATA / "rain.wav").err
     assert predict(unsure, tiny.DATA / "rain.wav", "--json").err == ""
 
 
 def test_weights_that_do_not_go_with_the_program(weights, trained, tmp_path):
-    for word, told in {
+    for word, reported in {
         "no/such/file": "no/such/file: no such weights: train them first",
         "gone.safetensors": "gone.safetensors: no such weights",
         "asf-vggsond": "did you mean 'asf-vggsound'?",
@@ -303,7 +303,7 @@ def test_weights_that_do_not_go_with_the_program(weights, trained, tmp_path):
     }.items():
         done = predict(word, tiny.DATA / "rain.wav")
         assert (done.code, done.out) == (4, "")
-        assert told in done.err
+        assert reported in done.err
         assert len(done.err.splitlines()) == 1
     wrong = tmp_path / "wrong.safetensors"
     for front_end in ({**tiny.FRONT_END, "window_ms": 500}, {"speed": 3}):

@@ -101,17 +101,17 @@ MISTAKES = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("told", MISTAKES)
-def test_a_list_that_does_not_hold_together_says_where(tmp_path, told):
-    path = written(tmp_path, *MISTAKES[told])
+@pytest.mark.parametrize("reported", MISTAKES)
+def test_a_list_that_does_not_hold_together_says_where(tmp_path, reported):
+    path = written(tmp_path, *MISTAKES[reported])
     with pytest.raises(DataError) as raised:
         read(path)
     assert str(raised.value).startswith(str(path))
-    assert told in str(raised.value)
+    assert reported in str(raised.value)
 
 
 @pytest.mark.parametrize(
-    ("row", "told"),
+    ("row", "reported"),
     [
         ("30,0.1,0.1,0.4,0.9", "row 2: time 30 s is after the end of films/clip.mp4 (10.00 s)"),
         ("1,1.1,0.1,1.4,0.9", "row 2: box 1.1, 0.1, 1.4, 0.9 lies outside the frame: correct or remove the row"),
@@ -119,11 +119,11 @@ def test_a_list_that_does_not_hold_together_says_where(tmp_path, told):
         ("1,321,10,340,20", "row 2: box 321, 10, 340, 20 lies outside the frame of 320 x 240 pixels"),
     ],
 )
-def test_a_box_that_is_not_in_its_video_says_where(tmp_path, row, told):
+def test_a_box_that_is_not_in_its_video_says_where(tmp_path, row, reported):
     listed = read(written(tmp_path, HEADER, row))
     with pytest.raises(DataError) as raised:
         listed.of(CLIP, **SIZE)
-    assert told in str(raised.value)
+    assert reported in str(raised.value)
 
 
 def test_files_that_are_no_lists(tmp_path):

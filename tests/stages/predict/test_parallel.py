@@ -61,9 +61,9 @@ def test_answers_come_in_order_with_failures_at_their_places(count, threads):
         return [Failed(path=each, reason="b") if int(str(each)) % 5 == 4 else answer(each) for each in paths]
 
     words = [Failed(path=each, reason="a") if int(str(each)) % 7 == 3 else each for each in numbered(count)]
-    told = list(predict_parallel(words, whole, threads=threads))
-    assert [each.path for each in told] == numbered(count)
-    failed = {int(str(each.path)): each.reason for each in told if isinstance(each, Failed)}
+    reported = list(predict_parallel(words, whole, threads=threads))
+    assert [each.path for each in reported] == numbered(count)
+    failed = {int(str(each.path)): each.reason for each in reported if isinstance(each, Failed)}
     assert failed == {n: "a" if n % 7 == 3 else "b" for n in range(count) if n % 7 == 3 or n % 5 == 4}
     assert not ours()
 
@@ -105,11 +105,11 @@ def test_an_error_ends_it_after_the_answers_before(error):
             raise error
         return list(map(answer, paths))
 
-    told = []
+    reported = []
     with pytest.raises(type(error)):
-        told.extend(int(str(each.path)) for each in predict_parallel(numbered(300), whole, threads=2))
-    assert told == list(range(len(told)))
-    assert len(told) <= 5
+        reported.extend(int(str(each.path)) for each in predict_parallel(numbered(300), whole, threads=2))
+    assert reported == list(range(len(reported)))
+    assert len(reported) <= 5
     assert not ours()
 
 
@@ -138,10 +138,10 @@ def test_batched_answers_are_those_of_each_file_alone(predictor, tmp_path, three
     files += [tiny.write(tmp_path / f"{n}.wav", tiny.sound("rain.wav", 2)[:n]) for n in (1, 159, 9600, 30000)]
     (tmp_path / "broken.wav").write_bytes(b"RIFF broken")
     words = [*files[:5], tmp_path / "broken.wav", *files[5:], Failed(path=tmp_path / "x", reason="before")]
-    told = list(predictor.files(words))
-    assert [each.path for each in told] == [*files[:5], tmp_path / "broken.wav", *files[5:], tmp_path / "x"]
-    assert [type(each) for each in told].count(Failed) == 2
-    for each in told:
+    reported = list(predictor.files(words))
+    assert [each.path for each in reported] == [*files[:5], tmp_path / "broken.wav", *files[5:], tmp_path / "x"]
+    assert [type(each) for each in reported].count(Failed) == 2
+    for each in reported:
         if isinstance(each, FilePrediction):
             (alone,) = predictor.files([each.path])
             assert (each.start, each.end) == (alone.start, alone.end)

@@ -511,7 +511,7 @@ def test_words_that_do_not_go_together(weights, clip, mute, tmp_path):
     boxes.write_text("time,x1,y1,x2,y2\n1,0,0,1,1\n")
     (tmp_path / "bad.csv").write_text("time,x1,y1,x2,y2\n1,0,0,1,1\n1,0,0,0,1\n")
     (tmp_path / "other.csv").write_text("path,time,x1,y1,x2,y2\nother.mp4,1,0,0,1,1\n")
-    for kind, words, code, told in [
+    for kind, words, code, reported in [
         ("seen", [clip, "--boxes", boxes], 2, "seen.safetensors classifies whole clips, not boxes: leave it out"),
         ("boxes", [clip, "--boxes", boxes, "--timeline", "1"], 2, "--boxes and --timeline: boxes have their own"),
         ("boxes", [clip, mute, "--boxes", boxes], 2, "does not say which of 2 files each box is about"),
@@ -541,7 +541,7 @@ def test_words_that_do_not_go_together(weights, clip, mute, tmp_path):
     ]:
         done = predict(weights[kind], *words)
         assert (done.code, done.out) == (code, ""), done.err
-        assert told in " ".join(done.err.split()), done.err
+        assert reported in " ".join(done.err.split()), done.err
         assert "defect" not in done.err
     link = tmp_path / "link.mkv"
     link.hardlink_to(clip) if clip.stat().st_dev == tmp_path.stat().st_dev else link.symlink_to(clip)
@@ -555,13 +555,13 @@ def test_words_that_do_not_go_together(weights, clip, mute, tmp_path):
 
 
 def test_weights_that_do_not_describe_what_they_look_at(tmp_path):
-    for more, told in [
+    for more, reported in [
         ({"video": {}}, "its header does not describe frames"),
         ({"video": {**SEEN.settings(), "speed": 2}}, "its header does not describe frames"),
         ({"front_end": {"speed": 2}}, "its header does not describe a front end"),
     ]:
         path = made(tmp_path / "wrong.safetensors", "both", **more)
-        with pytest.raises(WeightsError, match=told):
+        with pytest.raises(WeightsError, match=reported):
             Predictor(path, "cpu")
     card = replace(card_of("both"), classes={}, sync=("res4",))
     save(tmp_path / "sync.safetensors", card.model().state_dict(), card)
@@ -587,7 +587,7 @@ def grey(tmp_path_factory):
 
 def test_boxes_are_drawn_during_the_second_around_their_time(weights, grey, tmp_path):
     (tmp_path / "boxes.csv").write_text("time,x1,y1,x2,y2\n1,0.2,0.5,0.4,0.9\n1,0.6,0.5,0.9,0.9\n2.8,0.2,0.5,0.4,0.9\n")
-    out = tmp_path / "told.mp4"
+    out = tmp_path / "reported.mp4"
     done = predict(weights["boxes"], grey, "--boxes", tmp_path / "boxes.csv", "--overlay", out)
     assert done.code == 0, done.err
     assert done.err.splitlines()[-1] == f"drawn: {out}"
@@ -606,7 +606,7 @@ def test_boxes_are_drawn_during_the_second_around_their_time(weights, grey, tmp_
 
 def test_the_classes_of_the_nearest_window_are_a_caption(weights, grey, tmp_path):
     for words in ([], ["--timeline", "1/1"]):
-        out = tmp_path / "told.mkv"
+        out = tmp_path / "reported.mkv"
         done = predict(weights["both"], grey, *words, "--json", "--overlay", out)
         assert done.code == 0, done.err
         drawn = pictures_of(out)
@@ -619,14 +619,14 @@ def test_the_classes_of_the_nearest_window_are_a_caption(weights, grey, tmp_path
 
 
 def test_a_video_without_sound_is_drawn_over_as_well(weights, mute, tmp_path):
-    out = tmp_path / "told.mp4"
+    out = tmp_path / "reported.mp4"
     assert predict(weights["boxes"], mute, "--overlay", out).code == 0
     assert len(pictures_of(out)) == FRAMES
     assert not video.probe(Recording(id="x", path=out)).has_audio
 
 
 def test_what_is_heard_is_drawn_as_well(weights, grey, tmp_path):
-    out = tmp_path / "told.mp4"
+    out = tmp_path / "reported.mp4"
     done = tiny.slowfast("predict", tiny.DATA / "rain.wav", "--overlay", out, "-w", heard_weights(tmp_path))
     assert done.code == 3
     assert "rain.wav: no video stream in this wav file" in done.err

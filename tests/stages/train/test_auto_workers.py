@@ -60,7 +60,7 @@ def test_a_run_that_is_shorter_than_the_trial_is_read_by_the_guess():
 
 
 @pytest.mark.parametrize(
-    ("share", "source", "told"),
+    ("share", "source", "reported"),
     [
         (0.2, "shards", "4 workers read the data: set data.workers=7"),
         (
@@ -75,8 +75,8 @@ def test_a_run_that_is_shorter_than_the_trial_is_read_by_the_guess():
         ),
     ],
 )
-def test_the_remedy_is_named_with_its_number(share, source, told):
-    assert auto_workers.data_wait_advice(share, 4, source=source, cores=8).startswith(told)
+def test_the_remedy_is_named_with_its_number(share, source, reported):
+    assert auto_workers.data_wait_advice(share, 4, source=source, cores=8).startswith(reported)
 
 
 def test_who_reads_changes_nothing(sounds, monkeypatch):

@@ -51,7 +51,7 @@ def same_run(one, other):
 
 
 def advance(recipe, run, steps):
-    """Train so many steps, then stop as the command does when it is interrupted."""
+    """Train some steps, then stop as the command does when it is interrupted."""
     events = stage.train(recipe, Run(run), name="folder", device="cpu")
     with contextlib.closing(events):
         done = (event.number for event in events if isinstance(event, Step))
@@ -68,8 +68,8 @@ def test_a_run_folder_says_everything(trained, sounds):
     assert resolved["optim"]["label_smoothing"] == load("folder").optim.label_smoothing
     assert load(str(trained / "recipe.yaml")) == recipe_of(sounds)
     assert f"slowfast train folder data.root={sounds}" in (trained / "command.txt").read_text()
-    told = json.loads((trained / "environment.json").read_text())
-    assert told["packages"]["torch"] == torch.__version__
+    reported = json.loads((trained / "environment.json").read_text())
+    assert reported["packages"]["torch"] == torch.__version__
     logged = numbers(trained)
     assert [line["step"] for line in logged] == [1, 2, 3, 3, 4, 5, 6, 6]
     scored = [line for line in logged if "val_top1" in line]
@@ -151,7 +151,7 @@ def test_a_torn_line_and_lines_beyond_the_state_are_dropped(trained, sounds, tmp
 
 
 def test_long_epochs_are_saved_in_between(sounds, tmp_path):
-    """The step that follows is taken while it is written; how often is not what a run is told apart by."""
+    """The next step runs while the checkpoint is written; its interval is not part of the identity of a run."""
     run = Run(tmp_path / "run")
     events = stage.train(recipe_of(sounds, "schedule.checkpoint_steps=2"), run, device="cpu")
     next(event for event in events if isinstance(event, Step) and event.number == 5)
@@ -302,8 +302,8 @@ def test_options_run_and_leave_nothing(sounds, tmp_path, monkeypatch, more):
 def test_a_dry_run_says_what_it_would_cost(sounds, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     done = tiny.good("train", "folder", *words(sounds), "--dry-run")
-    for told in ("parameters", "GFLOPs a view", "1 x 60 x 32", "label 3", "peak memory", "6 (3 an epoch)"):
-        assert told in done.out
+    for reported in ("parameters", "GFLOPs a view", "1 x 60 x 32", "label 3", "peak memory", "6 (3 an epoch)"):
+        assert reported in done.out
     assert "folder train: 12 of 12 segments (100.0%)" in done.out
     assert list(tmp_path.iterdir()) == []
 
@@ -438,11 +438,11 @@ def test_segments_without_sound_are_missing_and_counted(kitchen, tmp_path):
         words = [f"data.root={root}", f"data.shards={tiny.shards(kitchen)}", *tiny.EPIC_WORDS, *tiny.EPIC_SCRATCH]
         held = state.build_training(load("epic", [*words, f"data.source={source}"]), Share(), CPU, smoke=False)
         assert (len(held.train.segments), held.train.listed) == (9, 11)
-        told = {failure.id: failure.reason for failure in held.train.missing}
-        assert told == {"P05_05_0": "not on disk", "P01_01_7": "starts at 30 s, but its recording ends at 4.00 s"}
+        reported = {failure.id: failure.reason for failure in held.train.missing}
+        assert reported == {"P05_05_0": "not on disk", "P01_01_7": "starts at 30 s, but its recording ends at 4.00 s"}
 
 
-def test_scores_are_told_as_they_come(sounds, tmp_path):
+def test_scores_are_reported_as_they_come(sounds, tmp_path):
     events = list(stage.train(recipe_of(sounds), Run(tmp_path / "run"), name="folder", device="cpu"))
     kinds = [type(event) for event in events]
     assert kinds == [Started, Step, Step, Step, Scored, Step, Step, Step, Scored, Finished]

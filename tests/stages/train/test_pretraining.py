@@ -116,8 +116,8 @@ def test_other_objectives_run_to_their_end(bare, small, tmp_path, task):
     assert (len(steps), type(events[-1])) == (4, Finished)
     assert task in steps[0].losses
     assert all(math.isfinite(step.loss) and step.grad_norm > 0 for step in steps)
-    (told,) = events[-2].scores.values.values()
-    assert 0 <= told <= 100
+    (reported,) = events[-2].scores.values.values()
+    assert 0 <= reported <= 100
     card, state = read(run_weights(tmp_path / "run"))
     assert state
     assert all(name.startswith("trunk.") for name in state)
@@ -237,7 +237,7 @@ def test_classes_cannot_be_asked_of_it(pretrained, bare):
 
 
 @pytest.mark.parametrize(
-    ("more", "told"),
+    ("more", "reported"),
     [
         (["task=cpc"], "task: cpc trains bidir-cpc, but model.variant is sf-small"),
         (["task=masked"], "set it to wav2vec2-base"),
@@ -246,8 +246,8 @@ def test_classes_cannot_be_asked_of_it(pretrained, bare):
         (["optim.grad_accum_steps=3"], "optim.grad_accum_steps: 3 does not divide optim.batch=4"),
     ],
 )
-def test_what_does_not_go_together_is_told(bare, more, told):
-    with pytest.raises(UsageError, match=told):
+def test_what_does_not_go_together_is_reported(bare, more, reported):
+    with pytest.raises(UsageError, match=reported):
         state_module.build_training(recipe_of(bare, *more), Share(), CPU, smoke=False)
 
 
@@ -271,11 +271,11 @@ def test_it_learns_to_tell_recordings_apart(tmp_path):
     root = chords(tmp_path / "chords", 40)
     words = ["optim.batch=8", "schedule.epochs=12", "pretext.hidden=32", "pretext.out=16"]
     events = trained(recipe_of(root, *words, *NORMLESS, *PLAIN), tmp_path / "run")
-    told = [event.scores.values["pretext_top1"] for event in events if isinstance(event, Scored)]
+    reported = [event.scores.values["pretext_top1"] for event in events if isinstance(event, Scored)]
     losses = [event.loss for event in events if isinstance(event, Step)]
     assert sum(losses[-4:]) < 0.5 * sum(losses[:4])
-    assert told[-1] > told[0] + 15
-    assert told[-1] > 60  # of 16 clips by chance 7
+    assert reported[-1] > reported[0] + 15
+    assert reported[-1] > 60  # of 16 clips by chance 7
 
 
 def test_the_rate_of_hares_rises_first_and_then_falls_to_zero():

@@ -49,7 +49,7 @@ def test_what_is_only_audible_is_learned_by_hearing(beeps, tmp_path):
 
 @pytest.mark.slow
 def test_sync_is_learned_and_is_about_the_sound(tmp_path):
-    """Held out, the right sound is told from the clip's own at another time; of shuffled sounds none is right."""
+    """On held-out clips, the audio is distinguished from the same audio at another time; shuffled audio is not."""
     root = tmp_path / "glow"
     for part, count in (("train", 64), ("val", 64)):
         (root / part / "x").mkdir(parents=True)
@@ -86,8 +86,8 @@ def test_sync_is_learned_and_is_about_the_sound(tmp_path):
             pictures, sound = (root / "val" / "x" / f"val{index}.mp4" for index in (number, (number + shift) % 64))
             _swapped(pictures, sound, shuffled / "val" / "x" / f"val{number}.mp4")
         words[1] = f"data.root={shuffled}"
-        told = tiny.good("evaluate", "kinetics-ssl", *words, "--weights", tmp_path / "run", "--json", "--no-plots")
-        accuracies.append([json.loads(told.out)["scores"][f"sync_res{stage}"] for stage in (3, 4, 5)])
+        reported = tiny.good("evaluate", "kinetics-ssl", *words, "--weights", tmp_path / "run", "--json", "--no-plots")
+        accuracies.append([json.loads(reported.out)["scores"][f"sync_res{stage}"] for stage in (3, 4, 5)])
     assert np.mean(accuracies, axis=0) == pytest.approx([50, 50, 50], abs=12)  # three deviations of 192 tosses: 11
 
 

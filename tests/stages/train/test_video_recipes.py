@@ -65,15 +65,15 @@ def test_a_recipe_runs_from_its_lists_to_its_scores(name, corpora, tmp_path):
         assert {"loss_sync_res3", "loss_sync_res5"} <= steps[0].keys()
     mute = name == "kinetics-audio"  # what has no sound cannot be heard
     assert ("skipped an unreadable segment" in done.err) == mute
-    told = tiny.good("evaluate", *words(name, corpora(name)), "--weights", run, "--json", "--no-plots")
-    found = json.loads(told.out)
+    reported = tiny.good("evaluate", *words(name, corpora(name)), "--weights", run, "--json", "--no-plots")
+    found = json.loads(reported.out)
     for metric, value in found["scores"].items():
         if f"val_{metric}" in scored and scored[f"val_{metric}"] is not None:
             assert value == pytest.approx(scored[f"val_{metric}"], abs=1e-4), metric
     assert found["listed"] - found["found"] == mute
     hears = "logmel" in str((run / "recipe.yaml").read_text()) or "av" in name
     if hears and name in ("kinetics-av", "ava-av", "charades-av", "epic55-av"):
-        assert ("without audio" in told.err) == (name != "ava-av")
+        assert ("without audio" in reported.err) == (name != "ava-av")
 
 
 def test_a_stopped_run_goes_on_as_if_it_had_not_been(corpora, tmp_path):
@@ -145,9 +145,9 @@ def test_broken_videos_are_counted_and_never_replaced(clips, tmp_path):
         victim.write_bytes(b"no video at all" * 100)
     run = tmp_path / "run"
     tiny.good("train", *words("kinetics", root), "--run", run)
-    told = (run / "broken.csv").read_text()
-    assert victims[0].name in told
-    assert told.count("\n") == 2
+    reported = (run / "broken.csv").read_text()
+    assert victims[0].name in reported
+    assert reported.count("\n") == 2
     found = json.loads(tiny.good("evaluate", *words("kinetics", root), "--weights", run, "--json", "--no-plots").out)
     assert (found["found"], found["listed"]) == (3, 4)
 
@@ -187,14 +187,14 @@ def test_two_runs_are_one_opinion(corpora, tmp_path):
 def test_folds_are_trained_and_averaged(corpora, tmp_path):
     row = ["model.variant=avslowfast-8x8-r50-late"]
     out = tmp_path / "table"
-    told = tiny.good("ablate", *words("ucf101", corpora("ucf101"), *row), "--table", "8", "--out", out, "--json")
-    (found,) = json.loads(told.out)["rows"]
+    reported = tiny.good("ablate", *words("ucf101", corpora("ucf101"), *row), "--table", "8", "--out", out, "--json")
+    (found,) = json.loads(reported.out)["rows"]
     folds = [json.loads((out / "avslowfast-8x8" / f"fold-{fold}" / "scores.json").read_text()) for fold in (1, 2, 3)]
     assert found["ours"]["top1"] == pytest.approx(sum(fold["top1"] for fold in folds) / 3)
 
 
 def test_a_detector_starts_from_a_classifier(corpora, tmp_path):
-    """The head is made anew, and what was taken over is told."""
+    """The head is initialized; the copied tensors are reported."""
     tiny.good("train", *words("kinetics", corpora("kinetics")), "--run", tmp_path / "kinetics")
     done = tiny.good(
         "train", *[word for word in words("ava", corpora("ava")) if word != "~model.init"],
@@ -227,11 +227,11 @@ def test_sound_is_extracted_and_a_video_without_is_no_failure(corpora, tmp_path)
     tiny.good("train", *words("kinetics-av", root), *stored, "--run", tmp_path / "run")
     scores = []
     for source in (stored, []):
-        told = tiny.good(
+        reported = tiny.good(
             "evaluate", *words("kinetics-av", root), *source, "--weights", tmp_path / "run", "--json", "--no-plots"
         )
-        scores.append(json.loads(told.out)["scores"])
-        assert "without audio: 1 segments" in told.err
+        scores.append(json.loads(reported.out)["scores"])
+        assert "without audio: 1 segments" in reported.err
     assert scores[0]["map"] == pytest.approx(scores[1]["map"], abs=0.01)
 
 
@@ -244,8 +244,8 @@ def test_a_film_that_is_broken_is_a_missing_one_even_alone_in_its_batch(clips, t
     found.write_text(found.read_text() + found.read_text().replace("1j20qq1JyX4", "brokenfilm0"))
     (root / "videos_15min" / "brokenfilm0.mp4").write_bytes(b"nothing" * 500)
     done = tiny.good("evaluate", *words("ava", root), "--weights", tmp_path / "run", "--json", "--no-plots")
-    told = json.loads(done.out)
-    assert (told["found"], told["listed"]) == (2, 4)
+    reported = json.loads(done.out)
+    assert (reported["found"], reported["listed"]) == (2, 4)
     (root / "videos_15min" / "1j20qq1JyX4.mp4").unlink()
     (root / "videos_15min" / "1j20qq1JyX4.mp4").write_bytes(b"nothing" * 500)
     done = tiny.slowfast("evaluate", *words("ava", root), "--weights", tmp_path / "run", "--json", "--no-plots")
@@ -273,7 +273,7 @@ def test_choosing_label_sets_changes_nothing_else(corpora):
 
 
 @pytest.mark.parametrize(
-    ("name", "words_of", "told"),
+    ("name", "words_of", "reported"),
     [
         ("kinetics", ["task=multilabel", "metric=map"], "has one class per segment: set task: classify"),
         ("charades-av", ["task=classify"], "has any number of classes per segment: set task: multilabel"),
@@ -290,11 +290,11 @@ def test_choosing_label_sets_changes_nothing_else(corpora):
         ("kinetics", ["data.labels=[verb]"], "has the label sets label"),
     ],
 )
-def test_what_does_not_go_together_is_refused(name, words_of, told, corpora, tmp_path):
+def test_what_does_not_go_together_is_refused(name, words_of, reported, corpora, tmp_path):
     base = words(name, corpora(name)) if name != "vggsound" else [name]
     done = tiny.slowfast("train", *base, *words_of, "--run", tmp_path / "run")
     assert done.code == 2
-    assert told in done.err
+    assert reported in done.err
 
 
 def test_a_segment_past_the_end_of_its_video_is_missing(clips, tmp_path):

@@ -1,5 +1,6 @@
 """What a training would be, shown without one."""
 
+from slowfast_cli.build.checks import require_kind
 from slowfast_cli.build.clips import build_clips, open_store, require_batch, usable
 from slowfast_cli.build.corpus import read_corpus
 from slowfast_cli.build.schedule import micro_batches, total_steps
@@ -12,6 +13,8 @@ from slowfast_cli.types import DataError
 def dry_run(recipe: Recipe, name: str, device: str, processes: int = 1) -> None:
     """Build everything, take one step, and show its cost; missing data raises `DataError` after that."""
     size = dry_run_module.size(recipe)
+    if not size.heads:
+        require_kind(recipe, read_corpus(recipe, "train"))
     tried = dry_run_module.trial(recipe, device, processes)
     rows = [
         ["parameters", f"{size.parameters:,}"],

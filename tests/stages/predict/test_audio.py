@@ -333,7 +333,8 @@ def test_csv_that_cannot_be_written_is_said_before_the_work(weights, tmp_path):
 
 def test_a_reader_that_has_had_enough_is_no_error(weights):
     """`slowfast predict ... | head -1`, with a csv file beside it."""
-    child = tiny.start("predict", tiny.DATA / "rain.wav", "-w", weights, "--timeline", "0.01", "--csv", os.devnull)
+    files = [tiny.DATA / "rain.wav"] * 10  # more output than a pipe holds
+    child = tiny.start("predict", *files, "-w", weights, "--timeline", "0.01", "--csv", os.devnull)
     child.stdout.readline()
     child.stdout.close()
     err = child.stderr.read()

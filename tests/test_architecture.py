@@ -50,7 +50,7 @@ STAGES_MAY_IMPORT = {
 }
 # The old dialect: words that mean something else to everybody, riddles, sentences that hide who acts.
 REFUSED = re.compile(
-    r"\btold\b(?!\": \"pretext_top1\")"
+    r"\btold\b(?!.*(?:pretext_top1|was renamed))"
     r"|\bholds? together\b|\bright is\b|\bso many\b|\bgoes on where\b|\bgone on with\b|\bas ever\b|\bworked off\b"
     r"|\bleave word\b|\bbegun anew\b|\bof the user's\b|\bis asked of\b|\babreast\b",
     re.IGNORECASE,

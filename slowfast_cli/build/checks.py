@@ -12,7 +12,6 @@ from slowfast_cli.build.schedule import micro_batches
 from slowfast_cli.build.scores import score_predictions
 from slowfast_cli.build.task import metric_name, sync_stages, task_spec
 from slowfast_cli.corpora.segments import Segments
-from slowfast_cli.metrics.registry import RENAMED_METRICS
 from slowfast_cli.recipe.schema import Recipe
 from slowfast_cli.settings import FrontEnd
 from slowfast_cli.tasks.avsync import BELONGS, label_set
@@ -140,8 +139,6 @@ def require_metric(recipe: Recipe, corpus: Corpus) -> None:
             names = list(score_predictions(recipe, guesses, part).values)
         if metric in names:
             return
-    if metric in RENAMED_METRICS:
-        raise UsageError(f"metric: {metric!r} was renamed to {RENAMED_METRICS[metric]!r}")
     near = did_you_mean(metric, names)
     raise UsageError(f"metric: {metric!r} is not scored on {corpus.name}{near}; choose one of {', '.join(names)}")
 

@@ -41,7 +41,6 @@ METRICS: Mapping[str, Metric] = {
     "voxceleb1": Metric(title="VoxCeleb1"), "nsynth_pitch": Metric(title="NSynth pitch"),
     "nsynth_instrument": Metric(title="NSynth instrument"), "magnatagatune": Metric(title="MagnaTagATune"),
 }  # fmt: skip
-RENAMED_METRICS = {"told": "pretext_top1"}
 
 
 def find_metric(name: str) -> Metric:

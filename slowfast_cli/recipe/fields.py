@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
 
 from slowfast_cli.storage import remote
 
@@ -16,3 +16,16 @@ class Section(BaseModel):
     """A closed, frozen part of a recipe."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=(), use_attribute_docstrings=True)
+
+
+RENAMED_METRICS = {"told": "pretext_top1"}
+
+
+def _current(metric: str) -> str:
+    if metric in RENAMED_METRICS:
+        raise ValueError(f"metric: {metric!r} was renamed to {RENAMED_METRICS[metric]!r}")
+    return metric
+
+
+MetricName = Annotated[str, AfterValidator(_current)]
+"""Name of a score, see `slowfast_cli.metrics.registry`."""

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from slowfast_cli.recipe.fields import Section, Share, Where
+from slowfast_cli.recipe.fields import MetricName, Section, Share, Where
 from slowfast_cli.settings import Amount, Augment, Count, Frames, FrontEnd, Positive, Pretext, Rate
 
 
@@ -248,7 +248,7 @@ class Recipe(Section):
     schedule: Schedule
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     """Seed of initialization, order, crops and augmentation."""
-    metric: str | None = None
+    metric: MetricName | None = None
     """Score by which the best weights are kept; by default that of the task."""
     keep: Literal["best", "last"] = "best"
     """Weights to use: the best on the validation split, or the last, where that split is also the test split."""

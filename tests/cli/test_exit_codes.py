@@ -37,6 +37,7 @@ MISTAKES = [
     (["evaluate", "esc10", "--with", "runs/x"], 2, ["--with: was renamed to --ensemble"]),
     (["predict", "x.mp4", "--draw=o.mp4"], 2, ["--draw: was renamed to --overlay"]),
     (["train", "vggsound", "optim.accumulate=2"], 2, ["optim.accumulate: was renamed to optim.grad_accum_steps"]),
+    (["train", "simclr", "metric=told"], 2, ["'told' was renamed to 'pretext_top1'"]),
     (["ablate", "vggsound", "--table", "9"], 2, ["--table 9: no such table"]),
     (["recipes", "show", "nothing"], 2, ["nothing: no such recipe"]),
     (["extract", "--dataset", "vggsound", "--root", "/nowhere"], 3, ["/nowhere: does not exist", "vggsound.csv"]),

@@ -14,14 +14,15 @@ def weight_file(word: str | None, *, offline: bool = False, progress: Progress |
     """Find a weight file; official weights are downloaded and converted first if necessary.
 
     Args:
-        word: Path or URL of a weight file or run folder, or a catalog name; None for the bundled model.
+        word: Path or URL of a weight file or run folder, or a catalog name; None or ``default`` for the bundled
+            model.
         offline: Do not use the network.
         progress: Callback for the download.
 
     Raises:
         WeightsError: The file does not exist, the name is unknown, or the download or the conversion fails.
     """
-    if word is None:
+    if word is None or (word == "default" and not Path(word).exists()):
         return DEFAULT
     path = remote.download(remote.local_path(word))
     if path.is_dir():

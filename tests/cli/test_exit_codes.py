@@ -142,7 +142,7 @@ def test_interrupting_a_real_process(trained):
     child.stdin.write("x.wav\n")
     child.stdin.flush()
     with pytest.raises(Exception):  # noqa: B017  (it waits for more paths)
-        child.wait(timeout=2)
+        child.wait(timeout=5)
     child.send_signal(signal.SIGINT)
     out, err = child.communicate(timeout=30)
     assert (child.returncode, out) == (130, "")

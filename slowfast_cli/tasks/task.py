@@ -107,5 +107,5 @@ class TaskSpec:
 
     @property
     def pretext(self) -> bool:
-        """Whether it pretrains a trunk without labels, so that there are no classes to score."""
+        """Whether it has a loss module of its own; tasks that make their own labels, such as rotation, have not."""
         return self.objective is not None

@@ -27,6 +27,7 @@ from slowfast_cli.stages.train.loop import Scored
 from slowfast_cli.stages.train.loop import train as train_recipe
 from slowfast_cli.stages.train.run_folder import Run, folder_for
 from slowfast_cli.types import Recording, Scores, Seconds, SlowFastError
+from slowfast_cli.weights.file import run_weights
 from slowfast_cli.weights.resolve import weight_file
 
 
@@ -162,8 +163,7 @@ def train(
     scores = None
     for event in train_recipe(checked, folder, name=name, fresh=fresh, device=device):
         scores = event.scores if isinstance(event, Scored) else scores
-    weights = folder.best if folder.best.is_file() else folder.last
-    return Trained(run=folder.folder, weights=weights, scores=scores)
+    return Trained(run=folder.folder, weights=run_weights(folder.folder), scores=scores)
 
 
 def evaluate(recipe: str | Path, *overrides: str, weights: str | Path | None = None, device: str = "auto") -> Evaluated:

@@ -171,7 +171,7 @@ def show_card(
     from slowfast_cli.weights.file import describe, read_card
     from slowfast_cli.weights.resolve import weight_file
 
-    path = weight_file(None if weights == "default" else weights, offline=offline)
+    path = weight_file(weights, offline=offline)
     card = read_card(path)
     if as_json:
         typer.echo(json.dumps(describe(card), ensure_ascii=False))

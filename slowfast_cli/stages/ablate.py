@@ -20,6 +20,7 @@ from slowfast_cli.stages.train import loop as training
 from slowfast_cli.stages.train.run_folder import Run
 from slowfast_cli.storage.atomic import make_folder, write_text
 from slowfast_cli.types import Corpus, DataError, Share, UsageError, did_you_mean, finite
+from slowfast_cli.weights.file import run_weights
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,7 +144,7 @@ def _train_and_score(
             if spec.label_sets is None and not spec.boxes:
                 _require_labels(read_corpus(recipe, "test"))
             yield from training.train(recipe, run, name=name, device=device)
-            weights = run.best if run.best.is_file() else run.last
+            weights = run_weights(run.folder)
             values = {}
             if not spec.pretext:
                 scored = evaluate(recipe, weights, device=device).scores

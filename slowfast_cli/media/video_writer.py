@@ -1,6 +1,5 @@
 """Write a copy of a video with an overlay drawn on every frame, keeping timestamps and audio."""
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from fractions import Fraction
@@ -16,6 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 from slowfast_cli.media.audio_source import printable
 from slowfast_cli.media.video_rgb import Converter, display_size
 from slowfast_cli.media.video_stream import VideoStream
+from slowfast_cli.storage.atomic import replace_file
 from slowfast_cli.types import DataError, Place, Seconds, UsageError
 
 FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
@@ -49,18 +49,18 @@ def annotate(source: Path, out: Path, draw: Draw) -> None:
     form = FORMATS.get(out.suffix.lower())
     if form is None:
         raise UsageError(f"{printable(out)}: unsupported video format, expected one of {', '.join(FORMATS)}")
-    part = out.with_name(f".{out.name}.{os.getpid()}.tmp")
-    try:
+
+    def write(part: Path) -> None:
         with ExitStack() as stack:
             video = stack.enter_context(closing(VideoStream(source)))
             audio = stack.enter_context(closing(VideoStream(source)))
             file = stack.enter_context(part.open("wb"))  # FFmpeg accepts only UTF-8 file names, but any open file
             _write(video, audio, stack.enter_context(av.open(file, "w", format=form)), draw)
-        part.replace(out)
+
+    try:
+        replace_file(out, write)
     except (av.FFmpegError, OSError) as error:
         raise DataError(f"{printable(out)}: cannot be written: {error.strerror or error}") from error
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _write(video: VideoStream, audio: VideoStream, out: Any, draw: Draw) -> None:

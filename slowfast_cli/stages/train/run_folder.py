@@ -22,6 +22,7 @@ import torch
 import yaml
 
 from slowfast_cli import __version__
+from slowfast_cli.build.corpus import dataset_entry
 from slowfast_cli.media.audio_source import printable
 from slowfast_cli.recipe.load import to_yaml
 from slowfast_cli.recipe.schema import Recipe
@@ -222,8 +223,8 @@ def folder_for(name: str, recipe: Recipe, overrides: Sequence[str]) -> Path:
         recipe: The recipe, with the overrides applied.
         overrides: Words of the form ``key=value``; those of fields in ``MAY_CHANGE`` are not part of the name.
     """
-    # The root of a known corpus is a location; that of custom recordings defines the training data.
-    known = recipe.data.corpus not in ("folder", "csv")
+    # The root of a known corpus is a location; where the classes are read from the data, it defines the training data.
+    known = bool(dataset_entry(recipe.data.corpus).info.heads)
     ignored = {field for field in MAY_CHANGE if known or field != "data.root"}
     naming = [word for word in overrides if word.lstrip("~").partition("=")[0] not in ignored]
     words = "".join(c if c.isalnum() or c in "=.,~-" else "_" for c in ",".join(sorted(naming)))

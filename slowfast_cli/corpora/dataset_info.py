@@ -50,7 +50,8 @@ class DatasetInfo:
 
 
 def _load(path: Path) -> dict[str, DatasetInfo]:
-    table = yaml.safe_load(path.read_text(encoding="utf-8"))
+    fast = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # 5 instead of 29 ms at start-up
+    table = yaml.load(path.read_text(encoding="utf-8"), fast)
     tuples = ("splits", "all_splits", "files")
     return {
         name: DatasetInfo(**{"name": name, **row, **{key: tuple(row[key]) for key in tuples if key in row}})

@@ -81,7 +81,7 @@ def topk_accuracy(scores: np.ndarray, targets: np.ndarray, ks: Sequence[int] = (
         ``{"top1": ..., "top5": ...}`` in percent; ties as in `ranks`.
 
     Raises:
-        DataError: See `check`.
+        DataError: See `check_scores`.
     """
     check_scores(scores, targets)
     target_ranks = ranks(scores, targets)

@@ -49,7 +49,7 @@ def test_the_recipes_are_there():
 def test_a_recipe_assembles(name):
     recipe = load(name)
     assert architecture(recipe).features()
-    assert dataset_entry(recipe.data.corpus).info.heads or recipe.data.corpus in {"folder", "csv"}
+    assert dataset_entry(recipe.data.corpus).info.splits
     rate = schedule.learning_rate(recipe, 1000)
     last, top = schedule.total_steps(recipe, 1000) - 1, max(map(rate, range(0, schedule.total_steps(recipe, 1000), 97)))
     assert rate(last) < top == pytest.approx(1, abs=0.05)

@@ -103,7 +103,7 @@ def require_labels(recipe: Recipe, corpus: Corpus) -> None:
         DataError: A segment lacks a label of some set.
     """
     spec = task_spec(recipe)
-    if spec.pretext or spec.boxes:
+    if spec.has_objective or spec.boxes:
         return
     sample = Segments.of(corpus.segments).sample()
     bare = next((segment.id for segment in sample if segment.targets.keys() != corpus.classes.keys()), None)
@@ -125,7 +125,7 @@ def require_metric(recipe: Recipe, corpus: Corpus) -> None:
     for stage in sync_stages(recipe):
         value = 0 if net.no_audio_upstream(stage) else np.nan
         blank[label_set(stage)] = np.full(len(BELONGS), value, np.float32)
-    if spec.pretext:
+    if spec.has_objective:
         blank[PRETEXT_TOP1] = np.zeros(1, np.float32)
     names: list[str] = []
     for segments in (corpus.segments[:50], corpus.segments):  # subsets are only known from the segments
@@ -140,7 +140,9 @@ def require_metric(recipe: Recipe, corpus: Corpus) -> None:
         if metric in names:
             return
     near = did_you_mean(metric, names)
-    raise UsageError(f"metric: {metric!r} is not scored on {corpus.name}{near}; choose one of {', '.join(names)}")
+    raise UsageError(
+        f"metric: task {recipe.task} on {corpus.name} has no {metric!r}{near}; choose one of {', '.join(names)}"
+    )
 
 
 def require_processes(recipe: Recipe, share: Share, device: torch.device) -> None:

@@ -79,7 +79,7 @@ def read_corpus(recipe: Recipe, role: SplitRole) -> Corpus:
         UsageError: `data.labels` names a label set that it does not have.
     """
     spec = task_spec(recipe)
-    corpus = _read(recipe.data.corpus, corpus_root(recipe), recipe.split(role), not spec.pretext)
+    corpus = _read(recipe.data.corpus, corpus_root(recipe), recipe.split(role), not spec.has_objective)
     if spec.label_sets is not None:
         return replace_label_sets(corpus, spec.label_sets, spec.target)
     if not recipe.data.labels:

@@ -81,10 +81,11 @@ def _require_baseline(recipe: Recipe, net: Baseline) -> None:
         UsageError: Task, front end or clip length do not fit; the text says what would.
     """
     name, front_end, spec = recipe.model.variant or recipe.model.init, recipe.frontend, task_spec(recipe)
-    if recipe.video or spec.needs_video:
+    if recipe.video or spec.needs == "frames":
         raise UsageError(
             f"model.variant: {name} reads audio only: it goes with neither `video` nor task: {recipe.task}"
         )
+    _require_signal(recipe, spec, net)
     if recipe.model.width:
         raise UsageError(f"model.width: {name} has a fixed width: set it to null")
     _require_body(recipe, spec, net.kind)
@@ -102,6 +103,16 @@ def _require_baseline(recipe: Recipe, net: Baseline) -> None:
         raise UsageError(
             f"data.clip_seconds: {recipe.data.clip_seconds} s are {steps} {'samples' if net.rate else 'frames'}, but "
             f"{name} needs at least {net.least}"
+        )
+
+
+def _require_signal(recipe: Recipe, spec: TaskSpec, net: Architecture) -> None:
+    """Refuse a network that does not read the signal that the task changes."""
+    if spec.needs and spec.needs not in net.signals:
+        reads = " and ".join(sorted(net.signals))
+        raise UsageError(
+            f"model.variant: task: {recipe.task} needs {spec.needs}, but {recipe.model.variant or recipe.model.init} "
+            f"reads {reads}: choose another network"
         )
 
 
@@ -129,8 +140,7 @@ def _require_variant(recipe: Recipe, net: Net) -> None:
         raise UsageError(f"model.variant: {variant} {wanted}; networks for boxes end in -ava")
     if not {"frames", "logmel"} <= net.signals and recipe.model.drop_pathway:
         raise UsageError(f"model.drop_pathway: {variant} does not read both frames and audio: there is nothing to drop")
-    if spec.transform is not None and spec.needs_video and "frames" not in net.signals:
-        raise UsageError(f"task: {recipe.task} rotates frames, but {variant} reads none")
+    _require_signal(recipe, spec, net)
     if recipe.sync and (unknown := set(recipe.sync.stages) - set(net.sync_laterals())):
         raise UsageError(
             f"sync.stages: {', '.join(sorted(unknown))}: {variant} fuses audio into video after "

@@ -18,7 +18,7 @@ def score_predictions(recipe: Recipe, predictions: Sequence[Prediction], corpus:
 
     Pretraining is scored by ``pretext_top1``, AV-sync by `sync_accuracy`, both in percent.
     """
-    if task_spec(recipe).pretext:
+    if task_spec(recipe).has_objective:
         accuracies = [float(prediction.scores[PRETEXT_TOP1].mean()) for prediction in predictions]
         values = {PRETEXT_TOP1: 100 * float(np.mean(accuracies))} if accuracies else {}
         return Scores(values=values, found=len(predictions), listed=corpus.listed)

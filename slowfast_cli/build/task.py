@@ -25,11 +25,11 @@ def task_spec(recipe: Recipe) -> TaskSpec:
         raise UsageError(
             f"optim.batch: task {recipe.task} compares recordings with each other: use at least {spec.min_batch}"
         )
-    if spec.pretext and (recipe.video or recipe.probe):
+    if spec.has_objective and (recipe.video or recipe.probe):
         raise UsageError(f"task: {recipe.task} pretrains an audio network: remove `video` and `probe`")
     if spec.part is None and recipe.sync is None:
         raise UsageError(f"task: {recipe.task} needs a section `sync` with the stages at which audio and video meet")
-    if recipe.video is None and (recipe.sync or spec.needs_video):
+    if recipe.video is None and (recipe.sync or spec.needs == "frames"):
         with_sync = " with sync" if recipe.sync else ""
         raise UsageError(f"task: {recipe.task}{with_sync} reads video: add a `video` section")
     return spec

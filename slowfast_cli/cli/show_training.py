@@ -9,6 +9,7 @@ from slowfast_cli.stages.train.auto_workers import SLOW, data_wait_advice
 from slowfast_cli.stages.train.loop import Event, Finished, Scored, Started
 from slowfast_cli.storage.remote import display
 
+SHOWN_SCORES = 5  # of an epoch, and the one by which the best weights are kept
 WINDOW = 50  # steps that displayed values are averaged over
 
 
@@ -90,9 +91,9 @@ class Display:
         return sum(step.loss for step in self._steps) / max(len(self._steps), 1)
 
     def _score(self, event: Scored) -> None:
-        scores = ", ".join(
-            f"{metric_title(key)} {format_metric(key, value)}" for key, value in list(event.scores.values.items())[:5]
-        )
+        values = event.scores.values
+        shown = dict.fromkeys([*list(values)[:SHOWN_SCORES], *values.keys() & {event.metric}])
+        scores = ", ".join(f"{metric_title(key)} {format_metric(key, values[key])}" for key in shown)
         best, data_wait = " (best)" if event.best else "", f"data wait {self._data_wait():.0%}"
         show.say(f"epoch {event.epoch}: loss {self._mean_loss():.3f}, {scores}{best}; {data_wait}")
 

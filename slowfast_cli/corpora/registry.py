@@ -29,15 +29,32 @@ from slowfast_cli.corpora.dataset_info import DATASETS, DatasetInfo
 from slowfast_cli.types import Reader
 
 READERS: Mapping[str, Reader] = {
-    "vggsound": vggsound.read, "epic": epic.read, "esc50": esc.read_esc50, "esc10": esc.read_esc10,
-    "kinetics400": kinetics.read, "kinetics600": kinetics.read600, "kinetics-sounds": kinetics.read_sounds,
-    "epic55": epic55.read, "charades": charades.read, "ava": ava.read, "ucf101": ucf101.read, "hmdb51": hmdb51.read,
-    "audioset": audioset.read, "birdsong": birdsong.read, "tut18": tut18.read,
-    "speech-commands-v1": speech_commands.read_v1, "speech-commands-v2": speech_commands.read_v2, "fluent": fluent.read,
-    "voxforge": voxforge.read, "voxceleb1": voxceleb1.read, "nsynth-instrument": nsynth.read_instrument,
-    "nsynth-pitch": nsynth.read_pitch, "magnatagatune": magnatagatune.read, "folder": folder.read,
+    "vggsound": vggsound.read,
+    "epic": epic.read,
+    "esc50": esc.read_esc50,
+    "esc10": esc.read_esc10,
+    "kinetics400": kinetics.read,
+    "kinetics600": kinetics.read600,
+    "kinetics-sounds": kinetics.read_sounds,
+    "epic55": epic55.read,
+    "charades": charades.read,
+    "ava": ava.read,
+    "ucf101": ucf101.read,
+    "hmdb51": hmdb51.read,
+    "audioset": audioset.read,
+    "birdsong": birdsong.read,
+    "tut18": tut18.read,
+    "speech-commands-v1": speech_commands.read_v1,
+    "speech-commands-v2": speech_commands.read_v2,
+    "fluent": fluent.read,
+    "voxforge": voxforge.read,
+    "voxceleb1": voxceleb1.read,
+    "nsynth-instrument": nsynth.read_instrument,
+    "nsynth-pitch": nsynth.read_pitch,
+    "magnatagatune": magnatagatune.read,
+    "folder": folder.read,
     "csv": csv_table.read,
-}  # fmt: skip
+}
 # Readers for pretraining without labels, where they find more files.
 UNLABELED: Mapping[str, Reader] = {"folder": folder.read_unlabeled}
 

@@ -1,7 +1,7 @@
 """Registry of metrics: title, digits, unit and direction.
 
 A metric that is not listed by its full name follows its last word: ``unseen_verb_top1`` follows ``top1``. A new metric
-is a function in this package and a line here.
+is a function in this package, its call in `slowfast_cli.metrics.scores`, and a line here.
 """
 
 from collections.abc import Mapping
@@ -29,18 +29,29 @@ class Metric:
 
 
 METRICS: Mapping[str, Metric] = {
-    "top1": Metric(title="Top-1"), "top5": Metric(title="Top-5"), "all_top1": Metric(title="All sets Top-1"),
-    "map": Metric(title="mAP", digits=3, percent=False), "auc": Metric(title="AUC", digits=3, percent=False),
-    "dprime": Metric(title="d'", digits=3, percent=False), "pretext_top1": Metric(title="Retrieval accuracy (%)"),
+    "top1": Metric(title="Top-1"),
+    "top5": Metric(title="Top-5"),
+    "all_top1": Metric(title="All sets Top-1"),
+    "map": Metric(title="mAP", digits=3, percent=False),
+    "auc": Metric(title="AUC", digits=3, percent=False),
+    "dprime": Metric(title="d'", digits=3, percent=False),
+    "pretext_top1": Metric(title="Retrieval accuracy (%)"),
     "params_m": Metric(title="Params (M)", percent=False, higher_is_better=False),
     "gflops": Metric(title="GFLOPs", percent=False, higher_is_better=False),
-    "step_ms": Metric(title="Step (ms)", percent=False, higher_is_better=False), "hares": Metric(title="HARES"),
-    "audioset": Metric(title="AudioSet"), "tut18": Metric(title="TUT18"), "esc50": Metric(title="ESC-50"),
-    "speech_commands_v1": Metric(title="Speech Commands v1"), "speech_commands_v2": Metric(title="Speech Commands v2"),
-    "fluent": Metric(title="Fluent Speech Commands"), "voxforge": Metric(title="VoxForge"),
-    "voxceleb1": Metric(title="VoxCeleb1"), "nsynth_pitch": Metric(title="NSynth pitch"),
-    "nsynth_instrument": Metric(title="NSynth instrument"), "magnatagatune": Metric(title="MagnaTagATune"),
-}  # fmt: skip
+    "step_ms": Metric(title="Step (ms)", percent=False, higher_is_better=False),
+    "hares": Metric(title="HARES"),
+    "audioset": Metric(title="AudioSet"),
+    "tut18": Metric(title="TUT18"),
+    "esc50": Metric(title="ESC-50"),
+    "speech_commands_v1": Metric(title="Speech Commands v1"),
+    "speech_commands_v2": Metric(title="Speech Commands v2"),
+    "fluent": Metric(title="Fluent Speech Commands"),
+    "voxforge": Metric(title="VoxForge"),
+    "voxceleb1": Metric(title="VoxCeleb1"),
+    "nsynth_pitch": Metric(title="NSynth pitch"),
+    "nsynth_instrument": Metric(title="NSynth instrument"),
+    "magnatagatune": Metric(title="MagnaTagATune"),
+}
 
 
 def find_metric(name: str) -> Metric:

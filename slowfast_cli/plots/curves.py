@@ -23,6 +23,7 @@ PANELS = (
     (r"(^|[_/.])(m?ap|auc)$", "mAP, AUC"),
     (r"dprime", "d-prime"),
     (r"(^|[_/.])lr$", "learning rate"),
+    (r"^val_", "other scores"),  # of keys that no panel above has
 )
 SHOWN = 8  # maximum number of curves per panel
 SMOOTH = 60  # longer curves are drawn smoothed, over the raw one in a light shade
@@ -31,13 +32,13 @@ Series = tuple[np.ndarray, np.ndarray]  # steps, values
 
 
 def curves_plot(records: Sequence[Mapping[str, object]], path: Path, *, title: str = "") -> Path:
-    """Draw the metrics of the lines of ``metrics.jsonl`` over steps, a panel per kind; keys of no panel are ignored."""
-    series = _series(records)
-    panels = [
-        (label, matches)
-        for pattern, label in PANELS
-        if (matches := {key: line for key, line in series.items() if re.search(pattern, key)})
-    ]
+    """Draw the metrics of the lines of ``metrics.jsonl`` over steps, each key in the first panel that fits, if any."""
+    by_panel: dict[str, dict[str, Series]] = {label: {} for _, label in PANELS}
+    for key, line in _series(records).items():
+        label = next((label for pattern, label in PANELS if re.search(pattern, key)), None)
+        if label is not None:
+            by_panel[label][key] = line
+    panels = [(label, curves) for label, curves in by_panel.items() if curves]
     columns = min(3, max(1, len(panels)))
     lines = math.ceil(max(1, len(panels)) / columns)
     fig = figure(4.6 * columns, 3.1 * lines + (0.4 if title else 0))

@@ -146,7 +146,7 @@ def _train_and_score(
             yield from training.train(recipe, run, name=name, device=device)
             weights = run_weights(run.folder)
             values = {}
-            if not spec.pretext:
+            if not spec.has_objective:
                 scored = evaluate(recipe, weights, device=device).scores
                 values = dict(scored.values) if scored else {}
             if recipe.suite:

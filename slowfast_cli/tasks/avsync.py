@@ -128,4 +128,4 @@ def append_negatives(batch: Batch, *, hard: float | None) -> Batch:
     return replace(batch, inputs=replace(batch.inputs, logmel=pairs, negative=None))
 
 
-SPEC = TaskSpec(part=None, metric="sync_res5", label_sets={}, needs_video=True)
+SPEC = TaskSpec(part=None, metric="sync_res5", label_sets={}, needs="frames")

@@ -213,5 +213,5 @@ def _cubic(distance: Tensor) -> Tensor:
 SPEC = TaskSpec(
     part=lambda *_: Byol(), metric=PRETEXT_TOP1, label_sets={}, views_per_segment=2,
     objective=lambda trunk, settings: ByolObjective(trunk, hidden=settings.hidden, size=settings.out), views=TwoViews,
-    transform=mark_positives,
+    transform=mark_positives, needs="logmel",
 )  # fmt: skip

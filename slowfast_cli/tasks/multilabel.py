@@ -36,4 +36,4 @@ class MultiLabel:
 
 
 SPEC = TaskSpec(part=lambda labels, *_: MultiLabel(labels=tuple(labels)), metric="map", multi_label=True)
-DETECT = replace(SPEC, boxes=True, needs_video=True)
+DETECT = replace(SPEC, boxes=True, needs="frames")

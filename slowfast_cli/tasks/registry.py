@@ -6,6 +6,13 @@ from slowfast_cli.tasks import avsync, byol, classify, cpc, masked, multilabel, 
 from slowfast_cli.tasks.task import TaskSpec
 
 TASKS: Mapping[str, TaskSpec] = {
-    "classify": classify.SPEC, "multilabel": multilabel.SPEC, "detect": multilabel.DETECT, "rotation": rotation.SPEC,
-    "sync": avsync.SPEC, "simclr": simclr.SPEC, "byol": byol.SPEC, "cpc": cpc.SPEC, "masked": masked.SPEC,
-}  # fmt: skip
+    "classify": classify.SPEC,
+    "multilabel": multilabel.SPEC,
+    "detect": multilabel.DETECT,
+    "rotation": rotation.SPEC,
+    "sync": avsync.SPEC,
+    "simclr": simclr.SPEC,
+    "byol": byol.SPEC,
+    "cpc": cpc.SPEC,
+    "masked": masked.SPEC,
+}

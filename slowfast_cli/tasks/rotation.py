@@ -45,6 +45,6 @@ def rotate_by_id(batch: Batch) -> Batch:
 
 
 SPEC = replace(
-    CLASSIFY, label_sets={LABELS: TURNS}, target=lambda id_: {LABELS: quarters_of(id_)}, needs_video=True,
+    CLASSIFY, label_sets={LABELS: TURNS}, target=lambda id_: {LABELS: quarters_of(id_)}, needs="frames",
     transform=rotate_randomly, eval_transform=rotate_by_id,
 )  # fmt: skip

@@ -82,8 +82,8 @@ class TaskSpec:
     """Any number of classes may hold at once (sigmoid) instead of exactly one (softmax)."""
     boxes: bool = False
     """Classify boxes instead of whole clips."""
-    needs_video: bool = False
-    """Read frames: the recipe needs a `video` section."""
+    needs: str = ""
+    """Signal that the task changes or compares, `frames` or `logmel`, which the network must read; empty: any."""
     crops: int = 1
     """Random clips of a segment that are read for a training batch."""
     views_per_segment: int = 1
@@ -106,6 +106,6 @@ class TaskSpec:
     """The loss compares all clips of a batch: micro-batches need gradient caching."""
 
     @property
-    def pretext(self) -> bool:
+    def has_objective(self) -> bool:
         """Whether it has a loss module of its own; tasks that make their own labels, such as rotation, have not."""
         return self.objective is not None

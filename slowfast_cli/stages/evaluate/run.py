@@ -123,7 +123,7 @@ def _predict(recipe: Recipe, weights: Path, split: SplitRole, device: str, tick:
     share = distributed.join()
     at = distributed.device(device)
     spec = task_spec(recipe)
-    if spec.pretext:
+    if spec.has_objective:
         raise UsageError(
             f"task: {recipe.task}: a trunk pretrained without labels has no classes: score it with `slowfast evaluate "
             f"recipes/hares.yaml --weights {weights}`, or train a classifier on it with `slowfast finetune`"

@@ -60,6 +60,7 @@ class Scored:
 
     epoch: int  # epochs done
     scores: Scores
+    metric: str  # the score by which the best weights are kept
     best: bool  # the best so far
 
 
@@ -270,7 +271,7 @@ def _score(training: Training, run: Run, card: Card, done: int, epoch_steps: int
         scored = replace(card, scores=scores.values)
         for path in (run.last, run.best) if best and recipe.keep == "best" else (run.last,):
             write_atomic(path, lambda temporary: save(temporary, state, scored))
-    return Scored(epoch=epoch, scores=scores, best=best)
+    return Scored(epoch=epoch, scores=scores, metric=name, best=best)
 
 
 def _last_checkpoint(run: Run, epoch_steps: int) -> str:

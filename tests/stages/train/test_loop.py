@@ -320,7 +320,10 @@ def test_a_dry_run_without_data_says_what_it_can(tmp_path):
 def test_a_wrong_metric_is_found_before_the_first_step(sounds, tmp_path):
     done = tiny.slowfast("train", "folder", *words(sounds, "metric=top_1"), "--run", tmp_path / "run")
     assert done.code == 2
-    assert "metric: 'top_1' is not scored on folder; did you mean 'top1'?; choose one of top1, top5, map" in done.err
+    assert (
+        "metric: task classify on folder has no 'top_1'; did you mean 'top1'?; choose one of top1, top5, map"
+        in done.err
+    )
     assert not (tmp_path / "run").exists()
 
 

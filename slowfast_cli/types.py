@@ -1,7 +1,4 @@
-"""Value types of the toolkit: ``Corpus -> Segment -> Clip -> Batch -> Prediction -> Scores``.
-
-Every layer may import this module. It does not import torch, which keeps ``--help`` fast.
-"""
+"""Value types for every layer, without torch: ``Corpus -> Segment -> Clip -> Batch -> Prediction -> Scores``."""
 
 from __future__ import annotations
 
@@ -18,6 +15,7 @@ from slowfast_cli.errors import SlowFastError as SlowFastError
 from slowfast_cli.errors import UsageError as UsageError
 from slowfast_cli.errors import WeightsError as WeightsError
 from slowfast_cli.errors import did_you_mean as did_you_mean
+from slowfast_cli.errors import text_of as text_of
 
 if TYPE_CHECKING:
     import numpy as np

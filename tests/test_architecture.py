@@ -38,7 +38,7 @@ MAY_IMPORT = {
     "stages": {*BASE, *BELOW_BUILD, "recipe", "build"},
     "cli": {*BASE, "stages", "build", "recipe", "weights", "metrics.registry", "metrics.table"}
     | {"engine.distributed", "engine.fit", "engine.stop_signal"},
-    "api": {*BASE, "stages", "build", "recipe", "weights", "media", "features"},
+    "api": {*BASE, "stages", "build", "recipe", "weights", "media", "models", "features"},
     "__init__": {"api", "features", "media", "settings", "stages", "version", "weights"},
     "__main__": {"cli"},
 }

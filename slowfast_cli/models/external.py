@@ -20,7 +20,10 @@ import torch
 from torch import Tensor, nn
 
 from slowfast_cli.models.architecture import Baseline
-from slowfast_cli.types import UsageError
+from slowfast_cli.types import UsageError, text_of
+
+TRUST = "--trust"  # option of the command line
+_TRUSTED: set[str] = set()
 
 
 @runtime_checkable
@@ -52,12 +55,30 @@ class EmbedderBody(nn.Module):
         try:
             feature_BD: Tensor = self.module.embed(signal)  # type: ignore[operator]
         except Exception as error:  # user code may raise anything
-            raise UsageError(f"{self.name}: embed() failed: {type(error).__name__}: {error}") from error
+            raise UsageError(f"{self.name}: embed() failed: {type(error).__name__}: {text_of(error)}") from error
         if feature_BD.shape != (len(signal), self.length):
             raise UsageError(
                 f"{self.name}: embed() returned shape {tuple(feature_BD.shape)}, expected {(len(signal), self.length)}"
             )
         return feature_BD[:, :, None]
+
+
+def trust(factory: str) -> None:
+    """Allow the import of a user-defined module, which runs its code."""
+    _TRUSTED.add(factory)
+
+
+def _require_trusted(factory: str) -> None:
+    """Refuse to import what only a recipe, a run folder or a weight file names.
+
+    The user allows it by typing it on the command line (which worker processes inherit), by ``--trust``, or by `trust`.
+    """
+    typed = {text for word in sys.argv[1:] for text in (word, word.partition("=")[2])}
+    if factory not in typed | _TRUSTED and TRUST not in sys.argv:
+        raise UsageError(
+            f"{factory}: is Python code that a recipe or weight file names, and importing it runs it: read it first, "
+            f"then allow it with {TRUST}, or type model.variant={factory}"
+        )
 
 
 def load_module(factory: str) -> nn.Module:
@@ -67,8 +88,10 @@ def load_module(factory: str) -> nn.Module:
         factory: ``package.module:callable``, importable from the current folder too.
 
     Raises:
-        UsageError: The import or the call fails, or the result is no module with the two methods of `Embedder`.
+        UsageError: The user has not named it (see `trust`), the import or the call fails, or the result is no module
+            with the two methods of `Embedder`.
     """
+    _require_trusted(factory)
     module_name, _, name = factory.partition(":")
     if str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
@@ -77,7 +100,8 @@ def load_module(factory: str) -> nn.Module:
         module = target if isinstance(target, nn.Module) else target()
     except Exception as error:  # user code may raise anything
         raise UsageError(
-            f"{factory}: cannot be imported ({type(error).__name__}: {error}): name it as package.module:callable"
+            f"{factory}: cannot be imported ({type(error).__name__}: {text_of(error)}): name it as "
+            "package.module:callable"
         ) from error
     if not isinstance(module, nn.Module) or not isinstance(module, Embedder):
         raise UsageError(
@@ -99,7 +123,7 @@ def describe(factory: str) -> Baseline:
         net = Baseline(kind=factory, standardise=bool(description.pop("standardise", False)), **description)
     except Exception as error:
         raise UsageError(
-            f"{factory}: describe() returned no valid description: {type(error).__name__}: {error}"
+            f"{factory}: describe() returned no valid description: {type(error).__name__}: {text_of(error)}"
         ) from error
     if net.reads not in ("logmel", "samples") or not isinstance(net.length, int) or net.length < 1:
         raise UsageError(

@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialize
 from torch import Tensor
 
-from slowfast_cli.models.architecture import Architecture, Baseline, from_dict
+from slowfast_cli.models.architecture import Architecture, from_dict
 from slowfast_cli.models.recognizer import Recognizer
 from slowfast_cli.models.spec import Stage
 from slowfast_cli.types import Seconds, Settings, WeightsError, finite
@@ -124,28 +124,14 @@ def load_matching(model: torch.nn.Module, state: Mapping[str, Tensor]) -> Loaded
     )
 
 
-def require_trusted(path: Path, card: Card, trusted: str | None = None) -> None:
-    """Refuse weights whose network is a user-defined module: a weight file must not make code run.
-
-    Raises:
-        WeightsError: The network is a module other than ``trusted``, the one that the user has named explicitly.
-    """
-    kind = card.net.kind if isinstance(card.net, Baseline) else ""
-    if ":" in kind and kind != trusted:
-        raise WeightsError(
-            f"{path}: its network is the Python module {kind}, which is not run on behalf of a weight file: "
-            f"if you trust it, set model.variant={kind}"
-        )
-
-
-def build(path: Path, *, trusted: str | None = None) -> tuple[Card, Recognizer]:
-    """Build the model of a weight file, in eval mode; for ``trusted`` see `require_trusted`.
+def build(path: Path) -> tuple[Card, Recognizer]:
+    """Build the model of a weight file, in eval mode.
 
     Raises:
         WeightsError: The file is not a weight file, or its tensors do not match its card.
+        UsageError: Its network is a Python module that the user has not named, see `slowfast_cli.models.external`.
     """
     card, state = read(path)
-    require_trusted(path, card, trusted)
     model = card.model()
     result = load_matching(model, state)
     if result.fresh or result.unused:

@@ -1,12 +1,17 @@
 """A weight file executes no code, even if its header names a Python module as its network."""
 
+import sys
+
 import pytest
 import torch
+from tiny import slowfast
 
+from slowfast_cli.build.network import external_architecture
 from slowfast_cli.cli.app import app
+from slowfast_cli.models import external
 from slowfast_cli.models.architecture import Baseline
-from slowfast_cli.stages.hares import benchmark
-from slowfast_cli.types import WeightsError
+from slowfast_cli.recipe.load import bundled
+from slowfast_cli.types import UsageError
 from slowfast_cli.weights.file import Card, build, save
 
 CODE = """
@@ -19,6 +24,11 @@ class Mine(nn.Module):
     def embed(self, signal):
         return signal.square().mean(1, keepdim=True)
 """
+
+
+@pytest.fixture(autouse=True)
+def nothing_trusted(monkeypatch):
+    monkeypatch.setattr(external, "_TRUSTED", set())
 
 
 @pytest.fixture
@@ -34,13 +44,11 @@ def evil(tmp_path, monkeypatch):
 
 
 def test_a_header_that_names_a_module_is_refused(evil):
-    for use in (build, lambda path: benchmark.trunk(str(path))):
-        with pytest.raises(
-            WeightsError, match="is the Python module evil_network:Mine, which is not run on behalf of a weight file"
-        ):
-            use(evil)
+    with pytest.raises(UsageError, match="is Python code that a recipe or weight file names, and importing it runs it"):
+        build(evil)
     assert not (evil.parent / "ran").exists()
-    card, model = build(evil, trusted="evil_network:Mine")  # the user has named it
+    external.trust("evil_network:Mine")  # the user has named it
+    card, model = build(evil)
     assert model({"samples": torch.ones(1, 16000)})["label"].shape == (1, 2)
     assert card.classes["label"] == ("a", "b")
 
@@ -56,3 +64,31 @@ def test_no_command_runs_the_module(evil, words):
     result = CliRunner().invoke(app, [*words, *tail])
     assert result.exit_code != 0
     assert not (evil.parent / "ran").exists()
+
+
+RECIPES = [["recipes", "validate"], ["recipes", "show"], ["train"], ["train", "--dry-run"], ["evaluate"]]
+
+
+@pytest.mark.parametrize("words", RECIPES)
+def test_no_command_imports_what_only_a_recipe_names(evil, sounds, words):
+    recipe = evil.parent / "recipe.yaml"
+    text = bundled()["folder"].read_text()
+    recipe.write_text(text.replace("variant: asf-r50, width: 32", "variant: 'evil_network:Mine'"))
+    assert "evil_network" in recipe.read_text()
+    weights = ["--weights", evil] if words == ["evaluate"] else []
+    done = slowfast(*words, recipe, f"data.root={sounds}", *weights)
+    assert not (evil.parent / "ran").exists()
+    if words != ["recipes", "show"]:
+        assert done.code == 2
+        assert "allow it with --trust, or type model.variant=evil_network:Mine" in done.err
+
+
+@pytest.mark.parametrize("words", [["model.variant=evil_network:Mine"], ["--trust"]])
+def test_a_module_that_the_user_typed_or_trusts_is_imported(evil, sounds, words):
+    external_architecture.cache_clear()
+    sys.modules.pop("evil_network", None)
+    recipe = evil.parent / "recipe.yaml"
+    text = bundled()["folder"].read_text()
+    recipe.write_text(text.replace("variant: asf-r50, width: 32", "variant: 'evil_network:Mine'"))
+    slowfast("train", recipe, "--dry-run", f"data.root={sounds}", *words)
+    assert (evil.parent / "ran").exists()

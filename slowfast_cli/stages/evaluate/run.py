@@ -128,7 +128,7 @@ def _predict(recipe: Recipe, weights: Path, split: SplitRole, device: str, tick:
             f"task: {recipe.task}: a trunk pretrained without labels has no classes: score it with `slowfast evaluate "
             f"recipes/hares.yaml --weights {weights}`, or train a classifier on it with `slowfast finetune`"
         )
-    card, model = build(weights, trusted=recipe.model.variant)
+    card, model = build(weights)
     source = open_store(recipe)
     corpus = usable(recipe, read_corpus(recipe, split), source)
     require_fit(card, recipe, corpus, weights)

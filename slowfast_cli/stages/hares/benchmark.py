@@ -22,7 +22,7 @@ from slowfast_cli.stages.hares.probe import probe, score_settings
 from slowfast_cli.stages.train import loop
 from slowfast_cli.storage.atomic import make_folder, write_text
 from slowfast_cli.types import DataError, Settings, UsageError, WeightsError, did_you_mean
-from slowfast_cli.weights.file import read_card, require_trusted
+from slowfast_cli.weights.file import read_card
 from slowfast_cli.weights.resolve import weight_file
 
 RANDOM = "random:"
@@ -96,7 +96,6 @@ def trunk(word: str, *, offline: bool = False) -> Trunk:
         return Trunk(word=word, model={"variant": word, "init": None}, front_end=front_end, made_by=made_by)
     path = weight_file(word, offline=offline)
     card = read_card(path)
-    require_trusted(path, card)
     if "features" in card.net.signals:
         raise WeightsError(f"{path}: is a probe, which reads features only: score the trunk that it was trained on")
     if "frames" in card.net.signals:

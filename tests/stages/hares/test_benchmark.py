@@ -378,6 +378,7 @@ def own(tmp_path, monkeypatch):
 
     def write(text, name="", stem=f"own{count}"):
         (folder / f"{stem}.py").write_text(text)
+        external.trust(f"{stem}:{name}")
         return f"{stem}:{name}"
 
     return write

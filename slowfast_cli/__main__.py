@@ -1,5 +1,17 @@
-"""``python -m slowfast_cli`` is ``slowfast``."""
+"""The entry point of ``slowfast`` and ``python -m slowfast_cli``: an interrupt while importing is no traceback."""
 
-from slowfast_cli.cli.app import main
+import sys
 
-main()
+
+def main() -> None:
+    """Run the command line."""
+    try:
+        from slowfast_cli.cli.app import main as run  # noqa: PLC0415
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted\n")
+        sys.exit(130)
+    run()
+
+
+if __name__ == "__main__":
+    main()

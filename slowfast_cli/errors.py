@@ -36,6 +36,15 @@ class LostError(SlowFastError):
     """Another process of the same run cannot be reached; the run may be restarted."""
 
 
+def text_of(error: BaseException) -> str:
+    """Text of an exception of any library: its first line, or its type if it has no text or cannot produce one."""
+    try:
+        text = str(error).strip()
+    except Exception:  # a defect of the library that raised it
+        text = ""
+    return text.split("\n", 1)[0] or type(error).__name__
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Suggest the nearest known word, or return an empty string."""
     near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)

@@ -3,16 +3,32 @@
 Exit codes: 0 ok, 1 failure, 2 usage or recipe, 3 data, 4 weights or network, 130 interrupted.
 """
 
+import io
 import os
 import sys
 import traceback
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 
 from slowfast_cli import __version__
 from slowfast_cli.cli import ablate, data, doctor, evaluate, extract, launch, options, predict, recipes, train, weights
-from slowfast_cli.types import SlowFastError, UsageError
+from slowfast_cli.types import SlowFastError, UsageError, text_of
+
+ANYWHERE = ("--debug", "--trust")  # options that may stand anywhere; `slowfast_cli.models.external` reads --trust
+OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "out of memory", "cannot allocate memory")
+TRAINING_ADVICE = (
+    "lower optim.batch, raise optim.grad_accum_steps, set optim.activation_checkpointing=true, or choose a smaller "
+    "network (model.variant, model.width)"
+)
+MEMORY_ADVICE = {
+    "": "close other programs, or use a machine with more memory",
+    **dict.fromkeys(("train", "finetune", "ablate"), TRAINING_ADVICE),
+    "evaluate": "lower optim.batch or raise optim.grad_accum_steps, which set the size of test batches too",
+    "extract": "use fewer --jobs",
+    "predict": "pass fewer or shorter files at a time",
+}
 
 app = typer.Typer(
     name="slowfast", help="Audio and video recognition: features, training, scores next to the paper's, predictions.",
@@ -43,6 +59,10 @@ def root(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error; allowed anywhere.")] = False,
+    trust: Annotated[
+        bool,
+        typer.Option("--trust", help="Import Python modules that a recipe or weight file names; allowed anywhere."),
+    ] = False,
 ) -> None:
     """Audio and video recognition: features, training, scores next to the paper's, predictions."""
 
@@ -50,14 +70,13 @@ def root(
 def main() -> None:
     """Run the command line; a user's mistake becomes one message and an exit code."""
     debug = "--debug" in sys.argv
-    arguments = [word for word in sys.argv[1:] if word != "--debug"]
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # names that the terminal's encoding lacks
+            stream.reconfigure(errors="backslashreplace")
+    arguments = [word for word in sys.argv[1:] if word not in ANYWHERE]
     try:
         _refuse_renamed(arguments)
         app(arguments, prog_name="slowfast")
-    except SlowFastError as error:
-        message = str(error)
-        launch.report(error, error.code, lambda: _show(message, debug))
-        sys.exit(error.code)
     except KeyboardInterrupt:
         typer.echo("interrupted", err=True)
         sys.exit(130)
@@ -65,17 +84,48 @@ def main() -> None:
         # The reader of our output has left (``| head``): there is nothing to print, nor to flush.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
-    except OSError as error:  # such as a full disk, where no code closer to it has said so
-        _show(f"{error.filename or 'slowfast'}: {error.strerror or error}; --debug shows where", debug)
-        sys.exit(1)
-    except Exception as error:  # a bug: the one place that must not let a traceback through
-        if _is_lost(error):
-            message = f"another process of this run is gone: {str(error).splitlines()[0]}"
-            launch.report(error, 1, lambda: _show(message, debug))
-            sys.exit(1)
-        hint = "a defect of slowfast: please report it, with --debug and `slowfast doctor`"
-        _show(f"{type(error).__name__}: {error} ({hint})", debug)
-        sys.exit(1)
+    except Exception as error:  # the one place that must not let a traceback through
+        message, code = describe(error, arguments)
+        launch.report(error, code, lambda: _show(message, debug))
+        sys.exit(code)
+    finally:
+        _kill_workers()
+
+
+def describe(error: Exception, arguments: Sequence[str]) -> tuple[str, int]:
+    """Return the message and the exit code of an error that ended a command."""
+    text = text_of(error)
+    if isinstance(error, SlowFastError):
+        return str(error), error.code
+    if is_out_of_memory(error):
+        command = next((word for word in arguments if word in MEMORY_ADVICE), "")
+        return f"out of memory ({text[:120]}): {MEMORY_ADVICE[command]}", 1
+    if isinstance(error, OSError):  # such as a full disk, where no code closer to it has said so
+        where = error.filename if isinstance(error.filename, str) else "slowfast"
+        return f"{where}: {error.strerror or text}; --debug shows where", 1
+    if _is_lost(error):
+        return f"another process of this run is gone: {text}", 1
+    hint = "a defect of slowfast: please report it, with --debug and `slowfast doctor`"
+    return f"{type(error).__name__}: {text} ({hint})", 1
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether memory ran out: of Python, NumPy, torch on a CPU or a GPU."""
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"
+        or (isinstance(error, RuntimeError) and any(part in text_of(error).lower() for part in OUT_OF_MEMORY))
+    )
+
+
+def _kill_workers() -> None:
+    """End worker processes that have not ended by themselves: Python would wait for them at exit."""
+    if "multiprocessing" in sys.modules:
+        from multiprocessing import active_children
+
+        for process in active_children():
+            if process.daemon:
+                process.kill()
 
 
 def _refuse_renamed(arguments: list[str]) -> None:

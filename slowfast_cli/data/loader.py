@@ -7,6 +7,7 @@ every global batch, so any number of processes trains on the same batches.
 import gc
 import signal
 import time
+import traceback
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -18,7 +19,18 @@ from torch.utils.data import DataLoader
 
 from slowfast_cli.data.clips import Clips, Key, multi_hot
 from slowfast_cli.data.partition import partition
-from slowfast_cli.types import Batch, BrokenMediaError, Clip, DataError, Failure, Inputs, Seconds, Share, SlowFastError
+from slowfast_cli.types import (
+    Batch,
+    BrokenMediaError,
+    Clip,
+    DataError,
+    Failure,
+    Inputs,
+    Seconds,
+    Share,
+    SlowFastError,
+    text_of,
+)
 
 T = TypeVar("T")
 PREFETCH = 4  # batches prefetched per worker; 2, 4 and 8 are equally fast (tests/benchmarks/training_input.py)
@@ -92,7 +104,7 @@ def _pad_and_stack(arrays: Sequence[np.ndarray]) -> np.ndarray:
 
 
 class _BatchDataset:
-    """Dataset of whole batches that returns data errors as values instead of raising in the worker."""
+    """Dataset of whole batches that returns errors as values: not every exception survives the way out of a worker."""
 
     def __init__(self, clips: Clips) -> None:
         self._clips = clips
@@ -100,7 +112,7 @@ class _BatchDataset:
     def __len__(self) -> int:
         return len(self._clips)
 
-    def __getitem__(self, keys: list[Key]) -> Batch | tuple[Failure, ...] | SlowFastError:
+    def __getitem__(self, keys: list[Key]) -> Batch | tuple[Failure, ...] | Exception:
         clips: list[Clip] = []
         broken: list[Failure] = []
         try:
@@ -113,8 +125,11 @@ class _BatchDataset:
             if not clips:
                 return tuple(broken)
             return collate(clips, self._clips.sizes, broken)
-        except SlowFastError as error:
-            return type(error)(str(error))
+        except (SlowFastError, MemoryError) as error:
+            return type(error)(text_of(error))
+        except Exception as error:
+            names = ", ".join(sorted({self._clips.segments[key.segment].id for key in keys})[:3])
+            return RuntimeError(f"{type(error).__name__}: {text_of(error)}; reading {names}\n{traceback.format_exc()}")
 
 
 def _identity(batch: Any) -> Any:  # a lambda cannot be pickled for spawned workers
@@ -155,8 +170,8 @@ def batches(
         generator=torch.Generator(),  # the default generator would lose a draw in the first step of a process
     )
     to_device = DeviceCopier(device)
-    for batch, data_wait in timed(loader):
-        if isinstance(batch, SlowFastError):
+    for batch, data_wait in timed(_read(loader)):
+        if isinstance(batch, Exception):
             raise batch
         if isinstance(batch, Batch):
             yield replace(to_device(batch), data_wait=data_wait, workers=workers)
@@ -167,6 +182,30 @@ def batches(
             )
         else:
             unreadable += batch
+
+
+def _read(loader: DataLoader[Batch]) -> Iterator[Batch]:
+    """Iterate over a loader; in the end its workers have ended, whatever they were doing.
+
+    Raises:
+        SlowFastError: A worker was killed from outside.
+    """
+    batches = iter(loader)
+    workers = list(getattr(batches, "_workers", ()))
+    try:
+        yield from batches
+    except RuntimeError as error:
+        if "DataLoader worker" not in text_of(error):
+            raise
+        raise SlowFastError(
+            f"a process that reads data was killed ({text_of(error)}), often because memory ran out: close other "
+            "programs, or lower data.workers or optim.batch; the same command resumes from the last checkpoint"
+        ) from error
+    finally:
+        if workers:
+            batches._shutdown_workers()  # type: ignore[attr-defined]
+        for worker in workers:
+            worker.kill()  # they ignore SIGTERM
 
 
 def timed(values: Iterable[T]) -> Iterator[tuple[T, Seconds]]:

@@ -1,7 +1,10 @@
 """Order of clips, their partition over processes, and worker processes."""
 
 import multiprocessing
+import os
+import signal
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -24,7 +27,7 @@ from slowfast_cli.data.loader import (
 )
 from slowfast_cli.recipe.load import load
 from slowfast_cli.settings import FrontEnd
-from slowfast_cli.types import Batch, Clip, DataError, Inputs, Recording, Segment
+from slowfast_cli.types import Batch, Clip, DataError, Inputs, Recording, Segment, SlowFastError
 
 CPU = torch.device("cpu")
 PLAN = {"batch": 12, "micro_batches": 2, "epochs": 3, "first_step": 0, "seed": 5}
@@ -216,3 +219,52 @@ def test_frame_sizes_stay_on_the_host():
     there = to(sent, torch.device("meta"))
     assert (there.inputs.frames.is_meta, there.inputs.frame_sizes.tolist()) == (True, [[2, 3]])
     assert _record_stream(there.inputs.frame_sizes, None).tolist() == [[2, 3]]
+
+
+class _BurstsError(Exception):
+    """An exception that cannot say what it is, and that cannot be pickled."""
+
+    def __init__(self, first, second):
+        super().__init__(first, second)
+        self.handle = lambda: second
+
+    def __str__(self):
+        raise RuntimeError("no text")
+
+
+class _Failing:
+    def __init__(self, act):
+        self.act = act
+
+    def read(self, segment, key):
+        return self.act()
+
+    def count(self, segment):
+        return 1
+
+
+FOUR = tuple(Segment(id=f"s{row}", recording=Recording(id=f"s{row}", path=Path("x.wav"))) for row in range(4))
+FOUR_KEYS = [[Key(0, row, 0)] for row in range(4)]
+
+
+def _burst():
+    raise _BurstsError(1, 2)
+
+
+def _die():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_an_error_of_any_kind_ends_the_reading_and_its_workers(workers):
+    clips = Clips(FOUR, _Failing(_burst))
+    with pytest.raises(RuntimeError, match="_BurstsError: _BurstsError; reading "):
+        list(batches(clips, FOUR_KEYS, workers=workers, device=CPU))
+    assert not multiprocessing.active_children()
+
+
+def test_a_worker_that_was_killed_is_an_error_in_words():
+    clips = Clips(FOUR, _Failing(_die))
+    with pytest.raises(SlowFastError, match="a process that reads data was killed"):
+        list(batches(clips, FOUR_KEYS, workers=1, device=CPU))
+    assert not multiprocessing.active_children()

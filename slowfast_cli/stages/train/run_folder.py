@@ -183,10 +183,13 @@ class Run:
                 with path.open("w", encoding="utf-8", newline="") as file:
                     csv.writer(file, lineterminator="\n").writerows(rows)
 
-    def cut_metrics(self, step: int) -> None:
-        """Remove metrics after a step: those logged after the training state that is resumed."""
+    def cut_metrics(self, step: int, *, scored: bool) -> None:
+        """Remove metrics logged after the training state that is resumed; of its step, keep scores if it has them."""
         if self.metrics.is_file():
-            kept = [line for line in lines(self.metrics) if line["step"] <= step]
+            logged = lines(self.metrics)
+            kept = [
+                line for line in logged if line["step"] < step or (line["step"] == step and (scored or "loss" in line))
+            ]
             write_text(self.metrics, "".join(json.dumps(line) + "\n" for line in kept))
 
 

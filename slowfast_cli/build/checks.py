@@ -145,6 +145,13 @@ def require_metric(recipe: Recipe, corpus: Corpus) -> None:
     )
 
 
+def refuse_probe(name: str, recipe: Recipe) -> None:
+    """Raise `UsageError` for a task of a suite (``probe``): its network is the trunk that the suite scores."""
+    if recipe.probe:
+        command = f"slowfast evaluate recipes/hares.yaml --weights WEIGHTS --tasks {name.rpartition('/')[2]}"
+        raise UsageError(f"{name}: is a probe of a trained trunk: run `{command}`")
+
+
 def require_processes(recipe: Recipe, share: Share, device: torch.device) -> None:
     """Refuse a batch that is not divisible among the processes, and options that need a GPU.
 

@@ -93,12 +93,12 @@ def evaluate(
         where = {"out": out, "device": device, "as_json": as_json, "offline": offline}
         evaluate_suite(recipe, words, weights=weights, tasks=tasks, start=launch.start, **where)  # type: ignore[arg-type]
         return
-    from slowfast_cli.recipe.load import check, override, read
+    from slowfast_cli.recipe.load import check, override, read, read_stored
     from slowfast_cli.stages.train.run_folder import folder_for
     from slowfast_cli.storage.atomic import make_folder
     from slowfast_cli.weights.resolve import weight_file
 
-    source = override(read(str(run / "recipe.yaml") if run else recipe), words)
+    source = override(read_stored(run / "recipe.yaml") if run else read(recipe), words)
     checked = check(source)
     if tasks:
         raise UsageError(f"--tasks {tasks}: {source.name} has no suite of tasks; recipes/hares.yaml has one")

@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, get_type_hints
+from typing import Annotated, Any, TypeVar
 
 import typer
 
@@ -55,7 +55,7 @@ def takes(*sources: Callable[..., Any]) -> Callable[[Command], Command]:
         parameters: dict[str, inspect.Parameter] = {}
         callables: tuple[Callable[..., Any], ...] = (command, *sources)
         for source in callables:
-            hints = get_type_hints(source, include_extras=True)
+            hints = inspect.get_annotations(source, eval_str=True)  # before 3.11, get_type_hints adds Optional
             for name, parameter in inspect.signature(source).parameters.items():
                 if parameter.kind is not inspect.Parameter.VAR_KEYWORD and name not in parameters:
                     parameters[name] = parameter.replace(annotation=hints[name], kind=inspect.Parameter.KEYWORD_ONLY)

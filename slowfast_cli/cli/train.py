@@ -16,7 +16,6 @@ import typer
 
 from slowfast_cli.cli import options
 from slowfast_cli.cli.launch import Launch, is_restart, mark_started
-from slowfast_cli.types import UsageError
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -50,6 +49,7 @@ def train(
     **given: Any,
 ) -> None:
     """Train a recipe. Re-running the command resumes an interrupted run."""
+    from slowfast_cli.build.checks import refuse_probe
     from slowfast_cli.recipe.load import check, override, read
 
     words, launch = list(overrides or []), Launch(**given)
@@ -88,13 +88,6 @@ def finetune(
 ) -> None:
     """Train a recipe from other weights: the trunk is copied, heads for other classes start fresh."""
     train(recipe, overrides=[*(overrides or []), f"model.init={weights}"], **given)
-
-
-def refuse_probe(name: str, recipe: Recipe) -> None:
-    """Raise `UsageError` for a task of a suite (``probe``): its network is the trunk that the suite scores."""
-    if recipe.probe:
-        command = f"slowfast evaluate recipes/hares.yaml --weights WEIGHTS --tasks {name.rpartition('/')[2]}"
-        raise UsageError(f"{name}: is a probe of a trained trunk: run `{command}`")
 
 
 def follow(

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from slowfast_cli.recipe.fields import MetricName, Section, Share, Where
-from slowfast_cli.settings import Amount, Augment, Count, Frames, FrontEnd, Positive, Pretext, Rate
+from slowfast_cli.settings import Amount, Augment, Count, Frames, FrontEnd, Positive, Pretext, Rate, Task
 
 
 class Data(Section):
@@ -236,10 +236,10 @@ class Recipe(Section):
     video: Frames | None = None
     augment: Augment = Augment()
     model: Model
-    task: str = "classify"
-    """What is learned, a name of `slowfast_cli.tasks.registry`: ``classify`` (one class of each label set),
-    ``multilabel`` (any number of classes), ``detect`` (classes of boxes); without labels: ``rotation`` of frames,
-    ``sync`` of audio and video, ``simclr``, ``byol``, ``cpc`` or ``masked`` pretraining."""
+    task: Task = "classify"
+    """What is learned: ``classify`` (one class of each label set), ``multilabel`` (any number of classes), ``detect``
+    (classes of boxes); without labels: ``rotation`` of frames, ``sync`` of audio and video, ``simclr``, ``byol``,
+    ``cpc`` or ``masked`` pretraining."""
     sync: Sync | None = None
     pretext: Pretext = Pretext()
     probe: Probe | None = None

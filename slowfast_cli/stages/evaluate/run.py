@@ -20,7 +20,7 @@ from slowfast_cli.metrics import per_class
 from slowfast_cli.metrics.ensemble import late_fusion
 from slowfast_cli.metrics.predictions import Rows, labeled_segments, merge, stack
 from slowfast_cli.models.folding import prepare_for_inference
-from slowfast_cli.recipe.load import check, read
+from slowfast_cli.recipe.load import check, read_stored
 from slowfast_cli.recipe.schema import Recipe
 from slowfast_cli.types import Batch, Corpus, DataError, Failure, Prediction, Scores, Segment, UsageError, WeightsError
 from slowfast_cli.weights.file import build, run_weights
@@ -58,7 +58,7 @@ def ensemble_member(run: str, first: Recipe) -> EnsembleMember:
     folder = Path(run)
     if not (folder / "recipe.yaml").is_file():
         raise WeightsError(f"--ensemble {run}: not a finished run: expected recipe.yaml and last.safetensors there")
-    recipe = check(read(str(folder / "recipe.yaml")))
+    recipe = check(read_stored(folder / "recipe.yaml"))
     if recipe.data.corpus != first.data.corpus:
         raise DataError(
             f"--ensemble {run}: that run is about {recipe.data.corpus}, this one about {first.data.corpus}: name runs "

@@ -19,12 +19,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 
 from slowfast_cli import __version__
 from slowfast_cli.build.corpus import dataset_entry
 from slowfast_cli.media.audio_source import printable
-from slowfast_cli.recipe.load import to_yaml
+from slowfast_cli.recipe.load import check, read_stored, to_yaml
 from slowfast_cli.recipe.schema import Recipe
 from slowfast_cli.storage import remote
 from slowfast_cli.storage.atomic import write_text
@@ -114,8 +113,8 @@ class Run:
                     "folder with --run, or move it aside and start over with --fresh"
                 )
             return
-        old = yaml.safe_load(written.read_text(encoding="utf-8"))
-        before, now = dict(_flat(old)), dict(_flat(yaml.safe_load(to_yaml(recipe))))
+        stored = check(read_stored(written))
+        before, now = (dict(_flat(each.model_dump(mode="json"))) for each in (stored, recipe))
         changed = sorted(
             key
             for key in before.keys() | now.keys()

@@ -125,8 +125,11 @@ def _evaluate_run(
     from slowfast_cli.cli import show
     from slowfast_cli.stages.evaluate import predictions, report
     from slowfast_cli.stages.evaluate.run import ensemble_member
+    from slowfast_cli.storage.atomic import require_output
 
     others = scoring.ensemble or []
+    if scoring.submission:
+        require_output(scoring.submission, "--submission", starts='{"version": ')
     theirs = predictions.predictions_of(scoring.compare, scoring.split) if scoring.compare else None
     result = _evaluate(recipe, weights, scoring.split, device, [ensemble_member(other, recipe) for other in others])
     if result is None:

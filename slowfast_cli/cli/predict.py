@@ -77,6 +77,7 @@ def predict(
     predictor = Predictor(weight_file(weights, offline=offline), device, precision=precision, boxes=boxes)
     paths = expand(sources, sys.stdin, predictor.suffixes)
     predictor.check(paths)
+    show_predictions.require_csv(csv_file, boxes=predictor.detects)
     _check_overlay(overlay, paths)
     state = _State(predictor=predictor, top=top, overlay=overlay is not None)
     with show_predictions.csv_file(csv_file, boxes=predictor.detects) as writer:

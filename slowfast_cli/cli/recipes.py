@@ -94,7 +94,7 @@ def cp(
         if no_clobber:
             typer.echo(f"{target}: exists and is kept", err=True)
             return
-        raise UsageError(f"{target}: exists; copy to another name, or keep it with --no-clobber")
+        raise UsageError(f"{target}: already exists; copy to another name, or keep it with --no-clobber")
     if not target.parent.is_dir():
         if not make_parents:
             raise UsageError(f"{target.parent}: no such folder; create it with --make-parents")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from slowfast_cli.storage.atomic import require_output
 from slowfast_cli.types import SlowFastError, finite
 
 if TYPE_CHECKING:
@@ -88,6 +89,12 @@ def rows(answer: FilePrediction, best: Best) -> Iterator[list[Any]]:
             index = "-".join(map(str, line["index"])) if isinstance(line["index"], tuple) else line["index"]
             stretch = [plain["path"], plain["start"], plain["end"], *boxed]
             yield [*stretch, labels, rank, line["label"], index, line["score"]]
+
+
+def require_csv(path: Path | None, *, boxes: bool) -> None:
+    """Refuse a CSV file that would overwrite something else; raise `UsageError`."""
+    if path is not None:
+        require_output(path, "--csv", starts=",".join(BOX_COLUMNS if boxes else COLUMNS) + "\n")
 
 
 @contextmanager

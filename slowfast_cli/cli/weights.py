@@ -114,8 +114,10 @@ def convert(
 ) -> None:
     """Convert a foreign checkpoint into a weight file, without executing its pickled code."""
     from slowfast_cli.cli import show
+    from slowfast_cli.storage.atomic import require_new
     from slowfast_cli.weights.foreign.convert import convert as stage
 
+    require_new(dest)
     done = stage(source, dest, variant=variant)
     result = done.result
     show.say(f"loaded {len(result.loaded)} tensors, missing {len(result.fresh)}, unexpected {len(result.unused)}")

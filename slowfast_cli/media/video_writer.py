@@ -28,6 +28,7 @@ AAC_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)  # Hz
 AAC_SAMPLES = 1024  # per packet
 COLOR = (255, 210, 0)
 BACKGROUND = (20, 20, 20)
+COMMENT = "annotated by slowfast"  # metadata of the files that `annotate` writes
 
 Draw = Callable[[np.ndarray, Seconds], np.ndarray]
 
@@ -55,12 +56,23 @@ def annotate(source: Path, out: Path, draw: Draw) -> None:
             video = stack.enter_context(closing(VideoStream(source)))
             audio = stack.enter_context(closing(VideoStream(source)))
             file = stack.enter_context(part.open("wb"))  # FFmpeg accepts only UTF-8 file names, but any open file
-            _write(video, audio, stack.enter_context(av.open(file, "w", format=form)), draw)
+            annotated = stack.enter_context(av.open(file, "w", format=form))
+            annotated.metadata["comment"] = COMMENT
+            _write(video, audio, annotated, draw)
 
     try:
         replace_file(out, write)
     except (av.FFmpegError, OSError) as error:
         raise DataError(f"{printable(out)}: cannot be written: {error.strerror or error}") from error
+
+
+def is_annotated(path: Path) -> bool:
+    """Whether `annotate` has written a file."""
+    try:
+        with path.open("rb") as raw, av.open(raw, metadata_errors="replace") as container:
+            return COMMENT in (container.metadata.get("comment"), container.metadata.get("COMMENT"))
+    except (av.FFmpegError, OSError, ValueError):
+        return False
 
 
 def _write(video: VideoStream, audio: VideoStream, out: Any, draw: Draw) -> None:

@@ -22,6 +22,7 @@ import torch
 
 from slowfast_cli import __version__
 from slowfast_cli.build.corpus import dataset_entry
+from slowfast_cli.build.task import metric_name
 from slowfast_cli.media.audio_source import printable
 from slowfast_cli.recipe.load import check, read_stored, to_yaml
 from slowfast_cli.recipe.schema import Recipe
@@ -114,7 +115,9 @@ class Run:
                 )
             return
         stored = check(read_stored(written))
-        before, now = (dict(_flat(each.model_dump(mode="json"))) for each in (stored, recipe))
+        before, now = (
+            {**dict(_flat(side.model_dump(mode="json"))), "metric": metric_name(side)} for side in (stored, recipe)
+        )
         changed = sorted(
             key
             for key in before.keys() | now.keys()

@@ -114,6 +114,16 @@ def require_labels(recipe: Recipe, corpus: Corpus) -> None:
         )
 
 
+def require_loss_weights(recipe: Recipe, corpus: Corpus) -> None:
+    """Refuse weights of losses that the task does not have; raise `UsageError`."""
+    unknown = sorted(recipe.optim.loss_weights.keys() - corpus.classes.keys())
+    if unknown:
+        raise UsageError(
+            f"optim.loss_weights: {', '.join(unknown)}: {corpus.name} has the label sets "
+            f"{', '.join(corpus.classes) or '(none)'}"
+        )
+
+
 def require_metric(recipe: Recipe, corpus: Corpus) -> None:
     """Refuse an unknown metric before the first epoch instead of after it.
 

@@ -37,7 +37,7 @@ def build_task(recipe: Recipe, labels: Collection[str]) -> Task:
     parts: list[Part] = [] if make is None else [make(tuple(labels), recipe.optim.label_smoothing, recipe.pretext)]
     if recipe.sync:
         parts.append(Sync(stages=recipe.sync.stages, weight=recipe.sync.weight))
-    return Task(tuple(parts))
+    return Task(tuple(parts), recipe.optim.loss_weights)
 
 
 def sync_stages(recipe: Recipe) -> tuple[Stage, ...]:

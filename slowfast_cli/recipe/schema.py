@@ -139,6 +139,8 @@ class Optim(Section):
     """Gradient clipping by norm."""
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Label smoothing."""
+    loss_weights: dict[str, Rate] = Field(default_factory=dict)
+    """Weights of the losses by label set; 1 for those not named."""
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     """Autocast type of the forward pass."""
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.0

@@ -8,6 +8,7 @@ from pathlib import Path
 from slowfast_cli.build.checks import require_fit, require_kind
 from slowfast_cli.build.clips import build_clips, eval_batch, load_batches, open_store, usable
 from slowfast_cli.build.corpus import SplitRole, read_corpus
+from slowfast_cli.build.init_weights import reorder_heads
 from slowfast_cli.build.schedule import DTYPES
 from slowfast_cli.build.scores import sync_accuracy, with_sync, without_sync
 from slowfast_cli.build.task import build_task, task_spec
@@ -131,6 +132,9 @@ def _predict(recipe: Recipe, weights: Path, split: SplitRole, device: str, tick:
     card, model = build(weights)
     source = open_store(recipe)
     corpus = usable(recipe, read_corpus(recipe, split), source)
+    state = model.state_dict()
+    card = reorder_heads(state, card, corpus.classes)
+    model.load_state_dict(state)
     require_fit(card, recipe, corpus, weights)
     require_kind(recipe, corpus)
     clips = build_clips(recipe, corpus, source)

@@ -10,6 +10,7 @@ from torch import nn
 from slowfast_cli.build.checks import (
     require_kind,
     require_labels,
+    require_loss_weights,
     require_metric,
     require_processes,
 )
@@ -150,6 +151,7 @@ def build_training(recipe: Recipe, share: Share, device: torch.device, *, smoke:
     require_labels(recipe, train)
     require_kind(recipe, train)
     require_metric(recipe, val)
+    require_loss_weights(recipe, train)
     if smoke:
         train = replace(train, segments=train.segments[: 2 * optim.batch])
         val = replace(val, segments=val.segments[:8])

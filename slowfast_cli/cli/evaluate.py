@@ -19,11 +19,12 @@ if TYPE_CHECKING:
     from slowfast_cli.stages.evaluate.report import Compared, MinGain
     from slowfast_cli.stages.evaluate.run import EnsembleMember, Evaluated
 
-EPILOG = (
-    "Examples:  slowfast evaluate vggsound  |  slowfast evaluate epic --weights runs/epic/default --split val  |  "
-    "slowfast evaluate vggsound --weights runs/slow --compare runs/fast --min-gain 20  |  "
-    "slowfast evaluate runs/kinetics-audio/default --ensemble runs/kinetics/default  |  "
-    "slowfast evaluate recipes/hares.yaml --weights runs/simclr/default --tasks esc50"
+EPILOG = options.examples(
+    "slowfast evaluate vggsound",
+    "slowfast evaluate epic --weights runs/epic/default --split val",
+    "slowfast evaluate vggsound --weights runs/slow --compare runs/fast --min-gain 20",
+    "slowfast evaluate runs/kinetics-audio/default --ensemble runs/kinetics/default",
+    "slowfast evaluate recipes/hares.yaml --weights runs/simclr/default --tasks esc50",
 )
 
 

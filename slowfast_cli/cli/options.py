@@ -25,6 +25,11 @@ Overrides = Annotated[
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 
 
+def examples(*lines: str) -> str:
+    """The examples below a help page, one per line."""
+    return "\n\n".join(["Examples:", *lines])
+
+
 def folder(help: str, default: str | bool = False, *names: str) -> Any:
     """Option that takes a folder or its URL; ``default`` describes the default in the help."""
     return typer.Option(*names, parser=local_path, metavar="PATH", help=help, show_default=default)

@@ -19,11 +19,13 @@ if TYPE_CHECKING:
     from slowfast_cli.stages.predict.predictor import Predictor
     from slowfast_cli.stages.predict.results import Failed, FilePrediction, Timeline
 
-EPILOG = (
-    "Examples:  slowfast predict clip.wav  |  slowfast predict sounds/ 'more/*.mp4' --json  |  "
-    "slowfast predict day.flac --timeline 2.0/0.5 --csv day.csv  |  find . -name '*.ogg' | slowfast predict -  |  "
-    "slowfast predict clip.mp4 -w runs/kinetics/default --timeline 2/1 --overlay out.mp4  |  "
-    "slowfast predict film.mp4 -w runs/ava/default --boxes persons.csv --json"
+EPILOG = options.examples(
+    "slowfast predict clip.wav",
+    "slowfast predict sounds/ 'more/*.mp4' --json",
+    "slowfast predict day.flac --timeline 2.0/0.5 --csv day.csv",
+    "find . -name '*.ogg' | slowfast predict -",
+    "slowfast predict clip.mp4 -w runs/kinetics/default --timeline 2/1 --overlay out.mp4",
+    "slowfast predict film.mp4 -w runs/ava/default --boxes persons.csv --json",
 )
 LOW = 0.5  # below this top score the model may not know the class at all
 
@@ -66,7 +68,7 @@ def predict(
     windows = _timeline(timeline)
     if boxes is not None and windows is not None:
         raise UsageError("--boxes and --timeline: boxes have their own times: give one of the two")
-    from slowfast_cli.cli import show_predictions
+    from slowfast_cli.cli import show, show_predictions
     from slowfast_cli.stages.predict.predictor import PRECISIONS, Predictor
     from slowfast_cli.stages.predict.predictor import sources as expand
     from slowfast_cli.stages.predict.results import Failed
@@ -84,7 +86,7 @@ def predict(
         for result in predictor.files(paths, windows):
             if isinstance(result, Failed):
                 state.failed += 1
-                typer.echo(f"error: {result.reason}", err=True)
+                show.say(f"error: {result.reason}")
                 continue
             best = state.best(result)
             if as_json:

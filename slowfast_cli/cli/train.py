@@ -23,13 +23,15 @@ if TYPE_CHECKING:
     from slowfast_cli.recipe.schema import Recipe
     from slowfast_cli.stages.train.run_folder import Run
 
-EPILOG = (
-    "Examples:  slowfast train recipes/vggsound.yaml  |  slowfast train esc10 data.fold=2 optim.lr=0.02  |  "
-    "slowfast train epic --dry-run  |  slowfast train vggsound --gpus 8"
+EPILOG = options.examples(
+    "slowfast train recipes/vggsound.yaml",
+    "slowfast train esc10 data.fold=2 optim.lr=0.02",
+    "slowfast train epic --dry-run",
+    "slowfast train vggsound --gpus 8",
 )
-FINETUNE_EPILOG = (
-    "Examples:  slowfast finetune epic --weights runs/vggsound/default  |  "
-    "slowfast finetune folder data.root=my_sounds --weights asf-vggsound model.freeze_bn=all-but-first"
+FINETUNE_EPILOG = options.examples(
+    "slowfast finetune epic --weights runs/vggsound/default",
+    "slowfast finetune folder data.root=my_sounds --weights asf-vggsound model.freeze_bn=all-but-first",
 )
 
 

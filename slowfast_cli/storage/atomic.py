@@ -36,6 +36,8 @@ def require_output(path: Path, option: str, *, starts: str) -> None:
     Raises:
         UsageError: The file exists and starts otherwise, is a folder, or lies in none.
     """
+    if path.exists() and not path.is_file() and not path.is_dir():  # a device or a pipe, such as /dev/stdout
+        return
     if path.is_dir() or not path.parent.is_dir():
         problem = "is a folder" if path.is_dir() else f"folder {path.parent} does not exist"
         raise UsageError(f"{option} {path}: {problem}: name a file in an existing folder")

@@ -327,8 +327,8 @@ def test_without_weights_the_bundled_model_answers():
 def test_csv_that_cannot_be_written_is_said_before_the_work(weights, tmp_path):
     (tmp_path / "file").touch()
     done = predict(weights, tiny.DATA / "rain.wav", "--csv", tmp_path / "file" / "below.csv")
-    assert (done.code, done.out) == (1, "")
-    assert "below.csv: cannot be written (Not a directory)" in done.err
+    assert (done.code, done.out) == (2, "")
+    assert "file does not exist: name a file in an existing folder" in done.err
 
 
 def test_a_reader_that_has_had_enough_is_no_error(weights):

@@ -14,7 +14,7 @@ from slowfast_cli.data.views import Cut, clip_samples, covering, cut, spread
 from slowfast_cli.media import audio
 from slowfast_cli.settings import FrontEnd
 from slowfast_cli.shards.reader import Shards
-from slowfast_cli.types import BrokenMediaError, DataError, Inputs, Recording, Seconds, Segment
+from slowfast_cli.types import DataError, Inputs, Recording, Seconds, Segment
 
 
 class Store(Protocol):
@@ -103,14 +103,6 @@ class SoundReader:
             BrokenMediaError: The recording cannot be read.
             DataError: The shards cannot be read.
         """
-        try:
-            return self._read(segment, key)
-        except DataError as error:
-            if isinstance(self.store, StoredRows):
-                raise
-            raise BrokenMediaError(str(error)) from error
-
-    def _read(self, segment: Segment, key: Key) -> Piece:
         rate = self.store.front_end.rate
         clip = clip_samples(self.seconds, rate)
         first, size = self._extent(segment)

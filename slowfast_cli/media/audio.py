@@ -16,7 +16,7 @@ import numpy as np
 
 from slowfast_cli.media.audio_decoders import open_audio
 from slowfast_cli.media.audio_source import BLOCK, printable
-from slowfast_cli.types import DataError, Recording, Seconds
+from slowfast_cli.types import BrokenMediaError, Recording, Seconds
 
 FILTER_TAPS = 64  # twice the reach of libswresample's default filter on each side, in samples of the lower rate
 
@@ -32,7 +32,7 @@ class Probe:
 
 
 def probe(recording: Recording) -> Probe:
-    """Return the properties of the audio; raise `DataError` if there is none or the recording cannot be opened."""
+    """Return the properties of the audio; raise `BrokenMediaError` if it is missing or cannot be opened."""
     with open_audio(recording) as source:
         seconds = _count_seconds(recording) if source.seconds is None else source.seconds
         return Probe(seconds=seconds, rate=source.rate, channels=source.channels, backend=source.backend)
@@ -57,7 +57,7 @@ def read(recording: Recording, *, rate: int, first: int = 0, count: int | None =
         Mono float32 samples, full scale 1. Shorter at the end of the recording, and empty beyond it.
 
     Raises:
-        DataError: The recording cannot be opened, nothing decodes, or it contains NaN or infinite samples.
+        BrokenMediaError: The recording cannot be opened, nothing decodes, or it contains NaN or infinite samples.
     """
     if first < 0 or (count is not None and count < 0):
         raise ValueError(f"read: first={first}, count={count}, expected non-negative values")
@@ -89,7 +89,7 @@ def blocks(recording: Recording, *, rate: int, seconds: Seconds = 60.0, whole: b
         Consecutive mono float32 samples at ``rate``, full scale 1.
 
     Raises:
-        DataError: As for `read`, or the file is truncated and ``whole`` is set.
+        BrokenMediaError: As for `read`, or the file is truncated and ``whole`` is set.
     """
     size = max(1, round(seconds * rate))
     total, pending, ready = 0, 0, []
@@ -107,14 +107,14 @@ def blocks(recording: Recording, *, rate: int, seconds: Seconds = 60.0, whole: b
             raise _no_samples(recording)
         decoded, expected = total / rate, source.header_seconds or 0.0
         if whole and expected - decoded > max(0.2, 0.01 * expected):  # encoders round lengths up to whole frames
-            raise DataError(
+            raise BrokenMediaError(
                 f"{printable(recording.path)}: truncated: {decoded:.2f} s of {expected:.2f} s decode: fetch it again"
             )
 
 
-def _no_samples(recording: Recording) -> DataError:
+def _no_samples(recording: Recording) -> BrokenMediaError:
     where = printable(recording.path) + (f" '{recording.dataset}'" if recording.dataset else "")
-    return DataError(f"{where}: no sample decodes: the file is truncated or contains no audio: fetch it again")
+    return BrokenMediaError(f"{where}: no sample decodes: the file is truncated or contains no audio: fetch it again")
 
 
 def _ratio(source_rate: int, rate: int) -> tuple[int, int]:
@@ -135,7 +135,7 @@ def _take_samples(pieces: Iterable[np.ndarray], count: int | None) -> Iterator[n
 def _check_finite(blocks: Iterable[np.ndarray], recording: Recording) -> Iterator[np.ndarray]:
     for block in blocks:
         if not np.isfinite(block).all():
-            raise DataError(f"{printable(recording.path)}: contains NaN or infinite samples: convert it again")
+            raise BrokenMediaError(f"{printable(recording.path)}: contains NaN or infinite samples: convert it again")
         yield block
 
 

@@ -17,8 +17,9 @@ import soundfile
 
 from slowfast_cli.media.audio_pyav import AvSource
 from slowfast_cli.media.audio_source import BLOCK, PREROLL_SECONDS, AudioSource, printable, to_float32, to_mono
+from slowfast_cli.media.decoder_errors import decoder_errors
 from slowfast_cli.storage import remote
-from slowfast_cli.types import DataError, Recording, Seconds
+from slowfast_cli.types import BrokenMediaError, Recording, Seconds
 
 UNKNOWN_SIZE = 0x7FFFF000  # RIFF sizes from here on are placeholders of programs that did not know the length
 
@@ -34,19 +35,14 @@ def open_audio(recording: Recording) -> Iterator[AudioSource]:
     """Open the audio of a recording with the first backend that supports it.
 
     Raises:
-        DataError: The file is missing, empty, a folder, without audio, or not supported by any backend.
+        BrokenMediaError: The file is missing, empty, a folder, without audio, or not supported by any backend; or the
+            body raises an exception of a decoder.
     """
-    path = remote.ensure_local(recording.sound or recording.path)
-    try:
-        if path.is_dir():
-            raise DataError(f"{printable(path)}: is a folder, expected an audio file: name the file")
-        if path.stat().st_size == 0:
-            raise DataError(f"{printable(path)}: empty file (0 bytes): fetch or record it again")
-        source = _open(recording, path)
-    except OSError as error:
-        raise DataError(f"{printable(path)}: cannot be read: {error.strerror or error}") from error
-    with closing(source):
-        yield source
+    path = recording.sound or recording.path
+    with decoder_errors(path):
+        remote.ensure_local(path)
+        with closing(_open(recording, path)) as source:
+            yield source
 
 
 def _open(recording: Recording, path: Path) -> AudioSource:
@@ -71,22 +67,20 @@ class Hdf5Source:
         try:
             self.file: Any = h5py.File(path, "r", locking=False)
         except OSError as error:
-            raise DataError(f"{printable(path)}: not a readable HDF5 file ({error}): fetch it again") from error
+            raise BrokenMediaError(f"{printable(path)}: not a readable HDF5 file ({error}): fetch it again") from error
         self.samples: Any = self.file.get(dataset)
         if not isinstance(self.samples, h5py.Dataset) or self.samples.ndim != 1 or self.samples.dtype.kind not in "iuf":
             self.file.close()
-            raise DataError(f"{printable(path)}: dataset '{dataset}' is missing or is not a 1-d array of samples")
+            raise BrokenMediaError(
+                f"{printable(path)}: dataset '{dataset}' is missing or is not a 1-d array of samples"
+            )
         self.seconds: Seconds | None = len(self.samples) / rate
         self.header_seconds: Seconds | None = self.seconds
 
     def blocks(self, first: int) -> Iterator[np.ndarray]:
         """See `AudioSource`."""
         for start in range(first, len(self.samples), BLOCK):
-            try:
-                block = self.samples[start : start + BLOCK]
-            except OSError as error:
-                raise DataError(f"{self.file.filename}: '{self.samples.name}' cannot be read ({error})") from error
-            yield to_float32(block)
+            yield to_float32(self.samples[start : start + BLOCK])
 
     def close(self) -> None:
         """See `AudioSource`."""

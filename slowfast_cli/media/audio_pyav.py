@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,10 +11,19 @@ import numpy as np
 from av.stream import Discard
 
 from slowfast_cli.media.audio_source import BLOCK, PREROLL_SECONDS, NoAudioError, printable, to_float32
-from slowfast_cli.types import DataError, Seconds
+from slowfast_cli.media.container import open_container
+from slowfast_cli.types import BrokenMediaError, Seconds
 
 # Containers whose timestamps locate the exact sample after a seek; others are decoded from their start.
 SEEKABLE = frozenset({"mov", "mp4", "matroska"})
+
+
+def audio_stream(container: Any) -> Any:
+    """Return the best audio stream, preferably one that FFmpeg can decode; None without audio."""
+    best = container.streams.best("audio")
+    if best is None or best.codec_context is not None:
+        return best
+    return next((stream for stream in container.streams.audio if stream.codec_context is not None), best)
 
 
 class AvSource:
@@ -25,13 +33,14 @@ class AvSource:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.raw: Any = None
         self._open()
         try:
             self.rate = int(self.stream.codec_context.sample_rate or 0)
             self.channels = int(self.stream.codec_context.channels or 0)
             if not self.rate:
-                raise DataError(f"{printable(path)}: the audio ({self._codec()}) does not decode: fetch it again")
+                raise BrokenMediaError(
+                    f"{printable(path)}: the audio ({self._codec()}) does not decode: fetch it again"
+                )
         except BaseException:
             self.close()
             raise
@@ -41,29 +50,16 @@ class AvSource:
         self.header_seconds = self.seconds
 
     def _open(self) -> None:
-        name = str(self.path.absolute())
+        self.container: Any = open_container(self.path)
         try:
-            name.encode()
-        except UnicodeEncodeError:
-            self.raw = self.path.open("rb")  # FFmpeg accepts only UTF-8 file names, but any open file
-        try:
-            # "file:" prevents parsing names with a colon as a protocol; playlists must not access the network.
-            options = {"protocol_whitelist": "file"} if self.raw is None else {}
-            self.container: Any = av.open(
-                self.raw or f"file:{name}", mode="r", options=options, metadata_errors="replace"
-            )
-        except (av.FFmpegError, ValueError) as error:
-            if self.raw is not None:
-                self.raw.close()
-            if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.ENOENT, errno.EIO):
-                raise
-            reason = f"not a media file that soundfile or FFmpeg supports ({getattr(error, 'strerror', None) or error})"
-            raise DataError(f"{printable(self.path)}: {reason}") from error
-        self.stream: Any = self.container.streams.best("audio")
-        if self.stream is None:
-            form = self.container.format.name
+            self.stream: Any = audio_stream(self.container)
+            if self.stream is None:
+                raise NoAudioError(f"{printable(self.path)}: no audio stream in this {self.container.format.name} file")
+            if self.stream.codec_context is None:
+                raise BrokenMediaError(f"{printable(self.path)}: FFmpeg has no decoder for its audio: convert it")
+        except BaseException:
             self.close()
-            raise NoAudioError(f"{printable(self.path)}: no audio stream in this {form} file")
+            raise
         for other in self.container.streams:
             other.discard = Discard.default if other.index == self.stream.index else Discard.all
         self.stream.codec_context.thread_count = 1  # worker processes already use all cores
@@ -139,10 +135,12 @@ class AvSource:
                 good += 1
                 if frame.sample_rate != self.rate:
                     change = f"from {self.rate} to {frame.sample_rate} Hz"
-                    raise DataError(f"{printable(self.path)}: the sampling rate changes {change}")
+                    raise BrokenMediaError(f"{printable(self.path)}: the sampling rate changes {change}")
                 yield _Frame(frame.pts, _mono(frame))
         if bad > good:
-            raise DataError(f"{printable(self.path)}: {bad} of {bad + good} packets do not decode ({self._codec()})")
+            raise BrokenMediaError(
+                f"{printable(self.path)}: {bad} of {bad + good} packets do not decode ({self._codec()})"
+            )
 
     def _packets(self) -> Iterator[Any]:
         try:
@@ -153,8 +151,6 @@ class AvSource:
     def close(self) -> None:
         """See `AudioSource`."""
         self.container.close()
-        if self.raw is not None:
-            self.raw.close()
 
 
 class _Frame(NamedTuple):

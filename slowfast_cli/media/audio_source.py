@@ -8,13 +8,13 @@ from typing import Protocol
 import numpy as np
 
 from slowfast_cli.storage.remote import display
-from slowfast_cli.types import DataError, Seconds
+from slowfast_cli.types import BrokenMediaError, Seconds
 
 BLOCK = 1 << 16  # native samples per decoded block: smaller blocks cost more decoder calls than they save
 PREROLL_SECONDS = 0.5  # decoded and dropped after a seek: lossy codecs depend on earlier packets
 
 
-class NoAudioError(DataError):
+class NoAudioError(BrokenMediaError):
     """A valid media file without an audio stream."""
 
 

@@ -11,15 +11,14 @@ from functools import lru_cache, partial
 from math import floor, inf
 from typing import Any, TypeAlias, TypeVar
 
-import av
 import numpy as np
 
-from slowfast_cli.media.audio_source import printable
+from slowfast_cli.media.decoder_errors import decoder_errors
 from slowfast_cli.media.image_folder import ImageFolder, decode_image, list_images
 from slowfast_cli.media.video_probe import HEADER_TOLERANCE, VideoInfo, video_info
 from slowfast_cli.media.video_rgb import Converter, display_size, fit_short_side
 from slowfast_cli.media.video_stream import VideoStream
-from slowfast_cli.types import BrokenMediaError, Recording, Seconds
+from slowfast_cli.types import Recording, Seconds
 
 TOLERANCE = 1e-4  # seconds between times that count as equal, because of floating-point rounding
 MAX_TOLERANCE = 1e-3  # for files with long ticks, to which their timestamps are rounded
@@ -62,7 +61,8 @@ def probe(recording: Recording) -> VideoProbe:
             has_audio=separate_audio, audio_start=0.0 - recording.sound_start if separate_audio else 0.0,
             codec="images",
         )  # fmt: skip
-    info = _info(recording)
+    with decoder_errors(recording.path):
+        info = _info(recording)
     return VideoProbe(
         seconds=info.seconds, fps=info.fps, frames=info.frames, width=info.width, height=info.height,
         has_audio=info.has_audio or separate_audio,
@@ -88,9 +88,9 @@ def read(recording: Recording, *, start: Seconds, span: Seconds, count: int, sho
         raise ValueError(f"read: count={count}, span={span}, expected count >= 1 and span >= 0")
     size = probe(recording)
     width, height = fit_short_side(size.width, size.height, short_side)
-    with closing(_frames(recording, start)) as frames:
+    with decoder_errors(recording.path), closing(_frames(recording, start)) as frames:
         selected = select_frames(frames, start=start, span=span, count=count, tolerance=_tolerance(recording))
-        return _to_rgb(recording, selected, Converter(width, height), np.empty((count, height, width, 3), np.uint8))
+        return _to_rgb(selected, Converter(width, height), np.empty((count, height, width, 3), np.uint8))
 
 
 def select_frames(
@@ -133,17 +133,12 @@ def select_frames(
         done += 1
 
 
-def _to_rgb(recording: Recording, frames: Iterator[TimedFrame], converter: Converter, pixels: np.ndarray) -> Frames:
+def _to_rgb(frames: Iterator[TimedFrame], converter: Converter, pixels: np.ndarray) -> Frames:
     times: list[Seconds] = []
-    try:
-        for index, (time, decode) in enumerate(frames):
-            repeated = times and time == times[-1]
-            pixels[index] = pixels[index - 1] if repeated else converter.rgb(decode())
-            times.append(time)
-    except av.FFmpegError as error:
-        raise BrokenMediaError(
-            f"{printable(recording.path)}: its frames do not convert to RGB ({error.strerror}): convert it to H.264"
-        ) from error
+    for index, (time, decode) in enumerate(frames):
+        repeated = times and time == times[-1]
+        pixels[index] = pixels[index - 1] if repeated else converter.rgb(decode())
+        times.append(time)
     return Frames(pixels=pixels, times=tuple(times))
 
 

@@ -6,6 +6,8 @@ from pathlib import Path
 import av
 
 from slowfast_cli.media import video
+from slowfast_cli.media.container import open_container
+from slowfast_cli.media.decoder_errors import decoder_errors
 from slowfast_cli.media.image_folder import decode_image, list_images
 from slowfast_cli.media.video_probe import HEADER_TOLERANCE
 from slowfast_cli.media.video_stream import VideoStream
@@ -19,7 +21,7 @@ def has_frames(recording: Recording) -> bool:
     if recording.path.is_dir():
         return True
     try:
-        with closing(VideoStream(recording.path)):
+        with decoder_errors(recording.path), closing(VideoStream(recording.path)):
             return True
     except BrokenMediaError:
         return False
@@ -43,7 +45,7 @@ def decode_all(recording: Recording) -> Seconds:
         for index in range(images.count):
             decode_image(images.path(index))
         return images.count / recording.fps
-    with closing(VideoStream(recording.path)) as stream:
+    with decoder_errors(recording.path), closing(VideoStream(recording.path)) as stream:
         first = end = None
         for ticks, frame in stream.frames():
             first, end = ticks if first is None else first, ticks + (frame.duration or stream.frame_ticks)
@@ -78,7 +80,7 @@ def _other_stream_reaches(stream: VideoStream, path: Path, expected: Seconds) ->
         return False
     ends = [0.0]
     # The file is opened again because `stream` discards the packets of other streams.
-    with path.open("rb") as raw, av.open(raw, metadata_errors="replace") as container:
+    with open_container(path) as container:
         try:
             for packet in container.demux():
                 if packet.size and packet.pts is not None:

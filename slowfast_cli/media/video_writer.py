@@ -12,7 +12,9 @@ import av
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from slowfast_cli.media.audio_pyav import audio_stream
 from slowfast_cli.media.audio_source import printable
+from slowfast_cli.media.decoder_errors import decoder_errors
 from slowfast_cli.media.video_rgb import Converter, display_size
 from slowfast_cli.media.video_stream import VideoStream
 from slowfast_cli.storage.atomic import replace_file
@@ -52,8 +54,9 @@ def annotate(source: Path, out: Path, draw: Draw) -> None:
 
     def write(part: Path) -> None:
         with ExitStack() as stack:
-            video = stack.enter_context(closing(VideoStream(source)))
-            audio = stack.enter_context(closing(VideoStream(source)))
+            with decoder_errors(source):
+                video = stack.enter_context(closing(VideoStream(source)))
+                audio = stack.enter_context(closing(VideoStream(source)))
             file = stack.enter_context(part.open("wb"))  # FFmpeg accepts only UTF-8 file names, but any open file
             _write(video, audio, stack.enter_context(av.open(file, "w", format=form)), draw)
 
@@ -127,7 +130,7 @@ def _video_frame(pixels: np.ndarray, time: Fraction, encoder: Any) -> Any:
 
 def _audio_packets(audio: VideoStream, out: Any, zero: Fraction) -> Iterator[tuple[Seconds, Any]]:
     """Yield the times and packets of the output's audio; adds its stream to ``out`` on first use."""
-    source = audio.container.streams.best("audio")
+    source = audio_stream(audio.container)
     if source is None or source.codec_context is None:
         return
     audio.select_stream(source)

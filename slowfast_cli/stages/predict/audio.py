@@ -15,7 +15,7 @@ from slowfast_cli.media import audio
 from slowfast_cli.media.audio_source import printable
 from slowfast_cli.models.recognizer import Recognizer
 from slowfast_cli.settings import FrontEnd
-from slowfast_cli.stages.predict.results import MOST_VIEWS, Failed, FilePrediction, Timeline, decoding
+from slowfast_cli.stages.predict.results import MOST_VIEWS, Failed, FilePrediction, Timeline
 from slowfast_cli.types import DataError, Recording, Seconds
 from slowfast_cli.weights.file import Card
 
@@ -91,16 +91,15 @@ class AudioPredictor:
         """
         recording = Recording(id=str(path), path=path)
         rate = self._front_end.rate
-        with decoding(path):
-            seconds = audio.probe(recording).seconds
-            size = max(round(seconds * rate), 1)
-            cuts = [cut(0, size, self._clip, start) for start in self._starts(size)]
-            first, last = cuts[0].first, cuts[-1].first + cuts[-1].count
-            if last - first <= NEAR * sum(view.count for view in cuts):  # opened and decoded once
-                span = audio.read(recording, rate=rate, first=first, count=last - first)
-                pieces = [span[view.first - first :][: view.count] for view in cuts]
-            else:
-                pieces = [audio.read(recording, rate=rate, first=view.first, count=view.count) for view in cuts]
+        seconds = audio.probe(recording).seconds
+        size = max(round(seconds * rate), 1)
+        cuts = [cut(0, size, self._clip, start) for start in self._starts(size)]
+        first, last = cuts[0].first, cuts[-1].first + cuts[-1].count
+        if last - first <= NEAR * sum(view.count for view in cuts):  # opened and decoded once
+            span = audio.read(recording, rate=rate, first=first, count=last - first)
+            pieces = [span[view.first - first :][: view.count] for view in cuts]
+        else:
+            pieces = [audio.read(recording, rate=rate, first=view.first, count=view.count) for view in cuts]
         pieces = [piece for piece in pieces if len(piece)]
         if not pieces:
             raise _no_samples(path)
@@ -111,7 +110,7 @@ class AudioPredictor:
         window, hop = (max(clip_samples(seconds, rate), 1) for seconds in (timeline.window, timeline.hop))
         first, buffer, pieces = 0, np.zeros(0, np.float32), list[np.ndarray]()  # `first`: position of buffer[0]
         ends: list[Seconds] = []
-        for block in _blocks(path, rate):
+        for block in audio.blocks(Recording(id=str(path), path=path), rate=rate):
             buffer = np.concatenate([buffer, block])
             while len(buffer) >= window:
                 pieces.append(buffer[:window].copy())
@@ -173,11 +172,6 @@ class AudioPredictor:
             frames_B = torch.tensor([self._front_end.frames(len(sound)) for sound in sounds], device=self._device)
             logmel = repeat_last(logmel, frames_B)
         return logmel[:, :, self._rows] if self._rows else logmel
-
-
-def _blocks(path: Path, rate: int) -> Iterator[np.ndarray]:
-    with decoding(path):
-        yield from audio.blocks(Recording(id=str(path), path=path), rate=rate)
 
 
 def _no_samples(path: Path) -> DataError:

@@ -1,15 +1,13 @@
 """Values shared by all kinds of predictors: timeline, predictions, failures."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
-from slowfast_cli.media.audio_source import printable
-from slowfast_cli.types import Box, DataError, Seconds, UsageError
+from slowfast_cli.types import Box, Seconds, UsageError
 
 MOST_VIEWS = 10  # of one recording or one window, spread evenly over it
 
@@ -58,12 +56,3 @@ class FilePredictor(Protocol):
         Raises:
             DataError: The file cannot be read or decoded.
         """
-
-
-@contextmanager
-def decoding(path: Path) -> Iterator[None]:
-    """Convert any exception of a decoder on a broken file into a `DataError` that names the file."""
-    try:
-        yield
-    except (ValueError, RuntimeError, ArithmeticError, LookupError, OSError) as error:
-        raise DataError(f"{printable(path)}: its decoder failed ({type(error).__name__}: {error})") from error

@@ -22,7 +22,7 @@ from slowfast_cli.metrics.predictions import merge
 from slowfast_cli.models.recognizer import Recognizer
 from slowfast_cli.settings import WHOLE, Frames, FrontEnd
 from slowfast_cli.stages.predict.boxes import BoxList
-from slowfast_cli.stages.predict.results import MOST_VIEWS, FilePrediction, Timeline, decoding
+from slowfast_cli.stages.predict.results import MOST_VIEWS, FilePrediction, Timeline
 from slowfast_cli.tasks.classify import Classify
 from slowfast_cli.tasks.multilabel import MultiLabel
 from slowfast_cli.tasks.task import Task
@@ -99,8 +99,7 @@ class VideoPredictor:
             DataError: The file is not a video; if it has audio only, the message says which weights to use.
         """
         try:
-            with decoding(recording.path):
-                return video.probe(recording)
+            return video.probe(recording)
         except BrokenMediaError as error:
             try:
                 with open_audio(recording):
@@ -121,8 +120,7 @@ class VideoPredictor:
         waiting = iter(segments)
         while taken := list(islice(waiting, self._batch)):
             clips = Clips(taken, self._reader)
-            with decoding(path):
-                batch = collate([clips[Key(0, row, 0)] for row in range(len(taken))])
+            batch = collate([clips[Key(0, row, 0)] for row in range(len(taken))])
             batch = to(batch, self._device)
             batch = replace(batch, inputs=self._log_mels(batch.inputs))
             for view in eval_crops(batch, self._settings):

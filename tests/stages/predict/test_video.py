@@ -22,6 +22,7 @@ from slowfast_cli.cli import show_predictions
 from slowfast_cli.features.logmel import LogMel
 from slowfast_cli.media import audio, video
 from slowfast_cli.media.video_rgb import Converter
+from slowfast_cli.media.video_stream import VideoStream
 from slowfast_cli.models.spec import with_width
 from slowfast_cli.models.zoo import VARIANTS
 from slowfast_cli.settings import Frames, FrontEnd
@@ -484,16 +485,19 @@ def test_hostile_files_fail_and_the_others_go_on(weights, clip, tmp_path):
 
 
 def test_a_decoder_that_raises_anything_fails_its_file_only(predictors, clip, mute, monkeypatch):
-    read = video.read
+    frames = VideoStream.frames
 
-    def hurt(recording, **how):
-        if recording.path == clip:
+    def hurt(stream, since=None):
+        if stream.path == clip:
             raise RuntimeError("what libraries say")
-        return read(recording, **how)
+        return frames(stream, since)
 
-    monkeypatch.setattr(video, "read", hurt)
+    monkeypatch.setattr(VideoStream, "frames", hurt)
     first, second = predictors["seen"].files([clip, mute])
-    assert first == Failed(path=clip, reason=f"{clip}: its decoder failed (RuntimeError: what libraries say)")
+    assert first == Failed(
+        path=clip,
+        reason=f"{clip}: its decoder failed (RuntimeError: what libraries say): fetch it again, or convert it",
+    )
     assert isinstance(second, FilePrediction)
 
 

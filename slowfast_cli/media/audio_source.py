@@ -18,6 +18,10 @@ class NoAudioError(BrokenMediaError):
     """A valid media file without an audio stream."""
 
 
+class SilentError(BrokenMediaError):
+    """A recording that decodes to silence."""
+
+
 class AudioSource(Protocol):
     """An open recording."""
 
@@ -25,6 +29,7 @@ class AudioSource(Protocol):
     channels: int  # before the mono mix
     seconds: Seconds | None  # length, if known without decoding
     header_seconds: Seconds | None  # length in the header, if reliable; truncated files contain less
+    peak: float  # largest magnitude of the samples decoded so far, before the mono mix
     backend: str  # decoder
 
     def blocks(self, first: int) -> Iterator[np.ndarray]:
@@ -39,6 +44,11 @@ class AudioSource(Protocol):
 def printable(path: Path | str) -> str:
     """Return a path, or an id made from one, as text that can be printed whatever bytes the name contains."""
     return os.fsencode(display(path) if isinstance(path, Path) else path).decode("utf-8", "replace")
+
+
+def peak(samples: np.ndarray) -> float:
+    """Return the largest magnitude of samples; 0 without samples."""
+    return max(float(samples.max()), -float(samples.min())) if samples.size else 0.0
 
 
 def to_float32(values: np.ndarray) -> np.ndarray:

@@ -19,6 +19,7 @@ PLAYLISTS = frozenset({
     "webm_dash_manifest",
 })  # fmt: skip
 MAX_PIXELS = 8192 * 4096  # of a frame; a decoder keeps up to 17
+MAX_DAYS = 100  # length of a recording; longer ones are damaged headers or timestamps
 PLAYLIST_HEAD = re.compile(
     rb"\s*(\xef\xbb\xbf)?(#EXTM3U|ffconcat|\[playlist\]|v=0\r?\n|<(\?xml|asx|smil|MPD))", re.IGNORECASE
 )
@@ -36,16 +37,21 @@ def demuxers() -> str:
     return ",".join(sorted(names - PLAYLISTS))
 
 
+def require_file(path: Path) -> None:
+    """Refuse a folder or an empty file; raise `OSError` if there is no file, `BrokenMediaError` else."""
+    if path.is_dir():
+        raise BrokenMediaError(f"{printable(path)}: is a folder, expected a recording: name the file")
+    if path.stat().st_size == 0:
+        raise BrokenMediaError(f"{printable(path)}: empty file (0 bytes): fetch or record it again")
+
+
 def open_container(path: Path) -> Any:
     """Open a local file with PyAV.
 
     Raises:
         BrokenMediaError: The file is missing, a folder, empty, a playlist, or of no format that FFmpeg supports.
     """
-    if path.is_dir():
-        raise BrokenMediaError(f"{printable(path)}: is a folder, expected a recording: name the file")
-    if path.stat().st_size == 0:
-        raise BrokenMediaError(f"{printable(path)}: empty file (0 bytes): fetch or record it again")
+    require_file(path)
     # FFmpeg duplicates the descriptor. It accepts only UTF-8 names, and would open other files that one contains.
     descriptor = os.open(path, os.O_RDONLY)
     options = {"fd": str(descriptor), "protocol_whitelist": "fd", "format_whitelist": demuxers()}

@@ -10,9 +10,11 @@ from typing import Any
 import av
 
 from slowfast_cli.media.audio_source import printable
+from slowfast_cli.media.container import MAX_PIXELS
 from slowfast_cli.media.decoder_errors import decoder_errors
 from slowfast_cli.types import BrokenMediaError
 
+MAX_BYTES = 1 << 28  # of an image file
 SUFFIXES = (".jpg", ".jpeg", ".png")
 CODECS = {b"\xff\xd8": "mjpeg", b"\x89P": "png"}  # by the first two bytes of a file, because suffixes may be wrong
 
@@ -64,13 +66,18 @@ def _natural_key(name: str) -> list[tuple[int, str]]:
 def decode_image(path: Path) -> Any:
     """Decode to a PyAV frame; raise `BrokenMediaError` if the file is missing or no decodable JPEG or PNG file."""
     with decoder_errors(path):
-        content = path.read_bytes()
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES)
         codec: Any = av.CodecContext.create(CODECS.get(content[:2], "mjpeg"), "r")
         codec.thread_count = 1
+        codec.options = {"max_pixels": str(MAX_PIXELS)}
         try:
             frames = [*codec.decode(av.Packet(content)), *codec.decode(None)] if content else []
         except av.FFmpegError:
             frames = []
     if not frames:
-        raise BrokenMediaError(f"{printable(path)}: the image does not decode: extract it again")
+        raise BrokenMediaError(
+            f"{printable(path)}: the image does not decode, or has more than {MAX_PIXELS >> 20} Mi pixels: extract it "
+            "again"
+        )
     return frames[0]

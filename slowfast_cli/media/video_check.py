@@ -6,10 +6,11 @@ from pathlib import Path
 import av
 
 from slowfast_cli.media import video
+from slowfast_cli.media.clock import formats
 from slowfast_cli.media.container import open_container
 from slowfast_cli.media.decoder_errors import decoder_errors
 from slowfast_cli.media.image_folder import decode_image, list_images
-from slowfast_cli.media.video_probe import HEADER_TOLERANCE
+from slowfast_cli.media.video_probe import is_short, stated_seconds
 from slowfast_cli.media.video_stream import VideoStream
 from slowfast_cli.types import BrokenMediaError, Recording, Seconds
 
@@ -52,31 +53,23 @@ def decode_all(recording: Recording) -> Seconds:
         if first is None or end is None:
             raise stream.error("no frame decodes: the file is truncated or contains no video: fetch it again")
         seconds = (end - first) * stream.tick
-        expected = _header_seconds(stream)
-        if _too_short(seconds, expected) and not _other_stream_reaches(stream, recording.path, expected):
+        expected = stated_seconds(stream) or _longest_seconds(stream)
+        if is_short(seconds, expected) and not _other_stream_reaches(stream, recording.path, expected):
             raise stream.error(
                 f"truncated: {seconds:.2f} s of video decode, the header states {expected:.2f} s: fetch it again"
             )
     return seconds
 
 
-def _header_seconds(stream: VideoStream) -> Seconds:
-    """Return the length of the video in the header; 0 if the format does not state it."""
-    kinds = set(stream.container.format.name.split(","))
-    if "mov" in kinds:
-        return float((stream.stream.duration or 0) * stream.tick)
-    if "avi" in kinds:  # FFmpeg reduces the length to what the file contains, but not the number of frames
-        return float(stream.stream.frames * stream.frame_ticks * stream.tick)
-    return float(stream.container.duration or 0) / av.time_base if kinds & LONGEST_STREAM else 0.0
-
-
-def _too_short(seconds: Seconds, expected: Seconds) -> bool:
-    return expected - seconds > max(HEADER_TOLERANCE, 0.01 * expected)
+def _longest_seconds(stream: VideoStream) -> Seconds:
+    """Return the length of the longest stream in the header; 0 if the format does not state it."""
+    stated = stream.container.duration if formats(stream.container) & LONGEST_STREAM else 0
+    return float(stated or 0) / av.time_base
 
 
 def _other_stream_reaches(stream: VideoStream, path: Path, expected: Seconds) -> bool:
     """Whether another stream, such as the audio, reaches the end that the header states for the longest stream."""
-    if not LONGEST_STREAM & set(stream.container.format.name.split(",")):
+    if not LONGEST_STREAM & formats(stream.container):
         return False
     ends = [0.0]
     # The file is opened again because `stream` discards the packets of other streams.
@@ -87,4 +80,4 @@ def _other_stream_reaches(stream: VideoStream, path: Path, expected: Seconds) ->
                     ends.append(float((packet.pts + (packet.duration or 0)) * packet.time_base))
         except av.FFmpegError:  # truncated
             pass
-    return not _too_short(max(ends), expected)
+    return not is_short(max(ends), expected)

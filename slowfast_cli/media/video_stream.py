@@ -15,7 +15,8 @@ from av.stream import Discard, Disposition
 
 from slowfast_cli.media.audio_pyav import audio_stream
 from slowfast_cli.media.audio_source import printable
-from slowfast_cli.media.container import open_container
+from slowfast_cli.media.clock import late_start
+from slowfast_cli.media.container import MAX_PIXELS, open_container
 from slowfast_cli.storage import remote
 from slowfast_cli.types import BrokenMediaError, Seconds
 
@@ -44,7 +45,12 @@ class VideoStream:
         except BaseException:
             self.close()
             raise
-        self.stream.codec_context.thread_count = 1  # worker processes already use all cores
+        codec = self.stream.codec_context
+        if codec.width * codec.height > MAX_PIXELS:
+            self.close()
+            raise self.error(f"frames of {codec.width} x {codec.height} pixels, expected at most {MAX_PIXELS >> 20} Mi")
+        codec.options = {"max_pixels": str(MAX_PIXELS)}  # the size may change later
+        codec.thread_count = 1  # worker processes already use all cores
         self.select_stream(self.stream)
         self.at_start = True
 
@@ -87,6 +93,10 @@ class VideoStream:
         """Ticks per frame at the frame rate in the header."""
         rate = self.stream.average_rate or self.stream.guessed_rate
         return max(1, round(1 / (float(rate) * self.tick))) if rate else 1
+
+    def origin(self, ticks: int) -> int:
+        """Return the tick of time 0 on the player's clock, given that of the first frame."""
+        return ticks - round(late_start(self.container, ticks * self.tick) / self.tick)
 
     def frames(self, since: int | None = None) -> Iterator[tuple[int, Any]]:
         """Decode frames.

@@ -41,7 +41,7 @@ def annotate(source: Path, out: Path, draw: Draw) -> None:
         source: Source video.
         out: Output file, .mp4, .mov or .mkv; it is written under a temporary name and renamed.
         draw: Called with each frame, (H, W, 3) RGB in display orientation and writable, and its presentation time
-            relative to the first frame; returns the frame to write, of identical size.
+            on the player's clock; returns the frame to write, of identical size.
 
     Raises:
         BrokenMediaError: The source cannot be read.
@@ -73,8 +73,8 @@ def _write(video: VideoStream, audio: VideoStream, out: Any, draw: Draw) -> None
     origin = 0
     for ticks, frame in video.frames():
         if encoder is None:
-            origin = ticks
-            zero = _time_zero(audio, origin * video.stream.time_base)
+            origin = video.origin(ticks)
+            zero = _time_zero(audio, ticks * video.stream.time_base)
             converter = Converter(*display_size(frame))
             encoder = _encoder(out, video, converter)
             audio_packets = _audio_packets(audio, out, zero)

@@ -12,7 +12,7 @@ import numpy as np
 from av.stream import Discard
 
 from slowfast_cli.media.audio_source import BLOCK, PREROLL_SECONDS, NoAudioError, peak, printable, to_float32
-from slowfast_cli.media.clock import PAUSE, TIMED, Clock, formats, late_start, longest
+from slowfast_cli.media.clock import PAUSE, TIMED, Clock, formats, late_start, longest, stated_end
 from slowfast_cli.media.container import open_container
 from slowfast_cli.types import BrokenMediaError, Seconds
 
@@ -46,7 +46,7 @@ class AvSource:
             self.close()
             raise
         self.seconds: Seconds | None = self._header_seconds()
-        self.header_seconds = self.seconds
+        self.header_seconds = self.seconds or stated_end(self.container, path)
 
     def _open(self) -> None:
         self.container: Any = open_container(self.path)

@@ -3,17 +3,23 @@
 Offsets up to `PAUSE` are those of encoders (priming samples, reordered frames, rounded timestamps) and are ignored.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import av
 from av.stream import Disposition
 
+from slowfast_cli.media.container import open_container
 from slowfast_cli.types import Seconds
 
 PAUSE = 0.1  # seconds; longer pauses and later starts count
 # Containers in which streams may start late and pause; others are continuous, or their timestamps are guesses.
 TIMED = frozenset({"mov", "mp4", "matroska", "webm", "flv", "mpegts", "mpeg", "asf"})
+LONGEST_STREAM = frozenset({"matroska", "webm", "flv"})  # their headers give the length of the longest stream only
+HEADER_TOLERANCE = 0.5  # seconds by which headers may overstate the length
 LONGEST = 6 * 3600.0  # seconds of a pause in a container of unknown length
 
 
@@ -33,6 +39,31 @@ def late_start(container: Any, time: Seconds | None) -> Seconds:
     ]
     late = time - min(starts, default=time)
     return late if PAUSE < late <= longest(container) else 0.0
+
+
+def stated_end(container: Any, path: Path) -> Seconds | None:
+    """Return the length of a container in its header if no stream reaches it, so that the file is truncated; else None.
+
+    Only for containers that state the length of their longest stream.
+    """
+    if not formats(container) & LONGEST_STREAM or not container.duration:
+        return None
+    stat = path.stat()
+    stated = (container.duration - (container.start_time or 0)) / av.time_base
+    return None if _reaches(path, stated, stat.st_size, stat.st_mtime_ns) else stated
+
+
+@lru_cache(maxsize=1 << 16)
+def _reaches(path: Path, stated: Seconds, _size: int, _time: int) -> bool:
+    """Whether a packet of any stream ends where the header states the end; the caller's streams discard packets."""
+    with suppress(av.FFmpegError), open_container(path) as container:
+        end = stated + (container.start_time or 0) / av.time_base - max(HEADER_TOLERANCE, 0.01 * stated)
+        with suppress(av.FFmpegError):  # without an index, all packets are read
+            container.seek(round(max(end - 1, 0) * av.time_base))
+        for packet in container.demux():
+            if packet.pts is not None and float((packet.pts + (packet.duration or 0)) * packet.time_base) >= end:
+                return True
+    return False
 
 
 def longest(container: Any) -> Seconds:

@@ -14,9 +14,10 @@ from typing import Any, TypeAlias, TypeVar
 import numpy as np
 
 from slowfast_cli.media.audio_source import printable
+from slowfast_cli.media.clock import HEADER_TOLERANCE
 from slowfast_cli.media.decoder_errors import decoder_errors
 from slowfast_cli.media.image_folder import ImageFolder, decode_image, list_images
-from slowfast_cli.media.video_probe import HEADER_TOLERANCE, VideoInfo, is_short, video_info
+from slowfast_cli.media.video_probe import VideoInfo, is_short, video_info
 from slowfast_cli.media.video_rgb import Converter, display_size, fit_short_side
 from slowfast_cli.media.video_stream import VideoStream
 from slowfast_cli.types import BrokenMediaError, Recording, Seconds

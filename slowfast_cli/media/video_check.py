@@ -1,20 +1,13 @@
 """Check that every frame of a recording decodes: a video file, or a folder of images."""
 
 from contextlib import closing
-from pathlib import Path
-
-import av
 
 from slowfast_cli.media import video
-from slowfast_cli.media.clock import formats
-from slowfast_cli.media.container import open_container
 from slowfast_cli.media.decoder_errors import decoder_errors
 from slowfast_cli.media.image_folder import decode_image, list_images
 from slowfast_cli.media.video_probe import is_short, stated_seconds
 from slowfast_cli.media.video_stream import VideoStream
 from slowfast_cli.types import BrokenMediaError, Recording, Seconds
-
-LONGEST_STREAM = frozenset({"matroska", "webm", "flv"})  # their headers give the length of the longest stream only
 
 
 def has_frames(recording: Recording) -> bool:
@@ -53,31 +46,9 @@ def decode_all(recording: Recording) -> Seconds:
         if first is None or end is None:
             raise stream.error("no frame decodes: the file is truncated or contains no video: fetch it again")
         seconds = (end - first) * stream.tick
-        expected = stated_seconds(stream) or _longest_seconds(stream)
-        if is_short(seconds, expected) and not _other_stream_reaches(stream, recording.path, expected):
+        expected = stated_seconds(stream)
+        if expected is not None and is_short(seconds, expected):
             raise stream.error(
                 f"truncated: {seconds:.2f} s of video decode, the header states {expected:.2f} s: fetch it again"
             )
     return seconds
-
-
-def _longest_seconds(stream: VideoStream) -> Seconds:
-    """Return the length of the longest stream in the header; 0 if the format does not state it."""
-    stated = stream.container.duration if formats(stream.container) & LONGEST_STREAM else 0
-    return float(stated or 0) / av.time_base
-
-
-def _other_stream_reaches(stream: VideoStream, path: Path, expected: Seconds) -> bool:
-    """Whether another stream, such as the audio, reaches the end that the header states for the longest stream."""
-    if not LONGEST_STREAM & formats(stream.container):
-        return False
-    ends = [0.0]
-    # The file is opened again because `stream` discards the packets of other streams.
-    with open_container(path) as container:
-        try:
-            for packet in container.demux():
-                if packet.size and packet.pts is not None:
-                    ends.append(float((packet.pts + (packet.duration or 0)) * packet.time_base))
-        except av.FFmpegError:  # truncated
-            pass
-    return not is_short(max(ends), expected)

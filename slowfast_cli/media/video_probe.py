@@ -6,7 +6,7 @@ from pathlib import Path
 
 import av
 
-from slowfast_cli.media.clock import formats, late_start
+from slowfast_cli.media.clock import HEADER_TOLERANCE, formats, late_start, stated_end
 from slowfast_cli.media.container import MAX_DAYS
 from slowfast_cli.media.video_rgb import display_size
 from slowfast_cli.media.video_stream import VideoStream
@@ -14,7 +14,6 @@ from slowfast_cli.types import Seconds
 
 SMALL = 64 << 20  # bytes; in larger files, packets are not counted if the header states the length
 HIDDEN = 0.05  # if this fraction of the header's frames does not fit the length, an edit list hides them
-HEADER_TOLERANCE = 0.5  # seconds by which headers may overstate the length
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,9 +48,10 @@ def video_info(path: Path) -> VideoInfo:
         width, height = display_size(frame)
         codec = str(video.stream.codec_context.name)
         header_seconds = stated_seconds(video)
+        exact = "mov" in formats(video.container)
         if header_seconds is not None:
             header_seconds += (begin - origin) * video.tick
-        end, counted = _end(video, origin, header_seconds if video.has_pts else None)
+        end, counted = _end(video, origin, header_seconds if exact else None)
         seconds = float(max(1, end - origin) * video.tick)
         if seconds > MAX_DAYS * 86400:
             raise video.error(f"a length of {seconds / 86400:.0f} days, expected at most {MAX_DAYS}: fetch it again")
@@ -64,12 +64,12 @@ def video_info(path: Path) -> VideoInfo:
 
 
 def stated_seconds(video: VideoStream) -> Seconds | None:
-    """Return the length of the frames in the header; None if the format does not state it reliably."""
+    """Return the length of the frames in the header; None if the format does not state it, or it is reached."""
     if "mov" in formats(video.container):
         return float((video.stream.duration or 0) * video.tick) or None
     if "avi" in formats(video.container):  # FFmpeg reduces the length to what is there, but not the number of frames
         return float(video.stream.frames * video.frame_ticks * video.tick) or None
-    return None
+    return stated_end(video.container, video.path)
 
 
 def is_short(seconds: Seconds, stated: Seconds) -> bool:

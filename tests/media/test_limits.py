@@ -46,10 +46,12 @@ def cut(path, share):
     return path
 
 
-def encoded(path, *, seconds=4, faststart=True):
+def encoded(path, *, seconds=4):
     sound = np.tile(NOISE, 2)[: seconds * RATE]
     pictures = (rendered.picture_of(number) for number in range(seconds * 30))
-    return rendered.write(path, pictures, sound=sound, container={"movflags": "faststart"} if faststart else {})
+    return rendered.write(
+        path, pictures, sound=sound, container={} if path.suffix == ".mkv" else {"movflags": "faststart"}
+    )
 
 
 @pytest.fixture(autouse=True)
@@ -104,10 +106,10 @@ def test_a_whole_mp3_is_read_by_libsndfile(tmp_path):
 # Truncated files
 
 
-@pytest.mark.parametrize("name", ["x.flac", "x.wav", "x.aiff", "x.mp3", "x.m4a", "x.mp4"])
+@pytest.mark.parametrize("name", ["x.flac", "x.wav", "x.aiff", "x.mp3", "x.m4a", "x.mp4", "x.mkv"])
 def test_truncated_files_are_left_out_of_training(tmp_path, name, capfd):
     path = tmp_path / name
-    write(path, np.tile(NOISE, 2)) if path.suffix not in (".m4a", ".mp4") else encoded(path, seconds=6)
+    write(path, np.tile(NOISE, 2)) if path.suffix not in (".m4a", ".mp4", ".mkv") else encoded(path, seconds=6)
     reader = SoundReader(store=DecodedSamples(FrontEnd(rate=RATE)), seconds=1.0, views=1)
     reader.read(Segment(id="a", recording=recording(path)), Key(0, 0, 0))
     assert not audio.truncation(recording(path))
@@ -125,8 +127,9 @@ def test_truncated_files_are_left_out_of_training(tmp_path, name, capfd):
     assert capfd.readouterr().err == ""
 
 
-def test_the_frames_of_a_truncated_video_are_left_out_of_training(tmp_path):
-    path = cut(encoded(tmp_path / "x.mp4"), 0.6)
+@pytest.mark.parametrize("suffix", ["mp4", "mkv"])
+def test_the_frames_of_a_truncated_video_are_left_out_of_training(tmp_path, suffix):
+    path = cut(encoded(tmp_path / f"x.{suffix}"), 0.6)
     settings = Frames(frames=4, step=4, rows=128, crop=32, jitter=(32, 32), side=32)
     segment = Segment(id="a", recording=recording(path))
     assert "truncated: it contains" in refused(

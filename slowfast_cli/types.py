@@ -18,6 +18,9 @@ from slowfast_cli.errors import SlowFastError as SlowFastError
 from slowfast_cli.errors import UsageError as UsageError
 from slowfast_cli.errors import WeightsError as WeightsError
 from slowfast_cli.errors import did_you_mean as did_you_mean
+from slowfast_cli.suffixes import AUDIO_SUFFIXES as AUDIO_SUFFIXES
+from slowfast_cli.suffixes import MEDIA_SUFFIXES as MEDIA_SUFFIXES
+from slowfast_cli.suffixes import VIDEO_SUFFIXES as VIDEO_SUFFIXES
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,23 +41,6 @@ def finite(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [finite(item) for item in value]
     return None if isinstance(value, float) and not isfinite(value) else value
-
-
-def _suffixes(names: str) -> frozenset[str]:
-    return frozenset(f".{name}" for name in names.split())
-
-
-# What the decoders tell by the content of a file; not headerless formats, and not what rarely is a recording (.dat).
-AUDIO_SUFFIXES = _suffixes(
-    "wav wave bwf rf64 w64 flac ogg oga opus spx mp3 mp2 mpa m2a m4a m4b m4r aac adts aif aiff aifc au snd caf wma "
-    "amr awb 3ga ac3 eac3 ec3 ac4 dts dtshd mlp thd ape tta wv tak mpc shn ra mka weba oma aa3 qcp dsf dff qoa voc sph "
-    "nist svx 8svx iff avr paf pvf ircam sds wve"
-)
-VIDEO_SUFFIXES = _suffixes(
-    "mp4 m4v mkv mk3d avi webm mov qt mpg mpeg m1v m2v mpv vob ts mts m2ts m2t 3gp 3g2 flv f4v wmv asf ogv mxf rm rmvb "
-    "divx dv mjpeg mjpg gif nut y4m ivf obu h261 h264 264 avc h265 265 hevc h266 266 vvc wtv nsv amv mj2 ismv"
-)
-MEDIA_SUFFIXES = AUDIO_SUFFIXES | VIDEO_SUFFIXES
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,7 +17,8 @@ BELOW_BUILD |= {"weights", "plots"}
 # A name stands for itself and everything below it: `corpora` allows `corpora.labels`.
 MAY_IMPORT = {
     "errors": set(),
-    "types": {"errors"},
+    "suffixes": set(),
+    "types": {"errors", "suffixes"},
     "settings": {"types"},
     "torchaudio_import": set(),
     "storage": {"types"},

@@ -28,6 +28,10 @@ WITHOUT_PTS = frozenset({"avi"})  # no presentation times; those that FFmpeg gue
 NOT_VIDEO = frozenset({"tty"})  # FFmpeg renders text files as video
 
 
+class NoVideoError(BrokenMediaError):
+    """A file without a video stream."""
+
+
 class VideoStream:
     """The open default or best video stream of a file."""
 
@@ -58,7 +62,7 @@ class VideoStream:
         streams = [item for item in self.container.streams.video if not item.disposition & Disposition.attached_pic]
         best = self.container.streams.best("video")
         if not streams or self.container.format.name in NOT_VIDEO:
-            raise self.error(f"no video stream in this {self.container.format.name} file")
+            raise NoVideoError(f"{printable(self.path)}: no video stream in this {self.container.format.name} file")
         stream = best if best in streams else streams[0]
         if stream.codec_context is None:
             raise self.error("FFmpeg has no decoder for its video: convert it to H.264")

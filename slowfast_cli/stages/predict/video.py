@@ -18,6 +18,7 @@ from slowfast_cli.data.video_clips import DecodedSounds, VideoReader
 from slowfast_cli.data.views import frame_seconds, video_starts, windows
 from slowfast_cli.media import audio, video
 from slowfast_cli.media.audio_decoders import open_audio
+from slowfast_cli.media.video_stream import NoVideoError
 from slowfast_cli.metrics.predictions import merge
 from slowfast_cli.models.recognizer import Recognizer
 from slowfast_cli.settings import WHOLE, Frames, FrontEnd
@@ -26,7 +27,7 @@ from slowfast_cli.stages.predict.results import MOST_VIEWS, FilePrediction, Time
 from slowfast_cli.tasks.classify import Classify
 from slowfast_cli.tasks.multilabel import MultiLabel
 from slowfast_cli.tasks.task import Task
-from slowfast_cli.types import Box, BrokenMediaError, DataError, Prediction, Recording, Seconds, Segment
+from slowfast_cli.types import Box, DataError, Prediction, Recording, Seconds, Segment
 from slowfast_cli.weights.file import Card
 
 BATCH = 8  # clips in one forward pass on a GPU; on a CPU more than one at a time is no faster
@@ -104,7 +105,7 @@ class VideoPredictor:
         """
         try:
             return video.probe(recording)
-        except BrokenMediaError as error:
+        except NoVideoError as error:
             try:
                 with open_audio(recording):
                     pass

@@ -388,3 +388,16 @@ def test_an_answer_does_not_depend_on_its_neighbours(predictor):
     for path in files:
         (alone,) = predictor.files([path])
         np.testing.assert_allclose(alone.scores["label"], together[path], atol=1e-5)  # by batches of other sizes
+
+
+@pytest.mark.parametrize("timeline", [None, Timeline(window=0.5, hop=0.5)], ids=["whole", "timeline"])
+def test_a_truncated_file_is_predicted_from_what_decodes(predictor, tmp_path, timeline):
+    (whole,) = copies(tmp_path, "rooster.flac")
+    assert {answer.note for answer in predictor.files([whole], timeline)} == {""}
+    cut = tmp_path / "cut.flac"
+    cut.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    answers = list(predictor.files([cut], timeline))
+    assert all(isinstance(answer, FilePrediction) for answer in answers)
+    assert answers[-1].end == pytest.approx(audio.probe(Recording(id="x", path=cut)).seconds, abs=0.01)
+    (note,) = {answer.note for answer in answers}
+    assert note.startswith(f"{cut}: truncated: ")

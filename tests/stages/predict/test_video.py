@@ -456,7 +456,7 @@ def test_sources_of_every_kind(weights, clip, mute, tmp_path, monkeypatch):
     assert paths("-", stdin=b"videos/clip.mkv\n\nvideos/deep/mute.mp4\n") == ["videos/clip.mkv", "videos/deep/mute.mp4"]
     done = predict(weights["seen"], "sounds")
     assert (done.code, done.out) == (3, "")
-    assert done.err.startswith("error: sounds: a folder without video files; they end in .3gp, ")
+    assert done.err.startswith("error: sounds: a folder without video files; they end in .264, ")
 
 
 def test_hostile_files_fail_and_the_others_go_on(weights, clip, tmp_path):
@@ -668,3 +668,25 @@ def test_a_gpu_gives_the_same_answers(weights, predictors, clip, kind):
     for one, other in zip(here, there, strict=True):
         assert (one.start, one.end, one.box) == (other.start, other.end, other.box)
         np.testing.assert_allclose(one.scores["label"], other.scores["label"], atol=2e-3)
+
+
+@pytest.mark.parametrize("kind", ["seen", "both"])
+def test_a_truncated_video_is_predicted_from_what_it_contains(predictors, tmp_path, kind):
+    sound = rendered.tone(4.0, 500)
+    path = rendered.numbered(
+        tmp_path / "x.mp4", frames=120, size=(96, 64), sound=sound, container={"movflags": "faststart"}
+    )
+    assert {answer.note for answer in predictors[kind].files([path])} == {""}
+    path = path.rename(tmp_path / "cut.mp4")
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    answers = list(predictors[kind].files([path], Timeline(window=0.5, hop=0.5)))
+    assert all(answer.note.startswith(f"{path}: truncated: ") for answer in answers)
+    assert 1 < answers[-1].end < 3
+
+
+def test_windows_of_a_slow_video_are_as_asked(predictors, tmp_path):
+    pictures = (rendered.picture_of(number) for number in range(5))
+    path = rendered.write(tmp_path / "slow.mkv", pictures, times=[0.0, 3.0, 6.0, 7.0, 10.0])
+    answers = list(predictors["seen"].files([path], Timeline(window=2, hop=1)))
+    assert [answer.start for answer in answers] == list(range(len(answers)))
+    assert all(answer.end - answer.start == pytest.approx(2) for answer in answers[:-1])

@@ -19,7 +19,6 @@ from slowfast_cli.media.audio_source import BLOCK, AudioSource, SilentError, pea
 from slowfast_cli.types import BrokenMediaError, Recording, Seconds
 
 CANCELED = 1e-3  # of the peak of the channels: a mono mix that is no louder is silent
-MAX_PEAK = 256.0  # of float samples; larger ones are integers that were not divided by their full scale
 MAX_SAMPLES = 1 << 27  # read at once
 FILTER_TAPS = 64  # twice the reach of libswresample's default filter on each side, in samples of the lower rate
 
@@ -179,14 +178,8 @@ def _take_samples(pieces: Iterable[np.ndarray], count: int) -> Iterator[np.ndarr
 
 def _check_samples(blocks: Iterable[np.ndarray], recording: Recording) -> Iterator[np.ndarray]:
     for block in blocks:
-        loudest = peak(block)
-        if not isfinite(loudest):
+        if not isfinite(peak(block)):
             raise BrokenMediaError(f"{printable(recording.path)}: contains NaN or infinite samples: convert it again")
-        if loudest > MAX_PEAK:
-            raise BrokenMediaError(
-                f"{printable(recording.path)}: a sample is {loudest:.0f}, full scale is 1: divide the samples by 32768 "
-                "if they were 16-bit integers"
-            )
         yield block
 
 

@@ -17,9 +17,10 @@ import soundfile
 from slowfast_cli.media.audio_hdf5 import Hdf5Source
 from slowfast_cli.media.audio_joined import joined
 from slowfast_cli.media.audio_pyav import AvSource
-from slowfast_cli.media.audio_source import BLOCK, PREROLL_SECONDS, AudioSource, peak, printable, to_mono
+from slowfast_cli.media.audio_source import BLOCK, PREROLL_SECONDS, AudioSource, check_scale, peak, printable, to_mono
 from slowfast_cli.media.container import MAX_DAYS, require_file
 from slowfast_cli.media.decoder_errors import decoder_errors
+from slowfast_cli.media.quiet_stderr import quiet_stderr
 from slowfast_cli.storage import remote
 from slowfast_cli.types import BrokenMediaError, Recording, Seconds
 
@@ -141,7 +142,8 @@ class SoundFileSource:
         self.raw = path.open("rb") if part is None else io.BytesIO(_read_part(path, *part))
         try:
             source = self.raw if part is not None else self.raw.fileno()
-            self.file: Any = soundfile.SoundFile(source, closefd=False)
+            with quiet_stderr():
+                self.file: Any = soundfile.SoundFile(source, closefd=False)
         except BaseException:
             self.raw.close()
             raise
@@ -178,8 +180,10 @@ class SoundFileSource:
                 position = 0
             elif self.file.seek(position) != position:
                 position = self.file.seek(0)
-            while len(block := self.file.read(BLOCK, dtype="float32", always_2d=True)):
+            while len(block := self._read()):
                 self.peak = max(self.peak, peak(block))
+                if self.file.subtype in ("FLOAT", "DOUBLE"):
+                    check_scale(self.peak, self.path)
                 mono = to_mono(block)
                 if position + len(mono) > first:
                     yield mono[max(0, first - position) :]
@@ -189,6 +193,11 @@ class SoundFileSource:
                 with closing(AvSource(self.path)) as rest:
                     yield from rest.blocks(max(position, first))
                     self.peak = max(self.peak, rest.peak)
+
+    def _read(self) -> np.ndarray:
+        with quiet_stderr():
+            block: np.ndarray = self.file.read(BLOCK, dtype="float32", always_2d=True)
+        return block
 
     def close(self) -> None:
         """See `AudioSource`."""

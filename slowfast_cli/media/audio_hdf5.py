@@ -7,7 +7,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from slowfast_cli.media.audio_source import BLOCK, peak, printable, to_float32
+from slowfast_cli.media.audio_source import BLOCK, check_scale, peak, printable, to_float32
 from slowfast_cli.types import BrokenMediaError, Seconds
 
 MAX_CHUNK = 1 << 28  # bytes of a decoded chunk, which HDF5 reads as a whole
@@ -20,6 +20,7 @@ class Hdf5Source:
     backend = "h5py"
 
     def __init__(self, path: Path, dataset: str, rate: int) -> None:
+        self.path = path
         self.rate = rate
         self.peak = 0.0
         try:
@@ -41,6 +42,7 @@ class Hdf5Source:
         for start in range(first, len(self.samples), BLOCK):
             block = to_float32(self.samples[start : start + BLOCK])
             self.peak = max(self.peak, peak(block))
+            check_scale(self.peak, self.path)
             yield block
 
     def close(self) -> None:

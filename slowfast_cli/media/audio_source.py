@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from math import inf
 from pathlib import Path
 from typing import Protocol
 
@@ -11,6 +12,7 @@ from slowfast_cli.storage.remote import display
 from slowfast_cli.types import BrokenMediaError, Seconds
 
 BLOCK = 1 << 16  # native samples per decoded block: smaller blocks cost more decoder calls than they save
+MAX_PEAK = 256.0  # of float samples; larger ones are integers that were not divided by their full scale
 PREROLL_SECONDS = 0.5  # decoded and dropped after a seek: lossy codecs depend on earlier packets
 
 
@@ -49,6 +51,15 @@ def printable(path: Path | str) -> str:
 def peak(samples: np.ndarray) -> float:
     """Return the largest magnitude of samples; 0 without samples."""
     return max(float(samples.max()), -float(samples.min())) if samples.size else 0.0
+
+
+def check_scale(loudest: float, path: Path) -> None:
+    """Refuse stored float samples far above full scale."""
+    if MAX_PEAK < loudest < inf:
+        raise BrokenMediaError(
+            f"{printable(path)}: a sample is {loudest:.0f}, full scale is 1: divide the samples by 32768 if they were "
+            "16-bit integers"
+        )
 
 
 def to_float32(values: np.ndarray) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 import shutil
 import struct
+import sys
 import zlib
 
 import av
@@ -101,6 +102,22 @@ def test_a_whole_mp3_is_read_by_libsndfile(tmp_path):
     for tail in (b"", b"TAG" + b"\0" * 125):
         (tmp_path / "x.mp3").write_bytes(one + tail)
         assert audio.probe(recording(tmp_path / "x.mp3")).backend == "soundfile"
+
+
+def test_damaged_mp3_prints_nothing(tmp_path, capfd):
+    content = bytearray(write(tmp_path / "x.mp3").read_bytes())
+    random = np.random.default_rng(0)
+    for place in random.integers(500, len(content), 300):
+        content[place] = random.integers(256)
+    (tmp_path / "x.mp3").write_bytes(content)
+    good = bytearray(write(tmp_path / "good.mp3").read_bytes())
+    for place in range(1000, len(good), 97):
+        good[place] ^= 0x10 if good[place] != 0xFF and good[place - 1] != 0xFF else 0
+    (tmp_path / "frames.mp3").write_bytes(good)
+    for name in ("x.mp3", "frames.mp3"):
+        assert len(audio.read(recording(tmp_path / name), rate=RATE))
+    print("still here", file=sys.stderr)
+    assert capfd.readouterr().err == "still here\n"
 
 
 # Truncated files

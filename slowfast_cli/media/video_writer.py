@@ -12,7 +12,9 @@ import av
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from slowfast_cli.media.audio_pyav import audio_stream
 from slowfast_cli.media.audio_source import printable
+from slowfast_cli.media.decoder_errors import decoder_errors
 from slowfast_cli.media.video_rgb import Converter, display_size
 from slowfast_cli.media.video_stream import VideoStream
 from slowfast_cli.storage.atomic import replace_file
@@ -40,7 +42,7 @@ def annotate(source: Path, out: Path, draw: Draw) -> None:
         source: Source video.
         out: Output file, .mp4, .mov or .mkv; it is written under a temporary name and renamed.
         draw: Called with each frame, (H, W, 3) RGB in display orientation and writable, and its presentation time
-            relative to the first frame; returns the frame to write, of identical size.
+            on the player's clock; returns the frame to write, of identical size.
 
     Raises:
         BrokenMediaError: The source cannot be read.
@@ -53,8 +55,9 @@ def annotate(source: Path, out: Path, draw: Draw) -> None:
 
     def write(part: Path) -> None:
         with ExitStack() as stack:
-            video = stack.enter_context(closing(VideoStream(source)))
-            audio = stack.enter_context(closing(VideoStream(source)))
+            with decoder_errors(source):
+                video = stack.enter_context(closing(VideoStream(source)))
+                audio = stack.enter_context(closing(VideoStream(source)))
             file = stack.enter_context(part.open("wb"))  # FFmpeg accepts only UTF-8 file names, but any open file
             annotated = stack.enter_context(av.open(file, "w", format=form))
             annotated.metadata["comment"] = COMMENT
@@ -82,8 +85,8 @@ def _write(video: VideoStream, audio: VideoStream, out: Any, draw: Draw) -> None
     origin = 0
     for ticks, frame in video.frames():
         if encoder is None:
-            origin = ticks
-            zero = _time_zero(audio, origin * video.stream.time_base)
+            origin = video.origin(ticks)
+            zero = _time_zero(audio, ticks * video.stream.time_base)
             converter = Converter(*display_size(frame))
             encoder = _encoder(out, video, converter)
             audio_packets = _audio_packets(audio, out, zero)
@@ -139,7 +142,7 @@ def _video_frame(pixels: np.ndarray, time: Fraction, encoder: Any) -> Any:
 
 def _audio_packets(audio: VideoStream, out: Any, zero: Fraction) -> Iterator[tuple[Seconds, Any]]:
     """Yield the times and packets of the output's audio; adds its stream to ``out`` on first use."""
-    source = audio.container.streams.best("audio")
+    source = audio_stream(audio.container)
     if source is None or source.codec_context is None:
         return
     audio.select_stream(source)

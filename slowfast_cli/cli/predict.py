@@ -101,7 +101,7 @@ def predict(
         show_predictions.unsure(predictor.card, looks=predictor.reads_frames)
     if state.failed:
         raise DataError(
-            f"{state.failed} of {len(paths)} files could not be used" if len(paths) > 1 else "no answer for that file"
+            f"{state.failed} of {len(paths)} files could not be used" if len(paths) > 1 else "the file could not be used"
         )
     if overlay is not None:
         _draw(paths, overlay, state)
@@ -121,12 +121,15 @@ class _State:
 
     def best(self, prediction: FilePrediction) -> Best:
         """Record a prediction and return its best classes."""
+        from slowfast_cli.cli import show
         from slowfast_cli.cli.show_predictions import caption
 
         best = self.predictor.top(prediction, self.top)
         # With sigmoid outputs a low score for every class is a valid prediction.
         unsure = not self.predictor.card.sigmoid and any(best[labels][0].score < LOW for labels in prediction.scores)
         self.low = self.low or unsure
+        if prediction.note and prediction.path not in self.has_audio:
+            show.say(f"note: {prediction.note}")
         self.has_audio[prediction.path] = prediction.has_audio
         if self.overlay:
             self.captions.append(caption(prediction, best))

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from slowfast_cli.media.audio_source import printable
-from slowfast_cli.types import BrokenMediaError, DataError, SlowFastError
+from slowfast_cli.types import BrokenMediaError, DataError, SlowFastError, text_of
 
 EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)  # failures of the machine, not of the file
 
@@ -35,9 +35,5 @@ def _describe(error: Exception) -> str:
     reason = getattr(error, "strerror", None)
     if isinstance(error, OSError) and reason:
         return f"cannot be read: {reason}"
-    try:
-        text = str(error)
-    except Exception:  # some libraries format their messages when asked, and fail to
-        text = ""
-    name = type(error).__name__
-    return f"its decoder failed ({f'{name}: {text}' if text else name}): fetch it again, or convert it"
+    name, text = type(error).__name__, text_of(error)
+    return f"its decoder failed ({name if text == name else f'{name}: {text}'}): fetch it again, or convert it"

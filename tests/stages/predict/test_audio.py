@@ -223,7 +223,7 @@ def test_one_broken_file_does_not_stop_the_others(weights, tmp_path):
     assert errors[1] == f"error: {tmp_path / 'gone.wav'}: cannot be read: No such file or directory"
     assert errors[2] == "error: 2 of 4 files could not be used"
     done = predict(weights, tmp_path / "gone.wav")
-    assert (done.code, done.err.splitlines()[1]) == (3, "error: no answer for that file")
+    assert (done.code, done.err.splitlines()[1]) == (3, "error: the file could not be used")
 
 
 def test_a_decoder_that_raises_anything_fails_its_file_only(predictor, tmp_path, monkeypatch):

@@ -8,7 +8,14 @@ from functools import partial
 import numpy as np
 import torch
 
-from slowfast_cli.build.corpus import class_counts, dataset_entry, mirrored, shards_folder
+from slowfast_cli.build.corpus import (
+    class_counts,
+    dataset_entry,
+    extract_command,
+    mirrored,
+    require_root,
+    shards_folder,
+)
 from slowfast_cli.build.network import architecture
 from slowfast_cli.build.schedule import micro_batches
 from slowfast_cli.build.task import task_spec
@@ -47,9 +54,10 @@ def open_store(recipe: Recipe) -> Store | None:
     if not folder.is_dir():
         others = sorted(path.name for path in folder.parent.glob("*") if path.is_dir())
         made_with = f"; made with other settings: {', '.join(others)}" if others else ""
+        require_root(recipe)
         raise DataError(
             f"{remote.display(folder)}: no log-mels here{made_with}: "
-            f"run `slowfast extract --dataset {recipe.data.corpus}` first, or read the media with data.source=media"
+            f"run `{extract_command(recipe)}` first, or read the media with data.source=media"
         )
     return StoredRows(Shards(folder, front_end.settings()), front_end)
 
@@ -84,7 +92,7 @@ def usable(recipe: Recipe, corpus: Corpus, store: Store | None) -> Corpus:
         where = store.shards.folder if isinstance(store, StoredRows) else corpus.name
         raise DataError(
             f"{where}: contains none of the {len(segments)} segments of {corpus.name} {corpus.split}: "
-            f"run `slowfast extract --dataset {corpus.name}`"
+            f"run `{extract_command(recipe)}`"
         )
     return corpus
 

@@ -2,6 +2,7 @@
 
 import functools
 import os
+import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Literal, TypeVar
 from slowfast_cli.build.task import task_spec
 from slowfast_cli.corpora.registry import CORPORA, DatasetEntry
 from slowfast_cli.corpora.segments import Segments
+from slowfast_cli.recipe.load import load
 from slowfast_cli.recipe.schema import Recipe
 from slowfast_cli.settings import FrontEnd
 from slowfast_cli.storage import remote
@@ -39,6 +41,24 @@ def corpus_root(recipe: Recipe) -> Path:
     """Folder of the corpus: `data.root`, or its name below $SLOWFAST_DATA or ``data``."""
     default = remote.local_path(os.environ.get("SLOWFAST_DATA", "data")) / recipe.data.corpus
     return mirrored(recipe.data.root or default)
+
+
+def require_root(recipe: Recipe) -> None:
+    """Raise `DataError` if the corpus is not where the recipe says."""
+    root = corpus_root(recipe)
+    if not root.exists():
+        raise dataset_entry(recipe.data.corpus).info.not_found(root)
+
+
+def extract_command(recipe: Recipe) -> str:
+    """The command that extracts the log-mels that the recipe reads."""
+    stored, data = recipe.frontend.settings(), recipe.data
+    default = load(dataset_entry(data.corpus).info.recipe).frontend.settings()
+    words = ["slowfast", "extract", "--dataset", data.corpus]
+    words += ["--root", remote.display(data.root)] if data.root else []
+    words += ["--out", remote.display(data.shards)] if data.shards else []
+    words += [f"frontend.{name}={value}" for name, value in stored.items() if value != default.get(name)]
+    return shlex.join(words)
 
 
 @functools.lru_cache(maxsize=32)

@@ -5,7 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, is_dataclass
 from math import inf
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -140,13 +141,33 @@ def override(source: Source, overrides: Sequence[str]) -> Source:
             _parent(values, key[1:], word).pop(key.rpartition(".")[2].lstrip("~"), None)
         elif equals and key and not key.startswith("~"):
             try:
-                _parent(values, key, word)[key.rpartition(".")[2]] = yaml.safe_load(text)
+                _parent(values, key, word)[key.rpartition(".")[2]] = _value(key, text)
             except yaml.YAMLError as error:
                 raise UsageError(f"{word}: {text!r} is not a YAML value: {' '.join(str(error).split())}") from error
         else:
             raise UsageError(f"{word}: an override is key=value (optim.lr=0.02) or ~key (~augment.warp)")
         lines.pop(key.lstrip("~"), None)
     return Source(source.path, values, lines)
+
+
+def _value(key: str, text: str) -> Any:
+    """The value of an override: YAML, but names and paths as they were typed (``2024``, ``no``, ``a #b``)."""
+    value = yaml.safe_load(text)
+    *parents, last = key.split(".")
+    section: Any = Recipe
+    for part in parents:
+        section = _section_type(_fields(section).get(part))
+    is_text = {str, Path} & {*_plain_types(_fields(section).get(last))}
+    return text if is_text and value is not None and text[:1] not in "\"'" else value
+
+
+def _plain_types(annotation: Any) -> Iterator[Any]:
+    """The types of an annotation, without ``Annotated`` and unions; those of collections are not among them."""
+    if get_origin(annotation) in (Annotated, Union, UnionType):
+        for part in get_args(annotation)[: 1 if get_origin(annotation) is Annotated else None]:
+            yield from _plain_types(part)
+    else:
+        yield annotation
 
 
 def changed(source: Source, fields: Mapping[str, Any]) -> Source:

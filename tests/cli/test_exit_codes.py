@@ -46,7 +46,7 @@ MISTAKES = [
         3,
         ["/: contains none of the expected files", "EPIC_100_", "--root"],
     ),
-    (["train", "folder", NOWHERE], 3, ["no log-mels here", "slowfast extract --dataset folder"]),
+    (["train", "folder", NOWHERE], 3, ["/nowhere: does not exist; folder expects"]),
     (["train", "folder", NOWHERE, "data.source=media"], 3, ["/nowhere: does not exist", "--root"]),
     (["data", "check", "esc50", "--root", "/nowhere"], 3, ["/nowhere: does not exist", "meta/esc50.csv"]),
     (["predict", "x.wav", "-w", "nothing.safetensors"], 4, ["nothing.safetensors: no such weights"]),

@@ -342,7 +342,7 @@ def test_a_dry_run_without_data_says_what_it_can(tmp_path):
     )
     assert done.code == 3
     assert "parameters" in done.out
-    assert "slowfast extract --dataset esc10" in done.err
+    assert "none: does not exist; esc10 expects" in done.err
 
 
 def test_a_wrong_metric_is_found_before_the_first_step(sounds, tmp_path):

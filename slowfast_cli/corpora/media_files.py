@@ -110,6 +110,11 @@ def subfolders(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
 
 
+def is_file(path: Path) -> bool:
+    """Whether a path is a file; False also for text that cannot be a path, as it is too long."""
+    return os.path.isfile(path)  # noqa: PTH113  (`Path.is_file` raises for it)
+
+
 def first_file(candidates: Iterable[Path]) -> Path | None:
     """Return the first path that is a file."""
     return next((path for path in candidates if path.is_file()), None)

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from slowfast_cli.corpora.lists import label_file
 from slowfast_cli.corpora.segments import Segments
 from slowfast_cli.data.clips import Key, multi_hot
 from slowfast_cli.types import Batch, Corpus, DataError, Inputs, Segment
@@ -80,8 +81,9 @@ class FeatureClips:
         self._positions = np.flatnonzero(stored.array("kept"))
         self._rows = stored.array("rows")
         self._first = stored.array("first") if self._rows.ndim == 2 else None
-        mixed = [labels for labels in sizes if (stored.folder / f"targets-{labels}.npy").is_file()]
-        self._mixed = {labels: stored.array(f"targets-{labels}") for labels in mixed}
+        arrays = {labels: f"targets-{label_file(labels)}" for labels in sizes}
+        mixed = {labels: name for labels, name in arrays.items() if (stored.folder / f"{name}.npy").is_file()}
+        self._mixed = {labels: stored.array(name) for labels, name in mixed.items()}
 
     def __len__(self) -> int:
         return len(self.segments)

@@ -89,6 +89,71 @@ def test_split_folders_without_class_folders(tmp_path):
     assert folder.read(tmp_path, "val").classes == {}
 
 
+def test_a_class_may_be_called_like_a_split(tmp_path):
+    touch(*(tmp_path / name / f"{index}.wav" for name in ("train", "rain", "test") for index in range(5)))
+    corpus = folder.read(tmp_path, "train")
+    assert (corpus.classes, len(corpus.segments)) == ({"label": ("rain", "test", "train")}, 12)
+    assert corpus.note == "split: none, a fifth is held out; read as classes, beside others: test, train"
+
+
+@pytest.mark.parametrize(
+    ("files", "reason"),
+    [
+        (("train_set/a/1.wav", "test_set/a/2.wav"), "test_set, train_set: look like splits, not classes"),
+        (("Train-Data/1.wav", "val/2.wav"), "Train-Data, val: look like splits"),
+        (("audio_train/a/1.wav",), "audio_train: look like splits"),
+        (("test/a/1.wav", "val/a/1.wav"), "test, val: look like splits, .*train is needed"),
+        (("train/a/1.wav", "training/a/1.wav"), "train, training: two folders are the same split"),
+        (("train/a/1.wav", "test/a/1.wav", "more/a/1.wav"), "test, train look like splits, but beside them is more"),
+        (("esc/rain/1.wav", "esc/dog/1.wav"), "esc would be the only class; .* dog, rain: set data.root=.*esc$"),
+        (("ra\udcffin/1.wav",), "class folder: 'ra.*in' is not printable text in UTF-8"),
+        (("ra\x1b[1min/1.wav",), r"class folder: 'ra.x1b\[1min' is not printable"),
+    ],
+)
+def test_folders_that_are_not_what_they_seem(tmp_path, files, reason):
+    touch(*(tmp_path / file for file in files))
+    with pytest.raises(DataError, match=reason):
+        folder.read(tmp_path, "train")
+
+
+def test_names_in_two_normal_forms_are_one_class(tmp_path):
+    touch(tmp_path / "caf\u00e9" / "1.wav", tmp_path / "cafe\u0301" / "2.wav", tmp_path / "dog" / "3.wav")
+    corpora = [folder.read(tmp_path, split) for split in ("train", "val")]
+    assert {corpus.classes["label"] for corpus in corpora} == {("caf\u00e9", "dog")}
+    assert sorted(id for corpus in corpora for id in ids(corpus)) == sorted(
+        ("caf\u00e9/1.wav", "cafe\u0301/2.wav", "dog/3.wav")
+    )
+
+
+def test_links_are_followed_once(tmp_path):
+    pool, root = tmp_path / "pool", tmp_path / "root"
+    touch(pool / "1.wav", root / "train" / "dog" / "2.wav", root / "val" / "dog" / "3.wav")
+    (root / "train" / "dog" / "self").symlink_to(root / "train" / "dog")
+    (root / "train" / "dog" / "up").symlink_to("../..")
+    (root / "train" / "aaa").symlink_to("dog")
+    (root / "train" / "cat").symlink_to(pool)
+    (root / "val" / "cat").symlink_to(pool)
+    assert ids(folder.read(root, "train")) == ["train/dog/2.wav", "train/cat/1.wav"]
+    assert ids(folder.read(root, "val")) == ["val/dog/3.wav"]
+    again = {failure.id for failure in folder.read(root, "train").missing}
+    assert again == {"train/aaa", "val/cat"}
+
+
+def test_what_is_not_used_is_counted(tmp_path):
+    touch(*(tmp_path / name for name in ("dog/1.wav", "dog/1.lab", "dog/notes.txt", "dog/2.xyz", "dog/3", "top.wav")))
+    touch(tmp_path / "cat" / "1.xyz", tmp_path / "readme.md", tmp_path / ".x.xyz")
+    missing = {failure.id: failure.reason for failure in folder.read(tmp_path, "train").missing}
+    suffix = "its suffix is not one of audio or video"
+    assert missing == {
+        "cat": "a folder without media, or read under another name",
+        "cat/1.xyz": suffix,
+        "dog/2.xyz": suffix,
+        "dog/3": suffix,
+        "top.wav": "not in a class folder",
+    }
+    assert folder.read(tmp_path, "val").missing == ()
+
+
 @pytest.mark.parametrize("delimiter", [",", "\t", ";"])
 @pytest.mark.parametrize("name", ["segments.csv", "mine.csv"])
 def test_a_csv_of_segments(tmp_path, delimiter, name):

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from reprlib import repr as brief
 from typing import Any, Literal, TypeVar
 
 import yaml
@@ -41,7 +42,9 @@ class ParsedConfig:
         try:
             return kind(value)
         except (TypeError, ValueError) as error:
-            raise WeightsError(f"the checkpoint's cfg has {section}.{name}: {value!r}, expected a number") from error
+            raise WeightsError(
+                f"the checkpoint's cfg has {section}.{name}: {brief(value)}, expected a number"
+            ) from error
 
     def alpha(self, state: Mapping[str, Tensor], has_video: bool, notes: list[str]) -> int:
         """Return the number of Fast steps per Slow step; add a note if it is assumed."""
@@ -97,7 +100,9 @@ class ParsedConfig:
         try:
             time, height, width = (int(value) for value in pool[0][0])
         except (TypeError, ValueError, IndexError) as error:
-            raise WeightsError(f"the checkpoint's cfg has NONLOCAL.POOL: {pool!r}, expected [[[T, H, W]]]") from error
+            raise WeightsError(
+                f"the checkpoint's cfg has NONLOCAL.POOL: {brief(pool)}, expected [[[T, H, W]]]"
+            ) from error
         return time, height, width
 
     @property
@@ -137,7 +142,9 @@ class ParsedConfig:
         try:
             return float(values[0]), float(values[1])
         except (TypeError, ValueError, IndexError, KeyError) as error:
-            raise WeightsError(f"the checkpoint's cfg has DATA.{name}: {values!r}, expected two numbers") from error
+            raise WeightsError(
+                f"the checkpoint's cfg has DATA.{name}: {brief(values)}, expected two numbers"
+            ) from error
 
     @property
     def audiovisual_front_end(self) -> Settings:

@@ -9,7 +9,7 @@ import yaml
 from torch import Tensor
 
 from slowfast_cli.models.spec import Net
-from slowfast_cli.types import Seconds, Settings, WeightsError
+from slowfast_cli.types import Seconds, Settings, WeightsError, text_of
 
 T = TypeVar("T", int, float)
 Regions = Literal["none", "aligned", "unaligned"]
@@ -190,4 +190,6 @@ def parse_yaml(text: str | None) -> Mapping[str, Any]:
         settings = yaml.safe_load(text) if text else {}
     except yaml.YAMLError as error:
         raise WeightsError(f"the checkpoint's cfg is not YAML: {' '.join(str(error).split())}") from error
+    except Exception as error:  # PyYAML passes on what int, float and datetime raise
+        raise WeightsError(f"the checkpoint's cfg has an impossible value: {text_of(error)}") from error
     return settings if isinstance(settings, dict) else {}

@@ -12,12 +12,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from slowfast_cli.build.clips import cores
+from slowfast_cli.build.checks import refuse_probe
 from slowfast_cli.build.corpus import dataset_entry, read_all_splits, shards_folder
 from slowfast_cli.features.front_ends import make_front_end
 from slowfast_cli.media import audio, video
 from slowfast_cli.models import external
-from slowfast_cli.recipe.load import load
+from slowfast_cli.recipe.load import load, read
 from slowfast_cli.recipe.schema import Recipe
 from slowfast_cli.settings import FrontEnd
 from slowfast_cli.stages.evaluate.run import Evaluated
@@ -27,7 +27,8 @@ from slowfast_cli.stages.extract.run import extract as extract_corpora
 from slowfast_cli.stages.train.loop import Scored
 from slowfast_cli.stages.train.loop import train as train_recipe
 from slowfast_cli.stages.train.run_folder import Run, folder_for
-from slowfast_cli.types import Recording, Scores, Seconds, SlowFastError
+from slowfast_cli.storage.remote import local_path
+from slowfast_cli.types import DataError, Recording, Scores, Seconds, SlowFastError
 from slowfast_cli.weights.file import run_weights
 from slowfast_cli.weights.resolve import weight_file
 
@@ -61,6 +62,8 @@ def read_audio(
     Raises:
         DataError: The file cannot be read, or has no audio.
     """
+    if start < 0 or (seconds is not None and seconds < 0):
+        raise DataError(f"{path}: start={start}, seconds={seconds}: expected 0 or more")
     count = None if seconds is None else round(seconds * rate)
     return audio.read(_recording(path), rate=rate, first=round(start * rate), count=count)
 
@@ -98,9 +101,18 @@ def log_mel(samples: np.ndarray, front_end: FrontEnd | None = None) -> np.ndarra
 
     Returns:
         (T, F) or (clips, T, F) float32, with ``front_end.frames(N)`` frames of ``front_end.mels`` bands.
+
+    Raises:
+        DataError: The samples are integers, or have another number of dimensions.
     """
+    samples = np.asarray(samples)
+    if samples.ndim not in (1, 2) or samples.dtype.kind != "f":
+        raise DataError(
+            f"samples: {samples.dtype} of shape {samples.shape}: expected floats with full scale 1, of shape (N,) or "
+            "(clips, N)"
+        )
     transform = make_front_end(front_end or FrontEnd())
-    batch = torch.from_numpy(np.atleast_2d(np.asarray(samples, np.float32)))
+    batch = torch.from_numpy(np.atleast_2d(samples.astype(np.float32)))
     with torch.inference_mode():
         rows: np.ndarray = transform(batch)[:, 0].numpy()
     return rows if samples.ndim == 2 else rows[0]
@@ -110,7 +122,7 @@ def extract(
     dataset: str,
     *overrides: str,
     root: str | Path | None = None,
-    jobs: int | None = None,
+    jobs: int = 1,
     device: str = "cpu",
     fresh: bool = False,
 ) -> Summary:
@@ -120,7 +132,7 @@ def extract(
         dataset: A data set's name, whose recipe gives the front end.
         overrides: Fields of the recipe, such as ``frontend.mels=64``.
         root: Folder of the data set.
-        jobs: Worker processes; one per core by default.
+        jobs: Worker processes; with several, a script must start them below ``if __name__ == "__main__":``.
         device: Where log-mels are computed.
         fresh: Remove existing shards and start over.
 
@@ -133,7 +145,7 @@ def extract(
         read_all_splits(recipe)[0],
         shards_folder(recipe),
         front_end=recipe.frontend,
-        jobs=jobs or cores(),
+        jobs=jobs,
         device=device,
         fresh=fresh,
     )
@@ -158,9 +170,9 @@ def train(
     Raises:
         SlowFastError: A mistake in the recipe, the data, the weights or the run folder.
     """
-    checked = load_recipe(recipe, *overrides)
-    name = Path(recipe).stem
-    folder = Run(Path(run) if run else folder_for(name, checked, overrides))
+    checked, name = load_recipe(recipe, *overrides), read(str(recipe)).name
+    refuse_probe(name, checked)
+    folder = Run(local_path(run) if run else folder_for(name, checked, overrides))
     scores = None
     for event in train_recipe(checked, folder, name=name, fresh=fresh, device=device):
         scores = event.scores if isinstance(event, Scored) else scores
@@ -183,7 +195,7 @@ def evaluate(recipe: str | Path, *overrides: str, weights: str | Path | None = N
         SlowFastError: The corpus or the weights are missing, or do not go together.
     """
     checked = load_recipe(recipe, *overrides)
-    default = folder_for(Path(recipe).stem, checked, overrides)
+    default = folder_for(read(str(recipe)).name, checked, overrides)
     return evaluate_weights(checked, weight_file(str(weights or default)), device=device)
 
 

@@ -19,6 +19,8 @@ Positive: TypeAlias = Annotated[int, Ge(1)]
 Amount: TypeAlias = Annotated[float, Ge(0), Lt(math.inf)]
 Rate: TypeAlias = Annotated[float, Gt(0), Lt(math.inf)]
 Finite: TypeAlias = Annotated[float, Gt(-math.inf), Lt(math.inf)]
+# The names in `slowfast_cli.tasks.registry`, which imports torch.
+Task: TypeAlias = Literal["classify", "multilabel", "detect", "rotation", "sync", "simclr", "byol", "cpc", "masked"]
 
 CLOSED = {"extra": "forbid", "use_attribute_docstrings": True}  # how pydantic validates a section of a recipe
 ALWAYS_STORED = ("rate", "window_ms", "hop_ms", "mels", "fft", "floor")

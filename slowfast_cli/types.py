@@ -16,6 +16,9 @@ from slowfast_cli.errors import UsageError as UsageError
 from slowfast_cli.errors import WeightsError as WeightsError
 from slowfast_cli.errors import did_you_mean as did_you_mean
 from slowfast_cli.errors import text_of as text_of
+from slowfast_cli.suffixes import AUDIO_SUFFIXES as AUDIO_SUFFIXES
+from slowfast_cli.suffixes import MEDIA_SUFFIXES as MEDIA_SUFFIXES
+from slowfast_cli.suffixes import VIDEO_SUFFIXES as VIDEO_SUFFIXES
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,11 +39,6 @@ def finite(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [finite(item) for item in value]
     return None if isinstance(value, float) and not isfinite(value) else value
-
-
-AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".m4a", ".aac", ".aif", ".aiff", ".wma"})
-VIDEO_SUFFIXES = frozenset({".mp4", ".mkv", ".avi", ".webm", ".mov", ".m4v", ".mpg", ".mpeg", ".ts", ".3gp", ".flv"})
-MEDIA_SUFFIXES = AUDIO_SUFFIXES | VIDEO_SUFFIXES
 
 
 @dataclass(frozen=True, kw_only=True)

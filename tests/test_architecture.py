@@ -17,7 +17,8 @@ BELOW_BUILD |= {"weights", "plots"}
 # A name stands for itself and everything below it: `corpora` allows `corpora.labels`.
 MAY_IMPORT = {
     "errors": set(),
-    "types": {"errors"},
+    "suffixes": set(),
+    "types": {"errors", "suffixes"},
     "settings": {"types"},
     "torchaudio_import": set(),
     "storage": {"types"},
@@ -143,7 +144,14 @@ def test_there_are_no_asserts_and_no_inheritance_of_implementation():
             if isinstance(node, ast.ClassDef):
                 bases |= {ast.unparse(base) for base in node.bases}
     allowed_bases = {"nn.Module", "Dataset[Clip]", "Exception", "Protocol", "BaseModel", "NamedTuple", "Section"}
-    allowed_bases |= {"SlowFastError", "SlowFastError, TimeoutError", "DataError", "HTMLParser", "io.RawIOBase"}
+    allowed_bases |= {
+        "SlowFastError",
+        "SlowFastError, TimeoutError",
+        "DataError",
+        "BrokenMediaError",
+        "HTMLParser",
+        "io.RawIOBase",
+    }
     allowed_bases |= {"pickle.Unpickler", "Sequence[Segment]", "Sequence[T]", "Generic[S, T]", "Generic[A]"}
     assert bases <= allowed_bases
 

@@ -15,7 +15,7 @@ CI = (ROOT / ".ci" / "run").read_text()
 
 def test_the_distribution_has_its_own_name():
     assert 'name = "slowfast-cli"' in PROJECT
-    assert 'slowfast = "slowfast_cli.cli.app:main"' in PROJECT
+    assert 'slowfast = "slowfast_cli.__main__:main"' in PROJECT
 
 
 def test_every_dependency_has_a_tested_version():

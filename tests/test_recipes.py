@@ -112,7 +112,9 @@ def test_the_protocol_is_the_papers():
         10,
         "all-but-first",
     )
+    assert (dict(vgg.optim.loss_weights), dict(epic.optim.loss_weights)) == ({}, {"verb": 0.5, "noun": 0.5})
     for recipe in (vgg, epic):
+        assert (recipe.optim.nesterov, recipe.optim.decay_norms) == (True, False)
         augment = recipe.augment
         assert (augment.freq_masks, augment.freq_width, augment.time_masks, augment.time_width, augment.warp) == (
             2,

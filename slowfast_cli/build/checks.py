@@ -114,6 +114,16 @@ def require_labels(recipe: Recipe, corpus: Corpus) -> None:
         )
 
 
+def require_loss_weights(recipe: Recipe, corpus: Corpus) -> None:
+    """Refuse weights of losses that the task does not have; raise `UsageError`."""
+    unknown = sorted(recipe.optim.loss_weights.keys() - corpus.classes.keys())
+    if unknown:
+        raise UsageError(
+            f"optim.loss_weights: {', '.join(unknown)}: {corpus.name} has the label sets "
+            f"{', '.join(corpus.classes) or '(none)'}"
+        )
+
+
 def require_metric(recipe: Recipe, corpus: Corpus) -> None:
     """Refuse an unknown metric before the first epoch instead of after it.
 
@@ -143,6 +153,13 @@ def require_metric(recipe: Recipe, corpus: Corpus) -> None:
     raise UsageError(
         f"metric: task {recipe.task} on {corpus.name} has no {metric!r}{near}; choose one of {', '.join(names)}"
     )
+
+
+def refuse_probe(name: str, recipe: Recipe) -> None:
+    """Raise `UsageError` for a task of a suite (``probe``): its network is the trunk that the suite scores."""
+    if recipe.probe:
+        command = f"slowfast evaluate recipes/hares.yaml --weights WEIGHTS --tasks {name.rpartition('/')[2]}"
+        raise UsageError(f"{name}: is a probe of a trained trunk: run `{command}`")
 
 
 def require_processes(recipe: Recipe, share: Share, device: torch.device) -> None:

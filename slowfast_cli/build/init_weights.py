@@ -1,12 +1,16 @@
 """Initialize a model from other weights: matching tensors are copied, heads for other classes stay fresh."""
 
 from collections.abc import Mapping
+from dataclasses import replace
+
+import torch
+from torch import Tensor
 
 from slowfast_cli.models.architecture import Baseline
 from slowfast_cli.models.heads import module_key
 from slowfast_cli.models.recognizer import Recognizer
 from slowfast_cli.types import WeightsError
-from slowfast_cli.weights.file import Loaded, load_matching, read
+from slowfast_cli.weights.file import Card, Loaded, load_matching, read
 from slowfast_cli.weights.resolve import weight_file
 
 
@@ -16,14 +20,15 @@ def start_from(model: Recognizer, weights: str, classes: Mapping[str, tuple[str,
     Args:
         model: The recipe's model.
         weights: A file, a run folder or a catalog name.
-        classes: Class names by label set: a head is copied only if its classes are the same, in the same order; empty
-            copies the trunk only.
+        classes: Class names by label set: a head is copied only if its classes are the same; empty copies the trunk
+            only.
 
     Raises:
         WeightsError: A tensor of the trunk is missing or has another shape: it is another network.
     """
     path = weight_file(weights)
     card, state = read(path)
+    card = reorder_heads(state, card, classes)
     other = {labels for labels, names in card.classes.items() if classes.get(labels) != names}
     skipped = ("heads.",) if not classes else tuple(f"heads.linears.{module_key(labels)}." for labels in other)
     result = load_matching(model, {name: value for name, value in state.items() if not name.startswith(skipped)})
@@ -36,6 +41,28 @@ def start_from(model: Recognizer, weights: str, classes: Mapping[str, tuple[str,
         )
     unused = tuple(name for name in state if name not in result.loaded)
     return Loaded(loaded=result.loaded, fresh=result.fresh, unused=unused)
+
+
+def reorder_heads(state: dict[str, Tensor], card: Card, classes: Mapping[str, tuple[str, ...]]) -> Card:
+    """Bring the rows of classifiers into another order of the same classes, in place.
+
+    Args:
+        state: Tensors by name.
+        card: Their metadata.
+        classes: Wanted class names by label set; label sets with other classes stay as they are.
+
+    Returns:
+        The metadata, with the classes in the order of the rows.
+    """
+    ordered = dict(card.classes)
+    for labels, names in classes.items():
+        theirs = card.classes.get(labels, ())
+        if theirs != names and len(theirs) == len(names) and set(theirs) == set(names):
+            rows = torch.tensor([theirs.index(name) for name in names])
+            for key in [key for key in state if key.startswith(f"heads.linears.{labels}.")]:
+                state[key] = state[key][rows]
+            ordered[labels] = names
+    return replace(card, classes=ordered)
 
 
 def _may_be_fresh(model: Recognizer, name: str) -> bool:

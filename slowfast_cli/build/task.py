@@ -7,19 +7,15 @@ from slowfast_cli.recipe.schema import Recipe
 from slowfast_cli.tasks.avsync import Sync
 from slowfast_cli.tasks.registry import TASKS
 from slowfast_cli.tasks.task import Part, Task, TaskSpec
-from slowfast_cli.types import UsageError, did_you_mean
+from slowfast_cli.types import UsageError
 
 
 def task_spec(recipe: Recipe) -> TaskSpec:
     """Look up the task of a recipe.
 
     Raises:
-        UsageError: There is no such task, or it does not go with other fields of the recipe.
+        UsageError: The task does not go with other fields of the recipe.
     """
-    if recipe.task not in TASKS:
-        raise UsageError(
-            f"task: {recipe.task!r}: no such task{did_you_mean(recipe.task, TASKS)}; choose one of {', '.join(TASKS)}"
-        )
     spec = TASKS[recipe.task]
     if recipe.optim.batch < spec.min_batch:
         raise UsageError(
@@ -41,7 +37,7 @@ def build_task(recipe: Recipe, labels: Collection[str]) -> Task:
     parts: list[Part] = [] if make is None else [make(tuple(labels), recipe.optim.label_smoothing, recipe.pretext)]
     if recipe.sync:
         parts.append(Sync(stages=recipe.sync.stages, weight=recipe.sync.weight))
-    return Task(tuple(parts))
+    return Task(tuple(parts), recipe.optim.loss_weights)
 
 
 def sync_stages(recipe: Recipe) -> tuple[Stage, ...]:

@@ -20,9 +20,10 @@ if TYPE_CHECKING:
     from slowfast_cli.metrics.table import TableRow
     from slowfast_cli.recipe.load import Source
 
-EPILOG = (
-    "Examples:  slowfast ablate vggsound --table 3  |  slowfast ablate vggsound --table 3 --dry-run  |  "
-    "slowfast ablate recipes/epic.yaml --table 2 --row Slow --row Fast"
+EPILOG = options.examples(
+    "slowfast ablate vggsound --table 3",
+    "slowfast ablate vggsound --table 3 --dry-run",
+    "slowfast ablate recipes/epic.yaml --table 2 --row Slow --row Fast",
 )
 
 

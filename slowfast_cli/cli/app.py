@@ -146,4 +146,6 @@ def _is_lost(error: Exception) -> bool:
 def _show(message: str, debug: bool) -> None:
     if debug:
         traceback.print_exc()
-    typer.echo(f"error: {message}", err=True)
+    from slowfast_cli.cli.show import printable
+
+    typer.echo(f"error: {printable(message)}", err=True)

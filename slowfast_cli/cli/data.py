@@ -14,28 +14,37 @@ from slowfast_cli.types import DataError
 app = typer.Typer(help="List the known data sets, and check those on disk.", no_args_is_help=True)
 
 
-@app.command("ls", epilog="Examples:  slowfast data ls  |  slowfast data ls --json")
-def ls(as_json: options.Json = False) -> None:
+@app.command(
+    "ls",
+    epilog=options.examples(
+        "slowfast data ls",
+        "slowfast data ls --json",
+    ),
+)
+def ls(
+    task: Annotated[str | None, options.optional("Only tasks that contain this text, such as video.")] = None,
+    as_json: options.Json = False,
+) -> None:
     """List the data sets: task, classes, splits, license."""
     from slowfast_cli.build.corpus import datasets
     from slowfast_cli.cli import show
 
+    infos = [entry.info for entry in datasets().values() if task is None or task.lower() in entry.info.task.lower()]
     if as_json:
-        for entry in datasets().values():
-            typer.echo(json.dumps(asdict(entry.info)))
+        for info in infos:
+            typer.echo(json.dumps(asdict(info)))
         return
-    rows = [
-        [name, entry.info.task, entry.info.classes, ", ".join(entry.info.splits), entry.info.license]
-        for name, entry in datasets().items()
-    ]
-    show.table("", ["data set", "task", "classes", "splits", "license"], rows, left=5)
+    rows = [[info.name, info.task, info.classes, ", ".join(info.splits), info.license] for info in infos]
+    show.listing(["data set", "task", "classes", "splits", "license"], rows)
 
 
 @app.command(
     "check",
     epilog=(
-        "Examples:  slowfast data check vggsound --root /data/vggsound  |  "
-        "slowfast data check kinetics400 --limit 200 --out wrong.csv"
+        options.examples(
+            "slowfast data check vggsound --root /data/vggsound",
+            "slowfast data check kinetics400 --limit 200 --out wrong.csv",
+        )
     ),
 )
 def check(

@@ -9,8 +9,11 @@ from slowfast_cli.build.corpus import corpus_root, dataset_entry, read_all_split
 from slowfast_cli.cli import show
 from slowfast_cli.recipe.load import load
 from slowfast_cli.stages.check_data import PICTURES_ONLY, Report, State, check
+from slowfast_cli.storage.atomic import require_output
 from slowfast_cli.storage.remote import display
 from slowfast_cli.types import Corpus
+
+COLUMNS = ("id", "path", "reason")
 
 
 def run(name: str, root: Path | None, *, min_seconds: float, jobs: int, limit: int | None, out: Path | None) -> int:
@@ -19,6 +22,8 @@ def run(name: str, root: Path | None, *, min_seconds: float, jobs: int, limit: i
     Returns:
         Number of recordings or listed segments with problems, apart from missing ones.
     """
+    if out:
+        require_output(out, "--out", starts=",".join(COLUMNS) + "\n")
     words = [f"data.corpus={name}", *([f"data.root={display(root)}"] if root else [])]
     recipe = load(dataset_entry(name).info.recipe, words)
     corpora, skipped = read_all_splits(recipe)
@@ -51,7 +56,7 @@ def run(name: str, root: Path | None, *, min_seconds: float, jobs: int, limit: i
     if out:
         with out.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(["id", "path", "reason"])
+            writer.writerow(COLUMNS)
             writer.writerows([failure.id, str(failure.path), failure.reason] for failure in failures)
     missing = {(failure.id, failure.path) for corpus in corpora for failure in corpus.missing}
     return sum((failure.id, failure.path) not in missing for failure in wrong)

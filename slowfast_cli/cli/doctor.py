@@ -8,7 +8,10 @@ import typer
 
 from slowfast_cli.cli import options
 
-EPILOG = "Examples:  slowfast doctor  |  slowfast doctor --json"
+EPILOG = options.examples(
+    "slowfast doctor",
+    "slowfast doctor --json",
+)
 
 
 def doctor(

@@ -19,11 +19,12 @@ if TYPE_CHECKING:
     from slowfast_cli.stages.evaluate.report import Compared, MinGain
     from slowfast_cli.stages.evaluate.run import EnsembleMember, Evaluated
 
-EPILOG = (
-    "Examples:  slowfast evaluate vggsound  |  slowfast evaluate epic --weights runs/epic/default --split val  |  "
-    "slowfast evaluate vggsound --weights runs/slow --compare runs/fast --min-gain 20  |  "
-    "slowfast evaluate runs/kinetics-audio/default --ensemble runs/kinetics/default  |  "
-    "slowfast evaluate recipes/hares.yaml --weights runs/simclr/default --tasks esc50"
+EPILOG = options.examples(
+    "slowfast evaluate vggsound",
+    "slowfast evaluate epic --weights runs/epic/default --split val",
+    "slowfast evaluate vggsound --weights runs/slow --compare runs/fast --min-gain 20",
+    "slowfast evaluate runs/kinetics-audio/default --ensemble runs/kinetics/default",
+    "slowfast evaluate recipes/hares.yaml --weights runs/simclr/default --tasks esc50",
 )
 
 
@@ -93,12 +94,12 @@ def evaluate(
         where = {"out": out, "device": device, "as_json": as_json, "offline": offline}
         evaluate_suite(recipe, words, weights=weights, tasks=tasks, start=launch.start, **where)  # type: ignore[arg-type]
         return
-    from slowfast_cli.recipe.load import check, override, read
+    from slowfast_cli.recipe.load import check, override, read, read_stored
     from slowfast_cli.stages.train.run_folder import folder_for
     from slowfast_cli.storage.atomic import make_folder
     from slowfast_cli.weights.resolve import weight_file
 
-    source = override(read(str(run / "recipe.yaml") if run else recipe), words)
+    source = override(read_stored(run / "recipe.yaml") if run else read(recipe), words)
     checked = check(source)
     if tasks:
         raise UsageError(f"--tasks {tasks}: {source.name} has no suite of tasks; recipes/hares.yaml has one")
@@ -125,8 +126,11 @@ def _evaluate_run(
     from slowfast_cli.cli import show
     from slowfast_cli.stages.evaluate import predictions, report
     from slowfast_cli.stages.evaluate.run import ensemble_member
+    from slowfast_cli.storage.atomic import require_output
 
     others = scoring.ensemble or []
+    if scoring.submission:
+        require_output(scoring.submission, "--submission", starts='{"version": ')
     theirs = predictions.predictions_of(scoring.compare, scoring.split) if scoring.compare else None
     result = _evaluate(recipe, weights, scoring.split, device, [ensemble_member(other, recipe) for other in others])
     if result is None:

@@ -16,9 +16,11 @@ if TYPE_CHECKING:
     from slowfast_cli.recipe.schema import Recipe
     from slowfast_cli.stages.extract.progress import Summary
 
-EPILOG = (
-    "Examples:  slowfast extract --dataset epic  |  slowfast extract --dataset vggsound --root /data/vggsound -j 8  |  "
-    "slowfast extract --recipe vggsound frontend.hop_ms=40  |  slowfast extract --dataset vggsound --gpus 8"
+EPILOG = options.examples(
+    "slowfast extract --dataset epic",
+    "slowfast extract --dataset vggsound --root /data/vggsound -j 8",
+    "slowfast extract --recipe vggsound frontend.hop_ms=40",
+    "slowfast extract --dataset vggsound --gpus 8",
 )
 
 

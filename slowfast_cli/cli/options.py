@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, get_type_hints
+from typing import Annotated, Any, TypeVar
 
 import typer
 
@@ -23,6 +23,11 @@ Overrides = Annotated[
     ),
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
+
+
+def examples(*lines: str) -> str:
+    """The examples below a help page, one per line."""
+    return "\n\n".join(["Examples:", *lines])
 
 
 def folder(help: str, default: str | bool = False, *names: str) -> Any:
@@ -55,7 +60,7 @@ def takes(*sources: Callable[..., Any]) -> Callable[[Command], Command]:
         parameters: dict[str, inspect.Parameter] = {}
         callables: tuple[Callable[..., Any], ...] = (command, *sources)
         for source in callables:
-            hints = get_type_hints(source, include_extras=True)
+            hints = inspect.get_annotations(source, eval_str=True)  # before 3.11, get_type_hints adds Optional
             for name, parameter in inspect.signature(source).parameters.items():
                 if parameter.kind is not inspect.Parameter.VAR_KEYWORD and name not in parameters:
                     parameters[name] = parameter.replace(annotation=hints[name], kind=inspect.Parameter.KEYWORD_ONLY)

@@ -19,11 +19,13 @@ if TYPE_CHECKING:
     from slowfast_cli.stages.predict.predictor import Predictor
     from slowfast_cli.stages.predict.results import Failed, FilePrediction, Timeline
 
-EPILOG = (
-    "Examples:  slowfast predict clip.wav  |  slowfast predict sounds/ 'more/*.mp4' --json  |  "
-    "slowfast predict day.flac --timeline 2.0/0.5 --csv day.csv  |  find . -name '*.ogg' | slowfast predict -  |  "
-    "slowfast predict clip.mp4 -w runs/kinetics/default --timeline 2/1 --overlay out.mp4  |  "
-    "slowfast predict film.mp4 -w runs/ava/default --boxes persons.csv --json"
+EPILOG = options.examples(
+    "slowfast predict clip.wav",
+    "slowfast predict sounds/ 'more/*.mp4' --json",
+    "slowfast predict day.flac --timeline 2.0/0.5 --csv day.csv",
+    "find . -name '*.ogg' | slowfast predict -",
+    "slowfast predict clip.mp4 -w runs/kinetics/default --timeline 2/1 --overlay out.mp4",
+    "slowfast predict film.mp4 -w runs/ava/default --boxes persons.csv --json",
 )
 LOW = 0.5  # below this top score the model may not know the class at all
 
@@ -66,7 +68,7 @@ def predict(
     windows = _timeline(timeline)
     if boxes is not None and windows is not None:
         raise UsageError("--boxes and --timeline: boxes have their own times: give one of the two")
-    from slowfast_cli.cli import show_predictions
+    from slowfast_cli.cli import show, show_predictions
     from slowfast_cli.stages.predict.predictor import PRECISIONS, Predictor
     from slowfast_cli.stages.predict.predictor import sources as expand
     from slowfast_cli.stages.predict.results import Failed
@@ -77,13 +79,14 @@ def predict(
     predictor = Predictor(weight_file(weights, offline=offline), device, precision=precision, boxes=boxes)
     paths = expand(sources, sys.stdin, predictor.suffixes)
     predictor.check(paths)
+    show_predictions.require_csv(csv_file, boxes=predictor.detects)
     _check_overlay(overlay, paths)
     state = _State(predictor=predictor, top=top, overlay=overlay is not None)
     with show_predictions.csv_file(csv_file, boxes=predictor.detects) as writer:
         for result in predictor.files(paths, windows):
             if isinstance(result, Failed):
                 state.failed += 1
-                typer.echo(f"error: {result.reason}", err=True)
+                show.say(f"error: {result.reason}")
                 continue
             best = state.best(result)
             if as_json:
@@ -98,7 +101,7 @@ def predict(
         show_predictions.unsure(predictor.card, looks=predictor.reads_frames)
     if state.failed:
         raise DataError(
-            f"{state.failed} of {len(paths)} files could not be used" if len(paths) > 1 else "no answer for that file"
+            f"{state.failed} of {len(paths)} files could not be used" if len(paths) > 1 else "the file could not be used"
         )
     if overlay is not None:
         _draw(paths, overlay, state)
@@ -118,12 +121,15 @@ class _State:
 
     def best(self, prediction: FilePrediction) -> Best:
         """Record a prediction and return its best classes."""
+        from slowfast_cli.cli import show
         from slowfast_cli.cli.show_predictions import caption
 
         best = self.predictor.top(prediction, self.top)
         # With sigmoid outputs a low score for every class is a valid prediction.
         unsure = not self.predictor.card.sigmoid and any(best[labels][0].score < LOW for labels in prediction.scores)
         self.low = self.low or unsure
+        if prediction.note and prediction.path not in self.has_audio:
+            show.say(f"note: {prediction.note}")
         self.has_audio[prediction.path] = prediction.has_audio
         if self.overlay:
             self.captions.append(caption(prediction, best))

@@ -1,5 +1,6 @@
 """``slowfast recipes``: ls, variants, show, cp, validate."""
 
+import csv
 import json
 import shutil
 from collections.abc import Callable
@@ -14,8 +15,18 @@ from slowfast_cli.types import UsageError
 app = typer.Typer(help="List, show, copy and check recipes.", no_args_is_help=True)
 
 
-@app.command("ls", epilog="Examples:  slowfast recipes ls  |  slowfast recipes ls --json")
-def ls(as_json: options.Json = False) -> None:
+@app.command(
+    "ls",
+    epilog=options.examples(
+        "slowfast recipes ls",
+        "slowfast recipes ls --json",
+    ),
+)
+def ls(
+    dataset: Annotated[str | None, options.optional("Only recipes of this data set.")] = None,
+    task: Annotated[str | None, options.optional("Only recipes of this task, such as classify.")] = None,
+    as_json: options.Json = False,
+) -> None:
     """List the bundled recipes."""
     from slowfast_cli.cli import show
     from slowfast_cli.metrics.registry import format_metric, metric_title
@@ -24,46 +35,58 @@ def ls(as_json: options.Json = False) -> None:
     rows: list[dict[str, Any]] = []
     for name in bundled():
         recipe = check(read(name))
-        rows.append({
-            "name": name, "corpus": recipe.data.corpus, "variant": recipe.model.variant, "tables": list(recipe.tables),
-            "published": recipe.published, "measured": recipe.measured,
-        })  # fmt: skip
+        if dataset in (None, recipe.data.corpus) and task in (None, recipe.task):
+            rows.append({
+                "name": name, "corpus": recipe.data.corpus, "task": recipe.task, "variant": recipe.model.variant,
+                "tables": list(recipe.tables), "published": recipe.published, "measured": recipe.measured,
+            })  # fmt: skip
+    if not rows:
+        filters = f"--dataset {dataset or 'any'} --task {task or 'any'}"
+        raise UsageError(f"no recipe for {filters}: `slowfast recipes ls` lists all")
     if as_json:
         typer.echo(json.dumps(rows))
         return
 
     def best(values: dict[str, float]) -> str:
-        return ", ".join(f"{metric_title(key)} {format_metric(key, value)}" for key, value in list(values.items())[:2])
+        return ", ".join(f"{metric_title(key)} {format_metric(key, value)}" for key, value in list(values.items())[:1])
 
     cells = [
-        [*(row[key] for key in ("name", "corpus", "variant")), ", ".join(row["tables"])]
-        + [best(row[key]) for key in ("published", "measured")]
+        [row["name"], row["corpus"], row["variant"], best(row["published"]), best(row["measured"]), row["task"]]
         for row in rows
     ]
-    show.table("", ["recipe", "corpus", "network", "tables", "paper", "measured"], cells, left=6)
+    show.listing(["recipe", "data set", "network", "paper", "measured", "task"], cells)
 
 
-@app.command("variants", epilog="Examples:  slowfast recipes variants  |  slowfast recipes variants --json")
+@app.command(
+    "variants",
+    epilog=options.examples(
+        "slowfast recipes variants",
+        "slowfast recipes variants --json",
+    ),
+)
 def variants(as_json: options.Json = False) -> None:
     """List the networks for model.variant, with parameters and multiply-adds."""
     from slowfast_cli.cli import show
-    from slowfast_cli.stages.train.dry_run import variants as sizes
 
-    networks = [{"name": name, **size} for name, size in sizes().items()]
+    text = Path(__file__).with_name("network_sizes.csv").read_text(encoding="utf-8")
+    networks = [
+        {"name": row["network"], "reads": row["reads"], **{key: float(row[key]) for key in ("params_m", "gflops")}}
+        for row in csv.DictReader(text.splitlines())
+    ]
     if as_json:
         for network in networks:
             typer.echo(json.dumps(network))
         return
-    numbers = ("params_m", "gflops")
-    rows = [
-        [net["name"], net["reads"], *("-" if net[key] is None else f"{net[key]:.2f}" for key in numbers)]
-        for net in networks
-    ]
-    show.table("", ["network", "reads", "params (M)", "GFLOPs"], rows, left=2)
+    rows = [[str(net["name"]), str(net["reads"]), f"{net['params_m']:.2f}", f"{net['gflops']:.2f}"] for net in networks]
+    show.listing(["network", "reads", "params (M)", "GFLOPs"], rows)
 
 
 @app.command(
-    "show", epilog="Examples:  slowfast recipes show vggsound  |  slowfast recipes show vggsound optim.lr=0.02"
+    "show",
+    epilog=options.examples(
+        "slowfast recipes show vggsound",
+        "slowfast recipes show vggsound optim.lr=0.02",
+    ),
 )
 def show_recipe(recipe: options.RecipeName, overrides: options.Overrides = None) -> None:
     """Print the resolved recipe with every field; overridden ones are marked."""
@@ -77,7 +100,11 @@ def show_recipe(recipe: options.RecipeName, overrides: options.Overrides = None)
 
 
 @app.command(
-    "cp", epilog="Examples:  slowfast recipes cp vggsound .  |  slowfast recipes cp esc10 my/own.yaml --make-parents"
+    "cp",
+    epilog=options.examples(
+        "slowfast recipes cp vggsound .",
+        "slowfast recipes cp esc10 my/own.yaml --make-parents",
+    ),
 )
 def cp(
     recipe: options.RecipeName,
@@ -94,7 +121,7 @@ def cp(
         if no_clobber:
             typer.echo(f"{target}: exists and is kept", err=True)
             return
-        raise UsageError(f"{target}: exists; copy to another name, or keep it with --no-clobber")
+        raise UsageError(f"{target}: already exists; copy to another name, or keep it with --no-clobber")
     if not target.parent.is_dir():
         if not make_parents:
             raise UsageError(f"{target.parent}: no such folder; create it with --make-parents")
@@ -104,7 +131,11 @@ def cp(
 
 
 @app.command(
-    "validate", epilog="Examples:  slowfast recipes validate my.yaml  |  slowfast recipes validate epic optim.batch=16"
+    "validate",
+    epilog=options.examples(
+        "slowfast recipes validate my.yaml",
+        "slowfast recipes validate epic optim.batch=16",
+    ),
 )
 def validate(recipe: options.RecipeName, overrides: options.Overrides = None) -> None:
     """Check a recipe without running it: fields, network, data set, and all rows of its tables."""

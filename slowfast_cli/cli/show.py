@@ -1,6 +1,7 @@
 """Output: results on stdout, everything else on stderr; progress bars on a terminal, plain lines elsewhere."""
 
 import os
+import re
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,16 +17,32 @@ from tqdm import tqdm
 from slowfast_cli.storage.remote import display, upload
 from slowfast_cli.types import Corpus, Scores
 
+# Controls but tab and newline, and characters that reverse the direction of text.
+CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+GAP = 2  # spaces between the columns of a listing
+SHORTEST = 12  # characters that a cut column shows at least
+BAR = "{desc} {n_fmt}/{total_fmt} {bar:8} {remaining} left{postfix}"  # fits 80 columns with the values of a training
+LONGEST = 16  # characters of the name before a progress bar
+YEAR = 365 * 24 * 3600  # seconds
 out = Console(soft_wrap=False, highlight=False)
 err = Console(stderr=True, highlight=False, quiet=os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0")) != "0")
 if not out.is_terminal:  # do not wrap what another program reads
     out = Console(width=200, highlight=False)
 
 
+def printable(text: str) -> str:
+    r"""Escape control characters, which file and class names may contain and a terminal would obey.
+
+    >>> printable("a\x1b[31m.wav")
+    'a\x1b[31m.wav'
+    """
+    return CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
+
+
 def say(text: str) -> None:
     """Print a line on stderr."""
     with tqdm.external_write_mode(file=sys.stderr):  # above a progress bar
-        err.print(escape(text), soft_wrap=True)
+        err.print(escape(printable(text)), soft_wrap=True)
 
 
 def done(folder: Path) -> None:
@@ -40,8 +57,8 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], *, 
     The first ``left`` columns are text, the others numbers; ``title`` may be empty.
     """
     if title:  # not a table title, which would wrap long paths
-        out.print(f"[bold]{escape(title)}[/bold]", soft_wrap=True)
-    shown, rows = Table(), [list(row) for row in rows]
+        out.print(f"[bold]{escape(printable(title))}[/bold]", soft_wrap=True)
+    shown, rows = Table(), [[printable(cell) for cell in row] for row in rows]
     for number, column in enumerate(columns):
         # A row's name stays on one line beside numbers; in a table of text every column may wrap.
         name_of_row = left == 1 and not number
@@ -58,6 +75,27 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], *, 
         for column, cell in zip(columns[1:], row[1:], strict=True):
             if cell:
                 out.print(f"  {escape(column)}: {escape(cell)}", soft_wrap=True)
+
+
+def listing(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print one line per entry, the most important columns first: on a narrow terminal the last ones are left out."""
+    cells = [[printable(cell) for cell in row] for row in (columns, *rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    room = out.width if out.is_terminal else sum(widths) + GAP * len(widths)
+    shown = 1
+    while shown < len(widths) and sum(widths[: shown + 1]) + GAP * shown <= room:
+        shown += 1
+    if shown < len(widths) and (left := room - sum(widths[:shown]) - GAP * shown) >= SHORTEST:
+        widths[shown], shown = left, shown + 1
+    for number, row in enumerate(cells):
+        pieces = [_cut(cell, width).ljust(width) for cell, width in zip(row[:shown], widths, strict=False)]
+        out.print((" " * GAP).join(pieces).rstrip(), style="bold" if not number else "", markup=False, soft_wrap=True)
+    if shown < len(columns):
+        say(f"not shown for lack of width: {', '.join(columns[shown:])}; --json prints everything")
+
+
+def _cut(text: str, width: int) -> str:
+    return text if len(text) <= width else f"{text[: width - 3]}..."
 
 
 def coverage(corpus: Corpus) -> str:
@@ -87,6 +125,19 @@ def scores(result: Scores, published: Mapping[str, float], title: str) -> None:
     )
 
 
+def duration(seconds: float) -> str:
+    """Format a duration in the unit that fits it.
+
+    >>> duration(8.4), duration(1500), duration(30000), duration(1e9)
+    ('8 s', '25 min', '8.3 h', 'unknown time')
+    """
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    if seconds < 7200:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h" if seconds < YEAR else "unknown time"
+
+
 class Bar:
     """Progress bar on a terminal, or a line every ten seconds elsewhere."""
 
@@ -96,8 +147,9 @@ class Bar:
         self._last = self._start = time.monotonic()
         if sys.stderr.isatty() and not err.quiet:
             self._bar = tqdm(
-                total=total, unit=unit, desc=what, file=sys.stderr, dynamic_ncols=True, leave=False, smoothing=0.1
-            )
+                total=total, unit=unit, desc=_cut(what.rpartition("/")[2], LONGEST), file=sys.stderr, leave=False,
+                dynamic_ncols=True, smoothing=0.1, bar_format=BAR, unit_scale=unit == "B",
+            )  # fmt: skip
 
     def to(self, done: float, note: str = "") -> None:
         """Show the amount done."""
@@ -106,9 +158,9 @@ class Bar:
             self._bar.update(done - self._bar.n)
         elif time.monotonic() - self._last >= 10:
             self._last = time.monotonic()
-            left = (self._last - self._start) * (self._total - done) / max(done, 1e-9)
+            left = (self._last - self._start) * (self._total - done) / done if done else float("inf")
             say(
-                f"{self._what}: {done:g} of {self._total:g} {self._unit}, {left:.0f} s left"
+                f"{self._what}: {self._unit} {done:g} of {self._total:g}, {duration(left)} left"
                 + (f"; {note}" if note else "")
             )
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from slowfast_cli.storage.atomic import require_output
 from slowfast_cli.types import SlowFastError, finite
 
 if TYPE_CHECKING:
@@ -26,9 +27,15 @@ FEW = 50  # a model with at most this number of classes lists them
 BESIDE = 3  # classes shown in a line of a timeline, or beside a box
 
 
-def name(path: Path) -> str:
-    """A path as printable text, even if it is not UTF-8."""
+def _text(path: Path) -> str:
     return str(path).encode("utf-8", "replace").decode()
+
+
+def name(path: Path) -> str:
+    """A path as printable text, even if it is not UTF-8 or has control characters."""
+    from slowfast_cli.cli.show import printable
+
+    return printable(_text(path)).replace("\n", "\\n")
 
 
 def as_json(answer: FilePrediction, best: Best) -> None:
@@ -52,7 +59,7 @@ def as_text(answer: FilePrediction, best: Best, *, many: bool, slides: bool) -> 
             ", ".join(f"{line.label} {line.score:.0%}" for line in lines[:BESIDE]) for lines in best.values()
         )
         place = f"{answer.start:.2f}-{answer.end:.2f} s"
-        show.out.print(f"{head}{place}  {classes_text}", soft_wrap=True, markup=False)
+        show.out.print(show.printable(f"{head}{place}  {classes_text}"), soft_wrap=True, markup=False)
     else:
         for labels, lines in best.items():
             title = name(answer.path) + (f" - {labels}" if len(best) > 1 else "")
@@ -63,6 +70,7 @@ def _line(head: str, classes: Sequence[str]) -> None:
     """Print one line, or a block of lines if the terminal is too narrow."""
     from slowfast_cli.cli import show
 
+    head, classes = show.printable(head), [show.printable(text) for text in classes]
     line = f"{head}  {', '.join(classes)}"
     if show.out.is_terminal and len(line) > show.out.width:
         line = "\n  ".join([head, *classes])
@@ -71,7 +79,7 @@ def _line(head: str, classes: Sequence[str]) -> None:
 
 def _plain(answer: FilePrediction, labels: str, lines: Sequence[Top]) -> dict[str, Any]:
     top = [{"label": line.label, "index": line.index, "score": round(line.score, 6)} for line in lines]
-    plain: dict[str, Any] = {"path": name(answer.path), "start": round(answer.start, 3), "end": round(answer.end, 3)}
+    plain: dict[str, Any] = {"path": _text(answer.path), "start": round(answer.start, 3), "end": round(answer.end, 3)}
     if answer.box is not None and answer.time is not None:
         plain["time"] = round(answer.time, 3)
         plain["box"] = [round(side, 6) for side in answer.box.place]
@@ -88,6 +96,12 @@ def rows(answer: FilePrediction, best: Best) -> Iterator[list[Any]]:
             index = "-".join(map(str, line["index"])) if isinstance(line["index"], tuple) else line["index"]
             stretch = [plain["path"], plain["start"], plain["end"], *boxed]
             yield [*stretch, labels, rank, line["label"], index, line["score"]]
+
+
+def require_csv(path: Path | None, *, boxes: bool) -> None:
+    """Refuse a CSV file that would overwrite something else; raise `UsageError`."""
+    if path is not None:
+        require_output(path, "--csv", starts=",".join(BOX_COLUMNS if boxes else COLUMNS) + "\n")
 
 
 @contextmanager

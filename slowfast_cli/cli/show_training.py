@@ -76,7 +76,7 @@ class Display:
         data_wait = self._data_wait()
         if self._bar:
             self._bar.to(
-                step.number, f"loss {loss:.3f}, lr {step.lr:.2g}, {clips:.0f} clips/s, data wait {data_wait:.0%}"
+                step.number, f"data wait {data_wait:.0%}, loss {loss:.3f}, lr {step.lr:.1g}, {clips:.3g} clips/s"
             )
         if data_wait > SLOW and len(self._steps) == WINDOW and not self._warned and self._started:
             self._warned = True

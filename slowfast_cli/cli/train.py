@@ -16,7 +16,6 @@ import typer
 
 from slowfast_cli.cli import options
 from slowfast_cli.cli.launch import Launch, is_restart, mark_started
-from slowfast_cli.types import UsageError
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -24,13 +23,15 @@ if TYPE_CHECKING:
     from slowfast_cli.recipe.schema import Recipe
     from slowfast_cli.stages.train.run_folder import Run
 
-EPILOG = (
-    "Examples:  slowfast train recipes/vggsound.yaml  |  slowfast train esc10 data.fold=2 optim.lr=0.02  |  "
-    "slowfast train epic --dry-run  |  slowfast train vggsound --gpus 8"
+EPILOG = options.examples(
+    "slowfast train recipes/vggsound.yaml",
+    "slowfast train esc10 data.fold=2 optim.lr=0.02",
+    "slowfast train epic --dry-run",
+    "slowfast train vggsound --gpus 8",
 )
-FINETUNE_EPILOG = (
-    "Examples:  slowfast finetune epic --weights runs/vggsound/default  |  "
-    "slowfast finetune folder data.root=my_sounds --weights asf-vggsound model.freeze_bn=all-but-first"
+FINETUNE_EPILOG = options.examples(
+    "slowfast finetune epic --weights runs/vggsound/default",
+    "slowfast finetune folder data.root=my_sounds --weights asf-vggsound model.freeze_bn=all-but-first",
 )
 
 
@@ -50,6 +51,7 @@ def train(
     **given: Any,
 ) -> None:
     """Train a recipe. Re-running the command resumes an interrupted run."""
+    from slowfast_cli.build.checks import refuse_probe
     from slowfast_cli.recipe.load import check, override, read
 
     words, launch = list(overrides or []), Launch(**given)
@@ -88,13 +90,6 @@ def finetune(
 ) -> None:
     """Train a recipe from other weights: the trunk is copied, heads for other classes start fresh."""
     train(recipe, overrides=[*(overrides or []), f"model.init={weights}"], **given)
-
-
-def refuse_probe(name: str, recipe: Recipe) -> None:
-    """Raise `UsageError` for a task of a suite (``probe``): its network is the trunk that the suite scores."""
-    if recipe.probe:
-        command = f"slowfast evaluate recipes/hares.yaml --weights WEIGHTS --tasks {name.rpartition('/')[2]}"
-        raise UsageError(f"{name}: is a probe of a trained trunk: run `{command}`")
 
 
 def follow(

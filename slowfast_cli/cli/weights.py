@@ -17,49 +17,61 @@ if TYPE_CHECKING:
 app = typer.Typer(help="List, download, convert, export and show weights.", no_args_is_help=True)
 
 
-@app.command("ls", epilog="Examples:  slowfast weights ls  |  slowfast weights ls --json")
-def ls(as_json: options.Json = False) -> None:
-    """List the official weights: published score, input, size, license, whether they are downloaded."""
+@app.command(
+    "ls",
+    epilog=options.examples(
+        "slowfast weights ls",
+        "slowfast weights ls --json",
+    ),
+)
+def ls(
+    dataset: Annotated[str | None, options.optional("Only weights trained on this data set.")] = None,
+    as_json: options.Json = False,
+) -> None:
+    """List the official weights: published score, size, input, license, whether they are downloaded."""
     from slowfast_cli.cli import show
     from slowfast_cli.metrics.registry import format_metric, metric_title
+    from slowfast_cli.types import WeightsError
     from slowfast_cli.weights.catalog import CATALOG
     from slowfast_cli.weights.catalog_entry import describe
     from slowfast_cli.weights.download import target
 
+    entries = [entry for entry in CATALOG.values() if dataset in (None, entry.dataset)]
+    if not entries:
+        known = ", ".join(dict.fromkeys(entry.dataset for entry in CATALOG.values()))
+        raise WeightsError(f"--dataset {dataset}: no weights; choose one of {known}")
     rows = []
-    for entry in CATALOG.values():
+    for entry in entries:
         goal = target(entry)
         downloaded = goal.path.is_file()
         if as_json:
             typer.echo(json.dumps({**describe(entry), "path": str(goal.path) if downloaded else None}))
         front, frames = entry.frontend, entry.video
-        audio = f"{float(front['rate']) / 1000:g} kHz, {front['window_ms']}/{front['hop_ms']} ms" if front else ""
-        video = f"{frames['frames']} x {frames['step']} frames" if frames else ""
-        work = "" if entry.gflops is None else f", {entry.gflops:.3g} G"
+        audio = f"{float(front['rate']) / 1000:g} kHz, {front['window_ms']:g}/{front['hop_ms']:g} ms" if front else ""
+        video = f"{frames['frames']} frames, every {frames['step']}" if frames else ""
+        metric, score = next(iter(entry.published.items()), ("", None))
         rows.append(
             [
                 entry.name,
-                ", ".join(
-                    f"{metric_title(key)} {format_metric(key, value)}"
-                    for key, value in list(entry.published.items())[:1]
-                ),
+                f"{metric_title(metric)} {format_metric(metric, score)}" if metric else "",
+                f"{entry.params_m:g}",
+                "" if entry.gflops is None else f"{entry.gflops:.3g}",
                 audio or video,
-                f"{entry.params_m:g} M{work}",
                 entry.licence,
                 "yes" if downloaded else "no",
             ]
         )
     if not as_json:
-        show.table("", ["weights", "published", "input", "size", "license", "downloaded"], rows)
-        show.out.print(
-            "`slowfast weights download NAME` downloads one. CC BY-NC-SA forbids commercial use.\n"
-            "Input: sampling rate, window and hop; or frames and their distance. Size: parameters, multiply-adds."
-        )
+        show.listing(["weights", "published", "params (M)", "GFLOPs", "input", "license", "downloaded"], rows)
+        show.say("`slowfast weights download NAME` downloads one. CC BY-NC-SA forbids commercial use.")
 
 
 @app.command(
     "download",
-    epilog="Examples:  slowfast weights download asf-vggsound  |  slowfast weights download asf-epic --offline",
+    epilog=options.examples(
+        "slowfast weights download asf-vggsound",
+        "slowfast weights download asf-epic --offline",
+    ),
 )
 def download(
     name: Annotated[str, typer.Argument(help="A name of `slowfast weights ls`.")], offline: options.Offline = False
@@ -91,8 +103,10 @@ def download(
 
 @app.command(
     "convert",
-    epilog="Examples:  slowfast weights convert SLOWFAST_VGG.pyth vgg.safetensors  |  "
-    "slowfast weights convert SLOWFAST_16x8.pkl k400.safetensors --variant slowfast-16x8-r101",
+    epilog=options.examples(
+        "slowfast weights convert SLOWFAST_VGG.pyth vgg.safetensors",
+        "slowfast weights convert SLOWFAST_16x8.pkl k400.safetensors --variant slowfast-16x8-r101",
+    ),
 )
 def convert(
     source: Annotated[
@@ -114,8 +128,10 @@ def convert(
 ) -> None:
     """Convert a foreign checkpoint into a weight file, without executing its pickled code."""
     from slowfast_cli.cli import show
+    from slowfast_cli.storage.atomic import require_new
     from slowfast_cli.weights.foreign.convert import convert as stage
 
+    require_new(dest)
     done = stage(source, dest, variant=variant)
     result = done.result
     show.say(f"loaded {len(result.loaded)} tensors, missing {len(result.fresh)}, unexpected {len(result.unused)}")
@@ -128,7 +144,9 @@ def convert(
 
 @app.command(
     "export",
-    epilog='Examples:  slowfast weights export runs/esc10/default esc10.safetensors --half --license "CC BY 4.0"',
+    epilog=options.examples(
+        'slowfast weights export runs/esc10/default esc10.safetensors --half --license "CC BY 4.0"',
+    ),
 )
 def export(
     weights: Annotated[str, typer.Argument(help="A weight file or a run folder.")],
@@ -156,7 +174,11 @@ def _scores(words: list[str] | None) -> dict[str, float] | None:
 
 
 @app.command(
-    "show", epilog="Examples:  slowfast weights show runs/esc10/default  |  slowfast weights show default --json"
+    "show",
+    epilog=options.examples(
+        "slowfast weights show runs/esc10/default",
+        "slowfast weights show default --json",
+    ),
 )
 def show_card(
     weights: Annotated[

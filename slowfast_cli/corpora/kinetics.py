@@ -12,14 +12,8 @@ from slowfast_cli.corpora.kinetics_files import ClipFinder, ListedClip, find_lis
 from slowfast_cli.types import Corpus, DataError, Failure, Recording, Segment
 
 INFO = DATASETS["kinetics400"]
-INFO600 = replace(INFO, name="kinetics600", classes="600", splits=("train", "val", "test"))
-INFO_SOUNDS = replace(
-    INFO,
-    name="kinetics-sounds",
-    task="audible human actions, one label a clip",
-    classes="32 of the 400 of Kinetics-400",
-    splits=("train", "val"),
-)
+INFO600 = DATASETS["kinetics600"]
+INFO_SOUNDS = DATASETS["kinetics-sounds"]
 
 
 def read(root: Path, split: str) -> Corpus:

@@ -4,7 +4,6 @@ import json
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +17,7 @@ from slowfast_cli.types import Corpus, DataError
 
 PAGE = "https://magenta.tensorflow.org/datasets/nsynth (the archives named jsonwav)"
 INFO_INSTRUMENT = DATASETS["nsynth-instrument"]
-INFO_PITCH = replace(
-    INFO_INSTRUMENT, name="nsynth-pitch", task="pitches as MIDI numbers, one label a note", classes="128"
-)
+INFO_PITCH = DATASETS["nsynth-pitch"]
 PITCHES = tuple(str(pitch) for pitch in range(128))
 BLOCK = 1 << 20  # characters per read
 NOTE = re.compile(r'[\s{,]*("(?:[^"\\]|\\.)*")\s*:\s*')

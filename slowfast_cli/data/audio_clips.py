@@ -67,10 +67,11 @@ class DecodedSamples:
     """Samples decoded from the media; the device computes the log-mel of exactly the clip."""
 
     front_end: FrontEnd
+    partial: bool = False  # read what a truncated file contains, instead of refusing it
 
     def samples(self, recording: Recording) -> int:
-        """Length of a recording in samples, from its header."""
-        return round(_seconds(recording) * self.front_end.rate)
+        """Length of a recording in samples, from its header; raise `BrokenMediaError` if it is truncated."""
+        return round(_seconds(recording, self.partial) * self.front_end.rate)
 
     def read(self, recording: Recording, where: Cut, clip: int, *, silence: bool) -> Inputs[np.ndarray]:
         """``samples`` (N,), zero-padded, and ``valid_frames`` (), the number of log-mel frames to keep."""
@@ -82,8 +83,11 @@ class DecodedSamples:
 
 
 @lru_cache(maxsize=1 << 16)  # open a file once for its length, not once per clip
-def _seconds(recording: Recording) -> Seconds:
-    return audio.probe(recording).seconds
+def _seconds(recording: Recording, partial: bool) -> Seconds:
+    probe = audio.probe(recording)
+    if probe.truncated and not partial:
+        raise BrokenMediaError(probe.truncated)
+    return probe.seconds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,14 +107,6 @@ class SoundReader:
             BrokenMediaError: The recording cannot be read.
             DataError: The shards cannot be read.
         """
-        try:
-            return self._read(segment, key)
-        except DataError as error:
-            if isinstance(self.store, StoredRows):
-                raise
-            raise BrokenMediaError(str(error)) from error
-
-    def _read(self, segment: Segment, key: Key) -> Piece:
         rate = self.store.front_end.rate
         clip = clip_samples(self.seconds, rate)
         first, size = self._extent(segment)

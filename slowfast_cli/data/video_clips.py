@@ -1,6 +1,7 @@
 """Video clips with the audio of exactly the same seconds (AV Sec. 4; SF Sec. 4).
 
-Times are seconds since the first frame of a recording; its audio may start a little earlier or later.
+Times are seconds on the player's clock of a recording (`slowfast_cli.media.clock`); its audio may start a little
+earlier or later.
 
 Shapes: T frames, H height, W width, R log-mel frames, F mel bands, N samples.
 """
@@ -63,18 +64,19 @@ class DecodedSounds:
     """Audio decoded from the recording; the device computes the log-mel."""
 
     front_end: FrontEnd
+    partial: bool = False  # read what a truncated file contains, instead of refusing it
 
     def seconds(self, recording: Recording) -> Seconds | None:
         """See `Sounds`."""
         try:
-            return DecodedSamples(self.front_end).samples(recording) / self.front_end.rate
+            return DecodedSamples(self.front_end, self.partial).samples(recording) / self.front_end.rate
         except NoAudioError:
             return None
 
     def at(self, recording: Recording, rows_R: np.ndarray) -> Inputs[np.ndarray]:
         """See `Sounds`."""
         front_end = self.front_end
-        end = front_end.frames(DecodedSamples(front_end).samples(recording)) - 1
+        end = front_end.frames(DecodedSamples(front_end, self.partial).samples(recording)) - 1
         rows_R = rows_R.clip(0, end)
         count = (int(rows_R[-1]) - int(rows_R[0])) * front_end.hop + front_end.window
         samples_N = audio.read(recording, rate=front_end.rate, first=int(rows_R[0]) * front_end.hop, count=count)
@@ -95,6 +97,7 @@ class VideoReader:
     pictures: bool = True  # read frames; otherwise only the audio of the clip
     sounds: Sounds | None = None  # source of the audio; None: do not read it
     front_end: FrontEnd = field(default_factory=FrontEnd)
+    partial: bool = False  # read what a truncated file contains, instead of refusing it
     gap: Seconds | None = None  # also read audio of another time, at least this far away
 
     def read(self, segment: Segment, key: Key) -> Piece:
@@ -103,9 +106,11 @@ class VideoReader:
         Frames beyond the end repeat the last one; a clip without audio has a log-mel of zeros and ``has_audio`` 0.
 
         Raises:
-            BrokenMediaError: The segment starts after the end of the video, or the recording cannot be read.
+            BrokenMediaError: The segment starts after the end of the video; the recording is truncated or unreadable.
         """
         probe = video.probe(segment.recording)
+        if probe.truncated and not self.partial:
+            raise BrokenMediaError(probe.truncated)
         first = segment.start if segment.center is None else segment.center - self.settings.seconds / 2
         if first > 0 and first >= probe.seconds:
             raise BrokenMediaError(
@@ -126,7 +131,7 @@ class VideoReader:
                 count=self.settings.frames,
                 short_side=largest if key.view < 0 else self.settings.side,
             )
-            begin = begin if centered else frames.times[0]
+            begin = begin if centered else frames.start
             inputs = Inputs(frames=frames.pixels.transpose(3, 0, 1, 2))
         if self.sounds is not None:
             inputs = self._with_audio(inputs, self.sounds, segment.recording, begin - probe.audio_start, probe.fps, rng)

@@ -88,6 +88,7 @@ def video_starts(room: Seconds, views: int) -> list[Seconds]:
 
 
 MIN_FPS = 24.0
+SLOW_FPS = 4.0  # clips of slower videos would lose much of their time, if it were that from the first to the last frame
 
 
 def rows_span(seconds: Seconds, fps: float, hop: Seconds) -> float:
@@ -129,4 +130,9 @@ def span(seconds: Seconds, fps: float, step: Seconds | None) -> Seconds:
     >>> round(span(64 / 30, 30, None) * 30), round(span(64 / 30, 30, 2 / 30) * 30)
     (63, 62)
     """
-    return max(seconds - (1 / fps if step is None else step), 0.0)
+    return max(seconds - (frame_seconds(fps) if step is None else step), 0.0)
+
+
+def frame_seconds(fps: float) -> Seconds:
+    """Time that the last frame of a clip is displayed; in slow or mostly still videos, that of a usual frame rate."""
+    return 1 / (fps if fps >= SLOW_FPS else MIN_FPS)

@@ -8,16 +8,18 @@ requested sample.
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from math import ceil, gcd
+from math import ceil, gcd, isfinite
 from typing import Any
 
 import av
 import numpy as np
 
 from slowfast_cli.media.audio_decoders import open_audio
-from slowfast_cli.media.audio_source import BLOCK, printable
-from slowfast_cli.types import DataError, Recording, Seconds
+from slowfast_cli.media.audio_source import BLOCK, AudioSource, SilentError, peak, printable
+from slowfast_cli.types import BrokenMediaError, Recording, Seconds
 
+CANCELED = 1e-3  # of the peak of the channels: a mono mix that is no louder is silent
+MAX_SAMPLES = 1 << 27  # read at once
 FILTER_TAPS = 64  # twice the reach of libswresample's default filter on each side, in samples of the lower rate
 
 
@@ -29,13 +31,44 @@ class Probe:
     rate: int  # native sampling rate, Hz
     channels: int  # before the mono mix
     backend: str  # soundfile, pyav or h5py
+    truncated: str = ""  # description of what is missing; `seconds` is what decodes
 
 
 def probe(recording: Recording) -> Probe:
-    """Return the properties of the audio; raise `DataError` if there is none or the recording cannot be opened."""
+    """Return the properties of the audio; raise `BrokenMediaError` if it is missing or cannot be opened."""
     with open_audio(recording) as source:
-        seconds = _count_seconds(recording) if source.seconds is None else source.seconds
-        return Probe(seconds=seconds, rate=source.rate, channels=source.channels, backend=source.backend)
+        seconds, stated = source.seconds, source.header_seconds
+        if seconds is None or (stated is not None and not _decodes_near(source, min(seconds, stated))):
+            seconds = _count_seconds(recording)
+        return Probe(
+            seconds=seconds, rate=source.rate, channels=source.channels, backend=source.backend,
+            truncated=_truncation(recording, seconds, stated),
+        )  # fmt: skip
+
+
+def truncation(recording: Recording) -> str:
+    """Describe what a truncated recording lacks; empty for a whole one, or if the format does not state its length."""
+    with open_audio(recording) as source:
+        stated = source.header_seconds
+    return "" if stated is None else probe(recording).truncated
+
+
+def _decodes_near(source: AudioSource, end: Seconds) -> bool:
+    """Whether samples decode just before a time."""
+    first = int(max(0.0, end - _tolerance(end)) * source.rate)
+    return any(len(block) for block in source.blocks(first))
+
+
+def _tolerance(seconds: Seconds) -> Seconds:
+    return max(0.2, 0.01 * seconds)  # encoders round lengths up to whole frames
+
+
+def _truncation(recording: Recording, seconds: Seconds, stated: Seconds | None) -> str:
+    """Describe a recording that is shorter than its header states; empty for a whole one."""
+    if stated is None or stated - seconds <= _tolerance(stated):
+        return ""
+    where = printable(recording.sound or recording.path)
+    return f"{where}: truncated: {seconds:.2f} s of {stated:.2f} s decode: fetch it again"
 
 
 @lru_cache(maxsize=1 << 16)
@@ -51,13 +84,13 @@ def read(recording: Recording, *, rate: int, first: int = 0, count: int | None =
         recording: Recording with audio.
         rate: Sampling rate of the result, Hz.
         first: First sample, at ``rate``.
-        count: Number of samples at ``rate``; None reads to the end.
+        count: Number of samples at ``rate``; None reads to the end, of at most `MAX_SAMPLES`.
 
     Returns:
         Mono float32 samples, full scale 1. Shorter at the end of the recording, and empty beyond it.
 
     Raises:
-        DataError: The recording cannot be opened, nothing decodes, or it contains NaN or infinite samples.
+        BrokenMediaError: The recording cannot be opened, nothing decodes, or it contains NaN or infinite samples.
     """
     if first < 0 or (count is not None and count < 0):
         raise ValueError(f"read: first={first}, count={count}, expected non-negative values")
@@ -68,8 +101,12 @@ def read(recording: Recording, *, rate: int, first: int = 0, count: int | None =
         skip = first - aligned if rate != source.rate else 0
         native = first if rate == source.rate else aligned // up * down
         stop = None if count is None else skip + count
-        blocks = _check_finite(source.blocks(native), recording)
-        pieces = list(_take_samples(_resample(blocks, source.rate, rate), stop))
+        blocks = _check_samples(source.blocks(native), recording)
+        pieces = list(_take_samples(_resample(blocks, source.rate, rate), MAX_SAMPLES if stop is None else stop))
+        if stop is None and sum(map(len, pieces)) >= MAX_SAMPLES:
+            raise BrokenMediaError(
+                f"{printable(recording.path)}: is longer than {MAX_SAMPLES / rate / 3600:.1f} hours: read it in parts"
+            )
         if first == 0 and not pieces and stop != 0:
             raise _no_samples(recording)
     return np.concatenate([np.zeros(0, np.float32), *pieces])[skip:stop]
@@ -82,19 +119,26 @@ def blocks(recording: Recording, *, rate: int, seconds: Seconds = 60.0, whole: b
         recording: Recording with audio.
         rate: Sampling rate of the result, Hz.
         seconds: Block length; the last block is shorter.
-        whole: Raise, after the last block, if the file is shorter than its header states. By default a truncated file
-            yields what it contains.
+        whole: Raise, after the last block, if the file is shorter than its header states, or silent. By default a
+            truncated file yields what it contains.
 
     Yields:
         Consecutive mono float32 samples at ``rate``, full scale 1.
 
     Raises:
-        DataError: As for `read`, or the file is truncated and ``whole`` is set.
+        BrokenMediaError: As for `read`, or the file is truncated or silent (`SilentError`) and ``whole`` is set.
     """
     size = max(1, round(seconds * rate))
-    total, pending, ready = 0, 0, []
+    total, pending, loudest, ready = 0, 0, 0.0, []
+
+    def native() -> Iterator[np.ndarray]:
+        nonlocal loudest
+        for block in _check_samples(source.blocks(0), recording):
+            loudest = max(loudest, peak(block))
+            yield block
+
     with open_audio(recording) as source:
-        for piece in _resample(_check_finite(source.blocks(0), recording), source.rate, rate):
+        for piece in _resample(native(), source.rate, rate):
             total, pending = total + len(piece), pending + len(piece)
             ready.append(piece)
             while pending >= size:
@@ -105,16 +149,16 @@ def blocks(recording: Recording, *, rate: int, seconds: Seconds = 60.0, whole: b
             yield np.concatenate(ready)
         if not total:
             raise _no_samples(recording)
-        decoded, expected = total / rate, source.header_seconds or 0.0
-        if whole and expected - decoded > max(0.2, 0.01 * expected):  # encoders round lengths up to whole frames
-            raise DataError(
-                f"{printable(recording.path)}: truncated: {decoded:.2f} s of {expected:.2f} s decode: fetch it again"
-            )
+        if whole and (truncation := _truncation(recording, total / rate, source.header_seconds)):
+            raise BrokenMediaError(truncation)
+        if whole and loudest <= CANCELED * source.peak:
+            silent = "all samples are 0" if source.peak == 0 else "its channels cancel out when they are mixed to mono"
+            raise SilentError(f"{printable(recording.sound or recording.path)}: silent: {silent}")
 
 
-def _no_samples(recording: Recording) -> DataError:
+def _no_samples(recording: Recording) -> BrokenMediaError:
     where = printable(recording.path) + (f" '{recording.dataset}'" if recording.dataset else "")
-    return DataError(f"{where}: no sample decodes: the file is truncated or contains no audio: fetch it again")
+    return BrokenMediaError(f"{where}: no sample decodes: the file is truncated or contains no audio: fetch it again")
 
 
 def _ratio(source_rate: int, rate: int) -> tuple[int, int]:
@@ -122,20 +166,20 @@ def _ratio(source_rate: int, rate: int) -> tuple[int, int]:
     return rate // common, source_rate // common
 
 
-def _take_samples(pieces: Iterable[np.ndarray], count: int | None) -> Iterator[np.ndarray]:
+def _take_samples(pieces: Iterable[np.ndarray], count: int) -> Iterator[np.ndarray]:
     """Yield pieces until they contain ``count`` samples."""
     total = 0
     for piece in pieces if count != 0 else ():
         yield piece
         total += len(piece)
-        if count is not None and total >= count:
+        if total >= count:
             return
 
 
-def _check_finite(blocks: Iterable[np.ndarray], recording: Recording) -> Iterator[np.ndarray]:
+def _check_samples(blocks: Iterable[np.ndarray], recording: Recording) -> Iterator[np.ndarray]:
     for block in blocks:
-        if not np.isfinite(block).all():
-            raise DataError(f"{printable(recording.path)}: contains NaN or infinite samples: convert it again")
+        if not isfinite(peak(block)):
+            raise BrokenMediaError(f"{printable(recording.path)}: contains NaN or infinite samples: convert it again")
         yield block
 
 

@@ -4,23 +4,36 @@ Backends, in order: h5py if the recording names a dataset, soundfile (wav, flac,
 The content of a file decides, not its suffix.
 """
 
-import os
-from collections.abc import Iterator
+import io
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import av
-import h5py
 import numpy as np
 import soundfile
 
+from slowfast_cli.media.audio_hdf5 import Hdf5Source
+from slowfast_cli.media.audio_joined import joined
 from slowfast_cli.media.audio_pyav import AvSource
-from slowfast_cli.media.audio_source import BLOCK, PREROLL_SECONDS, AudioSource, printable, to_float32, to_mono
+from slowfast_cli.media.audio_source import BLOCK, PREROLL_SECONDS, AudioSource, check_scale, peak, printable, to_mono
+from slowfast_cli.media.container import MAX_DAYS, require_file
+from slowfast_cli.media.decoder_errors import decoder_errors
+from slowfast_cli.media.quiet_stderr import quiet_stderr
 from slowfast_cli.storage import remote
-from slowfast_cli.types import DataError, Recording, Seconds
+from slowfast_cli.types import BrokenMediaError, Recording, Seconds
 
-UNKNOWN_SIZE = 0x7FFFF000  # RIFF sizes from here on are placeholders of programs that did not know the length
+# Sizes near multiples of these are placeholders of programs that did not know the length when they wrote the header.
+ROUND_SIZES = (1 << 28, 10**8)
+HEADER_BYTES = 4096  # by which a placeholder may differ from the round number
+MIN_RATE, MAX_RATE = 1000, 1_000_000  # Hz; other rates are damaged headers, and would be resampled to any length
+MAX_CHANNELS = 255
+# Where the header of a format states the size of the file: offset, bytes, byte order, and bytes to add.
+STATED_SIZES: dict[str, tuple[int, int, Literal["little", "big"], int]] = {
+    "WAV": (4, 4, "little", 8), "WAVEX": (4, 4, "little", 8), "RF64": (20, 8, "little", 8), "AIFF": (4, 4, "big", 8),
+    "W64": (16, 8, "little", 0),
+}  # fmt: skip
 
 
 def decoder_versions() -> dict[str, str]:
@@ -34,25 +47,28 @@ def open_audio(recording: Recording) -> Iterator[AudioSource]:
     """Open the audio of a recording with the first backend that supports it.
 
     Raises:
-        DataError: The file is missing, empty, a folder, without audio, or not supported by any backend.
+        BrokenMediaError: The file is missing, empty, a folder, without audio, or not supported by any backend; its
+            header states an absurd format; or the body raises an exception of a decoder.
     """
-    path = remote.ensure_local(recording.sound or recording.path)
-    try:
-        if path.is_dir():
-            raise DataError(f"{printable(path)}: is a folder, expected an audio file: name the file")
-        if path.stat().st_size == 0:
-            raise DataError(f"{printable(path)}: empty file (0 bytes): fetch or record it again")
-        source = _open(recording, path)
-    except OSError as error:
-        raise DataError(f"{printable(path)}: cannot be read: {error.strerror or error}") from error
-    with closing(source):
-        yield source
+    path = recording.sound or recording.path
+    with decoder_errors(path):
+        require_file(remote.ensure_local(path))
+        with closing(_open(recording, path)) as source:
+            _check_limits(source, path)
+            yield source
 
 
 def _open(recording: Recording, path: Path) -> AudioSource:
     if recording.dataset is not None and recording.rate is not None:
         return Hdf5Source(path, recording.dataset, recording.rate)
+    parts = joined(path)
+    if parts is not None and not parts.chains:
+        continued = AvSource(path)
+        continued.header_seconds = parts.header_seconds
+        return continued
     with suppress(soundfile.LibsndfileError):
+        if parts is not None:
+            return ChainedSource(path, parts.chains)
         source = SoundFileSource(path)
         if source.file.frames > 0:
             return source
@@ -60,37 +76,59 @@ def _open(recording: Recording, path: Path) -> AudioSource:
     return AvSource(path)
 
 
-class Hdf5Source:
-    """A 1-d dataset of samples; integers are scaled to full scale 1."""
+def _check_limits(source: AudioSource, path: Path) -> None:
+    """Refuse what damaged or malicious headers state, before memory is allocated for it."""
+    days = max(source.seconds or 0.0, source.header_seconds or 0.0) / 86400
+    reason = ""
+    if not MIN_RATE <= source.rate <= MAX_RATE:
+        reason = f"a sampling rate of {source.rate} Hz, expected {MIN_RATE} to {MAX_RATE} Hz"
+    elif not 1 <= source.channels <= MAX_CHANNELS:
+        reason = f"{source.channels} channels, expected 1 to {MAX_CHANNELS}"
+    elif days > MAX_DAYS:
+        reason = f"a length of {days:.0f} days, expected at most {MAX_DAYS}"
+    if reason:
+        raise BrokenMediaError(f"{printable(path)}: its header states {reason}: fetch it again, or convert it")
 
-    channels = 1
-    backend = "h5py"
 
-    def __init__(self, path: Path, dataset: str, rate: int) -> None:
-        self.rate = rate
-        try:
-            self.file: Any = h5py.File(path, "r", locking=False)
-        except OSError as error:
-            raise DataError(f"{printable(path)}: not a readable HDF5 file ({error}): fetch it again") from error
-        self.samples: Any = self.file.get(dataset)
-        if not isinstance(self.samples, h5py.Dataset) or self.samples.ndim != 1 or self.samples.dtype.kind not in "iuf":
-            self.file.close()
-            raise DataError(f"{printable(path)}: dataset '{dataset}' is missing or is not a 1-d array of samples")
-        self.seconds: Seconds | None = len(self.samples) / rate
-        self.header_seconds: Seconds | None = self.seconds
+def _read_part(path: Path, start: int, stop: int) -> bytes:
+    with path.open("rb") as file:
+        file.seek(start)
+        return file.read(stop - start)
+
+
+class ChainedSource:
+    """The parts of a chained Ogg file, one after the other; libsndfile reads the first one only."""
+
+    backend = "soundfile"
+
+    def __init__(self, path: Path, chains: Sequence[tuple[int, int]]) -> None:
+        self.path = path
+        self.chains = chains
+        self.peak = 0.0
+        self.frames: list[int] = []
+        for chain in chains:
+            with closing(SoundFileSource(path, chain)) as part:
+                if not self.frames:
+                    self.rate, self.channels = part.rate, part.channels
+                if part.rate != self.rate:
+                    raise BrokenMediaError(
+                        f"{printable(path)}: the sampling rate changes from {self.rate} to {part.rate} Hz: convert it"
+                    )
+                self.frames.append(part.file.frames)
+        self.seconds: Seconds | None = sum(self.frames) / self.rate
+        self.header_seconds: Seconds | None = None
 
     def blocks(self, first: int) -> Iterator[np.ndarray]:
         """See `AudioSource`."""
-        for start in range(first, len(self.samples), BLOCK):
-            try:
-                block = self.samples[start : start + BLOCK]
-            except OSError as error:
-                raise DataError(f"{self.file.filename}: '{self.samples.name}' cannot be read ({error})") from error
-            yield to_float32(block)
+        for chain, frames in zip(self.chains, self.frames, strict=True):
+            if first < frames:
+                with closing(SoundFileSource(self.path, chain)) as part:
+                    yield from part.blocks(first)
+                    self.peak = max(self.peak, part.peak)
+            first = max(0, first - frames)
 
     def close(self) -> None:
         """See `AudioSource`."""
-        self.file.close()
 
 
 class SoundFileSource:
@@ -98,12 +136,16 @@ class SoundFileSource:
 
     backend = "soundfile"
 
-    def __init__(self, path: Path) -> None:
-        self.descriptor = os.open(path, os.O_RDONLY)
+    def __init__(self, path: Path, part: tuple[int, int] | None = None) -> None:
+        self.path = path
+        self.peak = 0.0
+        self.raw = path.open("rb") if part is None else io.BytesIO(_read_part(path, *part))
         try:
-            self.file: Any = soundfile.SoundFile(self.descriptor, closefd=False)
+            source = self.raw if part is not None else self.raw.fileno()
+            with quiet_stderr():
+                self.file: Any = soundfile.SoundFile(source, closefd=False)
         except BaseException:
-            os.close(self.descriptor)
+            self.raw.close()
             raise
         # After each read of a seekable file, soundfile seeks to the current position, which resets the mp3 decoder: a
         # click at each block. A file that reports not to be seekable is read continuously.
@@ -113,41 +155,51 @@ class SoundFileSource:
         self.channels = int(self.file.channels)
         known = self.file.frames < 1 << 40
         self.seconds: Seconds | None = self.file.frames / self.rate if known else None
-        self.header_seconds = self._header_seconds(path)
+        self.header_seconds = self._header_seconds()
 
-    def _header_seconds(self, path: Path) -> Seconds | None:
+    def _header_seconds(self) -> Seconds | None:
         if self.file.format == "FLAC":
             return self.seconds
-        if self.file.format in ("WAV", "WAVEX") and self.seconds is not None:
-            # libsndfile silently shortens a truncated file; the RIFF header still has the original size.
-            with path.open("rb") as file:
-                stated = int.from_bytes(file.read(8)[4:], "little") + 8
-            size = path.stat().st_size
-            return self.seconds * (stated / size if size < stated < UNKNOWN_SIZE else 1.0)
-        return None
+        if self.file.format not in STATED_SIZES or self.seconds is None:
+            return None
+        # libsndfile silently shortens a truncated file; the header still has the original size.
+        offset, count, order, more = STATED_SIZES[self.file.format]
+        with self.path.open("rb") as file:
+            file.seek(offset)
+            stated = int.from_bytes(file.read(count), order) + more
+        size = self.path.stat().st_size
+        placeholder = any(min(stated % step, -stated % step) <= HEADER_BYTES for step in ROUND_SIZES)
+        return self.seconds * (stated / size if size < stated and not placeholder else 1.0)
 
     def blocks(self, first: int) -> Iterator[np.ndarray]:
         """See `AudioSource`."""
         # libsndfile seeks to the wrong sample of an mp3, so mp3 files are decoded from their start.
-        start = max(0, first - int(PREROLL_SECONDS * self.rate)) if self.file.format == "OGG" else first
-        if self.file.format in ("MP3", "MPEG") or not self.seekable or start >= self.file.frames:
-            start = 0
-        elif self.file.seek(start) != start:
-            start = self.file.seek(0)
-        skip = first - start
-        while True:
-            try:
-                block = self.file.read(BLOCK, dtype="float32", always_2d=True)
-            except soundfile.LibsndfileError:  # truncated: keep what was decoded
-                return
-            if not len(block):
-                return
-            mono = to_mono(block)
-            if skip < len(mono):
-                yield mono[skip:]
-            skip = max(0, skip - len(mono))
+        position = max(0, first - int(PREROLL_SECONDS * self.rate)) if self.file.format == "OGG" else first
+        try:
+            if self.file.format in ("MP3", "MPEG") or not self.seekable or position >= self.file.frames:
+                position = 0
+            elif self.file.seek(position) != position:
+                position = self.file.seek(0)
+            while len(block := self._read()):
+                self.peak = max(self.peak, peak(block))
+                if self.file.subtype in ("FLOAT", "DOUBLE"):
+                    check_scale(self.peak, self.path)
+                mono = to_mono(block)
+                if position + len(mono) > first:
+                    yield mono[max(0, first - position) :]
+                position += len(mono)
+        except soundfile.LibsndfileError:  # truncated: keep what was decoded
+            if self.file.format == "FLAC":  # FFmpeg also decodes the frames between the last block and the truncation
+                with closing(AvSource(self.path)) as rest:
+                    yield from rest.blocks(max(position, first))
+                    self.peak = max(self.peak, rest.peak)
+
+    def _read(self) -> np.ndarray:
+        with quiet_stderr():
+            block: np.ndarray = self.file.read(BLOCK, dtype="float32", always_2d=True)
+        return block
 
     def close(self) -> None:
         """See `AudioSource`."""
         self.file.close()
-        os.close(self.descriptor)
+        self.raw.close()

@@ -2,20 +2,26 @@
 
 import os
 from collections.abc import Iterator
+from math import inf
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
 from slowfast_cli.storage.remote import display
-from slowfast_cli.types import DataError, Seconds
+from slowfast_cli.types import BrokenMediaError, Seconds
 
 BLOCK = 1 << 16  # native samples per decoded block: smaller blocks cost more decoder calls than they save
+MAX_PEAK = 256.0  # of float samples; larger ones are integers that were not divided by their full scale
 PREROLL_SECONDS = 0.5  # decoded and dropped after a seek: lossy codecs depend on earlier packets
 
 
-class NoAudioError(DataError):
+class NoAudioError(BrokenMediaError):
     """A valid media file without an audio stream."""
+
+
+class SilentError(BrokenMediaError):
+    """A recording that decodes to silence."""
 
 
 class AudioSource(Protocol):
@@ -25,6 +31,7 @@ class AudioSource(Protocol):
     channels: int  # before the mono mix
     seconds: Seconds | None  # length, if known without decoding
     header_seconds: Seconds | None  # length in the header, if reliable; truncated files contain less
+    peak: float  # largest magnitude of the samples decoded so far, before the mono mix
     backend: str  # decoder
 
     def blocks(self, first: int) -> Iterator[np.ndarray]:
@@ -39,6 +46,20 @@ class AudioSource(Protocol):
 def printable(path: Path | str) -> str:
     """Return a path, or an id made from one, as text that can be printed whatever bytes the name contains."""
     return os.fsencode(display(path) if isinstance(path, Path) else path).decode("utf-8", "replace")
+
+
+def peak(samples: np.ndarray) -> float:
+    """Return the largest magnitude of samples; 0 without samples."""
+    return max(float(samples.max()), -float(samples.min())) if samples.size else 0.0
+
+
+def check_scale(loudest: float, path: Path) -> None:
+    """Refuse stored float samples far above full scale."""
+    if MAX_PEAK < loudest < inf:
+        raise BrokenMediaError(
+            f"{printable(path)}: a sample is {loudest:.0f}, full scale is 1: divide the samples by 32768 if they were "
+            "16-bit integers"
+        )
 
 
 def to_float32(values: np.ndarray) -> np.ndarray:

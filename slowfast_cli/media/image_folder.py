@@ -10,8 +10,11 @@ from typing import Any
 import av
 
 from slowfast_cli.media.audio_source import printable
+from slowfast_cli.media.container import MAX_PIXELS
+from slowfast_cli.media.decoder_errors import decoder_errors
 from slowfast_cli.types import BrokenMediaError
 
+MAX_BYTES = 1 << 28  # of an image file
 SUFFIXES = (".jpg", ".jpeg", ".png")
 CODECS = {b"\xff\xd8": "mjpeg", b"\x89P": "png"}  # by the first two bytes of a file, because suffixes may be wrong
 
@@ -41,11 +44,8 @@ class ImageFolder:
 @lru_cache(maxsize=1 << 16)
 def list_images(folder: Path) -> ImageFolder:
     """List the JPEG and PNG files in natural order (2 before 10); raise `BrokenMediaError` if there are none."""
-    try:
-        with os.scandir(folder) as entries:
-            names = sorted((entry.name for entry in entries if entry.name.lower().endswith(SUFFIXES)), key=_natural_key)
-    except OSError as error:
-        raise BrokenMediaError(f"{printable(folder)}: cannot be read: {error.strerror}") from error
+    with decoder_errors(folder), os.scandir(folder) as entries:
+        names = sorted((entry.name for entry in entries if entry.name.lower().endswith(SUFFIXES)), key=_natural_key)
     if not names:
         raise BrokenMediaError(f"{printable(folder)}: contains no images ({', '.join(SUFFIXES)}): extract them again")
     parts = re.match(r"(.*?)([0-9]+)(\D*)$", names[0], re.DOTALL)
@@ -65,14 +65,19 @@ def _natural_key(name: str) -> list[tuple[int, str]]:
 
 def decode_image(path: Path) -> Any:
     """Decode to a PyAV frame; raise `BrokenMediaError` if the file is missing or no decodable JPEG or PNG file."""
-    try:
-        content = path.read_bytes()
+    with decoder_errors(path):
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES)
         codec: Any = av.CodecContext.create(CODECS.get(content[:2], "mjpeg"), "r")
         codec.thread_count = 1
-        frames = [*codec.decode(av.Packet(content)), *codec.decode(None)] if content else []
-    except (av.FFmpegError, OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise BrokenMediaError(f"{printable(path)}: not a readable image ({reason}): extract it again") from error
+        codec.options = {"max_pixels": str(MAX_PIXELS)}
+        try:
+            frames = [*codec.decode(av.Packet(content)), *codec.decode(None)] if content else []
+        except av.FFmpegError:
+            frames = []
     if not frames:
-        raise BrokenMediaError(f"{printable(path)}: the image does not decode: extract it again")
+        raise BrokenMediaError(
+            f"{printable(path)}: the image does not decode, or has more than {MAX_PIXELS >> 20} Mi pixels: extract it "
+            "again"
+        )
     return frames[0]

@@ -1,7 +1,7 @@
 """Read the frames displayed at given times of a recording: a video file, or a folder of images.
 
-Times are presentation times relative to the first frame, so that callers need not handle variable frame rates, edit
-lists and late starts.
+Times are presentation times on the player's clock (`slowfast_cli.media.clock`): relative to the first frame, or to the
+first audio sample if the audio starts clearly before it. Callers need not handle variable frame rates and edit lists.
 """
 
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -11,17 +11,20 @@ from functools import lru_cache, partial
 from math import floor, inf
 from typing import Any, TypeAlias, TypeVar
 
-import av
 import numpy as np
 
 from slowfast_cli.media.audio_source import printable
+from slowfast_cli.media.clock import HEADER_TOLERANCE
+from slowfast_cli.media.decoder_errors import decoder_errors
 from slowfast_cli.media.image_folder import ImageFolder, decode_image, list_images
-from slowfast_cli.media.video_probe import HEADER_TOLERANCE, VideoInfo, video_info
+from slowfast_cli.media.video_probe import VideoInfo, is_short, video_info
 from slowfast_cli.media.video_rgb import Converter, display_size, fit_short_side
 from slowfast_cli.media.video_stream import VideoStream
 from slowfast_cli.types import BrokenMediaError, Recording, Seconds
 
 TOLERANCE = 1e-4  # seconds between times that count as equal, because of floating-point rounding
+MAX_CLIP = 1 << 31  # bytes of the frames of a clip
+SNAP = 0.25  # seconds after the start of a clip up to which it begins with the next frame, not with the displayed one
 MAX_TOLERANCE = 1e-3  # for files with long ticks, to which their timestamps are rounded
 
 T = TypeVar("T")
@@ -32,14 +35,15 @@ TimedFrame: TypeAlias = "tuple[Seconds, Callable[[], Any]]"  # presentation time
 class VideoProbe:
     """Properties of a recording's video."""
 
-    seconds: Seconds  # from the first frame to the end of the last
+    seconds: Seconds  # from time 0 to the end of the last frame
     fps: float  # average frame rate
     frames: int
     width: int  # as displayed
     height: int  # as displayed
     has_audio: bool  # an audio stream, or a separate audio file
-    audio_start: Seconds  # presentation time of the first audio sample; may be negative; 0 without audio
+    audio_start: Seconds  # time of the first sample that `audio` reads, near 0, or minus `Recording.sound_start`
     codec: str  # FFmpeg's name of the decoder; "images" for a folder
+    truncated: str = ""  # description of what is missing; `seconds` is what the file contains
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +52,7 @@ class Frames:
 
     pixels: np.ndarray  # (T, H, W, 3) RGB, uint8
     times: tuple[Seconds, ...]  # presentation times
+    start: Seconds  # time at which the clip begins
 
 
 @lru_cache(maxsize=1 << 16)
@@ -62,12 +67,21 @@ def probe(recording: Recording) -> VideoProbe:
             has_audio=separate_audio, audio_start=0.0 - recording.sound_start if separate_audio else 0.0,
             codec="images",
         )  # fmt: skip
-    info = _info(recording)
+    with decoder_errors(recording.path):
+        info = _info(recording)
     return VideoProbe(
         seconds=info.seconds, fps=info.fps, frames=info.frames, width=info.width, height=info.height,
         has_audio=info.has_audio or separate_audio,
         audio_start=0.0 - recording.sound_start if separate_audio else info.audio_start, codec=info.codec,
+        truncated=_truncation(recording, info),
     )  # fmt: skip
+
+
+def _truncation(recording: Recording, info: VideoInfo) -> str:
+    if info.header_seconds is None or not is_short(info.seconds, info.header_seconds):
+        return ""
+    found = f"{info.seconds:.2f} s of {info.header_seconds:.2f} s"
+    return f"{printable(recording.path)}: truncated: it contains {found} of video: fetch it again"
 
 
 def read(recording: Recording, *, start: Seconds, span: Seconds, count: int, short_side: int | None = None) -> Frames:
@@ -75,8 +89,9 @@ def read(recording: Recording, *, start: Seconds, span: Seconds, count: int, sho
 
     Args:
         recording: Recording with video.
-        start: The clip begins with the first frame presented at or after this time (the last frame, if there is none),
-            or at exactly this time if it is 0 or less: the first frame is displayed before its time.
+        start: The clip begins with the first frame presented at or after this time, or if there is none within `SNAP`,
+            at exactly this time, with the frame displayed then. It begins at exactly this time if it is 0 or less: the
+            first frame is displayed before its time.
         span: Seconds from the first time to the last; the last frame stays displayed past its end.
         count: Number of frames.
         short_side: Scale larger frames down to this shorter side, in pixels.
@@ -88,13 +103,26 @@ def read(recording: Recording, *, start: Seconds, span: Seconds, count: int, sho
         raise ValueError(f"read: count={count}, span={span}, expected count >= 1 and span >= 0")
     size = probe(recording)
     width, height = fit_short_side(size.width, size.height, short_side)
-    with closing(_frames(recording, start)) as frames:
-        selected = select_frames(frames, start=start, span=span, count=count, tolerance=_tolerance(recording))
-        return _to_rgb(recording, selected, Converter(width, height), np.empty((count, height, width, 3), np.uint8))
+    if count * width * height * 3 > MAX_CLIP:
+        raise BrokenMediaError(
+            f"{printable(recording.path)}: {count} frames of {width} x {height} pixels exceed {MAX_CLIP >> 30} GiB: "
+            "read fewer or smaller frames"
+        )
+    with decoder_errors(recording.path), closing(_frames(recording, start)) as frames:
+        tolerance = _tolerance(recording)
+        selected = select_frames(frames, start=start, span=span, count=count, tolerance=tolerance, snap=SNAP)
+        pixels, times = _to_rgb(selected, Converter(width, height), np.empty((count, height, width, 3), np.uint8))
+    return Frames(pixels=pixels, times=times, start=times[0] if start > 0 and abs(times[0] - start) <= SNAP else start)
 
 
 def select_frames(
-    frames: Iterable[tuple[Seconds, T]], *, start: Seconds, span: Seconds, count: int, tolerance: Seconds = TOLERANCE
+    frames: Iterable[tuple[Seconds, T]],
+    *,
+    start: Seconds,
+    span: Seconds,
+    count: int,
+    tolerance: Seconds = TOLERANCE,
+    snap: Seconds = inf,
 ) -> Iterator[tuple[Seconds, T]]:
     """Select the frames displayed at the times that `read` defines.
 
@@ -107,6 +135,7 @@ def select_frames(
         span: As for `read`.
         count: Number of times.
         tolerance: Seconds by which a frame may be late.
+        snap: Seconds after ``start`` up to which the clip begins with the next frame.
 
     Yields:
         ``count`` items, with repeats; nothing if there are no frames.
@@ -117,7 +146,7 @@ def select_frames(
     before: tuple[Seconds, T] | None = None
     for now in frames:
         if begin is None and now[0] >= start - tolerance:
-            begin = now[0]
+            begin = now[0] if now[0] - start <= snap or before is None else start
         if begin is not None:
             while done < count and begin + done * step < now[0] - tolerance:
                 yield before or now
@@ -133,18 +162,15 @@ def select_frames(
         done += 1
 
 
-def _to_rgb(recording: Recording, frames: Iterator[TimedFrame], converter: Converter, pixels: np.ndarray) -> Frames:
+def _to_rgb(
+    frames: Iterator[TimedFrame], converter: Converter, pixels: np.ndarray
+) -> tuple[np.ndarray, tuple[Seconds, ...]]:
     times: list[Seconds] = []
-    try:
-        for index, (time, decode) in enumerate(frames):
-            repeated = times and time == times[-1]
-            pixels[index] = pixels[index - 1] if repeated else converter.rgb(decode())
-            times.append(time)
-    except av.FFmpegError as error:
-        raise BrokenMediaError(
-            f"{printable(recording.path)}: its frames do not convert to RGB ({error.strerror}): convert it to H.264"
-        ) from error
-    return Frames(pixels=pixels, times=tuple(times))
+    for index, (time, decode) in enumerate(frames):
+        repeated = times and time == times[-1]
+        pixels[index] = pixels[index - 1] if repeated else converter.rgb(decode())
+        times.append(time)
+    return pixels, tuple(times)
 
 
 def _frames(recording: Recording, start: Seconds) -> Generator[TimedFrame, None, None]:

@@ -1,17 +1,13 @@
 """Check that every frame of a recording decodes: a video file, or a folder of images."""
 
 from contextlib import closing
-from pathlib import Path
-
-import av
 
 from slowfast_cli.media import video
+from slowfast_cli.media.decoder_errors import decoder_errors
 from slowfast_cli.media.image_folder import decode_image, list_images
-from slowfast_cli.media.video_probe import HEADER_TOLERANCE
+from slowfast_cli.media.video_probe import is_short, stated_seconds
 from slowfast_cli.media.video_stream import VideoStream
 from slowfast_cli.types import BrokenMediaError, Recording, Seconds
-
-LONGEST_STREAM = frozenset({"matroska", "webm", "flv"})  # their headers give the length of the longest stream only
 
 
 def has_frames(recording: Recording) -> bool:
@@ -19,7 +15,7 @@ def has_frames(recording: Recording) -> bool:
     if recording.path.is_dir():
         return True
     try:
-        with closing(VideoStream(recording.path)):
+        with decoder_errors(recording.path), closing(VideoStream(recording.path)):
             return True
     except BrokenMediaError:
         return False
@@ -43,46 +39,16 @@ def decode_all(recording: Recording) -> Seconds:
         for index in range(images.count):
             decode_image(images.path(index))
         return images.count / recording.fps
-    with closing(VideoStream(recording.path)) as stream:
+    with decoder_errors(recording.path), closing(VideoStream(recording.path)) as stream:
         first = end = None
         for ticks, frame in stream.frames():
             first, end = ticks if first is None else first, ticks + (frame.duration or stream.frame_ticks)
         if first is None or end is None:
             raise stream.error("no frame decodes: the file is truncated or contains no video: fetch it again")
         seconds = (end - first) * stream.tick
-        expected = _header_seconds(stream)
-        if _too_short(seconds, expected) and not _other_stream_reaches(stream, recording.path, expected):
+        expected = stated_seconds(stream)
+        if expected is not None and is_short(seconds, expected):
             raise stream.error(
                 f"truncated: {seconds:.2f} s of video decode, the header states {expected:.2f} s: fetch it again"
             )
     return seconds
-
-
-def _header_seconds(stream: VideoStream) -> Seconds:
-    """Return the length of the video in the header; 0 if the format does not state it."""
-    kinds = set(stream.container.format.name.split(","))
-    if "mov" in kinds:
-        return float((stream.stream.duration or 0) * stream.tick)
-    if "avi" in kinds:  # FFmpeg reduces the length to what the file contains, but not the number of frames
-        return float(stream.stream.frames * stream.frame_ticks * stream.tick)
-    return float(stream.container.duration or 0) / av.time_base if kinds & LONGEST_STREAM else 0.0
-
-
-def _too_short(seconds: Seconds, expected: Seconds) -> bool:
-    return expected - seconds > max(HEADER_TOLERANCE, 0.01 * expected)
-
-
-def _other_stream_reaches(stream: VideoStream, path: Path, expected: Seconds) -> bool:
-    """Whether another stream, such as the audio, reaches the end that the header states for the longest stream."""
-    if not LONGEST_STREAM & set(stream.container.format.name.split(",")):
-        return False
-    ends = [0.0]
-    # The file is opened again because `stream` discards the packets of other streams.
-    with path.open("rb") as raw, av.open(raw, metadata_errors="replace") as container:
-        try:
-            for packet in container.demux():
-                if packet.size and packet.pts is not None:
-                    ends.append(float((packet.pts + (packet.duration or 0)) * packet.time_base))
-        except av.FFmpegError:  # truncated
-            pass
-    return not _too_short(max(ends), expected)

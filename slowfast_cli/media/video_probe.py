@@ -6,29 +6,30 @@ from pathlib import Path
 
 import av
 
+from slowfast_cli.media.clock import HEADER_TOLERANCE, formats, late_start, stated_end
+from slowfast_cli.media.container import MAX_DAYS
 from slowfast_cli.media.video_rgb import display_size
 from slowfast_cli.media.video_stream import VideoStream
 from slowfast_cli.types import Seconds
 
 SMALL = 64 << 20  # bytes; in larger files, packets are not counted if the header states the length
 HIDDEN = 0.05  # if this fraction of the header's frames does not fit the length, an edit list hides them
-HEADER_TOLERANCE = 0.5  # seconds by which headers may overstate the length
 
 
 @dataclass(frozen=True, kw_only=True)
 class VideoInfo:
     """Properties of a video file."""
 
-    origin: int  # presentation time of the first frame, in ticks
+    origin: int  # tick of time 0 on the player's clock: of the first frame, unless the audio starts before it
     tick: Seconds  # time base of the stream
-    seconds: Seconds  # from the first frame to the end of the last
+    seconds: Seconds  # from time 0 to the end of the last frame
     header_seconds: Seconds | None  # length in the header, if reliable; truncated files contain less
     fps: float  # average frame rate
     frames: int  # from the header, counted packets, or (large files without a count in the header) the frame rate
     width: int  # as displayed
     height: int  # as displayed
     has_audio: bool
-    audio_start: Seconds  # presentation time of the first audio sample, relative to the first frame; 0 without audio
+    audio_start: Seconds  # time of the first audio sample that `slowfast_cli.media.audio` reads; 0 without audio
     codec: str  # FFmpeg's name of the decoder
 
 
@@ -37,22 +38,43 @@ def video_info(path: Path) -> VideoInfo:
     with closing(VideoStream(path)) as video:
         has_audio = video.container.streams.best("audio") is not None
         audio_start = video.audio_start() if has_audio else None
+        if audio_start is not None:  # later samples are preceded by silence
+            audio_start -= late_start(video.container, audio_start)
         first = next(video.frames(), None)
         if first is None:
             raise video.error("no frame decodes: the file is truncated or contains no video: fetch it again")
-        origin, frame = first
+        begin, frame = first
+        origin = video.origin(begin)
         width, height = display_size(frame)
         codec = str(video.stream.codec_context.name)
-        reliable = "mov" in video.container.format.name and video.stream.duration
-        header_seconds = video.stream.duration * video.tick if reliable else None
-        end, counted = _end(video, origin, header_seconds)
+        header_seconds = stated_seconds(video)
+        exact = "mov" in formats(video.container)
+        if header_seconds is not None:
+            header_seconds += (begin - origin) * video.tick
+        end, counted = _end(video, origin, header_seconds if exact else None)
         seconds = float(max(1, end - origin) * video.tick)
-        fps, frames = _rate(video, seconds, counted)
+        if seconds > MAX_DAYS * 86400:
+            raise video.error(f"a length of {seconds / 86400:.0f} days, expected at most {MAX_DAYS}: fetch it again")
+        fps, frames = _rate(video, float(max(1, end - begin) * video.tick), counted)
         return VideoInfo(
             origin=origin, tick=video.tick, seconds=seconds, header_seconds=header_seconds, fps=fps, frames=frames,
             width=width, height=height, has_audio=has_audio,
             audio_start=0.0 if audio_start is None else audio_start - origin * video.tick, codec=codec,
         )  # fmt: skip
+
+
+def stated_seconds(video: VideoStream) -> Seconds | None:
+    """Return the length of the frames in the header; None if the format does not state it, or it is reached."""
+    if "mov" in formats(video.container):
+        return float((video.stream.duration or 0) * video.tick) or None
+    if "avi" in formats(video.container):  # FFmpeg reduces the length to what is there, but not the number of frames
+        return float(video.stream.frames * video.frame_ticks * video.tick) or None
+    return stated_end(video.container, video.path)
+
+
+def is_short(seconds: Seconds, stated: Seconds) -> bool:
+    """Whether a length is so far below the one in the header that the file is truncated."""
+    return stated - seconds > max(HEADER_TOLERANCE, 0.01 * stated)
 
 
 def _end(video: VideoStream, origin: int, header_seconds: Seconds | None) -> tuple[int, int | None]:

@@ -3,7 +3,6 @@
 Times are ticks: timestamps in the time base of the stream.
 """
 
-import errno
 from collections import deque
 from collections.abc import Iterator
 from contextlib import suppress
@@ -14,7 +13,10 @@ from typing import Any
 import av
 from av.stream import Discard, Disposition
 
+from slowfast_cli.media.audio_pyav import audio_stream
 from slowfast_cli.media.audio_source import printable
+from slowfast_cli.media.clock import late_start
+from slowfast_cli.media.container import MAX_PIXELS, open_container
 from slowfast_cli.storage import remote
 from slowfast_cli.types import BrokenMediaError, Seconds
 
@@ -23,8 +25,11 @@ MAX_FAILED = 3  # failed packets (or a tenth of the decoded frames) from which o
 # Containers with a timestamp for every frame, so that times are known after a seek; others are decoded from the start.
 SEEKABLE = frozenset({"mov", "mp4", "matroska", "webm", "flv", "mpegts"})
 WITHOUT_PTS = frozenset({"avi"})  # no presentation times; those that FFmpeg guesses are wrong with B-frames
-EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)  # failures of the machine, not of the file
 NOT_VIDEO = frozenset({"tty"})  # FFmpeg renders text files as video
+
+
+class NoVideoError(BrokenMediaError):
+    """A file without a video stream."""
 
 
 class VideoStream:
@@ -38,43 +43,26 @@ class VideoStream:
 
     def open(self) -> None:
         """Open the file, or reopen it at its start."""
-        self.raw: Any = None
-        self.container: Any = None
+        self.container: Any = open_container(remote.ensure_local(self.path))
         try:
-            if self.path.is_dir():
-                raise self.error("is a folder, expected a video: name the file, or give the frame rate of its images")
-            if self.path.stat().st_size == 0:
-                raise self.error("empty file (0 bytes): fetch or record it again")
-            self.container = self._container()
             self.stream: Any = self._video_stream()
-        except BaseException as error:
+        except BaseException:
             self.close()
-            expected = isinstance(error, av.FFmpegError | OSError | ValueError)
-            if not expected or getattr(error, "errno", None) in EXHAUSTED:
-                raise
-            reason = getattr(error, "strerror", None) or str(error)
-            if isinstance(error, av.FFmpegError) and not isinstance(error, OSError):
-                raise self.error(f"not a video that FFmpeg supports ({reason}): fetch it again") from error
-            raise self.error(f"cannot be read: {reason}") from error
-        self.stream.codec_context.thread_count = 1  # worker processes already use all cores
+            raise
+        codec = self.stream.codec_context
+        if codec.width * codec.height > MAX_PIXELS:
+            self.close()
+            raise self.error(f"frames of {codec.width} x {codec.height} pixels, expected at most {MAX_PIXELS >> 20} Mi")
+        codec.options = {"max_pixels": str(MAX_PIXELS)}  # the size may change later
+        codec.thread_count = 1  # worker processes already use all cores
         self.select_stream(self.stream)
         self.at_start = True
-
-    def _container(self) -> Any:
-        name = str(remote.ensure_local(self.path.absolute()))
-        try:
-            name.encode()
-        except UnicodeEncodeError:
-            self.raw = self.path.open("rb")  # FFmpeg accepts only UTF-8 file names, but any open file
-            return av.open(self.raw, metadata_errors="replace")
-        # "file:" prevents parsing names with a colon as a protocol; playlists must not access the network.
-        return av.open(f"file:{name}", options={"protocol_whitelist": "file"}, metadata_errors="replace")
 
     def _video_stream(self) -> Any:
         streams = [item for item in self.container.streams.video if not item.disposition & Disposition.attached_pic]
         best = self.container.streams.best("video")
         if not streams or self.container.format.name in NOT_VIDEO:
-            raise self.error(f"no video stream in this {self.container.format.name} file")
+            raise NoVideoError(f"{printable(self.path)}: no video stream in this {self.container.format.name} file")
         stream = best if best in streams else streams[0]
         if stream.codec_context is None:
             raise self.error("FFmpeg has no decoder for its video: convert it to H.264")
@@ -109,6 +97,10 @@ class VideoStream:
         """Ticks per frame at the frame rate in the header."""
         rate = self.stream.average_rate or self.stream.guessed_rate
         return max(1, round(1 / (float(rate) * self.tick))) if rate else 1
+
+    def origin(self, ticks: int) -> int:
+        """Return the tick of time 0 on the player's clock, given that of the first frame."""
+        return ticks - round(late_start(self.container, ticks * self.tick) / self.tick)
 
     def frames(self, since: int | None = None) -> Iterator[tuple[int, Any]]:
         """Decode frames.
@@ -205,8 +197,8 @@ class VideoStream:
 
     def audio_start(self) -> Seconds | None:
         """Return the presentation time of the first sample of the best audio stream; None without audio."""
-        audio = self.container.streams.best("audio")
-        if audio is None:
+        audio = audio_stream(self.container)
+        if audio is None or audio.codec_context is None:
             return None
         if not self.at_start:
             self.close()
@@ -221,7 +213,4 @@ class VideoStream:
 
     def close(self) -> None:
         """Close the file."""
-        if self.container is not None:
-            self.container.close()
-        if self.raw is not None:
-            self.raw.close()
+        self.container.close()

@@ -12,7 +12,9 @@ import av
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from slowfast_cli.media.audio_pyav import audio_stream
 from slowfast_cli.media.audio_source import printable
+from slowfast_cli.media.decoder_errors import decoder_errors
 from slowfast_cli.media.video_rgb import Converter, display_size
 from slowfast_cli.media.video_stream import VideoStream
 from slowfast_cli.storage.atomic import replace_file
@@ -28,6 +30,7 @@ AAC_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)  # Hz
 AAC_SAMPLES = 1024  # per packet
 COLOR = (255, 210, 0)
 BACKGROUND = (20, 20, 20)
+COMMENT = "annotated by slowfast"  # metadata of the files that `annotate` writes
 
 Draw = Callable[[np.ndarray, Seconds], np.ndarray]
 
@@ -39,7 +42,7 @@ def annotate(source: Path, out: Path, draw: Draw) -> None:
         source: Source video.
         out: Output file, .mp4, .mov or .mkv; it is written under a temporary name and renamed.
         draw: Called with each frame, (H, W, 3) RGB in display orientation and writable, and its presentation time
-            relative to the first frame; returns the frame to write, of identical size.
+            on the player's clock; returns the frame to write, of identical size.
 
     Raises:
         BrokenMediaError: The source cannot be read.
@@ -52,15 +55,27 @@ def annotate(source: Path, out: Path, draw: Draw) -> None:
 
     def write(part: Path) -> None:
         with ExitStack() as stack:
-            video = stack.enter_context(closing(VideoStream(source)))
-            audio = stack.enter_context(closing(VideoStream(source)))
+            with decoder_errors(source):
+                video = stack.enter_context(closing(VideoStream(source)))
+                audio = stack.enter_context(closing(VideoStream(source)))
             file = stack.enter_context(part.open("wb"))  # FFmpeg accepts only UTF-8 file names, but any open file
-            _write(video, audio, stack.enter_context(av.open(file, "w", format=form)), draw)
+            annotated = stack.enter_context(av.open(file, "w", format=form))
+            annotated.metadata["comment"] = COMMENT
+            _write(video, audio, annotated, draw)
 
     try:
         replace_file(out, write)
     except (av.FFmpegError, OSError) as error:
         raise DataError(f"{printable(out)}: cannot be written: {error.strerror or error}") from error
+
+
+def is_annotated(path: Path) -> bool:
+    """Whether `annotate` has written a file."""
+    try:
+        with path.open("rb") as raw, av.open(raw, metadata_errors="replace") as container:
+            return COMMENT in (container.metadata.get("comment"), container.metadata.get("COMMENT"))
+    except (av.FFmpegError, OSError, ValueError):
+        return False
 
 
 def _write(video: VideoStream, audio: VideoStream, out: Any, draw: Draw) -> None:
@@ -70,8 +85,8 @@ def _write(video: VideoStream, audio: VideoStream, out: Any, draw: Draw) -> None
     origin = 0
     for ticks, frame in video.frames():
         if encoder is None:
-            origin = ticks
-            zero = _time_zero(audio, origin * video.stream.time_base)
+            origin = video.origin(ticks)
+            zero = _time_zero(audio, ticks * video.stream.time_base)
             converter = Converter(*display_size(frame))
             encoder = _encoder(out, video, converter)
             audio_packets = _audio_packets(audio, out, zero)
@@ -127,7 +142,7 @@ def _video_frame(pixels: np.ndarray, time: Fraction, encoder: Any) -> Any:
 
 def _audio_packets(audio: VideoStream, out: Any, zero: Fraction) -> Iterator[tuple[Seconds, Any]]:
     """Yield the times and packets of the output's audio; adds its stream to ``out`` on first use."""
-    source = audio.container.streams.best("audio")
+    source = audio_stream(audio.container)
     if source is None or source.codec_context is None:
         return
     audio.select_stream(source)

@@ -19,14 +19,14 @@ def freeze(model: nn.Module, which: str) -> list[str]:
     The caller must keep them in eval mode to freeze their running statistics as well.
 
     Args:
-        model: A trunk, whose stems are named ``stages.<pathway>_stem``.
-        which: ``none``, ``all``, or ``all-but-first``: each pathway's first norm stays trainable (ASF Sec. 4.2).
+        model: A trunk, whose stems are named ``stages.<pathway>_stem`` and ``laterals.<pathways>_stem``.
+        which: ``none``, ``all``, or ``all-but-first``: the first norm of each pathway and of each lateral after the
+            stem stays trainable (ASF Sec. 4.2 names the first; its code leaves these).
     """
     if which == "none":
         return []
-    frozen = [
-        name for name, _ in batch_norms(model) if which == "all" or not re.fullmatch(r"stages\.\w+_stem\.norm", name)
-    ]
+    first = re.compile(r"(stages|laterals)\.\w+_stem\.norm")
+    frozen = [name for name, _ in batch_norms(model) if which == "all" or not first.fullmatch(name)]
     for name in frozen:
         model.get_submodule(name).requires_grad_(False)
     return frozen

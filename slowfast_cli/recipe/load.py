@@ -10,6 +10,7 @@ from typing import Any, get_args, get_type_hints
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from slowfast_cli.recipe.fields import RENAMED_METRICS
 from slowfast_cli.recipe.schema import Recipe
 from slowfast_cli.storage import bounded_yaml
 from slowfast_cli.types import UsageError, did_you_mean
@@ -111,6 +112,23 @@ def read(name: str) -> Source:
             f"{path}: a recipe is a mapping of sections (data, model, optim, ...), not {type(values).__name__}"
         )
     return Source(path, values, dict(_lines(node, ())))
+
+
+def read_stored(path: Path) -> Source:
+    """Parse the recipe that a run folder stores; fields and metrics of earlier versions get their present names.
+
+    Raises:
+        UsageError: As `read`.
+    """
+    source = read(str(path))
+    for old, new in RENAMED_FIELDS.items():
+        section, field = old.split(".")
+        held = source.values.get(section)
+        if isinstance(held, dict) and field in held:
+            held[new.split(".")[1]] = held.pop(field)
+    if source.values.get("metric") in RENAMED_METRICS:
+        source.values["metric"] = RENAMED_METRICS[source.values["metric"]]
+    return source
 
 
 def override(source: Source, overrides: Sequence[str]) -> Source:
@@ -217,7 +235,7 @@ def _section_type(annotation: Any) -> Any:
 def _meaning(where: tuple[int | str, ...]) -> str:
     section: Any = Recipe
     for part in where[:-1]:
-        section = section.model_fields[str(part)].annotation
+        section = _section_type(section.model_fields[str(part)].annotation)
     field = section.model_fields[str(where[-1])]
     return " ".join((field.description or field.annotation.__doc__ or "").split())
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from slowfast_cli.recipe.fields import MetricName, Section, Share, Where
-from slowfast_cli.settings import Amount, Augment, Count, Frames, FrontEnd, Positive, Pretext, Rate
+from slowfast_cli.settings import Amount, Augment, Count, Frames, FrontEnd, Positive, Pretext, Rate, Task
 
 
 class Data(Section):
@@ -139,6 +139,8 @@ class Optim(Section):
     """Gradient clipping by norm."""
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Label smoothing."""
+    loss_weights: dict[str, Rate] = Field(default_factory=dict)
+    """Weights of the losses by label set; 1 for those not named."""
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     """Autocast type of the forward pass."""
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.0
@@ -236,10 +238,10 @@ class Recipe(Section):
     video: Frames | None = None
     augment: Augment = Augment()
     model: Model
-    task: str = "classify"
-    """What is learned, a name of `slowfast_cli.tasks.registry`: ``classify`` (one class of each label set),
-    ``multilabel`` (any number of classes), ``detect`` (classes of boxes); without labels: ``rotation`` of frames,
-    ``sync`` of audio and video, ``simclr``, ``byol``, ``cpc`` or ``masked`` pretraining."""
+    task: Task = "classify"
+    """What is learned: ``classify`` (one class of each label set), ``multilabel`` (any number of classes), ``detect``
+    (classes of boxes); without labels: ``rotation`` of frames, ``sync`` of audio and video, ``simclr``, ``byol``,
+    ``cpc`` or ``masked`` pretraining."""
     sync: Sync | None = None
     pretext: Pretext = Pretext()
     probe: Probe | None = None

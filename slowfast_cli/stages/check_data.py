@@ -8,18 +8,15 @@ from itertools import islice
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-
 from slowfast_cli.media import audio
-from slowfast_cli.media.audio_source import NoAudioError, printable
+from slowfast_cli.media.audio_source import NoAudioError, SilentError, printable
 from slowfast_cli.media.video_check import decode_all, has_frames
-from slowfast_cli.types import Corpus, DataError, Failure, Recording, Seconds
+from slowfast_cli.types import BrokenMediaError, Corpus, Failure, Recording, Seconds
 
 AudioState = Literal["ok", "unreadable", "no audio stream", "silent"]
 State = Literal[AudioState, "too short", "unreadable video", "video without sound", "video with silence"]
 DecodeFrames = Literal["always", "of videos", "never"]
 PICTURES_ONLY: dict[AudioState, State] = {"no audio stream": "video without sound", "silent": "video with silence"}
-DECODER_ERRORS = (DataError, ValueError, RuntimeError, ArithmeticError, LookupError, OSError)  # on broken media
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,7 +117,7 @@ def _check(recording: Recording, rate: int, required: _Required, frames: DecodeF
     if is_video:
         try:
             video_seconds = decode_all(recording)
-        except DECODER_ERRORS as error:
+        except BrokenMediaError as error:
             return Checked(
                 id=recording.id, path=recording.path, state="unreadable video", seconds=0.0, reason=str(error)
             )
@@ -139,15 +136,14 @@ def _check_audio(recording: Recording, rate: int) -> tuple[AudioState, Seconds, 
     """State of the audio, its decodable length, and a description of its defect."""
     if recording.path.is_dir() and recording.sound is None:
         return "no audio stream", 0.0, f"{printable(recording.path)}: a folder of images without audio"
-    samples, peak = 0, 0.0
+    samples = 0
     try:
         for block in audio.blocks(recording, rate=rate, whole=True):
             samples += len(block)
-            peak = max(peak, float(np.abs(block).max()))
     except NoAudioError as error:
         return "no audio stream", 0.0, str(error)
-    except DECODER_ERRORS as error:
+    except SilentError as error:
+        return "silent", samples / rate, str(error)
+    except BrokenMediaError as error:
         return "unreadable", samples / rate, str(error)
-    if peak == 0:
-        return "silent", samples / rate, f"{printable(recording.sound or recording.path)}: silent: all samples are 0"
     return "ok", samples / rate, ""

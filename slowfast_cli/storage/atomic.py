@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from slowfast_cli.storage import remote
-from slowfast_cli.types import SlowFastError
+from slowfast_cli.types import SlowFastError, UsageError
 
 BLOCK = 1 << 20
 
@@ -23,6 +23,39 @@ def make_folder(path: Path) -> Path:
     except OSError as error:
         raise SlowFastError(f"{path}: cannot be written: {error.strerror or error}; choose another folder") from error
     return path
+
+
+def require_output(path: Path, option: str, *, starts: str) -> None:
+    """Refuse an output file that exists and was not written by the same option: it may be an input.
+
+    Args:
+        path: The file to write.
+        option: Name of the option, for the message.
+        starts: First line of every file that the option writes.
+
+    Raises:
+        UsageError: The file exists and starts otherwise, is a folder, or lies in none.
+    """
+    if path.exists() and not path.is_file() and not path.is_dir():  # a device or a pipe, such as /dev/stdout
+        return
+    if path.is_dir() or not path.parent.is_dir():
+        problem = "is a folder" if path.is_dir() else f"folder {path.parent} does not exist"
+        raise UsageError(f"{option} {path}: {problem}: name a file in an existing folder")
+    try:
+        with path.open("rb") as file:
+            start = file.read(len(starts.encode()))
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise UsageError(f"{option} {path}: cannot be written: {error.strerror or error}; name another file") from error
+    if start != starts.encode():
+        raise UsageError(f"{option} {path}: already exists and is not a file that {option} wrote: name another file")
+
+
+def require_new(path: Path) -> None:
+    """Refuse an output file that exists; raise `UsageError`."""
+    if path.exists():
+        raise UsageError(f"{path}: already exists; choose another name or remove it first")
 
 
 def replace_file(path: Path, write: Callable[[Path], None]) -> None:
@@ -70,8 +103,10 @@ def write_text(path: Path, text: str) -> None:
 
 
 def sync(path: Path) -> None:
-    """Flush a file or folder to the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
+    """Flush a file or folder to the disk; Windows, which needs a writable file, cannot flush folders."""
+    if os.name == "nt" and path.is_dir():
+        return
+    descriptor = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

@@ -31,7 +31,7 @@ def file_lock(path: Path, *, wait: bool = False) -> Iterator[bool]:
     Raises:
         OSError: The file cannot be opened.
     """
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o644)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
     try:
         obtained = _lock(descriptor, wait)
         if obtained:

@@ -256,7 +256,9 @@ def _exclusive(path: Path) -> Iterator[None]:
     """Let one process of this machine at a time work on a file or folder."""
     lock = cache() / ".locks" / sha256(str(path).encode()).hexdigest()[:16]
     lock.parent.mkdir(parents=True, exist_ok=True)
-    with file_lock(lock, wait=True):
+    with file_lock(lock, wait=True) as obtained:
+        if not obtained:
+            raise DataError(f"{display(path)}: {lock} cannot be locked: put $SLOWFAST_CACHE on a local disk")
         yield
 
 

@@ -4,7 +4,7 @@ Shapes: R rows, one per clip or per box; C classes of one label set.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import torch
@@ -30,9 +30,13 @@ class Part(Protocol):
 
 @dataclass(frozen=True)
 class Task:
-    """All that is learned from one forward pass: the losses of the parts are summed."""
+    """All that is learned from one forward pass: the losses of the parts are summed.
+
+    Losses are weighted by their names; those without a weight count once.
+    """
 
     parts: tuple[Part, ...]
+    weights: Mapping[str, float] = field(default_factory=dict)
 
     def loss(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
         """Run the model; losses of all parts, by name."""
@@ -40,7 +44,8 @@ class Task:
 
     def losses(self, outputs: Outputs, batch: Batch) -> dict[str, Tensor]:
         """Losses of all parts, by name, from the model's outputs."""
-        return {name: value for part in self.parts for name, value in part.losses(outputs, batch).items()}
+        losses = {name: value for part in self.parts for name, value in part.losses(outputs, batch).items()}
+        return losses | {name: self.weights[name] * losses[name] for name in losses if name in self.weights}
 
     @torch.inference_mode()
     def predict(self, model: nn.Module, batch: Batch) -> list[Prediction]:

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import torch
 
-from slowfast_cli.storage.atomic import make_folder, write_atomic
-from slowfast_cli.types import UsageError
+from slowfast_cli.storage.atomic import make_folder, require_new, write_atomic
 from slowfast_cli.weights.file import Card, read, save
 
 
@@ -37,8 +36,7 @@ def export(
         UsageError: ``out`` exists.
         WeightsError: ``source`` is not a weight file.
     """
-    if out.exists():
-        raise UsageError(f"{out}: already exists; choose another name or remove it first")
+    require_new(out)
     card, state = read(source)
     scores = card.scores if scores is None else scores
     card = replace(card, licence=licence or card.licence, notes=(*card.notes, *notes), scores=scores)

@@ -14,11 +14,6 @@ FIXED: Settings = {"mels": 128, "fft": 2048, "floor": 1e-6}
 PARAMS_M = {"asf": (26.68, 26.88), "asf-slow": (24.71, 24.89), "asf-fast": (0.47, 0.49)}
 TITLES = {"asf": "Auditory Slow-Fast", "asf-slow": "its Slow stream alone", "asf-fast": "its Fast stream alone"}
 
-UNVERIFIED_ORDER = (
-    "The class order of this head is unverified: the authors did not publish their list of class indices. Names are "
-    "those of VGG-Sound in sorted order; check them on a few known clips."
-)
-
 
 def _entry(kind: str, dataset: str, path: str, published: Mapping[str, float]) -> CatalogEntry:
     """Describe a model of ASF Table 3 (VGG-Sound) or Table 2 (EPIC-KITCHENS-100, validation split).
@@ -34,7 +29,7 @@ def _entry(kind: str, dataset: str, path: str, published: Mapping[str, float]) -
         frames=frames // longer, views=10 if epic else 2,
         heads=MappingProxyType({"verb": 97, "noun": 300} if epic else {"label": 309}),
         published=MappingProxyType(dict(published)), table="ASF Table 2, Val" if epic else "ASF Table 3",
-        params_m=PARAMS_M[kind][epic], note="" if epic else UNVERIFIED_ORDER, paper=PAPER, licence=LICENSE,
+        params_m=PARAMS_M[kind][epic], paper=PAPER, licence=LICENSE,
         source=SOURCE,
     )  # fmt: skip
 

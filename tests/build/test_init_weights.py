@@ -31,12 +31,12 @@ def test_the_trunk_comes_over_and_other_heads_are_made_anew(tuned, trained):
 
 
 def test_norms_are_frozen_but_the_first(tuned, trained):
-    """ASF Sec. 4.2: statistics and parameters of all norms but the first of each pathway stay as they were."""
+    """ASF Sec. 4.2 and its code: all norms but the first of each pathway and lateral stay as they were."""
     run, _ = tuned
     before, after = read(trained / "best.safetensors")[1], read(run / "last.safetensors")[1]
     model = load_model(run)
     names = [f"trunk.{name}" for name, _ in batch_norms(model.trunk)]
-    first = [f"trunk.stages.{path}_stem.norm" for path in ("slow", "fast")]
+    first = [f"trunk.{name}_stem.norm" for name in ("stages.slow", "stages.fast", "laterals.f2s")]
     assert set(first) < set(names)
     for name in names:
         for part in ("weight", "bias", "running_mean", "running_var"):

@@ -48,7 +48,7 @@ def test_cp_copies_and_overwrites_nothing(tmp_path, monkeypatch):
     assert (tmp_path / "esc10.yaml").read_bytes() == original
     (tmp_path / "esc10.yaml").write_text("mine")
     done = tiny.slowfast("recipes", "cp", "esc10", ".")
-    assert (done.code, "esc10.yaml: exists" in done.err) == (2, True)
+    assert (done.code, "esc10.yaml: already exists" in done.err) == (2, True)
     assert tiny.slowfast("recipes", "cp", "esc10", "-n").code == 0
     assert (tmp_path / "esc10.yaml").read_text() == "mine"
     tiny.good("recipes", "cp", "esc10", "own")

@@ -69,9 +69,8 @@ def test_the_commands_are_those_of_the_issue():
 
 def examples():
     for words, command in commands():
-        for line in re.split(r"\s+\|\s+", (command.epilog or "").partition(":")[2]):
-            if line.strip().startswith("slowfast "):
-                yield " ".join(words), line.strip()
+        for line in (command.epilog or "").split("\n\n")[1:]:
+            yield " ".join(words), line.rpartition(" | ")[2]
 
 
 def documented():

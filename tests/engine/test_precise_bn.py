@@ -63,9 +63,9 @@ def test_statistics_are_plain_means_over_the_batches(batches):
     assert model.training
 
 
-@pytest.mark.parametrize(("freeze", "moving"), [("all", 0), ("all-but-first", 2)])
+@pytest.mark.parametrize(("freeze", "moving"), [("all", 0), ("all-but-first", 3)])
 def test_frozen_norms_keep_what_they_have(batches, freeze, moving):
-    """All but the first of each pathway (ASF Sec. 4.2)."""
+    """All but the first of each pathway and lateral (ASF Sec. 4.2, and its code)."""
     model = recognizer(freeze)
     before = copy.deepcopy(model.state_dict())
     precise_bn(model, iter(batches))
@@ -82,5 +82,5 @@ def test_frozen_norms_keep_what_they_have(batches, freeze, moving):
 
 def test_frozen_norms_stay_frozen_when_they_are_synchronised():
     model = nn.SyncBatchNorm.convert_sync_batchnorm(recognizer("all-but-first")).train()
-    assert sum(norm.training for _, norm in batch_norms(model)) == 2
+    assert sum(norm.training for _, norm in batch_norms(model)) == 3
     assert all(isinstance(norm, nn.SyncBatchNorm) for _, norm in batch_norms(model))

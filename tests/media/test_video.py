@@ -260,8 +260,9 @@ def test_audio_start(suffix, sound_at, first, tmp_path):
     probe = video.probe(recording(path))
     samples = audio.read(recording(path), rate=rendered.RATE)
     onset = np.flatnonzero(np.abs(samples) > 0.1)[0] / rendered.RATE
+    priming = 1024 / rendered.RATE if suffix in ("mp4", "ts") and first > sound_at else 0  # AAC
     assert probe.has_audio
-    assert onset + probe.audio_start == pytest.approx(sound_at + 0.5 - first, abs=0.002)
+    assert onset + probe.audio_start == pytest.approx(sound_at + 0.5 - min(sound_at - priming, first), abs=0.002)
 
 
 def test_audio_start_of_a_separate_file(tmp_path):

@@ -283,10 +283,10 @@ def test_errors_name_path_and_reason(tmp_path):
         "missing.mp4": "No such file",
         "empty.mp4": "empty file",
         "sound.mp4": "no video stream",
-        "words.mp4": "not a video",
+        "words.mp4": "not a media file",
         "words.txt": "",
-        "noise.mkv": "not a video",
-        "list.m3u8": "",
+        "noise.mkv": "not a media file",
+        "list.m3u8": "playlist",
     }
     for name, reason in reasons.items():
         message = broken(tmp_path / name)
@@ -312,7 +312,7 @@ def test_truncated_mp4(tmp_path):
     assert "no frame decodes" in broken(path)
     plain = rendered.numbered(tmp_path / "y.mp4", frames=30)
     plain.write_bytes(plain.read_bytes()[:-200])
-    assert "not a video" in broken(plain)
+    assert "not a media file" in broken(plain)
 
 
 @pytest.mark.parametrize("suffix", ["mkv", "ts", "avi"])

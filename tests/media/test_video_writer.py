@@ -70,12 +70,15 @@ def test_frames_and_audio_keep_their_times(source, out, how, tmp_path):
     before, _ = frames(path)
     times, pictures = frames(tmp_path / out)
     assert [number for _, number in drawn] == list(range(60))
-    assert [time for time, _ in drawn] == pytest.approx(times, abs=1.1e-3)
+    assert [time - drawn[0][0] for time, _ in drawn] == pytest.approx(times, abs=1.1e-3)
+    sound_at = how.get("sound_at", 0.0)
+    begin = how["times"][0] if "times" in how else 0.0
+    assert drawn[0][0] == pytest.approx(max(begin - sound_at, 0.0), abs=1.1e-3)
     assert times == pytest.approx(before if "times" in how else [i / 30 for i in range(60)], abs=1.1e-3)
     assert [rendered.number_of(pixels) for pixels in pictures] == list(range(60))
     assert onset(tmp_path / out) == pytest.approx(onset(path), abs=0.003)
     length = len(audio.read(recording(tmp_path / out), rate=rendered.RATE)) / rendered.RATE
-    assert length == pytest.approx(2.5, abs=0.15)
+    assert length == pytest.approx(2.5 + max(sound_at - begin, 0.0), abs=0.15)
     assert not list(tmp_path.glob(".*"))
 
 

@@ -107,11 +107,10 @@ def test_all_norms_but_the_first_are_frozen():
         for name, value in model.state_dict().items()
         if "running_mean" in name and not torch.equal(value, before[name])
     }
-    assert updated == {"trunk.stages.slow_stem.norm.running_mean", "trunk.stages.fast_stem.norm.running_mean"}
+    first = ("stages.slow_stem", "stages.fast_stem", "laterals.f2s_stem")
+    assert updated == {f"trunk.{name}.norm.running_mean" for name in first}
     trainable = {name for name, parameter in model.named_parameters() if "norm" in name and parameter.grad is not None}
-    assert trainable == {
-        f"trunk.stages.{path}_stem.norm.{part}" for path in ("slow", "fast") for part in ("weight", "bias")
-    }
+    assert trainable == {f"trunk.{name}.norm.{part}" for name in first for part in ("weight", "bias")}
 
 
 def test_late_fusion_averages_logits():

@@ -63,13 +63,13 @@ ODD = {
 BROKEN = {
     "zero-byte.wav": (lambda path: path.touch(), "empty file (0 bytes)"),
     "header-only.wav": (lambda path: path.write_bytes((tiny.DATA / "rain.wav").read_bytes()[:44]), ""),
-    "text.flac": (lambda path: path.write_text("This is no sound.\n" * 50), "no audio stream in this flac file"),
+    "text.flac": (lambda path: path.write_text("This is no sound.\n" * 50), "not a media file"),
     "cut.mp4": (lambda path: truncated(path, "clock.mp4"), ""),
     "cut-early.ogg": (lambda path: truncated(path, "dog.ogg", 0.01), ""),
     "nan.wav": (not_numbers, "NaN"),
     "text.mp3": (lambda path: path.write_text("This is no sound.\n" * 50), "not a media file"),
     "silent-film.mp4": (without_sound, "no audio stream"),
-    "folder.wav": (lambda path: path.mkdir(), "is a folder, expected an audio file"),
+    "folder.wav": (lambda path: path.mkdir(), "is a folder, expected a recording"),
     "loop.wav": (lambda path: path.symlink_to(path), "cannot be read"),
     "dangling.wav": (lambda path: path.symlink_to("nowhere.wav"), "cannot be read"),
 }

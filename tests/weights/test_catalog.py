@@ -50,7 +50,6 @@ def test_audio_entries_are_consistent(name):
     assert not entry.video
     if entry.dataset == "vggsound":
         assert dict(entry.heads) == {"label": 309}
-        assert "unverified" in entry.note
         assert entry.views == 2
     else:
         assert dict(entry.heads) == {"verb": 97, "noun": 300}

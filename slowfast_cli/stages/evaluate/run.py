@@ -8,6 +8,7 @@ from pathlib import Path
 from slowfast_cli.build.checks import require_fit, require_kind
 from slowfast_cli.build.clips import build_clips, eval_batch, load_batches, open_store, usable
 from slowfast_cli.build.corpus import SplitRole, read_corpus
+from slowfast_cli.build.init_weights import reorder_heads
 from slowfast_cli.build.schedule import DTYPES
 from slowfast_cli.build.scores import sync_accuracy, with_sync, without_sync
 from slowfast_cli.build.task import build_task, task_spec
@@ -20,7 +21,7 @@ from slowfast_cli.metrics import per_class
 from slowfast_cli.metrics.ensemble import late_fusion
 from slowfast_cli.metrics.predictions import Rows, labeled_segments, merge, stack
 from slowfast_cli.models.folding import prepare_for_inference
-from slowfast_cli.recipe.load import check, read
+from slowfast_cli.recipe.load import check, read_stored
 from slowfast_cli.recipe.schema import Recipe
 from slowfast_cli.types import Batch, Corpus, DataError, Failure, Prediction, Scores, Segment, UsageError, WeightsError
 from slowfast_cli.weights.file import build, run_weights
@@ -58,7 +59,7 @@ def ensemble_member(run: str, first: Recipe) -> EnsembleMember:
     folder = Path(run)
     if not (folder / "recipe.yaml").is_file():
         raise WeightsError(f"--ensemble {run}: not a finished run: expected recipe.yaml and last.safetensors there")
-    recipe = check(read(str(folder / "recipe.yaml")))
+    recipe = check(read_stored(folder / "recipe.yaml"))
     if recipe.data.corpus != first.data.corpus:
         raise DataError(
             f"--ensemble {run}: that run is about {recipe.data.corpus}, this one about {first.data.corpus}: name runs "
@@ -131,6 +132,9 @@ def _predict(recipe: Recipe, weights: Path, split: SplitRole, device: str, tick:
     card, model = build(weights)
     source = open_store(recipe)
     corpus = usable(recipe, read_corpus(recipe, split), source)
+    state = model.state_dict()
+    card = reorder_heads(state, card, corpus.classes)
+    model.load_state_dict(state)
     require_fit(card, recipe, corpus, weights)
     require_kind(recipe, corpus)
     clips = build_clips(recipe, corpus, source)

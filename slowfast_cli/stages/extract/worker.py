@@ -22,7 +22,7 @@ from slowfast_cli.settings import FrontEnd
 from slowfast_cli.shards.folder import file_stamp
 from slowfast_cli.shards.manifest import Entry, Stamp
 from slowfast_cli.shards.writer import TEMPORARY, ShardSpec, ShardWriter
-from slowfast_cli.types import DataError, Failure, Recording, Seconds, SlowFastError
+from slowfast_cli.types import BrokenMediaError, DataError, Failure, Recording, Seconds, SlowFastError
 
 # Signals of a decoder that crashes on a file; any other signal comes from outside and stops the run.
 CRASHES = frozenset(-getattr(signal, name) for name in ("SIGSEGV", "SIGABRT", "SIGBUS", "SIGFPE", "SIGILL"))
@@ -115,7 +115,7 @@ def write_shard(work: Work, job: Job) -> Iterator[Message]:
                         writer.append(rows)
                         seconds += length
                         yield Advanced(seconds=length)
-                except DataError as error:
+                except BrokenMediaError as error:
                     writer.drop()
                     mute = isinstance(error, NoAudioError)
                     failures.append(Failure(id=recording.id, path=recording.path, reason=str(error), soundless=mute))
@@ -135,28 +135,19 @@ def _features(transform: FrontEndModule, recording: Recording, rate: int) -> Ite
     """Blocks of feature rows, each with the seconds of sound decoded since the block before.
 
     Raises:
-        DataError: The recording does not decode, is truncated, or is digital silence throughout.
+        BrokenMediaError: The recording does not decode, is truncated, or is silent throughout.
     """
     counted = reported = 0
-    peak = 0.0
 
     def samples() -> Iterator[torch.Tensor]:
-        nonlocal counted, peak
-        try:
-            for block in audio.blocks(recording, rate=rate, whole=True):
-                counted += len(block)
-                peak = max(peak, float(np.abs(block).max()))
-                yield torch.from_numpy(block)
-        except (ValueError, RuntimeError, ArithmeticError, LookupError, OSError) as error:
-            raise DataError(
-                f"{printable(recording.path)}: its decoder failed ({type(error).__name__}: {error})"
-            ) from error
+        nonlocal counted
+        for block in audio.blocks(recording, rate=rate, whole=True):
+            counted += len(block)
+            yield torch.from_numpy(block)
 
     for rows in transform.stream(samples()):
         yield rows.cpu().numpy(), (counted - reported) / rate
         reported = counted
-    if peak == 0:
-        raise DataError(f"{printable(recording.path)}: silent: all samples are 0")
 
 
 def _serve(pipe: connection.Connection, work: Work) -> None:

@@ -15,11 +15,12 @@ from slowfast_cli.media import audio
 from slowfast_cli.media.audio_source import printable
 from slowfast_cli.models.recognizer import Recognizer
 from slowfast_cli.settings import FrontEnd
-from slowfast_cli.stages.predict.results import MOST_VIEWS, Failed, FilePrediction, Timeline, decoding
+from slowfast_cli.stages.predict.results import MOST_VIEWS, Failed, FilePrediction, Timeline
 from slowfast_cli.types import DataError, Recording, Seconds
 from slowfast_cli.weights.file import Card
 
 BATCH = 16  # windows in one forward pass
+MOST_SAMPLES = 1 << 24  # in one forward pass, of windows much longer than a clip
 NEAR = 2  # a span up to this many times as long as its views together is decoded in one piece
 
 
@@ -30,6 +31,7 @@ class FileViews:
     path: Path
     seconds: Seconds
     pieces: list[np.ndarray]
+    truncated: str  # description of what is missing; empty for a whole file
 
 
 class AudioPredictor:
@@ -79,7 +81,9 @@ class AudioPredictor:
                 continue
             after = done + len(file.pieces)
             merged = {labels: self._merge(rows[done:after]) for labels, rows in scores.items()}
-            results.append(FilePrediction(path=file.path, start=0.0, end=file.seconds, scores=merged))
+            results.append(
+                FilePrediction(path=file.path, start=0.0, end=file.seconds, scores=merged, note=file.truncated)
+            )
             done = after
         return results
 
@@ -91,49 +95,53 @@ class AudioPredictor:
         """
         recording = Recording(id=str(path), path=path)
         rate = self._front_end.rate
-        with decoding(path):
-            seconds = audio.probe(recording).seconds
-            size = max(round(seconds * rate), 1)
-            cuts = [cut(0, size, self._clip, start) for start in self._starts(size)]
-            first, last = cuts[0].first, cuts[-1].first + cuts[-1].count
-            if last - first <= NEAR * sum(view.count for view in cuts):  # opened and decoded once
-                span = audio.read(recording, rate=rate, first=first, count=last - first)
-                pieces = [span[view.first - first :][: view.count] for view in cuts]
-            else:
-                pieces = [audio.read(recording, rate=rate, first=view.first, count=view.count) for view in cuts]
+        probe = audio.probe(recording)
+        seconds = probe.seconds
+        size = max(round(seconds * rate), 1)
+        cuts = [cut(0, size, self._clip, start) for start in self._starts(size)]
+        first, last = cuts[0].first, cuts[-1].first + cuts[-1].count
+        if last - first <= NEAR * sum(view.count for view in cuts):  # opened and decoded once
+            span = audio.read(recording, rate=rate, first=first, count=last - first)
+            pieces = [span[view.first - first :][: view.count] for view in cuts]
+        else:
+            pieces = [audio.read(recording, rate=rate, first=view.first, count=view.count) for view in cuts]
         pieces = [piece for piece in pieces if len(piece)]
         if not pieces:
             raise _no_samples(path)
-        return FileViews(path=path, seconds=seconds, pieces=pieces)
+        return FileViews(path=path, seconds=seconds, pieces=pieces, truncated=probe.truncated)
 
     def _windows(self, path: Path, timeline: Timeline) -> Iterator[FilePrediction]:
         rate = self._front_end.rate
         window, hop = (max(clip_samples(seconds, rate), 1) for seconds in (timeline.window, timeline.hop))
         first, buffer, pieces = 0, np.zeros(0, np.float32), list[np.ndarray]()  # `first`: position of buffer[0]
         ends: list[Seconds] = []
-        for block in _blocks(path, rate):
+        recording = Recording(id=str(path), path=path)
+        note = audio.truncation(recording)
+        for block in audio.blocks(recording, rate=rate):
             buffer = np.concatenate([buffer, block])
             while len(buffer) >= window:
                 pieces.append(buffer[:window].copy())
                 ends.append((first + window) / rate)
                 buffer, first = buffer[hop:], first + hop
-                if len(pieces) == BATCH:
-                    yield from self._predict_windows(path, pieces, ends)
+                if len(pieces) == BATCH or len(pieces) * window >= MOST_SAMPLES:
+                    yield from self._predict_windows(path, pieces, ends, note)
                     pieces, ends = [], []
         if len(windows(first + len(buffer), window, hop)) * hop > first and len(buffer):  # the shorter last window
             pieces.append(buffer)
             ends.append((first + len(buffer)) / rate)
         if pieces:
-            yield from self._predict_windows(path, pieces, ends)
+            yield from self._predict_windows(path, pieces, ends, note)
         elif not first:
             raise _no_samples(path)
 
-    def _predict_windows(self, path: Path, pieces: list[np.ndarray], ends: list[Seconds]) -> Iterator[FilePrediction]:
+    def _predict_windows(
+        self, path: Path, pieces: list[np.ndarray], ends: list[Seconds], note: str
+    ) -> Iterator[FilePrediction]:
         scores = self._scores(pieces)
         for row, (piece, end) in enumerate(zip(pieces, ends, strict=True)):
             start = end - len(piece) / self._front_end.rate
             own = {labels: rows[row] for labels, rows in scores.items()}
-            yield FilePrediction(path=path, start=start, end=end, scores=own)
+            yield FilePrediction(path=path, start=start, end=end, scores=own, note=note)
 
     @torch.inference_mode()
     def _scores(self, pieces: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
@@ -173,11 +181,6 @@ class AudioPredictor:
             frames_B = torch.tensor([self._front_end.frames(len(sound)) for sound in sounds], device=self._device)
             logmel = repeat_last(logmel, frames_B)
         return logmel[:, :, self._rows] if self._rows else logmel
-
-
-def _blocks(path: Path, rate: int) -> Iterator[np.ndarray]:
-    with decoding(path):
-        yield from audio.blocks(Recording(id=str(path), path=path), rate=rate)
 
 
 def _no_samples(path: Path) -> DataError:

@@ -11,7 +11,7 @@ import numpy as np
 
 from slowfast_cli.media import video
 from slowfast_cli.media.audio_source import printable
-from slowfast_cli.media.video_writer import FORMATS, annotate, label_box
+from slowfast_cli.media.video_writer import FORMATS, annotate, is_annotated, label_box
 from slowfast_cli.types import Place, Recording, Seconds, UsageError
 
 CORNER: Place = (0.0, 0.0, 0.0, 0.0)  # of a caption about the whole frame
@@ -32,14 +32,15 @@ def check(source: Path, out: Path) -> None:
     """Refuse an output path before any work is done.
 
     Raises:
-        UsageError: The path is that of the video itself, has an unknown suffix, or its folder does not exist.
+        UsageError: The file exists and is no annotated video, has an unknown suffix, or its folder does not exist.
     """
     if out.suffix.lower() not in FORMATS:
         raise UsageError(f"--overlay {printable(out)}: unknown video format: use one of {', '.join(FORMATS)}")
     if not out.parent.is_dir():
         raise UsageError(f"--overlay {printable(out)}: folder {printable(out.parent)} does not exist: create it first")
-    if out.resolve() == source.resolve() or (out.exists() and source.exists() and out.samefile(source)):
-        raise UsageError(f"--overlay {printable(out)}: is the input video itself: choose another name")
+    if out.exists() and (out.samefile(source) or not is_annotated(out)):
+        what = "is the input video itself" if out.samefile(source) else "already exists, and --overlay did not write it"
+        raise UsageError(f"--overlay {printable(out)}: {what}: choose another name")
 
 
 def draw(source: Path, out: Path, captions: Sequence[Caption], *, audio_time: bool = False) -> None:

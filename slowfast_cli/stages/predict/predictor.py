@@ -97,6 +97,15 @@ class Predictor:
     def __call__(self, path: str | Path, timeline: Timeline | None = None) -> list[FilePrediction]:
         """Predict one file: as a whole, by windows of a timeline, or by its boxes.
 
+        Args:
+            path: A sound, video or folder of images, as the network reads.
+            timeline: Length and distance of the windows, in seconds.
+
+        Returns:
+            One prediction of the whole file; or one for each window or box, with ``start`` and ``end`` (seconds) or
+            ``time`` and ``box``. ``scores`` maps label sets to probabilities (classes,), in the order of
+            ``card.classes``.
+
         Raises:
             DataError: The file cannot be used.
         """

@@ -1,17 +1,17 @@
 """Values shared by all kinds of predictors: timeline, predictions, failures."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
-from slowfast_cli.media.audio_source import printable
-from slowfast_cli.types import Box, DataError, Seconds, UsageError
+from slowfast_cli.types import Box, Seconds, UsageError
 
 MOST_VIEWS = 10  # of one recording or one window, spread evenly over it
+
+MAX_WINDOW = 3600  # seconds: the samples of a window are in memory
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,9 +22,10 @@ class Timeline:
     hop: Seconds  # between the starts of successive windows
 
     def __post_init__(self) -> None:
-        if not 0 < self.hop <= self.window < float("inf"):
+        if not 0 < self.hop <= self.window <= MAX_WINDOW:
             raise UsageError(
-                f"--timeline {self.window:g}/{self.hop:g}: expected 0 < hop <= window, in seconds, as 2.0/0.5"
+                f"--timeline {self.window:g}/{self.hop:g}: expected 0 < hop <= window <= {MAX_WINDOW}, in seconds, as "
+                "2.0/0.5"
             )
 
 
@@ -38,6 +39,7 @@ class FilePrediction:
     scores: Mapping[str, np.ndarray]  # probabilities (classes,) by label set
     time: Seconds | None = None  # of the frame that `box` is in; None for a whole stretch
     box: Box | None = None  # None for the whole frame
+    note: str = ""  # what the file lacks: the prediction is of the part of a truncated file that decodes
     has_audio: bool = True  # False if the model reads audio and the recording has none
 
 
@@ -58,12 +60,3 @@ class FilePredictor(Protocol):
         Raises:
             DataError: The file cannot be read or decoded.
         """
-
-
-@contextmanager
-def decoding(path: Path) -> Iterator[None]:
-    """Convert any exception of a decoder on a broken file into a `DataError` that names the file."""
-    try:
-        yield
-    except (ValueError, RuntimeError, ArithmeticError, LookupError, OSError) as error:
-        raise DataError(f"{printable(path)}: its decoder failed ({type(error).__name__}: {error})") from error

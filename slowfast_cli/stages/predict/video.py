@@ -15,22 +15,24 @@ from slowfast_cli.build.transforms import eval_crops, log_mels
 from slowfast_cli.data.clips import Clips, Key
 from slowfast_cli.data.loader import collate, to
 from slowfast_cli.data.video_clips import DecodedSounds, VideoReader
-from slowfast_cli.data.views import video_starts, windows
-from slowfast_cli.media import video
+from slowfast_cli.data.views import frame_seconds, video_starts, windows
+from slowfast_cli.media import audio, video
 from slowfast_cli.media.audio_decoders import open_audio
+from slowfast_cli.media.video_stream import NoVideoError
 from slowfast_cli.metrics.predictions import merge
 from slowfast_cli.models.recognizer import Recognizer
 from slowfast_cli.settings import WHOLE, Frames, FrontEnd
 from slowfast_cli.stages.predict.boxes import BoxList
-from slowfast_cli.stages.predict.results import MOST_VIEWS, FilePrediction, Timeline, decoding
+from slowfast_cli.stages.predict.results import MOST_VIEWS, FilePrediction, Timeline
 from slowfast_cli.tasks.classify import Classify
 from slowfast_cli.tasks.multilabel import MultiLabel
 from slowfast_cli.tasks.task import Task
-from slowfast_cli.types import Box, BrokenMediaError, DataError, Prediction, Recording, Seconds, Segment
+from slowfast_cli.types import Box, DataError, Prediction, Recording, Seconds, Segment
 from slowfast_cli.weights.file import Card
 
 BATCH = 8  # clips in one forward pass on a GPU; on a CPU more than one at a time is no faster
 SINGLE = 1.5  # a stretch of at most this many clips is predicted from its center clip
+MOST_WINDOWS = 1_000_000  # of a timeline
 TICKS = 1_000_000  # per second: windows are computed in integers
 EVERY_SECOND = Timeline(window=1.0, hop=1.0)  # of a detector without boxes
 FULL = Box(place=(0.0, 0.0, 1.0, 1.0))
@@ -69,8 +71,8 @@ class VideoPredictor:
         self._views = card.views
         self._reads_audio = front_end is not None
         front_end = front_end or FrontEnd()
-        sounds = DecodedSounds(front_end) if self._reads_audio else None
-        self._reader = VideoReader(settings=settings, views=1, sounds=sounds, front_end=front_end)
+        sounds = DecodedSounds(front_end, partial=True) if self._reads_audio else None
+        self._reader = VideoReader(settings=settings, views=1, sounds=sounds, front_end=front_end, partial=True)
         self._log_mels = log_mels(front_end, self._device)
         kind = MultiLabel if card.sigmoid else Classify
         self._task = Task((kind(labels=tuple(card.classes)),))
@@ -80,6 +82,7 @@ class VideoPredictor:
         """See `slowfast_cli.stages.predict.results.FilePredictor`."""
         recording = Recording(id=str(path), path=path)
         probe = self.probe(recording)
+        note = self.truncation(recording, probe)
         stretches = [(0.0, probe.seconds)] if timeline is None else timeline_windows(probe, timeline)
         segments = (
             Segment(id=str(number), recording=recording, start=start, stop=start + self._settings.seconds)
@@ -90,7 +93,9 @@ class VideoPredictor:
         for number, views in groupby(predictions, key=lambda prediction: int(prediction.id)):
             (merged,) = merge(views, self._merge)
             start, end = stretches[number]
-            yield FilePrediction(path=path, start=start, end=end, scores=merged.scores, has_audio=self.has_audio(probe))
+            yield FilePrediction(
+                path=path, start=start, end=end, scores=merged.scores, note=note, has_audio=self.has_audio(probe)
+            )
 
     def probe(self, recording: Recording) -> video.VideoProbe:
         """Length, size and frame rate of a video.
@@ -99,9 +104,8 @@ class VideoPredictor:
             DataError: The file is not a video; if it has audio only, the message says which weights to use.
         """
         try:
-            with decoding(recording.path):
-                return video.probe(recording)
-        except BrokenMediaError as error:
+            return video.probe(recording)
+        except NoVideoError as error:
             try:
                 with open_audio(recording):
                     pass
@@ -116,13 +120,16 @@ class VideoPredictor:
         """False if the model reads audio and the video has none."""
         return probe.has_audio or not self._reads_audio
 
+    def truncation(self, recording: Recording, probe: video.VideoProbe) -> str:
+        """What a truncated file lacks of the frames, or of the audio if the model reads it; empty for a whole file."""
+        return probe.truncated or (audio.truncation(recording) if self._reads_audio and probe.has_audio else "")
+
     def predict_segments(self, path: Path, segments: Iterable[Segment]) -> Iterator[Prediction]:
         """Probabilities of segments of one clip each, or of their boxes, in order; read a batch at a time."""
         waiting = iter(segments)
         while taken := list(islice(waiting, self._batch)):
             clips = Clips(taken, self._reader)
-            with decoding(path):
-                batch = collate([clips[Key(0, row, 0)] for row in range(len(taken))])
+            batch = collate([clips[Key(0, row, 0)] for row in range(len(taken))])
             batch = to(batch, self._device)
             batch = replace(batch, inputs=self._log_mels(batch.inputs))
             for view in eval_crops(batch, self._settings):
@@ -144,7 +151,9 @@ class VideoPredictor:
 
 def timeline_windows(probe: video.VideoProbe, timeline: Timeline) -> list[tuple[Seconds, Seconds]]:
     """Start and end of each window of a timeline; the hop is at least one frame."""
-    hop = max(timeline.hop, 1 / probe.fps)
+    hop = max(timeline.hop, frame_seconds(probe.fps))
+    if probe.seconds > MOST_WINDOWS * hop:
+        raise DataError(f"{probe.seconds:.0f} s of video in windows every {hop:g} s: expected at most {MOST_WINDOWS}")
     size, window, step = (round(length * TICKS) for length in (probe.seconds, max(timeline.window, hop), hop))
     return [(first / TICKS, min(first + window, size) / TICKS) for first in windows(size, window, step)]
 
@@ -175,6 +184,7 @@ class Detector:
         """See `slowfast_cli.stages.predict.results.FilePredictor`."""
         recording = Recording(id=str(path), path=path)
         probe = self._predictor.probe(recording)
+        note = self._predictor.truncation(recording, probe)
         moments = self._moments(path, probe, timeline or EVERY_SECOND)
         segments = (
             Segment(id=str(number), recording=recording, center=moment.time, boxes=moment.boxes)
@@ -189,6 +199,7 @@ class Detector:
                 scores=prediction.scores,
                 time=moment.time,
                 box=next(box for box in moment.boxes if box.place == prediction.place),
+                note=note,
                 has_audio=self._predictor.has_audio(probe),
             )
 

@@ -58,9 +58,10 @@ def size(recipe: Recipe) -> Size:
     )
 
 
-def variants() -> dict[str, dict[str, Any]]:
-    """List every network: its inputs, parameters with 400 classes, multiply-adds of a view.
+def count_variants() -> dict[str, dict[str, Any]]:
+    """Count every network: its inputs, parameters with 400 classes, multiply-adds of a view.
 
+    ``slowfast recipes variants`` prints them from ``cli/network_sizes.csv``, which a test compares with this function.
     Views are 32 frames of 256 x 256 (64 for networks with 16 slow frames, 8 for Slow alone) with log-mels of 128 x 80,
     or 512 x 128 for audio alone; box networks are counted on frames of 256 x 320. Baselines get 3 s: 300 x 80, or the
     number of bands they need. Networks whose extra is not installed have no numbers.

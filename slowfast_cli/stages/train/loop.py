@@ -107,9 +107,9 @@ def train(
         remote.download(run.folder)
     distributed.barrier(share)
     with run.exclusive() if leads else nullcontext(), tensorboard(run.folder / "tensorboard", on=leads) as write:
-        first = training.restore(checkpoint.load_state(run.state)) if resumes else 0
+        first = training.restore(checkpoint.load_state(run.state), run.state) if resumes else 0
         if leads:
-            run.cut_metrics(first)
+            run.cut_metrics(first, scored=not training.unscored)
         yield Started(
             run=run.folder,
             first_step=first,
@@ -140,24 +140,25 @@ def train(
 def _rounds(
     training: Training, run: Run, card: Card, steps: range, epoch_steps: int, log: Log, saver: checkpoint.Saver
 ) -> Generator[Step | Scored]:
-    """Yield steps, and scores after epochs; checkpoint with the scores, at intervals, and on leaving."""
+    """Yield steps, and scores after epochs; checkpoint before and after scoring, at intervals, and on leaving."""
     leads, plan = training.share.rank == 0, training.recipe.schedule
     done, pending = steps.start, deque[Step]()
     stop = StopAgreement(IN_FLIGHT if training.device.type == "cuda" else 0)
     log_to = run if leads else None
     try:
+        if training.unscored:  # scoring had failed
+            yield _score_and_save(training, run, card, done, epoch_steps, log, saver)
         for step in _steps(training, steps, epoch_steps):
             done, epoch = step.number, step.number / epoch_steps
             pending.append(step)
             every = plan.validate_every
             scores = done == steps.stop or (every and done % epoch_steps == 0 and epoch % every == 0)
-            saves = leads and (scores or done % plan.checkpoint_steps == 0)
-            logged = _log_steps(pending, log_to, epoch_steps, log, wait=bool(scores or saves))
-            scored = _score(training, run, card, done, epoch_steps, log) if scores else None
-            yield from logged
-            if scored:
-                yield scored
-            if saves:
+            training.unscored = bool(scores)
+            saves = leads and done % plan.checkpoint_steps == 0
+            yield from _log_steps(pending, log_to, epoch_steps, log, wait=bool(scores or saves))
+            if scores:
+                yield _score_and_save(training, run, card, done, epoch_steps, log, saver)
+            elif saves:
                 saver.save(run.state, training.state(done))
                 remote.upload(run.metrics)
             if stop.reached(done):
@@ -176,6 +177,21 @@ def _rounds(
         if leads and done > steps.start:
             saver.save(run.state, training.state(done))
         raise
+
+
+def _score_and_save(
+    training: Training, run: Run, card: Card, done: int, epoch_steps: int, log: Log, saver: checkpoint.Saver
+) -> Scored:
+    """Score the validation split; the state is saved before, so that a failure loses no epoch, and after."""
+    leads = training.share.rank == 0
+    if leads:
+        saver.save(run.state, training.state(done))
+    scored = _score(training, run, card, done, epoch_steps, log)
+    training.unscored = False
+    if leads:
+        saver.save(run.state, training.state(done))
+        remote.upload(run.metrics)
+    return scored
 
 
 def _log_steps(pending: deque[Step], run: Run | None, epoch_steps: int, log: Log, *, wait: bool) -> list[Step]:

@@ -19,12 +19,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 
 from slowfast_cli import __version__
 from slowfast_cli.build.corpus import dataset_entry
+from slowfast_cli.build.task import metric_name
 from slowfast_cli.media.audio_source import printable
-from slowfast_cli.recipe.load import to_yaml
+from slowfast_cli.recipe.load import check, read_stored, to_yaml
 from slowfast_cli.recipe.schema import Recipe
 from slowfast_cli.storage import remote
 from slowfast_cli.storage.atomic import write_text
@@ -114,8 +114,10 @@ class Run:
                     "folder with --run, or move it aside and start over with --fresh"
                 )
             return
-        old = yaml.safe_load(written.read_text(encoding="utf-8"))
-        before, now = dict(_flat(old)), dict(_flat(yaml.safe_load(to_yaml(recipe))))
+        stored = check(read_stored(written))
+        before, now = (
+            {**dict(_flat(side.model_dump(mode="json"))), "metric": metric_name(side)} for side in (stored, recipe)
+        )
         changed = sorted(
             key
             for key in before.keys() | now.keys()
@@ -183,10 +185,13 @@ class Run:
                 with path.open("w", encoding="utf-8", newline="") as file:
                     csv.writer(file, lineterminator="\n").writerows(rows)
 
-    def cut_metrics(self, step: int) -> None:
-        """Remove metrics after a step: those logged after the training state that is resumed."""
+    def cut_metrics(self, step: int, *, scored: bool) -> None:
+        """Remove metrics logged after the training state that is resumed; of its step, keep scores if it has them."""
         if self.metrics.is_file():
-            kept = [line for line in lines(self.metrics) if line["step"] <= step]
+            logged = lines(self.metrics)
+            kept = [
+                line for line in logged if line["step"] < step or (line["step"] == step and (scored or "loss" in line))
+            ]
             write_text(self.metrics, "".join(json.dumps(line) + "\n" for line in kept))
 
 

@@ -1,6 +1,7 @@
 """Everything that a training holds in memory, built from its recipe."""
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -9,6 +10,7 @@ from torch import nn
 from slowfast_cli.build.checks import (
     require_kind,
     require_labels,
+    require_loss_weights,
     require_metric,
     require_processes,
 )
@@ -23,7 +25,7 @@ from slowfast_cli.data.stored_features import FeatureClips
 from slowfast_cli.engine.ema import Ema
 from slowfast_cli.models.recognizer import Recognizer
 from slowfast_cli.recipe.schema import Recipe
-from slowfast_cli.types import Corpus, DataError, Share
+from slowfast_cli.types import Corpus, DataError, Share, SlowFastError, UsageError, text_of
 from slowfast_cli.weights.file import Card, Loaded
 
 
@@ -45,6 +47,7 @@ class Training:
     init: Loaded | None  # what was copied from other weights
     views: nn.Module | None = None  # makes two views of each clip, with state (BYOL)
     best: float | None = None  # best value of the metric so far
+    unscored: bool = False  # the last step ends an epoch whose validation is not done
 
     @property
     def scored(self) -> nn.Module:
@@ -57,6 +60,8 @@ class Training:
         return {
             "step": step,
             "best": self.best,
+            "unscored": self.unscored,
+            "classes": {labels: list(names) for labels, names in self.val.classes.items()},
             "model": self.model.state_dict(),
             "ema": self.ema.state_dict() if self.ema else {},
             "optimizer": self.optimizer.state_dict(),
@@ -64,18 +69,45 @@ class Training:
             "views": views,
         }
 
-    def restore(self, state: dict[str, Any]) -> int:
-        """Load a state and return the number of steps done."""
-        self.model.load_state_dict(state["model"])
-        if self.ema:
-            self.ema.load_state_dict(state["ema"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.scaler.load_state_dict(state["scaler"])
-        if self.views:
-            self.views.past = state["views"].pop("past").to(self.device)
-            self.views.load_state_dict(state["views"])
-        self.best = state["best"]
-        return int(state["step"])
+    def restore(self, state: dict[str, Any], path: Path) -> int:
+        """Load a state and return the number of steps done.
+
+        Raises:
+            UsageError: The data now has other classes than the state.
+            SlowFastError: The state is not one of this network and optimizer.
+        """
+        try:
+            self._require_classes(state.get("classes", self.val.classes), path)
+            self.model.load_state_dict(state["model"])
+            if self.ema:
+                self.ema.load_state_dict(state["ema"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.scaler.load_state_dict(state["scaler"])
+            if self.views:
+                self.views.past = state["views"].pop("past").to(self.device)
+                self.views.load_state_dict(state["views"])
+            self.best, self.unscored = state["best"], bool(state.get("unscored"))
+            return int(state["step"])
+        except (LookupError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+            raise SlowFastError(
+                f"{path}: not a training state of this recipe ({text_of(error)[:200]}): start over with --fresh"
+            ) from error
+
+    def _require_classes(self, stored: dict[str, Any], path: Path) -> None:
+        """Refuse data whose classes differ from those that the outputs were trained for."""
+        for labels in {**stored, **self.val.classes}:
+            before, now = tuple(stored.get(labels, ())), self.val.classes.get(labels, ())
+            if before == now:
+                continue
+            gone, new = (
+                ", ".join(sorted(one - other)[:5]) for one, other in ((set(before), set(now)), (set(now), set(before)))
+            )
+            change = ", ".join([f"without {gone}"] * bool(gone) + [f"with {new}"] * bool(new)) or "in another order"
+            raise UsageError(
+                f"{path}: was trained on {len(before)} classes ({labels}); the data now has {len(now)}, {change}: "
+                f"start over with --fresh, or train on from its weights with "
+                f"`slowfast finetune RECIPE --weights {path.parent}`"
+            )
 
     def card(self, name: str) -> Card:
         """The metadata of the run's weight files.
@@ -119,6 +151,7 @@ def build_training(recipe: Recipe, share: Share, device: torch.device, *, smoke:
     require_labels(recipe, train)
     require_kind(recipe, train)
     require_metric(recipe, val)
+    require_loss_weights(recipe, train)
     if smoke:
         train = replace(train, segments=train.segments[: 2 * optim.batch])
         val = replace(val, segments=val.segments[:8])

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from slowfast_cli.corpora import labels
@@ -25,13 +26,15 @@ from slowfast_cli.weights.file import Card, Loaded, check_finite, load_matching,
 from slowfast_cli.weights.foreign import haiku, panns, pyslowfast
 from slowfast_cli.weights.foreign.load import load_state
 from slowfast_cli.weights.foreign.pyslowfast import Checkpoint
-from slowfast_cli.weights.official_sound import UNVERIFIED_ORDER
+from slowfast_cli.weights.foreign.vggsound_order import class_order
 
 # Lists of class names by label set and size; classes of other heads are numbered.
 CLASS_LISTS = {
-    ("label", 309): "vggsound", ("label", 400): "kinetics400", ("label", 157): "charades", ("label", 80): "ava80",
+    ("label", 400): "kinetics400", ("label", 157): "charades", ("label", 80): "ava80",
     ("verb", 97): "epic100_verbs", ("noun", 300): "epic100_nouns", ("label", 527): "audioset527",
 }  # fmt: skip
+HEAD_BIAS = r"heads\.linears\.label\.\d+\.bias"
+VGGSOUND = 309  # classes, in an order of its own: see `class_order`
 # Recipes by number of classes, and whether the network is audiovisual.
 RECIPES = {
     (309, False): "vggsound", (400, False): "kinetics", (400, True): "kinetics-av", (157, False): "charades-av",
@@ -88,10 +91,13 @@ def convert(
     notes = foreign.notes + checkpoint.notes
     if entry:
         notes += (entry.note,) if entry.note else ()
-    elif heads.get("label") == 309:
-        notes += (UNVERIFIED_ORDER,)
+    classes = {name: _class_names(name, size) for name, size in heads.items()}
+    if len(classes.get("label", ())) == VGGSOUND:
+        biases = [checkpoint.state[name] for name in checkpoint.state if re.fullmatch(HEAD_BIAS, name)]
+        classes["label"], note = class_order(torch.stack(biases).mean(0))
+        notes += (note,)
     card = Card(
-        net=checkpoint.net, classes={name: _class_names(name, size) for name, size in heads.items()},
+        net=checkpoint.net, classes=classes,
         front_end=checkpoint.front_end, clip_seconds=checkpoint.clip_seconds, views=checkpoint.views,
         video=checkpoint.video, sigmoid=checkpoint.sigmoid,
         sync=tuple(stage for stage in STAGES if f"sync.see.{stage}.weight" in checkpoint.state),

@@ -11,6 +11,7 @@ import tiny
 import torch
 
 from slowfast_cli.media import audio
+from slowfast_cli.media.audio_decoders import SoundFileSource
 from slowfast_cli.models.spec import with_width
 from slowfast_cli.models.zoo import VARIANTS
 from slowfast_cli.recipe.load import load
@@ -224,31 +225,26 @@ def test_one_broken_file_does_not_stop_the_others(weights, tmp_path):
     assert errors[1] == f"error: {tmp_path / 'gone.wav'}: cannot be read: No such file or directory"
     assert errors[2] == "error: 2 of 4 files could not be used"
     done = predict(weights, tmp_path / "gone.wav")
-    assert (done.code, done.err.splitlines()[1]) == (3, "error: no answer for that file")
+    assert (done.code, done.err.splitlines()[1]) == (3, "error: the file could not be used")
 
 
 def test_a_decoder_that_raises_anything_fails_its_file_only(predictor, tmp_path, monkeypatch):
     good, bad = copies(tmp_path, "rain.wav", "dog.ogg")
-    read, blocks = audio.read, audio.blocks
+    decode = SoundFileSource.blocks
 
-    def hurt(recording, **options):
-        if recording.path == bad:
-            raise RuntimeError("what libraries say")
-        return read(recording, **options)
-
-    def hurt_blocks(recording, **options):
-        for number, block in enumerate(blocks(recording, seconds=1.0, **options)):
-            if recording.path == bad and number:
-                raise OSError("Input/output error")
+    def hurt(source, first):
+        for number, block in enumerate(decode(source, first)):
+            if source.file.format == "OGG" and number:
+                raise RuntimeError("what libraries say")
             yield block
 
-    monkeypatch.setattr(audio, "read", hurt)
-    monkeypatch.setattr(audio, "blocks", hurt_blocks)
+    monkeypatch.setattr(SoundFileSource, "blocks", hurt)
     first, second, third = predictor.files([bad, good, bad])
     assert (type(first), type(second), type(third)) == (Failed, FilePrediction, Failed)
-    assert first.reason == f"{bad}: its decoder failed (RuntimeError: what libraries say)"
+    reason = f"{bad}: its decoder failed (RuntimeError: what libraries say): fetch it again, or convert it"
+    assert first.reason == reason
     *answers, failed = predictor.files([bad], Timeline(window=0.5, hop=0.5))
-    assert failed.reason == f"{bad}: its decoder failed (OSError: Input/output error)"
+    assert failed.reason == reason
     assert all(isinstance(answer, FilePrediction) for answer in answers)
 
 
@@ -329,8 +325,8 @@ def test_without_weights_the_bundled_model_answers():
 def test_csv_that_cannot_be_written_is_said_before_the_work(weights, tmp_path):
     (tmp_path / "file").touch()
     done = predict(weights, tiny.DATA / "rain.wav", "--csv", tmp_path / "file" / "below.csv")
-    assert (done.code, done.out) == (1, "")
-    assert "below.csv: cannot be written (Not a directory)" in done.err
+    assert (done.code, done.out) == (2, "")
+    assert "file does not exist: name a file in an existing folder" in done.err
 
 
 def test_a_reader_that_has_had_enough_is_no_error(weights):
@@ -394,3 +390,16 @@ def test_an_answer_does_not_depend_on_its_neighbours(predictor):
     for path in files:
         (alone,) = predictor.files([path])
         np.testing.assert_allclose(alone.scores["label"], together[path], atol=1e-5)  # by batches of other sizes
+
+
+@pytest.mark.parametrize("timeline", [None, Timeline(window=0.5, hop=0.5)], ids=["whole", "timeline"])
+def test_a_truncated_file_is_predicted_from_what_decodes(predictor, tmp_path, timeline):
+    (whole,) = copies(tmp_path, "rooster.flac")
+    assert {answer.note for answer in predictor.files([whole], timeline)} == {""}
+    cut = tmp_path / "cut.flac"
+    cut.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    answers = list(predictor.files([cut], timeline))
+    assert all(isinstance(answer, FilePrediction) for answer in answers)
+    assert answers[-1].end == pytest.approx(audio.probe(Recording(id="x", path=cut)).seconds, abs=0.01)
+    (note,) = {answer.note for answer in answers}
+    assert note.startswith(f"{cut}: truncated: ")

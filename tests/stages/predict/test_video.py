@@ -22,6 +22,7 @@ from slowfast_cli.cli import show_predictions
 from slowfast_cli.features.logmel import LogMel
 from slowfast_cli.media import audio, video
 from slowfast_cli.media.video_rgb import Converter
+from slowfast_cli.media.video_stream import VideoStream
 from slowfast_cli.models.spec import with_width
 from slowfast_cli.models.zoo import VARIANTS
 from slowfast_cli.settings import Frames, FrontEnd
@@ -143,7 +144,7 @@ class Twin:
             signals["logmel"] = torch.zeros(1, 1, 64, 16)
             if self.rows is not None:
                 frames = CLIP * FPS
-                low = ((start if centred else first) - HEARD_AT) / 0.016
+                low = (start if centred else first) / 0.016
                 rows = np.floor(np.linspace(low, low + (frames - 1) ** 2 / frames / FPS / 0.016, 64)).astype(int)
                 signals["logmel"] = self.rows[np.clip(rows, 0, len(self.rows) - 1)][None, None]
         return signals
@@ -208,7 +209,7 @@ def test_views_are_as_many_as_the_video_is_long(weights, tmp_path, monkeypatch):
 
     def read(start, count):
         starts.append(start)
-        return video.Frames(pixels=np.zeros((count, 64, 96, 3), np.uint8), times=(start,) * count)
+        return video.Frames(pixels=np.zeros((count, 64, 96, 3), np.uint8), times=(start,) * count, start=start)
 
     few = Predictor(made(tmp_path / "few.safetensors", "seen", views=2), "cpu")
     many = Predictor(made(tmp_path / "many.safetensors", "seen", views=30), "cpu")
@@ -429,7 +430,7 @@ def test_a_video_is_sound_for_a_model_that_listens(clip, tmp_path):
     predictor = Predictor(tmp_path / "heard.safetensors", "cpu")
     assert not predictor.reads_frames
     (answer,) = predictor.files([clip])
-    assert answer.end == pytest.approx(2.6, abs=0.1)
+    assert answer.end == pytest.approx(HEARD_AT + 2.6, abs=0.1)
     assert 1.5 < answer.scores["label"].sum() < 2.5  # each class for itself
     (tmp_path / "boxes.csv").write_text("time,x1,y1,x2,y2\n1,0,0,1,1\n")
     with pytest.raises(UsageError, match="classifies whole clips, not boxes"):
@@ -456,7 +457,7 @@ def test_sources_of_every_kind(weights, clip, mute, tmp_path, monkeypatch):
     assert paths("-", stdin=b"videos/clip.mkv\n\nvideos/deep/mute.mp4\n") == ["videos/clip.mkv", "videos/deep/mute.mp4"]
     done = predict(weights["seen"], "sounds")
     assert (done.code, done.out) == (3, "")
-    assert done.err.startswith("error: sounds: a folder without video files; they end in .3gp, ")
+    assert done.err.startswith("error: sounds: a folder without video files; they end in .264, ")
 
 
 def test_hostile_files_fail_and_the_others_go_on(weights, clip, tmp_path):
@@ -485,16 +486,19 @@ def test_hostile_files_fail_and_the_others_go_on(weights, clip, tmp_path):
 
 
 def test_a_decoder_that_raises_anything_fails_its_file_only(predictors, clip, mute, monkeypatch):
-    read = video.read
+    frames = VideoStream.frames
 
-    def hurt(recording, **how):
-        if recording.path == clip:
+    def hurt(stream, since=None):
+        if stream.path == clip:
             raise RuntimeError("what libraries say")
-        return read(recording, **how)
+        return frames(stream, since)
 
-    monkeypatch.setattr(video, "read", hurt)
+    monkeypatch.setattr(VideoStream, "frames", hurt)
     first, second = predictors["seen"].files([clip, mute])
-    assert first == Failed(path=clip, reason=f"{clip}: its decoder failed (RuntimeError: what libraries say)")
+    assert first == Failed(
+        path=clip,
+        reason=f"{clip}: its decoder failed (RuntimeError: what libraries say): fetch it again, or convert it",
+    )
     assert isinstance(second, FilePrediction)
 
 
@@ -665,3 +669,25 @@ def test_a_gpu_gives_the_same_answers(weights, predictors, clip, kind):
     for one, other in zip(here, there, strict=True):
         assert (one.start, one.end, one.box) == (other.start, other.end, other.box)
         np.testing.assert_allclose(one.scores["label"], other.scores["label"], atol=2e-3)
+
+
+@pytest.mark.parametrize("kind", ["seen", "both"])
+def test_a_truncated_video_is_predicted_from_what_it_contains(predictors, tmp_path, kind):
+    sound = rendered.tone(4.0, 500)
+    path = rendered.numbered(
+        tmp_path / "x.mp4", frames=120, size=(96, 64), sound=sound, container={"movflags": "faststart"}
+    )
+    assert {answer.note for answer in predictors[kind].files([path])} == {""}
+    path = path.rename(tmp_path / "cut.mp4")
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    answers = list(predictors[kind].files([path], Timeline(window=0.5, hop=0.5)))
+    assert all(answer.note.startswith(f"{path}: truncated: ") for answer in answers)
+    assert 1 < answers[-1].end < 3
+
+
+def test_windows_of_a_slow_video_are_as_asked(predictors, tmp_path):
+    pictures = (rendered.picture_of(number) for number in range(5))
+    path = rendered.write(tmp_path / "slow.mkv", pictures, times=[0.0, 3.0, 6.0, 7.0, 10.0])
+    answers = list(predictors["seen"].files([path], Timeline(window=2, hop=1)))
+    assert [answer.start for answer in answers] == list(range(len(answers)))
+    assert all(answer.end - answer.start == pytest.approx(2) for answer in answers[:-1])

@@ -105,6 +105,34 @@ def test_stopping_between_two_steps_changes_nothing(trained, sounds, tmp_path, s
     same_run(tmp_path / "run", trained)
 
 
+def test_an_epoch_whose_scoring_fails_is_scored_on_resuming(trained, sounds, tmp_path, monkeypatch):
+    def fails(*args):
+        raise DataError("the disk is gone")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(stage, "score_predictions", fails)
+        with pytest.raises(DataError, match="the disk is gone"):
+            list(stage.train(recipe_of(sounds), Run(tmp_path / "run"), name="folder", device="cpu"))
+    assert load_state(tmp_path / "run" / "state.pt")["step"] == 3
+    list(stage.train(recipe_of(sounds), Run(tmp_path / "run"), name="folder", device="cpu"))
+    same_run(tmp_path / "run", trained)
+
+
+@pytest.mark.parametrize(("kept", "text"), [(True, "now has 4, with hail"), (False, "without rain, with hail")])
+def test_other_classes_than_those_of_the_state_are_refused(trained, sounds, tmp_path, kept, text):
+    shutil.copytree(trained, tmp_path / "run")
+    root = shutil.copytree(sounds, tmp_path / "corpus" / "folder", ignore=shutil.ignore_patterns("shards"))
+    for part in tiny.PARTS:
+        shutil.copytree(root / part / "rain", root / part / "hail")
+        if not kept:
+            shutil.rmtree(root / part / "rain")
+    tiny.good("extract", "--dataset", "folder", "--root", root, "-j", 1, "frontend.mels=32")
+    done = tiny.slowfast("train", "folder", *words(root), "--run", tmp_path / "run", "--device", "cpu")
+    assert done.code == 2
+    assert text in done.err
+    assert "--fresh, or train on from its weights with `slowfast finetune RECIPE --weights" in done.err
+
+
 def test_interrupted_and_killed_it_still_learns_the_same(sounds, tmp_path):
     """Ctrl-C, then a SIGKILL, each at a step of its own, then the same command to its end."""
     command = ["train", "folder", *words(sounds, "schedule.epochs=8", "schedule.validate_every=4")]

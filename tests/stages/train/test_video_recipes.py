@@ -277,7 +277,7 @@ def test_choosing_label_sets_changes_nothing_else(corpora):
     [
         ("kinetics", ["task=multilabel", "metric=map"], "has one class per segment: set task: classify"),
         ("charades-av", ["task=classify"], "has any number of classes per segment: set task: multilabel"),
-        ("kinetics-av", ["metric=sync_res5"], "'sync_res5' is not scored"),
+        ("kinetics-av", ["metric=sync_res5"], "on kinetics400 has no 'sync_res5'"),
         ("kinetics", ["task=detect"], "networks for boxes end in -ava"),
         ("kinetics", ["sync.stages=[res3]"], "fuses audio into video after no stage"),
         ("kinetics", ["augment.mix=0.5"], "mixes audio only"),
@@ -285,7 +285,7 @@ def test_choosing_label_sets_changes_nothing_else(corpora):
         ("kinetics", ["model.drop_pathway=0.5"], "does not read both frames and audio"),
         ("kinetics", ["model.freeze_trunk=true"], "needs a trained trunk"),
         ("vggsound", ["model.variant=slowfast-4x16-r50"], "reads frames: add a `video` section"),
-        ("kinetics-audio", ["task=rotation"], "but audio-r50 reads none"),
+        ("kinetics-audio", ["task=rotation"], "needs frames, but audio-r50 reads logmel"),
         ("kinetics", ["video.jitter=[20,36]"], "from video.crop"),
         ("kinetics", ["data.labels=[verb]"], "has the label sets label"),
     ],

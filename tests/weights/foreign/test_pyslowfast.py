@@ -75,7 +75,7 @@ def test_without_settings_published_ones_are_used_with_a_note(tmp_path):
     assert done.code == 0, done.err
     assert "note: alpha is not in the file: 4, as published" in done.err
     assert "note: the front end is not in the file: 16000 Hz, 20 ms window, 10 ms hop, as published" in done.err
-    assert "note: The class order of this head is unverified" in done.err
+    assert "note: Class order: that of VGG-Sound's stat.csv; undecided" in done.err
     card = read_card(tmp_path / "a.safetensors")
     assert (card.clip_seconds, card.views, len(card.classes["label"])) == (5.119, 2, 309)
     assert "people marching" in card.classes["label"]

@@ -1,0 +1,74 @@
+"""Open media containers with FFmpeg: one local file each, of bounded size, by content."""
+
+import errno
+import os
+import re
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import av
+from av.format import ContainerFormat
+
+from slowfast_cli.media.audio_source import printable
+from slowfast_cli.types import BrokenMediaError
+
+# Demuxers that open the files, patterns of files, devices or addresses that their input names.
+PLAYLISTS = frozenset({
+    "applehttp", "concat", "concatf", "dash", "hls", "image2", "imf", "lavfi", "rtp", "rtsp", "sap", "sdp", "vobsub",
+    "webm_dash_manifest",
+})  # fmt: skip
+MAX_PIXELS = 8192 * 4096  # of a frame; a decoder keeps up to 17
+MAX_DAYS = 100  # length of a recording; longer ones are damaged headers or timestamps
+PLAYLIST_HEAD = re.compile(
+    rb"\s*(\xef\xbb\xbf)?(#EXTM3U|ffconcat|\[playlist\]|v=0\r?\n|<(\?xml|asx|smil|MPD))", re.IGNORECASE
+)
+
+
+@lru_cache(maxsize=1)
+def demuxers() -> str:
+    """Return the names of FFmpeg's demuxers that read only their input, comma-separated."""
+    names = set[str]()
+    for name in av.formats_available:
+        try:
+            names.update(ContainerFormat(name, "r").name.split(","))
+        except ValueError:  # a muxer
+            continue
+    return ",".join(sorted(names - PLAYLISTS))
+
+
+def require_file(path: Path) -> None:
+    """Refuse a folder or an empty file; raise `OSError` if there is no file, `BrokenMediaError` else."""
+    if path.is_dir():
+        raise BrokenMediaError(f"{printable(path)}: is a folder, expected a recording: name the file")
+    if path.stat().st_size == 0:
+        raise BrokenMediaError(f"{printable(path)}: empty file (0 bytes): fetch or record it again")
+
+
+def open_container(path: Path) -> Any:
+    """Open a local file with PyAV.
+
+    Raises:
+        BrokenMediaError: The file is missing, a folder, empty, a playlist, or of no format that FFmpeg supports.
+    """
+    require_file(path)
+    # FFmpeg duplicates the descriptor. It accepts only UTF-8 names, and would open other files that one contains.
+    descriptor = os.open(path, os.O_RDONLY)
+    options = {"fd": str(descriptor), "protocol_whitelist": "fd", "format_whitelist": demuxers()}
+    try:
+        return av.open("fd:", options=options, metadata_errors="replace")
+    except av.FFmpegError as error:
+        if isinstance(error, OSError):
+            raise
+        if error.errno == errno.EINVAL or PLAYLIST_HEAD.match(_head(path)):  # EINVAL: not in `format_whitelist`
+            what = "a playlist, or a description of other files, not a recording: name the recordings themselves"
+        else:
+            what = f"not a media file that soundfile or FFmpeg supports ({error.strerror}): fetch it again"
+        raise BrokenMediaError(f"{printable(path)}: {what}") from error
+    finally:
+        os.close(descriptor)
+
+
+def _head(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(64)

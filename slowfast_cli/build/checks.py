@@ -127,7 +127,7 @@ def remarks(recipe: Recipe, train: Corpus, val: Corpus) -> list[str]:
     """What a user should know about own data before training on it."""
     if dataset_entry(recipe.data.corpus).info.heads or task_spec(recipe).label_sets is not None:
         return []
-    lines = []
+    lines = [train.note] if train.note else []
     for labels, names in train.classes.items():
         known, tested = (
             {index for segment in corpus.segments for index in _indices(segment.targets.get(labels, ()))}

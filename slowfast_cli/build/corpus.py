@@ -85,9 +85,9 @@ def shards_folder(recipe: Recipe) -> Path:
 
 
 @functools.lru_cache(maxsize=8)
-def _read(name: str, root: Path, split: str, labeled: bool = True) -> Corpus:
+def _read(name: str, root: Path, split: str, labels: tuple[str, ...], labeled: bool = True) -> Corpus:
     entry = dataset_entry(name)
-    read = entry.read if labeled else entry.read_unlabeled
+    read = entry.reader(labels) if labeled else entry.read_unlabeled
     return read(root, split)
 
 
@@ -99,7 +99,9 @@ def read_corpus(recipe: Recipe, role: SplitRole) -> Corpus:
         UsageError: `data.labels` names a label set that it does not have.
     """
     spec = task_spec(recipe)
-    corpus = _read(recipe.data.corpus, corpus_root(recipe), recipe.split(role), not spec.has_objective)
+    corpus = _read(
+        recipe.data.corpus, corpus_root(recipe), recipe.split(role), recipe.data.labels, not spec.has_objective
+    )
     if spec.label_sets is not None:
         return replace_label_sets(corpus, spec.label_sets, spec.target)
     if not recipe.data.labels:
@@ -120,7 +122,7 @@ def read_all_splits(recipe: Recipe) -> tuple[list[Corpus], list[str]]:
     corpora, errors = list[Corpus](), list[DataError]()
     for split in dataset_entry(recipe.data.corpus).info.all_splits:
         try:
-            corpora.append(_read(recipe.data.corpus, corpus_root(recipe), split))
+            corpora.append(_read(recipe.data.corpus, corpus_root(recipe), split, recipe.data.labels))
         except DataError as error:
             errors.append(error)
     if not corpora:

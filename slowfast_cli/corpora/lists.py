@@ -1,6 +1,8 @@
 """Annotation lists: csv and text files, timestamps, held-out items and duplicates."""
 
 import csv
+import re
+import unicodedata
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from hashlib import sha256
@@ -32,17 +34,52 @@ def rows(
     Raises:
         DataError: The file is not UTF-8, or the number of columns in a row differs from the header.
     """
+    table = records(path, delimiter=delimiter)
+    names = [*header] if header else next(table, (0, []))[1]
+    for number, row in table:
+        if len(row) != len(names):
+            raise DataError(f"{path}: row {number}: {len(row)} columns, expected {len(names)}: fix it")
+        yield number, dict(zip(names, row, strict=True))
+
+
+def records(path: Path, *, delimiter: str = ",") -> Iterator[tuple[int, list[str]]]:
+    """Yield the line number, from 1, and the stripped values of each row that is not blank, the header included.
+
+    Raises:
+        DataError: The file cannot be read, or is not UTF-8.
+    """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(file, delimiter=delimiter, skipinitialspace=True)
-            names = [name.strip() for name in header or next(reader, ())]
             for row in reader:
-                if len(row) == len(names):
-                    yield reader.line_num, dict(zip(names, map(str.strip, row), strict=True))
-                elif row:  # not a blank line
-                    raise DataError(f"{path}: row {reader.line_num}: {len(row)} columns, expected {len(names)}: fix it")
+                if row:
+                    yield reader.line_num, [value.strip() for value in row]
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path}: not a csv file in UTF-8 ({error}): save it as UTF-8") from error
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from error
+
+
+def class_name(text: str, where: str) -> str:
+    """Return the name of a class or label set in Unicode normal form C, as one name may be stored in two forms.
+
+    Raises:
+        DataError: It contains bytes that are not UTF-8, or control characters; prefixed with ``where``.
+    """
+    name = unicodedata.normalize("NFC", text)
+    if not name.isprintable():
+        shown = name.encode("unicode_escape", "surrogateescape").decode("ascii", "backslashreplace")
+        raise DataError(f"{where}: '{shown}' is not printable text in UTF-8: rename it")
+    return name
+
+
+def label_file(label_set: str) -> str:
+    """Name of a label set as a part of a file name, with percent-escapes for characters that file systems refuse.
+
+    >>> label_file("verb"), label_file("event/type")
+    ('verb', 'event%2Ftype')
+    """
+    return re.sub(r'[/\\:*?"<>|%]', lambda match: f"%{ord(match[0]):02X}", label_set)
 
 
 def column_chunks(path: Path, header: Sequence[str], *, size: int = 1 << 11) -> Iterator[list[tuple[str, ...]]]:

@@ -13,7 +13,10 @@ from pydantic import BaseModel, ValidationError
 
 from slowfast_cli.recipe.fields import RENAMED_METRICS
 from slowfast_cli.recipe.schema import Recipe
+from slowfast_cli.storage import bounded_yaml
 from slowfast_cli.types import UsageError, did_you_mean
+
+MAX_BYTES = 1_000_000  # of a recipe's file
 
 # Fields of earlier versions, refused with their new name.
 RENAMED_FIELDS = {
@@ -96,13 +99,15 @@ def read(name: str) -> Source:
     """
     path = find(name)
     try:
-        text = path.read_text(encoding="utf-8")
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        values = yaml.safe_load(text)
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+        if len(content) > MAX_BYTES:
+            raise UsageError(f"{path}: is larger than {MAX_BYTES:,} bytes, a recipe has a few thousand")
+        values, node = bounded_yaml.parse(content.decode("utf-8-sig"))
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{path}: cannot be read: {error}") from error
     except yaml.YAMLError as error:
-        raise UsageError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
+        raise UsageError(f"{path}: not YAML: {bounded_yaml.describe(error)}") from error
     if not isinstance(values, dict):
         raise UsageError(
             f"{path}: a recipe is a mapping of sections (data, model, optim, ...), not {type(values).__name__}"
@@ -143,7 +148,7 @@ def override(source: Source, overrides: Sequence[str]) -> Source:
             try:
                 _parent(values, key, word)[key.rpartition(".")[2]] = _value(key, text)
             except yaml.YAMLError as error:
-                raise UsageError(f"{word}: {text!r} is not a YAML value: {' '.join(str(error).split())}") from error
+                raise UsageError(f"{word}: {text!r} is not a YAML value: {bounded_yaml.describe(error)}") from error
         else:
             raise UsageError(f"{word}: an override is key=value (optim.lr=0.02) or ~key (~augment.warp)")
         lines.pop(key.lstrip("~"), None)
@@ -152,13 +157,14 @@ def override(source: Source, overrides: Sequence[str]) -> Source:
 
 def _value(key: str, text: str) -> Any:
     """The value of an override: YAML, but names and paths as they were typed (``2024``, ``no``, ``a #b``)."""
-    value = yaml.safe_load(text)
     *parents, last = key.split(".")
     section: Any = Recipe
     for part in parents:
         section = _section_type(_fields(section).get(part))
     is_text = {str, Path} & {*_plain_types(_fields(section).get(last))}
-    return text if is_text and value is not None and text[:1] not in "\"'" else value
+    if is_text and text not in ("", "~", "null") and text[0] not in "\"'":
+        return text
+    return bounded_yaml.parse(text)[0]
 
 
 def _plain_types(annotation: Any) -> Iterator[Any]:
@@ -179,7 +185,10 @@ def changed(source: Source, fields: Mapping[str, Any]) -> Source:
 
 
 def _parent(values: dict[str, Any], key: str, word: str) -> dict[str, Any]:
-    for part in key.lstrip("~").split(".")[:-1]:
+    parents = key.lstrip("~").split(".")[:-1]
+    if len(parents) > bounded_yaml.MAX_DEPTH:
+        raise UsageError(f"{word}: nested deeper than {bounded_yaml.MAX_DEPTH} levels")
+    for part in parents:
         step = values.setdefault(part, {})
         if not isinstance(step, dict):
             raise UsageError(f"{word}: {part} is a value, not a section")

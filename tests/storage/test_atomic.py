@@ -11,7 +11,7 @@ from slowfast_cli.types import UsageError
 
 @pytest.fixture
 def clip(tmp_path):
-    return tiny.write(tmp_path / "a.wav", tiny.sound("rain", 1.0))
+    return tiny.write(tmp_path / "a.wav", tiny.sound("rain.wav", 1.0))
 
 
 def test_only_files_of_the_same_option_are_overwritten(tmp_path):

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from slowfast_cli.corpora.lists import class_name
+from slowfast_cli.corpora.lists import HELD_OUT, class_name
 from slowfast_cli.types import DataError, UsageError, did_you_mean
 
 # Names of the columns that are no label sets, in lower case; of several that a file has, the first counts.
@@ -104,7 +104,7 @@ def _note(names: Mapping[int, str], roles: Mapping[str, int], label_sets: Sequen
     parts = [
         f"labels: {', '.join(label_sets)}",
         f"times: {', '.join(times) or 'none, whole files'}",
-        f"split: {names[roles['split']] if 'split' in roles else 'none, a fifth is held out'}",
+        f"split: {names[roles['split']] if 'split' in roles else HELD_OUT}",
         *([f"not used: {', '.join(unused)} (data.labels chooses)"] if unused else []),
     ]
     return "; ".join(parts)

@@ -14,7 +14,7 @@ from slowfast_cli.corpora.lists import (
     SPLIT_NAMES,
     check_unique,
     class_name,
-    held_out,
+    held_out_parts,
     label_file,
     lines,
     parse_time,
@@ -57,9 +57,10 @@ def read(root: Path, split: str, labels: Sequence[str] = ()) -> Corpus:
         other columns are label sets, with any name, see `slowfast_cli.corpora.csv_columns`
 
     The classes of a label set are its sorted values, or the lines of ``classes.<set>.txt`` beside the csv file. Without
-    a split column, a fifth of the recordings of each class of the first label set is held out for ``val``, chosen by a
-    hash of the path (a fifth of the segments, if that would hold out nothing). If ``val`` or ``test`` has no rows, the
-    other one is used for both. Labels may be empty in rows of ``test``.
+    a split column, a fifth of the recordings of each class of the first label set is held out for ``val`` and another
+    for ``test``, chosen by a hash of the path (of the segments, if that would hold out nothing); the same fifth if a
+    class has fewer than 10. If ``val`` or ``test`` has no rows, the other one is used for both. Labels may be empty in
+    rows of ``test``.
 
     A row that cannot be used is counted as missing, in ``train`` if its split is unknown. The note says which columns
     are read as what.
@@ -173,10 +174,12 @@ def _rows_of_split(path: Path, columns: Columns, rows: Sequence[Row], split: str
     first_label_set = next(iter(columns.label_sets))
     key: Callable[[Row], str]
     for key in (lambda row: row.name, lambda row: row.id):
-        validation = held_out({key(row): row.labels[first_label_set] for row in reversed(rows) if not row.problem})
-        if validation:
+        parts = held_out_parts({key(row): row.labels[first_label_set] for row in reversed(rows) if not row.problem})
+        if parts["test"]:
             break
-    return [row for row in rows if (not row.problem and key(row) in validation) == (split != "train")]
+    if split != "train":
+        return [row for row in rows if not row.problem and key(row) in parts[split]]
+    return [row for row in rows if row.problem or key(row) not in parts["val"] | parts["test"]]
 
 
 def _segment(row: Row, indices: Mapping[str, Mapping[str, int]]) -> Segment | Failure:

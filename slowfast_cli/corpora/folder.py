@@ -6,7 +6,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from slowfast_cli.corpora.dataset_info import DATASETS
-from slowfast_cli.corpora.lists import SPLIT_NAMES, class_name, held_out
+from slowfast_cli.corpora.lists import HELD_OUT, SPLIT_NAMES, class_name, held_out_parts
 from slowfast_cli.corpora.media_files import files_in, is_media, media_below, media_in, subfolders, walk_once
 from slowfast_cli.media.audio_source import printable
 from slowfast_cli.types import Corpus, DataError, Failure, Recording, Segment
@@ -31,9 +31,9 @@ def read(root: Path, split: str) -> Corpus:
         root/[{train,val,test}/]<any media file>             without class folders: no labels
 
     Classes are the sorted folder names in Unicode normal form C. Folders are splits if all that contain media are
-    named so, else classes. Without split folders, a fifth of each class is held out for ``val``, chosen by a hash of
-    the path below ``root``: identical on every machine. If ``val`` or ``test`` is missing, the other one is used for
-    both.
+    named so, else classes. Without split folders, a fifth of each class is held out for ``val`` and another for
+    ``test``, chosen by a hash of the path below ``root``: identical on every machine. With fewer than 10 files of a
+    class, both are the same fifth. If the folder of ``val`` or ``test`` is missing, the other one is used for both.
 
     If no file lies in a class folder, the corpus has no label set, and serves for learning without labels. What is not
     used is counted as missing in ``train``: folders without media, files beside class folders, and files that may be
@@ -75,15 +75,13 @@ def read(root: Path, split: str) -> Corpus:
 def _note(split_folders: dict[str, Path], classes: tuple[str, ...]) -> str:
     folders = ", ".join(folder.name for name, folder in split_folders.items() if name)
     like_splits = ", ".join(name for name in classes if name.lower() in SPLIT_NAMES)
-    return f"split: {folders or 'none, a fifth is held out'}" + (
-        f"; read as classes, beside others: {like_splits}" if like_splits else ""
-    )
+    return f"split: {folders or HELD_OUT}" + (f"; read as classes, beside others: {like_splits}" if like_splits else "")
 
 
 def read_unlabeled(root: Path, split: str) -> Corpus:
     """Read all media below a folder, ignoring class folders: for learning without labels.
 
-    Split folders are respected; without them, a fifth of the files is held out for ``val``.
+    Split folders are respected; without them, a fifth of the files is held out for each of ``val`` and ``test``.
 
     Raises:
         DataError: There is no such folder, or it contains no media.
@@ -178,5 +176,7 @@ def _files_of_split(files_by_split: dict[str, dict[Path, str]], split: str, root
             return files_by_split[name]
     files = files_by_split.get("train", files_by_split.get("", {}))
     names = {path: path.relative_to(root).as_posix() for path in files}
-    validation = held_out({names[path]: label for path, label in files.items()})
-    return {path: label for path, label in files.items() if (names[path] in validation) == (split != "train")}
+    parts = held_out_parts({names[path]: label for path, label in files.items()})
+    if split != "train":
+        return {path: label for path, label in files.items() if names[path] in parts[split]}
+    return {path: label for path, label in files.items() if names[path] not in parts["val"] | parts["test"]}

@@ -3,7 +3,7 @@
 import csv
 import re
 import unicodedata
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
 from hashlib import sha256
 from itertools import islice
@@ -135,12 +135,25 @@ def parse_time(text: str, where: str) -> Seconds:
     return total
 
 
-def held_out(strata: dict[str, str], share: float = 0.2) -> frozenset[str]:
-    """Choose a validation set, stratified by class, by hashing names: identical on every machine.
+HELD_OUT = "none, a fifth is held out for each of val and test"
+THREE_PARTS = 10  # items of each class from which on validation and test are apart
+
+
+def held_out_parts(strata: dict[str, str]) -> dict[str, frozenset[str]]:
+    """Choose ``val`` and ``test``, a fifth of each class each; the same fifth if a class has too few items."""
+    counts = Counter(strata.values())
+    test = held_out(strata)
+    apart = bool(counts) and min(counts.values()) >= THREE_PARTS
+    return {"val": held_out(strata, part=1) if apart else test, "test": test}
+
+
+def held_out(strata: dict[str, str], share: float = 0.2, *, part: int = 0) -> frozenset[str]:
+    """Choose items, stratified by class, by hashing names: identical on every machine.
 
     Args:
         strata: Class of each item, by item name.
         share: Fraction of each class; at least one item of each class with two or more.
+        part: Number of the part; the items of parts differ.
 
     Returns:
         Names of the held-out items.
@@ -151,7 +164,8 @@ def held_out(strata: dict[str, str], share: float = 0.2) -> frozenset[str]:
     chosen: list[str] = []
     for members in by_class.values():
         members.sort(key=lambda name: sha256(name.encode("utf-8", "surrogateescape")).digest())
-        chosen += members[: max(1, round(share * len(members))) if len(members) > 1 else 0]
+        size = max(1, round(share * len(members))) if len(members) > 1 else 0
+        chosen += members[part * size : (part + 1) * size]
     return frozenset(chosen)
 
 

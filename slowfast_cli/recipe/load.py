@@ -140,6 +140,8 @@ def override(source: Source, overrides: Sequence[str]) -> Source:
     """
     values = copy.deepcopy(source.values)
     lines = dict(source.lines)
+    if any(word.startswith("model.variant=") for word in overrides) and isinstance(values.get("model"), dict):
+        values["model"].pop("width", None)  # of the recipe's own network
     for word in overrides:
         key, equals, text = word.partition("=")
         if key.startswith("~") and key != "~" and not equals:

@@ -52,8 +52,13 @@ def test_split_folders(tmp_path, names):
 
 def test_a_missing_split_is_replaced(tmp_path):
     touch(*(tmp_path / "train" / "a" / f"{index}.wav" for index in range(10)))
-    assert len(folder.read(tmp_path, "train").segments) == 8
-    assert len(folder.read(tmp_path, "val").segments) == 2
+    parts = [ids(folder.read(tmp_path, split)) for split in ("train", "val", "test")]
+    assert list(map(len, parts)) == [6, 2, 2]
+    assert len(set().union(*parts)) == 10
+    (tmp_path / "train" / "a" / "9.wav").unlink()  # too few for three parts
+    parts = [ids(folder.read(tmp_path, split)) for split in ("train", "val", "test")]
+    assert (list(map(len, parts)), parts[1]) == ([7, 2, 2], parts[2])
+    touch(tmp_path / "train" / "a" / "9.wav")
     touch(tmp_path / "test" / "a" / "t.wav")
     assert len(folder.read(tmp_path, "train").segments) == 10
     assert ids(folder.read(tmp_path, "val")) == ids(folder.read(tmp_path, "test")) == ["test/a/t.wav"]
@@ -75,9 +80,9 @@ def test_files_without_class_folders_have_no_labels(tmp_path):
     touch(tmp_path / "notes.txt", tmp_path / "empty" / "notes.txt")
     train, val = folder.read(tmp_path, "train"), folder.read(tmp_path, "val")
     assert train.classes == val.classes == {}
-    assert (len(train.segments), len(val.segments)) == (8, 2)
+    assert (len(train.segments), len(val.segments)) == (6, 2)
     assert all(segment.targets == {} for segment in train.segments)
-    assert sorted(ids(train) + ids(val)) == [f"{index}.wav" for index in range(10)]
+    assert sorted(ids(train) + ids(val) + ids(folder.read(tmp_path, "test"))) == [f"{index}.wav" for index in range(10)]
     touch(tmp_path / "rain" / "a.wav")  # beside a class folder, files are left out
     assert ids(folder.read(tmp_path, "train")) == ["rain/a.wav"]
 
@@ -93,7 +98,10 @@ def test_a_class_may_be_called_like_a_split(tmp_path):
     touch(*(tmp_path / name / f"{index}.wav" for name in ("train", "rain", "test") for index in range(5)))
     corpus = folder.read(tmp_path, "train")
     assert (corpus.classes, len(corpus.segments)) == ({"label": ("rain", "test", "train")}, 12)
-    assert corpus.note == "split: none, a fifth is held out; read as classes, beside others: test, train"
+    assert (
+        corpus.note
+        == "split: none, a fifth is held out for each of val and test; read as classes, beside others: test, train"
+    )
 
 
 @pytest.mark.parametrize(

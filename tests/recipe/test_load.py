@@ -136,3 +136,17 @@ def test_a_resolved_recipe_reads_back_the_same(tmp_path):
     recipe = load("epic")
     path.write_text(to_yaml(recipe))
     assert load(str(path)) == recipe
+
+
+@pytest.mark.parametrize("text", ["2024", "2024-01-01", "no", "[a]", "a #b", "[a", "1e3", "~x"])
+def test_paths_and_names_are_taken_as_typed(text):
+    assert load("folder", [f"data.root={text}"]).data.root == Path(text)
+    assert load("folder", [f"model.init={text}"]).model.init == text
+    assert load("folder", ["data.root=null"]).data.root is None
+    assert load("folder", ["data.root='a b'"]).data.root == Path("a b")
+
+
+def test_another_network_does_not_keep_the_width_of_the_recipes():
+    assert load("folder").model.width == 32
+    assert load("folder", ["model.variant=asf-small"]).model.width is None
+    assert load("folder", ["model.width=8", "model.variant=asf-small"]).model.width == 8

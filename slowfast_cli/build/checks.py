@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from slowfast_cli.build.corpus import dataset_entry, read_corpus
+from slowfast_cli.build.corpus import dataset_entry, read_corpus, same_files
 from slowfast_cli.build.network import architecture
 from slowfast_cli.build.schedule import micro_batches
 from slowfast_cli.build.scores import score_predictions
@@ -135,10 +135,9 @@ def remarks(recipe: Recipe, train: Corpus, val: Corpus) -> list[str]:
         )
         if untrained := sorted(names[index] for index in tested - known):
             lines.append(f"only in {val.split}, so never learned: {', '.join(untrained[:5])} ({labels})")
-    if recipe.split("val") != recipe.split("test"):
-        test = read_corpus(recipe, "test")
-        if {segment.id for segment in test.segments} == {segment.id for segment in val.segments}:
-            lines.append(f"{val.split} and {test.split} are the same files: keep=last, or scores are chosen on them")
+    if alike := same_files(recipe, [read_corpus(recipe, role) for role in ("val", "test")]):
+        best = "; with keep=best, evaluate scores the epoch that is best on them: keep=last avoids it"
+        lines.append(alike + best * (recipe.keep == "best"))
     return lines
 
 

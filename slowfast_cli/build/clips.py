@@ -1,7 +1,9 @@
 """Clips of a recipe: the audio source, the segments that can be read, the readers, and batches on the device."""
 
 import os
+import statistics
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
@@ -34,6 +36,7 @@ from slowfast_cli.types import Batch, Corpus, DataError, Failure, Segment
 
 DEFAULT_WORKERS = 8  # upper bound where nothing was measured
 TOLERANCE = 0.01  # seconds: lengths are rounded to samples
+SAMPLE = 64  # segments whose length is looked at
 NOT_STORED = "not in the shards: run `slowfast extract` again"
 
 
@@ -62,6 +65,23 @@ def open_store(recipe: Recipe) -> Store | None:
     return StoredRows(Shards(folder, front_end.settings()), front_end)
 
 
+def padding_remark(recipe: Recipe, corpus: Corpus, store: Store | None) -> list[str]:
+    """Say that most clips of own data are padded, judged by up to `SAMPLE` of them."""
+    clip = recipe.data.clip_seconds
+    if dataset_entry(recipe.data.corpus).info.heads or store is None or clip is None:
+        return []
+    lengths = []
+    for segment in corpus.segments[:: max(1, len(corpus.segments) // SAMPLE)]:
+        with suppress(DataError):  # reported when it is read
+            end = store.samples(segment.recording) / store.front_end.rate
+            lengths.append(min(end, segment.stop or end) - segment.start)
+    median = statistics.median(lengths) if lengths else clip
+    if median >= clip / 2:
+        return []
+    shorter = f"half of the segments are shorter than {median:.2g} s, padded to {clip:g} s"
+    return [f"{shorter}: try data.clip_seconds={median:.2g}"]
+
+
 def usable(recipe: Recipe, corpus: Corpus, store: Store | None) -> Corpus:
     """Move the segments that cannot be read from the corpus to its missing ones, with the reason.
 
@@ -88,7 +108,7 @@ def usable(recipe: Recipe, corpus: Corpus, store: Store | None) -> Corpus:
         readable[list(problems)] = False
         by_id = {segments[row].id: reason for row, reason in problems.items()}
         corpus = _drop(corpus, readable, partial(_failure, by_id, NOT_STORED))
-    if not corpus.segments:
+    if len(segments) and not corpus.segments:
         where = store.shards.folder if isinstance(store, StoredRows) else corpus.name
         raise DataError(
             f"{where}: contains none of the {len(segments)} segments of {corpus.name} {corpus.split}: "

@@ -3,7 +3,7 @@
 import functools
 import os
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -11,6 +11,7 @@ from typing import Literal, TypeVar
 from slowfast_cli.build.task import task_spec
 from slowfast_cli.corpora.registry import CORPORA, DatasetEntry
 from slowfast_cli.corpora.segments import Segments
+from slowfast_cli.data.stored_features import digest
 from slowfast_cli.recipe.load import load
 from slowfast_cli.recipe.schema import Recipe
 from slowfast_cli.settings import FrontEnd
@@ -128,6 +129,22 @@ def read_all_splits(recipe: Recipe) -> tuple[list[Corpus], list[str]]:
     if not corpora:
         raise errors[0]
     return corpora, [str(error).splitlines()[0] for error in errors]
+
+
+def segments_hash(corpus: Corpus) -> str:
+    """Hash of the segments of a split: equal for splits of the same files."""
+    return digest(corpus.segments)
+
+
+def same_files(recipe: Recipe, corpora: Sequence[Corpus]) -> str:
+    """Say that splits of own data are the same files, as there are too few for three parts; empty if they differ."""
+    if dataset_entry(recipe.data.corpus).info.heads:  # official splits
+        return ""
+    names: dict[str, list[str]] = {}
+    for corpus in corpora:
+        names.setdefault(segments_hash(corpus), []).append(corpus.split)
+    alike = next((splits for splits in names.values() if len(set(splits)) > 1), [])
+    return f"{' and '.join(alike)} are the same files, so scores are those of validation" if alike else ""
 
 
 def class_counts(corpus: Corpus) -> dict[str, int]:

@@ -1,7 +1,7 @@
 """What a training would be, shown without one."""
 
 from slowfast_cli.build.checks import remarks, require_kind, require_trainable
-from slowfast_cli.build.clips import build_clips, open_store, require_batch, usable
+from slowfast_cli.build.clips import build_clips, open_store, padding_remark, require_batch, usable
 from slowfast_cli.build.corpus import class_counts, read_corpus
 from slowfast_cli.build.init_weights import start_from
 from slowfast_cli.build.network import build_recognizer
@@ -51,5 +51,5 @@ def dry_run(recipe: Recipe, name: str, device: str, processes: int = 1) -> None:
     show.table(f"{name}: {recipe.model.variant}", ["", ""], rows)
     if problem:
         raise problem
-    for remark in remarks(recipe, train, val):
+    for remark in (*remarks(recipe, train, val), *padding_remark(recipe, train, store)):
         show.say(f"note: {remark}")

@@ -58,7 +58,7 @@ def extract(
     if dtype not in ("float16", "float32"):
         raise UsageError(f"--dtype {dtype}: expected float16 or float32")
     from slowfast_cli.build.clips import cores
-    from slowfast_cli.build.corpus import read_all_splits, shards_folder
+    from slowfast_cli.build.corpus import read_all_splits, same_files, shards_folder
     from slowfast_cli.cli import show
     from slowfast_cli.engine import distributed
     from slowfast_cli.stages.extract.progress import Progress
@@ -72,6 +72,8 @@ def extract(
         show.say(f"skipped: {reason}")
     for corpus in corpora:
         show.say(f"{show.coverage(corpus)}{f'; {corpus.note}' if corpus.note else ''}")
+    if alike := same_files(chosen, corpora):
+        show.say(f"note: {alike}")
     folder = shards_folder(chosen)
     show.say(f"shards: {display(folder)}")
     bar: show.Bar | None = None

@@ -1,5 +1,7 @@
 """Recipes: what is refused, and in which words."""
 
+from pathlib import Path
+
 import pytest
 
 from slowfast_cli.recipe.load import RENAMED_FIELDS, find, load, override, read, to_yaml

@@ -12,7 +12,6 @@ import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from slowfast_cli.build.checks import remarks
 from slowfast_cli.build.clips import cores, eval_batch, load_batches
 from slowfast_cli.build.schedule import DTYPES, learning_rate, micro_batches, total_steps
 from slowfast_cli.build.scores import score_predictions
@@ -123,7 +122,7 @@ def train(
             init=training.init,
             source=recipe.data.source,
             cores=cores(),
-            remarks=remarks(recipe, training.train, training.val) if leads else (),
+            remarks=training.remarks,
         )
 
         def log(line: Mapping[str, float]) -> None:

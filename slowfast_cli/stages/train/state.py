@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from slowfast_cli.build.checks import require_processes, require_trainable
-from slowfast_cli.build.clips import build_clips, open_store, require_batch, stated_views, usable
-from slowfast_cli.build.corpus import class_counts, read_corpus
+from slowfast_cli.build.checks import remarks, require_processes, require_trainable
+from slowfast_cli.build.clips import build_clips, open_store, padding_remark, require_batch, stated_views, usable
+from slowfast_cli.build.corpus import class_counts, read_corpus, segments_hash
 from slowfast_cli.build.init_weights import start_from
 from slowfast_cli.build.network import architecture, build_recognizer, channels_last
 from slowfast_cli.build.schedule import build_optimizer
@@ -40,6 +40,7 @@ class Training:
     val_clips: Clips | FeatureClips
     metric: str  # the score by which the best weights are kept
     init: Loaded | None  # what was copied from other weights
+    remarks: tuple[str, ...] = ()  # what the user should know about the data
     views: nn.Module | None = None  # makes two views of each clip, with state (BYOL)
     best: float | None = None  # best value of the metric so far
     unscored: bool = False  # the last step ends an epoch whose validation is not done
@@ -123,6 +124,7 @@ class Training:
             hidden=recipe.model.hidden,
             silence=recipe.data.pad == "silence",
             recipe=name,
+            trained_on=segments_hash(self.train),
             source=f"slowfast train {name} on {self.train.name} {self.train.split}",
         )
 
@@ -172,6 +174,7 @@ def build_training(recipe: Recipe, share: Share, device: torch.device, *, smoke:
         train=train,
         val=val,
         metric=metric,
+        remarks=(*remarks(recipe, train, val), *padding_remark(recipe, train, store)),
         init=init,
         views=spec.views().to(device) if spec.views else None,
     )

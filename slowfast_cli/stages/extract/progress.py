@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from slowfast_cli.data.stored_features import digest
 from slowfast_cli.engine import distributed
 from slowfast_cli.shards.folder import failures
 from slowfast_cli.shards.manifest import read_manifests
@@ -160,6 +161,8 @@ class Counts:
     def summary(self, out: Path, corpora: Sequence[Corpus]) -> Summary:
         """Summarize the run from its counters and the contents of the folder."""
         failed = failures(out, corpora)
+        distinct = {(digest(corpus.segments), len(corpus.missing)): corpus for corpus in corpora}  # val may be test
+        corpora = list(distinct.values())
         without_audio = {failure.id: failure.soundless for failure in failed}
         frames_only = [  # per segment of a failed recording: whether it can still be used for its frames
             corpus.has_video and without_audio[segment.recording.id]

@@ -221,7 +221,8 @@ def sources(words: Sequence[str], stdin: TextIO, suffixes: frozenset[str] = MEDI
     """Expand file arguments; a folder or pattern without files becomes a `Failed`.
 
     Args:
-        words: Files, folders (searched recursively), globs, a ``list.txt`` (one path per line), ``-`` (stdin).
+        words: Files, folders (searched recursively), globs, a ``list.txt`` (one path per line, relative to the
+            list), ``-`` (stdin).
         stdin: Stream that ``-`` reads.
         suffixes: Lower-case suffixes of the files taken from folders.
     """
@@ -239,7 +240,7 @@ def sources(words: Sequence[str], stdin: TextIO, suffixes: frozenset[str] = MEDI
             paths += files or [Failed(path=path, reason=f"{printable(path)}: {reason}")]
         elif path.suffix.lower() == ".txt" and path.is_file():
             with path.open(encoding="utf-8-sig", errors="surrogateescape") as lines:
-                paths += _paths(lines)
+                paths += _paths(lines, path.parent)
         elif not path.exists() and glob.has_magic(word):
             matches = sorted(glob.glob(word, recursive=True))  # noqa: PTH207  (accepts absolute patterns)
             paths += _paths(matches) or [Failed(path=path, reason=f"{printable(word)}: no file matches")]
@@ -248,5 +249,5 @@ def sources(words: Sequence[str], stdin: TextIO, suffixes: frozenset[str] = MEDI
     return paths
 
 
-def _paths(lines: Iterable[str]) -> list[Path]:
-    return [Path(line.strip()) for line in lines if line.strip()]
+def _paths(lines: Iterable[str], folder: Path = Path()) -> list[Path]:
+    return [folder / line.strip() for line in lines if line.strip()]

@@ -101,7 +101,9 @@ def predict(
         show_predictions.unsure(predictor.card, looks=predictor.reads_frames)
     if state.failed:
         raise DataError(
-            f"{state.failed} of {len(paths)} files could not be used" if len(paths) > 1 else "the file could not be used"
+            f"{state.failed} of {len(paths)} files could not be used"
+            if len(paths) > 1
+            else "the file could not be used"
         )
     if overlay is not None:
         _draw(paths, overlay, state)

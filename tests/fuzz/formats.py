@@ -147,8 +147,8 @@ def damage_torch(data: bytes, rng: random.Random) -> tuple[bytes, str]:
 
 DAMAGE: dict[str, Callable[[bytes, random.Random], tuple[bytes, str]]] = {
     ".csv": damage_lines, ".txt": damage_lines, ".jsonl": damage_jsonl, ".json": damage_json, ".yaml": damage_yaml,
-    ".npy": damage_npy, ".npz": damage_npz, ".h5": damage_h5, ".safetensors": damage_safetensors, ".pt": damage_torch,
-    ".pyth": damage_torch,
+    ".npy": damage_npy, ".npz": damage_npz, ".h5": damage_h5, ".hdf5": damage_h5, ".safetensors": damage_safetensors,
+    ".pt": damage_torch, ".pyth": damage_torch,
 }  # fmt: skip
 
 

@@ -7,28 +7,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import golden
 import numpy as np
-import rendered
-import soundfile
 import tiny
-import torch
-import yaml
 from fuzz.formats import damage
+from fuzz.kit import Kit
 from fuzz.mutations import damage_bytes
-
-from slowfast_cli.models.recognizer import Recognizer
-from slowfast_cli.models.spec import with_width
-from slowfast_cli.models.zoo import VARIANTS
-from slowfast_cli.settings import Frames
-from slowfast_cli.weights.file import Card, save
 
 ODD_NAMES = (
     "train", "test", "val", "a.b", "type", " ", "a b", "é", "e\u0301", "日本", "x" * 200, "-", "--help", "%s", "{}",
     "[red]", "'\"", "a,b", "a;b", "a\tb", "a\nb", "\x1b[31m", "nan", "0", "None", "\udcff", ".hidden", "a\\b", "~", "*",
     "?", "label", "train_set", "Training",
 )  # fmt: skip
-FRAMES = Frames(frames=8, step=4, fps=30, crop=32, jitter=(32, 40), side=48, crops=1, rows=32)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,82 +30,6 @@ class Attempt:
     named: tuple[str, ...] = ()  # what an error may name in place of the damaged file or its folder
     answered: Callable[[tiny.Done], bool] = lambda done: True  # whether the good files were used
     always: bool = False  # whether the command has to end with exit code 0
-
-
-@dataclass(frozen=True)
-class Kit:
-    """Good files that cases copy."""
-
-    media: tuple[Path, ...]
-    sounds: Path  # a corpus, extracted
-    run: Path  # a training on it
-    few: Path  # a corpus of two classes with two short recordings in each of train and test
-    video_weights: Path
-    checkpoint: Path
-    predictions: Path  # folder of an evaluation of the run
-
-    def medium(self, name: str) -> Path:
-        return self.media[0].parent / name
-
-    @property
-    def folders(self) -> tuple[Path, ...]:
-        """Everything that no command may change."""
-        return (self.media[0].parent, self.sounds.parent, self.run, self.few, self.predictions, tiny.DATA)
-
-
-def make_kit(folder: Path, sounds: Path, run: Path) -> Kit:
-    media = folder / "media"
-    media.mkdir()
-    samples = tiny.sound("rain.wav", 0.6)
-    for name, subtype in (
-        ("pcm16.wav", "PCM_16"), ("pcm24.wav", "PCM_24"), ("float.wav", "FLOAT"), ("adpcm.wav", "IMA_ADPCM"),
-        ("a.flac", "PCM_16"), ("vorbis.ogg", "VORBIS"), ("opus.ogg", "OPUS"), ("a.mp3", None), ("a.aiff", "PCM_16"),
-        ("a.au", "PCM_16"), ("a.w64", "PCM_16"), ("a.caf", "ALAC_16"),
-    ):  # fmt: skip
-        soundfile.write(media / name, samples, 16000, subtype=subtype)
-    rendered.bounce(media / "a.mp4", seconds=1, seed=1, size=48)
-    rendered.bounce(media / "a.mkv", seconds=1, seed=2, size=48)
-    rendered.bounce(media / "a.webm", seconds=1, seed=3, size=48, codec="libvpx", sound_codec="libopus", bframes=0)
-    rendered.bounce(media / "a.avi", seconds=1, seed=4, size=48, codec="mpeg4", sound_codec="mp2", bframes=0)
-    rendered.bounce(media / "a.mov", seconds=1, seed=5, size=48, codec="mjpeg", pix_fmt="yuvj420p", bframes=0)
-    shutil.copy(media / "a.mp4", media / "b.m4a")
-    for name in ("a.png", "a.jpg"):
-        (media / name).write_bytes(rendered.coded(rendered.picture_of(5), png=name.endswith("png")))
-    few = folder / "few"
-    for number in range(2):
-        for split in ("train", "test"):
-            for label in ("rain", "rooster"):
-                sound = tiny.sound(tiny.CLASSES[label], 0.5, skip=0.3 * number)
-                tiny.write(few / split / label / f"{label}{number}.wav", sound)
-    tiny.good("evaluate", run, "--no-plots", "--out", folder / "predictions")
-    return Kit(
-        media=tuple(sorted(media.iterdir())),
-        sounds=sounds,
-        run=run,
-        few=few,
-        video_weights=_video_weights(folder / "video.safetensors"),
-        checkpoint=_checkpoint(folder / "asf.pyth"),
-        predictions=folder / "predictions",
-    )
-
-
-def _video_weights(path: Path) -> Path:
-    torch.manual_seed(0)
-    net = with_width(VARIANTS["slowfast-4x16-r50"], 4)
-    card = Card(
-        net=net, classes={"label": ("run", "sit")}, front_end={}, clip_seconds=FRAMES.seconds, video=FRAMES.settings()
-    )
-    save(path, card.model().state_dict(), card)
-    return path
-
-
-def _checkpoint(path: Path) -> Path:
-    torch.manual_seed(0)
-    model = Recognizer(with_width(VARIANTS["asf-r50"], 4), {"label": 7})
-    cfg = {"AUDIO_DATA": {"SAMPLING_RATE": 16000, "CLIP_SECS": 0.6, "NUM_FREQUENCIES": 32}, "SLOWFAST": {"ALPHA": 4}}
-    state = {golden.pyslowfast_name(name): value for name, value in model.state_dict().items()}
-    torch.save({"epoch": 4, "model_state": state, "cfg": yaml.safe_dump(cfg)}, path)
-    return path
 
 
 def _damaged_medium(kit: Kit, rng: random.Random, folder: Path) -> tuple[Path, str]:
@@ -288,6 +201,26 @@ def compared(kit: Kit, rng: random.Random, folder: Path) -> Attempt:
     return Attempt(words=words, damaged=other / "predictions.npz", what=what)
 
 
+def boxes(kit: Kit, rng: random.Random, folder: Path) -> Attempt:
+    path = folder / "in" / "boxes.csv"
+    path.write_text(
+        "time,x1,y1,x2,y2,score,path\n" + "".join(f"0.{n},0.1,0.2,0.{n},0.9,0.9,a.mp4\n" for n in range(3, 7))
+    )
+    what = damage(path, rng)
+    words = ["predict", kit.medium("a.mp4"), "-w", kit.detector, "--boxes", path, "--json"]
+    return Attempt(words=words, damaged=path, what=what)
+
+
+def epic(kit: Kit, rng: random.Random, folder: Path) -> Attempt:
+    """EPIC-KITCHENS-100: its lists, and the samples of all videos in one HDF5 file."""
+    root = shutil.copytree(kit.epic, folder / "in" / "epic")
+    path = rng.choice([root / "EPIC_audio.hdf5"] * 2 + [root / "EPIC_100_train.csv", root / "EPIC_100_validation.csv"])
+    what = f"{path.name}: {damage(path, rng)}"
+    extract = ["extract", "--dataset", "epic", "--root", root, "--out", folder / "out", "-j", 1, "frontend.mels=32"]
+    words = rng.choice([[*extract, "--max-missing", 1], ["data", "check", "epic", "--root", root, "--jobs", 1]])
+    return Attempt(words=words, damaged=path, what=what)
+
+
 KINDS: dict[str, tuple[Callable[[Kit, random.Random, Path], Attempt], int]] = {  # with the cases of a short test
     "predict_media": (predict_media, 90),
     "extract_media": (extract_media, 40),
@@ -295,6 +228,8 @@ KINDS: dict[str, tuple[Callable[[Kit, random.Random, Path], Attempt], int]] = { 
     "evaluate_media": (evaluate_media, 25),
     "train_media": (train_media, 5),
     "lists": (lists, 40),
+    "boxes": (boxes, 20),
+    "epic": (epic, 20),
     "folders": (folders, 30),
     "shards": (shards, 50),
     "runs": (runs, 25),

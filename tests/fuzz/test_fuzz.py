@@ -16,7 +16,8 @@ from pathlib import Path
 
 import pytest
 import tiny
-from fuzz.kinds import KINDS, Attempt, Kit, make_kit
+from fuzz.kinds import KINDS, Attempt
+from fuzz.kit import Kit, make_kit
 
 SECONDS = 20  # within which every case has to end
 MEGABYTES = 1500  # by which no case may raise the peak memory of the process

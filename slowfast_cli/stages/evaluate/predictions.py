@@ -2,9 +2,9 @@
 
 import json
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from zipfile import BadZipFile
+from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 
@@ -12,7 +12,12 @@ from slowfast_cli.metrics import epic_submission, per_class
 from slowfast_cli.metrics.predictions import Rows
 from slowfast_cli.stages.evaluate.run import Evaluated
 from slowfast_cli.storage.atomic import write_atomic, write_text
-from slowfast_cli.types import Corpus, DataError
+from slowfast_cli.types import Corpus, DataError, text_of
+
+MAX_BYTES = 1 << 32  # of the arrays in a file, unpacked
+NOT_PREDICTIONS = (  # MemoryError: the header of an array states more than the archive contains
+    OSError, ValueError, TypeError, KeyError, EOFError, BadZipFile, NotImplementedError, MemoryError, zlib.error,
+)  # fmt: skip
 
 
 def save_predictions(evaluated: Evaluated, path: Path) -> Path:
@@ -55,23 +60,50 @@ def load_tables(path: Path, corpus: Corpus) -> dict[str, tuple[per_class.ClassRo
         DataError: The file is not a predictions file, or its classes differ from those of the corpus.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
-            for labels, names in corpus.classes.items():
-                if tuple(file[f"classes_{labels}"].tolist()) != names:
-                    raise DataError(
-                        f"{path}: its classes differ from those of {corpus.name}: compare runs on the same corpus"
-                    )
-            rows = Rows(
-                ids=tuple(file["ids"].tolist()),
-                scores={labels: file[f"scores_{labels}"] for labels in corpus.classes},
-                targets={labels: file[f"targets_{labels}"] for labels in corpus.classes if f"targets_{labels}" in file},
-                places=file.get("places"),
-            )
-            return per_class.tables(rows, corpus)
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error) as error:
+        rows = _read(path, corpus)
+    except NOT_PREDICTIONS as error:
         raise DataError(
-            f"{path}: not a predictions file that can be compared ({error}); run `slowfast evaluate` on that run first"
+            f"{path}: not a predictions file that can be compared ({text_of(error)}); run `slowfast evaluate` on that "
+            "run first"
         ) from error
+    try:
+        return per_class.tables(rows, corpus)
+    except DataError as error:  # a wrong value; the checks of the metrics do not know the file
+        raise DataError(f"{path}: {error}") from error
+
+
+def _read(path: Path, corpus: Corpus) -> Rows:
+    """Read the arrays of the corpus's label sets; raise `ValueError` if their types or shapes are wrong."""
+    with ZipFile(path) as archive:
+        size = sum(member.file_size for member in archive.infolist())
+    if size > MAX_BYTES:
+        raise ValueError(f"{size >> 20} MiB of arrays, expected at most {MAX_BYTES >> 20} MiB")
+    with np.load(path, allow_pickle=False) as file:
+        ids = _array(file, "ids", "U", None)
+        count, scores, targets = len(ids), {}, {}
+        for labels, names in corpus.classes.items():
+            if tuple(_array(file, f"classes_{labels}", "U", None).tolist()) != names:
+                raise DataError(
+                    f"{path}: its classes differ from those of {corpus.name}: compare runs on the same corpus"
+                )
+            scores[labels] = _array(file, f"scores_{labels}", "f", count, len(names))
+            if (key := f"targets_{labels}") in file:
+                multi_hot = (len(names),) * (file[key].ndim == 2)
+                targets[labels] = _array(file, key, "iu", count, *multi_hot)
+        places = _array(file, "places", "f", count, 4) if "places" in file else None
+    return Rows(ids=tuple(ids.tolist()), scores=scores, targets=targets, places=places)
+
+
+def _array(file: Mapping[str, np.ndarray], name: str, kinds: str, *shape: int | None) -> np.ndarray:
+    """Return an array of one of some dtype kinds and of a shape, in which None is any length."""
+    array = file[name]
+    fits = array.ndim == len(shape) and all(
+        wanted in (None, size) for wanted, size in zip(shape, array.shape, strict=True)
+    )
+    if array.dtype.kind not in kinds or not fits:
+        expected = ", ".join("any" if size is None else str(size) for size in shape)
+        raise ValueError(f"{name}: {array.dtype} of shape {array.shape}, expected ({expected}) of kind {kinds}")
+    return array
 
 
 def write_submission(evaluated: Evaluated, path: Path) -> Path:

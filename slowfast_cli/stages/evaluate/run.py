@@ -5,6 +5,8 @@ from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 
+import numpy as np
+
 from slowfast_cli.build.checks import require_fit, require_kind
 from slowfast_cli.build.clips import build_clips, eval_batch, load_batches, open_store, usable
 from slowfast_cli.build.corpus import SplitRole, read_corpus, segments_hash
@@ -20,6 +22,7 @@ from slowfast_cli.engine.evaluate import predictions
 from slowfast_cli.metrics import per_class
 from slowfast_cli.metrics.ensemble import late_fusion
 from slowfast_cli.metrics.predictions import Rows, labeled_segments, merge, stack
+from slowfast_cli.metrics.topk import check_finite
 from slowfast_cli.models.folding import prepare_for_inference
 from slowfast_cli.recipe.load import check, read_stored
 from slowfast_cli.recipe.schema import Recipe
@@ -160,9 +163,12 @@ def _predict(recipe: Recipe, weights: Path, split: SplitRole, device: str, tick:
     if lost:
         kept = tuple(segment for segment in corpus.segments if segment.id not in lost)
         corpus = replace(corpus, segments=kept, missing=concat(corpus.missing, tuple(lost.values())))
+    scored = without_sync(recipe, gathered)
+    for labels in scored[0].scores if scored else ():
+        check_finite(np.stack([prediction.scores[labels] for prediction in scored]), f"{weights}: {labels}")
     return _Predicted(
         corpus=corpus,
-        predictions=without_sync(recipe, gathered),
+        predictions=scored,
         sync=sync_accuracy(recipe, gathered),
         without_audio=len(set(distributed.gather(sorted(monitor.without_audio), share))),
         trained_on=trained_on,

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 import re
 import shutil
 
@@ -12,6 +13,7 @@ import tiny
 from slowfast_cli.recipe.load import load
 from slowfast_cli.stages.evaluate import run as stage
 from slowfast_cli.types import WeightsError
+from slowfast_cli.weights import file as weights_file
 
 EPIC_SET = ["--split", "test", "data.test=test"]
 
@@ -156,6 +158,17 @@ def test_predictions_that_cannot_be_compared(evaluated, trained, sounds, tmp_pat
     else:
         assert "predictions.npz: not a predictions file that can be compared" in done.err
     assert "run `slowfast evaluate` on that run first" in done.err
+
+
+def test_weights_that_predict_nan_are_named(trained, sounds, tmp_path):
+    card, state = weights_file.read(trained / "best.safetensors")
+    weights_file.save(tmp_path / "own.safetensors", {name: value * math.nan for name, value in state.items()}, card)
+    done = tiny.slowfast(
+        "evaluate", "folder", f"data.root={sounds}", *tiny.WORDS, "-w", tmp_path / "own.safetensors",
+        "--out", tmp_path / "out", "--no-plots",
+    )  # fmt: skip
+    assert done.code in (3, 4)
+    assert f"error: {tmp_path / 'own.safetensors'}: " in done.err
 
 
 def test_epic_is_scored_as_its_challenge_and_its_paper_do(kitchen, trained_epic, tmp_path):

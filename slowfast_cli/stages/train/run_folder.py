@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from hashlib import sha256
 from importlib import metadata
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -198,13 +199,26 @@ class Run:
 
 
 def lines(path: Path) -> list[dict[str, Any]]:
-    """Parse a metrics file; an incomplete last line is skipped."""
+    """Parse a metrics file; an incomplete last line is skipped.
+
+    Raises:
+        SlowFastError: Another line is no entry, or the file cannot be read.
+    """
     values = []
-    for text in path.read_text(encoding="utf-8").splitlines():
+    try:
+        texts = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError as error:
+        raise SlowFastError(f"{path}: cannot be read: {error.strerror or error}") from error
+    for number, text in enumerate(texts, 1):
         try:
-            values.append(json.loads(text))
-        except json.JSONDecodeError:
-            break
+            value = json.loads(text)
+        except (ValueError, RecursionError):
+            value = None
+        step = value.get("step") if isinstance(value, dict) else None
+        if isinstance(step, int | float) and isfinite(step):
+            values.append(value)
+        elif number < len(texts):
+            raise SlowFastError(f"{path}: line {number} is no entry with a step: remove the line")
     return values
 
 

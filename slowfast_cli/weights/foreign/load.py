@@ -15,6 +15,7 @@ import torch
 import yaml
 from torch import Tensor
 
+from slowfast_cli.storage.bounded_zip import require_bounded
 from slowfast_cli.types import WeightsError, text_of
 from slowfast_cli.weights.foreign import numpy_pickle, numpy_tree
 
@@ -76,12 +77,13 @@ def load_state(path: Path, *, ema: bool = False) -> ForeignState:
     """
     start = _read_start(path)
     arrays = numpy_pickle.is_array_pickle(start)
+    zipped = _is_zip(path, start)
     if numpy_tree.is_array_tree(path, start):
         content = _unpickle(path, lambda: numpy_tree.read(path))
     elif arrays:
         content = _unpickle(path, lambda: numpy_pickle.read(path))
     else:
-        content = _unpickle(path, lambda: _torch_load(path, zipped=_is_zip(path, start)))
+        content = _unpickle(path, lambda: _torch_load(path, zipped=zipped))
     if not isinstance(content, Mapping):
         raise WeightsError(f"{path}: contains a {type(content).__name__}, expected a dict of tensors, as a state dict")
     key = next((key for key in STATE_KEYS if isinstance(content.get(key), Mapping)), None)
@@ -135,10 +137,15 @@ def _read_start(path: Path) -> bytes:
 
 
 def _is_zip(path: Path, start: bytes) -> bool:
-    """Whether a file is a zip archive, torch's current format; refuse a truncated one."""
+    """Whether a file is a zip archive, torch's current format; refuse a truncated one, and one that unpacks to much."""
     zipped = zipfile.is_zipfile(path)
     if start.startswith(b"PK\x03\x04") and not zipped:
         raise WeightsError(f"{path}: is truncated, its end is missing; download it again")
+    if zipped:
+        try:
+            require_bounded(path)
+        except (ValueError, OSError, zipfile.BadZipFile) as error:
+            raise WeightsError(f"{path}: {text_of(error)}: not a checkpoint; download it again") from error
     return zipped
 
 

@@ -1,5 +1,7 @@
 """Predictions of another run are compared or refused; the error names their file."""
 
+import zipfile
+
 import numpy as np
 import pytest
 

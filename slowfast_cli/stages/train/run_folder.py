@@ -31,6 +31,7 @@ from slowfast_cli.storage.atomic import write_text
 from slowfast_cli.storage.lock import file_lock
 from slowfast_cli.types import DataError, Failure, SlowFastError, UsageError, finite
 
+AS_IN_NAMES: dict[str, Any] = {"encoding": "utf-8", "errors": "surrogateescape", "newline": ""}  # of csv files
 LONGEST_NAME = 120  # characters in the name of a run folder
 
 # Fields that a resumed run may change: locations and speed, not the trained model.
@@ -69,11 +70,7 @@ class Run:
     @property
     def broken(self) -> int:
         """Number of unreadable segments in the run."""
-        path = self.folder / "broken.csv"
-        if not path.is_file():
-            return 0
-        with path.open(encoding="utf-8", newline="") as file:
-            return len(list(csv.reader(file))) - 1
+        return len(self._broken_rows())
 
     def open(self, recipe: Recipe, *, fresh: bool) -> bool:
         """Create the folder, or check that it contains a run of the recipe.
@@ -175,15 +172,22 @@ class Run:
     def note_broken(self, failures: Iterable[Failure]) -> None:
         """Add unreadable recordings to ``broken.csv``, without duplicates."""
         for failure in failures:
-            path = self.folder / "broken.csv"
-            rows = [["id", "path", "reason"]]
-            if path.is_file():
-                with path.open(encoding="utf-8", newline="") as file:
-                    rows = list(csv.reader(file))
+            rows = self._broken_rows()
             if failure.id not in {row[0] for row in rows}:
                 rows.append([failure.id, printable(failure.path), failure.reason])
-                with path.open("w", encoding="utf-8", newline="") as file:
-                    csv.writer(file, lineterminator="\n").writerows(rows)
+                with (self.folder / "broken.csv").open("w", **AS_IN_NAMES) as file:
+                    csv.writer(file, lineterminator="\n").writerows([["id", "path", "reason"], *rows])
+
+    def _broken_rows(self) -> list[list[str]]:
+        """Rows of ``broken.csv`` below its header, without empty ones."""
+        path = self.folder / "broken.csv"
+        if not path.is_file():
+            return []
+        try:
+            with path.open(**AS_IN_NAMES) as file:
+                return [row for row in csv.reader(file) if row][1:]
+        except csv.Error as error:
+            raise DataError(f"{path}: not a csv file ({error}): remove it") from error
 
     def cut_metrics(self, step: int, *, scored: bool) -> None:
         """Remove metrics logged after the training state that is resumed; of its step, keep scores if it has them."""
@@ -196,14 +200,34 @@ class Run:
 
 
 def lines(path: Path) -> list[dict[str, Any]]:
-    """Parse a metrics file; an incomplete last line is skipped."""
-    values = []
-    for text in path.read_text(encoding="utf-8").splitlines():
+    """Parse a metrics file; an incomplete last line, left by a killed process, is skipped.
+
+    Raises:
+        DataError: Another line is not one that `Run.append` writes.
+    """
+    values: list[dict[str, Any]] = []
+    texts = path.read_bytes().split(b"\n")
+    for number, text in enumerate(texts, 1):
         try:
-            values.append(json.loads(text))
-        except json.JSONDecodeError:
-            break
+            value = json.loads(text)
+        except (ValueError, RecursionError):
+            value = None
+        if _is_record(value):
+            values.append(value)
+        elif number < len(texts):
+            raise DataError(
+                f"{path}: line {number}: {text[:40]!r}, expected a JSON object of numbers with a step: remove the "
+                "line, or start over with --fresh"
+            )
     return values
+
+
+def _is_record(value: object) -> bool:
+    return (
+        isinstance(value, dict)
+        and type(value.get("step")) is int
+        and all(number is None or isinstance(number, int | float) for number in value.values())
+    )
 
 
 def environment() -> dict[str, Any]:

@@ -157,15 +157,15 @@ def shards(kit: Kit, rng: random.Random, folder: Path) -> Attempt:
 
 
 def runs(kit: Kit, rng: random.Random, folder: Path) -> Attempt:
-    run = folder / "run"
-    shutil.copytree(kit.run, run, ignore=shutil.ignore_patterns("tensorboard", "*.png"))
+    run = shutil.copytree(kit.stopped, folder / "run")
     train = ["train", "folder", f"data.root={kit.sounds}", *tiny.WORDS, "--run", run]
     evaluate = ["evaluate", run, "--no-plots", "--out", folder / "out"]
     predict = ["predict", tiny.DATA / "rain.wav", "-w", run, "--json"]
     name, words = rng.choice([
-        ("recipe.yaml", train), ("recipe.yaml", evaluate), ("metrics.jsonl", train), ("state.pt", train),
-        ("command.txt", train), ("environment.json", train), ("last.safetensors", predict),
-        ("best.safetensors", evaluate), ("best.safetensors", predict), ("best.safetensors", train),
+        ("recipe.yaml", train), ("recipe.yaml", evaluate), ("metrics.jsonl", train), ("metrics.jsonl", train),
+        ("state.pt", train), ("state.pt", train), ("command.txt", train), ("environment.json", train),
+        ("broken.csv", train), ("best.safetensors", evaluate), ("best.safetensors", predict),
+        ("last.safetensors", train),
     ])  # fmt: skip
     return Attempt(words=words, damaged=run / name, what=f"{name}: {damage(run / name, rng)}")
 

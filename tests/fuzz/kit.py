@@ -28,6 +28,7 @@ class Kit:
     media: tuple[Path, ...]
     sounds: Path  # a corpus, extracted
     run: Path  # a training on it
+    stopped: Path  # the same, whose state is that of the first of its two epochs
     few: Path  # a corpus of two classes with two short recordings in each of train and test
     video_weights: Path
     detector: Path  # weights that classify boxes
@@ -41,7 +42,7 @@ class Kit:
     @property
     def folders(self) -> tuple[Path, ...]:
         """Everything that no command may change."""
-        return (self.media[0].parent, self.sounds.parent, self.run, self.few, self.predictions, tiny.DATA)
+        return (self.media[0].parent, self.sounds.parent, self.run, self.stopped, self.few, self.predictions, tiny.DATA)
 
 
 def make_kit(folder: Path, sounds: Path, run: Path) -> Kit:
@@ -73,6 +74,7 @@ def make_kit(folder: Path, sounds: Path, run: Path) -> Kit:
         media=tuple(sorted(media.iterdir())),
         sounds=sounds,
         run=run,
+        stopped=_stopped(folder / "stopped", run),
         few=few,
         video_weights=_video_weights(folder / "video.safetensors", "slowfast-4x16-r50", FRAMES),
         detector=_video_weights(folder / "boxes.safetensors", "slow-r50-ava", replace(FRAMES, crops=0)),
@@ -80,6 +82,14 @@ def make_kit(folder: Path, sounds: Path, run: Path) -> Kit:
         checkpoint=_checkpoint(folder / "asf.pyth"),
         predictions=folder / "predictions",
     )
+
+
+def _stopped(folder: Path, run: Path) -> Path:
+    shutil.copytree(run, folder, ignore=shutil.ignore_patterns("tensorboard", "*.png"))
+    state = torch.load(folder / "state.pt", weights_only=True)
+    torch.save({**state, "step": state["step"] // 2}, folder / "state.pt")
+    (folder / "broken.csv").write_text("id,path,reason\ntrain/rain/rain-9.wav,rain-9.wav,its decoder failed\n")
+    return folder
 
 
 def _video_weights(path: Path, variant: str, frames: Frames) -> Path:

@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 import torch
 
-from slowfast_cli.build.corpus import class_counts, dataset_entry, mirrored, shards_folder
+from slowfast_cli.build.corpus import class_counts, corpus_root, dataset_entry, mirrored, shards_folder
 from slowfast_cli.build.network import architecture
 from slowfast_cli.build.schedule import micro_batches
 from slowfast_cli.build.task import task_spec
@@ -81,10 +81,13 @@ def usable(recipe: Recipe, corpus: Corpus, store: Store | None) -> Corpus:
         by_id = {segments[row].id: reason for row, reason in problems.items()}
         corpus = _drop(corpus, readable, partial(_failure, by_id, NOT_STORED))
     if not corpus.segments:
-        where = store.shards.folder if isinstance(store, StoredRows) else corpus.name
+        where, command = corpus_root(recipe), "data check"
+        if isinstance(store, StoredRows):
+            where, command = store.shards.folder, "extract --dataset"
+        reason = f" ({corpus.missing[0].reason})" if corpus.missing else ""
         raise DataError(
-            f"{where}: contains none of the {len(segments)} segments of {corpus.name} {corpus.split}: "
-            f"run `slowfast extract --dataset {corpus.name}`"
+            f"{remote.display(where)}: contains none of the {corpus.listed} segments of {corpus.name} {corpus.split}"
+            f"{reason}: run `slowfast {command} {corpus.name}`"
         )
     return corpus
 

@@ -12,6 +12,7 @@ import torch
 
 from slowfast_cli.build.corpus import (
     class_counts,
+    corpus_root,
     dataset_entry,
     extract_command,
     mirrored,
@@ -109,10 +110,13 @@ def usable(recipe: Recipe, corpus: Corpus, store: Store | None) -> Corpus:
         by_id = {segments[row].id: reason for row, reason in problems.items()}
         corpus = _drop(corpus, readable, partial(_failure, by_id, NOT_STORED))
     if len(segments) and not corpus.segments:
-        where = store.shards.folder if isinstance(store, StoredRows) else corpus.name
+        where, command = corpus_root(recipe), f"slowfast data check {corpus.name}"
+        if isinstance(store, StoredRows):
+            where, command = store.shards.folder, extract_command(recipe)
+        reason = f" ({corpus.missing[0].reason})" if corpus.missing else ""
         raise DataError(
-            f"{where}: contains none of the {len(segments)} segments of {corpus.name} {corpus.split}: "
-            f"run `{extract_command(recipe)}`"
+            f"{remote.display(where)}: contains none of the {corpus.listed} segments of {corpus.name} {corpus.split}"
+            f"{reason}: run `{command}`"
         )
     return corpus
 

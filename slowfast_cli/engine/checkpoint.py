@@ -28,6 +28,29 @@ def load_state(path: Path) -> dict[str, Any]:
         raise SlowFastError(f"{path}: not a training state ({reason}); start over with --fresh") from error
 
 
+def restore_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
+    """Load an optimizer's state; PyTorch itself checks neither the types nor the shapes.
+
+    Raises:
+        ValueError: A hyperparameter is not a number where it has to be one, or a value does not fit its parameter.
+    """
+    numbers = [{name for name, value in group.items() if _is_number(value)} for group in optimizer.param_groups]
+    optimizer.load_state_dict(state)
+    for group, names in zip(optimizer.param_groups, numbers, strict=True):
+        for name in names:
+            if not _is_number(group[name]):
+                raise ValueError(f"{name} of the optimizer is {group[name]!r}, expected a number")
+    for parameter, values in optimizer.state.items():
+        for name, value in values.items():
+            shape = value.shape if isinstance(value, torch.Tensor) else ()
+            if not (value is None or (_is_number(value) and shape in ((), parameter.shape))):
+                raise ValueError(f"{name} of the optimizer has shape {tuple(shape)}, expected {tuple(parameter.shape)}")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float | torch.Tensor) and not isinstance(value, bool)
+
+
 def snapshot(state: Any) -> Any:
     """Copy a state to the CPU: tensors in nested dictionaries and sequences."""
     if isinstance(state, torch.Tensor):

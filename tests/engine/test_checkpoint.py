@@ -1,5 +1,6 @@
 """Files that are whole or not there, and states that run nothing."""
 
+import copy
 import os
 import pickle
 import threading
@@ -8,7 +9,7 @@ import pytest
 import torch
 
 from slowfast_cli.engine import checkpoint
-from slowfast_cli.engine.checkpoint import Saver, load_state, save_state
+from slowfast_cli.engine.checkpoint import Saver, load_state, restore_optimizer, save_state
 from slowfast_cli.storage.atomic import write_atomic
 from slowfast_cli.types import SlowFastError
 
@@ -24,6 +25,32 @@ def test_a_state_comes_back(tmp_path):
     assert (back["step"], back["best"]) == (7, float("-inf"))
     assert torch.equal(back["model"]["weight"], model.weight)
     torch.testing.assert_close(back["optimizer"]["state"], optim.state_dict()["state"])
+
+
+@pytest.mark.parametrize(("kind", "buffer"), [(torch.optim.SGD, "momentum_buffer"), (torch.optim.AdamW, "exp_avg")])
+def test_an_optimizer_takes_only_a_state_that_fits(kind, buffer):
+    def made():
+        model = torch.nn.Linear(3, 2)
+        optim = kind(model.parameters(), 0.1, **({"momentum": 0.9} if kind is torch.optim.SGD else {}))
+        model(torch.ones(1, 3)).sum().backward()
+        optim.step()
+        return optim
+
+    def changed(**values):
+        state = copy.deepcopy(made().state_dict())
+        for name, value in values.items():
+            (state["state"][0] if name == buffer else state["param_groups"][0])[name] = value
+        return state
+
+    good = made().state_dict()
+    optim = made()
+    restore_optimizer(optim, good)
+    torch.testing.assert_close(optim.state_dict()["state"], good["state"])
+    restore_optimizer(made(), changed(lr=torch.tensor(0.1)))  # as CUDA graphs have it
+    restore_optimizer(made(), changed(fused=True))
+    for wrong in ({"lr": "x"}, {"weight_decay": None}, {buffer: torch.zeros(3)}, {buffer: "x"}, {buffer: [1.0]}):
+        with pytest.raises(ValueError, match="of the optimizer"):
+            restore_optimizer(made(), changed(**wrong))
 
 
 def test_a_write_that_fails_leaves_the_old_file(tmp_path):

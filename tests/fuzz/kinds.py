@@ -93,6 +93,13 @@ def evaluate_media(kit: Kit, rng: random.Random, folder: Path) -> Attempt:
     return Attempt(words=words, damaged=path, what=what, always=True)
 
 
+def evaluate_video(kit: Kit, rng: random.Random, folder: Path) -> Attempt:
+    root = shutil.copytree(kit.videos, folder / "in" / "videos")
+    path, what = _damaged_medium(kit, rng, root / "test" / "rain")
+    words = ["evaluate", kit.video_run, f"data.root={root}", "--no-plots", "--out", folder / "out"]
+    return Attempt(words=words, damaged=path, what=what, always=True)
+
+
 def train_media(kit: Kit, rng: random.Random, folder: Path) -> Attempt:
     root, path, what = _with_damaged(kit, rng, folder)
     words = ["train", "folder", f"data.root={root}", "data.source=media", *tiny.MODEL, *tiny.SCHEDULE]
@@ -157,15 +164,15 @@ def shards(kit: Kit, rng: random.Random, folder: Path) -> Attempt:
 
 
 def runs(kit: Kit, rng: random.Random, folder: Path) -> Attempt:
-    run = folder / "run"
-    shutil.copytree(kit.run, run, ignore=shutil.ignore_patterns("tensorboard", "*.png"))
+    run = shutil.copytree(kit.stopped, folder / "run")
     train = ["train", "folder", f"data.root={kit.sounds}", *tiny.WORDS, "--run", run]
     evaluate = ["evaluate", run, "--no-plots", "--out", folder / "out"]
     predict = ["predict", tiny.DATA / "rain.wav", "-w", run, "--json"]
     name, words = rng.choice([
-        ("recipe.yaml", train), ("recipe.yaml", evaluate), ("metrics.jsonl", train), ("state.pt", train),
-        ("command.txt", train), ("environment.json", train), ("last.safetensors", predict),
-        ("best.safetensors", evaluate), ("best.safetensors", predict), ("best.safetensors", train),
+        ("recipe.yaml", train), ("recipe.yaml", evaluate), ("metrics.jsonl", train), ("metrics.jsonl", train),
+        ("state.pt", train), ("state.pt", train), ("command.txt", train), ("environment.json", train),
+        ("broken.csv", train), ("best.safetensors", evaluate), ("best.safetensors", predict),
+        ("last.safetensors", train),
     ])  # fmt: skip
     return Attempt(words=words, damaged=run / name, what=f"{name}: {damage(run / name, rng)}")
 
@@ -226,6 +233,7 @@ KINDS: dict[str, tuple[Callable[[Kit, random.Random, Path], Attempt], int]] = { 
     "extract_media": (extract_media, 40),
     "check_media": (check_media, 40),
     "evaluate_media": (evaluate_media, 25),
+    "evaluate_video": (evaluate_video, 20),
     "train_media": (train_media, 5),
     "lists": (lists, 40),
     "boxes": (boxes, 20),

@@ -9,6 +9,7 @@ import h5py
 import rendered
 import soundfile
 import tiny
+import tiny_video
 import torch
 import yaml
 
@@ -28,7 +29,10 @@ class Kit:
     media: tuple[Path, ...]
     sounds: Path  # a corpus, extracted
     run: Path  # a training on it
+    stopped: Path  # the same, whose state is that of the first of its two epochs
     few: Path  # a corpus of two classes with two short recordings in each of train and test
+    videos: Path  # a corpus of videos in the same folders
+    video_run: Path  # a training on them
     video_weights: Path
     detector: Path  # weights that classify boxes
     epic: Path  # a corpus with all samples in one HDF5 file
@@ -41,7 +45,8 @@ class Kit:
     @property
     def folders(self) -> tuple[Path, ...]:
         """Everything that no command may change."""
-        return (self.media[0].parent, self.sounds.parent, self.run, self.few, self.predictions, tiny.DATA)
+        made = (self.few, self.epic, self.videos, self.video_run, self.stopped, self.predictions)
+        return (self.media[0].parent, self.sounds.parent, self.run, *made, tiny.DATA)
 
 
 def make_kit(folder: Path, sounds: Path, run: Path) -> Kit:
@@ -73,13 +78,37 @@ def make_kit(folder: Path, sounds: Path, run: Path) -> Kit:
         media=tuple(sorted(media.iterdir())),
         sounds=sounds,
         run=run,
+        stopped=_stopped(folder / "stopped", run),
         few=few,
+        videos=_videos(folder / "videos", media / "a.mp4"),
+        video_run=_video_run(folder / "video-run", folder / "videos"),
         video_weights=_video_weights(folder / "video.safetensors", "slowfast-4x16-r50", FRAMES),
         detector=_video_weights(folder / "boxes.safetensors", "slow-r50-ava", replace(FRAMES, crops=0)),
         epic=_epic(folder / "epic"),
         checkpoint=_checkpoint(folder / "asf.pyth"),
         predictions=folder / "predictions",
     )
+
+
+def _videos(root: Path, video: Path) -> Path:
+    for split in ("train", "test"):
+        for label in ("rain", "rooster"):
+            for number in range(2):
+                tiny_video.link(video, root / split / label / f"{label}{number}.mp4")
+    return root
+
+
+def _video_run(run: Path, root: Path) -> Path:
+    tiny.good("train", "folder-video", f"data.root={root}", *tiny_video.SMALL, *tiny_video.SCRATCH, "--run", run)
+    return run
+
+
+def _stopped(folder: Path, run: Path) -> Path:
+    shutil.copytree(run, folder, ignore=shutil.ignore_patterns("tensorboard", "*.png"))
+    state = torch.load(folder / "state.pt", weights_only=True)
+    torch.save({**state, "step": state["step"] // 2}, folder / "state.pt")
+    (folder / "broken.csv").write_text("id,path,reason\ntrain/rain/rain-9.wav,rain-9.wav,its decoder failed\n")
+    return folder
 
 
 def _video_weights(path: Path, variant: str, frames: Frames) -> Path:

@@ -57,7 +57,7 @@ def load_tables(path: Path, corpus: Corpus) -> dict[str, tuple[per_class.ClassRo
     """Per-class tables of predictions written by `save_predictions`.
 
     Raises:
-        DataError: The file is not a predictions file, or its classes differ from those of the corpus.
+        DataError: The file is not a predictions file, its classes differ from those of the corpus, or it has no labels.
     """
     try:
         rows = _read(path, corpus)
@@ -67,9 +67,14 @@ def load_tables(path: Path, corpus: Corpus) -> dict[str, tuple[per_class.ClassRo
             "run first"
         ) from error
     try:
-        return per_class.tables(rows, corpus)
+        tables = per_class.tables(rows, corpus)
     except DataError as error:  # a wrong value; the checks of the metrics do not know the file
         raise DataError(f"{path}: {error}") from error
+    if unlabeled := [labels for labels in corpus.classes if labels not in tables]:
+        raise DataError(
+            f"{path}: no labels of {', '.join(unlabeled)} to compare by: evaluate that run on a labeled split"
+        )
+    return tables
 
 
 def _read(path: Path, corpus: Corpus) -> Rows:

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from hashlib import sha256
 from importlib import metadata
-from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +31,7 @@ from slowfast_cli.storage.atomic import remove_temporaries, write_text
 from slowfast_cli.storage.lock import file_lock
 from slowfast_cli.types import DataError, Failure, SlowFastError, UsageError, finite
 
+AS_IN_NAMES: dict[str, Any] = {"encoding": "utf-8", "errors": "surrogateescape", "newline": ""}  # of csv files
 LONGEST_NAME = 120  # characters in the name of a run folder
 
 # Fields that a resumed run may change: locations and speed, not the trained model.
@@ -70,11 +70,7 @@ class Run:
     @property
     def broken(self) -> int:
         """Number of unreadable segments in the run."""
-        path = self.folder / "broken.csv"
-        if not path.is_file():
-            return 0
-        with path.open(encoding="utf-8", newline="") as file:
-            return len(list(csv.reader(file))) - 1
+        return len(self._broken_rows())
 
     def open(self, recipe: Recipe, *, fresh: bool) -> bool:
         """Create the folder, or check that it contains a run of the recipe.
@@ -178,15 +174,22 @@ class Run:
     def note_broken(self, failures: Iterable[Failure]) -> None:
         """Add unreadable recordings to ``broken.csv``, without duplicates."""
         for failure in failures:
-            path = self.folder / "broken.csv"
-            rows = [["id", "path", "reason"]]
-            if path.is_file():
-                with path.open(encoding="utf-8", newline="") as file:
-                    rows = list(csv.reader(file))
+            rows = self._broken_rows()
             if failure.id not in {row[0] for row in rows}:
                 rows.append([failure.id, printable(failure.path), failure.reason])
-                with path.open("w", encoding="utf-8", newline="") as file:
-                    csv.writer(file, lineterminator="\n").writerows(rows)
+                with (self.folder / "broken.csv").open("w", **AS_IN_NAMES) as file:
+                    csv.writer(file, lineterminator="\n").writerows([["id", "path", "reason"], *rows])
+
+    def _broken_rows(self) -> list[list[str]]:
+        """Rows of ``broken.csv`` below its header, without empty ones."""
+        path = self.folder / "broken.csv"
+        if not path.is_file():
+            return []
+        try:
+            with path.open(**AS_IN_NAMES) as file:
+                return [row for row in csv.reader(file) if row][1:]
+        except csv.Error as error:
+            raise DataError(f"{path}: not a csv file ({error}): remove it") from error
 
     def cut_metrics(self, step: int, *, scored: bool) -> None:
         """Remove metrics logged after the training state that is resumed; of its step, keep scores if it has them."""
@@ -199,27 +202,34 @@ class Run:
 
 
 def lines(path: Path) -> list[dict[str, Any]]:
-    """Parse a metrics file; an incomplete last line is skipped.
+    """Parse a metrics file; an incomplete last line, left by a killed process, is skipped.
 
     Raises:
-        SlowFastError: Another line is no entry, or the file cannot be read.
+        DataError: Another line is not one that `Run.append` writes.
     """
-    values = []
-    try:
-        texts = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError as error:
-        raise SlowFastError(f"{path}: cannot be read: {error.strerror or error}") from error
+    values: list[dict[str, Any]] = []
+    texts = path.read_bytes().split(b"\n")
     for number, text in enumerate(texts, 1):
         try:
             value = json.loads(text)
         except (ValueError, RecursionError):
             value = None
-        step = value.get("step") if isinstance(value, dict) else None
-        if isinstance(step, int | float) and isfinite(step):
+        if _is_record(value):
             values.append(value)
         elif number < len(texts):
-            raise SlowFastError(f"{path}: line {number} is no entry with a step: remove the line")
+            raise DataError(
+                f"{path}: line {number}: {text[:40]!r}, expected a JSON object of numbers with a step: remove the "
+                "line, or start over with --fresh"
+            )
     return values
+
+
+def _is_record(value: object) -> bool:
+    return (
+        isinstance(value, dict)
+        and type(value.get("step")) is int
+        and all(number is None or isinstance(number, int | float) for number in value.values())
+    )
 
 
 def environment() -> dict[str, Any]:

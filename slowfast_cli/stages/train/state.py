@@ -16,6 +16,7 @@ from slowfast_cli.build.schedule import build_optimizer
 from slowfast_cli.build.task import sync_stages, task_spec
 from slowfast_cli.data.clips import Clips
 from slowfast_cli.data.stored_features import FeatureClips
+from slowfast_cli.engine.checkpoint import restore_optimizer
 from slowfast_cli.engine.ema import Ema
 from slowfast_cli.models.recognizer import Recognizer
 from slowfast_cli.recipe.schema import Recipe
@@ -77,12 +78,14 @@ class Training:
             self.model.load_state_dict(state["model"])
             if self.ema:
                 self.ema.load_state_dict(state["ema"])
-            self.optimizer.load_state_dict(state["optimizer"])
+            restore_optimizer(self.optimizer, state["optimizer"])
             self.scaler.load_state_dict(state["scaler"])
             if self.views:
                 self.views.past = state["views"].pop("past").to(self.device)
                 self.views.load_state_dict(state["views"])
             self.best, self.unscored = state["best"], bool(state.get("unscored"))
+            if not (isinstance(self.best, int | float | None) and type(state["step"]) is int and state["step"] >= 0):
+                raise ValueError(f"step {state['step']!r}, best score {self.best!r}")
             return int(state["step"])
         except (LookupError, TypeError, ValueError, RuntimeError, AttributeError) as error:
             raise SlowFastError(

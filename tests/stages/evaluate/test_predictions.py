@@ -30,7 +30,6 @@ def load(tmp_path):
 def test_predictions_are_read(load):
     assert [row.accuracy for row in load()["label"]] == [100, 50]
     assert [row.count for row in load(targets_label=np.array([[1, 0], [1, 1], [0, 1]]))["label"]] == [2, 2]
-    assert load(targets_label=None) == {}
 
 
 @pytest.mark.parametrize(
@@ -44,6 +43,7 @@ def test_predictions_are_read(load):
         {"scores_label": np.full((3, 2), "x")},
         {"scores_label": np.array([[0.9, np.nan], [0.2, 0.8], [0.6, 0.4]])},
         {"scores_label": np.full((3, 2), None)},
+        {"targets_label": None},
         {"targets_label": np.array([0, 1])},
         {"targets_label": np.array(0)},
         {"targets_label": np.array([0.0, 1.0, 1.0])},

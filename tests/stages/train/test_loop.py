@@ -22,7 +22,7 @@ from slowfast_cli.stages.train import loop as stage
 from slowfast_cli.stages.train import state
 from slowfast_cli.stages.train.loop import Finished, Scored, Started
 from slowfast_cli.stages.train.run_folder import Run, lines
-from slowfast_cli.types import DataError, Share, SlowFastError, UsageError
+from slowfast_cli.types import DataError, Failure, Share, SlowFastError, UsageError
 from slowfast_cli.weights.file import read_card
 
 CPU = torch.device("cpu")
@@ -176,6 +176,47 @@ def test_a_torn_line_and_lines_beyond_the_state_are_dropped(trained, sounds, tmp
         file.write('{"step": 3, "epoch": 1.0, "loss": 9.0}\n{"step": 4, "epo')
     list(stage.train(recipe_of(sounds), Run(tmp_path / "run"), name="folder", device="cpu"))
     same_run(tmp_path / "run", trained)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"step": -3}, {"step": 2.5}, {"step": None}, {"step": float("inf")}, {"step": torch.tensor(3)}, {"best": "x"},
+        {"best": [1.0]}, {"optimizer": {}}, {"optimizer": 3}, {"model": {3: torch.zeros(1)}}, {"classes": {"label": 3}},
+        {"unscored": torch.zeros(3)},
+    ],
+)  # fmt: skip
+def test_states_that_are_not_of_this_training_are_refused(trained, sounds, tmp_path, change):
+    training = state.build_training(recipe_of(sounds), Share(), torch.device("cpu"), smoke=False)
+    stored = load_state(trained / "state.pt")
+    assert training.restore(copy.deepcopy(stored), tmp_path / "state.pt") == stored["step"]
+    with pytest.raises(SlowFastError, match=r"state\.pt: not a training state of this recipe .*--fresh"):
+        training.restore({**stored, **change}, tmp_path / "state.pt")
+
+
+@pytest.mark.parametrize(
+    "line", [b"[]", b"3", b"x", b"\xff", b'{"loss": 1}', b'{"step": "1"}', b'{"step": 1, "loss": []}', b"[" * 9000]
+)
+def test_a_line_that_is_no_record_is_an_error_unless_it_is_torn(tmp_path, line):
+    path = tmp_path / "metrics.jsonl"
+    good = b'{"step": 1, "loss": 0.5}\n{"step": 2, "loss": null}\n'
+    path.write_bytes(good + line)
+    assert [record["step"] for record in lines(path)] == [1, 2]
+    path.write_bytes(line + b"\n" + good)
+    with pytest.raises(DataError, match=r"metrics\.jsonl: line 1: .*--fresh"):
+        lines(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "count"),
+    [(b"", 0), (b"id,path,reason\n", 0), (b"id,path,reason\n\na,b,c\n", 1), (b"x\n\xff\xfe,b\n", 1)],
+)
+def test_the_list_of_broken_recordings_may_have_been_edited(tmp_path, content, count):
+    (tmp_path / "broken.csv").write_bytes(content)
+    run = Run(tmp_path)
+    assert run.broken == count
+    run.note_broken([Failure(id="new\udcff", path=tmp_path / "new", reason="its decoder failed")] * 2)
+    assert run.broken == count + 1
 
 
 def test_long_epochs_are_saved_in_between(sounds, tmp_path):
@@ -564,4 +605,4 @@ def test_a_damaged_line_of_the_metrics_is_named(trained, sounds, tmp_path, line)
     text = "\n".join([whole[0], line, *whole[1:]]) + "\n"
     (tmp_path / "run" / "metrics.jsonl").write_bytes(text.encode("utf-8", "surrogateescape"))
     done = tiny.slowfast("train", "folder", *words(sounds), "--run", tmp_path / "run", "--device", "cpu")
-    assert (done.code, f"{tmp_path / 'run' / 'metrics.jsonl'}: line 2 is no entry" in done.err) == (1, True)
+    assert (done.code, f"{tmp_path / 'run' / 'metrics.jsonl'}: line 2: " in done.err) == (3, True)

@@ -5,6 +5,7 @@ import json
 import math
 import random
 import struct
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -48,9 +49,11 @@ def damage_npy(data: bytes, rng: random.Random) -> tuple[bytes, str]:
 
 
 def damage_npz(data: bytes, rng: random.Random) -> tuple[bytes, str]:
-    """Change, remove or rename an array, or change the bytes of the archive."""
-    if rng.random() < 0.3:
+    """Change, remove or rename an array, or change the bytes of the archive or of a member."""
+    if rng.random() < 0.2:
         return damage_bytes(data, rng)
+    if rng.random() < 0.2:
+        return damage_member(data, rng)
     with np.load(io.BytesIO(data)) as file:
         arrays: dict[str, np.ndarray] = dict(file)
     name = rng.choice(list(arrays))
@@ -69,6 +72,17 @@ def damage_npz(data: bytes, rng: random.Random) -> tuple[bytes, str]:
     out = io.BytesIO()
     np.savez_compressed(out, **arrays)
     return out.getvalue(), f"{name}: {what}"
+
+
+def damage_member(data: bytes, rng: random.Random) -> tuple[bytes, str]:
+    """Change the bytes of one file in an archive, whose check sum is right."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(data)) as old, zipfile.ZipFile(out, "w") as new:
+        chosen = rng.choice(old.namelist())
+        changed, what = damage_bytes(old.read(chosen), rng)
+        for name in old.namelist():
+            new.writestr(name, changed if name == chosen else old.read(name))
+    return out.getvalue(), f"{chosen}: {what}"
 
 
 def damage_h5(data: bytes, rng: random.Random) -> tuple[bytes, str]:

@@ -229,20 +229,20 @@ def epic(kit: Kit, rng: random.Random, folder: Path) -> Attempt:
 
 
 KINDS: dict[str, tuple[Callable[[Kit, random.Random, Path], Attempt], int]] = {  # with the cases of a short test
-    "predict_media": (predict_media, 90),
+    "predict_media": (predict_media, 80),
     "extract_media": (extract_media, 40),
     "check_media": (check_media, 40),
-    "evaluate_media": (evaluate_media, 25),
-    "evaluate_video": (evaluate_video, 20),
+    "evaluate_media": (evaluate_media, 20),
+    "evaluate_video": (evaluate_video, 10),
     "train_media": (train_media, 5),
     "lists": (lists, 40),
     "boxes": (boxes, 20),
     "epic": (epic, 20),
     "folders": (folders, 30),
     "shards": (shards, 50),
-    "runs": (runs, 25),
+    "runs": (runs, 18),
     "weights": (weights, 50),
     "foreign": (foreign, 20),
-    "recipes": (recipes, 60),
+    "recipes": (recipes, 50),
     "compared": (compared, 25),
 }

@@ -4,6 +4,7 @@ import json
 import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from tokenize import TokenError
 from zipfile import BadZipFile
 
 import numpy as np
@@ -15,8 +16,9 @@ from slowfast_cli.storage.atomic import write_atomic, write_text
 from slowfast_cli.storage.bounded_zip import require_bounded
 from slowfast_cli.types import Corpus, DataError, text_of
 
-NOT_PREDICTIONS = (  # MemoryError: the header of an array states more than the archive contains
-    OSError, ValueError, TypeError, KeyError, EOFError, BadZipFile, NotImplementedError, MemoryError, zlib.error,
+NOT_PREDICTIONS = (  # the last five: NumPy, of an array's header, which may also state more than the archive contains
+    OSError, KeyError, EOFError, BadZipFile, NotImplementedError, RuntimeError, zlib.error,
+    ValueError, TypeError, SyntaxError, TokenError, MemoryError,
 )  # fmt: skip
 
 
@@ -90,7 +92,7 @@ def _read(path: Path, corpus: Corpus) -> Rows:
                 )
             scores[labels] = _array(file, f"scores_{labels}", "f", count, len(names))
             if (key := f"targets_{labels}") in file:
-                multi_hot = (len(names),) * (file[key].ndim == 2)
+                multi_hot = (len(names),) * (np.ndim(file[key]) == 2)
                 targets[labels] = _array(file, key, "iu", count, *multi_hot)
         places = _array(file, "places", "f", count, 4) if "places" in file else None
     return Rows(ids=tuple(ids.tolist()), scores=scores, targets=targets, places=places)
@@ -98,7 +100,7 @@ def _read(path: Path, corpus: Corpus) -> Rows:
 
 def _array(file: Mapping[str, np.ndarray], name: str, kinds: str, *shape: int | None) -> np.ndarray:
     """Return an array of one of some dtype kinds and of a shape, in which None is any length."""
-    array = file[name]
+    array = np.asarray(file[name])  # NumPy returns the bytes of a member that is no array
     fits = array.ndim == len(shape) and all(
         wanted in (None, size) for wanted, size in zip(shape, array.shape, strict=True)
     )

@@ -64,6 +64,21 @@ def test_wrong_arrays_are_refused(load, tmp_path, changed):
     assert str(caught.value).startswith(f"{tmp_path / 'predictions.npz'}: ")
 
 
+@pytest.mark.parametrize(
+    "header", [b"{'descr': ('<f8', ", b"{'shape': [", b"[" * 500, b"\xff", b"3", b"{'descr': 'O'}"]
+)
+def test_damaged_headers_of_arrays_are_refused(tmp_path, header):
+    path = tmp_path / "predictions.npz"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("ids.npy", b"no array")
+    with pytest.raises(DataError, match=r"predictions\.npz: not a predictions file"):
+        predictions.load_tables(path, CORPUS)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("ids.npy", b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header)
+    with pytest.raises(DataError, match=r"predictions\.npz: not a predictions file"):
+        predictions.load_tables(path, CORPUS)
+
+
 def test_a_header_of_a_huge_array_is_refused(tmp_path):
     path = tmp_path / "predictions.npz"
     with zipfile.ZipFile(path, "w") as archive, archive.open("ids.npy", "w") as file:

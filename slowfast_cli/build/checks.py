@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from slowfast_cli.build.corpus import dataset_entry, read_corpus, same_files
 from slowfast_cli.build.network import architecture
 from slowfast_cli.build.schedule import micro_batches
 from slowfast_cli.build.scores import score_predictions
@@ -16,7 +17,7 @@ from slowfast_cli.recipe.schema import Recipe
 from slowfast_cli.settings import FrontEnd
 from slowfast_cli.tasks.avsync import BELONGS, label_set
 from slowfast_cli.tasks.task import PRETEXT_TOP1
-from slowfast_cli.types import Corpus, DataError, Prediction, Share, UsageError, WeightsError, did_you_mean
+from slowfast_cli.types import Corpus, DataError, Prediction, Share, Target, UsageError, WeightsError, did_you_mean
 from slowfast_cli.weights.file import Card
 
 FRAME_FIELDS = ("frames", "step", "fps", "mean", "std")  # must be as in training; the others only change the views
@@ -96,6 +97,54 @@ def require_kind(recipe: Recipe, corpus: Corpus) -> None:
         raise UsageError(f"task: {recipe.task}: {corpus.name} has {kind} per segment: set task: {task}")
 
 
+def require_trainable(recipe: Recipe, train: Corpus, val: Corpus) -> str:
+    """Refuse corpora that cannot be trained on; return the metric, see `choose_metric`.
+
+    Raises:
+        UsageError: The recipe does not go with the corpus.
+        DataError: Labels or classes are missing.
+    """
+    if not val.segments:
+        raise DataError(f"{val.name} {val.split}: has no segments to validate on: add some, or set data.val=train")
+    require_labels(recipe, train)
+    require_kind(recipe, train)
+    metric = choose_metric(recipe, val)
+    require_loss_weights(recipe, train)
+    if train.classes != val.classes:
+        raise DataError(f"{val.name}: the classes of {train.split} and {val.split} differ: use one class list for both")
+    if not task_spec(recipe).multi_label:
+        single = [labels for labels, names in train.classes.items() if len(names) < 2]
+        if single:
+            raise DataError(
+                f"{train.name} {train.split}: label set {single[0]} has one class only "
+                f"({', '.join(train.classes[single[0]])}): add recordings of another class, or choose label sets with "
+                "data.labels"
+            )
+    return metric
+
+
+def remarks(recipe: Recipe, train: Corpus, val: Corpus) -> list[str]:
+    """What a user should know about own data before training on it."""
+    if dataset_entry(recipe.data.corpus).info.heads or task_spec(recipe).label_sets is not None:
+        return []
+    lines = [train.note] if train.note else []
+    for labels, names in train.classes.items():
+        known, tested = (
+            {index for segment in corpus.segments for index in _indices(segment.targets.get(labels, ()))}
+            for corpus in (train, val)
+        )
+        if untrained := sorted(names[index] for index in tested - known):
+            lines.append(f"only in {val.split}, so never learned: {', '.join(untrained[:5])} ({labels})")
+    if alike := same_files(recipe, [read_corpus(recipe, role) for role in ("val", "test")]):
+        best = "; with keep=best, evaluate scores the epoch that is best on them: keep=last avoids it"
+        lines.append(alike + best * (recipe.keep == "best"))
+    return lines
+
+
+def _indices(target: Target) -> tuple[int, ...]:
+    return target if isinstance(target, tuple) else (target,)
+
+
 def require_labels(recipe: Recipe, corpus: Corpus) -> None:
     """Refuse a split without labels, for a task that needs them.
 
@@ -124,8 +173,10 @@ def require_loss_weights(recipe: Recipe, corpus: Corpus) -> None:
         )
 
 
-def require_metric(recipe: Recipe, corpus: Corpus) -> None:
-    """Refuse an unknown metric before the first epoch instead of after it.
+def choose_metric(recipe: Recipe, corpus: Corpus) -> str:
+    """The score by which the best weights are kept: the recipe's, or the task's that this corpus has.
+
+    Of several label sets, the default is the score over all of them, or that of the first.
 
     Raises:
         UsageError: The metric is not among the scores of the corpus.
@@ -148,7 +199,11 @@ def require_metric(recipe: Recipe, corpus: Corpus) -> None:
             part = Corpus(**{**vars(corpus), "segments": segments})
             names = list(score_predictions(recipe, guesses, part).values)
         if metric in names:
-            return
+            return metric
+    if recipe.metric is None:
+        default = next((name for name in names if name == f"all_{metric}" or name.endswith(f"_{metric}")), None)
+        if default is not None:
+            return f"all_{metric}" if f"all_{metric}" in names else default
     near = did_you_mean(metric, names)
     raise UsageError(
         f"metric: task {recipe.task} on {corpus.name} has no {metric!r}{near}; choose one of {', '.join(names)}"

@@ -1,14 +1,24 @@
 """Clips of a recipe: the audio source, the segments that can be read, the readers, and batches on the device."""
 
 import os
+import statistics
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
 import numpy as np
 import torch
 
-from slowfast_cli.build.corpus import class_counts, corpus_root, dataset_entry, mirrored, shards_folder
+from slowfast_cli.build.corpus import (
+    class_counts,
+    corpus_root,
+    dataset_entry,
+    extract_command,
+    mirrored,
+    require_root,
+    shards_folder,
+)
 from slowfast_cli.build.network import architecture
 from slowfast_cli.build.schedule import micro_batches
 from slowfast_cli.build.task import task_spec
@@ -27,6 +37,7 @@ from slowfast_cli.types import Batch, Corpus, DataError, Failure, Segment
 
 DEFAULT_WORKERS = 8  # upper bound where nothing was measured
 TOLERANCE = 0.01  # seconds: lengths are rounded to samples
+SAMPLE = 64  # segments whose length is looked at
 NOT_STORED = "not in the shards: run `slowfast extract` again"
 
 
@@ -47,11 +58,29 @@ def open_store(recipe: Recipe) -> Store | None:
     if not folder.is_dir():
         others = sorted(path.name for path in folder.parent.glob("*") if path.is_dir())
         made_with = f"; made with other settings: {', '.join(others)}" if others else ""
+        require_root(recipe)
         raise DataError(
             f"{remote.display(folder)}: no log-mels here{made_with}: "
-            f"run `slowfast extract --dataset {recipe.data.corpus}` first, or read the media with data.source=media"
+            f"run `{extract_command(recipe)}` first, or read the media with data.source=media"
         )
     return StoredRows(Shards(folder, front_end.settings()), front_end)
+
+
+def padding_remark(recipe: Recipe, corpus: Corpus, store: Store | None) -> list[str]:
+    """Say that most clips of own data are padded, judged by up to `SAMPLE` of them."""
+    clip = recipe.data.clip_seconds
+    if dataset_entry(recipe.data.corpus).info.heads or store is None or clip is None:
+        return []
+    lengths = []
+    for segment in corpus.segments[:: max(1, len(corpus.segments) // SAMPLE)]:
+        with suppress(DataError):  # reported when it is read
+            end = store.samples(segment.recording) / store.front_end.rate
+            lengths.append(min(end, segment.stop or end) - segment.start)
+    median = statistics.median(lengths) if lengths else clip
+    if median >= clip / 2:
+        return []
+    shorter = f"half of the segments are shorter than {median:.2g} s, padded to {clip:g} s"
+    return [f"{shorter}: try data.clip_seconds={median:.2g}"]
 
 
 def usable(recipe: Recipe, corpus: Corpus, store: Store | None) -> Corpus:
@@ -80,14 +109,14 @@ def usable(recipe: Recipe, corpus: Corpus, store: Store | None) -> Corpus:
         readable[list(problems)] = False
         by_id = {segments[row].id: reason for row, reason in problems.items()}
         corpus = _drop(corpus, readable, partial(_failure, by_id, NOT_STORED))
-    if not corpus.segments:
-        where, command = corpus_root(recipe), "data check"
+    if len(segments) and not corpus.segments:
+        where, command = corpus_root(recipe), f"slowfast data check {corpus.name}"
         if isinstance(store, StoredRows):
-            where, command = store.shards.folder, "extract --dataset"
+            where, command = store.shards.folder, extract_command(recipe)
         reason = f" ({corpus.missing[0].reason})" if corpus.missing else ""
         raise DataError(
             f"{remote.display(where)}: contains none of the {corpus.listed} segments of {corpus.name} {corpus.split}"
-            f"{reason}: run `slowfast {command} {corpus.name}`"
+            f"{reason}: run `{command}`"
         )
     return corpus
 

@@ -2,7 +2,8 @@
 
 import functools
 import os
-from collections.abc import Callable, Mapping
+import shlex
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -10,6 +11,8 @@ from typing import Literal, TypeVar
 from slowfast_cli.build.task import task_spec
 from slowfast_cli.corpora.registry import CORPORA, DatasetEntry
 from slowfast_cli.corpora.segments import Segments
+from slowfast_cli.data.stored_features import digest
+from slowfast_cli.recipe.load import load
 from slowfast_cli.recipe.schema import Recipe
 from slowfast_cli.settings import FrontEnd
 from slowfast_cli.storage import remote
@@ -41,6 +44,24 @@ def corpus_root(recipe: Recipe) -> Path:
     return mirrored(recipe.data.root or default)
 
 
+def require_root(recipe: Recipe) -> None:
+    """Raise `DataError` if the corpus is not where the recipe says."""
+    root = corpus_root(recipe)
+    if not root.exists():
+        raise dataset_entry(recipe.data.corpus).info.not_found(root)
+
+
+def extract_command(recipe: Recipe) -> str:
+    """The command that extracts the log-mels that the recipe reads."""
+    stored, data = recipe.frontend.settings(), recipe.data
+    default = load(dataset_entry(data.corpus).info.recipe).frontend.settings()
+    words = ["slowfast", "extract", "--dataset", data.corpus]
+    words += ["--root", remote.display(data.root)] if data.root else []
+    words += ["--out", remote.display(data.shards)] if data.shards else []
+    words += [f"frontend.{name}={value}" for name, value in stored.items() if value != default.get(name)]
+    return shlex.join(words)
+
+
 @functools.lru_cache(maxsize=32)
 def mirrored(folder: Path) -> Path:
     """The folder; a remote one is listed once per process, see `slowfast_cli.storage.remote`."""
@@ -65,9 +86,9 @@ def shards_folder(recipe: Recipe) -> Path:
 
 
 @functools.lru_cache(maxsize=8)
-def _read(name: str, root: Path, split: str, labeled: bool = True) -> Corpus:
+def _read(name: str, root: Path, split: str, labels: tuple[str, ...], labeled: bool = True) -> Corpus:
     entry = dataset_entry(name)
-    read = entry.read if labeled else entry.read_unlabeled
+    read = entry.reader(labels) if labeled else entry.read_unlabeled
     return read(root, split)
 
 
@@ -79,7 +100,9 @@ def read_corpus(recipe: Recipe, role: SplitRole) -> Corpus:
         UsageError: `data.labels` names a label set that it does not have.
     """
     spec = task_spec(recipe)
-    corpus = _read(recipe.data.corpus, corpus_root(recipe), recipe.split(role), not spec.has_objective)
+    corpus = _read(
+        recipe.data.corpus, corpus_root(recipe), recipe.split(role), recipe.data.labels, not spec.has_objective
+    )
     if spec.label_sets is not None:
         return replace_label_sets(corpus, spec.label_sets, spec.target)
     if not recipe.data.labels:
@@ -100,12 +123,28 @@ def read_all_splits(recipe: Recipe) -> tuple[list[Corpus], list[str]]:
     corpora, errors = list[Corpus](), list[DataError]()
     for split in dataset_entry(recipe.data.corpus).info.all_splits:
         try:
-            corpora.append(_read(recipe.data.corpus, corpus_root(recipe), split))
+            corpora.append(_read(recipe.data.corpus, corpus_root(recipe), split, recipe.data.labels))
         except DataError as error:
             errors.append(error)
     if not corpora:
         raise errors[0]
     return corpora, [str(error).splitlines()[0] for error in errors]
+
+
+def segments_hash(corpus: Corpus) -> str:
+    """Hash of the segments of a split: equal for splits of the same files."""
+    return digest(corpus.segments)
+
+
+def same_files(recipe: Recipe, corpora: Sequence[Corpus]) -> str:
+    """Say that splits of own data are the same files, as there are too few for three parts; empty if they differ."""
+    if dataset_entry(recipe.data.corpus).info.heads:  # official splits
+        return ""
+    names: dict[str, list[str]] = {}
+    for corpus in corpora:
+        names.setdefault(segments_hash(corpus), []).append(corpus.split)
+    alike = next((splits for splits in names.values() if len(set(splits)) > 1), [])
+    return f"{' and '.join(alike)} are the same files, so scores are those of validation" if alike else ""
 
 
 def class_counts(corpus: Corpus) -> dict[str, int]:

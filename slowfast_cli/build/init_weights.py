@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from slowfast_cli.models.architecture import Baseline
+from slowfast_cli.models.heads import module_key
 from slowfast_cli.models.recognizer import Recognizer
 from slowfast_cli.types import WeightsError
 from slowfast_cli.weights.file import Card, Loaded, load_matching, read
@@ -29,7 +30,7 @@ def start_from(model: Recognizer, weights: str, classes: Mapping[str, tuple[str,
     card, state = read(path)
     card = reorder_heads(state, card, classes)
     other = {labels for labels, names in card.classes.items() if classes.get(labels) != names}
-    skipped = ("heads.",) if not classes else tuple(f"heads.linears.{labels}." for labels in other)
+    skipped = ("heads.",) if not classes else tuple(f"heads.linears.{module_key(labels)}." for labels in other)
     result = load_matching(model, {name: value for name, value in state.items() if not name.startswith(skipped)})
     missing = [name for name in result.fresh if name.startswith("trunk.") and not _may_be_fresh(model, name)]
     if missing:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from slowfast_cli.build.corpus import corpus_root, dataset_entry, read_all_splits
+from slowfast_cli.build.corpus import corpus_root, dataset_entry, read_all_splits, same_files
 from slowfast_cli.cli import show
 from slowfast_cli.recipe.load import load
 from slowfast_cli.stages.check_data import PICTURES_ONLY, Report, State, check
@@ -32,6 +32,8 @@ def run(name: str, root: Path | None, *, min_seconds: float, jobs: int, limit: i
     for corpus in corpora:
         if corpus.note:
             show.say(f"{corpus.split}: {corpus.note}")
+    if alike := same_files(recipe, corpora):
+        show.say(f"note: {alike}")
     reports = [
         _checked(
             _limited(corpus, limit), recipe.frontend.rate, min_seconds, jobs, dataset_entry(name).info.audio_or_video

@@ -1,8 +1,10 @@
 """What a training would be, shown without one."""
 
-from slowfast_cli.build.checks import require_kind
-from slowfast_cli.build.clips import build_clips, open_store, require_batch, usable
-from slowfast_cli.build.corpus import read_corpus
+from slowfast_cli.build.checks import remarks, require_kind, require_trainable
+from slowfast_cli.build.clips import build_clips, open_store, padding_remark, require_batch, usable
+from slowfast_cli.build.corpus import class_counts, read_corpus
+from slowfast_cli.build.init_weights import start_from
+from slowfast_cli.build.network import build_recognizer
 from slowfast_cli.build.schedule import micro_batches, total_steps
 from slowfast_cli.cli import show
 from slowfast_cli.recipe.schema import Recipe
@@ -30,6 +32,9 @@ def dry_run(recipe: Recipe, name: str, device: str, processes: int = 1) -> None:
     try:
         store = open_store(recipe)
         train, val = (usable(recipe, read_corpus(recipe, part), store) for part in ("train", "val"))
+        metric = require_trainable(recipe, train, val)
+        if recipe.model.init:
+            start_from(build_recognizer(recipe, class_counts(val)), recipe.model.init, val.classes)
         clips = build_clips(recipe, train, store)
         steps = len(clips) // recipe.optim.batch
         total = total_steps(recipe, steps)
@@ -37,7 +42,8 @@ def dry_run(recipe: Recipe, name: str, device: str, processes: int = 1) -> None:
             ["training", show.coverage(train)],
             ["validation", show.coverage(val)],
             ["steps", f"{total:,} ({steps:,} an epoch)"],
-            ["time", f"about {tried.seconds * micro_batches(recipe, processes) * total / 3600:.1f} h"],
+            ["metric", metric],
+            ["time", f"about {show.duration(tried.seconds * micro_batches(recipe, processes) * total)}"],
         ]
         require_batch(recipe, clips, train.split)
     except DataError as error:
@@ -45,3 +51,5 @@ def dry_run(recipe: Recipe, name: str, device: str, processes: int = 1) -> None:
     show.table(f"{name}: {recipe.model.variant}", ["", ""], rows)
     if problem:
         raise problem
+    for remark in (*remarks(recipe, train, val), *padding_remark(recipe, train, store)):
+        show.say(f"note: {remark}")

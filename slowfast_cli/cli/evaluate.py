@@ -218,6 +218,8 @@ def _print(result: Evaluated, compared: Compared, title: str, min_gain: MinGain,
                 ["class", "better", "worse", "points", "times"],
                 rows,
             )
+    if result.trained_on:
+        show.say("note: the weights were trained on these very segments: the scores are no measure of new data")
     if result.without_audio:
         show.say(f"without audio: {result.without_audio:,} segments, scored by their frames alone")
     for failure in result.corpus.missing[:3]:

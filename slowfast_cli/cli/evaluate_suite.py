@@ -61,7 +61,6 @@ def evaluate_suite(
         UsageError: No weights are given, or a task is unknown.
         DataError: A task whose data is available could not be scored, or no task could.
     """
-    from slowfast_cli.cli import show
     from slowfast_cli.cli.show_suite import SuiteDisplay, summary
     from slowfast_cli.cli.train import interruptible
     from slowfast_cli.engine import distributed
@@ -106,20 +105,29 @@ def evaluate_suite(
         typer.echo(text)
     elif scores:
         summary(suite, scores, f"{source.name}: {weights}")
-    show.done(folder)
-    _require_scores(display.missing.values(), names, bool(scores))
+    _finish(folder, display.missing.values(), names, any_scored=bool(scores))
 
 
-def _require_scores(missing: Iterable[TaskMissing], names: Sequence[str], any_scored: bool) -> None:
-    """Raise `DataError` if the data of a task is unusable or that of a named task absent, or if no task was scored."""
+def _finish(folder: Path, missing: Iterable[TaskMissing], names: Sequence[str], *, any_scored: bool) -> None:
+    """Upload the results, and print where they are.
+
+    Raises:
+        DataError: The data of a task is unusable, that of a named task is absent, or no task was scored.
+    """
+    from slowfast_cli.cli import show
+    from slowfast_cli.storage.remote import upload
+
+    upload(folder)
     faults = [event for event in missing if not event.data_absent or event.task in names]
     if faults:
-        raise DataError("\n".join(f"{event.task}: {event.reason}" for event in faults))
+        count = f"{len(faults)} task{'s' * (len(faults) > 1)} not scored"
+        raise DataError(f"{count}, for the reasons above: {', '.join(event.task for event in faults)}")
     if not any_scored:
         raise DataError(
             "no data of any task found: put data sets below $SLOWFAST_DATA, or name their folders as "
             "esc50.data.root=ESC-50-master; `slowfast data check NAME` says what belongs there and where to get it"
         )
+    show.done(folder)
 
 
 def _folder(trunk: Trunk, name: str) -> Path:

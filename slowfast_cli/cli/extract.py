@@ -58,7 +58,7 @@ def extract(
     if dtype not in ("float16", "float32"):
         raise UsageError(f"--dtype {dtype}: expected float16 or float32")
     from slowfast_cli.build.clips import cores
-    from slowfast_cli.build.corpus import read_all_splits, shards_folder
+    from slowfast_cli.build.corpus import read_all_splits, same_files, shards_folder
     from slowfast_cli.cli import show
     from slowfast_cli.engine import distributed
     from slowfast_cli.stages.extract.progress import Progress
@@ -71,7 +71,9 @@ def extract(
     for reason in skipped:
         show.say(f"skipped: {reason}")
     for corpus in corpora:
-        show.say(show.coverage(corpus))
+        show.say(f"{show.coverage(corpus)}{f'; {corpus.note}' if corpus.note else ''}")
+    if alike := same_files(chosen, corpora):
+        show.say(f"note: {alike}")
     folder = shards_folder(chosen)
     show.say(f"shards: {display(folder)}")
     bar: show.Bar | None = None
@@ -123,6 +125,8 @@ def _summarize(done: Summary) -> None:
         f"stored {done.recordings:,} recordings ({done.kept:,} were stored before), {done.seconds:,.0f} s of sound in "
         f"{done.elapsed:,.1f} s: {done.speed:,.0f} s of sound per second"
     )
+    if done.changed:
+        show.say(f"extracted anew: {done.changed:,} files that have changed since they were extracted")
     if done.soundless:
         show.say(f"without audio: {done.soundless:,} segments, recognized by their frames alone")
     failed = [failure for failure in done.failures if not (done.soundless and failure.soundless)]

@@ -5,6 +5,7 @@ The processes may also be started by the user's own torchrun or srun: each joins
 """
 
 import os
+import shlex
 import signal
 import sys
 import tempfile
@@ -123,6 +124,12 @@ def torchrun(options: Launch) -> NoReturn:
         folder = Path(name)
         variables = {FOLDER: name, LAUNCHER: str(os.getpid()), **OWN_STORE, **SHUTDOWN}
         os.environ |= variables
+        if options.nodes > 1:
+            minutes = JOIN_TIMEOUT // 60
+            sys.stderr.write(
+                f"waiting for {options.nodes} machines at {options.rdzv_endpoint}, up to {minutes} minutes: type on "
+                f"each of them: slowfast {shlex.join(words)}\n"
+            )
         try:
             run.run(run.parse_args(arguments))
         except ChildFailedError as error:

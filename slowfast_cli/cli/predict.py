@@ -100,11 +100,8 @@ def predict(
     if state.low and not as_json:
         show_predictions.unsure(predictor.card, looks=predictor.reads_frames)
     if state.failed:
-        raise DataError(
-            f"{state.failed} of {len(paths)} files could not be used"
-            if len(paths) > 1
-            else "the file could not be used"
-        )
+        many = f"{state.failed} of {len(paths)} files could not be used"
+        raise DataError(many if len(paths) > 1 else "the file could not be used")
     if overlay is not None:
         _draw(paths, overlay, state)
 

@@ -1,16 +1,21 @@
 """``slowfast recipes``: ls, variants, show, cp, validate."""
 
+from __future__ import annotations
+
 import csv
 import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from slowfast_cli.cli import options
 from slowfast_cli.types import UsageError
+
+if TYPE_CHECKING:
+    from slowfast_cli.recipe.schema import Recipe
 
 app = typer.Typer(help="List, show, copy and check recipes.", no_args_is_help=True)
 
@@ -138,9 +143,10 @@ def cp(
     ),
 )
 def validate(recipe: options.RecipeName, overrides: options.Overrides = None) -> None:
-    """Check a recipe without running it: fields, network, data set, and all rows of its tables."""
+    """Check a recipe without running it: fields, network, data set, all rows of its tables, and what is not there."""
     from slowfast_cli.build.corpus import dataset_entry
     from slowfast_cli.build.network import architecture
+    from slowfast_cli.cli import show
     from slowfast_cli.recipe.load import changed, check, override, read
 
     source = override(read(recipe), overrides or [])
@@ -159,4 +165,23 @@ def validate(recipe: options.RecipeName, overrides: options.Overrides = None) ->
         attempt(f"{name}: tables.{table}.{title}", lambda row=row: architecture(check(changed(source, row.set))))  # type: ignore[misc]
     if problems:
         raise UsageError("\n".join(problems))
-    typer.echo(f"{source.path}: well-formed ({len(rows)} table rows)")
+    for note in _absent(checked):
+        show.say(f"note: {note}")
+    typer.echo(f"{source.path}: valid ({len(rows)} table rows)")
+
+
+def _absent(recipe: Recipe) -> list[str]:
+    """Describe the data and the weights that a recipe names and that are not there."""
+    from slowfast_cli.build.corpus import dataset_entry, require_root
+    from slowfast_cli.types import DataError, WeightsError
+    from slowfast_cli.weights.resolve import weight_file
+
+    notes = []
+    try:
+        if recipe.data.root and dataset_entry(recipe.data.corpus):
+            require_root(recipe)
+        if recipe.model.init:
+            weight_file(recipe.model.init, offline=True)
+    except (DataError, WeightsError) as error:
+        notes.append(str(error).splitlines()[0])
+    return notes

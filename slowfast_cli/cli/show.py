@@ -33,8 +33,8 @@ if not out.is_terminal:  # do not wrap what another program reads
 def printable(text: str) -> str:
     r"""Escape control characters, which file and class names may contain and a terminal would obey.
 
-    >>> printable("a\x1b[31m.wav")
-    'a\x1b[31m.wav'
+    >>> print(printable("a\x1b[31m.wav"))
+    a\x1b[31m.wav
     """
     return CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
 

@@ -44,6 +44,8 @@ class Display:
             f"{self._name}: {event.parameters / 1e6:.2f} M parameters; "
             f"{show.coverage(event.train)}; {show.coverage(event.val)}"
         )
+        for remark in event.remarks:
+            show.say(f"note: {remark}")
         if event.init:
             init = event.init
             show.say(

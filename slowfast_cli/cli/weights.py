@@ -101,6 +101,29 @@ def download(
     typer.echo(str(path))
 
 
+@app.command("verify", epilog=options.examples("slowfast weights verify", "slowfast weights verify runs/esc10/default"))
+def verify(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[WEIGHTS]...", help="Files, run folders, catalog names.", show_default="all cached"),
+    ] = None,
+) -> None:
+    """Check weights: downloads against their recorded SHA-256, weight files for a valid header and finite tensors."""
+    from slowfast_cli.cli import show
+    from slowfast_cli.types import WeightsError
+    from slowfast_cli.weights.verify import cached_names, problem
+
+    found = {name: problem(name) for name in names or cached_names()}
+    rows = [[name, text or "good"] for name, text in found.items()]
+    wrong = sum(map(bool, found.values()))
+    if not rows:
+        show.say("no weights are cached; `slowfast weights download NAME` downloads some")
+        return
+    show.listing(["weights", "state"], rows)
+    if wrong:
+        raise WeightsError(f"{wrong} of {len(rows)} weights are damaged: delete them and download or train them again")
+
+
 @app.command(
     "convert",
     epilog=options.examples(

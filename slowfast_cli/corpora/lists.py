@@ -1,7 +1,9 @@
 """Annotation lists: csv and text files, timestamps, held-out items and duplicates."""
 
 import csv
-from collections import deque
+import re
+import unicodedata
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
 from hashlib import sha256
 from itertools import islice
@@ -32,17 +34,52 @@ def rows(
     Raises:
         DataError: The file is not UTF-8, or the number of columns in a row differs from the header.
     """
+    table = records(path, delimiter=delimiter)
+    names = [*header] if header else next(table, (0, []))[1]
+    for number, row in table:
+        if len(row) != len(names):
+            raise DataError(f"{path}: row {number}: {len(row)} columns, expected {len(names)}: fix it")
+        yield number, dict(zip(names, row, strict=True))
+
+
+def records(path: Path, *, delimiter: str = ",") -> Iterator[tuple[int, list[str]]]:
+    """Yield the line number, from 1, and the stripped values of each row that is not blank, the header included.
+
+    Raises:
+        DataError: The file cannot be read, or is not UTF-8.
+    """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(file, delimiter=delimiter, skipinitialspace=True)
-            names = [name.strip() for name in header or next(reader, ())]
             for row in reader:
-                if len(row) == len(names):
-                    yield reader.line_num, dict(zip(names, map(str.strip, row), strict=True))
-                elif row:  # not a blank line
-                    raise DataError(f"{path}: row {reader.line_num}: {len(row)} columns, expected {len(names)}: fix it")
+                if row:
+                    yield reader.line_num, [value.strip() for value in row]
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path}: not a csv file in UTF-8 ({error}): save it as UTF-8") from error
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from error
+
+
+def class_name(text: str, where: str) -> str:
+    """Return the name of a class or label set in Unicode normal form C, as one name may be stored in two forms.
+
+    Raises:
+        DataError: It contains bytes that are not UTF-8, or control characters; prefixed with ``where``.
+    """
+    name = unicodedata.normalize("NFC", text)
+    if not name.isprintable():
+        shown = name.encode("unicode_escape", "surrogateescape").decode("ascii", "backslashreplace")
+        raise DataError(f"{where}: '{shown}' is not printable text in UTF-8: rename it")
+    return name
+
+
+def label_file(label_set: str) -> str:
+    """Name of a label set as a part of a file name, with percent-escapes for characters that file systems refuse.
+
+    >>> label_file("verb"), label_file("event/type")
+    ('verb', 'event%2Ftype')
+    """
+    return re.sub(r'[/\\:*?"<>|%]', lambda match: f"%{ord(match[0]):02X}", label_set)
 
 
 def column_chunks(path: Path, header: Sequence[str], *, size: int = 1 << 11) -> Iterator[list[tuple[str, ...]]]:
@@ -98,12 +135,25 @@ def parse_time(text: str, where: str) -> Seconds:
     return total
 
 
-def held_out(strata: dict[str, str], share: float = 0.2) -> frozenset[str]:
-    """Choose a validation set, stratified by class, by hashing names: identical on every machine.
+HELD_OUT = "none, a fifth is held out for each of val and test"
+THREE_PARTS = 10  # items of each class from which on validation and test are apart
+
+
+def held_out_parts(strata: dict[str, str]) -> dict[str, frozenset[str]]:
+    """Choose ``val`` and ``test``, a fifth of each class each; the same fifth if a class has too few items."""
+    counts = Counter(strata.values())
+    test = held_out(strata)
+    apart = bool(counts) and min(counts.values()) >= THREE_PARTS
+    return {"val": held_out(strata, part=1) if apart else test, "test": test}
+
+
+def held_out(strata: dict[str, str], share: float = 0.2, *, part: int = 0) -> frozenset[str]:
+    """Choose items, stratified by class, by hashing names: identical on every machine.
 
     Args:
         strata: Class of each item, by item name.
         share: Fraction of each class; at least one item of each class with two or more.
+        part: Number of the part; the items of parts differ.
 
     Returns:
         Names of the held-out items.
@@ -114,7 +164,8 @@ def held_out(strata: dict[str, str], share: float = 0.2) -> frozenset[str]:
     chosen: list[str] = []
     for members in by_class.values():
         members.sort(key=lambda name: sha256(name.encode("utf-8", "surrogateescape")).digest())
-        chosen += members[: max(1, round(share * len(members))) if len(members) > 1 else 0]
+        size = max(1, round(share * len(members))) if len(members) > 1 else 0
+        chosen += members[part * size : (part + 1) * size]
     return frozenset(chosen)
 
 

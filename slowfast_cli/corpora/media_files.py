@@ -1,6 +1,7 @@
 """Find the media files of listed recordings on disk."""
 
 import os
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -8,7 +9,8 @@ from typing import TypeAlias
 
 import numpy as np
 
-from slowfast_cli.types import AUDIO_SUFFIXES, MEDIA_SUFFIXES
+from slowfast_cli.media.audio_source import printable
+from slowfast_cli.types import AUDIO_SUFFIXES, MEDIA_SUFFIXES, DataError
 
 CHUNK = 1 << 16  # file names matched at a time: a folder may contain millions
 AUDIO_BYTES = frozenset(suffix.encode() for suffix in AUDIO_SUFFIXES)
@@ -89,25 +91,74 @@ def _is_audio(suffix: str) -> bool:
     return suffix.lower() in AUDIO_SUFFIXES
 
 
-def media_in(folder: Path) -> list[Path]:
-    """Media files directly in a folder, sorted, without hidden ones."""
+def files_in(folder: Path) -> list[Path]:
+    """Files directly in a folder, sorted, without hidden ones."""
     with os.scandir(folder) as entries:
         names = [entry.name for entry in entries if not entry.name.startswith(".") and entry.is_file()]
-    return [folder / name for name in sorted(names) if os.path.splitext(name)[1].lower() in MEDIA_SUFFIXES]  # noqa: PTH122
+    return [folder / name for name in sorted(names)]
+
+
+def media_in(folder: Path) -> list[Path]:
+    """Media files directly in a folder, sorted, without hidden ones."""
+    return [path for path in files_in(folder) if is_media(path.name)]
+
+
+def walk_once(tops: Iterable[Path]) -> Iterator[tuple[Path, Path, list[str]]]:
+    """Walk some folders and all below them, without hidden ones; each folder once, whatever links lead to it.
+
+    Links are followed after the folders, so that a file is found where it lies; not to a parent of ``tops``.
+
+    Yields:
+        One of ``tops``, a folder below it, and the sorted names of the files in that folder, without hidden ones.
+
+    Raises:
+        DataError: A folder cannot be listed.
+    """
+    queue = deque(sorted(((top, top) for top in tops), key=lambda pair: pair[0].is_symlink()))
+    parents = {parent for top, _ in queue for parent in top.absolute().parents}
+    seen = {_identity(parent) for parent in parents if parent.exists()}
+    while queue:
+        top, start = queue.popleft()
+        for where, folders, names in os.walk(start, onerror=_not_listed):
+            if (identity := _identity(Path(where))) in seen:
+                folders.clear()
+                continue
+            seen.add(identity)
+            folders[:] = sorted(name for name in folders if not name.startswith("."))
+            queue.extend((top, Path(where, name)) for name in folders if Path(where, name).is_symlink())
+            yield top, Path(where), sorted(name for name in names if not name.startswith("."))
+
+
+def _identity(folder: Path) -> tuple[int, int]:
+    stat = folder.stat()
+    return stat.st_dev, stat.st_ino
+
+
+def _not_listed(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):
+        raise DataError(
+            f"{printable(error.filename)}: cannot be listed ({error.strerror}): make it readable or remove it"
+        )
+
+
+def is_media(name: str) -> bool:
+    """Whether a file name ends like audio or video."""
+    return os.path.splitext(name)[1].lower() in MEDIA_SUFFIXES  # noqa: PTH122  (millions of names)
 
 
 def media_below(folder: Path) -> Iterator[Path]:
-    """Media files in a folder and its subfolders, sorted, without hidden ones."""
-    for where, folders, names in os.walk(folder, followlinks=True):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(names):
-            if not name.startswith(".") and os.path.splitext(name)[1].lower() in MEDIA_SUFFIXES:  # noqa: PTH122
-                yield Path(where) / name
+    """Media files in a folder and its subfolders, sorted by folder, without hidden ones; see `walk_once`."""
+    return (where / name for _, where, names in walk_once([folder]) for name in names if is_media(name))
 
 
 def subfolders(folder: Path) -> list[Path]:
     """Folders directly in a folder, sorted by name, without hidden ones."""
     return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+
+
+def is_file(path: Path) -> bool:
+    """Whether a path is a file; False also for text that cannot be a path, as it is too long."""
+    return os.path.isfile(path)  # noqa: PTH113  (`Path.is_file` raises for it)
 
 
 def first_file(candidates: Iterable[Path]) -> Path | None:

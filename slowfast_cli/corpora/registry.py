@@ -1,7 +1,8 @@
 """Registry of the data sets: their descriptions in datasets.yaml and their readers."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from slowfast_cli.corpora import (
     audioset,
@@ -26,7 +27,7 @@ from slowfast_cli.corpora import (
     voxforge,
 )
 from slowfast_cli.corpora.dataset_info import DATASETS, DatasetInfo
-from slowfast_cli.types import Reader
+from slowfast_cli.types import Corpus, Reader
 
 READERS: Mapping[str, Reader] = {
     "vggsound": vggsound.read,
@@ -57,6 +58,8 @@ READERS: Mapping[str, Reader] = {
 }
 # Readers for pretraining without labels, where they find more files.
 UNLABELED: Mapping[str, Reader] = {"folder": folder.read_unlabeled}
+# Readers of tables, which read the named columns as label sets.
+BY_COLUMN: Mapping[str, Callable[..., Corpus]] = {"csv": csv_table.read}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +69,11 @@ class DatasetEntry:
     info: DatasetInfo
     read: Reader
     read_unlabeled: Reader
+
+    def reader(self, labels: Sequence[str]) -> Reader:
+        """Return the reader of some label sets, which must be known before reading where they are columns."""
+        by_column = BY_COLUMN.get(self.info.name)
+        return partial(by_column, labels=labels) if by_column else self.read
 
 
 CORPORA: dict[str, DatasetEntry] = {

@@ -3,7 +3,10 @@
 import gc
 import json
 import os
-from collections.abc import Mapping, Sequence
+import sys
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -13,10 +16,11 @@ from torch.distributed.distributed_c10d import PrefixStore, Store
 from torch.distributed.rendezvous import rendezvous
 
 from slowfast_cli.engine import slurm
-from slowfast_cli.types import LostError, Share, SlowFastError, UsageError
+from slowfast_cli.types import LostError, Share, SlowFastError, UsageError, text_of
 
 # Longest wait for another process: dead ones are detected at once, slow ones are waited for.
 TIMEOUT = timedelta(minutes=30)
+PATIENCE = 5.0  # seconds of waiting for another machine after which the user is informed
 # Messages of gloo and NCCL when another process is gone; some are plain RuntimeErrors.
 GONE = ("gloo", "NCCL", "Connection closed by peer", "Connection reset by peer", "Broken pipe", "Socket Timeout")
 STATUS_STORE: list[Store] = []  # key-value store for status without collectives; empty in a single process
@@ -39,10 +43,11 @@ def join() -> Share:
         try:
             # gloo for tensors on the CPU, NCCL for those on a GPU.
             backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
-            store, rank, world = next(iter(rendezvous("env://", timeout=TIMEOUT)))
-            if os.environ.get("GROUP_WORLD_SIZE") == "1":  # torchrun's store may contain keys of an earlier start
-                store = PrefixStore(f"start-{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
-            distributed.init_process_group(backend, timeout=TIMEOUT, store=store, rank=rank, world_size=world)
+            with announced(_waiting()):
+                store, rank, world = next(iter(rendezvous("env://", timeout=TIMEOUT)))
+                if os.environ.get("GROUP_WORLD_SIZE") == "1":  # torchrun's store may contain keys of an earlier start
+                    store = PrefixStore(f"start-{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
+                distributed.init_process_group(backend, timeout=TIMEOUT, store=store, rank=rank, world_size=world)
             STATUS_STORE[:] = [PrefixStore("board", store)]
         except (RuntimeError, ValueError) as error:
             raise LostError(
@@ -51,6 +56,26 @@ def join() -> Share:
                 "check that every node runs the same command and sees that address"
             ) from error
     return Share(rank=distributed.get_rank(), world=distributed.get_world_size())
+
+
+def _waiting() -> str:
+    where = f"{os.environ.get('MASTER_ADDR', '?')}:{os.environ.get('MASTER_PORT', '?')}"
+    return (
+        f"process {os.environ['RANK']} waits for the other processes of {os.environ['WORLD_SIZE']} at {where}: start "
+        "the same command on every machine (Ctrl-C ends the wait)"
+    )
+
+
+@contextmanager
+def announced(text: str) -> Iterator[None]:
+    """Print a line on stderr if the body waits for other machines for longer than `PATIENCE`."""
+    timer = threading.Timer(PATIENCE, lambda: print(text, file=sys.stderr, flush=True))  # noqa: T201
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def leave() -> None:
@@ -144,4 +169,4 @@ def read_status(share: Share) -> dict[int, dict[str, Any]]:
 def is_lost(error: Exception) -> bool:
     """Whether an error means that another process is gone."""
     known = isinstance(error, LostError | torch.distributed.DistError)
-    return known or (isinstance(error, RuntimeError) and any(word in str(error) for word in GONE))
+    return known or (isinstance(error, RuntimeError) and any(word in text_of(error) for word in GONE))

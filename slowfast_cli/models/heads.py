@@ -3,6 +3,7 @@
 Shapes: B batch, C channels, P positions that are classified separately, N boxes.
 """
 
+import re
 from collections.abc import Mapping
 
 import torch
@@ -31,6 +32,16 @@ def pool(map_BCTx: Tensor, window: int | None) -> Tensor:
     return means_BCHW.flatten(2).transpose(1, 2)
 
 
+def module_key(labels: str) -> str:
+    """Name of a label set's classifier: its own, with percent-escapes where torch accepts no module of that name.
+
+    >>> module_key("verb"), module_key("a.b"), module_key("type"), module_key("a%2Eb")
+    ('verb', 'a%2Eb', '%74ype', 'a%252Eb')
+    """
+    key = re.sub(r"\.|%(?=[0-9A-F]{2})", lambda match: f"%{ord(match[0]):02X}", labels)
+    return f"%{ord(key[0]):02X}{key[1:]}" if hasattr(nn.ModuleDict(), key) else key
+
+
 class Heads(nn.Module):
     """Classifiers from the last maps of the pathways to logits; ``hidden`` units of a shared ReLU layer, 0: none."""
 
@@ -42,9 +53,10 @@ class Heads(nn.Module):
         sizes = [sum(features[name] for name in names) for names in self.inputs]
         self.dropout = nn.Dropout(dropout)
         self.hidden = nn.ModuleList([nn.Sequential(nn.Linear(size, hidden), nn.ReLU()) for size in sizes if hidden])
+        self.label_sets = tuple(classes)
         self.linears = nn.ModuleDict(
             {
-                labels: nn.ModuleList([nn.Linear(hidden or size, count) for size in sizes])
+                module_key(labels): nn.ModuleList([nn.Linear(hidden or size, count) for size in sizes])
                 for labels, count in classes.items()
             }
         )
@@ -72,7 +84,7 @@ class Heads(nn.Module):
         merged = [layer(x) for layer, x in zip(self.hidden, merged, strict=True)] if len(self.hidden) else merged
         logits = {
             labels: torch.stack([linear(x) for linear, x in zip(linears, merged, strict=True)]).mean(0)  # type: ignore[call-overload]
-            for labels, linears in self.linears.items()
+            for labels, linears in zip(self.label_sets, self.linears.values(), strict=True)
         }
         return {labels: rows.squeeze(1) if rows.shape[1] == 1 else rows for labels, rows in logits.items()}
 

@@ -1,5 +1,6 @@
 """Base class and field types of the sections of a recipe."""
 
+from datetime import date
 from pathlib import Path
 from typing import Annotated
 
@@ -7,9 +8,17 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from slowfast_cli.storage import remote
 
+
+def _where(value: object) -> Path:
+    """Path of a name or URL; YAML reads some names, such as 2024 or 2024-01-01, as numbers or dates."""
+    if isinstance(value, Path | str) or (isinstance(value, int | date) and not isinstance(value, bool)):
+        return remote.local_path(value if isinstance(value, Path) else str(value))
+    raise ValueError(f"{value!r} is not a path: write it in quotes")
+
+
 Share = Annotated[float, Field(ge=0, le=1)]
 # A local folder or a URL, written as it was given.
-Where = Annotated[Path, BeforeValidator(remote.local_path), PlainSerializer(remote.display, when_used="json")]
+Where = Annotated[Path, BeforeValidator(_where), PlainSerializer(remote.display, when_used="json")]
 
 
 class Section(BaseModel):

@@ -5,14 +5,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, is_dataclass
 from math import inf
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
 from slowfast_cli.recipe.fields import RENAMED_METRICS
 from slowfast_cli.recipe.schema import Recipe
+from slowfast_cli.storage import bounded_yaml
 from slowfast_cli.types import UsageError, did_you_mean
+
+MAX_BYTES = 1_000_000  # of a recipe's file
 
 # Fields of earlier versions, refused with their new name.
 RENAMED_FIELDS = {
@@ -95,13 +99,15 @@ def read(name: str) -> Source:
     """
     path = find(name)
     try:
-        text = path.read_text(encoding="utf-8")
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        values = yaml.safe_load(text)
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+        if len(content) > MAX_BYTES:
+            raise UsageError(f"{path}: is larger than {MAX_BYTES:,} bytes, a recipe has a few thousand")
+        values, node = bounded_yaml.parse(content.decode("utf-8-sig"))
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{path}: cannot be read: {error}") from error
     except yaml.YAMLError as error:
-        raise UsageError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
+        raise UsageError(f"{path}: not YAML: {bounded_yaml.describe(error)}") from error
     if not isinstance(values, dict):
         raise UsageError(
             f"{path}: a recipe is a mapping of sections (data, model, optim, ...), not {type(values).__name__}"
@@ -134,19 +140,42 @@ def override(source: Source, overrides: Sequence[str]) -> Source:
     """
     values = copy.deepcopy(source.values)
     lines = dict(source.lines)
+    if any(word.startswith("model.variant=") for word in overrides) and isinstance(values.get("model"), dict):
+        values["model"].pop("width", None)  # of the recipe's own network
     for word in overrides:
         key, equals, text = word.partition("=")
         if key.startswith("~") and key != "~" and not equals:
             _parent(values, key[1:], word).pop(key.rpartition(".")[2].lstrip("~"), None)
         elif equals and key and not key.startswith("~"):
             try:
-                _parent(values, key, word)[key.rpartition(".")[2]] = yaml.safe_load(text)
+                _parent(values, key, word)[key.rpartition(".")[2]] = _value(key, text)
             except yaml.YAMLError as error:
-                raise UsageError(f"{word}: {text!r} is not a YAML value: {' '.join(str(error).split())}") from error
+                raise UsageError(f"{word}: {text!r} is not a YAML value: {bounded_yaml.describe(error)}") from error
         else:
             raise UsageError(f"{word}: an override is key=value (optim.lr=0.02) or ~key (~augment.warp)")
         lines.pop(key.lstrip("~"), None)
     return Source(source.path, values, lines)
+
+
+def _value(key: str, text: str) -> Any:
+    """The value of an override: YAML, but names and paths as they were typed (``2024``, ``no``, ``a #b``)."""
+    *parents, last = key.split(".")
+    section: Any = Recipe
+    for part in parents:
+        section = _section_type(_fields(section).get(part))
+    is_text = {str, Path} & {*_plain_types(_fields(section).get(last))}
+    if is_text and text not in ("", "~", "null") and text[0] not in "\"'":
+        return text
+    return bounded_yaml.parse(text)[0]
+
+
+def _plain_types(annotation: Any) -> Iterator[Any]:
+    """The types of an annotation, without ``Annotated`` and unions; those of collections are not among them."""
+    if get_origin(annotation) in (Annotated, Union, UnionType):
+        for part in get_args(annotation)[: 1 if get_origin(annotation) is Annotated else None]:
+            yield from _plain_types(part)
+    else:
+        yield annotation
 
 
 def changed(source: Source, fields: Mapping[str, Any]) -> Source:
@@ -158,7 +187,10 @@ def changed(source: Source, fields: Mapping[str, Any]) -> Source:
 
 
 def _parent(values: dict[str, Any], key: str, word: str) -> dict[str, Any]:
-    for part in key.lstrip("~").split(".")[:-1]:
+    parents = key.lstrip("~").split(".")[:-1]
+    if len(parents) > bounded_yaml.MAX_DEPTH:
+        raise UsageError(f"{word}: nested deeper than {bounded_yaml.MAX_DEPTH} levels")
+    for part in parents:
         step = values.setdefault(part, {})
         if not isinstance(step, dict):
             raise UsageError(f"{word}: {part} is a value, not a section")

@@ -36,7 +36,7 @@ class Data(Section):
     fold: Annotated[int, Field(ge=1, le=5)] | None = None
     """Held-out fold, for corpora with folds."""
     labels: tuple[str, ...] = ()
-    """Label sets to learn; all of the corpus by default."""
+    """Label sets to learn, or columns of a csv file; all of the corpus by default."""
     clip_seconds: Rate | None = None
     """Length of an audio clip; shorter segments are padded, see `pad`. For video see `video`."""
     views: Count = 1

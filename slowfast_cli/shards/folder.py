@@ -2,18 +2,27 @@
 
 import csv
 import io
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 from slowfast_cli.media.audio_source import printable
 from slowfast_cli.shards import index
-from slowfast_cli.shards.manifest import MANIFEST, Entry, iter_entries, manifest_files, manifest_name, read_manifests
+from slowfast_cli.shards.manifest import (
+    MANIFEST,
+    Entry,
+    Stamp,
+    iter_entries,
+    manifest_files,
+    manifest_name,
+    read_manifests,
+)
 from slowfast_cli.shards.reader import settings_diff
 from slowfast_cli.shards.writer import TEMPORARY, publish, rewrite
 from slowfast_cli.storage import remote
 from slowfast_cli.storage.lock import file_lock, lock_holder
-from slowfast_cli.types import Corpus, DataError, Failure, Settings, SlowFastError
+from slowfast_cli.types import Corpus, DataError, Failure, Recording, Settings, SlowFastError
 
 FAILURES = "failures.csv"
 MISSING = "missing.csv"
@@ -57,6 +66,56 @@ def intact_entries(out: Path) -> list[Entry]:
             remote.upload(path)
         result += intact
     return result
+
+
+def file_stamp(recording: Recording) -> Stamp | None:
+    """State of the file that a recording's audio is read from; None if it cannot be found."""
+    try:
+        state = (recording.sound or recording.path).stat()
+    except (OSError, ValueError):
+        return None
+    return state.st_size, state.st_mtime_ns
+
+
+def changed(entries: Iterable[Entry], recordings: Iterable[Recording]) -> frozenset[str]:
+    """Ids of stored or failed recordings whose file is not the one that a manifest notes.
+
+    The copy of a remote file has a time of its own: of it only the size is compared.
+    """
+    noted: dict[str, Stamp | None] = {}
+    for entry in entries:
+        noted |= zip((failure.id for failure in entry.failures), entry.failed_files, strict=False)
+        noted |= zip(entry.ids, entry.files, strict=False)
+    ids = set()
+    for recording in recordings:
+        before, now = noted.get(recording.id), file_stamp(recording)
+        compared = 1 if remote.url(recording.sound or recording.path) else 2
+        if before and now and before[:compared] != now[:compared]:
+            ids.add(recording.id)
+    return frozenset(ids)
+
+
+def forget(out: Path, ids: Collection[str]) -> list[Entry]:
+    """Take recordings out of the manifests, to extract them again; return the entries."""
+    result: list[Entry] = []
+    for path in manifest_files(out):
+        entries = list(iter_entries(path))
+        remaining = [_without(entry, ids) for entry in entries]
+        if remaining != entries:
+            rewrite(path, "".join(entry.line() for entry in remaining))
+            remote.upload(path)
+        result += remaining
+    return result
+
+
+def _without(entry: Entry, ids: Collection[str]) -> Entry:
+    kept = [row for row, failure in enumerate(entry.failures) if failure.id not in ids]
+    return replace(
+        entry,
+        ids=tuple("" if id in ids else id for id in entry.ids),  # their rows stay in the shard
+        failures=tuple(entry.failures[row] for row in kept),
+        failed_files=tuple(entry.failed_files[row] for row in kept if entry.failed_files),
+    )
 
 
 def _size(path: Path) -> int:

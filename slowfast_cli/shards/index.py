@@ -2,16 +2,18 @@
 
 Stored beside the manifests, from which it can be rebuilt at any time::
 
-    index-<state of the manifests>/    ids.npy shard.npy first.npy rows.npy seconds.npy, sorted by id; shards.json
+    index-<state of the manifests>/    ids.npy shard.npy first.npy rows.npy seconds.npy, sorted by id; shards.json;
+                                       sha256.json, the checksums of these files
 
-The name identifies the manifests by their sizes and modification times, so that a stale index is never used. The index
-is written under a temporary name and renamed, by `slowfast extract` or by the first reader that finds none.
+The name identifies the manifests by their sizes and modification times, so that a stale index is never used; a damaged
+one, whose checksums differ, is built again. The index is written under a temporary name and renamed, by
+`slowfast extract` or by the first reader that finds none.
 """
 
 import json
+import mmap
 import os
 import shutil
-from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -24,13 +26,15 @@ import numpy as np
 from slowfast_cli.shards.manifest import iter_entries, manifest_files
 from slowfast_cli.types import Failure, Settings
 
-FORMAT = 1
+FORMAT = 2
 PREFIX = "index-"
 TEMPORARY = ".tmp"
 TABLE = "shards.json"
+CHECKSUMS = "sha256.json"
 COLUMNS = {"shard": np.int32, "first": np.int64, "rows": np.int64, "seconds": np.float64}  # and ids, of any width
+FILES = ("ids.npy", *(f"{name}.npy" for name in COLUMNS), TABLE)
 SHARD_KEYS = {"names": "names", "sizes": "sizes", "hashes": "hashes", "front_end_of": "made"}  # keys in shards.json
-LOAD_ERRORS = (OSError, ValueError, KeyError, TypeError, EOFError)  # raised for a missing or incomplete index
+LOAD_ERRORS = (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError)  # of a missing or damaged index
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -77,7 +81,7 @@ class Index:
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the name of a mapped index, so that spawned workers map the files instead of copying them."""
         if self.mapped is not None:
-            return (_load, (self.mapped,))
+            return (_load, (self.mapped,))  # which has compared the checksums
         return (partial(Index, **self.__dict__), ())
 
 
@@ -103,13 +107,13 @@ def open_index(folder: Path) -> Index:
     except OSError:  # `build_index` raises an error that names the reason
         return build_index(folder)
     with suppress(*LOAD_ERRORS):
-        return _load(path)
+        return _verified(path)
     index = build_index(folder)
     if index.front_ends:
         with suppress(OSError):
             _write(path, index)
         with suppress(*LOAD_ERRORS):  # the one just written, or that of another process, to share its memory
-            return _load(path)
+            return _verified(path)
     return index
 
 
@@ -131,8 +135,14 @@ def build_index(folder: Path) -> Index:
             columns["rows"].append(rows)
             columns["seconds"].append(np.array(entry.seconds, np.float64))
             shards.append((entry.shard, entry.bytes, entry.sha256, list(front_ends).index(settings)))
+    # In the order of shards, of equal ids the last was written last.
+    turn = sorted(range(len(shards)), key=lambda number: int(shards[number][0][len("shard-") : -len(".h5")]))
+    columns = {name: [column[number] for number in turn] for name, column in columns.items()}
     ids = np.concatenate(columns.pop("ids") or [np.zeros(0, "S1")])
     order = np.argsort(ids, kind="stable")
+    ordered = ids[order]
+    last = np.append(ordered[1:] != ordered[:-1], True)[: len(ids)]
+    order = order[last & (ordered != b"")]  # rows without an id are no longer used
     names, sizes, hashes, front_end_of = zip(*shards, strict=True) if shards else ((), (), (), ())
     arrays = {name: np.concatenate([*columns[name], np.zeros(0, kind)])[order] for name, kind in COLUMNS.items()}
     index = Index(
@@ -162,7 +172,6 @@ def _write(path: Path, index: Index) -> None:
                 np.save(file, getattr(index, name), allow_pickle=False)
                 os.fsync(file.fileno())
         table = {
-            "count": len(index.ids),
             **{key: getattr(index, name) for name, key in SHARD_KEYS.items()},
             "front_ends": index.front_ends,
             "failures": [{**asdict(failure), "path": str(failure.path)} for failure in index.failures],
@@ -171,6 +180,8 @@ def _write(path: Path, index: Index) -> None:
             json.dump(table, text)
             text.flush()
             os.fsync(text.fileno())
+        checksums = {name: _checksum(temporary / name) for name in FILES}
+        (temporary / CHECKSUMS).write_text(json.dumps(checksums), encoding="utf-8")
         if path.exists():  # broken; processes that have mapped its files keep them
             shutil.rmtree(path, ignore_errors=True)
         temporary.rename(path)
@@ -178,20 +189,24 @@ def _write(path: Path, index: Index) -> None:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def _verified(path: Path) -> Index:
+    """Map an index; raise one of `LOAD_ERRORS` if it is missing, incomplete or damaged."""
+    checksums = json.loads((path / CHECKSUMS).read_text(encoding="utf-8"))
+    if checksums != {name: _checksum(path / name) for name in FILES}:
+        raise ValueError(f"{path}: checksums differ")
+    return _load(path)
+
+
+def _checksum(path: Path) -> str:
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:  # takes no memory
+        return sha256(content).hexdigest()
+
+
 def _load(path: Path) -> Index:
-    """Map an index; raise one of `LOAD_ERRORS` if it is missing or incomplete."""
+    """Map an index."""
     table = json.loads((path / TABLE).read_text(encoding="utf-8"))
-    count = table.pop("count")
     # Views as plain arrays, because `np.memmap` is slow to index.
     arrays = {name: np.load(path / f"{name}.npy", mmap_mode="r").view(np.ndarray) for name in ("ids", *COLUMNS)}
-    _check_shapes(arrays.values(), count)
     failures = tuple(Failure(**{**failure, "path": Path(failure["path"])}) for failure in table.pop("failures"))
     shards: dict[str, Any] = {name: tuple(table[key]) for name, key in SHARD_KEYS.items()}
-    if len({len(column) for column in shards.values()}) > 1:
-        raise ValueError(f"{path}: columns of shards differ in length")
     return Index(**shards, **arrays, front_ends=tuple(table["front_ends"]), failures=failures, mapped=path)
-
-
-def _check_shapes(arrays: Iterable[np.ndarray], count: int) -> None:
-    if wrong := [array.shape for array in arrays if array.shape != (count,)]:
-        raise ValueError(f"index arrays have shapes {wrong}, expected ({count},)")

@@ -26,8 +26,9 @@ from slowfast_cli.media.audio_source import printable
 from slowfast_cli.shards import index
 from slowfast_cli.storage import remote
 from slowfast_cli.storage.atomic import file_hash
-from slowfast_cli.types import DataError, Seconds, Settings
+from slowfast_cli.types import DataError, Seconds, Settings, text_of
 
+MAX_CHUNK = 1 << 26  # bytes; a shard of 10000 mel bands has chunks of 10 MB
 OPEN_FILES = 64  # shards that a process keeps open
 
 
@@ -139,10 +140,13 @@ class Shards:
         start = int(self._index.first[place])
         shard = int(self._index.shard[place])
         rows = self._file(shard)
+        path = self.folder / self._index.names[shard]
+        if start + end > len(rows):
+            raise self._broken(path, f"{len(rows)} rows, the manifest says at least {start + end}")
         try:
             values: np.ndarray = rows[start + min(first, end) : start + end]
-        except (OSError, RuntimeError) as error:
-            raise self._broken(self.folder / self._index.names[shard], str(error)) from error
+        except Exception as error:  # of a damaged file, HDF5 raises anything
+            raise self._broken(path, text_of(error)) from error
         return values
 
     def _file(self, shard: int) -> Any:
@@ -153,12 +157,15 @@ class Shards:
             self._open.move_to_end(shard)
             return self._open[shard]
         path = self.folder / self._index.names[shard]
+        local = remote.ensure_local(path)
         try:
-            file = h5py.File(remote.ensure_local(path), "r", locking=False)
-            settings = json.loads(file.attrs["front_end"])
-            rows = file["logmel"]
-        except (OSError, KeyError, RuntimeError, ValueError) as error:
+            file = h5py.File(local, "r", locking=False)
+            settings = dict(json.loads(file.attrs["front_end"]))
+            rows = _dataset(file, settings.get("mels"))
+        except DataError as error:
             raise self._broken(path, str(error)) from error
+        except Exception as error:  # of a damaged file, HDF5 raises anything
+            raise self._broken(path, text_of(error)) from error
         if difference := settings_diff(settings, self.settings)[0]:
             raise self._broken(path, f"its attributes say {difference}")
         self._open[shard] = rows
@@ -180,6 +187,25 @@ class Shards:
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_open": OrderedDict(), "_process": 0, "_inherited": []}
+
+
+def _dataset(file: Any, mels: object) -> Any:
+    """Return the rows of a shard; raise `DataError` if they lie in other files, or the file has less than it promises.
+
+    Reading takes at most `MAX_CHUNK` bytes more memory than the rows.
+    """
+    if not isinstance(file.get("logmel", getlink=True), h5py.HardLink):
+        raise DataError("logmel is a link, expected a dataset")
+    rows = file["logmel"]
+    if not isinstance(rows, h5py.Dataset) or rows.is_virtual or rows.external:
+        raise DataError("logmel is not a dataset of its own")
+    if rows.dtype not in (np.float16, np.float32) or rows.ndim != 2 or rows.shape[1] != mels:
+        raise DataError(f"logmel is {rows.dtype} of shape {rows.shape}, expected float16 or float32 (rows, {mels})")
+    if np.prod(rows.chunks or (0,), dtype=float) * rows.dtype.itemsize > MAX_CHUNK:
+        raise DataError(f"chunks of {rows.chunks} are larger than {MAX_CHUNK:,} bytes")
+    if rows.id.get_storage_size() < rows.nbytes:
+        raise DataError(f"{rows.id.get_storage_size():,} bytes of rows, its shape {rows.shape} needs {rows.nbytes:,}")
+    return rows
 
 
 def id_bytes(id: str) -> bytes:

@@ -20,6 +20,9 @@ from slowfast_cli.shards.reader import id_bytes
 from slowfast_cli.storage.atomic import file_hash, replace_file, sync
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from slowfast_cli.shards.manifest import Stamp
     from slowfast_cli.types import Failure, Seconds, Settings
 
 CHUNK_ROWS = 256  # fastest of 64 to 1001 for clips of 512 rows, with checksums (tests/benchmarks/training_input.py)
@@ -115,7 +118,7 @@ class ShardWriter:
             fletcher32=True,
         )  # fmt: skip
         self._kept = self._written = 0
-        self._index: list[tuple[str, int, int, Seconds]] = []
+        self._index: list[tuple[str, int, int, Seconds, Stamp | None]] = []
 
     def __enter__(self) -> ShardWriter:
         return self
@@ -133,27 +136,28 @@ class ShardWriter:
         self._written = end
         self._disk.check()
 
-    def keep(self, id: str, seconds: Seconds) -> None:
-        """Finish the current recording and keep its rows."""
-        self._index.append((id, self._kept, self._written - self._kept, seconds))
+    def keep(self, id: str, seconds: Seconds, file: Stamp | None = None) -> None:
+        """Finish the current recording, read from ``file``, and keep its rows."""
+        self._index.append((id, self._kept, self._written - self._kept, seconds, file))
         self._kept = self._written
 
     def drop(self) -> None:
         """Discard the rows of the current recording."""
         self._written = self._kept
 
-    def finish(self, name: str, failures: list[Failure]) -> Entry:
+    def finish(self, name: str, failures: list[Failure], failed_files: Sequence[Stamp | None] = ()) -> Entry:
         """Write the index, flush the file to disk and compute its checksum.
 
         Args:
             name: Final file name of the shard.
             failures: Recordings without rows.
+            failed_files: State of the file of each failure.
 
         Returns:
             Manifest entry; without kept recordings its shard is empty, and there is no file.
         """
-        stored = list(zip(*self._index, strict=True)) or [(), (), (), ()]
-        ids, firsts, rows, seconds = stored
+        stored = list(zip(*self._index, strict=True)) or [(), (), (), (), ()]
+        ids, firsts, rows, seconds, files = stored
         size, checksum = 0, ""
         if ids:
             self._rows.resize(self._kept, axis=0)
@@ -170,7 +174,7 @@ class ShardWriter:
         return Entry(
             shard=name if ids else "", bytes=size, sha256=checksum, front_end=self._spec.front_end,
             source=self._spec.source, ids=tuple(ids), rows=tuple(rows), seconds=tuple(seconds),
-            failures=tuple(failures),
+            failures=tuple(failures), files=tuple(files), failed_files=tuple(failed_files),
         )  # fmt: skip
 
     def abandon(self) -> None:

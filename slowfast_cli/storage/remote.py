@@ -283,6 +283,7 @@ def _file_system(address: str) -> tuple[Any, str]:
         system, name = fsspec.core.url_to_fs(address)
     except (ImportError, ValueError) as error:
         raise DataError(
-            f"{address}: no file system for this URL ({error}): `pip install s3fs` reads s3://, gcsfs gs://"
+            f"{address}: no file system for this URL ({error}): `pip install s3fs` reads s3://, gcsfs gs://, "
+            "aiohttp and requests https://"
         ) from error
     return system, str(name)

@@ -151,9 +151,17 @@ def download(
     return file.path
 
 
+def recorded_hash(file: Target) -> str:
+    """SHA-256 that was recorded when a cached file was downloaded; empty for files placed there manually."""
+    if not file.digest.is_file():
+        return ""
+    return (file.digest.read_text(encoding="utf-8", errors="replace").split() or ["?"])[0]
+
+
 def _verify_cached(file: Target) -> None:
     """Refuse a cached file that has changed since its download."""
-    if file.digest.is_file() and file.digest.read_text(encoding="utf-8").split()[:1] != [file_hash(file.path)]:
+    recorded = recorded_hash(file)
+    if recorded and recorded != file_hash(file.path):
         raise WeightsError(
             f"{file.path}: does not match the SHA-256 of its download; delete it and its .sha256 file, and try again"
         )

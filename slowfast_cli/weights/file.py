@@ -1,24 +1,28 @@
 """Weight files: safetensors with a JSON `Card` in the header entry ``slowfast``; loading one executes nothing."""
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from reprlib import repr as brief
 from typing import Any
 
 import torch
+from pydantic import TypeAdapter, ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialize
 from torch import Tensor
 
 from slowfast_cli.models.architecture import Architecture, from_dict
 from slowfast_cli.models.recognizer import Recognizer
-from slowfast_cli.models.spec import Stage
-from slowfast_cli.types import Seconds, Settings, WeightsError, finite
+from slowfast_cli.models.spec import Net, Stage
+from slowfast_cli.types import Seconds, Settings, SlowFastError, WeightsError, finite, text_of
 
 FORMAT = 1
 KEY = "slowfast"
+MAX_NUMBER, MAX_BLOCKS = 1_000_000, 1000  # of a header; no network has more channels or blocks
 DEFAULT = Path(__file__).parent / "default.safetensors"
 
 
@@ -37,6 +41,7 @@ class Card:
     hidden: int = 0  # units of the hidden layer before the classifiers; 0: none
     silence: bool = False  # pad short clips with silence instead of their last frame
     recipe: str = ""  # name of the training recipe
+    trained_on: str = ""  # hash of the training segments, see `slowfast_cli.build.corpus.segments_hash`
     source: str = ""  # URL or file that the weights come from
     licence: str = ""  # license of the weights; spelled so in files of format 1
     scores: Mapping[str, float] = field(default_factory=dict)  # by metric
@@ -71,10 +76,27 @@ def read_card(path: Path) -> Card:
 
 
 def read(path: Path) -> tuple[Card, dict[str, Tensor]]:
-    """Read the metadata and the tensors of a weight file; raise `WeightsError` as `read_card` does."""
+    """Read the metadata and the tensors of a weight file.
+
+    Raises:
+        WeightsError: As for `read_card`; or a value is NaN or infinite.
+    """
     with _open(path) as file:
+        card = _parse_card(path, file.metadata() or {})
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        return _parse_card(path, file.metadata() or {}), tensors
+    check_finite(path, tensors)
+    return card, tensors
+
+
+def check_finite(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Raise `WeightsError` if a tensor contains NaN or infinity, of which every prediction would be NaN."""
+    for name, value in tensors.items():
+        if value.is_floating_point() and not value.isfinite().all():
+            count = value.numel() - int(value.isfinite().sum())
+            raise WeightsError(
+                f"{path}: {count} of {value.numel()} values of {name} are NaN or infinite: the training has diverged; "
+                "use an earlier checkpoint"
+            )
 
 
 @contextmanager
@@ -98,9 +120,37 @@ def _parse_card(path: Path, header: Mapping[str, str]) -> Card:
         classes = {labels: tuple(names) for labels, names in plain.pop("classes").items()}
         plain["scores"] = {key: value for key, value in plain["scores"].items() if value is not None}
         notes, sync = tuple(plain.pop("notes")), tuple(plain.pop("sync", ()))
-        return Card(net=from_dict(plain.pop("net")), classes=classes, notes=notes, sync=sync, **plain)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        card = Card(net=from_dict(plain.pop("net")), classes=classes, notes=notes, sync=sync, **plain)
+        _check_values(card)
+        return card
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"] if part != "function-after")
+        raise WeightsError(
+            f"{path}: its header does not describe a slowfast model: {where}: {brief(first['input'])}: {first['msg']}"
+        ) from error
+    except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError, LookupError, RecursionError) as error:
         raise WeightsError(f"{path}: its header does not describe a slowfast model ({error!r})") from error
+
+
+def _check_values(card: Card) -> None:
+    """Check the types of all values, and the sizes that memory is asked for.
+
+    Raises:
+        ValidationError: A value is not of its type.
+        ValueError: A value is impossible.
+    """
+    text = json.dumps(asdict(card), allow_nan=False)
+    TypeAdapter(Card).validate_json(text, strict=True)
+    if not 0 < card.clip_seconds < MAX_NUMBER or not 0 < card.views < MAX_NUMBER:
+        raise ValueError(f"clips of {card.clip_seconds} s and {card.views} views")
+    if any(len(set(names)) < len(names) or not names for names in card.classes.values()):
+        raise ValueError("a label set without classes, or with a class twice")
+    if large := re.search(r"\d{7,}", json.dumps(asdict(card.net))):
+        raise ValueError(f"a size of {large[0]}")
+    depths = [count for pathway in getattr(card.net, "pathways", {}).values() for count in pathway.depth]
+    if sum(depths) > MAX_BLOCKS or not 0 <= card.hidden < MAX_NUMBER:
+        raise ValueError(f"{sum(depths)} blocks and {card.hidden} hidden units")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,6 +174,18 @@ def load_matching(model: torch.nn.Module, state: Mapping[str, Tensor]) -> Loaded
     )
 
 
+def _require_match(path: Path, expected: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> None:
+    """Raise `WeightsError` if tensors of a model are not in a file, or not of the same shape, or others are there."""
+    own = {name: value.shape for name, value in expected.items() if not name.endswith("num_batches_tracked")}
+    shapes = {name: value.shape for name, value in state.items()}
+    if own != shapes:
+        missing = tuple(name for name, shape in own.items() if shapes.get(name) != shape)
+        unexpected = tuple(name for name, shape in shapes.items() if own.get(name) != shape)
+        raise WeightsError(
+            f"{path}: its tensors do not match its header: missing {missing[:3]}, unexpected {unexpected[:3]}"
+        )
+
+
 def build(path: Path) -> tuple[Card, Recognizer]:
     """Build the model of a weight file, in eval mode.
 
@@ -132,12 +194,17 @@ def build(path: Path) -> tuple[Card, Recognizer]:
         UsageError: Its network is a Python module that the user has not named, see `slowfast_cli.models.external`.
     """
     card, state = read(path)
-    model = card.model()
-    result = load_matching(model, state)
-    if result.fresh or result.unused:
-        raise WeightsError(
-            f"{path}: its tensors do not match its header: missing {result.fresh[:3]}, unexpected {result.unused[:3]}"
-        )
+    try:
+        if isinstance(card.net, Net):
+            with torch.device("meta"):  # compares shapes before memory is asked for
+                _require_match(path, card.model().state_dict(), state)
+        model = card.model()
+    except SlowFastError:
+        raise
+    except Exception as error:  # of PyTorch, about sizes that do not go together
+        raise WeightsError(f"{path}: its header describes no network ({text_of(error)})") from error
+    _require_match(path, model.state_dict(), state)
+    load_matching(model, state)
     return card, model.eval()
 
 

@@ -8,6 +8,7 @@ import tiny
 import torch
 
 from slowfast_cli import __version__
+from slowfast_cli.cli import app
 from slowfast_cli.types import DataError, SlowFastError, UsageError, WeightsError
 
 NOWHERE = "data.root=/nowhere"
@@ -46,7 +47,7 @@ MISTAKES = [
         3,
         ["/: contains none of the expected files", "EPIC_100_", "--root"],
     ),
-    (["train", "folder", NOWHERE], 3, ["no log-mels here", "slowfast extract --dataset folder"]),
+    (["train", "folder", NOWHERE], 3, ["/nowhere: does not exist; folder expects"]),
     (["train", "folder", NOWHERE, "data.source=media"], 3, ["/nowhere: does not exist", "--root"]),
     (["data", "check", "esc50", "--root", "/nowhere"], 3, ["/nowhere: does not exist", "meta/esc50.csv"]),
     (["predict", "x.wav", "-w", "nothing.safetensors"], 4, ["nothing.safetensors: no such weights"]),
@@ -187,3 +188,28 @@ def test_invalid_values_are_refused_by_name(word, message):
     assert done.code == 2
     assert message in done.err
     assert "defect" not in done.err
+
+
+MEMORY = [
+    (MemoryError("Unable to allocate 9 GiB"), ["train", "folder"], "lower optim.batch, raise optim.grad_accum_steps"),
+    (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"), ["extract"], "fewer --jobs"),
+    (torch.OutOfMemoryError("CUDA out of memory. Tried"), ["evaluate", "x"], "lower optim.batch or raise optim.grad"),
+]
+
+
+@pytest.mark.parametrize(("error", "words", "advice"), MEMORY, ids=["numpy", "cpu", "cuda"])
+def test_out_of_memory_names_the_field_to_change(error, words, advice):
+    message, code = app.describe(error, words)
+    assert code == 1
+    assert message.startswith("out of memory (")
+    assert advice in message
+
+
+class _SilentError(Exception):
+    def __str__(self):
+        raise RuntimeError("no text")
+
+
+def test_an_exception_without_text_is_described_by_its_type():
+    message, code = app.describe(_SilentError(), ["train"])
+    assert (message.startswith("_SilentError: _SilentError (a defect"), code) == (True, 1)

@@ -28,7 +28,7 @@ def test_a_shown_recipe_is_the_recipe(name, tmp_path):
     done = tiny.good("recipes", "show", name)
     (tmp_path / "again.yaml").write_text(done.out)
     assert load(str(tmp_path / "again.yaml")) == load(name)
-    assert "well-formed" in tiny.good("recipes", "validate", name).out
+    assert "valid" in tiny.good("recipes", "validate", name).out
 
 
 def test_show_marks_what_was_overridden():
@@ -56,7 +56,7 @@ def test_cp_copies_and_overwrites_nothing(tmp_path, monkeypatch):
     done = tiny.slowfast("recipes", "cp", "esc10", "deep/own.yaml")
     assert (done.code, "deep: no such folder; create it with --make-parents" in done.err) == (2, True)
     tiny.good("recipes", "cp", "esc10", "deep/own.yaml", "--make-parents")
-    assert "well-formed" in tiny.good("recipes", "validate", "deep/own.yaml").out
+    assert "valid" in tiny.good("recipes", "validate", "deep/own.yaml").out
     (tmp_path / "file").touch()
     done = tiny.slowfast("recipes", "cp", "esc10", "file/own.yaml", "--make-parents")
     assert done.code != 0

@@ -113,3 +113,37 @@ def test_digest_distinguishes_tables_by_their_ids():
     assert digest(kept) == digest(kept.take(np.array([0, 1]))) != digest(kept.take(np.array([1, 0])))
     strange = Segment(id="caf\udce9", recording=Recording(id="x", path=Path("x")))
     assert digest([strange]) != digest(kept)
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "reason"),
+    [
+        ("rows.npy", b"", "not a NumPy array"),
+        ("rows.npy", np.zeros((6, 5), np.int64), "int64 with 2 axes"),
+        ("rows.npy", np.zeros((3, 3, 5), np.float16), "shape .* for 4 segments"),
+        ("rows.npy", np.zeros((5, 5), np.float16), "does not divide 5 clips into 4 segments"),
+        ("first.npy", np.array([0, 2, 1, 3, 6]), "does not divide 6 clips"),
+        ("first.npy", np.array([0, 2, 6]), "does not divide 6 clips"),
+        ("first.npy", np.array([0, 2, 3, 3, 2**60]), "does not divide 6 clips"),
+        ("kept.npy", np.zeros(4), "float64 with 1 axes"),
+        ("kept.npy", np.zeros(3, bool), "3 segments, expected 4"),
+        ("made.json", b"[1]", "expected settings"),
+        ("lost-0.json", b"[1]", "not a table of errors"),
+    ],
+)
+def test_damaged_features_name_the_file(tmp_path, rows, file, content, reason):
+    features = stored(tmp_path / "f", rows)
+    if isinstance(content, bytes):
+        (features.folder / file).write_bytes(content)
+    else:
+        np.save(features.folder / file, content)
+    with pytest.raises(DataError, match=rf"\.(npy|json): .*{reason}.*: remove the folder"):
+        features.kept(segments()), features.errors(), features.rows()
+
+
+def test_a_torn_array_is_refused(tmp_path, rows):
+    features = stored(tmp_path / "f", rows)
+    path = features.folder / "rows.npy"
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(DataError, match=r"rows.npy: not a NumPy array"):
+        features.rows()

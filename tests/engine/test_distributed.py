@@ -6,6 +6,7 @@ import runpy
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -116,3 +117,13 @@ def test_what_tells_that_another_process_is_gone():
     assert distributed.is_lost(torch.distributed.DistNetworkError("x"))
     assert not distributed.is_lost(RuntimeError("shapes do not match"))
     assert not distributed.is_lost(SlowFastError("disk full"))
+
+
+def test_a_long_wait_for_other_machines_is_announced(monkeypatch, capsys):
+    monkeypatch.setattr(distributed, "PATIENCE", 0.02)
+    with distributed.announced("waiting for node2"):
+        time.sleep(0.2)
+    with distributed.announced("not this one"):
+        pass
+    time.sleep(0.05)
+    assert capsys.readouterr().err == "waiting for node2\n"

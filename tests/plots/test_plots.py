@@ -11,6 +11,7 @@ from PIL import Image
 
 from slowfast_cli.metrics.per_class import ClassRow, Gain, gains
 from slowfast_cli.plots import canvas, feature_maps
+from slowfast_cli.plots.canvas import drawable
 from slowfast_cli.plots.class_bars import RELATIVE, class_bars_plot
 from slowfast_cli.plots.comparison import Side, comparison_plot
 from slowfast_cli.plots.confusion import confusion_plot
@@ -211,3 +212,11 @@ def test_average_precision_is_labeled(tmp_path, words):
     )
     read_png(comparison_plot(side, replace(side, model="v", gains=()), tmp_path / "c.png"))
     assert {"average precision, %", "av is better: 1 class more than 2 times as good", "3.00×"} <= set(words)
+
+
+def test_names_of_any_script_are_drawn_literally(tmp_path, recwarn):
+    names = ["雨", "a$b$", "\U000f0000", "собака"]
+    confusion_plot(np.eye(4, dtype=int), names, tmp_path / "a.png", title="50 $ and _{x}$")
+    assert not [warning for warning in recwarn if "lyph" in str(warning.message)]
+    assert drawable("собака") == "собака"
+    assert drawable("\U000f0000") == "\\U000f0000"

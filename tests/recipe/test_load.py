@@ -1,5 +1,7 @@
 """Recipes: what is refused, and in which words."""
 
+from pathlib import Path
+
 import pytest
 
 from slowfast_cli.recipe.load import RENAMED_FIELDS, find, load, override, read, to_yaml
@@ -106,8 +108,47 @@ def test_files_that_are_no_recipes_are_refused(tmp_path, text, words):
     assert words in complaint(name=str(path))
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("a: &a [x]\nb: &b [*a, *a]", "x.yaml: not YAML: line 2: the alias *a is not supported"),
+        ("data: &d {corpus: *d}", "line 1: the alias *d is not supported"),
+        ("seed: 1\na: " + "[" * 5000, "line 2: nested deeper than 20 levels"),
+        ("a: " + "{b: " * 30 + "1" + "}" * 30, "line 1: nested deeper than 20 levels"),
+        ("\nseed: 2001-13-45", "line 2: '2001-13-45' is not a valid timestamp"),
+        ("seed: " + "1" * 5000, "line 1: '1111"),
+        ("seed: !!int x", "line 1: 'x' is not a valid int"),
+        ("seed: 1 #" + "x" * 1_000_000, "is larger than 1,000,000 bytes"),
+    ],
+)
+def test_files_beyond_the_bounds_are_refused(tmp_path, text, words):
+    (tmp_path / "x.yaml").write_text(text)
+    assert words in complaint(name=str(tmp_path / "x.yaml"))
+
+
+def test_overrides_beyond_the_bounds_are_refused():
+    assert "the alias *a is not supported" in complaint("seed=&a [*a]")
+    assert "nested deeper" in complaint("seed=" + "[" * 100)
+    assert "nested deeper" in complaint("a." * 100 + "b=1")
+    assert "not a valid timestamp" in complaint("seed=2001-13-45")
+
+
 def test_a_resolved_recipe_reads_back_the_same(tmp_path):
     path = tmp_path / "resolved.yaml"
     recipe = load("epic")
     path.write_text(to_yaml(recipe))
     assert load(str(path)) == recipe
+
+
+@pytest.mark.parametrize("text", ["2024", "2024-01-01", "no", "[a]", "a #b", "[a", "1e3", "~x"])
+def test_paths_and_names_are_taken_as_typed(text):
+    assert load("folder", [f"data.root={text}"]).data.root == Path(text)
+    assert load("folder", [f"model.init={text}"]).model.init == text
+    assert load("folder", ["data.root=null"]).data.root is None
+    assert load("folder", ["data.root='a b'"]).data.root == Path("a b")
+
+
+def test_another_network_does_not_keep_the_width_of_the_recipes():
+    assert load("folder").model.width == 32
+    assert load("folder", ["model.variant=asf-small"]).model.width is None
+    assert load("folder", ["model.width=8", "model.variant=asf-small"]).model.width == 8

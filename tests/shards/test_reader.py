@@ -206,3 +206,62 @@ def test_an_error_removes_the_temporary_file(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         interrupted()
     assert not list(tmp_path.iterdir())
+
+
+def replace_rows(file, folder, kind):
+    """Replace the rows of a shard by something else."""
+    rows = file["logmel"][:]
+    del file["logmel"]
+    if kind == "external link":
+        with h5py.File(folder / "other.h5", "w") as other:
+            other["logmel"] = rows
+        file["logmel"] = h5py.ExternalLink("other.h5", "logmel")
+    elif kind == "soft link":
+        file["other"] = rows
+        file["logmel"] = h5py.SoftLink("/other")
+    elif kind == "external storage":
+        (folder / "raw").write_bytes(rows.tobytes())
+        file.create_dataset("logmel", rows.shape, rows.dtype, external=[(str(folder / "raw"), 0, rows.nbytes)])
+    elif kind == "virtual":
+        layout = h5py.VirtualLayout(rows.shape, rows.dtype)
+        layout[:] = h5py.VirtualSource(str(folder / "other.h5"), "logmel", rows.shape)
+        file.create_virtual_dataset("logmel", layout)
+    elif kind == "group":
+        file.create_group("logmel")
+    elif kind == "empty chunks":
+        file.create_dataset("logmel", (10**9, 8), "f4", chunks=(256, 8))
+    elif kind == "huge chunks":
+        file.create_dataset("logmel", (10**7, 8), "f4", chunks=(10**7, 8), compression="gzip")
+    else:
+        file["logmel"] = {"integers": rows.astype(int), "narrow": rows[:, :4], "short": rows[:-1], "flat": rows[:, 0]}[
+            kind
+        ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [
+        ("external link", "is a link"),
+        ("soft link", "is a link"),
+        ("external storage", "not a dataset of its own"),
+        ("virtual", "not a dataset of its own"),
+        ("group", "not a dataset of its own"),
+        ("empty chunks", "0 bytes of rows"),
+        ("huge chunks", "are larger than"),
+        ("integers", "expected float16 or float32"),
+        ("narrow", r"shape \(\d+, 4\), expected"),
+        ("flat", r"expected float16 or float32 \(rows, 8\)"),
+        ("short", r"rows, the manifest says at least"),
+    ],
+)
+def test_rows_that_are_not_what_the_manifest_says(folder, kind, reason):
+    with h5py.File(folder / "shard-00000.h5", "r+") as file:
+        replace_rows(file, folder, kind)
+    manifest = folder / "manifest.jsonl"
+    lines = [json.loads(line) for line in manifest.read_text().splitlines()]
+    lines[0]["bytes"] = (folder / "shard-00000.h5").stat().st_size
+    manifest.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    stored = Shards(folder)
+    with pytest.raises(DataError, match=rf"shard-00000.h5: broken shard \(.*{reason}"):
+        stored.read(IDS[2])
+    assert np.array_equal(stored.read(IDS[3]), rows_of(IDS[3]))

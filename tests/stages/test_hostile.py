@@ -259,8 +259,12 @@ def test_a_corpus_that_is_one_class_or_one_file(tmp_path):
     tiny.write(tmp_path / "one" / "val" / "rain" / "b.wav", tiny.sound("rain.wav", 1))
     words = [f"data.root={tmp_path / 'one'}", *tiny.WORDS, "data.source=media"]
     done = tiny.slowfast("train", "folder", *words, "--run", tmp_path / "run")
+    assert (done.code, "label set label has one class only (rain)" in done.err) == (3, True)
+    tiny.write(tmp_path / "one" / "val" / "dog" / "c.wav", tiny.sound("rain.wav", 1))
+    done = tiny.slowfast("train", "folder", *words, "--run", tmp_path / "run")
     assert (done.code, "1 segments do not fill a batch of 4" in done.err) == (3, True)
     done = tiny.slowfast("train", "folder", *words, "optim.batch=1", "augment.mix=0", "--run", tmp_path / "run")
+    assert "only in val, so never learned: dog (label)" in done.err
     assert "Traceback" not in done.err
     assert "defect" not in done.err
 

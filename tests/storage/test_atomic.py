@@ -5,13 +5,13 @@ import shutil
 import pytest
 import tiny
 
-from slowfast_cli.storage.atomic import require_new, require_output
+from slowfast_cli.storage.atomic import remove_temporaries, require_new, require_output
 from slowfast_cli.types import UsageError
 
 
 @pytest.fixture
 def clip(tmp_path):
-    return tiny.write(tmp_path / "a.wav", tiny.sound("rain", 1.0))
+    return tiny.write(tmp_path / "a.wav", tiny.sound("rain.wav", 1.0))
 
 
 def test_only_files_of_the_same_option_are_overwritten(tmp_path):
@@ -56,3 +56,10 @@ def test_a_csv_of_an_earlier_prediction_is_replaced(clip, tmp_path):
     for _ in range(2):
         tiny.good("predict", clip, "--csv", tmp_path / "out.csv")
     assert (tmp_path / "out.csv").read_text().startswith("path,start,end,set,rank,label,index,score\n")
+
+
+def test_only_leftovers_of_atomic_writes_are_removed(tmp_path):
+    for name in (".state.pt.4711.tmp", ".last.safetensors.1.tmp", ".mine.tmp", "state.pt", "a.1.tmp"):
+        (tmp_path / name).touch()
+    remove_temporaries(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {".mine.tmp", "state.pt", "a.1.tmp"}

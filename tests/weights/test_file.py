@@ -203,6 +203,53 @@ def test_invalid_headers_are_refused(path, header):
         read_card(path)
 
 
+def changed_net(**fields):
+    """A header whose first pathway has other values."""
+    name, pathway = next(iter(PLAIN["net"]["pathways"].items()))
+    return {"net": {**PLAIN["net"], "pathways": {**PLAIN["net"]["pathways"], name: {**pathway, **fields}}}}
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        (changed_net(pick="/etc/passwd"), "pick: '/etc/passwd'"),
+        (changed_net(attend=[[], [], []]), "attend"),
+        (changed_net(width=True), "width"),
+        (changed_net(width=10**12), "a size of 1000000000000"),
+        (changed_net(depth=[1, 1, 1, 900_000]), r"9000\d\d blocks"),
+        ({"clip_seconds": -1}, "clips of -1 s"),
+        ({"views": 1.5}, "views: 1.5"),
+        ({"views": 10**9}, "1000000000 views"),
+        ({"hidden": -1}, "-1 hidden units"),
+        ({"classes": {"verb": ["a", "a"], "noun": ["b"]}}, "a class twice"),
+        ({"classes": {"verb": []}}, "without classes"),
+        ({"classes": {"verb": [1]}}, "verb.0: 1"),
+        ({"clip_seconds": float("nan")}, "not JSON compliant"),
+        ({"sync": ["res9"]}, "sync.0: 'res9'"),
+        ({"front_end": {"mels": [1]}}, "front_end.mels"),
+    ],
+)
+def test_impossible_values_are_refused(path, fields, reason):
+    rewrite(path, header=json.dumps({**PLAIN, **fields}))
+    with pytest.raises(WeightsError, match=rf"does not describe a slowfast model.*{reason}"):
+        read_card(path)
+
+
+def test_sizes_are_compared_before_memory_is_asked_for(path):
+    rewrite(path, header=json.dumps({**PLAIN, **changed_net(width=100_000)}))
+    with pytest.raises(WeightsError, match=r"do not match its header|describes no network"):
+        load_model(path)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_values_that_are_not_finite_are_refused(path, value):
+    state = read(path)[1]
+    state["heads.linears.verb.0.bias"][0] = value
+    rewrite(path, tensors=state)
+    with pytest.raises(WeightsError, match=r"1 of \d+ values of heads.linears.verb.0.bias are NaN or infinite"):
+        load_model(path)
+
+
 def test_other_safetensors_files_are_refused(path):
     path.write_bytes(serialize({"weight": torch.ones(2)}))
     with pytest.raises(WeightsError, match=r"its header does not describe a slowfast model \(KeyError\('slowfast'\)\)"):

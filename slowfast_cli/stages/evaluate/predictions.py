@@ -5,7 +5,7 @@ import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tokenize import TokenError
-from zipfile import BadZipFile, ZipFile
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -13,9 +13,9 @@ from slowfast_cli.metrics import epic_submission, per_class
 from slowfast_cli.metrics.predictions import Rows
 from slowfast_cli.stages.evaluate.run import Evaluated
 from slowfast_cli.storage.atomic import write_atomic, write_text
+from slowfast_cli.storage.bounded_zip import require_bounded
 from slowfast_cli.types import Corpus, DataError, text_of
 
-MAX_BYTES = 1 << 32  # of the arrays in a file, unpacked
 NOT_PREDICTIONS = (  # the last five: NumPy, of an array's header, which may also state more than the archive contains
     OSError, KeyError, EOFError, BadZipFile, NotImplementedError, RuntimeError, zlib.error,
     ValueError, TypeError, SyntaxError, TokenError, MemoryError,
@@ -81,10 +81,7 @@ def load_tables(path: Path, corpus: Corpus) -> dict[str, tuple[per_class.ClassRo
 
 def _read(path: Path, corpus: Corpus) -> Rows:
     """Read the arrays of the corpus's label sets; raise `ValueError` if their types or shapes are wrong."""
-    with ZipFile(path) as archive:
-        size = sum(member.file_size for member in archive.infolist())
-    if size > MAX_BYTES:
-        raise ValueError(f"{size >> 20} MiB of arrays, expected at most {MAX_BYTES >> 20} MiB")
+    require_bounded(path)
     with np.load(path, allow_pickle=False) as file:
         ids = _array(file, "ids", "U", None)
         count, scores, targets = len(ids), {}, {}

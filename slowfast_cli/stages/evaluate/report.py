@@ -9,6 +9,7 @@ import torch
 
 from slowfast_cli.build.clips import media_clips, open_store
 from slowfast_cli.build.transforms import eval_transform
+from slowfast_cli.corpora.lists import label_file
 from slowfast_cli.data.clips import Key
 from slowfast_cli.data.loader import collate, to
 from slowfast_cli.engine import distributed
@@ -57,27 +58,28 @@ def write(evaluated: Evaluated, folder: Path, *, other: Tables | None, min_gain:
         The path of each file after it is written.
     """
     for labels, rows in evaluated.tables.items():
-        path = folder / f"classes-{labels}.csv"
+        name = label_file(labels)
+        path = folder / f"classes-{name}.csv"
         write_atomic(path, lambda part, rows=rows: _write_table(part, rows))  # type: ignore[misc]
         yield path
         if draw:
             title = f"{evaluated.corpus.name} {evaluated.corpus.split}: {labels}"
-            yield per_class_plot(rows, folder / f"classes-{labels}.png", title=title)
+            yield per_class_plot(rows, folder / f"classes-{name}.png", title=title)
             if other:
                 models = "this model", "the other"
-                yield class_bars_plot(rows, other[labels], folder / f"bars-{labels}.png", models=models, title=title)
+                yield class_bars_plot(rows, other[labels], folder / f"bars-{name}.png", models=models, title=title)
     for labels, (counts, names) in (
         confusion_matrices(evaluated.rows, evaluated.corpus) if draw and evaluated.tables else {}
     ).items():
         title = f"{evaluated.corpus.name} {evaluated.corpus.split}: {labels}"
-        yield confusion_plot(counts, names, folder / f"confusion-{labels}.png", title=title)
+        yield confusion_plot(counts, names, folder / f"confusion-{label_file(labels)}.png", title=title)
     for labels, (ours, theirs) in (compare(evaluated, other, min_gain) if other and draw else {}).items():
         measured = measure(evaluated.tables[labels])
         sides = (
             Side(model="this model", gains=ours, min_gain=min_gain.value, unit=min_gain.unit, measure=measured),
             Side(model="the other", gains=theirs, min_gain=min_gain.value, unit=min_gain.unit, measure=measured),
         )
-        yield comparison_plot(*sides, folder / f"comparison-{labels}.png")
+        yield comparison_plot(*sides, folder / f"comparison-{label_file(labels)}.png")
 
 
 def compare(evaluated: Evaluated, other: Tables, min_gain: MinGain) -> Compared:

@@ -9,7 +9,7 @@ import numpy as np
 
 from slowfast_cli.build.checks import require_fit, require_kind
 from slowfast_cli.build.clips import build_clips, eval_batch, load_batches, open_store, usable
-from slowfast_cli.build.corpus import SplitRole, read_corpus
+from slowfast_cli.build.corpus import SplitRole, read_corpus, segments_hash
 from slowfast_cli.build.init_weights import reorder_heads
 from slowfast_cli.build.schedule import DTYPES
 from slowfast_cli.build.scores import sync_accuracy, with_sync, without_sync
@@ -50,6 +50,7 @@ class Evaluated:
     rows: Rows  # scores and targets of the labeled segments, or of all if none is labeled; one row per segment or box
     tables: Mapping[str, tuple[per_class.ClassRow, ...]]  # per-class scores by label set
     without_audio: int = 0  # segments without audio of an audiovisual model, scored by their frames
+    trained_on: bool = False  # the weights were trained on exactly these segments
 
 
 def ensemble_member(run: str, first: Recipe) -> EnsembleMember:
@@ -112,6 +113,7 @@ def evaluate(
         rows=rows,
         tables=per_class.tables(rows, corpus) if labeled else {},
         without_audio=first.without_audio,
+        trained_on=first.trained_on,
     )
 
 
@@ -121,6 +123,7 @@ class _Predicted:
     predictions: list[Prediction]
     sync: dict[str, float]
     without_audio: int
+    trained_on: bool
 
 
 def _predict(recipe: Recipe, weights: Path, split: SplitRole, device: str, tick: Tick | None) -> _Predicted:
@@ -140,6 +143,7 @@ def _predict(recipe: Recipe, weights: Path, split: SplitRole, device: str, tick:
     model.load_state_dict(state)
     require_fit(card, recipe, corpus, weights)
     require_kind(recipe, corpus)
+    trained_on = card.trained_on == segments_hash(corpus)
     clips = build_clips(recipe, corpus, source)
     if not spec.label_sets:
         clips.segments = Segments.of(clips.segments).map(_without_targets)
@@ -167,6 +171,7 @@ def _predict(recipe: Recipe, weights: Path, split: SplitRole, device: str, tick:
         predictions=scored,
         sync=sync_accuracy(recipe, gathered),
         without_audio=len(set(distributed.gather(sorted(monitor.without_audio), share))),
+        trained_on=trained_on,
     )
 
 

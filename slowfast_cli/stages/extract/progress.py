@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from slowfast_cli.data.stored_features import digest
 from slowfast_cli.engine import distributed
 from slowfast_cli.shards.folder import failures
 from slowfast_cli.shards.manifest import read_manifests
@@ -45,6 +46,7 @@ class Summary:
 
     recordings: int  # stored by this run
     kept: int  # stored by earlier runs
+    changed: int  # files that changed since earlier runs, and were extracted anew
     seconds: Seconds  # of sound, stored by this run
     elapsed: Seconds  # wall-clock time of this run
     failures: tuple[Failure, ...]  # recordings of the corpora that could not be stored, in this run or earlier ones
@@ -68,14 +70,15 @@ class Counts:
         estimates: Estimated length by id of the recordings of this rank.
         total: Recordings to be done by all ranks.
         kept: Recordings done by earlier runs.
+        changed: Files that changed since earlier runs.
         expected: Estimated seconds of all ranks.
         share: Rank and world size.
     """
 
     def __init__(
-        self, estimates: dict[str, Seconds], *, total: int, kept: int, expected: Seconds, share: Share
+        self, estimates: dict[str, Seconds], *, total: int, kept: int, expected: Seconds, share: Share, changed: int = 0
     ) -> None:
-        self.total, self.kept, self.expected = total, kept, expected
+        self.total, self.kept, self.changed, self.expected = total, kept, changed, expected
         self._estimates, self._share = estimates, share
         self._own = {"recordings": 0, "failed": 0, "seconds": 0.0, "stored": 0.0, "more": 0.0}
         self._others: dict[int, dict[str, Any]] = {}
@@ -158,6 +161,8 @@ class Counts:
     def summary(self, out: Path, corpora: Sequence[Corpus]) -> Summary:
         """Summarize the run from its counters and the contents of the folder."""
         failed = failures(out, corpora)
+        distinct = {(digest(corpus.segments), len(corpus.missing)): corpus for corpus in corpora}  # val may be test
+        corpora = list(distinct.values())
         without_audio = {failure.id: failure.soundless for failure in failed}
         frames_only = [  # per segment of a failed recording: whether it can still be used for its frames
             corpus.has_video and without_audio[segment.recording.id]
@@ -168,6 +173,7 @@ class Counts:
         return Summary(
             recordings=int(self._sum("recordings") - self._sum("failed")),
             kept=self.kept,
+            changed=self.changed,
             seconds=self._sum("stored"),
             elapsed=time.monotonic() - self._start,
             failures=failed,

@@ -15,7 +15,9 @@ from slowfast_cli.shards import index
 from slowfast_cli.shards.folder import (
     FAILURES,
     MISSING,
+    changed,
     check_settings,
+    forget,
     intact_entries,
     lock_folder,
     next_shard_number,
@@ -30,7 +32,7 @@ from slowfast_cli.stages.extract import plan as extract_plan
 from slowfast_cli.stages.extract.progress import Counts, Progress, Summary
 from slowfast_cli.stages.extract.worker import Job, ShardWritten, Work, write_shards
 from slowfast_cli.storage import remote
-from slowfast_cli.types import Corpus, DataError, Settings, Share, SlowFastError
+from slowfast_cli.types import Corpus, DataError, Recording, Settings, Share, SlowFastError
 
 if TYPE_CHECKING:
     from slowfast_cli.settings import FrontEnd
@@ -51,6 +53,8 @@ def extract(  # noqa: PLR0913
     retry: bool = False,
 ) -> Iterator[Progress | Summary]:
     """Store the log-mel of every recording of some corpora.
+
+    Recordings whose file has changed since they were stored, or since they failed, are extracted again.
 
     Each rank writes its part of the shards and lists them in its own manifest; rank 0 locks the folder against other
     runs and waits for the other ranks.
@@ -83,7 +87,7 @@ def extract(  # noqa: PLR0913
         front_end=settings, mels=front_end.mels, dtype=dtype, source=source_hash(corpora), version=__version__
     )
     with ExitStack() as stack:
-        entries = _open_folder(out, stack, settings, fresh=fresh, share=share)
+        entries, renewed = _open_folder(out, stack, recordings, settings, fresh=fresh, share=share)
         done = {id for entry in entries for id in entry.ids}
         failed = {failure.id for entry in entries for failure in entry.failures} - done
         pending = [item for item in recordings if item.id not in done and (retry or item.id not in failed)]
@@ -94,7 +98,7 @@ def extract(  # noqa: PLR0913
             pending, seconds, first=first, shard_seconds=SHARD_SECONDS, jobs=jobs, ranks=share.world
         )[share.rank]
         kept = sum(recording.id in done for recording in recordings)
-        counts = Counts(lengths, total=len(pending), kept=kept, expected=sum(seconds), share=share)
+        counts = Counts(lengths, total=len(pending), kept=kept, expected=sum(seconds), share=share, changed=renewed)
         yield counts.progress()
         try:
             work = Work(folder=out, front_end=front_end, spec=spec, device=at)
@@ -111,8 +115,15 @@ def extract(  # noqa: PLR0913
         _require_enough(summary, max_missing)
 
 
-def _open_folder(out: Path, stack: ExitStack, settings: Settings, *, fresh: bool, share: Share) -> list[Entry]:
-    """Lock and clean up the folder on rank 0; then read its entries on all ranks."""
+def _open_folder(
+    out: Path, stack: ExitStack, recordings: Sequence[Recording], settings: Settings, *, fresh: bool, share: Share
+) -> tuple[list[Entry], int]:
+    """Lock and clean up the folder on rank 0; then read its entries on all ranks.
+
+    Returns:
+        The entries; on rank 0, the number of recordings whose file has changed and which are no longer among them.
+    """
+    renewed: frozenset[str] = frozenset()
     problem: SlowFastError | None = None
     if share.rank == 0:
         try:
@@ -123,10 +134,12 @@ def _open_folder(out: Path, stack: ExitStack, settings: Settings, *, fresh: bool
             entries = intact_entries(out)
             remove_leftovers(out, entries)
             check_settings(out, entries, settings)
+            if renewed := changed(entries, recordings):
+                entries = forget(out, renewed)
         except SlowFastError as error:
             problem = error
     distributed.fail_together(problem, share)
-    return entries if share.rank == 0 else read_manifests(remote.mirror(out))
+    return entries if share.rank == 0 else read_manifests(remote.mirror(out)), len(renewed)
 
 
 def require_one_plan(out: Path, plan_hash: str, share: Share) -> None:

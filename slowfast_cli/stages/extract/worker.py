@@ -19,7 +19,8 @@ from slowfast_cli.features.front_ends import FrontEndModule, make_front_end
 from slowfast_cli.media import audio
 from slowfast_cli.media.audio_source import NoAudioError, printable
 from slowfast_cli.settings import FrontEnd
-from slowfast_cli.shards.manifest import Entry
+from slowfast_cli.shards.folder import file_stamp
+from slowfast_cli.shards.manifest import Entry, Stamp
 from slowfast_cli.shards.writer import TEMPORARY, ShardSpec, ShardWriter
 from slowfast_cli.types import BrokenMediaError, DataError, Failure, Recording, Seconds, SlowFastError
 
@@ -102,12 +103,13 @@ def write_shard(work: Work, job: Job) -> Iterator[Message]:
     """
     transform = make_front_end(work.front_end).to(torch.device(work.device))
     failures: list[Failure] = []
+    failed_files: list[Stamp | None] = []
     temporary = work.folder / f"{job.name}.{multiprocessing.current_process().pid}{TEMPORARY}"
     try:
         with ShardWriter(temporary, work.spec) as writer:
             for recording in job.recordings:
                 yield Started(id=recording.id)
-                seconds = 0.0
+                seconds, file = 0.0, file_stamp(recording)
                 try:
                     for rows, length in _features(transform, recording, work.front_end.rate):
                         writer.append(rows)
@@ -117,10 +119,11 @@ def write_shard(work: Work, job: Job) -> Iterator[Message]:
                     writer.drop()
                     mute = isinstance(error, NoAudioError)
                     failures.append(Failure(id=recording.id, path=recording.path, reason=str(error), soundless=mute))
+                    failed_files.append(file)
                 else:
-                    writer.keep(recording.id, seconds)
+                    writer.keep(recording.id, seconds, file)
                 yield Ended(id=recording.id, seconds=seconds, failed=bool(failures) and failures[-1].id == recording.id)
-            yield ShardWritten(entry=writer.finish(job.name, failures), temporary=temporary)
+            yield ShardWritten(entry=writer.finish(job.name, failures, failed_files), temporary=temporary)
     except OSError as error:
         raise DataError(
             f"{printable(work.folder)}: writing {job.name} failed ({error}): free disk space or repair the disk, then "
@@ -261,6 +264,6 @@ def _handle_crash(worker: _Worker, work: Work, resubmit: Callable[[Job], None]) 
     failure = Failure(id=culprit.id, path=culprit.path, reason=reason)
     entry = Entry(
         shard="", bytes=0, sha256="", front_end=work.spec.front_end, source=work.spec.source, ids=(), rows=(),
-        seconds=(), failures=(failure,),
+        seconds=(), failures=(failure,), failed_files=(file_stamp(culprit),),
     )  # fmt: skip
     return ShardWritten(entry=entry, temporary=work.folder)

@@ -10,6 +10,7 @@ from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import numpy as np
 import torch
@@ -19,6 +20,7 @@ from slowfast_cli.build.clips import eval_batch, media_clips, open_store, usable
 from slowfast_cli.build.corpus import SplitRole, corpus_root, head_sizes, read_corpus
 from slowfast_cli.build.network import architecture
 from slowfast_cli.build.transforms import Progress, eval_transform, training_transform
+from slowfast_cli.corpora.lists import label_file
 from slowfast_cli.data import loader
 from slowfast_cli.data.clips import Clips, Key
 from slowfast_cli.data.partition import partition
@@ -236,7 +238,7 @@ def _create_arrays(recipe: Recipe, folder: Path, counts: np.ndarray, crops: int)
     create("seen", np.int32, (len(counts),))
     np.save(folder / "first.npy", first)
     for labels, classes in head_sizes(recipe).items() if crops and recipe.augment.mix else ():
-        create(f"targets-{labels}", np.float16, (crops, len(counts), classes))
+        create(f"targets-{label_file(labels)}", np.float16, (crops, len(counts), classes))
 
 
 class _Rows:
@@ -254,7 +256,8 @@ class _Rows:
         self.done = np.load(folder / "seen.npy", mmap_mode="r+")  # (N,): clips of each listed segment, of all ranks
         self.written = 0  # clips written by this rank
         self._targets = {
-            path.stem.removeprefix("targets-"): np.load(path, mmap_mode="r+") for path in folder.glob("targets-*.npy")
+            unquote(path.stem.removeprefix("targets-")): np.load(path, mmap_mode="r+")
+            for path in folder.glob("targets-*.npy")
         }
 
     def write(self, batch: Batch, segments: Sequence[int], features_BD: torch.Tensor) -> None:

@@ -145,8 +145,8 @@ def _load(recipe: Recipe, part: SplitRole, stored: StoredFeatures) -> tuple[np.n
     """Features (crops, S, D), and the ids of the segments."""
     corpus = usable(recipe, read_corpus(recipe, part), None)
     kept = np.flatnonzero(stored.kept(corpus.segments))
-    rows = stored.array("rows")
-    rows_NSD = rows[:, kept] if rows.ndim == 3 else rows[None, stored.array("first")[kept]]
+    rows, first = stored.rows()
+    rows_NSD = rows[:, kept] if first is None else rows[None, first[kept]]
     return rows_NSD.astype(np.float32), [corpus.segments[index].id for index in kept.tolist()]
 
 

@@ -26,6 +26,7 @@ from slowfast_cli.stages.predict import boxes as box_lists
 from slowfast_cli.stages.predict.audio import AudioPredictor
 from slowfast_cli.stages.predict.parallel import predict_parallel
 from slowfast_cli.stages.predict.results import Failed, FilePrediction, FilePredictor, Timeline
+from slowfast_cli.storage import remote
 from slowfast_cli.types import MEDIA_SUFFIXES, VIDEO_SUFFIXES, DataError, UsageError, WeightsError
 from slowfast_cli.weights.file import Card, build
 from slowfast_cli.weights.resolve import weight_file
@@ -221,15 +222,15 @@ def sources(words: Sequence[str], stdin: TextIO, suffixes: frozenset[str] = MEDI
     """Expand file arguments; a folder or pattern without files becomes a `Failed`.
 
     Args:
-        words: Files, folders (searched recursively), globs, a ``list.txt`` (one path per line, relative to the
-            list), ``-`` (stdin).
+        words: Files, folders (searched recursively), URLs of either, globs, a ``list.txt`` (one path per line, relative
+            to the list), ``-`` (stdin).
         stdin: Stream that ``-`` reads.
         suffixes: Lower-case suffixes of the files taken from folders.
     """
     kinds = "sound or video" if suffixes == MEDIA_SUFFIXES else "video"
     paths: list[Path | Failed] = []
     for word in words:
-        path = Path(word)
+        path = remote.download(remote.local_path(word)) if remote.URL.fullmatch(word) else Path(word)
         if word == "-":
             if isinstance(stdin, io.TextIOWrapper):
                 stdin.reconfigure(errors="surrogateescape")  # as in file names

@@ -2,7 +2,7 @@
 
 import os
 from collections import deque
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from itertools import chain, islice
@@ -15,7 +15,7 @@ from torch.nn.parallel import DistributedDataParallel
 from slowfast_cli.build.clips import cores, eval_batch, load_batches
 from slowfast_cli.build.schedule import DTYPES, learning_rate, micro_batches, total_steps
 from slowfast_cli.build.scores import score_predictions
-from slowfast_cli.build.task import build_task, metric_name, task_spec
+from slowfast_cli.build.task import build_task, task_spec
 from slowfast_cli.build.transforms import eval_transform
 from slowfast_cli.data import loader
 from slowfast_cli.engine import checkpoint, distributed
@@ -52,6 +52,7 @@ class Started:
     init: Loaded | None  # what was copied from other weights
     source: str  # `data.source` of the recipe
     cores: int  # available to the workers of this process
+    remarks: Sequence[str] = ()  # what the user should know about the data
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,6 +122,7 @@ def train(
             init=training.init,
             source=recipe.data.source,
             cores=cores(),
+            remarks=training.remarks,
         )
 
         def log(line: Mapping[str, float]) -> None:
@@ -274,7 +276,7 @@ def _score(training: Training, run: Run, card: Card, done: int, epoch_steps: int
     task = build_task(recipe, training.val.classes)
     merged = merge(predictions(training.scored, task.predict, views, dtype=dtype), recipe.data.merge)
     scores = score_predictions(recipe, distributed.gather(merged, share), training.val)
-    name = metric_name(recipe)
+    name = training.metric
     value = scores.values.get(name)  # the few segments of a smoke test may not have it
     best = value is not None and find_metric(name).better(value, training.best)
     if best:

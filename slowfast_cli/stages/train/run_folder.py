@@ -27,7 +27,7 @@ from slowfast_cli.media.audio_source import printable
 from slowfast_cli.recipe.load import check, read_stored, to_yaml
 from slowfast_cli.recipe.schema import Recipe
 from slowfast_cli.storage import remote
-from slowfast_cli.storage.atomic import write_text
+from slowfast_cli.storage.atomic import remove_temporaries, write_text
 from slowfast_cli.storage.lock import file_lock
 from slowfast_cli.types import DataError, Failure, SlowFastError, UsageError, finite
 
@@ -93,6 +93,8 @@ class Run:
                         remote.move(self.folder, _unused(self.folder))
             self.require(recipe)
             self.folder.mkdir(parents=True, exist_ok=True)
+            with self.locked():
+                remove_temporaries(self.folder)
             write_text(self.folder / "recipe.yaml", to_yaml(recipe))
             write_text(self.folder / "environment.json", json.dumps(environment(), indent=1))
             with (self.folder / "command.txt").open("a", encoding="utf-8") as file:

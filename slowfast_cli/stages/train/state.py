@@ -7,15 +7,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from slowfast_cli.build.checks import (
-    require_kind,
-    require_labels,
-    require_loss_weights,
-    require_metric,
-    require_processes,
-)
-from slowfast_cli.build.clips import build_clips, open_store, require_batch, stated_views, usable
-from slowfast_cli.build.corpus import class_counts, read_corpus
+from slowfast_cli.build.checks import remarks, require_processes, require_trainable
+from slowfast_cli.build.clips import build_clips, open_store, padding_remark, require_batch, stated_views, usable
+from slowfast_cli.build.corpus import class_counts, read_corpus, segments_hash
 from slowfast_cli.build.init_weights import start_from
 from slowfast_cli.build.network import architecture, build_recognizer, channels_last
 from slowfast_cli.build.schedule import build_optimizer
@@ -26,7 +20,7 @@ from slowfast_cli.engine.checkpoint import restore_optimizer
 from slowfast_cli.engine.ema import Ema
 from slowfast_cli.models.recognizer import Recognizer
 from slowfast_cli.recipe.schema import Recipe
-from slowfast_cli.types import Corpus, DataError, Share, SlowFastError, UsageError, text_of
+from slowfast_cli.types import Corpus, Share, SlowFastError, UsageError, text_of
 from slowfast_cli.weights.file import Card, Loaded
 
 
@@ -45,7 +39,9 @@ class Training:
     val: Corpus
     train_clips: Clips | FeatureClips
     val_clips: Clips | FeatureClips
+    metric: str  # the score by which the best weights are kept
     init: Loaded | None  # what was copied from other weights
+    remarks: tuple[str, ...] = ()  # what the user should know about the data
     views: nn.Module | None = None  # makes two views of each clip, with state (BYOL)
     best: float | None = None  # best value of the metric so far
     unscored: bool = False  # the last step ends an epoch whose validation is not done
@@ -131,6 +127,7 @@ class Training:
             hidden=recipe.model.hidden,
             silence=recipe.data.pad == "silence",
             recipe=name,
+            trained_on=segments_hash(self.train),
             source=f"slowfast train {name} on {self.train.name} {self.train.split}",
         )
 
@@ -151,15 +148,10 @@ def build_training(recipe: Recipe, share: Share, device: torch.device, *, smoke:
     """
     store, optim, spec = open_store(recipe), recipe.optim, task_spec(recipe)
     train, val = (usable(recipe, read_corpus(recipe, role), store) for role in ("train", "val"))
-    require_labels(recipe, train)
-    require_kind(recipe, train)
-    require_metric(recipe, val)
-    require_loss_weights(recipe, train)
+    metric = require_trainable(recipe, train, val)
     if smoke:
         train = replace(train, segments=train.segments[: 2 * optim.batch])
         val = replace(val, segments=val.segments[:8])
-    if train.classes != val.classes:
-        raise DataError(f"{val.name}: the classes of {train.split} and {val.split} differ: use one class list for both")
     require_processes(recipe, share, device)
     train_clips = build_clips(recipe, train, store)
     require_batch(recipe, train_clips, train.split)
@@ -184,6 +176,8 @@ def build_training(recipe: Recipe, share: Share, device: torch.device, *, smoke:
         val_clips=build_clips(recipe, val, store),
         train=train,
         val=val,
+        metric=metric,
+        remarks=(*remarks(recipe, train, val), *padding_remark(recipe, train, store)),
         init=init,
         views=spec.views().to(device) if spec.views else None,
     )

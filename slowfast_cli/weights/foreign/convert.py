@@ -22,9 +22,9 @@ from slowfast_cli.storage.atomic import make_folder, write_atomic
 from slowfast_cli.types import Settings, UsageError, WeightsError, did_you_mean
 from slowfast_cli.weights.catalog import CATALOG
 from slowfast_cli.weights.catalog_entry import CatalogEntry, network
-from slowfast_cli.weights.file import Card, Loaded, load_matching, save
+from slowfast_cli.weights.file import Card, Loaded, check_finite, load_matching, save
 from slowfast_cli.weights.foreign import haiku, panns, pyslowfast
-from slowfast_cli.weights.foreign.load import load_tensors
+from slowfast_cli.weights.foreign.load import load_state
 from slowfast_cli.weights.foreign.pyslowfast import Checkpoint
 from slowfast_cli.weights.foreign.vggsound_order import class_order
 
@@ -51,7 +51,9 @@ class Converted:
     result: Loaded
 
 
-def convert(source: Path, out: Path, *, variant: str | None = None, entry: CatalogEntry | None = None) -> Converted:
+def convert(
+    source: Path, out: Path, *, variant: str | None = None, entry: CatalogEntry | None = None, ema: bool = False
+) -> Converted:
     """Convert a checkpoint.
 
     Supported: PySlowFast, Auditory Slow-Fast, AVSlowFast, PyTorchVideo, Caffe2, PANNs (CNN14), SlowFast NFNet (Haiku).
@@ -61,16 +63,17 @@ def convert(source: Path, out: Path, *, variant: str | None = None, entry: Catal
         out: The ``.safetensors`` file to write.
         variant: Name of its network, in the zoo or in the catalog, for properties that the file does not determine;
             by default these are as published for a network of its shapes.
+        ema: Take the averaged (EMA) weights of a file that has both.
         entry: Catalog entry of the checkpoint, if it is an official one; also gives license and scores.
 
     Raises:
         UsageError: The variant is unknown.
-        WeightsError: The checkpoint is not supported, is incomplete, or is not the variant.
+        WeightsError: The checkpoint is not supported, is incomplete or not the variant, or a value is not finite.
     """
     expected = _expected(variant, entry)
-    state, cfg = load_tensors(source)
+    foreign = load_state(source, ema=ema)
     try:
-        checkpoint = _convert_tensors(state, cfg, expected)
+        checkpoint = _convert_tensors(foreign.tensors, foreign.cfg, expected)
     except WeightsError as error:
         raise WeightsError(f"{source}: {error}") from error
     heads = dict(checkpoint.heads)
@@ -84,7 +87,8 @@ def convert(source: Path, out: Path, *, variant: str | None = None, entry: Catal
     difference = _difference(checkpoint.net, expected)
     if difference and variant:
         raise WeightsError(f"{source}: is not {expected.name}: {difference}; omit --variant to determine it")
-    notes = checkpoint.notes
+    check_finite(source, checkpoint.state)
+    notes = foreign.notes + checkpoint.notes
     if entry:
         notes += (entry.note,) if entry.note else ()
     classes = {name: _class_names(name, size) for name, size in heads.items()}

@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from reprlib import repr as brief
 from typing import Any, Literal, TypeVar
 
 import yaml
 from torch import Tensor
 
 from slowfast_cli.models.spec import Net
-from slowfast_cli.types import Seconds, Settings, WeightsError
+from slowfast_cli.types import Seconds, Settings, WeightsError, text_of
 
 T = TypeVar("T", int, float)
 Regions = Literal["none", "aligned", "unaligned"]
@@ -41,7 +42,9 @@ class ParsedConfig:
         try:
             return kind(value)
         except (TypeError, ValueError) as error:
-            raise WeightsError(f"the checkpoint's cfg has {section}.{name}: {value!r}, expected a number") from error
+            raise WeightsError(
+                f"the checkpoint's cfg has {section}.{name}: {brief(value)}, expected a number"
+            ) from error
 
     def alpha(self, state: Mapping[str, Tensor], has_video: bool, notes: list[str]) -> int:
         """Return the number of Fast steps per Slow step; add a note if it is assumed."""
@@ -97,7 +100,9 @@ class ParsedConfig:
         try:
             time, height, width = (int(value) for value in pool[0][0])
         except (TypeError, ValueError, IndexError) as error:
-            raise WeightsError(f"the checkpoint's cfg has NONLOCAL.POOL: {pool!r}, expected [[[T, H, W]]]") from error
+            raise WeightsError(
+                f"the checkpoint's cfg has NONLOCAL.POOL: {brief(pool)}, expected [[[T, H, W]]]"
+            ) from error
         return time, height, width
 
     @property
@@ -137,7 +142,9 @@ class ParsedConfig:
         try:
             return float(values[0]), float(values[1])
         except (TypeError, ValueError, IndexError, KeyError) as error:
-            raise WeightsError(f"the checkpoint's cfg has DATA.{name}: {values!r}, expected two numbers") from error
+            raise WeightsError(
+                f"the checkpoint's cfg has DATA.{name}: {brief(values)}, expected two numbers"
+            ) from error
 
     @property
     def audiovisual_front_end(self) -> Settings:
@@ -183,4 +190,6 @@ def parse_yaml(text: str | None) -> Mapping[str, Any]:
         settings = yaml.safe_load(text) if text else {}
     except yaml.YAMLError as error:
         raise WeightsError(f"the checkpoint's cfg is not YAML: {' '.join(str(error).split())}") from error
+    except Exception as error:  # PyYAML passes on what int, float and datetime raise
+        raise WeightsError(f"the checkpoint's cfg has an impossible value: {text_of(error)}") from error
     return settings if isinstance(settings, dict) else {}

@@ -111,6 +111,27 @@ def test_float16_costs_at_most_half_a_step(tmp_path):
     assert mean < 2e-3
 
 
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_changed_files_are_extracted_anew(tmp_path, many, jobs):
+    paths = [recording.path for recording in many.recordings]
+    good = [path.read_bytes() for path in paths]
+    paths[0].write_bytes(b"broken")
+    first = run([many], tmp_path / "out", jobs=jobs)[-1]
+    assert (first.recordings, first.changed, first.lost) == (11, 0, 1)
+    before = contents(tmp_path / "out")
+    paths[0].write_bytes(good[0])  # repaired
+    paths[1].write_bytes(good[5])  # replaced
+    paths[2].write_bytes(b"broken since")
+    second = run([many], tmp_path / "out", jobs=jobs)[-1]
+    assert (second.recordings, second.kept, second.changed, second.lost) == (2, 9, 3, 1)
+    after = contents(tmp_path / "out")
+    assert after.keys() == {*before, "00.wav"} - {"02.wav"}
+    assert np.array_equal(after["01.wav"], before["05.wav"])
+    assert np.array_equal(after["03.wav"], before["03.wav"])
+    third = run([many], tmp_path / "out", jobs=jobs)[-1]
+    assert (third.recordings, third.kept, third.changed, third.lost) == (0, 11, 0, 1)
+
+
 def test_two_workers_store_what_one_does(tmp_path, many, small_shards):
     broken = many.segments[3].recording.path
     broken.write_bytes(b"broken")
@@ -202,7 +223,8 @@ def test_sigkill_then_resume_gives_the_same(tmp_path, jobs):
     script.write_text(CHILD)
     child = subprocess.Popen([sys.executable, script, root, out, str(jobs)], start_new_session=True)
     deadline = time.monotonic() + 60
-    while not (out / "manifest.jsonl").exists() and time.monotonic() < deadline and child.poll() is None:
+    manifest = out / "manifest.jsonl"
+    while not (manifest.exists() and manifest.stat().st_size) and time.monotonic() < deadline and child.poll() is None:
         time.sleep(0.002)
     os.kill(child.pid, signal.SIGKILL)
     child.wait()

@@ -196,8 +196,8 @@ def test_sources_of_every_kind(weights, tmp_path, monkeypatch):
     assert paths("sounds") == ["sounds/dog.ogg", "sounds/rain.wav", "sounds/deep/clock.mp4"]
     assert paths("sounds/*.ogg", "sounds/**/*.mp4") == ["sounds/dog.ogg", "sounds/deep/clock.mp4"]
     assert paths("list.txt") == ["sounds/dog.ogg", "sounds/rain.wav"]
-    (tmp_path / "sounds" / "list.txt").write_text("rain.wav\n")
-    assert paths("sounds/list.txt") == ["sounds/rain.wav"]
+    (tmp_path / "sounds" / "list.txt").write_text("dog.ogg\ndeep/clock.mp4\n")
+    assert paths("sounds/list.txt") == ["sounds/dog.ogg", "sounds/deep/clock.mp4"]
     assert paths("-", stdin=b"sounds/rain.wav\n\nsounds/dog.ogg\n") == ["sounds/rain.wav", "sounds/dog.ogg"]
     assert paths("what[1].flac") == ["what[1].flac"]
     assert paths(tmp_path / "sounds" / "dog.ogg") == [str(tmp_path / "sounds" / "dog.ogg")]

@@ -359,13 +359,14 @@ def test_a_line_too_long_for_the_terminal_becomes_a_block(monkeypatch):
     assert max(map(len, shown[0].splitlines())) <= 30
 
 
-def test_broken_weights_give_null_and_not_nan(clip, tmp_path):
+def test_weights_that_are_nan_are_refused(clip, tmp_path):
     path = made(tmp_path / "nan.safetensors", "seen")
     card, model = build(path)
     nn.init.constant_(model.heads.linears["label"][0].bias, math.nan)
     save(path, model.state_dict(), card)
-    (line,) = plain(predict(path, clip, "--json").out)
-    assert all(top["score"] is None for top in line["top"])
+    done = predict(path, clip, "--json")
+    assert done.code == 4
+    assert "values of heads.linears.label.0.bias are NaN or infinite" in done.err
 
 
 def test_a_video_without_sound_is_answered_by_what_is_seen(weights, predictors, clip, mute):

@@ -383,7 +383,7 @@ def test_a_dry_run_without_data_says_what_it_can(tmp_path):
     )
     assert done.code == 3
     assert "parameters" in done.out
-    assert "slowfast extract --dataset esc10" in done.err
+    assert "none: does not exist; esc10 expects" in done.err
 
 
 def test_a_wrong_metric_is_found_before_the_first_step(sounds, tmp_path):
@@ -596,3 +596,13 @@ def test_nothing_on_the_way_of_a_step_waits_for_the_device(sounds, graphs):
     finally:
         torch.cuda.set_sync_debug_mode("default")
     assert [step.number for step in seen] == list(range(1, 10))
+
+
+@pytest.mark.parametrize("line", ["[1, 2]", '{"loss": 1}', '{"step": NaN}', '{"step": "x"}', "\udcff{", "[" * 100000])
+def test_a_damaged_line_of_the_metrics_is_named(trained, sounds, tmp_path, line):
+    shutil.copytree(trained, tmp_path / "run")
+    whole = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
+    text = "\n".join([whole[0], line, *whole[1:]]) + "\n"
+    (tmp_path / "run" / "metrics.jsonl").write_bytes(text.encode("utf-8", "surrogateescape"))
+    done = tiny.slowfast("train", "folder", *words(sounds), "--run", tmp_path / "run", "--device", "cpu")
+    assert (done.code, f"{tmp_path / 'run' / 'metrics.jsonl'}: line 2: " in done.err) == (3, True)

@@ -96,7 +96,7 @@ def pretrained(bare, tmp_path_factory):
 def test_simclr_needs_no_labels(pretrained, bare):
     folder, events = pretrained
     assert [type(event) for event in events] == [Started, Step, Step, Scored, Step, Step, Scored, Finished]
-    assert (events[0].train.classes, events[0].train.listed, events[0].val.listed) == ({}, 10, 2)
+    assert (events[0].train.classes, events[0].train.listed, events[0].val.listed) == ({}, 8, 2)
     assert {event.clips for event in events if isinstance(event, Step)} == {8}  # two of each recording
     assert all(set(event.losses) == {"simclr"} for event in events if isinstance(event, Step))
     assert events[-2].scores.values.keys() == {"pretext_top1"}
@@ -268,14 +268,14 @@ def chords(root, count):
 
 
 def test_it_learns_to_tell_recordings_apart(tmp_path):
-    root = chords(tmp_path / "chords", 40)
+    root = chords(tmp_path / "chords", 54)
     words = ["optim.batch=8", "schedule.epochs=12", "pretext.hidden=32", "pretext.out=16"]
     events = trained(recipe_of(root, *words, *NORMLESS, *PLAIN), tmp_path / "run")
     reported = [event.scores.values["pretext_top1"] for event in events if isinstance(event, Scored)]
     losses = [event.loss for event in events if isinstance(event, Step)]
     assert sum(losses[-4:]) < 0.5 * sum(losses[:4])
     assert reported[-1] > reported[0] + 15
-    assert reported[-1] > 60  # of 16 clips by chance 7
+    assert reported[-1] > 60  # of 22 clips by chance 5
 
 
 def test_the_rate_of_hares_rises_first_and_then_falls_to_zero():

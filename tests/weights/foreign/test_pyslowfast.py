@@ -19,7 +19,8 @@ from slowfast_cli.models.zoo import VARIANTS
 from slowfast_cli.types import WeightsError
 from slowfast_cli.weights import download
 from slowfast_cli.weights.catalog import CATALOG
-from slowfast_cli.weights.file import read_card
+from slowfast_cli.weights.file import read, read_card
+from slowfast_cli.weights.foreign.convert import convert as foreign_convert
 from slowfast_cli.weights.resolve import weight_file
 
 SETTINGS = {
@@ -105,6 +106,53 @@ def test_prefixes_of_distributed_training_are_removed(tmp_path):
     assert torch.equal(
         load_model(tmp_path / "out.safetensors").heads.linears["label"][0].bias, model.heads.linears["label"][0].bias
     )
+
+
+@pytest.mark.parametrize("prefix", ["_orig_mod.", "module._orig_mod.", "_orig_mod.module.", "model._orig_mod.module."])
+def test_prefixes_of_compilation_are_removed(tmp_path, prefix):
+    model = network({"label": 7})
+    done = convert(checkpoint(tmp_path / "in.pyth", model, prefix=prefix), tmp_path / "out.safetensors")
+    assert done.code == 0, done.err
+    assert torch.equal(
+        load_model(tmp_path / "out.safetensors").heads.linears["label"][0].bias, model.heads.linears["label"][0].bias
+    )
+
+
+def test_settings_may_be_a_mapping(tmp_path):
+    path = checkpoint(tmp_path / "in.pyth", network({"label": 7}))
+    assert convert(path, tmp_path / "text.safetensors").code == 0
+    content = torch.load(path, weights_only=True)
+    torch.save({**content, "cfg": yaml.safe_load(content["cfg"])}, path)
+    done = convert(path, tmp_path / "mapping.safetensors")
+    assert done.code == 0, done.err
+    assert "not in the file" not in done.err
+    assert read_card(tmp_path / "mapping.safetensors") == read_card(tmp_path / "text.safetensors")
+
+
+def test_averaged_weights_are_named(tmp_path):
+    path, out = checkpoint(tmp_path / "in.pyth", network({"label": 7})), tmp_path / "out.safetensors"
+    content = torch.load(path, weights_only=True)
+    averaged = {name: value + 1 for name, value in content["model_state"].items()}
+    bias = "heads.linears.label.0.bias"
+    before = content["model_state"]["head.projection.bias"]
+    torch.save({**content, "ema_state": {"decay": 0.9, "module": averaged}}, path)
+    note = "weights under model_state; the averaged (EMA) weights under ema_state were not taken"
+    assert note in " ".join(convert(path, out).err.split())
+    assert torch.equal(read(out)[1][bias], before)
+    foreign_convert(path, out, ema=True)
+    assert read_card(out).notes[0] == "averaged (EMA) weights: those under ema_state, not model_state"
+    assert torch.equal(read(out)[1][bias], before + 1)
+    torch.save({"cfg": content["cfg"], "model_ema": averaged}, path)
+    assert "averaged (EMA) weights: those under model_ema" in convert(path, tmp_path / "only.safetensors").err
+
+
+def test_values_that_are_not_finite_are_not_converted(tmp_path):
+    model = network({"label": 7})
+    torch.nn.init.constant_(model.heads.linears["label"][0].bias, float("nan"))
+    done = convert(checkpoint(tmp_path / "in.pyth", model), tmp_path / "out.safetensors")
+    assert done.code == 4
+    assert "7 of 7 values of heads.linears.label.0.bias are NaN or infinite" in done.err
+    assert not (tmp_path / "out.safetensors").exists()
 
 
 def test_missing_tensors_are_refused_and_unexpected_ones_reported(tmp_path):
@@ -227,7 +275,7 @@ def test_weights_ls_lists_the_catalog(tmp_path, monkeypatch):
     assert all(name in done.out for name in CATALOG)
     assert "CC BY-NC-SA" in done.out
     assert "Apache-2.0" in done.out
-    assert "CC BY-NC-SA forbids commercial use" in done.out
+    assert "CC BY-NC-SA forbids commercial use" in done.err
     lines = tiny.good("weights", "ls", "--json").lines
     assert [line["name"] for line in lines] == list(CATALOG)
     assert lines[0]["published"]["top1"] == 52.46
@@ -237,18 +285,17 @@ def test_weights_ls_lists_the_catalog(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("width", [40, 80, 120, 160])
 def test_weights_ls_fits_the_terminal(monkeypatch, width):
-    """Names are not wrapped, so that they can be copied, and no line is wider than the terminal."""
+    """Names are not cut, so that they can be copied, and no line is wider than the terminal."""
     out = io.StringIO()
-    monkeypatch.setattr(show, "out", Console(file=out, width=width, highlight=False))
-    tiny.good("weights", "ls")
+    monkeypatch.setattr(show, "out", Console(file=out, width=width, force_terminal=True, color_system=None))
+    done = tiny.good("weights", "ls")
     lines = out.getvalue().splitlines()
-    assert all(any(name in line for line in lines) for name in CATALOG)
-    assert ("\u2503" in out.getvalue()) == (width >= 120)  # a table, or a block per row
-    if width >= 80:
-        assert max(map(len, lines)) <= width
-    expected = "Top-1 78.70", "64 x 2 frames", "53.77 M, 216 G", "16 kHz", "mAP 0.291"
-    for text in expected:
-        assert all(word in out.getvalue() for word in (text.split() if width == 120 else [text]))  # cells wrap at 120
+    assert all(any(line.startswith(name) for line in lines) for name in CATALOG)
+    assert len(lines) == len(CATALOG) + 1
+    assert max(map(len, lines)) <= width
+    assert ("not shown for lack of width" in done.err) == (width < 160)
+    expected = ("Top-1 78.70", "53.77", "216", "64 frames, every 2", "16 kHz", "mAP 0.291") if width >= 120 else ()
+    assert all(text in out.getvalue() for text in expected)
 
 
 def test_offline_download_says_what_to_do(tmp_path, monkeypatch):

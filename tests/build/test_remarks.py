@@ -1,0 +1,59 @@
+"""What own data is said to lack, before and after training on it."""
+
+import pytest
+import tiny
+
+CLASSES = ("rain", "rooster")
+WORDS = [*tiny.WORDS, "data.source=media", "optim.batch=4", "augment.mix=0"]
+
+
+@pytest.fixture
+def few(tmp_path):
+    """Five short clips of two classes, without split folders."""
+    for label, name in (("rain", "rain.wav"), ("rooster", "rooster.flac")):
+        for number in range(5):
+            clip = tiny.sound(name, 0.3, skip=0.1 * number)
+            tiny.write(tmp_path / "few" / label / f"{number}.wav", clip)
+    return tmp_path / "few"
+
+
+def test_training_says_what_is_the_same_and_what_is_padded(few, tmp_path):
+    words = [f"data.root={few}", *WORDS, "data.clip_seconds=2"]
+    for command in (["train", "folder", "--dry-run"], ["train", "folder", "--run", tmp_path / "run"]):
+        done = tiny.good(*command, *words)
+        assert "test and val are the same files" in done.err or "val and test are the same files" in done.err
+        assert "keep=last avoids it" in done.err
+        assert "half of the segments are shorter than 0.3 s, padded to 2 s: try data.clip_seconds=0.3" in done.err
+    tested = tiny.good("evaluate", "folder", *words, "-w", tmp_path / "run", "--no-plots", "--out", tmp_path / "out")
+    assert "trained on these very segments" not in tested.err
+    seen = ["data.test=train", "-w", tmp_path / "run", "--no-plots", "--out", tmp_path / "out"]
+    assert "trained on these very segments" in tiny.good("evaluate", "folder", *words, *seen).err
+
+
+def test_extraction_and_check_say_that_splits_are_the_same(few):
+    for command in (["extract", "--dataset", "folder", "-j", 1], ["data", "check", "folder"]):
+        assert "are the same files, so scores are those of validation" in tiny.good(*command, "--root", few).err
+
+
+def test_data_without_validation_or_with_one_class_is_refused(few):
+    words = ["train", "folder", f"data.root={few}", *WORDS]
+    for path in [*(few / "rooster").iterdir()]:
+        path.unlink()
+    done = tiny.slowfast(*words, "--dry-run")
+    assert (done.code, "label set label has one class only (rain)" in done.err) == (3, True)
+    tiny.write(few / "rooster" / "0.wav", tiny.sound("rooster.flac", 0.5))
+    for path in sorted((few / "rain").iterdir())[1:]:
+        path.unlink()
+    done = tiny.slowfast(*words, "--dry-run")
+    assert done.code == 3
+    assert "no segments to validate on" in done.err
+
+
+def test_the_metric_of_several_label_sets_is_one_that_they_have(few, tmp_path):
+    rows = ["path,kind,place"]
+    rows += [f"few/{label}/{number}.wav,{label},{number % 2}x" for label in CLASSES for number in range(5)]
+    (tmp_path / "list.csv").write_text("\n".join(rows) + "\n")
+    words = ["data.corpus=csv", f"data.root={tmp_path / 'list.csv'}", *WORDS]
+    done = tiny.good("train", "folder", "--dry-run", *words)
+    assert "all_top1" in done.out
+    assert "labels: kind, place" in done.err

@@ -127,8 +127,9 @@ def read_stored(path: Path) -> Source:
         held = source.values.get(section)
         if isinstance(held, dict) and field in held:
             held[new.split(".")[1]] = held.pop(field)
-    if source.values.get("metric") in RENAMED_METRICS:
-        source.values["metric"] = RENAMED_METRICS[source.values["metric"]]
+    metric = source.values.get("metric")
+    if isinstance(metric, str):
+        source.values["metric"] = RENAMED_METRICS.get(metric, metric)
     return source
 
 

@@ -63,7 +63,7 @@ def match_files(
 def file_names(folder: Path) -> list[bytes]:
     """Names of the files in a folder as bytes, without broken links."""
     with os.scandir(os.fsencode(folder)) as entries:
-        return [entry.name for entry in entries if entry.is_file()]
+        return [entry.name for entry in entries if _is_file(entry)]
 
 
 def media_index(folders: Iterable[Path], suffixes: frozenset[str] = MEDIA_SUFFIXES) -> dict[str, Path]:
@@ -82,7 +82,7 @@ def media_index(folders: Iterable[Path], suffixes: frozenset[str] = MEDIA_SUFFIX
                     continue
                 known = index.get(stem)
                 better = known is None or (_is_audio(suffix) and known.parent == folder and not _is_audio(known.suffix))
-                if better and entry.is_file():
+                if better and _is_file(entry):
                     index[stem] = Path(entry.path)
     return index
 
@@ -94,7 +94,7 @@ def _is_audio(suffix: str) -> bool:
 def files_in(folder: Path) -> list[Path]:
     """Files directly in a folder, sorted, without hidden ones."""
     with os.scandir(folder) as entries:
-        names = [entry.name for entry in entries if not entry.name.startswith(".") and entry.is_file()]
+        names = [entry.name for entry in entries if not entry.name.startswith(".") and _is_file(entry)]
     return [folder / name for name in sorted(names)]
 
 
@@ -149,6 +149,14 @@ def is_media(name: str) -> bool:
 def media_below(folder: Path) -> Iterator[Path]:
     """Media files in a folder and its subfolders, sorted by folder, without hidden ones; see `walk_once`."""
     return (where / name for _, where, names in walk_once([folder]) for name in names if is_media(name))
+
+
+def _is_file(entry: os.DirEntry[str] | os.DirEntry[bytes]) -> bool:
+    """Whether an entry is a file; false for a link that leads to itself."""
+    try:
+        return entry.is_file()
+    except OSError:
+        return False
 
 
 def subfolders(folder: Path) -> list[Path]:

@@ -388,3 +388,11 @@ def test_read_unlabeled_uses_all_files(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="contains no audio or video files"):
         folder.read_unlabeled(tmp_path / "empty", "train")
+
+
+def test_links_that_lead_to_themselves_are_no_files(tmp_path):
+    touch(tmp_path / "a" / "1.wav", tmp_path / "b" / "1.wav")
+    (tmp_path / "c").symlink_to("c")
+    (tmp_path / "a" / "self.wav").symlink_to("self.wav")
+    corpus = folder.read(tmp_path, "train")
+    assert corpus.classes == {"label": ("a", "b")}

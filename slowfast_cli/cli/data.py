@@ -69,4 +69,4 @@ def check(
 
     problems = data_check.run(name, root, min_seconds=min_seconds, jobs=jobs, limit=limit, out=out)
     if problems:
-        raise DataError(f"{name}: {problems:,} recordings have problems")
+        raise DataError(f"{name}: {problems:,} recording{'s have' if problems != 1 else ' has'} problems")

@@ -74,7 +74,7 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], *, 
         out.print(f"[bold]{escape(row[0])}[/bold]", soft_wrap=True)
         for column, cell in zip(columns[1:], row[1:], strict=True):
             if cell:
-                out.print(f"  {escape(column)}: {escape(cell)}", soft_wrap=True)
+                out.print(f"  {escape(column)}{': ' * bool(column)}{escape(cell)}", soft_wrap=True)
 
 
 def listing(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -254,4 +254,4 @@ def _inputs(card: Card) -> list[list[str]]:
         rows.append(["boxes", f"classified separately ({card.net.regions} RoIAlign)"])
     if card.sigmoid:
         rows.append(["classes", "any number at once (sigmoid)"])
-    return [*rows, ["clip", f"{card.clip_seconds:g} s, {card.views} views"]]
+    return [*rows, ["clip", f"{card.clip_seconds:g} s, {card.views} view{'s' * (card.views != 1)}"]]

@@ -109,7 +109,7 @@ def usable(recipe: Recipe, corpus: Corpus, store: Store | None) -> Corpus:
         readable[list(problems)] = False
         by_id = {segments[row].id: reason for row, reason in problems.items()}
         corpus = _drop(corpus, readable, partial(_failure, by_id, NOT_STORED))
-    if len(segments) and not corpus.segments:
+    if corpus.listed and not corpus.segments:
         where, command = corpus_root(recipe), f"slowfast data check {corpus.name}"
         if isinstance(store, StoredRows):
             where, command = store.shards.folder, extract_command(recipe)

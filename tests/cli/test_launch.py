@@ -271,6 +271,7 @@ def test_one_death_too_many_ends_the_run(sounds, tmp_path):
     assert "defect" not in done.err
 
 
+@pytest.mark.processes
 def test_a_mistake_is_reported_once_and_not_retried(sounds, tmp_path):
     command = training(sounds, tmp_path / "run", "frontend.mels=33", "--max-restarts", 3)
     done = tiny.process(*command)

@@ -39,6 +39,7 @@ def run(out, *launcher):
     return json.loads(out.read_text())
 
 
+@pytest.mark.processes
 def test_two_processes_take_the_steps_of_one(tmp_path, alone):
     (one,) = run_here(tmp_path / "one.json", alone)
     two = run(tmp_path / "two.json", "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
@@ -83,6 +84,7 @@ def test_a_gpu_that_is_not_there(alone):
         distributed.device("cuda:3")
 
 
+@pytest.mark.processes
 def test_three_tasks_of_srun_meet_and_speak_to_each_other(tmp_path):
     """Without a cluster: its variables, here."""
     command = [sys.executable, str(SCRIPT.with_name("slurm_task.py")), str(tmp_path / "out.json")]

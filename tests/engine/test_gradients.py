@@ -192,6 +192,7 @@ def reported(tmp_path_factory):
     return {"one": json.loads(one.read_text()), "two": json.loads(two.read_text())}
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("way", ["at once", "in parts"])
 def test_two_processes_contrast_as_one_does(reported, way):
     """The clips of both are compared with each other; in parts, too, that is one contrast over them all."""

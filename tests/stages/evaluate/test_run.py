@@ -268,6 +268,7 @@ def test_output_that_cannot_be_written(kitchen, trained_epic, tmp_path, monkeypa
     assert "defect" not in done.err
 
 
+@pytest.mark.processes
 def test_three_processes_score_as_one_does(trained, sounds, tmp_path):
     """Six segments of three views."""
     command = [

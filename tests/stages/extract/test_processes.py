@@ -96,6 +96,7 @@ def run(count, root, out, dies=-1):
     return subprocess.run(command, env=tiny.environment(), capture_output=True, text=True, timeout=120, check=False)
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("more", [[], pytest.param(["-j", 2], marks=pytest.mark.slow)])
 def test_three_processes_store_what_one_does(root, whole, tmp_path, more):
     out = tmp_path / "shards"

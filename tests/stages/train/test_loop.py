@@ -442,6 +442,7 @@ def test_folds_are_held_out_in_turn(tmp_path):
     assert (done.code, "data.fold" in done.err) == (2, True)
 
 
+@pytest.mark.processes
 def test_two_processes_train_as_one_does(trained, sounds, tmp_path):
     """`--gpus 2` without a GPU: gloo. With norms that do not see the batch the numbers are those of one process."""
     more = [f"model.init={trained}", "model.freeze_bn=all", "model.dropout=0", "optim.lr=0.001"]

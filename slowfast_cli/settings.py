@@ -10,12 +10,12 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Annotated, Any, Literal, TypeAlias
 
-from annotated_types import Ge, Gt, Lt
+from annotated_types import Ge, Gt, Le, Lt
 
 from slowfast_cli.types import Seconds, Settings
 
-Count: TypeAlias = Annotated[int, Ge(0)]
-Positive: TypeAlias = Annotated[int, Ge(1)]
+Count: TypeAlias = Annotated[int, Ge(0), Le(10**9)]
+Positive: TypeAlias = Annotated[int, Ge(1), Le(10**9)]
 Amount: TypeAlias = Annotated[float, Ge(0), Lt(math.inf)]
 Rate: TypeAlias = Annotated[float, Gt(0), Lt(math.inf)]
 Finite: TypeAlias = Annotated[float, Gt(-math.inf), Lt(math.inf)]

@@ -14,6 +14,7 @@ ROLES = {
     "path": ("path", "file", "filename", "filepath", "file_name", "file_path"),
     "start": ("start", "begin", "onset", "start_time", "begin_time", "start_seconds"),
     "stop": ("stop", "end", "offset", "stop_time", "end_time", "stop_seconds", "end_seconds"),
+    "length": ("duration", "length", "dur"),  # of a segment, beside its start
     "split": ("split",),
 }
 
@@ -60,6 +61,8 @@ def assign_columns(path: Path, header: Sequence[str], rows: Sequence[Sequence[st
         raise DataError(f"{path}: two columns are called '{twice}': rename one of them")
     known = {role: [name for word in words for name in names.values() if name.lower() == word and name not in chosen]
              for role, words in ROLES.items()}  # fmt: skip
+    if not known["start"]:
+        known["length"] = []
     roles = {role: by_name[found[0]] for role, found in known.items() if found}
     listed = ", ".join(names.values()) or "nothing"
     if not rows or "path" not in roles:
@@ -100,7 +103,7 @@ def _names_classes(name: str, values: Sequence[str]) -> bool:
 
 
 def _note(names: Mapping[int, str], roles: Mapping[str, int], label_sets: Sequence[str], unused: Sequence[str]) -> str:
-    times = [names[roles[role]] for role in ("start", "stop") if role in roles]
+    times = [names[roles[role]] for role in ("start", "stop", "length") if role in roles]
     parts = [
         f"labels: {', '.join(label_sets)}",
         f"times: {', '.join(times) or 'none, whole files'}",

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from slowfast_cli.corpora.csv_columns import ROLES, Columns, assign_columns
@@ -12,7 +13,6 @@ from slowfast_cli.corpora.dataset_info import DATASETS
 from slowfast_cli.corpora.items import NOT_ON_DISK
 from slowfast_cli.corpora.lists import (
     SPLIT_NAMES,
-    check_unique,
     class_name,
     held_out_parts,
     label_file,
@@ -90,11 +90,11 @@ def read(root: Path, split: str, labels: Sequence[str] = ()) -> Corpus:
     names = {name: known or _values(rows, name) for name, known in classes.items()}
     indices = {name: {value: index for index, value in enumerate(values)} for name, values in names.items()}
     chosen = _rows_of_split(path, columns, rows, split)
+    chosen = _without_repeats(chosen)
     usable = [row for row in chosen if not row.problem]
     if chosen and not usable:
         raise DataError(f"{path}: {chosen[0].problem}; no row of split '{split}' can be used")
     items = [_segment(row, indices) for row in usable]
-    check_unique(path, (item.id for item in items))
     bad = tuple(Failure(id=f"row {row.number}", path=path, reason=row.problem) for row in chosen if row.problem)
     return Corpus(
         name="csv",
@@ -104,6 +104,17 @@ def read(root: Path, split: str, labels: Sequence[str] = ()) -> Corpus:
         missing=(*(item for item in items if isinstance(item, Failure)), *bad),
         note=columns.note,
     )
+
+
+def _without_repeats(rows: Sequence[Row]) -> list[Row]:
+    """Mark the rows that name a segment for a second time."""
+    seen: set[str] = set()
+    result = []
+    for row in rows:
+        twice = not row.problem and row.id in seen
+        seen.add(row.id)
+        result.append(replace(row, problem=f"row {row.number}: {row.id} is listed twice") if twice else row)
+    return result
 
 
 def _classes(path: Path, label_set: str) -> tuple[str, ...]:
@@ -128,7 +139,7 @@ def _parse(
     split, where = "", f"row {number}"
     try:
         cells = columns.cells(cells, where)
-        listed, start_text, stop_text, split_text = (
+        listed, start_text, stop_text, length_text, split_text = (
             cells[columns.roles[role]] if role in columns.roles else "" for role in ROLES
         )
         if "split" in columns.roles:
@@ -139,6 +150,8 @@ def _parse(
             raise DataError(f"{where}: empty path: name a file")
         start = parse_time(start_text or "0", where)
         stop = parse_time(stop_text, where) if stop_text else None
+        if stop is None and length_text and "start" in columns.roles:
+            stop = start + parse_time(length_text, where)
         if stop is not None and stop <= start:
             raise DataError(f"{where}: stop {stop} s is not after start {start} s")
         labels = {name: class_name(cells[place], f"{where}: {name}") for name, place in columns.label_sets.items()}
@@ -150,6 +163,7 @@ def _parse(
         name, path = _find(csv_path.parent, listed)
     except DataError as error:
         return Row(number=number, split=split, problem=str(error))
+    stop_text = stop_text or ("" if stop is None else f"{stop:g}")
     span = f"{start_text}-{stop_text}" if start_text or stop_text else ""
     return Row(number=number, split=split, path=path, name=name, start=start, stop=stop, span=span, labels=labels)
 
@@ -159,6 +173,7 @@ def _find(folder: Path, text: str) -> tuple[str, Path]:
     slashes = text.replace("\\", "/")
     forms = dict.fromkeys((text, slashes, *(unicodedata.normalize(form, slashes) for form in ("NFC", "NFD"))))
     name = next((form for form in forms if is_file(folder / form)), slashes) if len(forms) > 1 else text
+    name = os.path.normpath(name)  # ./a.wav is a.wav, also for the choice of the held-out files
     return name, folder / name
 
 

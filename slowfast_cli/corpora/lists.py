@@ -54,7 +54,9 @@ def records(path: Path, *, delimiter: str = ",") -> Iterator[tuple[int, list[str
             for row in reader:
                 if row:
                     yield reader.line_num, [value.strip() for value in row]
-    except (UnicodeDecodeError, csv.Error) as error:
+    except csv.Error as error:
+        raise DataError(f"{path}: line {reader.line_num}: {error}: is a quote not closed?") from error
+    except UnicodeDecodeError as error:
         raise DataError(f"{path}: not a csv file in UTF-8 ({error}): save it as UTF-8") from error
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from error

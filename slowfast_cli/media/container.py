@@ -41,6 +41,8 @@ def require_file(path: Path) -> None:
     """Refuse a folder or an empty file; raise `OSError` if there is no file, `BrokenMediaError` else."""
     if path.is_dir():
         raise BrokenMediaError(f"{printable(path)}: is a folder, expected a recording: name the file")
+    if not path.is_file() and path.exists():
+        raise BrokenMediaError(f"{printable(path)}: is a pipe or a device: save it to a file first")
     if path.stat().st_size == 0:
         raise BrokenMediaError(f"{printable(path)}: empty file (0 bytes): fetch or record it again")
 

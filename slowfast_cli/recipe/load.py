@@ -167,6 +167,8 @@ def _value(key: str, text: str) -> Any:
     is_text = {str, Path} & {*_plain_types(_fields(section).get(last))}
     if is_text and text not in ("", "~", "null") and text[0] not in "\"'":
         return text
+    if _fields(section).get(last) == tuple[str, ...] and text:  # names as typed, in brackets or one
+        return [name.strip().strip("\"'") for name in text.strip("[] ").split(",") if name.strip()]
     return bounded_yaml.parse(text)[0]
 
 
@@ -275,4 +277,8 @@ def _lines(node: yaml.Node | None, path: tuple[str, ...]) -> Iterator[tuple[str,
 
 def to_yaml(recipe: Recipe) -> str:
     """The resolved recipe as YAML, with every field."""
-    return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=120)
+    plain = recipe.model_dump(mode="json")
+    text = yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=120)
+    if text.isprintable() or text.encode("utf-8", "replace").decode() == text:
+        return text
+    return yaml.safe_dump(plain, sort_keys=False, width=120)  # a path that is not UTF-8 is escaped

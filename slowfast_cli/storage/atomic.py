@@ -49,7 +49,7 @@ def require_output(path: Path, option: str, *, starts: str) -> None:
         return
     except OSError as error:
         raise UsageError(f"{option} {path}: cannot be written: {error.strerror or error}; name another file") from error
-    if start != starts.encode():
+    if start not in (b"", starts.encode()):
         raise UsageError(f"{option} {path}: already exists and is not a file that {option} wrote: name another file")
 
 

@@ -18,6 +18,7 @@ from torch import Tensor
 from slowfast_cli.models.architecture import Architecture, from_dict
 from slowfast_cli.models.recognizer import Recognizer
 from slowfast_cli.models.spec import Net, Stage
+from slowfast_cli.settings import FrontEnd
 from slowfast_cli.types import Seconds, Settings, SlowFastError, WeightsError, finite, text_of
 
 FORMAT = 1
@@ -142,7 +143,8 @@ def _check_values(card: Card) -> None:
     """
     text = json.dumps(asdict(card), allow_nan=False)
     TypeAdapter(Card).validate_json(text, strict=True)
-    if not 0 < card.clip_seconds < MAX_NUMBER or not 0 < card.views < MAX_NUMBER:
+    TypeAdapter(FrontEnd).validate_json(json.dumps(card.front_end), strict=True)
+    if not 1e-3 <= card.clip_seconds < MAX_NUMBER or not 0 < card.views < MAX_NUMBER:
         raise ValueError(f"clips of {card.clip_seconds} s and {card.views} views")
     if any(len(set(names)) < len(names) or not names for names in card.classes.values()):
         raise ValueError("a label set without classes, or with a class twice")

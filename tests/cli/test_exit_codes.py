@@ -191,7 +191,11 @@ def test_invalid_values_are_refused_by_name(word, message):
 
 
 MEMORY = [
-    (MemoryError("Unable to allocate 9 GiB"), ["train", "folder"], "lower optim.batch, raise optim.grad_accum_steps"),
+    (
+        MemoryError("Unable to allocate 9 GiB"),
+        ["train", "folder"],
+        "lower optim.batch, data.clip_seconds or frontend.mels",
+    ),
     (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"), ["extract"], "fewer --jobs"),
     (torch.OutOfMemoryError("CUDA out of memory. Tried"), ["evaluate", "x"], "lower optim.batch or raise optim.grad"),
 ]

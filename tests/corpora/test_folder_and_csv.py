@@ -228,7 +228,6 @@ def test_a_csv_without_splits_keeps_recordings_together(tmp_path):
         ("path,start,stop,label\na.wav,2,1,x\n", "row 2: stop 1.0 s is not after start 2.0 s"),
         ("path,split,label\na.wav,dev2,x\n", "row 2: unknown split 'dev2'"),
         ("path,split,label\na.wav,test,x\n", "no row has split 'train'"),
-        ("path,label\na.wav,x\na.wav,x\n", "a.wav is listed twice"),
         ("path,start\na.wav,1\n", "no label column"),
         ("clip,label\na.wav,x\n", "no column 'path'"),
         ("", "no column 'path' or no rows"),
@@ -396,3 +395,21 @@ def test_links_that_lead_to_themselves_are_no_files(tmp_path):
     (tmp_path / "a" / "self.wav").symlink_to("self.wav")
     corpus = folder.read(tmp_path, "train")
     assert corpus.classes == {"label": ("a", "b")}
+
+
+def test_a_repeated_row_is_one_bad_row(tmp_path):
+    touch(*(tmp_path / f"{number}.wav" for number in range(4)))
+    rows = [f"{number}.wav,{'xy'[number % 2]}" for number in range(4)]
+    (tmp_path / "segments.csv").write_text("path,label\n" + "\n".join([*rows, "./0.wav,x"]) + "\n")
+    corpora = [csv_table.read(tmp_path, split) for split in ("train", "test")]
+    assert sum(len(corpus.segments) for corpus in corpora) == 4
+    assert [failure.reason for corpus in corpora for failure in corpus.missing] == ["row 6: 0.wav is listed twice"]
+
+
+def test_a_duration_beside_a_start_is_a_time(tmp_path):
+    touch(tmp_path / "a.wav", tmp_path / "b.wav")
+    (tmp_path / "segments.csv").write_text("path,start,duration,label\na.wav,1,2,x\nb.wav,3,2,y\n")
+    corpora = [csv_table.read(tmp_path, split) for split in ("train", "test")]
+    spans = sorted((segment.start, segment.stop) for corpus in corpora for segment in corpus.segments)
+    assert spans == [(1, 3), (3, 5)]
+    assert set(corpora[0].classes) == {"label"}

@@ -154,6 +154,14 @@ class Predictor:
 
         An audio-only model predicts whole files concurrently, a bounded number ahead of the consumer.
         """
+        for result in self._files(paths, timeline):
+            if isinstance(result, FilePrediction) and not all(map(_finite, result.scores.values())):
+                raise WeightsError(
+                    f"{printable(result.path)}: the answer is not a number: the weights have diverged; use others"
+                )
+            yield result
+
+    def _files(self, paths: Iterable[Path | Failed], timeline: Timeline | None) -> Iterator[FilePrediction | Failed]:
         if timeline is None and isinstance(self._predictor, AudioPredictor):
             yield from predict_parallel(paths, self._predictor.predict_files, threads=torch.get_num_threads())
             return
@@ -165,6 +173,10 @@ class Predictor:
                 yield from self._predictor.predict(path, timeline)
             except DataError as error:
                 yield Failed(path=path, reason=str(error))
+
+
+def _finite(scores: np.ndarray) -> bool:
+    return bool(np.isfinite(scores).all())
 
 
 def _file_predictor(weights: Path, card: Card, model: Recognizer, boxes: box_lists.BoxList | None) -> FilePredictor:
@@ -218,7 +230,9 @@ def tops(prediction: FilePrediction, card: Card, k: int) -> dict[str, list[Top]]
     return best_of
 
 
-def sources(words: Sequence[str], stdin: TextIO, suffixes: frozenset[str] = MEDIA_SUFFIXES) -> list[Path | Failed]:
+def sources(
+    words: Sequence[str], stdin: TextIO | None, suffixes: frozenset[str] = MEDIA_SUFFIXES
+) -> list[Path | Failed]:
     """Expand file arguments; a folder or pattern without files becomes a `Failed`.
 
     Args:
@@ -232,6 +246,8 @@ def sources(words: Sequence[str], stdin: TextIO, suffixes: frozenset[str] = MEDI
     for word in words:
         path = remote.download(remote.local_path(word)) if remote.URL.fullmatch(word) else Path(word)
         if word == "-":
+            if stdin is None:
+                raise UsageError("-: standard input is closed: name files")
             if isinstance(stdin, io.TextIOWrapper):
                 stdin.reconfigure(errors="surrogateescape")  # as in file names
             paths += _paths(stdin)

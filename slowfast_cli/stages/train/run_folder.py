@@ -97,7 +97,7 @@ class Run:
                 remove_temporaries(self.folder)
             write_text(self.folder / "recipe.yaml", to_yaml(recipe))
             write_text(self.folder / "environment.json", json.dumps(environment(), indent=1))
-            with (self.folder / "command.txt").open("a", encoding="utf-8") as file:
+            with (self.folder / "command.txt").open("a", encoding="utf-8", errors="surrogateescape") as file:
                 file.write(f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M:%SZ} {' '.join(sys.argv)}\n")
         except OSError as error:
             raise self._unwritable(error) from error

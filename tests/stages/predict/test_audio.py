@@ -306,7 +306,7 @@ def test_weights_that_do_not_go_with_the_program(weights, trained, tmp_path):
     wrong = tmp_path / "wrong.safetensors"
     for front_end in ({**tiny.FRONT_END, "window_ms": 500}, {"speed": 3}):
         save(wrong, card_of().model().state_dict(), card_of(front_end=front_end))
-        with pytest.raises(WeightsError, match=r"wrong\.safetensors: its header does not describe a front end"):
+        with pytest.raises(WeightsError, match=r"wrong\.safetensors: its header does not describe a slowfast model"):
             Predictor(wrong, "cpu")
     assert predict(trained, tiny.DATA / "rain.wav").code == 0
     done = tiny.slowfast("predict", tiny.DATA / "rain.wav", "-w", "asf-epic", "--offline")

@@ -563,7 +563,7 @@ def test_weights_that_do_not_describe_what_they_look_at(tmp_path):
     for more, reported in [
         ({"video": {}}, "its header does not describe frames"),
         ({"video": {**SEEN.settings(), "speed": 2}}, "its header does not describe frames"),
-        ({"front_end": {"speed": 2}}, "its header does not describe a front end"),
+        ({"front_end": {"speed": 2}}, "its header does not describe a slowfast model"),
     ]:
         path = made(tmp_path / "wrong.safetensors", "both", **more)
         with pytest.raises(WeightsError, match=reported):

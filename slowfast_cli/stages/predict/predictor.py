@@ -77,6 +77,7 @@ class Predictor:
     ) -> None:
         if not (isinstance(weights, Path) and weights.is_file()):
             weights = weight_file(str(weights) if weights else None)
+        self._weights = weights
         self._boxes = None if boxes is None else box_lists.read(boxes)
         at = distributed.device(device)
         self.card, model = build(weights)
@@ -157,7 +158,8 @@ class Predictor:
         for result in self._files(paths, timeline):
             if isinstance(result, FilePrediction) and not all(map(_finite, result.scores.values())):
                 raise WeightsError(
-                    f"{printable(result.path)}: the answer is not a number: the weights have diverged; use others"
+                    f"{printable(self._weights)}: no number for {printable(result.path)}: these weights have diverged; "
+                    "use others"
                 )
             yield result
 

@@ -17,9 +17,9 @@ from slowfast_cli.models.zoo import VARIANTS
 from slowfast_cli.recipe.load import load
 from slowfast_cli.settings import FrontEnd
 from slowfast_cli.stages.evaluate import run
-from slowfast_cli.stages.predict.predictor import Failed, FilePrediction, Predictor, Timeline, tops
+from slowfast_cli.stages.predict.predictor import Failed, FilePrediction, Predictor, Timeline, sources, tops
 from slowfast_cli.types import Recording, UsageError, WeightsError
-from slowfast_cli.weights.file import DEFAULT, Card, save
+from slowfast_cli.weights.file import DEFAULT, Card, read, save
 
 NAMES = ("helicopter", "rain", "rooster")
 EXAMPLES = ("dog.ogg", "rain.wav", "rooster.flac", "sneeze.mp3", "clock.mp4", "helicopter.mkv")
@@ -403,3 +403,17 @@ def test_a_truncated_file_is_predicted_from_what_decodes(predictor, tmp_path, ti
     assert answers[-1].end == pytest.approx(audio.probe(Recording(id="x", path=cut)).seconds, abs=0.01)
     (note,) = {answer.note for answer in answers}
     assert note.startswith(f"{cut}: truncated: ")
+
+
+def test_answers_that_are_no_numbers_are_refused(weights, tmp_path):
+    """Finite weights that overflow."""
+    card, state = read(weights)
+    name = next(name for name in state if name.endswith("conv.weight"))
+    save(tmp_path / "huge.safetensors", {**state, name: torch.full_like(state[name], 1e38)}, card)
+    done = predict(tmp_path / "huge.safetensors", tiny.DATA / "rain.wav")
+    assert (done.code, "huge.safetensors: no number for " in done.err) == (4, True)
+
+
+def test_a_closed_standard_input_is_said():
+    with pytest.raises(UsageError, match="standard input is closed"):
+        sources(["-"], None)

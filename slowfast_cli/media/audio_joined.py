@@ -1,4 +1,4 @@
-"""Find what libsndfile reads only in part: chained Ogg streams, and mp3 files that are joined or truncated."""
+"""Find what libsndfile reads only in part: several recordings in a file, and mp3 files that are joined or truncated."""
 
 import mmap
 from dataclasses import dataclass
@@ -7,6 +7,7 @@ from pathlib import Path
 
 from slowfast_cli.types import Seconds
 
+FLAC = b"fLaC"
 BEGINS = b"OggS\x00\x02"  # a page that begins a stream
 PAGE = 27  # bytes of an Ogg page header before its segment table
 BITRATES = {  # kbit/s of layer III
@@ -22,7 +23,7 @@ OFF = 0.01  # libmpg123 prints a warning if the stated number of bytes is off by
 class Joined:
     """How to read such a file: chain by chain, or with FFmpeg."""
 
-    chains: tuple[tuple[int, int], ...] = ()  # first byte, and byte after the last, of the parts of an Ogg file
+    chains: tuple[tuple[int, int], ...] = ()  # first byte, and byte after the last, of the parts
     header_seconds: Seconds | None = None  # length in the header of a truncated mp3 file
 
 
@@ -40,6 +41,9 @@ def _joined(path: Path, size: int, _time: int) -> Joined | None:
         if data[:4] == BEGINS[:4]:
             chains = _chains(data)
             return Joined(chains=chains) if len(chains) > 1 else None
+        starts = _containers(data) if data[:4] in (b"RIFF", b"FORM") else _flacs(data) if data[:4] == FLAC else []
+        if len(starts) > 1:
+            return Joined(chains=tuple(zip(starts, [*starts[1:], len(data)], strict=True)))
         start = _skip_id3(data, 0)
         return _mp3(data, start) if start or data[0] == 0xFF else None
 
@@ -54,6 +58,27 @@ def _chains(data: mmap.mmap) -> tuple[tuple[int, int], ...]:
             position += PAGE + segments + sum(data[position + PAGE : position + PAGE + segments])
         position = data.find(BEGINS, position)
     return tuple(zip(starts, [*starts[1:], len(data)], strict=True))
+
+
+def _containers(data: mmap.mmap) -> list[int]:
+    """Return where RIFF (wav) or FORM (aiff) containers begin, each after the stated end of the one before."""
+    kind, form = data[:4], data[8:12]
+    starts, position = list[int](), 0
+    while data[position : position + 4] == kind and data[position + 8 : position + 12] == form:
+        starts.append(position)
+        size = int.from_bytes(data[position + 4 : position + 8], "little" if kind == b"RIFF" else "big")
+        position += 8 + size + size % 2
+    return starts
+
+
+def _flacs(data: mmap.mmap) -> list[int]:
+    """Return where FLAC streams begin: the marker, and the header of a first block of 34 bytes."""
+    starts, position = list[int](), 0
+    while position >= 0:
+        if data[position + 4 : position + 8] in (b"\x00\x00\x00\x22", b"\x80\x00\x00\x22"):
+            starts.append(position)
+        position = data.find(FLAC, position + len(FLAC))
+    return starts
 
 
 def _skip_id3(data: mmap.mmap, position: int) -> int:

@@ -298,3 +298,18 @@ def test_a_name_that_is_a_pattern_opens_one_file(tmp_path):
         frame = av.VideoFrame(16, 16, "rgb24")
         frame.to_image().save(tmp_path / f"{number:03d}.png")
     assert "No such file" in refused(lambda: video.probe(recording(tmp_path / "%03d.png")))
+
+
+@pytest.mark.parametrize("form", ["WAV", "AIFF", "FLAC"])
+def test_joined_files_of_several_formats_are_heard_whole(tmp_path, form):
+    rng = np.random.default_rng(0)
+    parts = [(0.1 * rng.standard_normal(count)).astype(np.float32) for count in (16001, 24000)]
+    for number, part in enumerate(parts):
+        soundfile.write(tmp_path / f"{number}", part, 16000, format=form)
+    path = tmp_path / f"joined.{form.lower()}"
+    path.write_bytes((tmp_path / "0").read_bytes() + (tmp_path / "1").read_bytes())
+    recording = Recording(id="a", path=path)
+    whole = audio.read(recording, rate=16000)
+    np.testing.assert_allclose(whole, np.concatenate(parts), atol=1e-4)
+    assert audio.probe(recording).seconds == pytest.approx(40001 / 16000)
+    np.testing.assert_array_equal(audio.read(recording, rate=16000, first=15000, count=9000), whole[15000:24000])

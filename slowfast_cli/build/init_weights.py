@@ -59,7 +59,7 @@ def reorder_heads(state: dict[str, Tensor], card: Card, classes: Mapping[str, tu
         theirs = card.classes.get(labels, ())
         if theirs != names and len(theirs) == len(names) and set(theirs) == set(names):
             rows = torch.tensor([theirs.index(name) for name in names])
-            for key in [key for key in state if key.startswith(f"heads.linears.{labels}.")]:
+            for key in [key for key in state if key.startswith(f"heads.linears.{module_key(labels)}.")]:
                 state[key] = state[key][rows]
             ordered[labels] = names
     return replace(card, classes=ordered)

@@ -125,8 +125,10 @@ class _BatchDataset:
             if not clips:
                 return tuple(broken)
             return collate(clips, self._clips.sizes, broken)
-        except (SlowFastError, MemoryError) as error:
-            return type(error)(text_of(error))
+        except SlowFastError as error:
+            return type(error)(str(error))
+        except MemoryError as error:
+            return MemoryError(text_of(error))
         except Exception as error:
             names = ", ".join(sorted({self._clips.segments[key.segment].id for key in keys})[:3])
             return RuntimeError(f"{type(error).__name__}: {text_of(error)}; reading {names}\n{traceback.format_exc()}")

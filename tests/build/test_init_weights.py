@@ -5,8 +5,11 @@ import tiny
 import torch
 
 from slowfast_cli import load_model
+from slowfast_cli.build.init_weights import reorder_heads
+from slowfast_cli.models.architecture import Baseline
+from slowfast_cli.models.heads import module_key
 from slowfast_cli.nn.frozen import batch_norms
-from slowfast_cli.weights.file import read, read_card
+from slowfast_cli.weights.file import Card, read, read_card
 
 
 @pytest.fixture(scope="module")
@@ -104,3 +107,13 @@ def test_dry_and_smoke_leave_nothing(trained, sounds, tmp_path, monkeypatch):
     assert "parameters" in tiny.good("finetune", "folder", *words, "--dry-run").out
     tiny.good("finetune", "folder", *words, "--smoke")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_heads_of_label_sets_with_escaped_names_are_reordered():
+    key = f"heads.linears.{module_key('a.b')}.0.bias"
+    assert key != "heads.linears.a.b.0.bias"
+    net = Baseline(kind="x", reads="samples", rate=16000, length=2)
+    card = Card(net=net, classes={"a.b": ("b", "a")}, front_end={}, clip_seconds=1.0)
+    state = {key: torch.tensor([1.0, 2.0])}
+    assert reorder_heads(state, card, {"a.b": ("a", "b")}).classes == {"a.b": ("a", "b")}
+    assert state[key].tolist() == [2, 1]

@@ -268,3 +268,12 @@ def test_a_worker_that_was_killed_is_an_error_in_words():
     with pytest.raises(SlowFastError, match="a process that reads data was killed"):
         list(batches(clips, FOUR_KEYS, workers=1, device=CPU))
     assert not multiprocessing.active_children()
+
+
+def _several_lines():
+    raise DataError("first line\nsecond line")
+
+
+def test_errors_of_several_lines_arrive_whole():
+    with pytest.raises(DataError, match="first line\nsecond line"):
+        list(batches(Clips(FOUR, _Failing(_several_lines)), FOUR_KEYS, workers=1, device=CPU))

@@ -201,9 +201,10 @@ def choose_metric(recipe: Recipe, corpus: Corpus) -> str:
         if metric in names:
             return metric
     if recipe.metric is None:
-        default = next((name for name in names if name == f"all_{metric}" or name.endswith(f"_{metric}")), None)
-        if default is not None:
-            return f"all_{metric}" if f"all_{metric}" in names else default
+        of_all = f"all_{metric}"
+        found = next((name for name in (of_all, *names) if name in names and name.endswith(f"_{metric}")), None)
+        if found is not None:
+            return found
     near = did_you_mean(metric, names)
     raise UsageError(
         f"metric: task {recipe.task} on {corpus.name} has no {metric!r}{near}; choose one of {', '.join(names)}"

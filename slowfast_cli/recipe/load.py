@@ -279,6 +279,6 @@ def to_yaml(recipe: Recipe) -> str:
     """The resolved recipe as YAML, with every field."""
     plain = recipe.model_dump(mode="json")
     text = yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=120)
-    if text.isprintable() or text.encode("utf-8", "replace").decode() == text:
+    if text.encode("utf-8", "replace").decode() == text:
         return text
     return yaml.safe_dump(plain, sort_keys=False, width=120)  # a path that is not UTF-8 is escaped

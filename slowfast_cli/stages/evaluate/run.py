@@ -138,12 +138,13 @@ def _predict(recipe: Recipe, weights: Path, split: SplitRole, device: str, tick:
     card, model = build(weights)
     source = open_store(recipe)
     corpus = usable(recipe, read_corpus(recipe, split), source)
-    state = model.state_dict()
-    card = reorder_heads(state, card, corpus.classes)
-    model.load_state_dict(state)
+    if card.classes != corpus.classes:  # perhaps the same classes in another order
+        state = model.state_dict()
+        card = reorder_heads(state, card, corpus.classes)
+        model.load_state_dict(state)
     require_fit(card, recipe, corpus, weights)
     require_kind(recipe, corpus)
-    trained_on = card.trained_on == segments_hash(corpus)
+    trained_on = bool(card.trained_on) and card.trained_on == segments_hash(corpus)
     clips = build_clips(recipe, corpus, source)
     if not spec.label_sets:
         clips.segments = Segments.of(clips.segments).map(_without_targets)

@@ -177,7 +177,7 @@ def build_training(recipe: Recipe, share: Share, device: torch.device, *, smoke:
         train=train,
         val=val,
         metric=metric,
-        remarks=(*remarks(recipe, train, val), *padding_remark(recipe, train, store)),
+        remarks=(*remarks(recipe, train, val), *padding_remark(recipe, train, store)) if share.rank == 0 else (),
         init=init,
         views=spec.views().to(device) if spec.views else None,
     )

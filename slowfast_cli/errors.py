@@ -22,6 +22,10 @@ class DataError(SlowFastError):
     code = 3
 
 
+class AbsentError(DataError):
+    """A data set or the list of a split is not there; others may be."""
+
+
 class BrokenMediaError(DataError):
     """One recording cannot be read: it is counted and reported, never replaced; the others are used."""
 

@@ -16,8 +16,8 @@ from slowfast_cli.types import Seconds, Settings
 
 Count: TypeAlias = Annotated[int, Ge(0), Le(10**9)]
 Positive: TypeAlias = Annotated[int, Ge(1), Le(10**9)]
-Amount: TypeAlias = Annotated[float, Ge(0), Lt(math.inf)]
-Rate: TypeAlias = Annotated[float, Gt(0), Lt(math.inf)]
+Amount: TypeAlias = Annotated[float, Ge(0), Le(1e9)]
+Rate: TypeAlias = Annotated[float, Gt(0), Le(1e9)]
 Finite: TypeAlias = Annotated[float, Gt(-math.inf), Lt(math.inf)]
 # The names in `slowfast_cli.tasks.registry`, which imports torch.
 Task: TypeAlias = Literal["classify", "multilabel", "detect", "rotation", "sync", "simclr", "byol", "cpc", "masked"]

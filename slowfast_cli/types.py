@@ -8,6 +8,7 @@ from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
+from slowfast_cli.errors import AbsentError as AbsentError
 from slowfast_cli.errors import BrokenMediaError as BrokenMediaError
 from slowfast_cli.errors import DataError as DataError
 from slowfast_cli.errors import LostError as LostError

@@ -115,7 +115,11 @@ def test_only_build_looks_up_what_a_recipe_names():
         "stages",
     }
     # Extraction and prediction have no recipe: they make the front end of stored settings.
-    assert {name for name in users if name.startswith("stages.")} <= {"stages.extract.worker", "stages.predict.audio"}
+    assert {name for name in users if name.startswith("stages.")} <= {
+        "stages.extract.estimate",
+        "stages.extract.worker",
+        "stages.predict.audio",
+    }
 
 
 @pytest.mark.parametrize("package", ["torchaudio", "transformers", "librosa", "fcntl"])

@@ -89,7 +89,8 @@ def test_commands_work_outside_the_checkout(program):
     assert (checked.returncode, "valid" in checked.stdout) == (0, True)
     begun = program("train", "vggsound")  # by name: what is missing is the data
     assert begun.returncode == 3
-    assert "vggsound expects" in begun.stderr and "--root" in begun.stderr
+    assert "vggsound expects" in begun.stderr
+    assert "--root" in begun.stderr
     assert "ready" in program("doctor").stdout.lower()
 
 

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from slowfast_cli.build.corpus import dataset_entry, read_corpus, same_files
 from slowfast_cli.build.network import architecture
 from slowfast_cli.build.schedule import micro_batches
 from slowfast_cli.build.scores import score_predictions
@@ -17,7 +16,7 @@ from slowfast_cli.recipe.schema import Recipe
 from slowfast_cli.settings import FrontEnd
 from slowfast_cli.tasks.avsync import BELONGS, label_set
 from slowfast_cli.tasks.task import PRETEXT_TOP1
-from slowfast_cli.types import Corpus, DataError, Prediction, Share, Target, UsageError, WeightsError, did_you_mean
+from slowfast_cli.types import Corpus, DataError, Prediction, Share, UsageError, WeightsError, did_you_mean
 from slowfast_cli.weights.file import Card
 
 FRAME_FIELDS = ("frames", "step", "fps", "mean", "std")  # must be as in training; the others only change the views
@@ -121,28 +120,6 @@ def require_trainable(recipe: Recipe, train: Corpus, val: Corpus) -> str:
                 "data.labels"
             )
     return metric
-
-
-def remarks(recipe: Recipe, train: Corpus, val: Corpus) -> list[str]:
-    """What a user should know about own data before training on it."""
-    if dataset_entry(recipe.data.corpus).info.heads or task_spec(recipe).label_sets is not None:
-        return []
-    lines = [train.note] if train.note else []
-    for labels, names in train.classes.items():
-        known, tested = (
-            {index for segment in corpus.segments for index in _indices(segment.targets.get(labels, ()))}
-            for corpus in (train, val)
-        )
-        if untrained := sorted(names[index] for index in tested - known):
-            lines.append(f"only in {val.split}, so never learned: {', '.join(untrained[:5])} ({labels})")
-    if alike := same_files(recipe, [read_corpus(recipe, role) for role in ("val", "test")]):
-        best = "; with keep=best, evaluate scores the epoch that is best on them: keep=last avoids it"
-        lines.append(alike + best * (recipe.keep == "best"))
-    return lines
-
-
-def _indices(target: Target) -> tuple[int, ...]:
-    return target if isinstance(target, tuple) else (target,)
 
 
 def require_labels(recipe: Recipe, corpus: Corpus) -> None:

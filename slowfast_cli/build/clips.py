@@ -1,9 +1,7 @@
 """Clips of a recipe: the audio source, the segments that can be read, the readers, and batches on the device."""
 
 import os
-import statistics
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
@@ -64,23 +62,6 @@ def open_store(recipe: Recipe) -> Store | None:
             f"run `{extract_command(recipe)}` first, or read the media with data.source=media"
         )
     return StoredRows(Shards(folder, front_end.settings()), front_end)
-
-
-def padding_remark(recipe: Recipe, corpus: Corpus, store: Store | None) -> list[str]:
-    """Say that most clips of own data are padded, judged by up to `SAMPLE` of them."""
-    clip = recipe.data.clip_seconds
-    if dataset_entry(recipe.data.corpus).info.heads or store is None or clip is None:
-        return []
-    lengths = []
-    for segment in corpus.segments[:: max(1, len(corpus.segments) // SAMPLE)]:
-        with suppress(DataError):  # reported when it is read
-            end = store.samples(segment.recording) / store.front_end.rate
-            lengths.append(min(end, segment.stop or end) - segment.start)
-    median = statistics.median(lengths) if lengths else clip
-    if median >= clip / 2:
-        return []
-    shorter = f"half of the segments are shorter than {median:.2g} s, padded to {clip:g} s"
-    return [f"{shorter}: try data.clip_seconds={median:.2g}"]
 
 
 def usable(recipe: Recipe, corpus: Corpus, store: Store | None) -> Corpus:

@@ -16,7 +16,7 @@ from slowfast_cli.recipe.load import load
 from slowfast_cli.recipe.schema import Recipe
 from slowfast_cli.settings import FrontEnd
 from slowfast_cli.storage import remote
-from slowfast_cli.types import Corpus, DataError, Segment, Target, UsageError, did_you_mean
+from slowfast_cli.types import AbsentError, Corpus, DataError, Segment, Target, UsageError, did_you_mean
 
 T = TypeVar("T")
 SplitRole = Literal["train", "val", "test"]
@@ -114,8 +114,8 @@ def read_corpus(recipe: Recipe, role: SplitRole) -> Corpus:
     return select_label_sets(corpus, frozenset(recipe.data.labels))
 
 
-def read_all_splits(recipe: Recipe) -> tuple[list[Corpus], list[str]]:
-    """Read every split whose lists exist; also return the reasons why others could not be read.
+def read_all_splits(recipe: Recipe) -> tuple[list[Corpus], list[DataError]]:
+    """Read every split; also return the errors of those that could not be read, see `require_lists`.
 
     Raises:
         DataError: None could be read.
@@ -128,23 +128,18 @@ def read_all_splits(recipe: Recipe) -> tuple[list[Corpus], list[str]]:
             errors.append(error)
     if not corpora:
         raise errors[0]
-    return corpora, [str(error).splitlines()[0] for error in errors]
+    return corpora, errors
+
+
+def require_lists(errors: Sequence[DataError]) -> None:
+    """Refuse splits that were skipped for another reason than that they do not exist; raise `DataError`."""
+    if damaged := [error for error in errors if not isinstance(error, AbsentError)]:
+        raise DataError(f"a split was skipped: {str(damaged[0]).splitlines()[0]}")
 
 
 def segments_hash(corpus: Corpus) -> str:
     """Hash of the segments of a split: equal for splits of the same files."""
     return digest(corpus.segments)
-
-
-def same_files(recipe: Recipe, corpora: Sequence[Corpus]) -> str:
-    """Say that splits of own data are the same files, as there are too few for three parts; empty if they differ."""
-    if dataset_entry(recipe.data.corpus).info.heads:  # official splits
-        return ""
-    names: dict[str, list[str]] = {}
-    for corpus in corpora:
-        names.setdefault(segments_hash(corpus), []).append(corpus.split)
-    alike = next((splits for splits in names.values() if len(set(splits)) > 1), [])
-    return f"{' and '.join(alike)} are the same files, so scores are those of validation" if alike else ""
 
 
 def class_counts(corpus: Corpus) -> dict[str, int]:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from slowfast_cli.cli import options
-from slowfast_cli.types import DataError
+from slowfast_cli.types import DataError, UsageError
 
 app = typer.Typer(help="List the known data sets, and check those on disk.", no_args_is_help=True)
 
@@ -44,6 +44,7 @@ def ls(
         options.examples(
             "slowfast data check vggsound --root /data/vggsound",
             "slowfast data check kinetics400 --limit 200 --out wrong.csv",
+            "slowfast data check folder --root my_sounds --drop flagged",
         )
     ),
 )
@@ -60,13 +61,22 @@ def check(
         int | None, typer.Option(min=1, help="Check only the first N recordings of each split.", show_default=False)
     ] = None,
     out: Annotated[Path | None, options.optional("Write problems, and videos without audio, to a CSV file.")] = None,
+    drop: Annotated[
+        str | None, options.optional("'flagged': list what is neither wrong nor flagged in a CSV file to train on.")
+    ] = None,
+    rest: Annotated[Path, typer.Option(help="That CSV file.")] = Path("rest.csv"),
 ) -> None:
     """Decode all audio and video of a data set: count listed, found, unreadable, too short and silent recordings.
 
-    Videos without audio are usable and counted separately.
+    Videos without audio are usable and counted separately. Clipped sound, channels of opposite phase and videos of
+    constant frames are flagged.
     """
     from slowfast_cli.cli import data_check
 
-    problems = data_check.run(name, root, min_seconds=min_seconds, jobs=jobs, limit=limit, out=out)
+    if drop not in (None, "flagged"):
+        raise UsageError(f"--drop {drop}: expected flagged")
+    problems = data_check.run(
+        name, root, min_seconds=min_seconds, jobs=jobs, limit=limit, out=out, drop=drop is not None, rest=rest
+    )
     if problems:
         raise DataError(f"{name}: {problems:,} recording{'s have' if problems != 1 else ' has'} problems")

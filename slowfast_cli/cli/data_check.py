@@ -1,65 +1,82 @@
 """``slowfast data check``: checks every split and prints the counts."""
 
 import csv
+import shlex
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from slowfast_cli.build.corpus import corpus_root, dataset_entry, read_all_splits, same_files
+from slowfast_cli.build.corpus import corpus_root, dataset_entry, read_all_splits, require_lists
+from slowfast_cli.build.remarks import remarks
 from slowfast_cli.cli import show
 from slowfast_cli.recipe.load import load
 from slowfast_cli.stages.check_data import PICTURES_ONLY, Report, State, check
+from slowfast_cli.stages.rest_list import FIRST_COLUMNS, require_listable, write_rows
 from slowfast_cli.storage.atomic import require_output
 from slowfast_cli.storage.remote import display
 from slowfast_cli.types import Corpus
 
+SHOWN = 10  # problems of each kind that are printed
 COLUMNS = ("id", "path", "reason")
+COUNTS = ("split", "listed", "found", "recordings", "good", "flagged", "wrong", "sound")
 
 
-def run(name: str, root: Path | None, *, min_seconds: float, jobs: int, limit: int | None, out: Path | None) -> int:
-    """Check every split of a data set.
+def run(
+    name: str,
+    root: Path | None,
+    *,
+    min_seconds: float,
+    jobs: int,
+    limit: int | None,
+    out: Path | None,
+    drop: bool,
+    rest: Path,
+) -> int:
+    """Check every split of a data set; with ``drop``, write a csv file of the good rest.
 
     Returns:
         Number of recordings or listed segments with problems, apart from missing ones.
     """
     if out:
         require_output(out, "--out", starts=",".join(COLUMNS) + "\n")
+    if drop:
+        require_output(rest, "--rest", starts=",".join(FIRST_COLUMNS[:3]))
     words = [f"data.corpus={name}", *([f"data.root={display(root)}"] if root else [])]
     recipe = load(dataset_entry(name).info.recipe, words)
     corpora, skipped = read_all_splits(recipe)
-    for reason in skipped:
-        show.say(f"skipped: {reason}")
-    for corpus in corpora:
-        if corpus.note:
-            show.say(f"{corpus.split}: {corpus.note}")
-    if alike := same_files(recipe, corpora):
-        show.say(f"note: {alike}")
-    reports = [
-        _checked(
-            _limited(corpus, limit), recipe.frontend.rate, min_seconds, jobs, dataset_entry(name).info.audio_or_video
-        )
-        for corpus in corpora
-    ]
+    if drop:
+        require_listable(corpora)
+    show.corpora(corpora, skipped, remarks(recipe, corpora))
+    audio_or_video = dataset_entry(name).info.audio_or_video
+    reports = [_checked(_limited(corpus, limit), min_seconds, jobs, audio_or_video) for corpus in corpora]
     # test and val may be the same split
     failures = list({(failure.id, failure.path): failure for report in reports for failure in report.failures}.values())
+    flagged = list({(failure.id, failure.reason): failure for report in reports for failure in report.flagged}.values())
     wrong = [failure for failure in failures if not failure.soundless]
     has_video = any(report.video_seconds for report in reports) or any(corpus.has_video for corpus in corpora)
     show.table(
         f"{name}: {corpus_root(recipe)}",
-        ["split", "listed", "found", "recordings", "good", "wrong", "sound", *(["frames", "frames only"] * has_video)],
+        [*COUNTS, *(["frames", "frames only"] * has_video)],
         [_row(corpus.split, report, has_video=has_video) for corpus, report in zip(corpora, reports, strict=True)],
     )
-    for failure in wrong[:10]:
+    for failure in (some := (*wrong[:SHOWN], *flagged[:SHOWN])):
         show.say(f"{failure.path}: {failure.reason}" if str(failure.path) not in failure.reason else failure.reason)
-    if len(wrong) > 10:
-        show.say(f"and {len(wrong) - 10:,} more{'' if out else '; --out FILE.csv lists them all'}")
+    if more := len(wrong) + len(flagged) - len(some):
+        show.say(f"and {more:,} more{'' if out else '; --out FILE.csv lists them all'}")
     if mute := len(failures) - len(wrong):
         show.say(f"no audio in {mute:,} {'video' if mute == 1 else 'videos'}: only their frames can be used")
     if out:
         with out.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(COLUMNS)
-            writer.writerows([failure.id, str(failure.path), failure.reason] for failure in failures)
+            writer.writerows([failure.id, str(failure.path), failure.reason] for failure in (*failures, *flagged))
+    if drop:
+        dropped = {failure.id for failure in (*wrong, *flagged)}
+        count = write_rows(rest, corpora, dropped)
+        found = len({segment.id for corpus in corpora for segment in corpus.segments})
+        command = f"slowfast train {dataset_entry(name).info.recipe} data.corpus=csv data.root={shlex.quote(str(rest))}"
+        show.say(f"{rest}: {count:,} of {found:,} segments: {command}")
+    require_lists(skipped)
     missing = {(failure.id, failure.path) for corpus in corpora for failure in corpus.missing}
     return sum((failure.id, failure.path) not in missing for failure in wrong)
 
@@ -69,7 +86,8 @@ def _row(split: str, report: Report, *, has_video: bool) -> list[str]:
     ok = states.pop("ok", 0)
     only = {state: states.pop(state, 0) for state in PICTURES_ONLY.values()}
     return [
-        split, f"{report.listed:,}", f"{report.found:,}", f"{report.recordings:,}", f"{ok:,}", _counts(states),
+        split, f"{report.listed:,}", f"{report.found:,}", f"{report.recordings:,}", f"{ok:,}",
+        f"{len({flag.id for flag in report.flagged}):,}", _counts(states),
         f"{report.seconds / 3600:.2f} h",
         *([f"{report.video_seconds / 3600:.2f} h", _counts(only)] if has_video else []),
     ]  # fmt: skip
@@ -83,10 +101,10 @@ def _limited(corpus: Corpus, limit: int | None) -> Corpus:
     return replace(corpus, segments=corpus.segments[:limit]) if limit else corpus
 
 
-def _checked(corpus: Corpus, rate: int, min_seconds: float, jobs: int, audio_or_video: bool) -> Report:
+def _checked(corpus: Corpus, min_seconds: float, jobs: int, audio_or_video: bool) -> Report:
     bar = show.Bar(len(corpus.recordings), "rec", f"check {corpus.split}")
     report: Report | None = None
-    events = check(corpus, rate=rate, min_seconds=min_seconds, jobs=jobs, audio_or_video=audio_or_video)
+    events = check(corpus, min_seconds=min_seconds, jobs=jobs, audio_or_video=audio_or_video)
     for number, event in enumerate(events, 1):
         if isinstance(event, Report):
             report = event

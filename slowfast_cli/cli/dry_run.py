@@ -1,10 +1,11 @@
 """What a training would be, shown without one."""
 
-from slowfast_cli.build.checks import remarks, require_kind, require_trainable
-from slowfast_cli.build.clips import build_clips, open_store, padding_remark, require_batch, usable
+from slowfast_cli.build.checks import require_kind, require_trainable
+from slowfast_cli.build.clips import build_clips, open_store, require_batch, usable
 from slowfast_cli.build.corpus import class_counts, read_corpus
 from slowfast_cli.build.init_weights import start_from
 from slowfast_cli.build.network import build_recognizer
+from slowfast_cli.build.remarks import training_remarks
 from slowfast_cli.build.schedule import micro_batches, total_steps
 from slowfast_cli.cli import show
 from slowfast_cli.recipe.schema import Recipe
@@ -51,5 +52,5 @@ def dry_run(recipe: Recipe, name: str, device: str, processes: int = 1) -> None:
     show.table(f"{name}: {recipe.model.variant}", ["", ""], rows)
     if problem:
         raise problem
-    for remark in (*remarks(recipe, train, val), *padding_remark(recipe, train, store)):
+    for remark in training_remarks(recipe, train, val, store):
         show.say(f"note: {remark}")

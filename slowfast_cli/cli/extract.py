@@ -58,9 +58,11 @@ def extract(
     if dtype not in ("float16", "float32"):
         raise UsageError(f"--dtype {dtype}: expected float16 or float32")
     from slowfast_cli.build.clips import cores
-    from slowfast_cli.build.corpus import read_all_splits, same_files, shards_folder
+    from slowfast_cli.build.corpus import read_all_splits, require_lists, shards_folder
+    from slowfast_cli.build.remarks import remarks
     from slowfast_cli.cli import show
     from slowfast_cli.engine import distributed
+    from slowfast_cli.stages.extract.estimate import Estimate
     from slowfast_cli.stages.extract.progress import Progress
     from slowfast_cli.stages.extract.run import extract as stage
 
@@ -68,12 +70,7 @@ def extract(
     Launch(**given).start()
     share = distributed.join()
     corpora, skipped = read_all_splits(chosen)
-    for reason in skipped:
-        show.say(f"skipped: {reason}")
-    for corpus in corpora:
-        show.say(f"{show.coverage(corpus)}{f'; {corpus.note}' if corpus.note else ''}")
-    if alike := same_files(chosen, corpora):
-        show.say(f"note: {alike}")
+    show.corpora(corpora, skipped, remarks(chosen, corpora))
     folder = shards_folder(chosen)
     show.say(f"shards: {display(folder)}")
     bar: show.Bar | None = None
@@ -85,7 +82,9 @@ def extract(
     try:
         for event in events:
             mark_started()
-            if isinstance(event, Progress):
+            if isinstance(event, Estimate):
+                show.needs(event, share.world * (jobs or cores()))
+            elif isinstance(event, Progress):
                 bar = bar or show.Bar(event.total, "rec", "extract")
                 bar.to(event.recordings, f"{event.speed:,.0f} s of sound per second, {event.failures} failed")
             else:
@@ -99,6 +98,7 @@ def extract(
         if bar:
             bar.close()
         distributed.leave()
+    require_lists(skipped)
 
 
 def _recipe(

@@ -7,14 +7,17 @@ The processes may also be started by the user's own torchrun or srun: each joins
 import os
 import shlex
 import signal
+import socket
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
+from threading import Thread
 from typing import Annotated, NoReturn
 
 import typer
@@ -130,6 +133,7 @@ def torchrun(options: Launch) -> NoReturn:
                 f"waiting for {options.nodes} machines at {options.rdzv_endpoint}, up to {minutes} minutes: type on "
                 f"each of them: slowfast {shlex.join(words)}\n"
             )
+            Thread(target=_report_machines, args=(options, _run_id(words)), daemon=True).start()
         try:
             run.run(run.parse_args(arguments))
         except ChildFailedError as error:
@@ -149,6 +153,24 @@ def torchrun(options: Launch) -> NoReturn:
             for variable in variables:
                 del os.environ[variable]
     sys.exit(0)
+
+
+def _report_machines(options: Launch, run: str) -> None:
+    """Register this machine at the rendezvous, and report which machines are there until all are."""
+    from torch.distributed import TCPStore  # type: ignore[attr-defined]
+
+    host, _, port = (options.rdzv_endpoint or "").rpartition(":")
+    wait, count = timedelta(seconds=JOIN_TIMEOUT), f"slowfast/{run}"
+    with suppress(RuntimeError):  # nobody is there, or the run has ended
+        store = TCPStore(host, int(port), is_master=False, wait_for_workers=False, timeout=wait)
+        store.set(f"{count}/{store.add(count, 1)}", socket.gethostname())
+        present = 0
+        while present < options.nodes:
+            if (now := store.add(count, 0)) > present:
+                present = now
+                names = ", ".join(store.get(f"{count}/{number}").decode() for number in range(1, present + 1))
+                sys.stderr.write(f"{present} of {options.nodes} machines are here: {names}\n")
+            time.sleep(1)
 
 
 def _silence_torchrun(words: list[str]) -> None:

@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from rich.console import Console
 from rich.markup import escape
@@ -15,7 +15,10 @@ from rich.table import Table
 from tqdm import tqdm
 
 from slowfast_cli.storage.remote import display, upload
-from slowfast_cli.types import Corpus, Scores
+from slowfast_cli.types import Corpus, DataError, Scores
+
+if TYPE_CHECKING:
+    from slowfast_cli.stages.extract.estimate import Estimate
 
 # Controls but tab and newline, and characters that reverse the direction of text.
 CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
@@ -102,6 +105,23 @@ def coverage(corpus: Corpus) -> str:
     """Describe how much of the official list is available."""
     count, listed = len(corpus.segments), corpus.listed
     return f"{corpus.name} {corpus.split}: {count:,} of {listed:,} segments ({count / max(listed, 1):.1%})"
+
+
+def corpora(splits: Sequence[Corpus], skipped: Sequence[DataError], remarks: Sequence[str]) -> None:
+    """Print the coverage of splits, why others were skipped, and remarks."""
+    for error in skipped:
+        say(f"skipped: {str(error).splitlines()[0]}")
+    for corpus in splits:
+        say(coverage(corpus))
+    for remark in remarks:
+        say(f"note: {remark}")
+
+
+def needs(estimate: "Estimate", jobs: int) -> None:
+    """Print what an extraction needs."""
+    sound, work = duration(estimate.seconds), duration(estimate.elapsed / jobs)
+    disk = f"{estimate.bytes / 1e6:,.1f} MB of disk ({estimate.free / 1e9:,.1f} GB free)"
+    say(f"about {sound} of sound: {disk}, {work} in {jobs} process{'es' * (jobs > 1)}")
 
 
 def scores(result: Scores, published: Mapping[str, float], title: str) -> None:

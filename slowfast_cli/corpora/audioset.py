@@ -14,7 +14,7 @@ from slowfast_cli.corpora.dataset_info import DATASETS
 from slowfast_cli.corpora.items import missing_file
 from slowfast_cli.corpora.media_files import FolderListing, file_names, first_file, match_files
 from slowfast_cli.corpora.segments import FileColumns, LazyMap, Segments, concat, select_runs
-from slowfast_cli.types import Corpus, DataError, Failure
+from slowfast_cli.types import AbsentError, Corpus, DataError, Failure
 
 INFO = DATASETS["audioset"]
 LISTS = ("", "metadata", "annotations", "data", "csv")
@@ -57,7 +57,7 @@ def read(root: Path, split: str) -> Corpus:
     if not any(list_paths.values()):
         raise INFO.not_found(root)
     if not lists:
-        raise DataError(f"{root}: {NAMES[parts[0]]}.csv, the list of {split}, not found: get it from {INFO.homepage}")
+        raise AbsentError(f"{root}: {NAMES[parts[0]]}.csv, the list of {split}, not found: get it from {INFO.homepage}")
     note = f"{split} is {' and '.join(lists)}" if len(parts) > 1 else ""
     return build_corpus(split, tuple(lists.values()), list_folders(root, lists), root, note=note)
 

@@ -21,7 +21,7 @@ from slowfast_cli.corpora.lists import (
     records,
 )
 from slowfast_cli.corpora.media_files import is_file
-from slowfast_cli.types import Corpus, DataError, Failure, Recording, Seconds, Segment
+from slowfast_cli.types import AbsentError, Corpus, DataError, Failure, Recording, Seconds, Segment
 
 INFO = DATASETS["csv"]
 
@@ -184,7 +184,7 @@ def _rows_of_split(path: Path, columns: Columns, rows: Sequence[Row], split: str
         chosen = split if split in splits else {"val": "test", "test": "val"}.get(split, split)
         selected = [row for row in rows if row.split == chosen or (not row.split and split == "train")]
         if not selected:
-            raise DataError(f"{path}: no row has split '{split}', only {', '.join(sorted(splits)) or 'unknown ones'}")
+            raise AbsentError(f"{path}: no row has split '{split}', only {', '.join(sorted(splits)) or 'unknown ones'}")
         return selected
     first_label_set = next(iter(columns.label_sets))
     key: Callable[[Row], str]

@@ -7,7 +7,7 @@ from pathlib import Path
 import yaml
 
 from slowfast_cli.corpora.media_files import first_file
-from slowfast_cli.types import DataError
+from slowfast_cli.types import AbsentError, DataError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,11 +27,11 @@ class DatasetInfo:
     all_splits: tuple[str, ...] = ("train", "val", "test")  # splits that together contain every recording
     audio_or_video: bool = False  # each file may be either
 
-    def not_found(self, root: Path) -> DataError:
+    def not_found(self, root: Path) -> AbsentError:
         """Return the error for a data set that is not at ``root``."""
         problem = "contains none of the expected files" if root.is_dir() else "does not exist"
         expected = "".join(f"\n  {name}" if name.startswith("or ") else f"\n  {root}/{name}" for name in self.files)
-        return DataError(
+        return AbsentError(
             f"{root}: {problem}; {self.name} expects{expected}\n"
             f"get it from {self.homepage} (license: {self.license}), or set its folder with --root or data.root="
         )

@@ -18,7 +18,8 @@ DOCUMENTS = frozenset(
 )
 OTHER_SUFFIX = "its suffix is not one of audio or video"
 _FILLER = r"(?:data|dataset|sets?|split|part|folder|files?|audio|sounds?|wavs?|videos?|clips?|images?|my|\d+)"
-SPLIT_LIKE = re.compile(rf"(?:{_FILLER}[\W_]*)*({'|'.join(SPLIT_NAMES)})(?:[\W_]*{_FILLER})*[\W_]*")
+SPLIT_WORDS = "|".join((*SPLIT_NAMES, "hold[-_ ]?out", "held[-_ ]?out", "unseen", "fold"))
+SPLIT_LIKE = re.compile(rf"(?:{_FILLER}[\W_]*)*({SPLIT_WORDS})(?:[\W_]*{_FILLER})*[\W_]*")
 
 
 def read(root: Path, split: str) -> Corpus:
@@ -110,7 +111,9 @@ def _split_folders(root: Path) -> dict[str, Path]:
     folders = [folder for folder in subfolders(root) if any(media_below(folder))]
     exact = {folder: SPLIT_NAMES[folder.name.lower()] for folder in folders if folder.name.lower() in SPLIT_NAMES}
     similar = {
-        folder: SPLIT_NAMES[match[1]] for folder in folders if (match := SPLIT_LIKE.fullmatch(folder.name.lower()))
+        folder: SPLIT_NAMES.get(match[1], folder.name)
+        for folder in folders
+        if (match := SPLIT_LIKE.fullmatch(folder.name.lower()))
     }
     names = ", ".join(printable(folder.name) for folder in folders)
     if folders and len(exact) == len(folders):

@@ -5,7 +5,7 @@ A slice is identical to that part of the stream. The resampling filter has a per
 requested sample.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from math import ceil, gcd, isfinite
@@ -44,6 +44,38 @@ def probe(recording: Recording) -> Probe:
             seconds=seconds, rate=source.rate, channels=source.channels, backend=source.backend,
             truncated=_truncation(recording, seconds, stated),
         )  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decoded:
+    """What `decode_all` found."""
+
+    seconds: Seconds  # as far as it decodes
+    peak: float  # largest magnitude of the samples, before the mono mix
+    defect: BrokenMediaError | None  # why it is not whole
+
+
+def decode_all(recording: Recording, each: Callable[[np.ndarray], None]) -> Decoded:
+    """Decode a recording to its end, in constant memory.
+
+    Args:
+        recording: Recording with audio.
+        each: Called with each block of mono samples at the native rate, float32.
+
+    Raises:
+        BrokenMediaError: The recording cannot be opened.
+    """
+    defect: BrokenMediaError | None = None
+    with open_audio(recording) as source:
+        total, loudest = 0, 0.0
+        try:
+            for block in _check_samples(source.blocks(0), recording):
+                each(block)
+                total, loudest = total + len(block), max(loudest, peak(block))
+            _require_whole(recording, source, total / source.rate, loudest)
+        except BrokenMediaError as error:
+            defect = error
+        return Decoded(seconds=total / source.rate, peak=source.peak, defect=defect)
 
 
 def truncation(recording: Recording) -> str:
@@ -149,11 +181,19 @@ def blocks(recording: Recording, *, rate: int, seconds: Seconds = 60.0, whole: b
             yield np.concatenate(ready)
         if not total:
             raise _no_samples(recording)
-        if whole and (truncation := _truncation(recording, total / rate, source.header_seconds)):
-            raise BrokenMediaError(truncation)
-        if whole and loudest <= CANCELED * source.peak:
-            silent = "all samples are 0" if source.peak == 0 else "its channels cancel out when they are mixed to mono"
-            raise SilentError(f"{printable(recording.sound or recording.path)}: silent: {silent}")
+        if whole:
+            _require_whole(recording, source, total / rate, loudest)
+
+
+def _require_whole(recording: Recording, source: AudioSource, seconds: Seconds, loudest: float) -> None:
+    """Refuse a recording of which ``seconds`` decode if that is less than its header states, none, or silence."""
+    if not seconds:
+        raise _no_samples(recording)
+    if truncation := _truncation(recording, seconds, source.header_seconds):
+        raise BrokenMediaError(truncation)
+    if loudest <= CANCELED * source.peak:
+        silent = "all samples are 0" if source.peak == 0 else "its channels cancel out when they are mixed to mono"
+        raise SilentError(f"{printable(recording.sound or recording.path)}: silent: {silent}")
 
 
 def _no_samples(recording: Recording) -> BrokenMediaError:

@@ -1,11 +1,12 @@
 """Open media containers with FFmpeg: one local file each, of bounded size, by content."""
 
 import errno
+import mmap
 import os
 import re
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import av
 from av.format import ContainerFormat
@@ -20,6 +21,8 @@ PLAYLISTS = frozenset({
 })  # fmt: skip
 MAX_PIXELS = 8192 * 4096  # of a frame; a decoder keeps up to 17
 MAX_DAYS = 100  # length of a recording; longer ones are damaged headers or timestamps
+# Length of the first bytes of formats of which decoders read only the first of several joined files; mp4 has boxes.
+FIRST_BYTES = {b"caff": 12, b".snd": 8, b"FLV": 9, b"TTA1": 10}
 PLAYLIST_HEAD = re.compile(
     rb"\s*(\xef\xbb\xbf)?(#EXTM3U|ffconcat|\[playlist\]|v=0\r?\n|<(\?xml|asx|smil|MPD))", re.IGNORECASE
 )
@@ -38,13 +41,53 @@ def demuxers() -> str:
 
 
 def require_file(path: Path) -> None:
-    """Refuse a folder or an empty file; raise `OSError` if there is no file, `BrokenMediaError` else."""
+    """Refuse a folder, an empty file, or joined files that are read in part.
+
+    Raises:
+        OSError: There is no file.
+        BrokenMediaError: For the other reasons.
+    """
     if path.is_dir():
         raise BrokenMediaError(f"{printable(path)}: is a folder, expected a recording: name the file")
     if not path.is_file() and path.exists():
         raise BrokenMediaError(f"{printable(path)}: is a pipe or a device: save it to a file first")
-    if path.stat().st_size == 0:
+    stat = path.stat()
+    if stat.st_size == 0:
         raise BrokenMediaError(f"{printable(path)}: empty file (0 bytes): fetch or record it again")
+    if second := _second_file(path, stat.st_size, stat.st_mtime_ns):
+        raise BrokenMediaError(
+            f"{printable(path)}: another file was appended at byte {second}, which decoders do not read: split it "
+            "there, or join its parts with `ffmpeg -f concat`"
+        )
+
+
+@lru_cache(maxsize=1 << 16)
+def _second_file(path: Path, size: int, _time: int) -> int:
+    """Return the byte at which a second file of the same format begins; 0 without one."""
+    with path.open("rb") as file:
+        head = file.read(16)
+        if head[4:8] == b"ftyp":
+            return _second_mp4(file, size)
+        length = next((length for magic, length in FIRST_BYTES.items() if head.startswith(magic)), 0)
+        if not length or size <= 16:
+            return 0
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            return max(0, data.find(head[:length], length))
+
+
+def _second_mp4(file: BinaryIO, size: int) -> int:
+    """Walk the boxes of an mp4 file; those of a stream in fragments may repeat their first ones."""
+    position = 0
+    while position + 16 <= size:
+        file.seek(position)
+        box = file.read(16)
+        if position and box[4:8] == b"ftyp":
+            return position
+        length = int.from_bytes(box[:4], "big")
+        if box[4:8] == b"moof" or length == 0:
+            break
+        position += max(8, int.from_bytes(box[8:16], "big") if length == 1 else length)
+    return 0
 
 
 def open_container(path: Path) -> Any:

@@ -1,6 +1,8 @@
 """Check that every frame of a recording decodes: a video file, or a folder of images."""
 
+from collections.abc import Callable
 from contextlib import closing
+from typing import Any
 
 from slowfast_cli.media import video
 from slowfast_cli.media.decoder_errors import decoder_errors
@@ -21,11 +23,15 @@ def has_frames(recording: Recording) -> bool:
         return False
 
 
-def decode_all(recording: Recording) -> Seconds:
+def decode_all(recording: Recording, each: Callable[[Any], None] = lambda frame: None) -> Seconds:
     """Decode every frame in constant memory.
 
     Truncated MP4, MOV, AVI, Matroska, WebM and FLV files are detected by the length in their headers. MPEG and ASF
     headers have none: a truncated file passes as a shorter one.
+
+    Args:
+        recording: Recording with video.
+        each: Called with each decoded PyAV frame.
 
     Returns:
         Seconds from the first frame to the end of the last.
@@ -37,11 +43,12 @@ def decode_all(recording: Recording) -> Seconds:
     if recording.fps is not None and recording.path.is_dir():
         images = list_images(recording.path)
         for index in range(images.count):
-            decode_image(images.path(index))
+            each(decode_image(images.path(index)))
         return images.count / recording.fps
     with decoder_errors(recording.path), closing(VideoStream(recording.path)) as stream:
         first = end = None
         for ticks, frame in stream.frames():
+            each(frame)
             first, end = ticks if first is None else first, ticks + (frame.duration or stream.frame_ticks)
         if first is None or end is None:
             raise stream.error("no frame decodes: the file is truncated or contains no video: fetch it again")

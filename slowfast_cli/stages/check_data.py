@@ -10,6 +10,7 @@ from typing import Literal
 
 from slowfast_cli.media import audio
 from slowfast_cli.media.audio_source import NoAudioError, SilentError, printable
+from slowfast_cli.media.quality import Change, Loudness
 from slowfast_cli.media.video_check import decode_all, has_frames
 from slowfast_cli.types import BrokenMediaError, Corpus, Failure, Recording, Seconds
 
@@ -29,6 +30,7 @@ class Checked:
     seconds: Seconds  # of sound, as far as it decodes
     reason: str = ""  # description of the defect
     video_seconds: Seconds = 0.0  # of decodable frames
+    flags: tuple[str, ...] = ()  # why it may be a poor example, though it decodes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,10 +45,11 @@ class Report:
     failures: tuple[Failure, ...]
     """Recordings that are not ``ok``, and segments without media; usable videos without sound are ``soundless``."""
     video_seconds: Seconds = 0.0  # of decodable frames
+    flagged: tuple[Failure, ...] = ()  # recordings that decode, but may be poor examples, one entry for each reason
 
 
 def check(
-    corpus: Corpus, *, rate: int, min_seconds: Seconds = 0.0, jobs: int = 1, audio_or_video: bool = False
+    corpus: Corpus, *, min_seconds: Seconds = 0.0, jobs: int = 1, audio_or_video: bool = False
 ) -> Iterator[Checked | Report]:
     """Decode every recording of a corpus: its audio, and all frames of a video.
 
@@ -54,7 +57,6 @@ def check(
 
     Args:
         corpus: The corpus.
-        rate: Sampling rate of training, Hz.
         min_seconds: Shorter recordings are too short; so are those that end before one of their segments starts.
         jobs: Number of threads; decoders release the GIL.
         audio_or_video: Also check the frames of files with a video stream if the corpus is not a video corpus.
@@ -68,7 +70,7 @@ def check(
         latest = max(segment.start, segment.center or 0.0)
         last_start[segment.recording.id] = max(last_start.get(segment.recording.id, 0.0), latest)
     states: Counter[State] = Counter()
-    failures: list[Failure] = []
+    failures, flagged = list[Failure](), list[Failure]()
     seconds = video_seconds = 0.0
     with ThreadPoolExecutor(jobs) as pool:
         waiting = iter(corpus.recordings)
@@ -76,7 +78,7 @@ def check(
         while True:
             for recording in islice(waiting, 2 * jobs - len(running)):
                 required = _Required(seconds=min_seconds, last_start=last_start[recording.id])
-                running.append(pool.submit(_check, recording, rate, required, frames))
+                running.append(pool.submit(_check, recording, required, frames))
             if not running:
                 break
             checked = running.popleft().result()
@@ -85,6 +87,9 @@ def check(
             if checked.state != "ok":
                 mute = checked.state in PICTURES_ONLY.values()
                 failures.append(Failure(id=checked.id, path=checked.path, reason=checked.reason, soundless=mute))
+            for flag in checked.flags:
+                reason = f"{printable(checked.path)}: {flag}"
+                flagged.append(Failure(id=checked.id, path=checked.path, reason=reason))
             yield checked
     yield Report(
         listed=corpus.listed,
@@ -94,6 +99,7 @@ def check(
         seconds=seconds,
         failures=(*failures, *corpus.missing),
         video_seconds=video_seconds,
+        flagged=tuple(flagged),
     )
 
 
@@ -111,39 +117,40 @@ class _Required:
         return f"expected at least {self.seconds:.2f} s" if length < self.seconds else ""
 
 
-def _check(recording: Recording, rate: int, required: _Required, frames: DecodeFrames) -> Checked:
+def _check(recording: Recording, required: _Required, frames: DecodeFrames) -> Checked:
     is_video = frames == "always" or (frames == "of videos" and has_frames(recording))
-    video_seconds = 0.0
+    video_seconds, change = 0.0, Change()
     if is_video:
         try:
-            video_seconds = decode_all(recording)
+            video_seconds = decode_all(recording, change.add)
         except BrokenMediaError as error:
             return Checked(
                 id=recording.id, path=recording.path, state="unreadable video", seconds=0.0, reason=str(error)
             )
-    audio_state, seconds, reason = _check_audio(recording, rate)
+    audio_state, seconds, reason, flags = _check_audio(recording)
     state: State = PICTURES_ONLY.get(audio_state, audio_state) if is_video else audio_state
     violation = required.violation(video_seconds if is_video else seconds)
     if violation and (state == "ok" or state in PICTURES_ONLY.values()):
         length = f"{video_seconds:.2f} s of frames" if is_video else f"{seconds:.2f} s of sound"
         state, reason = "too short", f"{printable(recording.path)}: {length}: {violation}"
     return Checked(
-        id=recording.id, path=recording.path, state=state, seconds=seconds, reason=reason, video_seconds=video_seconds
-    )
+        id=recording.id, path=recording.path, state=state, seconds=seconds, reason=reason, video_seconds=video_seconds,
+        flags=(*flags, *change.flags()),
+    )  # fmt: skip
 
 
-def _check_audio(recording: Recording, rate: int) -> tuple[AudioState, Seconds, str]:
-    """State of the audio, its decodable length, and a description of its defect."""
+def _check_audio(recording: Recording) -> tuple[AudioState, Seconds, str, list[str]]:
+    """State of the audio, its decodable length, a description of its defect, and its flags."""
     if recording.path.is_dir() and recording.sound is None:
-        return "no audio stream", 0.0, f"{printable(recording.path)}: a folder of images without audio"
-    samples = 0
+        return "no audio stream", 0.0, f"{printable(recording.path)}: a folder of images without audio", []
+    loudness = Loudness()
     try:
-        for block in audio.blocks(recording, rate=rate, whole=True):
-            samples += len(block)
+        decoded = audio.decode_all(recording, loudness.add)
     except NoAudioError as error:
-        return "no audio stream", 0.0, str(error)
-    except SilentError as error:
-        return "silent", samples / rate, str(error)
+        return "no audio stream", 0.0, str(error), []
     except BrokenMediaError as error:
-        return "unreadable", samples / rate, str(error)
-    return "ok", samples / rate, ""
+        return "unreadable", 0.0, str(error), []
+    if decoded.defect is None:
+        return "ok", decoded.seconds, "", loudness.flags(decoded.peak)
+    state: AudioState = "silent" if isinstance(decoded.defect, SilentError) else "unreadable"
+    return state, decoded.seconds, str(decoded.defect), []

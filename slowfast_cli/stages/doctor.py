@@ -14,6 +14,7 @@ from packaging.requirements import Requirement
 
 from slowfast_cli import __version__
 from slowfast_cli.stages import doctor_checks
+from slowfast_cli.storage.atomic import free_bytes
 from slowfast_cli.weights.catalog import CATALOG
 from slowfast_cli.weights.download import default_cache
 
@@ -230,7 +231,7 @@ def _default_weights() -> str:
 def _storage(out: Path) -> Iterator[Fact]:
     yield _probe("storage", "hdf5", doctor_checks.try_hdf5, "pip install --force-reinstall h5py")
     folder = next(parent for parent in (out.absolute(), *out.absolute().parents) if parent.exists())
-    free = shutil.disk_usage(folder).free
+    free = free_bytes(folder)
     low = free < LOW_DISK
     yield Fact(
         section="storage",

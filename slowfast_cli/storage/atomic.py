@@ -3,6 +3,7 @@
 import hashlib
 import os
 import re
+import shutil
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -24,6 +25,12 @@ def make_folder(path: Path) -> Path:
     except OSError as error:
         raise SlowFastError(f"{path}: cannot be written: {error.strerror or error}; choose another folder") from error
     return path
+
+
+def free_bytes(folder: Path) -> int:
+    """Free space, in bytes, of the disk of a folder that may not exist yet."""
+    path = folder.absolute()
+    return shutil.disk_usage(next(part for part in (path, *path.parents) if part.exists())).free
 
 
 def require_output(path: Path, option: str, *, starts: str) -> None:

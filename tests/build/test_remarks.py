@@ -35,6 +35,41 @@ def test_extraction_and_check_say_that_splits_are_the_same(few):
         assert "are the same files, so scores are those of validation" in tiny.good(*command, "--root", few).err
 
 
+def test_rare_and_absent_classes_are_named(tmp_path):
+    counts = {"train": {"rain": 42, "rooster": 2, "wind": 1}, "val": {"rain": 1, "owl": 1}}
+    for split, classes in counts.items():
+        for label, count in classes.items():
+            for number in range(count):
+                tiny.write(tmp_path / split / label / f"{number}.wav", tiny.sound("rain.wav", 0.3, skip=0.1 * number))
+    (tmp_path / "train" / "rain" / "notes.xyz").write_text("?")
+    err = tiny.good("extract", "--dataset", "folder", "-j", 1, "--root", tmp_path).err
+    for line in (
+        "not used: 1 (train/rain/notes.xyz: its suffix is not one of audio or video)",
+        "fewer than 20 training examples: rooster (2), wind (1) (label)",
+        "rain has 42 training examples and wind 1, more than 20 to 1 (label)",
+        "only in val, so never learned: owl (label)",
+        "not in val, so never scored: rooster, wind (label)",
+        "MB of disk",
+    ):
+        assert line in err
+    assert "MB of disk" not in tiny.good("extract", "--dataset", "folder", "-j", 1, "--root", tmp_path).err
+
+
+def test_a_split_that_cannot_be_read_is_an_error_at_the_end(few, tmp_path):
+    rows = [f"few/{label}/{number}.wav,0,1,train,{label}" for label in CLASSES for number in range(5)]
+    (tmp_path / "list.csv").write_text("\n".join(["path,start,stop,split,kind", *rows, "few/rain/0.wav,2,2,val,rain"]))
+    for command in (["extract", "--dataset", "csv", "-j", 1], ["data", "check", "csv"]):
+        done = tiny.slowfast(*command, "--root", tmp_path / "list.csv")
+        assert done.code == 3
+        assert "no row of split 'val' can be used" in done.err
+
+
+def test_a_full_disk_is_said_before_the_extraction(few, monkeypatch):
+    monkeypatch.setattr("slowfast_cli.stages.extract.estimate.free_bytes", lambda folder: 100)
+    done = tiny.slowfast("extract", "--dataset", "folder", "-j", 1, "--root", few)
+    assert (done.code, "the disk has 0.0 GB free" in done.err) == (3, True)
+
+
 def test_data_without_validation_or_with_one_class_is_refused(few):
     words = ["train", "folder", f"data.root={few}", *WORDS]
     for path in [*(few / "rooster").iterdir()]:

@@ -92,7 +92,7 @@ def test_data_ls_lists_the_data_sets():
 def test_data_check_finds_what_is_wrong(sounds, tmp_path):
     root = tiny.make_folder(tmp_path / "folder")
     done = tiny.good("data", "check", "folder", "--root", root, "-j", "1")
-    assert [line.split("│")[6].strip() for line in done.out.splitlines() if line.startswith("│")] == ["none"] * 3
+    assert [line.split("│")[7].strip() for line in done.out.splitlines() if line.startswith("│")] == ["none"] * 3
     (root / "train" / "rain" / "empty.wav").touch()
     (root / "val" / "rain" / "short.wav").write_bytes((root / "val" / "rain" / "rain-4.wav").read_bytes()[:60])
     tiny.write(root / "val" / "rain" / "mute.wav", tiny.sound("rain.wav", 1) * 0)

@@ -110,6 +110,8 @@ def test_a_class_may_be_called_like_a_split(tmp_path):
         (("train_set/a/1.wav", "test_set/a/2.wav"), "test_set, train_set: look like splits, not classes"),
         (("Train-Data/1.wav", "val/2.wav"), "Train-Data, val: look like splits"),
         (("audio_train/a/1.wav",), "audio_train: look like splits"),
+        (("train/a/1.wav", "holdout/a/1.wav"), "holdout, train: look like splits"),
+        (("fold1/a/1.wav", "fold2/a/1.wav", "fold3/a/1.wav"), "fold1, fold2, fold3: look like splits"),
         (("test/a/1.wav", "val/a/1.wav"), "test, val: look like splits, .*train is needed"),
         (("train/a/1.wav", "training/a/1.wav"), "train, training: two folders are the same split"),
         (("train/a/1.wav", "test/a/1.wav", "more/a/1.wav"), "test, train look like splits, but beside them is more"),

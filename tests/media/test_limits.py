@@ -313,3 +313,22 @@ def test_joined_files_of_several_formats_are_heard_whole(tmp_path, form):
     np.testing.assert_allclose(whole, np.concatenate(parts), atol=1e-4)
     assert audio.probe(recording).seconds == pytest.approx(40001 / 16000)
     np.testing.assert_array_equal(audio.read(recording, rate=16000, first=15000, count=9000), whole[15000:24000])
+
+
+@pytest.mark.parametrize("form", ["CAF", "AU"])
+def test_joined_files_that_decoders_read_in_part_are_refused(tmp_path, form):
+    one = write(tmp_path / f"1.{form.lower()}", format=form)
+    path = tmp_path / f"joined.{form.lower()}"
+    path.write_bytes(2 * one.read_bytes())
+    message = f"another file was appended at byte {one.stat().st_size}"
+    assert message in refused(lambda: audio.probe(recording(path)))
+    assert audio.probe(recording(one)).seconds == 3
+
+
+def test_joined_mp4_files_are_refused(tmp_path):
+    one = (tiny.DATA / "clock.mp4").read_bytes()
+    path = tmp_path / "joined.mp4"
+    path.write_bytes(2 * one)
+    message = f"another file was appended at byte {len(one)}, which decoders do not read: split it there"
+    for use in (audio.probe, video.probe):
+        assert message in refused(lambda use=use: use(recording(path)))

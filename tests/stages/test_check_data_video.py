@@ -52,7 +52,7 @@ def test_a_whole_corpus_is_good_and_what_has_no_sound_is_counted_apart(name, cli
     root = LAYOUTS[name](tmp_path / "root", clips)
     done = tiny.good("data", "check", name, "--root", root, "-j", "2", "--out", tmp_path / "wrong.csv")
     assert "wrong" not in done.err
-    for _, _, _, good, wrong, _, pictures, only in cells(done.out).values():
+    for _, _, _, good, _, wrong, _, pictures, only in cells(done.out).values():
         assert (int(good) > 0, wrong) == (True, "none")
         assert pictures.endswith(" h")
         assert "video without sound" in only or int(good) < 4
@@ -77,7 +77,7 @@ def test_what_is_wrong_with_videos_is_found(clips, tmp_path):
     replaced(mute, rendered.numbered(tmp_path / "mute.mp4", frames=30, sound=rendered.tone(1, 300) * 0).read_bytes())
     replaced(deaf, rendered.numbered(tmp_path / "deaf.mp4", frames=30).read_bytes())
     soundless = sum(path.samefile(clips / "quiet.mp4") for path in victims[5:])
-    *each, report = check(kinetics.read(root, "train"), rate=16000, min_seconds=0.5, jobs=2)
+    *each, report = check(kinetics.read(root, "train"), min_seconds=0.5, jobs=2)
     assert isinstance(report, Report)
     by_path = {one.path: one for one in each}
     assert [by_path[path].state for path in victims[:5]] == [
@@ -102,7 +102,7 @@ def test_sound_that_is_broken_is_wrong_though_the_pictures_are_not(clips, tmp_pa
     (root / "audio").mkdir()
     shutil.copy(tiny.DATA / "rain.wav", root / "audio" / "P01_01.wav")
     (root / "audio" / "P02_01.wav").write_bytes(b"RIFF" + b"nothing" * 50)
-    *each, _ = check(epic55.read(root, "all"), rate=16000)
+    *each, _ = check(epic55.read(root, "all"))
     found = {one.id: one for one in each}
     assert found["P01_01"].state == "ok"
     assert found["P01_01"].seconds == pytest.approx(5, abs=0.1)  # the sound beside the video, not that of the video
@@ -117,10 +117,10 @@ def test_folders_of_pictures_are_decoded_and_need_no_sound(clips, tmp_path):
     for name in names:
         rendered.folder(root / "Charades_v1_rgb" / name, frames=72, name=f"{name}-{{:06d}}.jpg")
     done = tiny.good("data", "check", "charades", "--root", root)
-    assert cells(done.out)["train"][3:5] == ["0", "none"]
+    assert cells(done.out)["train"][3:6] == ["0", "0", "none"]
     assert cells(done.out)["train"][-1] == "4 video without sound"
     (root / "Charades_v1_rgb" / names[0] / f"{names[0]}-000040.jpg").write_bytes(b"\xff\xd8no")
-    *each, _ = check(charades.read(root, "train"), rate=16000)
+    *each, _ = check(charades.read(root, "train"))
     assert (each[0].state, f"{names[0]}-000040.jpg" in each[0].reason) == ("unreadable video", True)
 
 
@@ -144,7 +144,7 @@ def test_own_files_are_checked_as_what_they_are(clips, tmp_path):
         os.link(clips / "a.mp4", root / part / "ball" / "a.mp4")
         os.link(clips / "quiet.mp4", root / part / "ball" / "quiet.mp4")
     done = tiny.good("data", "check", "folder", "--root", root)
-    assert cells(done.out)["train"][3:5] == ["2", "none"]
+    assert cells(done.out)["train"][3:6] == ["2", "0", "none"]
     assert cells(done.out)["train"][-1] == "1 video without sound"
     data = (clips / "a.mp4").read_bytes()
     (root / "train" / "ball" / "bad.mp4").write_bytes(data[: len(data) // 2])

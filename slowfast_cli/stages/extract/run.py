@@ -29,6 +29,7 @@ from slowfast_cli.shards.folder import (
 from slowfast_cli.shards.manifest import Entry, read_manifests
 from slowfast_cli.shards.writer import ShardSpec
 from slowfast_cli.stages.extract import plan as extract_plan
+from slowfast_cli.stages.extract.estimate import Estimate, estimate
 from slowfast_cli.stages.extract.progress import Counts, Progress, Summary
 from slowfast_cli.stages.extract.worker import Job, ShardWritten, Work, write_shards
 from slowfast_cli.storage import remote
@@ -51,7 +52,7 @@ def extract(  # noqa: PLR0913
     fresh: bool = False,
     max_missing: float = 0.25,
     retry: bool = False,
-) -> Iterator[Progress | Summary]:
+) -> Iterator[Progress | Estimate | Summary]:
     """Store the log-mel of every recording of some corpora.
 
     Recordings whose file has changed since they were stored, or since they failed, are extracted again.
@@ -71,7 +72,7 @@ def extract(  # noqa: PLR0913
         retry: Also retry recordings that failed in earlier runs.
 
     Yields:
-        `Progress` repeatedly; `Summary` last, on rank 0 only.
+        `Progress` repeatedly; on rank 0 also `Estimate` before the work and `Summary` last.
 
     Raises:
         SlowFastError: Another run writes to ``out``, or a worker was killed.
@@ -100,6 +101,8 @@ def extract(  # noqa: PLR0913
         kept = sum(recording.id in done for recording in recordings)
         counts = Counts(lengths, total=len(pending), kept=kept, expected=sum(seconds), share=share, changed=renewed)
         yield counts.progress()
+        if share.rank == 0 and pending:
+            yield estimate(pending, front_end, dtype=dtype, out=out)
         try:
             work = Work(folder=out, front_end=front_end, spec=spec, device=at)
             yield from _write(work, plan, jobs, counts, share)

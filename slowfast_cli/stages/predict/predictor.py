@@ -252,21 +252,28 @@ def sources(
                 raise UsageError("-: standard input is closed: name files")
             if isinstance(stdin, io.TextIOWrapper):
                 stdin.reconfigure(errors="surrogateescape")  # as in file names
-            paths += _paths(stdin)
+            paths += _paths(stdin, "standard input")
         elif path.is_dir():
             reason = f"a folder without {kinds} files; they end in {', '.join(sorted(suffixes))}"
             files = [file for file in media_below(path) if file.suffix.lower() in suffixes]
             paths += files or [Failed(path=path, reason=f"{printable(path)}: {reason}")]
         elif path.suffix.lower() == ".txt" and path.is_file():
             with path.open(encoding="utf-8-sig", errors="surrogateescape") as lines:
-                paths += _paths(lines, path.parent)
+                paths += _paths(lines, printable(path), path.parent)
         elif not path.exists() and glob.has_magic(word):
             matches = sorted(glob.glob(word, recursive=True))  # noqa: PTH207  (accepts absolute patterns)
-            paths += _paths(matches) or [Failed(path=path, reason=f"{printable(word)}: no file matches")]
+            paths += [Path(match) for match in matches] or [
+                Failed(path=path, reason=f"{printable(word)}: no file matches")
+            ]
         else:
             paths.append(path)
     return paths
 
 
-def _paths(lines: Iterable[str], folder: Path = Path()) -> list[Path]:
-    return [folder / line.strip() for line in lines if line.strip()]
+def _paths(lines: Iterable[str], where: str, folder: Path = Path()) -> list[Path]:
+    names = [line.strip() for line in lines if line.strip()]
+    if any("\0" in name for name in names):
+        raise UsageError(
+            f"{where}: contains binary data, expected a path per line: save a recording as a file, and name it"
+        )
+    return [folder / name for name in names]

@@ -7,11 +7,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from slowfast_cli.build.checks import remarks, require_processes, require_trainable
-from slowfast_cli.build.clips import build_clips, open_store, padding_remark, require_batch, stated_views, usable
+from slowfast_cli.build.checks import require_processes, require_trainable
+from slowfast_cli.build.clips import build_clips, open_store, require_batch, stated_views, usable
 from slowfast_cli.build.corpus import class_counts, read_corpus, segments_hash
 from slowfast_cli.build.init_weights import start_from
 from slowfast_cli.build.network import architecture, build_recognizer, channels_last
+from slowfast_cli.build.remarks import training_remarks
 from slowfast_cli.build.schedule import build_optimizer
 from slowfast_cli.build.task import sync_stages, task_spec
 from slowfast_cli.data.clips import Clips
@@ -177,7 +178,7 @@ def build_training(recipe: Recipe, share: Share, device: torch.device, *, smoke:
         train=train,
         val=val,
         metric=metric,
-        remarks=(*remarks(recipe, train, val), *padding_remark(recipe, train, store)) if share.rank == 0 else (),
+        remarks=training_remarks(recipe, train, val, store) if share.rank == 0 else (),
         init=init,
         views=spec.views().to(device) if spec.views else None,
     )

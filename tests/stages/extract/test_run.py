@@ -430,13 +430,13 @@ def test_check_decodes_for_real(tmp_path, many):
     (media / "broken.wav").write_bytes(b"broken")
     paths = [*sounds(), media / "mute.wav", media / "short.wav", media / "broken.wav"]
     gone = Failure(id="gone", path=media / "gone.wav", reason="not on disk")
-    *each, report = check(corpus_of(paths, [gone]), rate=16000, min_seconds=1, jobs=2)
+    *each, report = check(corpus_of(paths, [gone]), min_seconds=1, jobs=2)
     assert [one.id for one in each] == [path.name for path in paths]
     assert isinstance(report, Report)
     assert report.states == {"ok": 6, "silent": 1, "too short": 1, "unreadable": 1}
     assert (report.listed, report.found, report.recordings) == (10, 9, 9)
     assert {failure.id for failure in report.failures} == {"mute.wav", "short.wav", "broken.wav", "gone"}
     late = replace(corpus_of([SOUNDS / "rain.wav"]).segments[0], start=7.0)
-    checked, _ = check(replace(many, segments=(late,)), rate=16000)
+    checked, _ = check(replace(many, segments=(late,)))
     assert checked.state == "too short"
     assert "starts at 7.00 s" in checked.reason

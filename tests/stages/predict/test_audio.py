@@ -417,3 +417,6 @@ def test_answers_that_are_no_numbers_are_refused(weights, tmp_path):
 def test_a_closed_standard_input_is_said():
     with pytest.raises(UsageError, match="standard input is closed"):
         sources(["-"], None)
+    done = predict("default", "-", stdin=(tiny.DATA / "rain.wav").read_bytes())
+    assert (done.code, done.err.count("\n")) == (2, 1)
+    assert "standard input: contains binary data, expected a path per line" in done.err

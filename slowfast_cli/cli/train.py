@@ -48,6 +48,7 @@ def train(
         False
     ),
     device: options.Device = "auto",
+    offline: options.Offline = False,
     **given: Any,
 ) -> None:
     """Train a recipe. Re-running the command resumes an interrupted run."""
@@ -58,6 +59,10 @@ def train(
     source = override(read(recipe), words)
     checked = check(source)
     refuse_probe(source.name, checked)
+    if checked.model.init:
+        from slowfast_cli.weights.resolve import weight_file
+
+        weight_file(checked.model.init, offline=offline)
     if dry_run:
         from slowfast_cli.cli.dry_run import dry_run as describe
 

@@ -23,7 +23,11 @@ SECONDS = 60  # within which every case has to end, on a busy machine too
 MEGABYTES = 1500  # by which no case may raise the peak memory of the process
 MANY = 2000
 CHOSEN = os.environ.get("SLOWFAST_FUZZ", "").split()
-CASES = CHOSEN or [f"{kind}-{number}" for kind, (_, count) in KINDS.items() for number in range(count)]
+CASES = CHOSEN or [
+    pytest.param(f"{kind}-{number}", marks=pytest.mark.thorough if number % 2 else [])
+    for kind, (_, count) in KINDS.items()
+    for number in range(count)
+]
 
 
 class Hang(BaseException):

@@ -26,6 +26,7 @@ def saved_bytes(model, signals):
     return sum(saved.values())
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", ["asf-r50", "slowfast-4x16-r50", "sf-nfnet-f0", "sf-r50-ln"])
 def test_gradients_and_statistics_are_unchanged(name):
     net = VARIANTS[name] if "nfnet" in name else with_width(VARIANTS[name], 8)

@@ -22,6 +22,7 @@ def network(name):
     return model, signals | ({"has_audio": torch.ones(2)} if len(signals) == 2 else {})
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", NETS)
 def test_a_network_is_one_graph(name):
     """In training mode, the mode that is compiled."""

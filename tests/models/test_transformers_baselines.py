@@ -14,6 +14,7 @@ from slowfast_cli.models.slowfast import SlowFast
 from slowfast_cli.models.zoo import VARIANTS
 from slowfast_cli.types import UsageError
 
+pytestmark = pytest.mark.thorough
 NAMES = pytest.mark.parametrize("name", ["vit-base", "efficientnet-b0"])
 
 

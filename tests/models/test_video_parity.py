@@ -268,6 +268,7 @@ def audiovisual():
     return build("avslowfast_4x16_r50")
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("tag", ["drop", "drop_head"])
 def test_a_training_step_without_audio(audiovisual, tag):
     result = step(audiovisual, tag, torch.float32)
@@ -275,6 +276,7 @@ def test_a_training_step_without_audio(audiovisual, tag):
     check_norms(result)
 
 
+@pytest.mark.thorough
 def test_a_training_step_and_its_gradients(audiovisual):
     result = step(audiovisual, "keep", torch.float64)
     check_losses(result)

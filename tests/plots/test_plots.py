@@ -68,6 +68,7 @@ def test_confusion(tmp_path, words, classes, low, high):
     assert {"75", "25"} <= set(words) or classes > 25
 
 
+@pytest.mark.thorough
 def test_confusion_of_309_classes_shows_all_names(tmp_path, words):
     names = [f"vgg class {i}" for i in range(309)]
     path = confusion_plot(np.eye(309, dtype=int), names, tmp_path / "c.png")

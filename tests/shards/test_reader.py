@@ -103,6 +103,7 @@ def read_all(stored, queue):
     queue.put(sums)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 def test_processes_read_identical_rows(folder, method):
     stored = Shards(folder)

@@ -98,6 +98,7 @@ def test_video_entries_are_consistent(name):
         assert net.pathways["slow"].attend_pool == ((2, 2, 2) if detects else (1, 2, 2))
 
 
+@pytest.mark.thorough
 def test_parameters_and_gflops_match_the_published_ones():
     """The multiply-adds that PyTorchVideo publishes include a little more than convolutions: 2 % tolerance."""
     for entry in CATALOG.values():

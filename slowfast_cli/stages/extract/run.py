@@ -100,9 +100,9 @@ def extract(  # noqa: PLR0913
         )[share.rank]
         kept = sum(recording.id in done for recording in recordings)
         counts = Counts(lengths, total=len(pending), kept=kept, expected=sum(seconds), share=share, changed=renewed)
-        yield counts.progress()
         if share.rank == 0 and pending:
             yield estimate(pending, front_end, dtype=dtype, out=out)
+        yield counts.progress()
         try:
             work = Work(folder=out, front_end=front_end, spec=spec, device=at)
             yield from _write(work, plan, jobs, counts, share)

@@ -13,6 +13,7 @@ from slowfast_cli.build.corpus import read_corpus
 from slowfast_cli.recipe.load import check, read
 from slowfast_cli.stages.evaluate.predictions import load_tables
 
+pytestmark = pytest.mark.thorough
 SPARE = {
     "charades-av": ["model.variant=avslowfast-16x8-r101", "optim.batch=2"],
     "ava-av": ["data.val=val", "optim.batch=2"],

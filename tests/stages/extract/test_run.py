@@ -209,6 +209,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_sigkill_then_resume_gives_the_same(tmp_path, jobs):
     root, out = tmp_path / "media", tmp_path / "out"

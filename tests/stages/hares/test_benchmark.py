@@ -479,6 +479,7 @@ def noises(root, train=24, test=36):
     return root
 
 
+@pytest.mark.thorough
 def test_features_of_before_score_as_those_of_now(tmp_path):
     """Ten crops that are kept, against new ones in every step: the same within 10 of 100 points, of 36 clips."""
     root = noises(tmp_path / "noises")

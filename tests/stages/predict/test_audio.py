@@ -329,6 +329,7 @@ def test_csv_that_cannot_be_written_is_said_before_the_work(weights, tmp_path):
     assert "file does not exist: name a file in an existing folder" in done.err
 
 
+@pytest.mark.thorough
 def test_a_reader_that_has_had_enough_is_no_error(weights):
     """`slowfast predict ... | head -1`, with a csv file beside it."""
     files = [tiny.DATA / "rain.wav"] * 10  # more output than a pipe holds

@@ -133,6 +133,7 @@ def test_other_classes_than_those_of_the_state_are_refused(trained, sounds, tmp_
     assert "--fresh, or train on from its weights with `slowfast finetune RECIPE --weights" in done.err
 
 
+@pytest.mark.thorough
 def test_interrupted_and_killed_it_still_learns_the_same(sounds, tmp_path):
     """Ctrl-C, then a SIGKILL, each at a step of its own, then the same command to its end."""
     command = ["train", "folder", *words(sounds, "schedule.epochs=8", "schedule.validate_every=4")]
@@ -552,6 +553,7 @@ def test_two_processes_fail_as_one_does(sounds, tmp_path):
     assert "Traceback" not in done.err
 
 
+@pytest.mark.thorough
 def test_a_scheduler_that_ends_the_whole_group_loses_nothing(sounds, tmp_path):
     """`timeout` and batch systems send SIGTERM to the workers that read as well."""
     words = ["folder", *tiny.WORDS, f"data.root={sounds}", "data.workers=2", "schedule.epochs=400"]

@@ -267,6 +267,7 @@ def chords(root, count):
     return root
 
 
+@pytest.mark.thorough
 def test_it_learns_to_tell_recordings_apart(tmp_path):
     root = chords(tmp_path / "chords", 54)
     words = ["optim.batch=8", "schedule.epochs=12", "pretext.hidden=32", "pretext.out=16"]

@@ -36,6 +36,7 @@ def beeps(tmp_path_factory):
     return root
 
 
+@pytest.mark.thorough
 def test_what_is_only_audible_is_learned_by_hearing(beeps, tmp_path):
     words = ["data.corpus=folder", f"data.root={beeps}", *SMALL, "video.step=4", "frontend.mels=20", "optim.batch=8"]
     words += ["optim.lr=0.003", "schedule.epochs=12", "schedule.validate_every=12", "sync=null"]

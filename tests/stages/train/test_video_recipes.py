@@ -76,6 +76,7 @@ def test_a_recipe_runs_from_its_lists_to_its_scores(name, corpora, tmp_path):
         assert ("without audio" in reported.err) == (name != "ava-av")
 
 
+@pytest.mark.thorough
 def test_a_stopped_run_goes_on_as_if_it_had_not_been(corpora, tmp_path):
     """Random crops, dropped sound, wrong sounds and their curriculum follow from the seed and the step alone."""
     base = words("kinetics-av", corpora("kinetics-av"), "schedule.epochs=3", "optim.batch=2", "model.drop_pathway=0.5")
@@ -152,6 +153,7 @@ def test_broken_videos_are_counted_and_never_replaced(clips, tmp_path):
     assert (found["found"], found["listed"]) == (3, 4)
 
 
+@pytest.mark.thorough
 def test_two_runs_are_one_opinion(corpora, tmp_path):
     """Late ensembling: the mean of two runs' probabilities; and verbs of one with nouns of another."""
     import numpy as np

@@ -241,6 +241,7 @@ def test_invalid_settings_are_refused(tmp_path, data):
         stage.convert(path, tmp_path / "x.safetensors")
 
 
+@pytest.mark.thorough
 def test_an_audiovisual_checkpoint_keeps_its_sync_projections(tmp_path):
     meta, state, _, _ = golden.model(golden.SOUNDS)
     settings = meta["settings"]

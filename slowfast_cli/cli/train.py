@@ -59,10 +59,10 @@ def train(
     source = override(read(recipe), words)
     checked = check(source)
     refuse_probe(source.name, checked)
-    if checked.model.init:
+    if offline and checked.model.init:
         from slowfast_cli.weights.resolve import weight_file
 
-        weight_file(checked.model.init, offline=offline)
+        weight_file(checked.model.init, offline=True)
     if dry_run:
         from slowfast_cli.cli.dry_run import dry_run as describe
 

@@ -11,6 +11,7 @@ from typing import Literal, TypeVar
 import numpy as np
 
 from slowfast_cli.build.task import task_spec
+from slowfast_cli.corpora.lists import held_out
 from slowfast_cli.corpora.registry import CORPORA, DatasetEntry
 from slowfast_cli.corpora.segments import Segments
 from slowfast_cli.data.stored_features import digest
@@ -94,6 +95,26 @@ def _read(name: str, root: Path, split: str, labels: tuple[str, ...], labeled: b
     return read(root, split)
 
 
+def _read_split(recipe: Recipe, split: str) -> Corpus:
+    labeled = not task_spec(recipe).has_objective
+    return _read(recipe.data.corpus, corpus_root(recipe), split, recipe.data.labels, labeled)
+
+
+def _read_fold(recipe: Recipe, role: SplitRole) -> Corpus:
+    """Read all splits of own data, and return one of `data.folds` parts, or the others for ``train``."""
+    info = dataset_entry(recipe.data.corpus).info
+    if info.heads:
+        raise UsageError(f"data.folds: {info.name} has official splits: set it to 0")
+    splits = [_read_split(recipe, split) for split in info.all_splits]
+    segments = {segment.id: segment for corpus in splits for segment in corpus.segments}
+    labels = next(iter(splits[0].classes), "")
+    strata = {segment.recording.id: str(segment.targets.get(labels)) for segment in segments.values()}
+    chosen = held_out(strata, 1 / recipe.data.folds, part=(recipe.data.fold or 1) - 1)
+    kept = tuple(s for s in segments.values() if (s.recording.id in chosen) == (role != "train"))
+    note = f"fold {recipe.data.fold} of {recipe.data.folds} is held out"
+    return replace(splits[0], split=role, segments=kept, note=note)
+
+
 def read_corpus(recipe: Recipe, role: SplitRole) -> Corpus:
     """Read a split of the recipe's corpus, with the label sets that the task needs.
 
@@ -102,9 +123,7 @@ def read_corpus(recipe: Recipe, role: SplitRole) -> Corpus:
         UsageError: `data.labels` names a label set that it does not have.
     """
     spec = task_spec(recipe)
-    corpus = _read(
-        recipe.data.corpus, corpus_root(recipe), recipe.split(role), recipe.data.labels, not spec.has_objective
-    )
+    corpus = _read_fold(recipe, role) if recipe.data.folds else _read_split(recipe, recipe.split(role))
     if spec.label_sets is not None:
         return replace_label_sets(corpus, spec.label_sets, spec.target)
     if not recipe.data.labels:

@@ -88,11 +88,12 @@ def predict(
                 state.failed += 1
                 show.say(f"error: {result.reason}")
                 continue
-            best = state.best(result)
+            best, unknown = state.best(result), predictor.unknown(result)
             if as_json:
-                show_predictions.as_json(result, best)
+                show_predictions.as_json(result, best, unknown)
             else:
-                show_predictions.as_text(result, best, many=len(paths) > 1, slides=windows is not None)
+                none = show_predictions.none_of(predictor.card, best, unknown)
+                show_predictions.as_text(result, best, none, many=len(paths) > 1, slides=windows is not None)
             if writer:
                 writer.writerows(show_predictions.rows(result, best))
     without_audio = [path for path, has_audio in state.has_audio.items() if not has_audio]
@@ -114,7 +115,7 @@ class _State:
     top: int
     overlay: bool  # whether to collect captions
     failed: int = 0
-    low: bool = False  # a top score was low
+    low: bool = False  # a top score was low, or an answer none of the classes
     has_audio: dict[Path, bool] = field(default_factory=dict)
     captions: list[Caption] = field(default_factory=list)
 
@@ -125,8 +126,8 @@ class _State:
 
         best = self.predictor.top(prediction, self.top)
         # With sigmoid outputs a low score for every class is a valid prediction.
-        unsure = not self.predictor.card.sigmoid and any(best[labels][0].score < LOW for labels in prediction.scores)
-        self.low = self.low or unsure
+        low = not self.predictor.card.sigmoid and any(best[labels][0].score < LOW for labels in prediction.scores)
+        self.low = self.low or low or bool(self.predictor.unknown(prediction))
         if prediction.note and prediction.path not in self.has_audio:
             show.say(f"note: {prediction.note}")
         self.has_audio[prediction.path] = prediction.has_audio

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,15 +38,18 @@ def name(path: Path) -> str:
     return printable(_text(path)).replace("\n", "\\n")
 
 
-def as_json(answer: FilePrediction, best: Best) -> None:
-    """Print a JSON line for each label set."""
+def as_json(answer: FilePrediction, best: Best, unknown: Collection[str]) -> None:
+    """Print a JSON line for each label set, with ``"unknown": true`` if the answer is none of its classes."""
     for labels, lines in best.items():
-        plain = finite(_plain(answer, labels, lines))
+        plain = finite({**_plain(answer, labels, lines), **({"unknown": True} if labels in unknown else {})})
         typer.echo(json.dumps(plain, ensure_ascii=False, allow_nan=False))
 
 
-def as_text(answer: FilePrediction, best: Best, *, many: bool, slides: bool) -> None:
-    """Print a table; a line for a box, or for one of many windows (``slides``); ``many`` files are named in it."""
+def as_text(answer: FilePrediction, best: Best, none: Mapping[str, str], *, many: bool, slides: bool) -> None:
+    """Print a table; a line for a box, or for one of many windows (``slides``); ``many`` files are named in it.
+
+    ``none`` are the answers for label sets of which it is none of the classes.
+    """
     from slowfast_cli.cli import show
 
     head = f"{name(answer.path)}  " if many else ""
@@ -56,14 +59,25 @@ def as_text(answer: FilePrediction, best: Best, *, many: bool, slides: bool) -> 
         _line(f"{head}{answer.time:.2f} s  [{corners}]", classes)
     elif slides:
         classes_text = "; ".join(
-            ", ".join(f"{line.label} {line.score:.0%}" for line in lines[:BESIDE]) for lines in best.values()
+            none.get(labels) or ", ".join(f"{line.label} {line.score:.0%}" for line in lines[:BESIDE])
+            for labels, lines in best.items()
         )
         place = f"{answer.start:.2f}-{answer.end:.2f} s"
         show.out.print(show.printable(f"{head}{place}  {classes_text}"), soft_wrap=True, markup=False)
     else:
         for labels, lines in best.items():
             title = name(answer.path) + (f" - {labels}" if len(best) > 1 else "")
+            title += f": {none[labels]}" if labels in none else ""
             show.table(title, ["", "score"], [[line.label, f"{line.score:.1%}"] for line in lines])
+
+
+def none_of(card: Card, best: Best, unknown: Collection[str]) -> dict[str, str]:
+    """The answer for each label set of which it is none of the classes, such as "none of the 12 (dog 31%)"."""
+    return {
+        labels: f"none of the {len(card.classes[labels]) - 1} ({best[labels][0].label} {best[labels][0].score:.0%})"
+        for labels in unknown
+        if best.get(labels)
+    }
 
 
 def _line(head: str, classes: Sequence[str]) -> None:
@@ -136,7 +150,8 @@ def unsure(card: Card, *, looks: bool) -> None:
     """Print which classes the model knows, if a top score is low."""
     from slowfast_cli.cli import show
 
-    for labels, names in card.classes.items():
+    for labels, classes in card.classes.items():
+        names = [name for name in classes if name != card.unknown]
         known = f"these {len(names)}: {', '.join(names)}" if len(names) <= FEW else f"{len(names)} classes"
         show.say(
             f"A top score is low: this model knows only {known} ({labels}). "

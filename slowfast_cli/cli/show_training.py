@@ -48,8 +48,9 @@ class Display:
             show.say(f"note: {remark}")
         if event.init:
             init = event.init
+            fresh = f"fresh {len(init.fresh)}{_examples(init.fresh)}"
             show.say(
-                f"initial weights: loaded {len(init.loaded)}, fresh {len(init.fresh)}{_examples(init.fresh)}, "
+                f"initial weights: {event.init_name}: loaded {len(init.loaded)}, {fresh}, "
                 f"unused {len(init.unused)}{_examples(init.unused)}"
             )
         if event.first_step == event.steps:

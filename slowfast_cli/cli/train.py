@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from slowfast_cli.cli import options
-from slowfast_cli.cli.launch import Launch, is_restart, mark_started
+from slowfast_cli.cli.launch import Launch, is_launched, is_restart, mark_started
 
 if TYPE_CHECKING:
     from types import FrameType
 
+    from slowfast_cli.recipe.load import Source
     from slowfast_cli.recipe.schema import Recipe
     from slowfast_cli.stages.train.run_folder import Run
 
@@ -49,9 +50,16 @@ def train(
     ),
     device: options.Device = "auto",
     offline: options.Offline = False,
+    folds: Annotated[
+        int | None,
+        typer.Option(min=2, max=20, help="Cross-validate own data: train N times, test each file once."),
+    ] = None,
     **given: Any,
 ) -> None:
-    """Train a recipe. Re-running the command resumes an interrupted run."""
+    """Train a recipe. Re-running the command resumes an interrupted run.
+
+    On own data the training ends with the score of the test files.
+    """
     from slowfast_cli.build.checks import refuse_probe
     from slowfast_cli.recipe.load import check, override, read
 
@@ -79,9 +87,39 @@ def train(
     if smoke:
         with tempfile.TemporaryDirectory() as folder:
             follow(checked, Run(Path(folder) / "run"), source.name, device=device, smoke=True)
-    else:
-        folder_ = Run(run or folder_for(source.name, checked, words))
-        follow(checked, folder_, source.name, fresh=fresh and not is_restart(), device=device)
+        return
+    folder_ = Run(run or folder_for(source.name, checked, words))
+    if folds:
+        _cross_validate(source, folds, folder_.folder, fresh=fresh, device=device)
+        return
+    follow(checked, folder_, source.name, fresh=fresh and not is_restart(), device=device)
+    if not is_launched(os.environ):
+        _report(folder_.folder, device)
+
+
+def _report(run: Path, device: str) -> None:
+    """Test a run on own data, and print the end of its training."""
+    from slowfast_cli.cli import train_report
+    from slowfast_cli.recipe.load import check, read_stored
+
+    if tested := train_report.test(run, device):
+        train_report.report(run, tested, check(read_stored(run / "recipe.yaml")), sys.argv[1:])
+
+
+def _cross_validate(source: Source, folds: int, folder: Path, *, fresh: bool, device: str) -> None:
+    """Train and test each fold in a folder of its own; a repeated command resumes."""
+    from slowfast_cli.cli import show, train_report
+    from slowfast_cli.recipe.load import check, override
+    from slowfast_cli.stages.train.run_folder import Run
+
+    tested = []
+    for fold in range(1, folds + 1):
+        show.say(f"fold {fold} of {folds}")
+        recipe = check(override(source, [f"data.folds={folds}", f"data.fold={fold}"]))
+        run = Run(folder / f"fold-{fold}")
+        follow(recipe, run, source.name, fresh=fresh, device=device)
+        tested.append(train_report.test(run.folder, device))
+    train_report.report_folds([fold for fold in tested if fold])
 
 
 @options.takes(train)
@@ -94,7 +132,10 @@ def finetune(
     **given: Any,
 ) -> None:
     """Train a recipe from other weights: the trunk is copied, heads for other classes start fresh."""
-    train(recipe, overrides=[*(overrides or []), f"model.init={weights}"], **given)
+    words = [*(overrides or []), f"model.init={weights}"]
+    if not any(word.lstrip("~").startswith(("model.variant", "model.width")) for word in words):
+        words += ["model.variant=null", "model.width=null"]  # the network of the weights
+    train(recipe, overrides=words, **given)
 
 
 def follow(

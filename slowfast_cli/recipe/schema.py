@@ -34,8 +34,11 @@ class Data(Section):
     """Split that is scored during training."""
     test: str = "test"
     """Split that `slowfast evaluate` scores."""
-    fold: Annotated[int, Field(ge=1, le=5)] | None = None
-    """Held-out fold, for corpora with folds."""
+    fold: Annotated[int, Field(ge=1, le=20)] | None = None
+    """Held-out fold, for corpora with folds, or one of `folds`."""
+    folds: Annotated[int, Field(ge=0, le=20)] = 0
+    """Divide own data into so many parts, of which `fold` is held out for validation and test, instead of its splits;
+    0 keeps the splits."""
     labels: tuple[str, ...] = ()
     """Label sets to learn, or columns of a csv file; all of the corpus by default."""
     clip_seconds: Rate | None = None
@@ -194,6 +197,10 @@ class Recipe(Section):
                 raise ValueError(f"data: {split!r}: the name of a split may contain {{fold}}, and no other braces")
         if "{fold}" in "".join(splits) and self.data.fold is None:
             raise ValueError("data.fold: the splits are named by fold, so a number from 1 to 5 is needed")
+        if not self.data.folds and (self.data.fold or 0) > 5:
+            raise ValueError(f"data.fold: {self.data.fold}, expected a number from 1 to 5, or data.folds")
+        if self.data.folds == 1 or (self.data.folds and not 1 <= (self.data.fold or 0) <= self.data.folds):
+            raise ValueError(f"data.fold: {self.data.fold}, expected a number from 1 to data.folds={self.data.folds}")
         return self
 
     def split(self, role: Literal["train", "val", "test"]) -> str:

@@ -26,7 +26,7 @@ def test_the_trunk_comes_over_and_other_heads_are_made_anew(tuned, trained):
     trunk = [name for name in state if name.startswith("trunk.")]
     heads = "heads.linears.verb.0.weight, heads.linears.verb.0.bias, ..."
     unused = "heads.linears.label.0.bias, heads.linears.label.0.weight"
-    reported = f"initial weights: loaded {len(trunk)}, fresh 4 ({heads}), unused 2 ({unused})"
+    reported = f"initial weights: {trained}: loaded {len(trunk)}, fresh 4 ({heads}), unused 2 ({unused})"
     assert reported in done.err
     card = read_card(run / "last.safetensors")
     assert {labels: len(names) for labels, names in card.classes.items()} == {"verb": 97, "noun": 300}

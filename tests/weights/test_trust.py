@@ -73,7 +73,7 @@ RECIPES = [["recipes", "validate"], ["recipes", "show"], ["train"], ["train", "-
 def test_no_command_imports_what_only_a_recipe_names(evil, sounds, words):
     recipe = evil.parent / "recipe.yaml"
     text = bundled()["folder"].read_text()
-    recipe.write_text(text.replace("variant: asf-r50, width: 32", "variant: 'evil_network:Mine'"))
+    recipe.write_text(text.replace("variant: asf-small, init: default", "variant: 'evil_network:Mine'"))
     assert "evil_network" in recipe.read_text()
     weights = ["--weights", evil] if words == ["evaluate"] else []
     done = slowfast(*words, recipe, f"data.root={sounds}", *weights)
@@ -89,6 +89,6 @@ def test_a_module_that_the_user_typed_or_trusts_is_imported(evil, sounds, words)
     sys.modules.pop("evil_network", None)
     recipe = evil.parent / "recipe.yaml"
     text = bundled()["folder"].read_text()
-    recipe.write_text(text.replace("variant: asf-r50, width: 32", "variant: 'evil_network:Mine'"))
+    recipe.write_text(text.replace("variant: asf-small, init: default", "variant: 'evil_network:Mine'"))
     slowfast("train", recipe, "--dry-run", f"data.root={sounds}", *words)
     assert (evil.parent / "ran").exists()

@@ -136,6 +136,9 @@ def _predict(recipe: Recipe, weights: Path, split: SplitRole, device: str, tick:
             f"recipes/hares.yaml --weights {weights}`, or train a classifier on it with `slowfast finetune`"
         )
     card, model = build(weights)
+    if recipe.adapt and recipe.data.clip_seconds:  # training has fitted them to its data
+        data = recipe.data.model_copy(update={"clip_seconds": card.clip_seconds, "views": card.views})
+        recipe = recipe.model_copy(update={"data": data})
     source = open_store(recipe)
     corpus = usable(recipe, read_corpus(recipe, split), source)
     if card.classes != corpus.classes:  # perhaps the same classes in another order

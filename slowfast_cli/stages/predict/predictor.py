@@ -121,6 +121,10 @@ class Predictor:
         """The k best classes of a prediction by label set."""
         return tops(prediction, self.card, k)
 
+    def unknown(self, prediction: FilePrediction) -> frozenset[str]:
+        """The label sets of which a prediction is none of the classes."""
+        return unknown_sets(prediction, self.card)
+
     @property
     def reads_frames(self) -> bool:
         """Whether the model reads frames, so that files must be videos."""
@@ -212,11 +216,27 @@ def _header(weights: Path, what: str) -> Iterator[None]:
         raise WeightsError(f"{weights}: its header does not describe {what} ({error})") from error
 
 
+def unknown_sets(prediction: FilePrediction, card: Card) -> frozenset[str]:
+    """Label sets of which the answer is none of the classes: the class for everything else wins, or all scores are low.
+
+    Only label sets with a class for everything else (`Card.unknown`) can say so.
+    """
+    none = set()
+    for labels, scores in prediction.scores.items():
+        names = card.classes[labels]
+        if card.unknown in names:
+            rest = names.index(card.unknown)
+            if scores.argmax() == rest or np.delete(scores, rest).max() < card.threshold:
+                none.add(labels)
+    return frozenset(none)
+
+
 def tops(prediction: FilePrediction, card: Card, k: int) -> dict[str, list[Top]]:
-    """The k best classes by label set; for verb and noun also the joint ``action``."""
+    """The k best classes by label set, without that for everything else; for verb and noun also ``action``."""
     best_of = {}
     for labels, scores in prediction.scores.items():
-        best = np.argsort(-scores, kind="stable")[:k]
+        known = [index for index in np.argsort(-scores, kind="stable") if card.classes[labels][index] != card.unknown]
+        best = known[:k]
         best_of[labels] = [Top(label=card.classes[labels][i], index=int(i), score=float(scores[i])) for i in best]
     if set(best_of) == {"verb", "noun"}:
         joint = np.outer(prediction.scores["verb"], prediction.scores["noun"])

@@ -50,6 +50,7 @@ class Started:
     train: Corpus
     val: Corpus
     init: Loaded | None  # what was copied from other weights
+    init_name: str | None  # those weights, as the recipe names them
     source: str  # `data.source` of the recipe
     cores: int  # available to the workers of this process
     remarks: Sequence[str] = ()  # what the user should know about the data
@@ -122,6 +123,7 @@ def train(
             train=training.train,
             val=training.val,
             init=training.init,
+            init_name=recipe.model.init,
             source=recipe.data.source,
             cores=cores(),
             remarks=training.remarks,
@@ -282,10 +284,12 @@ def _score(training: Training, run: Run, card: Card, done: int, epoch_steps: int
     scores = score_predictions(recipe, distributed.gather(merged, share), training.val)
     name = training.metric
     value = scores.values.get(name)  # the few segments of a smoke test may not have it
-    best = value is not None and find_metric(name).better(value, training.best)
+    better = value is not None and find_metric(name).better(value, training.best)
+    tied = bool(recipe.schedule.patience) and value is not None and value == training.best  # later weights are surer
+    training.stale = 0 if better else training.stale + (not tied)
+    best = better or tied
     if best:
         training.best = value
-    training.stale = 0 if best else training.stale + 1
     log({"step": done, "epoch": epoch, **{f"val_{key}": value for key, value in scores.values.items()}})
     if share.rank == 0:
         state = {

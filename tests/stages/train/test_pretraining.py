@@ -33,6 +33,7 @@ WORDS = [
     "pretext.hidden=16", "pretext.out=8", "optim.batch=4", "schedule.epochs=2", "schedule.warmup_epochs=1",
     "schedule.validate_every=1", "augment.time_width=8",
 ]  # fmt: skip
+FIXED = ["adapt=false", "model.init=null", "schedule.steps=null", "schedule.warmup_steps=0", "schedule.patience=0"]
 NORMLESS = ["model.variant=sf-nf-r50", "model.width=8"]
 PLAIN = [f"augment.{name}=0" for name in ("mix", "freq_masks", "time_masks", "shift", "gain_db")]
 # By task: overrides, and small twins of the networks that have one size.
@@ -213,7 +214,7 @@ def test_what_is_left_is_the_trunk(pretrained, labelled, tmp_path):
     assert any(name.startswith("objective.") for name in torch.load(folder / "state.pt", weights_only=True)["model"])
     words = [*tiny.MODEL, *tiny.SCHEDULE, "data.source=media", "data.clip_seconds=0.4", f"data.root={labelled}"]
     words += [f"model.init={folder}", "model.variant=sf-small", "frontend.hop_ms=10"]
-    held = state_module.build_training(load("folder", words), Share(), CPU, smoke=False)
+    held = state_module.build_training(load("folder", [*FIXED, *words]), Share(), CPU, smoke=False)
     assert all(name.startswith("heads.") for name in held.init.fresh)
     assert held.init.unused == ()
     assert len(held.init.loaded) == len(state)
@@ -233,7 +234,7 @@ def test_classes_cannot_be_asked_of_it(pretrained, bare):
     assert "has no classes: score it with" in done.err
     words = [*tiny.MODEL, *tiny.SCHEDULE, "data.source=media", "data.clip_seconds=0.4", f"data.root={bare}"]
     with pytest.raises(DataError, match="have no classes, and task classify needs some"):
-        state_module.build_training(load("folder", words), Share(), CPU, smoke=False)
+        state_module.build_training(load("folder", [*FIXED, *words]), Share(), CPU, smoke=False)
 
 
 @pytest.mark.parametrize(

@@ -182,4 +182,5 @@ def _files_of_split(files_by_split: dict[str, dict[Path, str]], split: str, root
     parts = held_out_parts({names[path]: label for path, label in files.items()})
     if split != "train":
         return {path: label for path, label in files.items() if names[path] in parts[split]}
-    return {path: label for path, label in files.items() if names[path] not in parts["val"] | parts["test"]}
+    held_out = parts["val"] | parts["test"]
+    return {path: label for path, label in files.items() if names[path] not in held_out}

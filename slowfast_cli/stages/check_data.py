@@ -10,7 +10,7 @@ from typing import Literal
 
 from slowfast_cli.media import audio
 from slowfast_cli.media.audio_source import NoAudioError, SilentError, printable
-from slowfast_cli.media.quality import Change, Loudness
+from slowfast_cli.media.quality import Change, Channels
 from slowfast_cli.media.video_check import decode_all, has_frames
 from slowfast_cli.types import BrokenMediaError, Corpus, Failure, Recording, Seconds
 
@@ -143,14 +143,14 @@ def _check_audio(recording: Recording) -> tuple[AudioState, Seconds, str, list[s
     """State of the audio, its decodable length, a description of its defect, and its flags."""
     if recording.path.is_dir() and recording.sound is None:
         return "no audio stream", 0.0, f"{printable(recording.path)}: a folder of images without audio", []
-    loudness = Loudness()
+    channels = Channels()
     try:
-        decoded = audio.decode_all(recording, loudness.add)
+        decoded = audio.decode_all(recording, channels.add)
     except NoAudioError as error:
         return "no audio stream", 0.0, str(error), []
     except BrokenMediaError as error:
         return "unreadable", 0.0, str(error), []
     if decoded.defect is None:
-        return "ok", decoded.seconds, "", loudness.flags(decoded.peak)
+        return "ok", decoded.seconds, "", channels.flags()
     state: AudioState = "silent" if isinstance(decoded.defect, SilentError) else "unreadable"
     return state, decoded.seconds, str(decoded.defect), []

@@ -9,10 +9,12 @@ from slowfast_cli.media.audio_source import to_mono
 CLIPPED = 1e-3  # share of the samples of a channel
 PLATEAU = 3  # equal samples at the peak
 JUMP = 5  # least rise into a plateau, in steps of the values at the peak: the peaks of tones rise by up to 4
+LARGEST_STEP = 1 / 32  # of 8 bits: that of mu-law near full scale
 EXPONENT = 200  # exponents of differences of float32 are above its negative
 OPPOSITE = 0.1  # RMS of the mono mix, as a share of that of the channels
 SIDE = 64  # blocks of a frame that are compared, in each direction
-STILL = 0.05  # largest change of a block, as a share of the contrast of the frames
+STILL = 0.1  # largest change of a block, as a share of the contrast of the frames: coding noise stays below it
+INVISIBLE = 1.0  # change of a block, of 255, that rounding explains
 
 
 class Plateaus:
@@ -46,7 +48,8 @@ class Plateaus:
     def clipped(self) -> int:
         """Number of samples in plateaus that begin with a jump."""
         rises = 2.0 ** (np.arange(len(self.lengths)) - EXPONENT - 1)  # the least of each exponent
-        return int(self.lengths[rises >= JUMP * (self.largest - self.second)].sum())
+        step = min(self.largest - self.second, LARGEST_STEP)  # a short period may have few values
+        return int(self.lengths[rises >= JUMP * step].sum())
 
 
 class Channels:
@@ -100,6 +103,5 @@ class Change:
     def flags(self) -> list[str]:
         """Describe a video whose frames do not change."""
         contrast = 0.0 if self._first is None else float(np.ptp(self._first))
-        return ["constant frames: the picture does not change"] * (
-            self.frames > 1 and self.largest <= STILL * contrast
-        )
+        constant = self.frames > 1 and self.largest <= max(INVISIBLE, STILL * contrast)
+        return ["constant frames: the picture does not change"] * constant

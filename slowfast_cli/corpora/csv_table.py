@@ -220,9 +220,7 @@ def _rows_of_split(path: Path, columns: Columns, rows: Sequence[Row], split: str
     return [row for row in rows if row.problem or key(row) not in held_out]
 
 
-def _segment(
-    row: Row, indices: Mapping[str, Mapping[str, int]], exists: Callable[[Path], bool]
-) -> Segment | Failure:
+def _segment(row: Row, indices: Mapping[str, Mapping[str, int]], exists: Callable[[Path], bool]) -> Segment | Failure:
     if not exists(row.path):
         return Failure(id=row.id, path=row.path, reason=NOT_ON_DISK)
     targets = {name: indices[name][value] for name, value in row.labels.items() if value}

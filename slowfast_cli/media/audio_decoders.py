@@ -17,7 +17,16 @@ import soundfile
 from slowfast_cli.media.audio_hdf5 import Hdf5Source
 from slowfast_cli.media.audio_joined import joined
 from slowfast_cli.media.audio_pyav import AvSource
-from slowfast_cli.media.audio_source import BLOCK, PREROLL_SECONDS, AudioSource, check_scale, ignore, peak, printable, to_mono
+from slowfast_cli.media.audio_source import (
+    BLOCK,
+    PREROLL_SECONDS,
+    AudioSource,
+    check_scale,
+    ignore,
+    peak,
+    printable,
+    to_mono,
+)
 from slowfast_cli.media.container import MAX_DAYS, require_file
 from slowfast_cli.media.decoder_errors import decoder_errors
 from slowfast_cli.media.quiet_stderr import quiet_stderr

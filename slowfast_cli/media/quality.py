@@ -20,8 +20,8 @@ INVISIBLE = 1.0  # change of a block, of 255, that rounding explains
 class Plateaus:
     """Runs of equal samples at the largest value of one channel, by the binary exponent of the rise into them.
 
-    The difference between the two largest values is the quantization step there, which is not that of the format: mu-law
-    has larger ones. The samples of a clipped recording rise by much more.
+    The difference between the two largest values is the quantization step there; mu-law has larger ones than elsewhere.
+    The samples of a clipped recording rise by much more.
     """
 
     def __init__(self) -> None:

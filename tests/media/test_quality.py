@@ -60,14 +60,6 @@ def test_poor_recordings_are_flagged_and_the_rest_trains(folder, tmp_path, monke
     tiny.good("train", "folder", "data.corpus=csv", "data.root=rest.csv", *words, "--run", "run")
 
 
-def test_the_rest_does_not_replace_another_file(folder, tmp_path):
-    (tmp_path / "rest.csv").write_text("mine\n")
-    words = ["data", "check", "folder", "--root", folder, "--rest", tmp_path / "rest.csv"]
-    done = tiny.slowfast(*words, "--drop", "flagged")
-    assert (done.code, "not a file that --rest wrote" in done.err) == (2, True)
-    assert "expected flagged" in tiny.slowfast(*words, "--drop", "all").err
-
-
 def heard(path, samples, rate=RATE, **more):
     """Flags of samples that were written to a file."""
     soundfile.write(path, samples, rate, **more)

@@ -21,7 +21,7 @@ SHOWN = 5  # names in a line
 
 @dataclass(frozen=True, kw_only=True)
 class Rest:
-    """What was written."""
+    """The rows of a written file, and what is not in it."""
 
     count: int  # segments
     choose: tuple[str, ...]  # label sets, if the file alone does not say which columns they are

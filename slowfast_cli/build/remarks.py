@@ -101,7 +101,7 @@ def _some(names: Sequence[str]) -> str:
 def _same_files(corpora: Iterable[Corpus]) -> list[str]:
     """Say that splits are the same files, as there are too few for three parts."""
     names: dict[str, list[str]] = {}
-    for corpus in corpora:
+    for corpus in filter(lambda corpus: len(corpus.segments), corpora):
         names.setdefault(segments_hash(corpus), []).append(corpus.split)
     alike = [sorted(set(splits)) for splits in names.values() if len(set(splits)) > 1]
     return [f"{' and '.join(splits)} are the same files, so scores are those of validation" for splits in alike]

@@ -64,7 +64,7 @@ def check(
     drop: Annotated[
         str | None, options.optional("'flagged': list what is neither wrong nor flagged in a CSV file to train on.")
     ] = None,
-    rest: Annotated[Path, typer.Option(help="That CSV file.")] = Path("rest.csv"),
+    rest: Annotated[Path | None, typer.Option(help="That CSV file.", show_default="rest.csv")] = None,
 ) -> None:
     """Decode all audio and video of a data set: count listed, found, unreadable, too short and silent recordings.
 
@@ -75,8 +75,11 @@ def check(
 
     if drop not in (None, "flagged"):
         raise UsageError(f"--drop {drop}: expected flagged")
-    problems = data_check.run(
-        name, root, min_seconds=min_seconds, jobs=jobs, limit=limit, out=out, drop=drop is not None, rest=rest
-    )
+    if drop is None and rest is not None:
+        raise UsageError(f"--rest {rest}: needs --drop flagged")
+    if drop is not None and limit is not None:
+        raise UsageError(f"--drop {drop}: --limit {limit} leaves recordings unchecked: remove one of them")
+    rest = (rest or Path("rest.csv")) if drop else None
+    problems = data_check.run(name, root, min_seconds=min_seconds, jobs=jobs, limit=limit, out=out, rest=rest)
     if problems:
         raise DataError(f"{name}: {problems:,} recording{'s have' if problems != 1 else ' has'} problems")

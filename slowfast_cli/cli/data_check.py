@@ -1,8 +1,11 @@
 """``slowfast data check``: checks every split and prints the counts."""
 
 import csv
+import json
+import os
+import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,10 +14,10 @@ from slowfast_cli.build.remarks import remarks
 from slowfast_cli.cli import show
 from slowfast_cli.recipe.load import load
 from slowfast_cli.stages.check_data import PICTURES_ONLY, Report, State, check
-from slowfast_cli.stages.rest_list import FIRST_COLUMNS, require_listable, write_rows
+from slowfast_cli.stages.rest_list import require_listable, write_rest
 from slowfast_cli.storage.atomic import require_output
 from slowfast_cli.storage.remote import display
-from slowfast_cli.types import Corpus
+from slowfast_cli.types import Corpus, Failure, Seconds, UsageError
 
 SHOWN = 10  # problems of each kind that are printed
 COLUMNS = ("id", "path", "reason")
@@ -29,23 +32,22 @@ def run(
     jobs: int,
     limit: int | None,
     out: Path | None,
-    drop: bool,
-    rest: Path,
+    rest: Path | None,
 ) -> int:
-    """Check every split of a data set; with ``drop``, write a csv file of the good rest.
+    """Check every split of a data set; write the good rest to the csv file ``rest``.
 
     Returns:
         Number of recordings or listed segments with problems, apart from missing ones.
     """
     if out:
         require_output(out, "--out", starts=",".join(COLUMNS) + "\n")
-    if drop:
-        require_output(rest, "--rest", starts=",".join(FIRST_COLUMNS[:3]))
+    if out and rest and out.resolve() == rest.resolve():
+        raise UsageError(f"--rest {rest}: is also --out: name two files")
     words = [f"data.corpus={name}", *([f"data.root={display(root)}"] if root else [])]
     recipe = load(dataset_entry(name).info.recipe, words)
     corpora, skipped = read_all_splits(recipe)
-    if drop:
-        require_listable(corpora)
+    if rest:
+        require_listable(rest, corpora, corpus_root(recipe))
     show.corpora(corpora, skipped, remarks(recipe, corpora))
     audio_or_video = dataset_entry(name).info.audio_or_video
     reports = [_checked(_limited(corpus, limit), min_seconds, jobs, audio_or_video) for corpus in corpora]
@@ -60,7 +62,7 @@ def run(
         [_row(corpus.split, report, has_video=has_video) for corpus, report in zip(corpora, reports, strict=True)],
     )
     for failure in (some := (*wrong[:SHOWN], *flagged[:SHOWN])):
-        show.say(f"{failure.path}: {failure.reason}" if str(failure.path) not in failure.reason else failure.reason)
+        show.say(_line(failure))
     if more := len(wrong) + len(flagged) - len(some):
         show.say(f"and {more:,} more{'' if out else '; --out FILE.csv lists them all'}")
     if mute := len(failures) - len(wrong):
@@ -70,15 +72,28 @@ def run(
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(COLUMNS)
             writer.writerows([failure.id, str(failure.path), failure.reason] for failure in (*failures, *flagged))
-    if drop:
-        dropped = {failure.id for failure in (*wrong, *flagged)}
-        count = write_rows(rest, corpora, dropped)
-        found = len({segment.id for corpus in corpora for segment in corpus.segments})
-        command = f"slowfast train {dataset_entry(name).info.recipe} data.corpus=csv data.root={shlex.quote(str(rest))}"
-        show.say(f"{rest}: {count:,} of {found:,} segments: {command}")
+    if rest:
+        ends = {id: end for report in reports for id, end in report.ends.items()}
+        dropped = {failure.id for failure in wrong if failure.id not in ends} | {failure.id for failure in flagged}
+        _write_rest(rest, corpora, dropped, ends, dataset_entry(name).info.recipe)
     require_lists(skipped)
     missing = {(failure.id, failure.path) for corpus in corpora for failure in corpus.missing}
     return sum((failure.id, failure.path) not in missing for failure in wrong)
+
+
+def _write_rest(
+    path: Path, corpora: Sequence[Corpus], dropped: Collection[str], ends: Mapping[str, Seconds], recipe: str
+) -> None:
+    """Write the csv file of the rest, and print how to train on it."""
+    rest = write_rest(path, corpora, dropped, ends)
+    for note in rest.notes:
+        show.say(f"note: {note}")
+    words = ["slowfast", "train", recipe, "data.corpus=csv", f"data.root={path}"]
+    if rest.choose:
+        names = (name if re.fullmatch(r"\w+", name) else json.dumps(name, ensure_ascii=False) for name in rest.choose)
+        words.append(f"data.labels=[{','.join(names)}]")
+    found = len({segment.id for corpus in corpora for segment in corpus.segments})
+    show.say(f"{path}: {rest.count:,} of {found:,} segments: {shlex.join(words)}")
 
 
 def _row(split: str, report: Report, *, has_video: bool) -> list[str]:
@@ -94,7 +109,17 @@ def _row(split: str, report: Report, *, has_video: bool) -> list[str]:
 
 
 def _counts(states: Mapping[State, int]) -> str:
-    return ", ".join(f"{count:,} {state}" for state, count in sorted(states.items()) if count) or "none"
+    named = {state if count == 1 else state.replace("video", "videos"): count for state, count in states.items()}
+    return ", ".join(f"{count:,} {state}" for state, count in sorted(named.items()) if count) or "none"
+
+
+def _line(failure: Failure) -> str:
+    """Path, id if it names a part, and reason, which may contain the path."""
+    path = os.fsencode(display(failure.path)).decode("utf-8", "replace")  # as in reasons
+    if path in failure.reason:
+        return failure.reason
+    part = "" if failure.id in path else f"{failure.id}: "
+    return f"{path}: {part}{failure.reason}"
 
 
 def _limited(corpus: Corpus, limit: int | None) -> Corpus:

@@ -206,7 +206,7 @@ def _print(result: Evaluated, compared: Compared, title: str, min_gain: MinGain,
         }
         typer.echo(json.dumps(finite(plain), allow_nan=False))
     else:
-        show.scores(result.scores, result.published, title)
+        show.scores(result.scores, result.published, result.corpus.classes, title)
         for labels, (ours, theirs) in compared.items():
             rows = [
                 [gain.name, f"{gain.better:.1f}", f"{gain.worse:.1f}", f"{sign}{gain.points:.1f}", f"{gain.ratio:.2f}x"]

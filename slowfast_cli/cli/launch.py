@@ -163,13 +163,15 @@ def _report_machines(options: Launch, run: str) -> None:
     wait, count = timedelta(seconds=JOIN_TIMEOUT), f"slowfast/{run}"
     with suppress(RuntimeError):  # nobody is there, or the run has ended
         store = TCPStore(host, int(port), is_master=False, wait_for_workers=False, timeout=wait)
-        store.set(f"{count}/{store.add(count, 1)}", socket.gethostname())
+        store.set_timeout(timedelta(seconds=REPORT_TIMEOUT))
+        store.set(f"{count}/{store.add(count, 1)}", f"{socket.gethostname()}:{os.getpid()}")
         present = 0
         while present < options.nodes:
-            if (now := store.add(count, 0)) > present:
-                present = now
-                names = ", ".join(store.get(f"{count}/{number}").decode() for number in range(1, present + 1))
-                sys.stderr.write(f"{present} of {options.nodes} machines are here: {names}\n")
+            keys = [f"{count}/{number + 1}" for number in range(store.add(count, 0))]
+            names = [store.get(key).decode() for key in keys if store.check([key])]  # `get` waits for a key
+            if len(names) > present:
+                present = len(names)
+                sys.stderr.write(f"{present} of {options.nodes} machines are here: {', '.join(names)}\n")
             time.sleep(1)
 
 

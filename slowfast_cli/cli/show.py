@@ -26,6 +26,7 @@ GAP = 2  # spaces between the columns of a listing
 SHORTEST = 12  # characters that a cut column shows at least
 BAR = "{desc} {n_fmt}/{total_fmt} {bar:8} {remaining} left{postfix}"  # fits 80 columns with the values of a training
 LONGEST = 16  # characters of the name before a progress bar
+SHORT = 5  # seconds that are not estimated more closely
 YEAR = 365 * 24 * 3600  # seconds
 out = Console(soft_wrap=False, highlight=False)
 err = Console(stderr=True, highlight=False, quiet=os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0")) != "0")
@@ -119,27 +120,36 @@ def corpora(splits: Sequence[Corpus], skipped: Sequence[DataError], remarks: Seq
 
 def needs(estimate: "Estimate", jobs: int) -> None:
     """Print what an extraction needs."""
-    sound, work = duration(estimate.seconds), duration(estimate.elapsed / jobs)
+    seconds, jobs = estimate.duration(jobs), estimate.processes(jobs)
+    work = duration(seconds) if seconds >= SHORT else f"less than {SHORT} s"
     disk = f"{estimate.bytes / 1e6:,.1f} MB of disk ({estimate.free / 1e9:,.1f} GB free)"
-    say(f"about {sound} of sound: {disk}, {work} in {jobs} process{'es' * (jobs > 1)}")
+    say(f"about {duration(estimate.seconds)} of sound: {disk}, {work} in {jobs} process{'es' * (jobs > 1)}")
+    if estimate.bytes > estimate.free:
+        say("note: the disk may become full before the end")
 
 
-def scores(result: Scores, published: Mapping[str, float], title: str) -> None:
-    """Print our scores next to the paper's."""
+def informative(names: Iterable[str], classes: Mapping[str, Sequence[str]]) -> list[str]:
+    """Leave out top-5 accuracies of label sets of at most five classes, which are always 100 %.
+
+    >>> informative(["verb_top1", "verb_top5", "noun_top5"], {"verb": "ab", "noun": "abcdef"})
+    ['verb_top1', 'noun_top5']
+    """
+    few = [labels for labels, members in classes.items() if len(members) <= 5]
+    ends = tuple("top5" if len(classes) == 1 else f"{labels}_top5" for labels in few)
+    return [name for name in names if not name.endswith(ends)]
+
+
+def scores(result: Scores, published: Mapping[str, float], classes: Mapping[str, Sequence[str]], title: str) -> None:
+    """Print our scores, next to the paper's where it has some."""
     from slowfast_cli.metrics.registry import format_metric, metric_title
 
     rows = []
-    for key, value in result.values.items():
-        paper = published.get(key)
-        rows.append(
-            [
-                metric_title(key),
-                format_metric(key, value),
-                format_metric(key, paper),
-                "" if paper is None else f"{value - paper:+.2f}",
-            ]
-        )
-    table(title, ["", "ours", "paper", "difference"], rows)
+    for key in informative(result.values, {} if published else classes):
+        value, paper = result.values[key], published.get(key)
+        difference = "" if paper is None else f"{value - paper:+.2f}"
+        rows.append([metric_title(key), format_metric(key, value), format_metric(key, paper), difference])
+    shown = 4 if published.keys() & result.values.keys() else 2
+    table(title, ["", "ours", "paper", "difference"][:shown], [row[:shown] for row in rows])
     out.print(
         f"scored {result.found:,} of {result.listed:,} listed segments ({result.found / max(result.listed, 1):.1%})"
     )

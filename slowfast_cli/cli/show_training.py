@@ -95,7 +95,8 @@ class Display:
 
     def _score(self, event: Scored) -> None:
         values = event.scores.values
-        shown = dict.fromkeys([*list(values)[:SHOWN_SCORES], *values.keys() & {event.metric}])
+        names = show.informative(values, self._started.val.classes if self._started else {})
+        shown = dict.fromkeys([*names[:SHOWN_SCORES], *values.keys() & {event.metric}])
         scores = ", ".join(f"{metric_title(key)} {format_metric(key, values[key])}" for key in shown)
         best, data_wait = " (best)" if event.best else "", f"data wait {self._data_wait():.0%}"
         show.say(f"epoch {event.epoch}: loss {self._mean_loss():.3f}, {scores}{best}; {data_wait}")

@@ -6,6 +6,7 @@ import os
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache, partial
 from pathlib import Path
 
 from slowfast_cli.corpora.csv_columns import ROLES, Columns, assign_columns
@@ -26,7 +27,7 @@ from slowfast_cli.types import AbsentError, Corpus, DataError, Failure, Recordin
 INFO = DATASETS["csv"]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Row:
     """A row of the table, or what is wrong with it."""
 
@@ -38,7 +39,7 @@ class Row:
     stop: Seconds | None = None
     span: str = ""  # times as listed; empty for a whole file
     labels: Mapping[str, str] = field(default_factory=dict)  # value by label set
-    problem: str = ""  # why the row cannot be used, with its number
+    problem: str = ""  # why the row cannot be used
 
     @property
     def id(self) -> str:
@@ -81,20 +82,17 @@ def read(root: Path, split: str, labels: Sequence[str] = ()) -> Corpus:
         if root.suffix:
             raise DataError(f"{root}: no such file: name a csv file with columns path and at least one label set")
         raise INFO.not_found(root)
-    with path.open(encoding="utf-8-sig", errors="replace") as file:
-        first_line = next(filter(str.strip, file), "")
-    table = list(records(path, delimiter=max(",\t;", key=first_line.count)))
-    columns = assign_columns(path, table[0][1] if table else [], [cells for _, cells in table[1:]], labels)
-    classes = {name: _classes(path, name) for name in columns.label_sets}
-    rows = [_parse(path, number, columns, cells, classes) for number, cells in table[1:]]
-    names = {name: known or _values(rows, name) for name, known in classes.items()}
+    versions = tuple(_version(file) for file in (path, *sorted(path.parent.glob("classes.*.txt"))))
+    columns, rows, names = _table(path, versions, tuple(labels))
     indices = {name: {value: index for index, value in enumerate(values)} for name, values in names.items()}
     chosen = _rows_of_split(path, columns, rows, split)
     chosen = _without_repeats(chosen)
     usable = [row for row in chosen if not row.problem]
     if chosen and not usable:
-        raise DataError(f"{path}: {chosen[0].problem}; no row of split '{split}' can be used")
-    items = [_segment(row, indices) for row in usable]
+        where = f"{path}: row {chosen[0].number}"
+        raise DataError(f"{where}: {chosen[0].problem}; no row of split '{split}' can be used")
+    exists = lru_cache(maxsize=None)(is_file)
+    items = [_segment(row, indices, exists) for row in usable]
     bad = tuple(Failure(id=f"row {row.number}", path=path, reason=row.problem) for row in chosen if row.problem)
     return Corpus(
         name="csv",
@@ -106,6 +104,26 @@ def read(root: Path, split: str, labels: Sequence[str] = ()) -> Corpus:
     )
 
 
+def _version(path: Path) -> tuple[Path, int, int]:
+    stat = path.stat()
+    return path, stat.st_size, stat.st_mtime_ns
+
+
+@lru_cache(maxsize=1)  # every split is read from the same rows
+def _table(
+    path: Path, _versions: tuple[tuple[Path, int, int], ...], labels: tuple[str, ...]
+) -> tuple[Columns, tuple[Row, ...], Mapping[str, tuple[str, ...]]]:
+    """Read the columns, the rows, and the class names by label set, of this version of the files."""
+    with path.open(encoding="utf-8-sig", errors="replace") as file:
+        first_line = next(filter(str.strip, file), "")
+    table = list(records(path, delimiter=max(",\t;", key=first_line.count)))
+    columns = assign_columns(path, table[0][1] if table else [], [cells for _, cells in table[1:]], labels)
+    classes = {name: _classes(path, name) for name in columns.label_sets}
+    find = lru_cache(maxsize=None)(partial(_find, path.parent))
+    rows = tuple(_parse(number, columns, cells, classes, find) for number, cells in table[1:])
+    return columns, rows, {name: known or _values(rows, name) for name, known in classes.items()}
+
+
 def _without_repeats(rows: Sequence[Row]) -> list[Row]:
     """Mark the rows that name a segment for a second time."""
     seen: set[str] = set()
@@ -113,7 +131,7 @@ def _without_repeats(rows: Sequence[Row]) -> list[Row]:
     for row in rows:
         twice = not row.problem and row.id in seen
         seen.add(row.id)
-        result.append(replace(row, problem=f"row {row.number}: {row.id} is listed twice") if twice else row)
+        result.append(replace(row, problem=f"{row.id} is listed twice") if twice else row)
     return result
 
 
@@ -133,7 +151,11 @@ def _values(rows: Sequence[Row], label_set: str) -> tuple[str, ...]:
 
 
 def _parse(
-    csv_path: Path, number: int, columns: Columns, cells: Sequence[str], classes: Mapping[str, Sequence[str]]
+    number: int,
+    columns: Columns,
+    cells: Sequence[str],
+    classes: Mapping[str, Sequence[str]],
+    find: Callable[[str], tuple[str, Path]],
 ) -> Row:
     """Parse a row; what is wrong with it becomes its `problem`."""
     split, where = "", f"row {number}"
@@ -160,9 +182,9 @@ def _parse(
                 raise DataError(f"{where}: {name} '{value}' is not one of its {len(classes[name])} classes")
             if not value and split != "test":
                 raise DataError(f"{where}: {name} '' is empty: every row outside test needs a label")
-        name, path = _find(csv_path.parent, listed)
+        name, path = find(listed)
     except DataError as error:
-        return Row(number=number, split=split, problem=str(error))
+        return Row(number=number, split=split, problem=str(error).removeprefix(f"{where}: "))
     stop_text = stop_text or ("" if stop is None else f"{stop:g}")
     span = f"{start_text}-{stop_text}" if start_text or stop_text else ""
     return Row(number=number, split=split, path=path, name=name, start=start, stop=stop, span=span, labels=labels)
@@ -194,11 +216,12 @@ def _rows_of_split(path: Path, columns: Columns, rows: Sequence[Row], split: str
             break
     if split != "train":
         return [row for row in rows if not row.problem and key(row) in parts[split]]
-    return [row for row in rows if row.problem or key(row) not in parts["val"] | parts["test"]]
+    held_out = parts["val"] | parts["test"]
+    return [row for row in rows if row.problem or key(row) not in held_out]
 
 
-def _segment(row: Row, indices: Mapping[str, Mapping[str, int]]) -> Segment | Failure:
-    if not is_file(row.path):
+def _segment(row: Row, indices: Mapping[str, Mapping[str, int]], exists: Callable[[Path], bool]) -> Segment | Failure:
+    if not exists(row.path):
         return Failure(id=row.id, path=row.path, reason=NOT_ON_DISK)
     targets = {name: indices[name][value] for name, value in row.labels.items() if value}
     recording = Recording(id=row.name, path=row.path)

@@ -18,7 +18,8 @@ DOCUMENTS = frozenset(
 )
 OTHER_SUFFIX = "its suffix is not one of audio or video"
 _FILLER = r"(?:data|dataset|sets?|split|part|folder|files?|audio|sounds?|wavs?|videos?|clips?|images?|my|\d+)"
-SPLIT_WORDS = "|".join((*SPLIT_NAMES, "hold[-_ ]?out", "held[-_ ]?out", "unseen", "fold"))
+WEAK_WORDS = r"h[oe]ld[-_ ]?out|unseen|fold"  # may also be classes, without a number or another split beside them
+SPLIT_WORDS = "|".join((*SPLIT_NAMES, WEAK_WORDS))
 SPLIT_LIKE = re.compile(rf"(?:{_FILLER}[\W_]*)*({SPLIT_WORDS})(?:[\W_]*{_FILLER})*[\W_]*")
 
 
@@ -114,6 +115,7 @@ def _split_folders(root: Path) -> dict[str, Path]:
         folder: SPLIT_NAMES.get(match[1], folder.name)
         for folder in folders
         if (match := SPLIT_LIKE.fullmatch(folder.name.lower()))
+        and (exact or not re.fullmatch(WEAK_WORDS, folder.name.lower()))
     }
     names = ", ".join(printable(folder.name) for folder in folders)
     if folders and len(exact) == len(folders):
@@ -122,10 +124,10 @@ def _split_folders(root: Path) -> dict[str, Path]:
         if "train" in exact.values():
             return {name: folder for folder, name in exact.items()}
     if len(similar) == len(folders) and (len(folders) == 1 or len(set(similar.values())) > 1):
-        raise DataError(
-            f"{printable(root)}: {names}: look like splits, not classes: call them train, val and test (train is "
-            "needed), or set data.root to one of them"
-        )
+        advice = "call them train, val and test (train is needed), or set data.root to one of them"
+        if any("fold" in folder.name.lower() for folder in similar):
+            advice = "list their files in a csv file with a column split, and set data.corpus=csv"
+        raise DataError(f"{printable(root)}: {names}: look like splits, not classes: {advice}")
     if {"train"} < set(exact.values()) and not any(media_in(folder) for folder in exact):
         others = ", ".join(printable(folder.name) for folder in folders if folder not in exact)
         raise DataError(
@@ -182,4 +184,5 @@ def _files_of_split(files_by_split: dict[str, dict[Path, str]], split: str, root
     parts = held_out_parts({names[path]: label for path, label in files.items()})
     if split != "train":
         return {path: label for path, label in files.items() if names[path] in parts[split]}
-    return {path: label for path, label in files.items() if names[path] not in parts["val"] | parts["test"]}
+    held_out = parts["val"] | parts["test"]
+    return {path: label for path, label in files.items() if names[path] not in held_out}

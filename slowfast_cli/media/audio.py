@@ -51,7 +51,6 @@ class Decoded:
     """What `decode_all` found."""
 
     seconds: Seconds  # as far as it decodes
-    peak: float  # largest magnitude of the samples, before the mono mix
     defect: BrokenMediaError | None  # why it is not whole
 
 
@@ -60,22 +59,22 @@ def decode_all(recording: Recording, each: Callable[[np.ndarray], None]) -> Deco
 
     Args:
         recording: Recording with audio.
-        each: Called with each block of mono samples at the native rate, float32.
+        each: Called with each block of samples before the mono mix, (N, C) float32, at the native rate.
 
     Raises:
         BrokenMediaError: The recording cannot be opened.
     """
     defect: BrokenMediaError | None = None
     with open_audio(recording) as source:
+        source.watch = each
         total, loudest = 0, 0.0
         try:
             for block in _check_samples(source.blocks(0), recording):
-                each(block)
                 total, loudest = total + len(block), max(loudest, peak(block))
             _require_whole(recording, source, total / source.rate, loudest)
         except BrokenMediaError as error:
             defect = error
-        return Decoded(seconds=total / source.rate, peak=source.peak, defect=defect)
+        return Decoded(seconds=total / source.rate, defect=defect)
 
 
 def truncation(recording: Recording) -> str:

@@ -5,7 +5,7 @@ The content of a file decides, not its suffix.
 """
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal
@@ -17,7 +17,16 @@ import soundfile
 from slowfast_cli.media.audio_hdf5 import Hdf5Source
 from slowfast_cli.media.audio_joined import joined
 from slowfast_cli.media.audio_pyav import AvSource
-from slowfast_cli.media.audio_source import BLOCK, PREROLL_SECONDS, AudioSource, check_scale, peak, printable, to_mono
+from slowfast_cli.media.audio_source import (
+    BLOCK,
+    PREROLL_SECONDS,
+    AudioSource,
+    check_scale,
+    ignore,
+    peak,
+    printable,
+    to_mono,
+)
 from slowfast_cli.media.container import MAX_DAYS, require_file
 from slowfast_cli.media.decoder_errors import decoder_errors
 from slowfast_cli.media.quiet_stderr import quiet_stderr
@@ -105,6 +114,7 @@ class ChainedSource:
         self.path = path
         self.chains = chains
         self.peak = 0.0
+        self.watch: Callable[[np.ndarray], None] = ignore
         self.frames: list[int] = []
         for chain in chains:
             with closing(SoundFileSource(path, chain)) as part:
@@ -123,6 +133,7 @@ class ChainedSource:
         for chain, frames in zip(self.chains, self.frames, strict=True):
             if first < frames:
                 with closing(SoundFileSource(self.path, chain)) as part:
+                    part.watch = self.watch
                     yield from part.blocks(first)
                     self.peak = max(self.peak, part.peak)
             first = max(0, first - frames)
@@ -139,6 +150,7 @@ class SoundFileSource:
     def __init__(self, path: Path, part: tuple[int, int] | None = None) -> None:
         self.path = path
         self.peak = 0.0
+        self.watch: Callable[[np.ndarray], None] = ignore
         self.raw = path.open("rb") if part is None else io.BytesIO(_read_part(path, *part))
         try:
             source = self.raw if part is not None else self.raw.fileno()
@@ -182,6 +194,7 @@ class SoundFileSource:
                 position = self.file.seek(0)
             while len(block := self._read()):
                 self.peak = max(self.peak, peak(block))
+                self.watch(block)
                 if self.file.subtype in ("FLOAT", "DOUBLE"):
                     check_scale(self.peak, self.path)
                 mono = to_mono(block)
@@ -191,6 +204,7 @@ class SoundFileSource:
         except soundfile.LibsndfileError:  # truncated: keep what was decoded
             if self.file.format == "FLAC":  # FFmpeg also decodes the frames between the last block and the truncation
                 with closing(AvSource(self.path)) as rest:
+                    rest.watch = self.watch
                     yield from rest.blocks(max(position, first))
                     self.peak = max(self.peak, rest.peak)
 

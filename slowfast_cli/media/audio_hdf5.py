@@ -1,13 +1,13 @@
 """Read audio from datasets of samples in HDF5 files."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 
-from slowfast_cli.media.audio_source import BLOCK, check_scale, peak, printable, to_float32
+from slowfast_cli.media.audio_source import BLOCK, check_scale, ignore, peak, printable, to_float32
 from slowfast_cli.types import BrokenMediaError, Seconds
 
 MAX_CHUNK = 1 << 28  # bytes of a decoded chunk, which HDF5 reads as a whole
@@ -23,6 +23,7 @@ class Hdf5Source:
         self.path = path
         self.rate = rate
         self.peak = 0.0
+        self.watch: Callable[[np.ndarray], None] = ignore
         try:
             self.file: Any = h5py.File(path, "r", locking=False)
         except OSError as error:
@@ -43,6 +44,7 @@ class Hdf5Source:
             block = to_float32(self.samples[start : start + BLOCK])
             self.peak = max(self.peak, peak(block))
             check_scale(self.peak, self.path)
+            self.watch(block[:, None])
             yield block
 
     def close(self) -> None:

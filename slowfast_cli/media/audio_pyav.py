@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,7 +11,7 @@ import av
 import numpy as np
 from av.stream import Discard
 
-from slowfast_cli.media.audio_source import BLOCK, PREROLL_SECONDS, NoAudioError, peak, printable, to_float32
+from slowfast_cli.media.audio_source import BLOCK, PREROLL_SECONDS, NoAudioError, ignore, peak, printable, to_float32
 from slowfast_cli.media.clock import PAUSE, TIMED, Clock, formats, late_start, longest, stated_end
 from slowfast_cli.media.container import open_container
 from slowfast_cli.types import BrokenMediaError, Seconds
@@ -36,6 +36,7 @@ class AvSource:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.peak = 0.0
+        self.watch: Callable[[np.ndarray], None] = ignore
         self._open()
         try:
             self.rate = int(self.stream.codec_context.sample_rate or 0)
@@ -164,6 +165,7 @@ class AvSource:
                 values = to_float32(frame.to_ndarray())
                 self.peak = max(self.peak, peak(values))
                 per_channel = values if frame.format.is_planar else values.reshape(frame.samples, -1).T
+                self.watch(per_channel.T)
                 yield _Frame(frame.pts, per_channel.mean(axis=0, dtype=np.float32))
         if bad > good:
             raise self._error(f"{bad} of {bad + good} packets do not decode ({self._codec()})")

@@ -1,7 +1,7 @@
 """The interface of audio decoders, and what they share."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from math import inf
 from pathlib import Path
 from typing import Protocol
@@ -33,6 +33,7 @@ class AudioSource(Protocol):
     header_seconds: Seconds | None  # length in the header, if reliable; truncated files contain less
     peak: float  # largest magnitude of the samples decoded so far, before the mono mix
     backend: str  # decoder
+    watch: Callable[[np.ndarray], None]  # called with each block of samples before the mono mix, (N, C)
 
     def blocks(self, first: int) -> Iterator[np.ndarray]:
         """Yield consecutive mono float32 samples from native sample ``first`` to the end."""
@@ -41,6 +42,10 @@ class AudioSource(Protocol):
     def close(self) -> None:
         """Close the file."""
         ...
+
+
+def ignore(block: np.ndarray) -> None:
+    """Do not watch blocks, see `AudioSource.watch`."""
 
 
 def printable(path: Path | str) -> str:

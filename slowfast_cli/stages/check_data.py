@@ -1,16 +1,16 @@
 """Check a corpus: decode every recording to its end, audio and frames, without storing anything."""
 
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Literal
 
 from slowfast_cli.media import audio
 from slowfast_cli.media.audio_source import NoAudioError, SilentError, printable
-from slowfast_cli.media.quality import Change, Loudness
+from slowfast_cli.media.quality import Change, Channels
 from slowfast_cli.media.video_check import decode_all, has_frames
 from slowfast_cli.types import BrokenMediaError, Corpus, Failure, Recording, Seconds
 
@@ -31,6 +31,7 @@ class Checked:
     reason: str = ""  # description of the defect
     video_seconds: Seconds = 0.0  # of decodable frames
     flags: tuple[str, ...] = ()  # why it may be a poor example, though it decodes
+    end: Seconds | None = None  # where it ends, if all that is wrong is that segments begin later
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +47,8 @@ class Report:
     """Recordings that are not ``ok``, and segments without media; usable videos without sound are ``soundless``."""
     video_seconds: Seconds = 0.0  # of decodable frames
     flagged: tuple[Failure, ...] = ()  # recordings that decode, but may be poor examples, one entry for each reason
+    ends: Mapping[str, Seconds] = field(default_factory=dict)
+    """Length by id of recording, where all that is wrong is that segments begin later."""
 
 
 def check(
@@ -70,7 +73,7 @@ def check(
         latest = max(segment.start, segment.center or 0.0)
         last_start[segment.recording.id] = max(last_start.get(segment.recording.id, 0.0), latest)
     states: Counter[State] = Counter()
-    failures, flagged = list[Failure](), list[Failure]()
+    failures, flagged, ends = list[Failure](), list[Failure](), dict[str, Seconds]()
     seconds = video_seconds = 0.0
     with ThreadPoolExecutor(jobs) as pool:
         waiting = iter(corpus.recordings)
@@ -87,6 +90,8 @@ def check(
             if checked.state != "ok":
                 mute = checked.state in PICTURES_ONLY.values()
                 failures.append(Failure(id=checked.id, path=checked.path, reason=checked.reason, soundless=mute))
+            if checked.end is not None:
+                ends[checked.id] = checked.end
             for flag in checked.flags:
                 reason = f"{printable(checked.path)}: {flag}"
                 flagged.append(Failure(id=checked.id, path=checked.path, reason=reason))
@@ -100,6 +105,7 @@ def check(
         failures=(*failures, *corpus.missing),
         video_seconds=video_seconds,
         flagged=tuple(flagged),
+        ends=ends,
     )
 
 
@@ -129,13 +135,14 @@ def _check(recording: Recording, required: _Required, frames: DecodeFrames) -> C
             )
     audio_state, seconds, reason, flags = _check_audio(recording)
     state: State = PICTURES_ONLY.get(audio_state, audio_state) if is_video else audio_state
-    violation = required.violation(video_seconds if is_video else seconds)
-    if violation and (state == "ok" or state in PICTURES_ONLY.values()):
-        length = f"{video_seconds:.2f} s of frames" if is_video else f"{seconds:.2f} s of sound"
-        state, reason = "too short", f"{printable(recording.path)}: {length}: {violation}"
+    length, end = video_seconds if is_video else seconds, None
+    if (violation := required.violation(length)) and (state == "ok" or state in PICTURES_ONLY.values()):
+        what = "frames" if is_video else "sound"
+        state, reason = "too short", f"{printable(recording.path)}: {length:.2f} s of {what}: {violation}"
+        end = length if length >= required.seconds else None
     return Checked(
         id=recording.id, path=recording.path, state=state, seconds=seconds, reason=reason, video_seconds=video_seconds,
-        flags=(*flags, *change.flags()),
+        flags=(*flags, *change.flags()), end=end,
     )  # fmt: skip
 
 
@@ -143,14 +150,14 @@ def _check_audio(recording: Recording) -> tuple[AudioState, Seconds, str, list[s
     """State of the audio, its decodable length, a description of its defect, and its flags."""
     if recording.path.is_dir() and recording.sound is None:
         return "no audio stream", 0.0, f"{printable(recording.path)}: a folder of images without audio", []
-    loudness = Loudness()
+    channels = Channels()
     try:
-        decoded = audio.decode_all(recording, loudness.add)
+        decoded = audio.decode_all(recording, channels.add)
     except NoAudioError as error:
         return "no audio stream", 0.0, str(error), []
     except BrokenMediaError as error:
         return "unreadable", 0.0, str(error), []
     if decoded.defect is None:
-        return "ok", decoded.seconds, "", loudness.flags(decoded.peak)
+        return "ok", decoded.seconds, "", channels.flags()
     state: AudioState = "silent" if isinstance(decoded.defect, SilentError) else "unreadable"
     return state, decoded.seconds, str(decoded.defect), []

@@ -3,6 +3,12 @@
 import pytest
 import tiny
 
+from slowfast_cli.build import remarks
+from slowfast_cli.cli import show
+from slowfast_cli.settings import FrontEnd
+from slowfast_cli.stages.extract.estimate import Estimate, estimate
+from slowfast_cli.types import Corpus, Recording
+
 CLASSES = ("rain", "rooster")
 WORDS = [*tiny.WORDS, "data.source=media", "optim.batch=4", "augment.mix=0"]
 
@@ -64,10 +70,41 @@ def test_a_split_that_cannot_be_read_is_an_error_at_the_end(few, tmp_path):
         assert "no row of split 'val' can be used" in done.err
 
 
-def test_a_full_disk_is_said_before_the_extraction(few, monkeypatch):
+def test_bad_rows_are_counted_by_reason(few, tmp_path):
+    rows = [f"few/{label}/{number}.wav,0,1,{label}" for label in CLASSES for number in range(5)]
+    rows += [",0,1,rain", ",0,1,rain", "few/rain/0.wav,2,1,rain"]
+    (tmp_path / "list.csv").write_text("\n".join(["path,start,stop,kind", *rows]))
+    done = tiny.slowfast("data", "check", "csv", "--root", tmp_path / "list.csv")
+    assert "not used: 2 (row 12: empty path: name a file), 1 (row 14: stop 1.0 s is not after start 2.0 s)" in done.err
+    assert f"{tmp_path / 'list.csv'}: row 14: stop 1.0 s" in done.err
+
+
+def test_splits_without_segments_are_not_called_the_same():
+    empty = [Corpus(name="csv", split=split, segments=(), classes={}) for split in ("val", "test")]
+    assert remarks._same_files(empty) == []
+
+
+def test_a_full_disk_is_said_before_the_extraction(few, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("slowfast_cli.stages.extract.estimate.free_bytes", lambda folder: 100)
-    done = tiny.slowfast("extract", "--dataset", "folder", "-j", 1, "--root", few)
-    assert (done.code, "the disk has 0.0 GB free" in done.err) == (3, True)
+    words = ["extract", "--dataset", "folder", "-j", 1, "--root", few, "--out", tmp_path / "shards"]
+    done = tiny.slowfast(*words)
+    assert (done.code, "8 of 10 recordings need 0.0 GB, the disk has 0.0 GB free" in done.err) == (3, True)
+    paths = sorted(few.rglob("*.wav"))
+    recordings = [Recording(id=path.name, path=path) for path in paths]
+    settings = {"dtype": "float16", "out": tmp_path}
+    monkeypatch.undo()
+    needed = estimate(recordings, FrontEnd(), **settings).bytes
+    monkeypatch.setattr("slowfast_cli.stages.extract.estimate.free_bytes", lambda folder: round(0.9 * needed))
+    show.needs(estimate(recordings, FrontEnd(), **settings), 2)
+    printed = capsys.readouterr().err
+    assert "the disk may become full before the end" in printed
+    assert "less than 5 s in 2 processes" in printed
+
+
+def test_the_time_of_an_extraction_counts_processes_that_have_work():
+    needs = Estimate(seconds=1000, bytes=1, elapsed=120, free=2, recordings=4)
+    assert (needs.processes(64), needs.processes(2)) == (4, 2)
+    assert (needs.duration(64), needs.duration(1)) == (120 / 4 + 3, 120)
 
 
 def test_data_without_validation_or_with_one_class_is_refused(few):

@@ -13,6 +13,7 @@ import pytest
 import tiny
 import torch
 import typer
+from torch.distributed import TCPStore
 
 from slowfast_cli import load_model
 from slowfast_cli.cli import launch
@@ -336,3 +337,20 @@ def test_a_mistake_on_one_node_ends_the_others(sounds, tmp_path):
         codes.append(child.returncode)
     assert 3 in codes
     assert 0 not in codes
+
+
+def test_machines_are_reported_once_they_have_said_their_names(monkeypatch, capsys):
+    monkeypatch.setattr(launch, "REPORT_TIMEOUT", 5.0)
+    master = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+    options = launch.Launch(nodes=2, rdzv_endpoint=f"127.0.0.1:{master.port}")
+    master.add("slowfast/run", 1)  # counted, but without a name yet
+    thread = threading.Thread(target=launch._report_machines, args=(options, "run"), daemon=True)
+    thread.start()
+    time.sleep(1.5)
+    master.set("slowfast/run/1", "other:7")
+    thread.join(10)
+    assert not thread.is_alive()
+    own = f"{socket.gethostname()}:{os.getpid()}"
+    assert capsys.readouterr().err.splitlines() == [
+        f"1 of 2 machines are here: {own}", f"2 of 2 machines are here: other:7, {own}",
+    ]  # fmt: skip

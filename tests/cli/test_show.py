@@ -10,6 +10,7 @@ import slowfast_cli.cli as package
 from slowfast_cli.build.network import NETWORKS
 from slowfast_cli.cli import show
 from slowfast_cli.stages.train.dry_run import count_variants
+from slowfast_cli.types import Scores
 
 SIZES = list(csv.DictReader((tiny.Path(package.__file__).parent / "network_sizes.csv").read_text().splitlines()))
 
@@ -65,3 +66,15 @@ def test_the_stored_sizes_are_those_of_the_networks():
         assert row["network"] == name
         assert float(row["params_m"]) == pytest.approx(size["params_m"], abs=1e-4)
         assert float(row["gflops"]) == pytest.approx(size["gflops"], abs=1e-4)
+
+
+def test_scores_show_only_what_says_something(capsys, monkeypatch):
+    monkeypatch.setattr(show, "out", Console(width=100, highlight=False))
+    result = Scores(values={"top1": 50.0, "top5": 100.0}, found=2, listed=2)
+    show.scores(result, {}, {"label": ("a", "b")}, "mine")
+    printed = capsys.readouterr().out
+    assert "Top-1" in printed
+    assert not any(word in printed for word in ("Top-5", "paper", "difference"))
+    show.scores(result, {"top1": 40.0}, {"label": tuple("abcdef")}, "theirs")
+    printed = capsys.readouterr().out
+    assert all(word in printed for word in ("Top-5", "paper", "difference", "+10.00"))

@@ -325,6 +325,37 @@ def test_joined_files_that_decoders_read_in_part_are_refused(tmp_path, form):
     assert audio.probe(recording(one)).seconds == 3
 
 
+@pytest.mark.parametrize(
+    ("suffix", "codec", "form"), [("wv", "wavpack", "wv"), ("wma", "wmav2", "asf"), ("mov", "pcm_s16le", "mov")]
+)
+def test_joined_files_that_ffmpeg_reads_in_part_are_refused(tmp_path, suffix, codec, form):
+    path = tmp_path / f"1.{suffix}"
+    with av.open(str(path), "w", format=form) as container:
+        stream = container.add_stream(codec, rate=44100, layout="mono", bit_rate=64000)
+        frame = av.AudioFrame.from_ndarray((NOISE[None, :44100] * 2**15).astype(np.int16), format="s16", layout="mono")
+        frame.sample_rate = 44100
+        frames = av.AudioResampler(stream.format, "mono", 44100, stream.frame_size or None).resample(frame)
+        container.mux([packet for piece in (*frames, None) for packet in stream.encode(piece)])
+    one = path.read_bytes()
+    one = one[20:] if suffix == "mov" else one  # older ones have no ftyp
+    path.write_bytes(one)
+    assert audio.probe(recording(path)).seconds == pytest.approx(1, abs=0.1)
+    path.write_bytes(2 * one)
+    assert f"another file was appended at byte {len(one)}" in refused(lambda: audio.probe(recording(path)))
+
+
+@pytest.mark.parametrize("change", [{}, {"code": 0}, {"rate": 5}, {"channels": 1000}])
+def test_samples_that_look_like_a_header_do_not_join_files(tmp_path, change):
+    content = bytearray(write(tmp_path / "x.au", format="AU").read_bytes())
+    header = {"size": 1, "code": 3, "rate": 16000, "channels": 1, **change}
+    content[5000:5024] = content[:8] + struct.pack(">4I", *header.values())
+    (tmp_path / "x.au").write_bytes(content)
+    if not change:
+        assert "appended at byte 5000" in refused(lambda: audio.probe(recording(tmp_path / "x.au")))
+    else:
+        assert audio.probe(recording(tmp_path / "x.au")).seconds == 3
+
+
 def test_joined_mp4_files_are_refused(tmp_path):
     one = (tiny.DATA / "clock.mp4").read_bytes()
     path = tmp_path / "joined.mp4"

@@ -7,7 +7,7 @@ models that read frames, with or without audio.
 import glob
 import io
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
@@ -31,6 +31,7 @@ from slowfast_cli.types import MEDIA_SUFFIXES, VIDEO_SUFFIXES, DataError, UsageE
 from slowfast_cli.weights.file import Card, build
 from slowfast_cli.weights.resolve import weight_file
 
+UTF16 = ("\udcff\udcfe", "\udcfe\udcff")  # byte order marks, read as UTF-8 with surrogateescape
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
@@ -291,7 +292,11 @@ def sources(
 
 
 def _paths(lines: Iterable[str], where: str, folder: Path = Path()) -> list[Path]:
-    names = [line.strip() for line in lines if line.strip()]
+    text = "".join(lines)
+    if text.startswith(UTF16):
+        with suppress(UnicodeDecodeError):  # refused below
+            text = text.encode("utf-8", "surrogateescape").decode("utf-16")
+    names = [line.strip() for line in text.split("\n") if line.strip()]
     if any("\0" in name for name in names):
         raise UsageError(
             f"{where}: contains binary data, expected a path per line: save a recording as a file, and name it"

@@ -196,6 +196,11 @@ def test_sources_of_every_kind(weights, tmp_path, monkeypatch):
     assert paths("sounds") == ["sounds/dog.ogg", "sounds/rain.wav", "sounds/deep/clock.mp4"]
     assert paths("sounds/*.ogg", "sounds/**/*.mp4") == ["sounds/dog.ogg", "sounds/deep/clock.mp4"]
     assert paths("list.txt") == ["sounds/dog.ogg", "sounds/rain.wav"]
+    (tmp_path / "sounds" / "\u732b.wav").write_bytes((tmp_path / "sounds" / "rain.wav").read_bytes())
+    for encoding in ("utf-16", "utf-16-be"):
+        text = "" if encoding == "utf-16" else "\ufeff"
+        (tmp_path / "list.txt").write_text(f"{text}sounds/dog.ogg\r\n\r\nsounds/\u732b.wav\r\n", encoding=encoding)
+        assert paths("list.txt") == ["sounds/dog.ogg", "sounds/\u732b.wav"]
     (tmp_path / "sounds" / "list.txt").write_text("dog.ogg\ndeep/clock.mp4\n")
     assert paths("sounds/list.txt") == ["sounds/dog.ogg", "sounds/deep/clock.mp4"]
     assert paths("-", stdin=b"sounds/rain.wav\n\nsounds/dog.ogg\n") == ["sounds/rain.wav", "sounds/dog.ogg"]

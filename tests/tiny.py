@@ -29,7 +29,8 @@ MODEL = ["model.width=8", *FRONT, "data.workers=0"]
 # Everything that draws at random is on: a resumed run has to repeat it.
 # Of recipes/folder.yaml, which fits itself to the data and starts from the bundled network.
 FIXED = [
-    "adapt=false", "model.variant=asf-r50", "model.init=null", "data.source=shards", "data.pad=last", "data.views=2", "optim.name=sgd",
+    "adapt=false", "model.variant=asf-r50", "model.init=null", "data.source=shards", "data.pad=last", "data.views=2",
+    "optim.name=sgd",
     "optim.lr=0.05", "optim.lr_batch=null", "optim.weight_decay=0.0005", "optim.nesterov=true", "schedule.steps=null",
     "schedule.patience=0", "schedule.warmup_steps=0", "augment.shift=0", "augment.gain_db=0",
 ]  # fmt: skip

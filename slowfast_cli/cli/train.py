@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import tempfile
+import warnings
 from collections.abc import Iterator
 from math import inf
 from pathlib import Path
@@ -16,12 +17,13 @@ import typer
 
 from slowfast_cli.cli import options
 from slowfast_cli.cli.launch import Launch, is_restart, mark_started
+from slowfast_cli.cli.run_log import LOG
 
 if TYPE_CHECKING:
     from types import FrameType
 
     from slowfast_cli.recipe.schema import Recipe
-    from slowfast_cli.stages.train.run_folder import Run
+    from slowfast_cli.stages.train.default_run import Place
 
 EPILOG = options.examples(
     "slowfast train recipes/vggsound.yaml",
@@ -71,7 +73,8 @@ def train(
         return
     launch.start()
     from slowfast_cli.cli import show
-    from slowfast_cli.stages.train.run_folder import Run, folder_for
+    from slowfast_cli.stages.train.default_run import DefaultRun
+    from slowfast_cli.stages.train.run_folder import Run
 
     plan = checked.schedule
     if not smoke and max(plan.warmup_epochs / (plan.epochs or inf), plan.warmup_steps / (plan.steps or inf)) >= 1:
@@ -80,8 +83,8 @@ def train(
         with tempfile.TemporaryDirectory() as folder:
             follow(checked, Run(Path(folder) / "run"), source.name, device=device, smoke=True)
     else:
-        folder_ = Run(run or folder_for(source.name, checked, words))
-        follow(checked, folder_, source.name, fresh=fresh and not is_restart(), device=device)
+        place = Run(run) if run else DefaultRun(source.name, words)
+        follow(checked, place, source.name, fresh=fresh and not is_restart(), device=device)
 
 
 @options.takes(train)
@@ -98,7 +101,7 @@ def finetune(
 
 
 def follow(
-    recipe: Recipe, run: Run, name: str, *, fresh: bool = False, device: str = "auto", smoke: bool = False
+    recipe: Recipe, run: Place, name: str, *, fresh: bool = False, device: str = "auto", smoke: bool = False
 ) -> None:
     """Run and display a training; Ctrl-C stops it between steps, with all saved, and raises KeyboardInterrupt."""
     from slowfast_cli.cli.show_training import Display
@@ -108,7 +111,7 @@ def follow(
     events = stage.train(recipe, run, name=name, fresh=fresh, device=device, smoke=smoke)
     display = Display(name)
     try:
-        with interruptible() as signals, contextlib.closing(events):
+        with interruptible() as signals, logged_warnings(), contextlib.closing(events):
             for event in events:
                 mark_started()
                 display.show(event)
@@ -116,11 +119,25 @@ def follow(
                     raise KeyboardInterrupt
     except KeyboardInterrupt:
         display.close()
-        display.interrupted(run.folder)
+        display.interrupted()
         raise
     finally:
         display.close()
         distributed.leave()
+
+
+@contextlib.contextmanager
+def logged_warnings() -> Iterator[None]:
+    """Write the warnings of libraries into the log of the training too."""
+    show = warnings.showwarning
+
+    def log(*args: Any, **options: Any) -> None:
+        show(*args, **options)
+        LOG.write(f"warning: {args[0]}")
+
+    with warnings.catch_warnings():
+        warnings.showwarning = log
+        yield
 
 
 @contextlib.contextmanager
@@ -137,6 +154,7 @@ def interruptible(signals: list[int] | None = None) -> Iterator[list[int]]:
         stop_signal.request()
         if os.environ.get("RANK", "0") == "0":
             sys.stderr.write("\nstopping after this step\n")
+            LOG.write("stopping after this step")
 
     before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -29,6 +29,7 @@ from slowfast_cli.models.count import parameters
 from slowfast_cli.plots.curves import curves_plot
 from slowfast_cli.recipe.schema import Recipe
 from slowfast_cli.stages.train.auto_workers import training_batches
+from slowfast_cli.stages.train.default_run import Place, open_run
 from slowfast_cli.stages.train.run_folder import Run, lines
 from slowfast_cli.stages.train.state import Training, build_training
 from slowfast_cli.stages.train.tensorboard import Log, tensorboard
@@ -77,13 +78,13 @@ Event = Started | Step | Scored | Finished
 
 
 def train(
-    recipe: Recipe, run: Run, *, name: str = "", fresh: bool = False, device: str = "auto", smoke: bool = False
+    recipe: Recipe, at_run: Place, *, name: str = "", fresh: bool = False, device: str = "auto", smoke: bool = False
 ) -> Generator[Event]:
     """Train a recipe, or resume its run. The caller may stop after any event and nothing is lost.
 
     Args:
         recipe: What to train.
-        run: The run folder.
+        at_run: The run; the first process chooses the folder of a `DefaultRun` for all.
         name: Name of the recipe, for the weight files.
         fresh: Move an existing run aside and start over.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``.
@@ -101,8 +102,7 @@ def train(
     training = build_training(recipe, share, at, smoke=smoke)
     epoch_steps = len(training.train_clips) // recipe.optim.batch
     steps, leads = total_steps(recipe, epoch_steps), share.rank == 0
-    resumes = run.open(recipe, fresh=fresh) if leads else False
-    resumes = distributed.gather([resumes], share)[0]  # other machines may see the file later
+    run, resumes = open_run(at_run, recipe, fresh=fresh, share=share)
     card = training.card(name)
     if resumes and not leads and os.environ.get("LOCAL_RANK") == "0":  # the cache of another machine
         remote.download(run.folder)

@@ -43,6 +43,7 @@ def ls(
     elif runs:
         rows = [[display(run.run), run.recipe, _steps(run), _score(run), _age(run.seconds), run.data] for run in runs]
         show.listing(["run", "recipe", "steps", "best score", "age", "data"], rows)
+        _report_damage(runs)
     else:
         show.say(f"{display(folder)}: no runs: `slowfast train RECIPE` makes one")
 
@@ -78,11 +79,17 @@ def compare(
     cells = [[field, *("-" if value is None else str(value) for value in values)] for field, values in fields.items()]
     if cells:
         show.table("fields that differ", ["", *names], cells)
-    for run in found:
-        if run.problem:
-            show.say(f"damaged: {run.problem}")
+    _report_damage(found)
     if not cells:
         show.say("the recipes do not differ")
+
+
+def _report_damage(runs: list[RunSummary]) -> None:
+    from slowfast_cli.cli import show
+
+    for run in runs:
+        if run.problem:
+            show.say(f"damaged: {run.problem}")
 
 
 def _plain(run: RunSummary) -> dict[str, Any]:
@@ -98,8 +105,6 @@ def _steps(run: RunSummary) -> str:
 def _score(run: RunSummary) -> str:
     from slowfast_cli.metrics.registry import format_metric, metric_title
 
-    if run.problem:
-        return run.problem
     return "-" if run.score is None else f"{metric_title(run.metric)} {format_metric(run.metric, run.score)}"
 
 

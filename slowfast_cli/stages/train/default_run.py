@@ -60,12 +60,11 @@ class DefaultRun:
         if folder is None:
             changed = {path: changes for path in self._folders() if (changes := _changes(path, recipe))}
             near = min(changed, key=lambda path: len(changed[path]), default=None)
-            diff = (
-                "; ".join(f"{key}: {before} there, {now} now" for key, before, now in changed[near][:3]) if near else ""
-            )
+            diff = [f"{key}: {before} there, {now} now" for key, before, now in changed[near][:3]] if near else []
+            nearest = f"; the nearest is {near} ({'; '.join(diff)})" if near else ""
             raise WeightsError(
                 f"{self.parent}: no run of this recipe with these fields: train it first, or name other weights with "
-                f"--weights{f'; the nearest is {near} ({diff})' if near else ''}{other_runs('')}"
+                f"--weights{nearest}{other_runs('')}"
             )
         return folder
 

@@ -25,7 +25,7 @@ EPILOG = options.examples(
     "slowfast evaluate epic --weights runs/epic/default --split val",
     "slowfast evaluate vggsound --weights runs/slow --compare runs/fast --min-gain 20",
     "slowfast evaluate runs/kinetics-audio/default --ensemble runs/kinetics/default",
-    "slowfast evaluate recipes/hares.yaml --weights runs/simclr/default --tasks esc50",
+    "slowfast evaluate recipes/hares.yaml --weights runs/simclr/my_sounds-1 --tasks esc50",
 )
 
 

@@ -22,7 +22,7 @@ def _walk(folder: Path, depth: int) -> Iterator[Path]:
     try:
         with os.scandir(folder) as entries:
             names = {entry.name: entry.is_dir() for entry in entries if not entry.name.startswith(".")}
-    except OSError:  # not a folder, or not readable
+    except (OSError, ValueError):  # not a folder, not readable, or no name of a file
         return
     if not names.keys().isdisjoint(MARKS):
         yield folder

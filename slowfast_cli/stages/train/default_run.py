@@ -15,7 +15,7 @@ from slowfast_cli.recipe.load import check, read_stored
 from slowfast_cli.recipe.schema import Recipe
 from slowfast_cli.stages.train.run_folder import Run, differences, naming, safe_name
 from slowfast_cli.storage.lock import file_lock
-from slowfast_cli.storage.run_list import RUNS, other_runs
+from slowfast_cli.storage.run_list import RUNS, other_runs, run_folders
 from slowfast_cli.types import Share, SlowFastError, WeightsError
 
 REPLACED = re.compile(r"~\d+$")  # ends the name of a folder that --fresh moved aside
@@ -88,10 +88,10 @@ class DefaultRun:
     def _unused(self, recipe: Recipe) -> Path:
         own = not dataset_entry(recipe.data.corpus).info.heads
         default = self.parent / "default"
-        if not own and not naming(recipe, self.overrides) and not default.exists():
+        if not own and not naming(recipe, self.overrides) and _is_free(default):
             return default
         stem = f"{_data_name(recipe)}-" if own else ""
-        return next(path for number in count(1) if not (path := self.parent / f"{stem}{number}").exists())
+        return next(path for number in count(1) if _is_free(path := self.parent / f"{stem}{number}"))
 
 
 Place: TypeAlias = Run | DefaultRun
@@ -125,6 +125,11 @@ def _changes(folder: Path, recipe: Recipe) -> list[tuple[str, Any, Any]] | None:
     known = bool(dataset_entry(recipe.data.corpus).info.heads)  # its root is a location only
     moved = not known and _root(stored) != _root(recipe)
     return changes + [("data.root", stored.data.root, recipe.data.root)] * moved
+
+
+def _is_free(folder: Path) -> bool:
+    """Whether a folder does not exist, or contains no run: `slowfast evaluate` of other weights writes there too."""
+    return not folder.exists() or (folder.is_dir() and not run_folders(folder, depth=0))
 
 
 def _root(recipe: Recipe) -> str:

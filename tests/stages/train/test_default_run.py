@@ -71,7 +71,7 @@ def test_folders_named_by_overrides_are_found(tmp_path):
     assert claim("folder", *words) == f"runs/folder/{old.name}"
 
 
-@pytest.mark.parametrize("text", ["", "a: [", "data: 3", "metric: told", "data: {corpus: gone}"])
+@pytest.mark.parametrize("text", ["", "a: [", "data: 3", "metric: [1]", "data: {corpus: gone}"])
 def test_a_damaged_run_is_not_taken_and_its_name_neither(tmp_path, text):
     (tmp_path / "runs" / "esc10" / "1").mkdir(parents=True)
     (tmp_path / "runs" / "esc10" / "1" / "recipe.yaml").write_text(text)

@@ -12,6 +12,7 @@ from slowfast_cli.types import UsageError
 
 # Digests of the resolved recipes as they were when each was written out in full.
 RESOLVED = {
+    "ava": "8128a8e0625d6505",
     "ava-av": "da6ef5e9c40e136c",
     "charades-av": "f24214ee8205d016",
     "epic55-av": "a38cc750918b7131",

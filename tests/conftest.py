@@ -28,7 +28,7 @@ def _undrawn(monkeypatch):
 def sounds(tmp_path_factory):
     """A corpus of class folders, extracted."""
     root = tiny.make_folder(tmp_path_factory.mktemp("corpus") / "folder")
-    tiny.good("extract", "--dataset", "folder", "--root", root, "-j", 1, "frontend.mels=32")
+    tiny.good("extract", "--dataset", "folder", "--root", root, "-j", 1, *tiny.FRONT)
     return root
 
 
@@ -36,7 +36,7 @@ def sounds(tmp_path_factory):
 def kitchen(tmp_path_factory):
     """A corpus laid out as EPIC-KITCHENS-100, extracted."""
     root = tiny.make_epic(tmp_path_factory.mktemp("corpus") / "epic")
-    tiny.good("extract", "--dataset", "epic", "--root", root, "-j", 1, "frontend.mels=32")
+    tiny.good("extract", "--dataset", "epic", "--root", root, "-j", 1, *tiny.FRONT)
     return root
 
 

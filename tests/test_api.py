@@ -77,7 +77,7 @@ def test_reading_and_features():
 
 def test_extract_train_and_evaluate(tmp_path, capsys):
     root = tiny.make_folder(tmp_path / "sounds")
-    summary = slowfast_cli.extract("folder", "frontend.mels=32", root=root, jobs=1)
+    summary = slowfast_cli.extract("folder", *tiny.FRONT, root=root, jobs=1)
     assert (summary.recordings, summary.kept) == (24, 0)
     words = [f"data.root={root}", *tiny.WORDS]
     trained = slowfast_cli.train("folder", *words, run=tmp_path / "run", device="cpu")

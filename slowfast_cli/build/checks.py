@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from slowfast_cli.build.corpus import class_of_each
 from slowfast_cli.build.network import architecture
 from slowfast_cli.build.schedule import micro_batches
 from slowfast_cli.build.scores import score_predictions
@@ -109,6 +110,10 @@ def require_trainable(recipe: Recipe, train: Corpus, val: Corpus) -> str:
     require_kind(recipe, train)
     metric = choose_metric(recipe, val)
     require_loss_weights(recipe, train)
+    if recipe.data.balanced:
+        class_of_each(train)
+    if recipe.data.unknown and all(recipe.data.unknown not in names for names in train.classes.values()):
+        raise UsageError(f"data.unknown: {train.name} has no class {recipe.data.unknown!r}")
     if train.classes != val.classes:
         raise DataError(f"{val.name}: the classes of {train.split} and {val.split} differ: use one class list for both")
     if not task_spec(recipe).multi_label:

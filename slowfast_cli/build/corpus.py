@@ -8,6 +8,8 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Literal, TypeVar
 
+import numpy as np
+
 from slowfast_cli.build.task import task_spec
 from slowfast_cli.corpora.registry import CORPORA, DatasetEntry
 from slowfast_cli.corpora.segments import Segments
@@ -140,6 +142,19 @@ def require_lists(errors: Sequence[DataError]) -> None:
 def segments_hash(corpus: Corpus) -> str:
     """Hash of the segments of a split: equal for splits of the same files."""
     return digest(corpus.segments)
+
+
+def class_of_each(corpus: Corpus) -> np.ndarray:
+    """Class index of each segment in the first label set, (N,).
+
+    Raises:
+        UsageError: A segment has no or several classes.
+    """
+    labels = next(iter(corpus.classes), "")
+    targets = [segment.targets.get(labels) for segment in corpus.segments]
+    if not all(isinstance(target, int) for target in targets):
+        raise UsageError(f"data.balanced: {corpus.name} {corpus.split}: needs one class a segment: set it to false")
+    return np.array(targets)
 
 
 def class_counts(corpus: Corpus) -> dict[str, int]:

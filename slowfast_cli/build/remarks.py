@@ -1,15 +1,13 @@
 """What a user should know about own data before work on it begins; official data sets are known."""
 
-import statistics
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 
-from slowfast_cli.build.clips import SAMPLE
+from slowfast_cli.build.adapt import median_and_longest
 from slowfast_cli.build.corpus import dataset_entry, read_corpus, segments_hash
 from slowfast_cli.data.audio_clips import Store
 from slowfast_cli.recipe.schema import Recipe
-from slowfast_cli.types import Corpus, DataError, Failure
+from slowfast_cli.types import Corpus, Failure
 
 FEW = 20  # training examples of a class
 IMBALANCE = 20  # times the rarest class
@@ -49,16 +47,11 @@ def training_remarks(recipe: Recipe, train: Corpus, val: Corpus, store: Store | 
 
 
 def _padding(recipe: Recipe, corpus: Corpus, store: Store | None) -> list[str]:
-    """Say that most clips of own data are padded, judged by up to `SAMPLE` of them."""
+    """Say that most clips of own data are padded, judged by a sample of them."""
     clip = recipe.data.clip_seconds
     if _is_official(recipe) or store is None or clip is None:
         return []
-    lengths = []
-    for segment in corpus.segments[:: max(1, len(corpus.segments) // SAMPLE)]:
-        with suppress(DataError):  # reported when it is read
-            end = store.samples(segment.recording) / store.front_end.rate
-            lengths.append(min(end, segment.stop or end) - segment.start)
-    median = statistics.median(lengths) if lengths else clip
+    median, _ = median_and_longest(corpus, store) or (clip, clip)
     if median >= clip / 2:
         return []
     shorter = f"half of the segments are shorter than {median:.2g} s, padded to {clip:g} s"

@@ -7,7 +7,8 @@ from torch import nn
 
 from slowfast_cli.engine import schedule
 from slowfast_cli.engine.optim import make_optimizer
-from slowfast_cli.recipe.schema import Recipe, Schedule
+from slowfast_cli.recipe.optimization import Schedule
+from slowfast_cli.recipe.schema import Recipe
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 

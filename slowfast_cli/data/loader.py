@@ -37,22 +37,41 @@ PREFETCH = 4  # batches prefetched per worker; 2, 4 and 8 are equally fast (test
 
 
 def training_keys(
-    clips: int, *, batch: int, micro_batches: int, epochs: int, first_step: int, seed: int, share: Share, crops: int = 1
+    clips: int | np.ndarray,
+    *,
+    batch: int,
+    micro_batches: int,
+    epochs: int,
+    first_step: int,
+    seed: int,
+    share: Share,
+    crops: int = 1,
 ) -> Iterator[list[Key]]:
     """Yield the micro-batches of a training run; each epoch is a new permutation, its last partial batch is dropped.
 
+    ``clips`` is their number, or the class of each: an epoch then has as many clips, but equally many of each class.
     ``batch`` counts the clips of a step over all processes; ``first_step`` is not 0 when resuming; ``crops`` is the
     number of random crops of each clip in a batch.
     """
-    steps = clips // batch
+    count = clips if isinstance(clips, int) else len(clips)
+    steps = count // batch
     size = batch // micro_batches // share.world
     for step in range(first_step, epochs * steps):
         epoch, number = divmod(step, steps)
         if step == first_step or number == 0:
-            order = np.random.default_rng((seed, epoch)).permutation(clips)
+            order = _order(np.random.default_rng((seed, epoch)), clips)
         whole = order[number * batch : (number + 1) * batch]
         mine = whole.reshape(micro_batches, share.world, size)[:, share.rank]
         yield from ([Key(epoch, int(index), -1 - crop) for crop in range(crops) for index in part] for part in mine)
+
+
+def _order(rng: np.random.Generator, clips: int | np.ndarray) -> np.ndarray:
+    """Return the clips of an epoch."""
+    if isinstance(clips, int):
+        return rng.permutation(clips)
+    members = [np.flatnonzero(clips == index) for index in np.unique(clips)]
+    quota = -(-len(clips) // len(members))
+    return rng.permutation(np.concatenate([np.resize(rng.permutation(rows), quota) for rows in members]))[: len(clips)]
 
 
 def eval_keys(counts: Sequence[int], *, batch: int, share: Share) -> list[list[Key]]:

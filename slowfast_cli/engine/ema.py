@@ -10,7 +10,8 @@ class Ema(nn.Module):
     """Exponential moving average (EMA) of the parameters; buffers are copied.
 
     Like `torch.optim.swa_utils.AveragedModel` with a decay, and with the same state, but without synchronizing the
-    device in every step.
+    device in every step, and with a warm-up: after n steps the decay is at most (1 + n) / (10 + n), so that a short
+    training does not average its first weights.
     """
 
     n_averaged: Tensor
@@ -29,7 +30,8 @@ class Ema(nn.Module):
         if self.n_averaged == 0:
             torch._foreach_copy_(ours, theirs)
         else:
-            torch._foreach_lerp_(ours, theirs, 1 - self._decay)
+            steps = int(self.n_averaged)
+            torch._foreach_lerp_(ours, theirs, 1 - min(self._decay, (1 + steps) / (10 + steps)))
         for own, current in zip(self.module.buffers(), model.buffers(), strict=True):
             own.copy_(current)
         self.n_averaged += 1

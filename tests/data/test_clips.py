@@ -46,7 +46,7 @@ def make(segments, store, *, seconds=1.0, views=2, seed=0):
 
 def logmel(clip):
     """Log-mel of a clip after the device transform."""
-    prepared = transforms.eval_transform(load("folder", ["frontend.mels=32"]), torch.device("cpu"))
+    prepared = transforms.eval_transform(load("folder", [*tiny.FRONT]), torch.device("cpu"))
     (batch,) = prepared(collate([clip]))
     return batch.inputs.logmel[0, 0].numpy()
 

@@ -47,7 +47,7 @@ def test_another_front_end_goes_through_all_commands(tmp_path, monkeypatch, sour
     monkeypatch.chdir(tmp_path)
     root = tiny.make_folder(tmp_path / "folder")
     shards = tmp_path / "shards"
-    settings = ["frontend.kind=energy", "frontend.mels=32"]
+    settings = ["frontend.kind=energy", *tiny.FRONT]
     tiny.good("extract", "--dataset", "folder", "--root", root, "--out", shards, "-j", 1, *settings)
     words = [f"data.root={root}", f"data.source={source}", f"data.shards={shards}", "frontend.kind=energy", *tiny.WORDS]
     tiny.good("train", "folder", *words, "--run", "run")

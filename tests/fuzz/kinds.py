@@ -74,7 +74,7 @@ def extract_media(kit: Kit, rng: random.Random, folder: Path) -> Attempt:
         return {f"{p}/{label}/{label}{number}.wav" for p in ("train", "test") for label in ("rain", "rooster")
                 for number in range(2)} <= {id_ for entry in entries for id_ in entry.get("ids", ())}  # fmt: skip
 
-    words = ["extract", "--dataset", "folder", "--root", root, "--out", folder / "out", "-j", 1, "frontend.mels=32"]
+    words = ["extract", "--dataset", "folder", "--root", root, "--out", folder / "out", "-j", 1, *tiny.FRONT]
     return Attempt(words=[*words, "--max-missing", 1], damaged=path, what=what, answered=answered, always=True)
 
 
@@ -147,7 +147,7 @@ def folders(kit: Kit, rng: random.Random, folder: Path) -> Attempt:
         shutil.copytree(root / "train" / "rain", path)
     words = rng.choice([
         ["data", "check", "folder", "--root", root, "--jobs", 1],
-        ["extract", "--dataset", "folder", "--root", root, "--out", folder / "out", "-j", 1, "frontend.mels=32"],
+        ["extract", "--dataset", "folder", "--root", root, "--out", folder / "out", "-j", 1, *tiny.FRONT],
         ["predict", root, "-w", kit.run, "--json"],
     ])  # fmt: skip
     return Attempt(words=words, damaged=path, what=f"{what}, {action}")
@@ -159,7 +159,7 @@ def shards(kit: Kit, rng: random.Random, folder: Path) -> Attempt:
     path = rng.choice(sorted(files))
     what = f"{path.name}: {damage(path, rng)}"
     evaluate = ["evaluate", kit.run, f"data.shards={copied}", "--no-plots", "--out", folder / "out"]
-    extract = ["extract", "--dataset", "folder", "--root", kit.sounds, "--out", copied, "-j", 1, "frontend.mels=32"]
+    extract = ["extract", "--dataset", "folder", "--root", kit.sounds, "--out", copied, "-j", 1, *tiny.FRONT]
     return Attempt(words=rng.choice([evaluate, evaluate, extract]), damaged=path, what=what)
 
 
@@ -223,7 +223,7 @@ def epic(kit: Kit, rng: random.Random, folder: Path) -> Attempt:
     root = shutil.copytree(kit.epic, folder / "in" / "epic")
     path = rng.choice([root / "EPIC_audio.hdf5"] * 2 + [root / "EPIC_100_train.csv", root / "EPIC_100_validation.csv"])
     what = f"{path.name}: {damage(path, rng)}"
-    extract = ["extract", "--dataset", "epic", "--root", root, "--out", folder / "out", "-j", 1, "frontend.mels=32"]
+    extract = ["extract", "--dataset", "epic", "--root", root, "--out", folder / "out", "-j", 1, *tiny.FRONT]
     words = rng.choice([[*extract, "--max-missing", 1], ["data", "check", "epic", "--root", root, "--jobs", 1]])
     return Attempt(words=words, damaged=path, what=what)
 

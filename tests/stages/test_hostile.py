@@ -129,7 +129,7 @@ def test_extracting(hostile, tmp_path):
     shutil.copytree(hostile.parents[1], root, symlinks=True, ignore=shutil.ignore_patterns("loop.wav", "dangling.wav"))
     (root / "val" / "things").mkdir(parents=True)
     shutil.copyfile(tiny.DATA / "rain.wav", root / "val" / "things" / "fine.wav")
-    words = ["--dataset", "folder", "--root", root, "-j", "2", "--out", tmp_path / "out", "frontend.mels=32"]
+    words = ["--dataset", "folder", "--root", root, "-j", "2", "--out", tmp_path / "out", *tiny.FRONT]
     done = tiny.slowfast("extract", *words)
     assert done.code == 3
     assert "more than --max-missing 25%" in done.err
@@ -200,7 +200,7 @@ def test_a_shard_with_a_flipped_byte_stops_training_by_name(sounds, tmp_path, wo
     assert "remove it and run `slowfast extract` again" in done.err
     assert "Traceback" not in done.err
     shard.unlink()
-    extract = ["extract", "--dataset", "folder", "--root", root, "-j", "1", "frontend.mels=32"]
+    extract = ["extract", "--dataset", "folder", "--root", root, "-j", "1", *tiny.FRONT]
     tiny.good(*extract)
     tiny.good("train", "folder", *words, "--smoke")
 
@@ -245,9 +245,7 @@ def test_shards_of_another_front_end_are_refused(sounds, tmp_path):
 def test_output_folders_that_cannot_be_made(sounds, tmp_path, below):
     (tmp_path / "file").touch()
     out = tmp_path / "file" / below
-    done = tiny.slowfast(
-        "extract", "--dataset", "folder", "--root", sounds, "--out", out, "-j", "1", "frontend.mels=32"
-    )
+    done = tiny.slowfast("extract", "--dataset", "folder", "--root", sounds, "--out", out, "-j", "1", *tiny.FRONT)
     assert done.code == 3
     assert str(tmp_path / "file") in done.err
     assert "cannot be written" in done.err

@@ -44,7 +44,7 @@ def names(memory, url):
 
 def test_the_whole_path_by_url(bucket, tmp_path, memory):
     root, run = f"{bucket}/sounds", f"{bucket}/runs/optim.batch=4"
-    done = tiny.good("extract", "--dataset", "folder", "--root", root, "-j", 1, "frontend.mels=32")
+    done = tiny.good("extract", "--dataset", "folder", "--root", root, "-j", 1, *tiny.FRONT)
     shards = f"{bucket}/shards/sounds-folder/{remote.local_path(done.err.split('shards: ')[1].split()[0]).name}"
     assert f"done: {shards}" in done.err
     assert {"manifest.jsonl", "shard-00000.h5", "failures.csv", "missing.csv"} <= set(names(memory, shards))
@@ -75,7 +75,7 @@ def test_the_whole_path_by_url(bucket, tmp_path, memory):
 
 def test_a_run_elsewhere_goes_on_where_it_was_stopped(bucket, tmp_path, memory):
     root, run = f"{bucket}/sounds", f"{bucket}/runs/two"
-    tiny.good("extract", "--dataset", "folder", "--root", root, "-j", 1, "frontend.mels=32")
+    tiny.good("extract", "--dataset", "folder", "--root", root, "-j", 1, *tiny.FRONT)
     words = ["train", "folder", f"data.root={root}", *tiny.WORDS, "--run", run]
     tiny.good(*words, "schedule.epochs=1", "schedule.checkpoint_steps=1")
     folder = remote.local_path(run)

@@ -6,6 +6,7 @@ from itertools import islice
 from math import ceil
 
 from slowfast_cli.build.clips import cores, load_batches, workers_of
+from slowfast_cli.build.corpus import class_of_each
 from slowfast_cli.build.schedule import micro_batches
 from slowfast_cli.build.task import task_spec
 from slowfast_cli.build.transforms import Progress, training_transform
@@ -30,10 +31,11 @@ def training_batches(training: Training, steps: range, seed: int = 0) -> Iterato
     """
     recipe, count = training.recipe, micro_batches(training.recipe, training.share.world)
     transform = training_transform(recipe, training.device, training.views)
+    clips = class_of_each(training.train) if recipe.data.balanced else len(training.train_clips)
 
     def read(batches: range, workers: int) -> Generator[Batch]:
         keys = loader.training_keys(
-            len(training.train_clips),
+            clips,
             batch=recipe.optim.batch,
             micro_batches=count,
             epochs=-(-steps.stop // (len(training.train_clips) // recipe.optim.batch)),

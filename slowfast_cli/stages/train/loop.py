@@ -100,6 +100,7 @@ def train(
         short = recipe.schedule.model_copy(update={"epochs": 1, "steps": None})
         recipe = recipe.model_copy(update={"schedule": short})
     training = build_training(recipe, share, at, smoke=smoke)
+    recipe = training.recipe
     epoch_steps = len(training.train_clips) // recipe.optim.batch
     steps, leads = total_steps(recipe, epoch_steps), share.rank == 0
     run, resumes = open_run(at_run, recipe, fresh=fresh, share=share)
@@ -109,6 +110,7 @@ def train(
     distributed.barrier(share)
     with run.exclusive() if leads else nullcontext(), tensorboard(run.folder / "tensorboard", on=leads) as write:
         first = training.restore(checkpoint.load_state(run.state), run.state) if resumes else 0
+        steps = first if training.ended and not training.unscored else steps
         if leads:
             run.cut_metrics(first, scored=not training.unscored)
         yield Started(
@@ -257,6 +259,8 @@ def _steps(training: Training, steps: range, epoch_steps: int) -> Iterator[Step]
         if training.ema:
             training.ema.update(training.model)
         yield step
+        if training.ended:
+            return
 
 
 def _score(training: Training, run: Run, card: Card, done: int, epoch_steps: int, log: Log) -> Scored:
@@ -281,6 +285,7 @@ def _score(training: Training, run: Run, card: Card, done: int, epoch_steps: int
     best = value is not None and find_metric(name).better(value, training.best)
     if best:
         training.best = value
+    training.stale = 0 if best else training.stale + 1
     log({"step": done, "epoch": epoch, **{f"val_{key}": value for key, value in scores.values.items()}})
     if share.rank == 0:
         state = {

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from slowfast_cli.build.adapt import adapted, changes
 from slowfast_cli.build.checks import require_processes, require_trainable
 from slowfast_cli.build.clips import build_clips, open_store, require_batch, stated_views, usable
 from slowfast_cli.build.corpus import class_counts, read_corpus, segments_hash
@@ -45,6 +46,7 @@ class Training:
     remarks: tuple[str, ...] = ()  # what the user should know about the data
     views: nn.Module | None = None  # makes two views of each clip, with state (BYOL)
     best: float | None = None  # best value of the metric so far
+    stale: int = 0  # validations in sequence without a better score
     unscored: bool = False  # the last step ends an epoch whose validation is not done
 
     @property
@@ -52,12 +54,18 @@ class Training:
         """The module that is scored and saved: the EMA if there is one."""
         return self.ema.module if self.ema else self.model
 
+    @property
+    def ended(self) -> bool:
+        """Whether the score has not improved for so long that the training ends early."""
+        return 0 < self.recipe.schedule.patience <= self.stale
+
     def state(self, step: int) -> dict[str, Any]:
         """Everything that a resumed run needs."""
         views = {**self.views.state_dict(), "past": self.views.past} if self.views else {}
         return {
             "step": step,
             "best": self.best,
+            "stale": self.stale,
             "unscored": self.unscored,
             "classes": {labels: list(names) for labels, names in self.val.classes.items()},
             "model": self.model.state_dict(),
@@ -85,6 +93,7 @@ class Training:
                 self.views.past = state["views"].pop("past").to(self.device)
                 self.views.load_state_dict(state["views"])
             self.best, self.unscored = state["best"], bool(state.get("unscored"))
+            self.stale = int(state.get("stale", 0))
             if not (isinstance(self.best, int | float | None) and type(state["step"]) is int and state["step"] >= 0):
                 raise ValueError(f"step {state['step']!r}, best score {self.best!r}")
             return int(state["step"])
@@ -127,6 +136,7 @@ class Training:
             sync=sync_stages(recipe),
             hidden=recipe.model.hidden,
             silence=recipe.data.pad == "silence",
+            unknown=recipe.data.unknown,
             recipe=name,
             trained_on=segments_hash(self.train),
             source=f"slowfast train {name} on {self.train.name} {self.train.split}",
@@ -147,9 +157,11 @@ def build_training(recipe: Recipe, share: Share, device: torch.device, *, smoke:
         DataError: The corpus or its shards are missing, or do not go with the recipe.
         WeightsError: The weights of `model.init` are missing, or of another network.
     """
-    store, optim, spec = open_store(recipe), recipe.optim, task_spec(recipe)
+    store, spec = open_store(recipe), task_spec(recipe)
     train, val = (usable(recipe, read_corpus(recipe, role), store) for role in ("train", "val"))
     metric = require_trainable(recipe, train, val)
+    given, recipe = recipe, adapted(recipe, train, val, store)
+    optim = recipe.optim
     if smoke:
         train = replace(train, segments=train.segments[: 2 * optim.batch])
         val = replace(val, segments=val.segments[:8])
@@ -178,7 +190,7 @@ def build_training(recipe: Recipe, share: Share, device: torch.device, *, smoke:
         train=train,
         val=val,
         metric=metric,
-        remarks=training_remarks(recipe, train, val, store) if share.rank == 0 else (),
+        remarks=(*changes(given, recipe), *training_remarks(recipe, train, val, store)) if share.rank == 0 else (),
         init=init,
         views=spec.views().to(device) if spec.views else None,
     )

@@ -228,7 +228,7 @@ def test_weights_of_another_recipe_are_refused(trained, trained_epic, sounds, ki
     assert done.code == 4
     assert "trained with other classes: label set 'verb' has 0 there, 97 in epic" in done.err
     assert "evaluate with the recipe of the weights (folder)" in done.err
-    tiny.good("extract", "--dataset", "folder", "--root", sounds, "-j", 1, "frontend.mels=32", "frontend.hop_ms=20")
+    tiny.good("extract", "--dataset", "folder", "--root", sounds, "-j", 1, *tiny.FRONT, "frontend.hop_ms=20")
     with pytest.raises(
         WeightsError, match=r"trained with frontend\.hop_ms 10, the recipe has 20: .* frontend\.hop_ms=10"
     ):

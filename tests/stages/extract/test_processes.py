@@ -67,7 +67,7 @@ def root(tmp_path_factory):
 def whole(root, tmp_path_factory):
     """Shards stored by one process."""
     out = tmp_path_factory.mktemp("whole") / "shards"
-    tiny.good("extract", "--dataset", "folder", "--root", root, "--out", out, "-j", 1, "frontend.mels=32")
+    tiny.good("extract", "--dataset", "folder", "--root", root, "--out", out, "-j", 1, *tiny.FRONT)
     return out
 
 
@@ -100,7 +100,7 @@ def run(count, root, out, dies=-1):
 @pytest.mark.parametrize("more", [[], pytest.param(["-j", 2], marks=pytest.mark.slow)])
 def test_three_processes_store_what_one_does(root, whole, tmp_path, more):
     out = tmp_path / "shards"
-    command = ["extract", "--dataset", "folder", "--root", root, "--out", out, "--gpus", 3, "frontend.mels=32"]
+    command = ["extract", "--dataset", "folder", "--root", root, "--out", out, "--gpus", 3, *tiny.FRONT]
     done = tiny.process(*command, *(more or ["-j", 1]))
     assert done.code == 0, done.err
     same(out, whole)
@@ -111,7 +111,7 @@ def test_three_processes_store_what_one_does(root, whole, tmp_path, more):
     with (out / "failures.csv").open(newline="") as file:
         assert [row["id"] for row in csv.DictReader(file)] == ["train/a/04.wav"]
     before = {path: path.stat().st_mtime_ns for path in out.glob("*.h5")}
-    repeated = tiny.good("extract", "--dataset", "folder", "--root", root, "--out", out, "-j", 1, "frontend.mels=32")
+    repeated = tiny.good("extract", "--dataset", "folder", "--root", root, "--out", out, "-j", 1, *tiny.FRONT)
     assert "stored 0 recordings (16 were stored before)" in repeated.err
     assert {path: path.stat().st_mtime_ns for path in out.glob("*.h5")} == before
 
@@ -173,7 +173,7 @@ def test_a_folder_that_is_taken_stops_all_of_them(root, tmp_path):
     out = tmp_path / "shards"
     running = stage.extract(corpora(root), out, front_end=FRONT_END)
     next(running)
-    command = ["extract", "--dataset", "folder", "--root", root, "--out", out, "--gpus", 3, "-j", 1, "frontend.mels=32"]
+    command = ["extract", "--dataset", "folder", "--root", root, "--out", out, "--gpus", 3, "-j", 1, *tiny.FRONT]
     done = tiny.process(*command, "--max-restarts", 2)
     assert done.code == 1
     assert done.err.count(f"another `slowfast extract` (process {os.getpid()}) writes there") == 1

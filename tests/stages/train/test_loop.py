@@ -126,7 +126,7 @@ def test_other_classes_than_those_of_the_state_are_refused(trained, sounds, tmp_
         shutil.copytree(root / part / "rain", root / part / "hail")
         if not kept:
             shutil.rmtree(root / part / "rain")
-    tiny.good("extract", "--dataset", "folder", "--root", root, "-j", 1, "frontend.mels=32")
+    tiny.good("extract", "--dataset", "folder", "--root", root, "-j", 1, *tiny.FRONT)
     done = tiny.slowfast("train", "folder", *words(root), "--run", tmp_path / "run", "--device", "cpu")
     assert done.code == 2
     assert text in done.err
@@ -425,7 +425,7 @@ def test_folds_are_held_out_in_turn(tmp_path):
         for fold in range(1, 6):
             samples = tiny.sound(source, 0.5, skip=0.1 * fold)
             tiny.write(root / name / f"{fold}-{1000 * (number + 1) + fold}-A.wav", samples)
-    tiny.good("extract", "--dataset", "esc10", "--root", root, "-j", 1, "frontend.mels=32", "frontend.hop_ms=10")
+    tiny.good("extract", "--dataset", "esc10", "--root", root, "-j", 1, *tiny.FRONT)
     command = [
         "esc10", f"data.root={root}", *tiny.MODEL, "frontend.hop_ms=10", "data.clip_seconds=0.4", "optim.batch=4",
         "schedule.epochs=1", "~schedule.warmup_epochs", "~schedule.validate_every",

@@ -24,7 +24,7 @@ from slowfast_cli.stages.evaluate.run import Evaluated
 from slowfast_cli.stages.evaluate.run import evaluate as evaluate_weights
 from slowfast_cli.stages.extract.progress import Summary
 from slowfast_cli.stages.extract.run import extract as extract_corpora
-from slowfast_cli.stages.train.default_run import DefaultRun
+from slowfast_cli.stages.train.default_run import DefaultRun, fitted
 from slowfast_cli.stages.train.loop import Scored, Started
 from slowfast_cli.stages.train.loop import train as train_recipe
 from slowfast_cli.stages.train.run_folder import Run
@@ -197,8 +197,10 @@ def evaluate(recipe: str | Path, *overrides: str, weights: str | Path | None = N
         SlowFastError: The corpus or the weights are missing, or do not go together.
     """
     checked = load_recipe(recipe, *overrides)
-    default = None if weights else DefaultRun(read(str(recipe)).name, overrides).require(checked)
-    return evaluate_weights(checked, weight_file(str(weights or default)), device=device)
+    if not weights:
+        weights = DefaultRun(read(str(recipe)).name, overrides).require(checked)
+        checked = fitted(weights, checked)
+    return evaluate_weights(checked, weight_file(str(weights)), device=device)
 
 
 def load_recipe(recipe: str | Path, *overrides: str) -> Recipe:

@@ -96,7 +96,7 @@ def evaluate(
         evaluate_suite(recipe, words, weights=weights, tasks=tasks, start=launch.start, **where)  # type: ignore[arg-type]
         return
     from slowfast_cli.recipe.load import check, override, read, read_stored
-    from slowfast_cli.stages.train.default_run import DefaultRun
+    from slowfast_cli.stages.train.default_run import DefaultRun, fitted
     from slowfast_cli.storage.atomic import make_folder
     from slowfast_cli.weights.resolve import weight_file
 
@@ -105,7 +105,10 @@ def evaluate(
     if tasks:
         raise UsageError(f"--tasks {tasks}: {source.name} has no suite of tasks; recipes/hares.yaml has one")
     launch.start()
-    path = weight_file(weights or str(run or DefaultRun(source.name, words).require(checked)), offline=offline)
+    if not weights and not run:
+        weights = str(default := DefaultRun(source.name, words).require(checked))
+        checked = fitted(default, checked)
+    path = weight_file(weights or str(run), offline=offline)
     title = str(path) if run else f"{source.name}: {path}"
     label = "-with-".join([scoring.split, *(f"{Path(o).parent.name}-{Path(o).name}" for o in scoring.ensemble or [])])
     folder = make_folder(out or _folder(path, source.name) / label)

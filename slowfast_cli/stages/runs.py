@@ -79,7 +79,9 @@ def summarize(folder: Path) -> RunSummary:
     used = best if recipe is not None and recipe.keep == "best" else scored[-1] if scored else None
     steps = max((record["step"] for record in records), default=0)
     total = _total(recipe, records)
-    finished = total is not None and steps >= total and bool(scored) and scored[-1]["step"] >= total
+    stale = len(scored) - 1 - scored.index(best) if best else 0
+    early = recipe is not None and 0 < recipe.schedule.patience <= stale  # the score has not improved for so long
+    finished = bool(scored) and (early or (total is not None and steps >= total <= scored[-1]["step"]))
     return RunSummary(
         run=folder,
         recipe=_recipe_name(folder),

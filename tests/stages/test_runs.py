@@ -78,6 +78,13 @@ def test_a_real_run_is_finished(trained):
     assert run["data"].startswith("folder (")
 
 
+def test_a_run_that_ended_early_is_finished(tmp_path):
+    metrics = "".join(steps(10) + record(10 * epoch, epoch, val_top1=60.0 - epoch) for epoch in (1, 2, 3))
+    for patience, status in ((2, "finished"), (3, "unfinished")):
+        run = make(tmp_path / status, "schedule.epochs=9", f"schedule.patience={patience}", metrics=metrics)
+        assert json.loads(tiny.good("runs", "ls", run, "--json").out)[0]["status"] == status
+
+
 def test_without_runs_nothing_is_listed(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert "no runs: `slowfast train RECIPE` makes one" in tiny.good("runs", "ls").err

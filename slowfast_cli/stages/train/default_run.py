@@ -11,14 +11,16 @@ from typing import Any, TypeAlias
 
 from slowfast_cli.build.corpus import dataset_entry
 from slowfast_cli.engine import distributed
-from slowfast_cli.recipe.load import check, read_stored
+from slowfast_cli.recipe.load import check, read_stored, to_yaml
 from slowfast_cli.recipe.schema import Recipe
 from slowfast_cli.stages.train.run_folder import Run, differences, naming, safe_name
+from slowfast_cli.storage.atomic import write_text
 from slowfast_cli.storage.lock import file_lock
-from slowfast_cli.storage.run_list import RUNS, other_runs, run_folders
+from slowfast_cli.storage.run_list import RUNS, changed_at, other_runs, run_folders
 from slowfast_cli.types import Share, SlowFastError, WeightsError
 
 REPLACED = re.compile(r"~\d+$")  # ends the name of a folder that --fresh moved aside
+GIVEN = "given.yaml"  # the recipe as it was written, in the folder of a run that has fitted it to its data
 LONGEST_NAME = 60  # characters of the name of the data
 
 
@@ -26,7 +28,8 @@ LONGEST_NAME = 60  # characters of the name of the data
 class DefaultRun:
     """The run of a recipe below ``runs/<recipe>``.
 
-    The same recipe, apart from fields that a resumed run may change, is always the same folder, whatever its name.
+    The same recipe, apart from fields that a resumed run may change, is always the same folder, whatever its name;
+    if its data has changed so much that it is fitted to it otherwise (``adapt``), it is another run.
     A new one is called ``<data>-<number>`` where the classes are read from the data, ``default`` for another recipe
     without overrides, and ``<number>`` otherwise.
     """
@@ -40,8 +43,9 @@ class DefaultRun:
         return RUNS / self.name
 
     def find(self, recipe: Recipe) -> Path | None:
-        """The folder that contains a run of the recipe, with the overrides applied."""
-        return next((folder for folder in self._folders() if _changes(folder, recipe) == []), None)
+        """The folder that contains a run of the recipe, with the overrides applied; of several, the newest."""
+        folders = [folder for folder in self._folders() if _changes(folder, recipe) == []]
+        return max(folders, key=changed_at, default=None) if recipe.adapt else next(iter(folders), None)
 
     def _folders(self) -> list[Path]:
         """The folders of the runs of the recipe, in the order of their numbers."""
@@ -68,8 +72,13 @@ class DefaultRun:
             )
         return folder
 
-    def claim(self, recipe: Recipe, *, fresh: bool) -> tuple[Run, bool]:
+    def claim(self, recipe: Recipe, *, given: Recipe | None = None, fresh: bool) -> tuple[Run, bool]:
         """Find or create the folder; of several processes that start at once, each recipe gets its own.
+
+        Args:
+            recipe: The recipe, fitted to its data.
+            given: The recipe as it was written, if that differs.
+            fresh: Move an existing run aside and start over.
 
         Returns:
             The run, and whether there is a training state to resume from.
@@ -80,8 +89,11 @@ class DefaultRun:
         try:
             self.parent.mkdir(parents=True, exist_ok=True)
             with file_lock(self.parent / ".lock", wait=True):
-                run = Run(self.find(recipe) or self._unused(recipe))
-                return run, run.open(recipe, fresh=fresh)
+                same = (
+                    path for path in self._folders() if _changes(path, given or recipe) == _fits(path, recipe) == []
+                )
+                run = Run(next(same, None) or self._unused(recipe))
+                return run, _open(run, recipe, given, fresh=fresh)
         except OSError as error:
             raise Run(self.parent).unwritable(error) from error
 
@@ -97,8 +109,15 @@ class DefaultRun:
 Place: TypeAlias = Run | DefaultRun
 
 
-def open_run(run: Place, recipe: Recipe, *, fresh: bool, share: Share) -> tuple[Run, bool]:
+def open_run(run: Place, recipe: Recipe, *, given: Recipe, fresh: bool, share: Share) -> tuple[Run, bool]:
     """Open the folder of a run in the first process, for all: the others may see its files later.
+
+    Args:
+        run: The run, or how to find it.
+        recipe: The recipe, fitted to its data.
+        given: The recipe as it was written.
+        fresh: Move an existing run aside and start over.
+        share: Rank and world size.
 
     Returns:
         The run, and whether there is a training state to resume from.
@@ -108,14 +127,40 @@ def open_run(run: Place, recipe: Recipe, *, fresh: bool, share: Share) -> tuple[
     """
     opened: tuple[Run, bool] | None = None
     if share.rank == 0:
-        opened = run.claim(recipe, fresh=fresh) if isinstance(run, DefaultRun) else (run, run.open(recipe, fresh=fresh))
+        if isinstance(run, DefaultRun):
+            opened = run.claim(recipe, given=given, fresh=fresh)
+        else:
+            opened = run, _open(run, recipe, given, fresh=fresh)
     return distributed.gather([opened], share)[0]  # type: ignore[no-any-return]
 
 
-def _changes(folder: Path, recipe: Recipe) -> list[tuple[str, Any, Any]] | None:
+def fitted(folder: Path, recipe: Recipe) -> Recipe:
+    """The recipe as the run of a folder has fitted it to its data, with the locations and the split of the recipe."""
+    if not (folder / GIVEN).is_file():
+        return recipe
+    stored = check(read_stored(folder / "recipe.yaml"))
+    data = {name: getattr(recipe.data, name) for name in ("root", "shards", "workers", "test")}
+    return stored.model_copy(update={"data": stored.data.model_copy(update=data)})
+
+
+def _open(run: Run, recipe: Recipe, given: Recipe | None, *, fresh: bool) -> bool:
+    resumes = run.open(recipe, fresh=fresh)
+    if given is not None and differences(given, recipe):
+        write_text(run.folder / GIVEN, to_yaml(given))
+    return resumes
+
+
+def _fits(folder: Path, recipe: Recipe) -> list[tuple[str, Any, Any]] | None:
+    """The fields in which the run of a folder differs from a recipe that is fitted to its data."""
+    return _changes(folder, recipe, ("recipe.yaml",))
+
+
+def _changes(
+    folder: Path, recipe: Recipe, names: tuple[str, ...] = (GIVEN, "recipe.yaml")
+) -> list[tuple[str, Any, Any]] | None:
     """The fields in which the run of a folder differs from a recipe; None if it contains no run that can be read."""
-    written = folder / "recipe.yaml"
-    if not written.is_file():
+    written = next((path for name in names if (path := folder / name).is_file()), None)
+    if written is None:
         return None
     try:
         stored = check(read_stored(written))

@@ -100,10 +100,10 @@ def train(
         short = recipe.schedule.model_copy(update={"epochs": 1, "steps": None})
         recipe = recipe.model_copy(update={"schedule": short})
     training = build_training(recipe, share, at, smoke=smoke)
-    recipe = training.recipe
+    given, recipe = recipe, training.recipe
     epoch_steps = len(training.train_clips) // recipe.optim.batch
     steps, leads = total_steps(recipe, epoch_steps), share.rank == 0
-    run, resumes = open_run(at_run, recipe, fresh=fresh, share=share)
+    run, resumes = open_run(at_run, recipe, given=given, fresh=fresh, share=share)
     card = training.card(name)
     if resumes and not leads and os.environ.get("LOCAL_RANK") == "0":  # the cache of another machine
         remote.download(run.folder)
@@ -245,16 +245,8 @@ def _steps(training: Training, steps: range, epoch_steps: int) -> Iterator[Step]
         contrast=task.losses if spec.whole_batch_loss and count > 1 else None,
         cuda_graphs=recipe.optim.cuda_graphs,
     )
-    for step in fit(
-        model,
-        task.loss,
-        training_batches(training, steps),
-        training.optimizer,
-        learning_rate(recipe, epoch_steps),
-        steps,
-        config=config,
-        scaler=training.scaler,
-    ):
+    batches, rate = training_batches(training, steps), learning_rate(recipe, epoch_steps)
+    for step in fit(model, task.loss, batches, training.optimizer, rate, steps, config=config, scaler=training.scaler):
         training.model.momentum_update()
         if training.ema:
             training.ema.update(training.model)

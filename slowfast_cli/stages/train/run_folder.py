@@ -1,7 +1,8 @@
 """The folder of a training run: its files, and how a run is resumed, replaced or protected.
 
 ``recipe.yaml`` (resolved), ``command.txt``, ``environment.json``, ``metrics.jsonl``, ``last.safetensors``,
-``best.safetensors``, ``state.pt`` (to resume from), ``log.txt``.
+``best.safetensors``, ``state.pt`` (to resume from), ``log.txt``;
+``given.yaml``, the recipe as it was written, if it was fitted to the data.
 """
 
 import csv

@@ -1,5 +1,6 @@
 """Which folder a run without --run has: the same for the same recipe, a new one for another."""
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 import tiny
 
 from slowfast_cli.recipe.load import load, to_yaml
-from slowfast_cli.stages.train.default_run import DefaultRun
+from slowfast_cli.stages.train.default_run import DefaultRun, fitted
 from slowfast_cli.stages.train.run_folder import folder_for, lines
 from slowfast_cli.types import WeightsError
 
@@ -106,6 +107,23 @@ def test_commands_find_the_run_and_keep_its_log(sounds, tmp_path):
     assert [line[21:] for line in logged] == (first.err + again.err).splitlines()
     done = tiny.good("evaluate", "folder", *words, "--no-plots")
     assert done.out.startswith("folder: runs/folder/folder-1/best.safetensors")
+
+
+def test_a_recipe_that_is_fitted_to_its_data_is_found_as_it_was_written(tmp_path):
+    """And data that has changed so much that it is fitted otherwise gives another run, which is the one to score."""
+    given = load("folder", [SOUNDS, "adapt=true"])
+    first, other = (
+        given.model_copy(update={"optim": given.optim.model_copy(update={"batch": batch})}) for batch in (4, 8)
+    )
+    default = DefaultRun("folder", [SOUNDS])
+    claims = [default.claim(recipe, given=given, fresh=False)[0].folder for recipe in (first, first, other)]
+    assert [folder.name for folder in claims] == ["my_sounds-1", "my_sounds-1", "my_sounds-2"]
+    for age, folder in enumerate(claims[1:]):
+        for name in ("recipe.yaml", "given.yaml"):
+            os.utime(folder / name, (1e9 + age, 1e9 + age))
+    assert default.require(given) == claims[2]
+    assert fitted(claims[2], load("folder", ["data.root=there", "adapt=true"])).optim.batch == 8
+    assert fitted(claims[2], load("folder", ["data.root=there", "adapt=true"])).data.root == Path("there")
 
 
 def test_the_log_ends_with_the_error(sounds, tmp_path):

@@ -24,9 +24,10 @@ from slowfast_cli.stages.evaluate.run import Evaluated
 from slowfast_cli.stages.evaluate.run import evaluate as evaluate_weights
 from slowfast_cli.stages.extract.progress import Summary
 from slowfast_cli.stages.extract.run import extract as extract_corpora
-from slowfast_cli.stages.train.loop import Scored
+from slowfast_cli.stages.train.default_run import DefaultRun, fitted
+from slowfast_cli.stages.train.loop import Scored, Started
 from slowfast_cli.stages.train.loop import train as train_recipe
-from slowfast_cli.stages.train.run_folder import Run, folder_for
+from slowfast_cli.stages.train.run_folder import Run
 from slowfast_cli.storage.remote import local_path
 from slowfast_cli.types import DataError, Recording, Scores, Seconds, SlowFastError
 from slowfast_cli.weights.file import run_weights
@@ -163,7 +164,7 @@ def train(
     Args:
         recipe: A bundled recipe's name, or a YAML file.
         overrides: Fields to change, such as ``optim.lr=0.02``.
-        run: The run folder; by default ``runs/<recipe>/<overrides>``.
+        run: The run folder; by default that of this recipe below ``runs/<recipe>``, or the next free name there.
         fresh: Move an existing run aside and start over.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
 
@@ -172,11 +173,12 @@ def train(
     """
     checked, name = load_recipe(recipe, *overrides), read(str(recipe)).name
     refuse_probe(name, checked)
-    folder = Run(local_path(run) if run else folder_for(name, checked, overrides))
-    scores = None
-    for event in train_recipe(checked, folder, name=name, fresh=fresh, device=device):
+    place = Run(local_path(run)) if run else DefaultRun(name, overrides)
+    folder, scores = Path(), None
+    for event in train_recipe(checked, place, name=name, fresh=fresh, device=device):
         scores = event.scores if isinstance(event, Scored) else scores
-    return Trained(run=folder.folder, weights=run_weights(folder.folder), scores=scores)
+        folder = event.run if isinstance(event, Started) else folder
+    return Trained(run=folder, weights=run_weights(folder), scores=scores)
 
 
 def evaluate(recipe: str | Path, *overrides: str, weights: str | Path | None = None, device: str = "auto") -> Evaluated:
@@ -195,8 +197,10 @@ def evaluate(recipe: str | Path, *overrides: str, weights: str | Path | None = N
         SlowFastError: The corpus or the weights are missing, or do not go together.
     """
     checked = load_recipe(recipe, *overrides)
-    default = folder_for(read(str(recipe)).name, checked, overrides)
-    return evaluate_weights(checked, weight_file(str(weights or default)), device=device)
+    if not weights:
+        weights = DefaultRun(read(str(recipe)).name, overrides).require(checked)
+        checked = fitted(weights, checked)
+    return evaluate_weights(checked, weight_file(str(weights)), device=device)
 
 
 def load_recipe(recipe: str | Path, *overrides: str) -> Recipe:

@@ -13,7 +13,21 @@ from typing import Annotated
 import typer
 
 from slowfast_cli import __version__
-from slowfast_cli.cli import ablate, data, doctor, evaluate, extract, launch, options, predict, recipes, train, weights
+from slowfast_cli.cli import (
+    ablate,
+    data,
+    doctor,
+    evaluate,
+    extract,
+    launch,
+    options,
+    predict,
+    recipes,
+    run_log,
+    runs,
+    train,
+    weights,
+)
 from slowfast_cli.types import SlowFastError, UsageError, text_of
 
 ANYWHERE = ("--debug", "--trust")  # options that may stand anywhere; `slowfast_cli.models.external` reads --trust
@@ -41,6 +55,7 @@ app.command("finetune", epilog=train.FINETUNE_EPILOG)(train.finetune)
 app.command("evaluate", epilog=evaluate.EPILOG)(evaluate.evaluate)
 app.command("predict", epilog=predict.EPILOG)(predict.predict)
 app.command("ablate", epilog=ablate.EPILOG)(ablate.ablate)
+app.add_typer(runs.app, name="runs")
 app.add_typer(recipes.app, name="recipes")
 app.add_typer(data.app, name="data")
 app.add_typer(weights.app, name="weights")
@@ -74,6 +89,7 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):  # names that the terminal's encoding lacks
             stream.reconfigure(errors="backslashreplace")
     arguments = [word for word in sys.argv[1:] if word not in ANYWHERE]
+    run_log.LOG.close()  # of a command before this one in the same process
     try:
         _refuse_renamed(arguments)
         app(arguments, prog_name="slowfast")
@@ -148,4 +164,5 @@ def _show(message: str, debug: bool) -> None:
         traceback.print_exc()
     from slowfast_cli.cli.show import printable
 
+    run_log.LOG.error(f"error: {printable(message)}")
     typer.echo(f"error: {printable(message)}", err=True)

@@ -12,6 +12,7 @@ import typer
 from slowfast_cli.cli import options
 from slowfast_cli.cli.launch import Launch
 from slowfast_cli.storage.remote import display, local_path, mirror
+from slowfast_cli.storage.run_list import other_runs
 from slowfast_cli.types import UsageError, finite
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ EPILOG = options.examples(
     "slowfast evaluate epic --weights runs/epic/default --split val",
     "slowfast evaluate vggsound --weights runs/slow --compare runs/fast --min-gain 20",
     "slowfast evaluate runs/kinetics-audio/default --ensemble runs/kinetics/default",
-    "slowfast evaluate recipes/hares.yaml --weights runs/simclr/default --tasks esc50",
+    "slowfast evaluate recipes/hares.yaml --weights runs/simclr/my_sounds-1 --tasks esc50",
 )
 
 
@@ -95,7 +96,7 @@ def evaluate(
         evaluate_suite(recipe, words, weights=weights, tasks=tasks, start=launch.start, **where)  # type: ignore[arg-type]
         return
     from slowfast_cli.recipe.load import check, override, read, read_stored
-    from slowfast_cli.stages.train.run_folder import folder_for
+    from slowfast_cli.stages.train.default_run import DefaultRun, fitted
     from slowfast_cli.storage.atomic import make_folder
     from slowfast_cli.weights.resolve import weight_file
 
@@ -104,7 +105,10 @@ def evaluate(
     if tasks:
         raise UsageError(f"--tasks {tasks}: {source.name} has no suite of tasks; recipes/hares.yaml has one")
     launch.start()
-    path = weight_file(weights or str(run or folder_for(source.name, checked, words)), offline=offline)
+    if not weights and not run:
+        weights = str(default := DefaultRun(source.name, words).require(checked))
+        checked = fitted(default, checked)
+    path = weight_file(weights or str(run), offline=offline)
     title = str(path) if run else f"{source.name}: {path}"
     label = "-with-".join([scoring.split, *(f"{Path(o).parent.name}-{Path(o).name}" for o in scoring.ensemble or [])])
     folder = make_folder(out or _folder(path, source.name) / label)
@@ -157,7 +161,9 @@ def _run_folder(recipe: str) -> Path | None:
     folder = local_path(recipe)
     run = folder if (mirror(folder) / "recipe.yaml").is_file() else None
     if run is None and len(Path(recipe).parts) > 1 and not Path(recipe).suffix and recipe not in bundled():
-        raise UsageError(f"{recipe}: no such run folder (with recipe.yaml and weights): train it first")
+        raise UsageError(
+            f"{recipe}: no such run folder (with recipe.yaml and weights): train it first{other_runs(recipe)}"
+        )
     return run
 
 

@@ -40,7 +40,10 @@ def optional(help: str, *names: str) -> Any:
     return typer.Option(*names, help=help, show_default=False)
 
 
-RunFolder = Annotated[Path | None, folder("The run folder; by default runs/<recipe>/<overrides>.", False, "--run")]
+RunFolder = Annotated[
+    Path | None,
+    folder("The run folder; by default the one below runs/<recipe> with this recipe, or a new one.", False, "--run"),
+]
 Fresh = Annotated[bool, typer.Option("--fresh", help="Move an existing run aside and start over.")]
 Offline = Annotated[bool, typer.Option("--offline", help="Do not use the network.")]
 Json = Annotated[bool, typer.Option("--json", help="JSON on stdout.")]

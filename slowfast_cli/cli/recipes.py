@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -91,17 +90,59 @@ def variants(as_json: options.Json = False) -> None:
     epilog=options.examples(
         "slowfast recipes show vggsound",
         "slowfast recipes show vggsound optim.lr=0.02",
+        "slowfast recipes show kinetics-sounds --tree",
     ),
 )
-def show_recipe(recipe: options.RecipeName, overrides: options.Overrides = None) -> None:
+def show_recipe(
+    recipe: options.RecipeName,
+    overrides: options.Overrides = None,
+    tree: Annotated[
+        bool, typer.Option("--tree", help="Say where each field comes from: this recipe, its parent, or the defaults.")
+    ] = False,
+) -> None:
     """Print the resolved recipe with every field; overridden ones are marked."""
     from slowfast_cli.recipe.load import check, override, read, to_yaml
 
     source = override(read(recipe), overrides or [])
-    changed = {word.partition("=")[0].lstrip("~").rpartition(".")[2] for word in overrides or []}
+    fields = {word.partition("=")[0].lstrip("~") for word in overrides or []}
+    if tree:
+        if source.parent:
+            typer.echo(f"# {source.path.name} takes the fields that it does not set from {source.parent}")
+        for line, field in _with_fields(to_yaml(check(source))):
+            typer.echo(f"{line}  # {_origin(field, source.places, fields)}" if field else line)
+        return
+    changed = {field.rpartition(".")[2] for field in fields}
     for line in to_yaml(check(source)).splitlines():
         field = line.strip().partition(":")[0]
         typer.echo(f"{line}  # overridden" if field in changed else line)
+
+
+def _with_fields(text: str) -> Iterator[tuple[str, str]]:
+    """Lines of a YAML text, each with the dotted name of the field whose value it has; empty for other lines."""
+    import yaml
+
+    leaves: dict[int, str] = {}
+
+    def visit(node: yaml.Node | None, path: tuple[str, ...]) -> None:
+        for key, value in node.value if isinstance(node, yaml.MappingNode) else ():
+            here = (*path, str(key.value))
+            if isinstance(value, yaml.MappingNode) and value.value:
+                visit(value, here)
+            else:
+                leaves[key.start_mark.line] = ".".join(here)
+
+    visit(yaml.compose(text, Loader=yaml.SafeLoader), ())
+    for number, line in enumerate(text.splitlines()):
+        yield line, leaves.get(number, "")
+
+
+def _origin(field: str, places: Mapping[str, str], overridden: set[str]) -> str:
+    """File and line of a field or of the section around it, ``overridden`` or ``default``."""
+    parts = field.split(".")
+    around = [".".join(parts[:count]) for count in range(len(parts), 0, -1)]
+    if not overridden.isdisjoint(around):
+        return "overridden"
+    return places.get(field) or next((places[name] for name in around[1:-1] if name in places), "default")
 
 
 @app.command(
@@ -118,7 +159,7 @@ def cp(
     make_parents: Annotated[bool, typer.Option("--make-parents", help="Create missing folders.")] = False,
 ) -> None:
     """Copy a recipe to edit it."""
-    from slowfast_cli.recipe.load import find
+    from slowfast_cli.recipe.files import copy_text, find
 
     source = find(recipe)
     target = dest / source.name if dest.is_dir() else dest.with_suffix(".yaml") if not dest.suffix else dest
@@ -131,7 +172,7 @@ def cp(
         if not make_parents:
             raise UsageError(f"{target.parent}: no such folder; create it with --make-parents")
         target.parent.mkdir(parents=True)
-    shutil.copyfile(source, target)
+    target.write_bytes(copy_text(source, target).encode())
     typer.echo(f"copied {recipe} to {target}")
 
 

@@ -14,6 +14,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from tqdm import tqdm
 
+from slowfast_cli.cli.run_log import LOG
 from slowfast_cli.storage.remote import display, upload
 from slowfast_cli.types import Corpus, DataError, Scores
 
@@ -44,7 +45,9 @@ def printable(text: str) -> str:
 
 
 def say(text: str) -> None:
-    """Print a line on stderr."""
+    """Print a line on stderr, and into the log of the training in progress."""
+    if not err.quiet:
+        LOG.write(printable(text))
     with tqdm.external_write_mode(file=sys.stderr):  # above a progress bar
         err.print(escape(printable(text)), soft_wrap=True)
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from slowfast_cli.cli import show
+from slowfast_cli.cli.run_log import LOG
 from slowfast_cli.engine.fit import Step
 from slowfast_cli.metrics.registry import format_metric, metric_title
 from slowfast_cli.stages.train.auto_workers import SLOW, data_wait_advice
@@ -37,9 +38,11 @@ class Display:
                 if event.broken:
                     show.say(f"skipped {event.broken:,} unreadable segments, see {event.run / 'broken.csv'}")
                 show.done(event.run)
+                LOG.close()
 
     def _start(self, event: Started) -> None:
         self._started = event
+        LOG.open(event.run)
         show.say(
             f"{self._name}: {event.parameters / 1e6:.2f} M parameters; "
             f"{show.coverage(event.train)}; {show.coverage(event.val)}"
@@ -101,9 +104,11 @@ class Display:
         best, data_wait = " (best)" if event.best else "", f"data wait {self._data_wait():.0%}"
         show.say(f"epoch {event.epoch}: loss {self._mean_loss():.3f}, {scores}{best}; {data_wait}")
 
-    def interrupted(self, folder: Path) -> None:
-        """Print how to resume."""
-        show.say(f"interrupted; progress is saved in {display(folder)}: re-run the command to resume")
+    def interrupted(self, folder: Path | None = None) -> None:
+        """Print how to resume; without a folder, of the training that has started, if one has."""
+        folder = folder or (self._started.run if self._started else None)
+        if folder:
+            show.say(f"interrupted; progress is saved in {display(folder)}: re-run the command to resume")
 
     def close(self) -> None:
         """Remove the progress bar."""

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import tempfile
+import warnings
 from collections.abc import Iterator
 from math import inf
 from pathlib import Path
@@ -16,13 +17,14 @@ import typer
 
 from slowfast_cli.cli import options
 from slowfast_cli.cli.launch import Launch, is_launched, is_restart, mark_started
+from slowfast_cli.cli.run_log import LOG
 
 if TYPE_CHECKING:
     from types import FrameType
 
     from slowfast_cli.recipe.load import Source
     from slowfast_cli.recipe.schema import Recipe
-    from slowfast_cli.stages.train.run_folder import Run
+    from slowfast_cli.stages.train.default_run import Place
 
 EPILOG = options.examples(
     "slowfast train recipes/vggsound.yaml",
@@ -79,7 +81,8 @@ def train(
         return
     launch.start()
     from slowfast_cli.cli import show
-    from slowfast_cli.stages.train.run_folder import Run, folder_for
+    from slowfast_cli.stages.train.default_run import DefaultRun
+    from slowfast_cli.stages.train.run_folder import Run
 
     plan = checked.schedule
     if not smoke and max(plan.warmup_epochs / (plan.epochs or inf), plan.warmup_steps / (plan.steps or inf)) >= 1:
@@ -88,13 +91,14 @@ def train(
         with tempfile.TemporaryDirectory() as folder:
             follow(checked, Run(Path(folder) / "run"), source.name, device=device, smoke=True)
         return
-    folder_ = Run(run or folder_for(source.name, checked, words))
+    fresh = fresh and not is_restart()
     if folds:
-        _cross_validate(source, folds, folder_.folder, fresh=fresh, device=device)
+        _cross_validate(source, words, run, folds, fresh=fresh, device=device)
         return
-    follow(checked, folder_, source.name, fresh=fresh and not is_restart(), device=device)
+    place = Run(run) if run else DefaultRun(source.name, words)
+    folder = follow(checked, place, source.name, fresh=fresh, device=device)
     if not is_launched(os.environ):
-        _report(folder_.folder, device)
+        _report(folder, device)
 
 
 def _report(run: Path, device: str) -> None:
@@ -106,19 +110,22 @@ def _report(run: Path, device: str) -> None:
         train_report.report(run, tested, check(read_stored(run / "recipe.yaml")), sys.argv[1:])
 
 
-def _cross_validate(source: Source, folds: int, folder: Path, *, fresh: bool, device: str) -> None:
-    """Train and test each fold in a folder of its own; a repeated command resumes."""
+def _cross_validate(
+    source: Source, words: list[str], run: Path | None, folds: int, *, fresh: bool, device: str
+) -> None:
+    """Train and test each fold in a run folder of its own; a repeated command resumes."""
     from slowfast_cli.cli import show, train_report
     from slowfast_cli.recipe.load import check, override
+    from slowfast_cli.stages.train.default_run import DefaultRun
     from slowfast_cli.stages.train.run_folder import Run
 
     tested = []
     for fold in range(1, folds + 1):
         show.say(f"fold {fold} of {folds}")
-        recipe = check(override(source, [f"data.folds={folds}", f"data.fold={fold}"]))
-        run = Run(folder / f"fold-{fold}")
-        follow(recipe, run, source.name, fresh=fresh, device=device)
-        tested.append(train_report.test(run.folder, device))
+        parts = [f"data.folds={folds}", f"data.fold={fold}"]
+        place = Run(run / f"fold-{fold}") if run else DefaultRun(source.name, [*words, *parts])
+        folder = follow(check(override(source, parts)), place, source.name, fresh=fresh, device=device)
+        tested.append(train_report.test(folder, device))
     train_report.report_folds([fold for fold in tested if fold])
 
 
@@ -139,29 +146,49 @@ def finetune(
 
 
 def follow(
-    recipe: Recipe, run: Run, name: str, *, fresh: bool = False, device: str = "auto", smoke: bool = False
-) -> None:
-    """Run and display a training; Ctrl-C stops it between steps, with all saved, and raises KeyboardInterrupt."""
+    recipe: Recipe, run: Place, name: str, *, fresh: bool = False, device: str = "auto", smoke: bool = False
+) -> Path:
+    """Run and display a training, and return its folder.
+
+    Raises:
+        KeyboardInterrupt: After Ctrl-C, which stops it between steps, with all saved.
+    """
     from slowfast_cli.cli.show_training import Display
     from slowfast_cli.engine import distributed
     from slowfast_cli.stages.train import loop as stage
 
     events = stage.train(recipe, run, name=name, fresh=fresh, device=device, smoke=smoke)
-    display = Display(name)
+    display, folder = Display(name), Path()
     try:
-        with interruptible() as signals, contextlib.closing(events):
+        with interruptible() as signals, logged_warnings(), contextlib.closing(events):
             for event in events:
                 mark_started()
                 display.show(event)
+                folder = event.run if isinstance(event, stage.Started) else folder
                 if signals and not distributed.STATUS_STORE:  # several processes agree on a step to stop after
                     raise KeyboardInterrupt
     except KeyboardInterrupt:
         display.close()
-        display.interrupted(run.folder)
+        display.interrupted()
         raise
     finally:
         display.close()
         distributed.leave()
+    return folder
+
+
+@contextlib.contextmanager
+def logged_warnings() -> Iterator[None]:
+    """Write the warnings of libraries into the log of the training too."""
+    show = warnings.showwarning
+
+    def log(*args: Any, **options: Any) -> None:
+        show(*args, **options)
+        LOG.write(f"warning: {args[0]}")
+
+    with warnings.catch_warnings():
+        warnings.showwarning = log
+        yield
 
 
 @contextlib.contextmanager
@@ -178,6 +205,7 @@ def interruptible(signals: list[int] | None = None) -> Iterator[list[int]]:
         stop_signal.request()
         if os.environ.get("RANK", "0") == "0":
             sys.stderr.write("\nstopping after this step\n")
+            LOG.write("stopping after this step")
 
     before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

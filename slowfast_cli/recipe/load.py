@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, is_dataclass
+from dataclasses import is_dataclass, replace
 from math import inf
 from pathlib import Path
 from types import UnionType
@@ -12,11 +12,13 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from slowfast_cli.recipe.fields import RENAMED_METRICS
+from slowfast_cli.recipe.files import Source as Source
+from slowfast_cli.recipe.files import bundled as bundled
+from slowfast_cli.recipe.files import find as find
+from slowfast_cli.recipe.files import read as read
 from slowfast_cli.recipe.schema import Recipe
 from slowfast_cli.storage import bounded_yaml
 from slowfast_cli.types import UsageError, did_you_mean
-
-MAX_BYTES = 1_000_000  # of a recipe's file
 
 # Fields of earlier versions, refused with their new name.
 RENAMED_FIELDS = {
@@ -28,53 +30,6 @@ RENAMED_FIELDS = {
     "optim.sync_norms": "optim.sync_bn",
     "schedule.precise_norms": "schedule.precise_bn_batches",
 }
-
-
-def folder() -> Path:
-    """Folder of the bundled recipes: in the wheel, or beside the package in a checkout."""
-    package = Path(__file__).parents[1]
-    return next(
-        (path for path in (package / "recipes", package.parent / "recipes") if path.is_dir()), package / "recipes"
-    )
-
-
-def bundled() -> dict[str, Path]:
-    """Files of the bundled recipes by name (``vggsound``)."""
-    root = folder()
-    return {path.relative_to(root).with_suffix("").as_posix(): path for path in sorted(root.rglob("*.yaml"))}
-
-
-def find(name: str) -> Path:
-    """Find the file of a recipe.
-
-    Args:
-        name: A path, a bundled recipe's name, or ``recipes/NAME.yaml`` if there is no such file.
-
-    Raises:
-        UsageError: There is no such recipe; the message names the nearest.
-    """
-    path = Path(name)
-    if path.is_file():
-        return path
-    known = bundled()
-    short = name.removesuffix(".yaml").removesuffix(".yml").removeprefix("recipes/")
-    if short in known:
-        return known[short]
-    raise UsageError(f"{name}: no such recipe{did_you_mean(short, known)}; `slowfast recipes ls` lists them all")
-
-
-@dataclass(frozen=True)
-class Source:
-    """A recipe as written: its file, its values, and the line of each field."""
-
-    path: Path
-    values: dict[str, Any]
-    lines: Mapping[str, int]
-
-    @property
-    def name(self) -> str:
-        """Path below the bundled recipes, or the stem of the file."""
-        return next((name for name, path in bundled().items() if path == self.path), self.path.stem)
 
 
 def load(name: str, overrides: Sequence[str] = ()) -> Recipe:
@@ -89,30 +44,6 @@ def load(name: str, overrides: Sequence[str] = ()) -> Recipe:
     """
     source = read(name)
     return check(override(source, overrides))
-
-
-def read(name: str) -> Source:
-    """Parse a recipe without validating its fields.
-
-    Raises:
-        UsageError: The file is not found, not YAML or not a mapping.
-    """
-    path = find(name)
-    try:
-        with path.open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
-        if len(content) > MAX_BYTES:
-            raise UsageError(f"{path}: is larger than {MAX_BYTES:,} bytes, a recipe has a few thousand")
-        values, node = bounded_yaml.parse(content.decode("utf-8-sig"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: cannot be read: {error}") from error
-    except yaml.YAMLError as error:
-        raise UsageError(f"{path}: not YAML: {bounded_yaml.describe(error)}") from error
-    if not isinstance(values, dict):
-        raise UsageError(
-            f"{path}: a recipe is a mapping of sections (data, model, optim, ...), not {type(values).__name__}"
-        )
-    return Source(path, values, dict(_lines(node, ())))
 
 
 def read_stored(path: Path) -> Source:
@@ -140,7 +71,7 @@ def override(source: Source, overrides: Sequence[str]) -> Source:
         UsageError: A word has neither form.
     """
     values = copy.deepcopy(source.values)
-    lines = dict(source.lines)
+    places = dict(source.places)
     if any(word.startswith("model.variant=") for word in overrides) and isinstance(values.get("model"), dict):
         values["model"].pop("width", None)  # of the recipe's own network
     for word in overrides:
@@ -154,8 +85,8 @@ def override(source: Source, overrides: Sequence[str]) -> Source:
                 raise UsageError(f"{word}: {text!r} is not a YAML value: {bounded_yaml.describe(error)}") from error
         else:
             raise UsageError(f"{word}: an override is key=value (optim.lr=0.02) or ~key (~augment.warp)")
-        lines.pop(key.lstrip("~"), None)
-    return Source(source.path, values, lines)
+        places.pop(key.lstrip("~"), None)
+    return replace(source, values=values, places=places)
 
 
 def _value(key: str, text: str) -> Any:
@@ -186,7 +117,7 @@ def changed(source: Source, fields: Mapping[str, Any]) -> Source:
     values = copy.deepcopy(source.values)
     for key, value in fields.items():
         _parent(values, key, key)[key.rpartition(".")[2]] = value
-    return Source(source.path, values, source.lines)
+    return replace(source, values=values)
 
 
 def _parent(values: dict[str, Any], key: str, word: str) -> dict[str, Any]:
@@ -216,8 +147,8 @@ def check(source: Source) -> Recipe:
 def _complaints(error: ValidationError, source: Source) -> Iterator[str]:
     for problem in error.errors():
         where = ".".join(str(part) for part in problem["loc"])
-        line = f":{source.lines[where]}" if where in source.lines else ""
-        place = f"{source.path.name}{line}: {where}: " if where else f"{source.path.name}: "
+        file = source.places.get(where, source.path.name)
+        place = f"{file}: {where}: " if where else f"{file}: "
         match problem["type"]:
             case "extra_forbidden" | "unexpected_keyword_argument":
                 *parents, last = (str(part) for part in problem["loc"])
@@ -231,7 +162,7 @@ def _complaints(error: ValidationError, source: Source) -> Iterator[str]:
                 yield f"{place}is required: {_meaning(problem['loc'])}"
             case "value_error":
                 text = problem["msg"].removeprefix("Value error, ")
-                yield (f"{source.path.name}{line}: " if where and text.startswith(where) else place) + text
+                yield (f"{file}: " if where and text.startswith(where) else place) + text
             case "less_than" if problem["ctx"]["lt"] == inf:
                 yield f"{place}{problem['input']!r} should be a finite number"
             case _:
@@ -265,14 +196,6 @@ def _meaning(where: tuple[int | str, ...]) -> str:
         section = _section_type(section.model_fields[str(part)].annotation)
     field = section.model_fields[str(where[-1])]
     return " ".join((field.description or field.annotation.__doc__ or "").split())
-
-
-def _lines(node: yaml.Node | None, path: tuple[str, ...]) -> Iterator[tuple[str, int]]:
-    if isinstance(node, yaml.MappingNode):
-        for key, value in node.value:
-            here = (*path, str(key.value))
-            yield ".".join(here), key.start_mark.line + 1
-            yield from _lines(value, here)
 
 
 def to_yaml(recipe: Recipe) -> str:

@@ -16,12 +16,19 @@ CATALOG: Mapping[str, CatalogEntry] = MappingProxyType(
 )
 
 
-def find(name: str) -> CatalogEntry:
-    """Look up official weights; raise `WeightsError` if the name is unknown; the message suggests similar ones."""
+def find(name: str, others: str = "") -> CatalogEntry:
+    """Look up official weights; raise `WeightsError` if the name is unknown; the message suggests similar ones.
+
+    Args:
+        name: Of the weights.
+        others: End of the message: what else may be meant.
+    """
     entry = CATALOG.get(name)
     if entry is None:
         matches = [other for other in CATALOG if other.startswith(name.lower())]
         near = matches[:3] or get_close_matches(name.lower(), CATALOG, n=1)
         hint = f"did you mean {' or '.join(map(repr, near))}?" if near else f"expected one of {', '.join(CATALOG)}."
-        raise WeightsError(f"weights: no official weights are called {name!r}; {hint} `slowfast weights ls` lists them")
+        raise WeightsError(
+            f"weights: no official weights are called {name!r}; {hint} `slowfast weights ls` lists them{others}"
+        )
     return entry

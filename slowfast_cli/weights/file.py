@@ -19,6 +19,7 @@ from slowfast_cli.models.architecture import Architecture, from_dict
 from slowfast_cli.models.recognizer import Recognizer
 from slowfast_cli.models.spec import Net, Stage
 from slowfast_cli.settings import FrontEnd
+from slowfast_cli.storage.run_list import other_runs
 from slowfast_cli.types import Seconds, Settings, SlowFastError, WeightsError, finite, text_of
 
 FORMAT = 1
@@ -105,7 +106,9 @@ def check_finite(path: Path, tensors: Mapping[str, Tensor]) -> None:
 @contextmanager
 def _open(path: Path) -> Iterator[safe_open]:
     if not path.is_file():
-        raise WeightsError(f"{path}: no such weight file; `slowfast weights ls` lists the official weights")
+        raise WeightsError(
+            f"{path}: no such weight file; `slowfast weights ls` lists the official weights{other_runs(str(path))}"
+        )
     try:
         with safe_open(path, framework="pt") as file:
             yield file
@@ -238,4 +241,6 @@ def run_weights(run: Path) -> Path:
     for name in ("best.safetensors", "last.safetensors"):
         if (run / name).is_file():
             return run / name
-    raise WeightsError(f"{run}: a folder without best.safetensors or last.safetensors: not a finished run")
+    raise WeightsError(
+        f"{run}: a folder without best.safetensors or last.safetensors: not a finished run{other_runs(str(run))}"
+    )

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from slowfast_cli.storage import remote
+from slowfast_cli.storage.run_list import other_runs
 from slowfast_cli.types import WeightsError
 from slowfast_cli.weights import catalog
 from slowfast_cli.weights.download import Progress, download
@@ -30,8 +31,10 @@ def weight_file(word: str | None, *, offline: bool = False, progress: Progress |
     if path.exists():
         return path
     if path.suffix or len(path.parts) > 1:
-        raise WeightsError(f"{word}: no such weights: train them first, or use a name of `slowfast weights ls`")
-    entry = catalog.find(word)
+        raise WeightsError(
+            f"{word}: no such weights: train them first, or use a name of `slowfast weights ls`{other_runs(word)}"
+        )
+    entry = catalog.find(word, other_runs(word))
     source = download(entry, offline=offline, progress=progress)
     converted = source.with_name(f"{entry.name}.safetensors")
     if not converted.is_file() or converted.stat().st_mtime < source.stat().st_mtime:

@@ -121,7 +121,7 @@ def test_exit_codes_of_errors(monkeypatch, error, code, message, debug):
     def fail(name):
         raise error
 
-    monkeypatch.setattr("slowfast_cli.recipe.load.find", fail)
+    monkeypatch.setattr("slowfast_cli.recipe.files.find", fail)
     done = tiny.slowfast("recipes", "show", "vggsound", *(["--debug"] if debug else []))
     assert (done.code, done.out) == (code, "")
     assert message in done.err

@@ -149,6 +149,6 @@ def test_paths_and_names_are_taken_as_typed(text):
 
 
 def test_another_network_does_not_keep_the_width_of_the_recipes():
-    assert load("folder").model.width == 32
-    assert load("folder", ["model.variant=asf-small"]).model.width is None
-    assert load("folder", ["model.width=8", "model.variant=asf-small"]).model.width == 8
+    assert load("esc50").model.width == 32
+    assert load("esc50", ["model.variant=asf-small"]).model.width is None
+    assert load("esc50", ["model.width=8", "model.variant=asf-small"]).model.width == 8

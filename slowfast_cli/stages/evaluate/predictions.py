@@ -14,6 +14,7 @@ from slowfast_cli.metrics.predictions import Rows
 from slowfast_cli.stages.evaluate.run import Evaluated
 from slowfast_cli.storage.atomic import write_atomic, write_text
 from slowfast_cli.storage.bounded_zip import require_bounded
+from slowfast_cli.storage.run_list import other_runs
 from slowfast_cli.types import Corpus, DataError, text_of
 
 NOT_PREDICTIONS = (  # the last five: NumPy, of an array's header, which may also state more than the archive contains
@@ -52,7 +53,8 @@ def predictions_of(run: Path, part: str) -> Path:
     for path in paths:
         if path.is_file():
             return path
-    raise DataError(f"{paths[-1]}: no predictions there: run `slowfast evaluate` on that run first")
+    others = "" if run.is_dir() else other_runs(str(run))
+    raise DataError(f"{paths[-1]}: no predictions there: run `slowfast evaluate` on that run first{others}")
 
 
 def load_tables(path: Path, corpus: Corpus) -> dict[str, tuple[per_class.ClassRow, ...]]:

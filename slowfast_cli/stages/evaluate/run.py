@@ -26,6 +26,7 @@ from slowfast_cli.metrics.topk import check_finite
 from slowfast_cli.models.folding import prepare_for_inference
 from slowfast_cli.recipe.load import check, read_stored
 from slowfast_cli.recipe.schema import Recipe
+from slowfast_cli.storage.run_list import other_runs
 from slowfast_cli.types import Batch, Corpus, DataError, Failure, Prediction, Scores, Segment, UsageError, WeightsError
 from slowfast_cli.weights.file import build, run_weights
 
@@ -62,7 +63,9 @@ def ensemble_member(run: str, first: Recipe) -> EnsembleMember:
     """
     folder = Path(run)
     if not (folder / "recipe.yaml").is_file():
-        raise WeightsError(f"--ensemble {run}: not a finished run: expected recipe.yaml and last.safetensors there")
+        raise WeightsError(
+            f"--ensemble {run}: not a finished run: expected recipe.yaml and last.safetensors there{other_runs(run)}"
+        )
     recipe = check(read_stored(folder / "recipe.yaml"))
     if recipe.data.corpus != first.data.corpus:
         raise DataError(

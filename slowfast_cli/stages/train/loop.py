@@ -29,6 +29,7 @@ from slowfast_cli.models.count import parameters
 from slowfast_cli.plots.curves import curves_plot
 from slowfast_cli.recipe.schema import Recipe
 from slowfast_cli.stages.train.auto_workers import training_batches
+from slowfast_cli.stages.train.default_run import Place, open_run
 from slowfast_cli.stages.train.run_folder import Run, lines
 from slowfast_cli.stages.train.state import Training, build_training
 from slowfast_cli.stages.train.tensorboard import Log, tensorboard
@@ -78,13 +79,13 @@ Event = Started | Step | Scored | Finished
 
 
 def train(
-    recipe: Recipe, run: Run, *, name: str = "", fresh: bool = False, device: str = "auto", smoke: bool = False
+    recipe: Recipe, at_run: Place, *, name: str = "", fresh: bool = False, device: str = "auto", smoke: bool = False
 ) -> Generator[Event]:
     """Train a recipe, or resume its run. The caller may stop after any event and nothing is lost.
 
     Args:
         recipe: What to train.
-        run: The run folder.
+        at_run: The run; the first process chooses the folder of a `DefaultRun` for all.
         name: Name of the recipe, for the weight files.
         fresh: Move an existing run aside and start over.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``.
@@ -100,11 +101,10 @@ def train(
         short = recipe.schedule.model_copy(update={"epochs": 1, "steps": None})
         recipe = recipe.model_copy(update={"schedule": short})
     training = build_training(recipe, share, at, smoke=smoke)
-    recipe = training.recipe
+    given, recipe = recipe, training.recipe
     epoch_steps = len(training.train_clips) // recipe.optim.batch
     steps, leads = total_steps(recipe, epoch_steps), share.rank == 0
-    resumes = run.open(recipe, fresh=fresh) if leads else False
-    resumes = distributed.gather([resumes], share)[0]  # other machines may see the file later
+    run, resumes = open_run(at_run, recipe, given=given, fresh=fresh, share=share)
     card = training.card(name)
     if resumes and not leads and os.environ.get("LOCAL_RANK") == "0":  # the cache of another machine
         remote.download(run.folder)
@@ -247,16 +247,8 @@ def _steps(training: Training, steps: range, epoch_steps: int) -> Iterator[Step]
         contrast=task.losses if spec.whole_batch_loss and count > 1 else None,
         cuda_graphs=recipe.optim.cuda_graphs,
     )
-    for step in fit(
-        model,
-        task.loss,
-        training_batches(training, steps),
-        training.optimizer,
-        learning_rate(recipe, epoch_steps),
-        steps,
-        config=config,
-        scaler=training.scaler,
-    ):
+    batches, rate = training_batches(training, steps), learning_rate(recipe, epoch_steps)
+    for step in fit(model, task.loss, batches, training.optimizer, rate, steps, config=config, scaler=training.scaler):
         training.model.momentum_update()
         if training.ema:
             training.ema.update(training.model)

@@ -1,7 +1,8 @@
 """The folder of a training run: its files, and how a run is resumed, replaced or protected.
 
 ``recipe.yaml`` (resolved), ``command.txt``, ``environment.json``, ``metrics.jsonl``, ``last.safetensors``,
-``best.safetensors``, ``state.pt`` (to resume from).
+``best.safetensors``, ``state.pt`` (to resume from), ``log.txt``;
+``given.yaml``, the recipe as it was written, if it was fitted to the data.
 """
 
 import csv
@@ -29,6 +30,7 @@ from slowfast_cli.recipe.schema import Recipe
 from slowfast_cli.storage import remote
 from slowfast_cli.storage.atomic import remove_temporaries, write_text
 from slowfast_cli.storage.lock import file_lock
+from slowfast_cli.storage.run_list import RUNS
 from slowfast_cli.types import DataError, Failure, SlowFastError, UsageError, finite
 
 AS_IN_NAMES: dict[str, Any] = {"encoding": "utf-8", "errors": "surrogateescape", "newline": ""}  # of csv files
@@ -100,7 +102,7 @@ class Run:
             with (self.folder / "command.txt").open("a", encoding="utf-8", errors="surrogateescape") as file:
                 file.write(f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M:%SZ} {' '.join(sys.argv)}\n")
         except OSError as error:
-            raise self._unwritable(error) from error
+            raise self.unwritable(error) from error
         return self.state.is_file()
 
     def require(self, recipe: Recipe) -> None:
@@ -113,17 +115,9 @@ class Run:
                     "folder with --run, or move it aside and start over with --fresh"
                 )
             return
-        stored = check(read_stored(written))
-        before, now = (
-            {**dict(_flat(side.model_dump(mode="json"))), "metric": metric_name(side)} for side in (stored, recipe)
-        )
-        changed = sorted(
-            key
-            for key in before.keys() | now.keys()
-            if before.get(key) != now.get(key) and not key.startswith(MAY_CHANGE)
-        )
+        changed = differences(check(read_stored(written)), recipe)
         if changed:
-            diff = "; ".join(f"{key}: {before.get(key)} there, {now.get(key)} now" for key in changed[:5])
+            diff = "; ".join(f"{key}: {before} there, {now} now" for key, before, now in changed[:5])
             more = f" and {len(changed) - 5} more" if len(changed) > 5 else ""
             raise UsageError(
                 f"{written}: a run of another recipe ({diff}{more}): choose a folder with --run, "
@@ -141,7 +135,7 @@ class Run:
             try:
                 obtained = stack.enter_context(file_lock(self.folder / ".lock"))
             except OSError as error:
-                raise self._unwritable(error) from error
+                raise self.unwritable(error) from error
             if not obtained:
                 raise SlowFastError(f"{self.folder}: another slowfast is training here; wait for it, or choose --run")
             yield
@@ -163,7 +157,8 @@ class Run:
                 raise
             remote.upload(self.folder)
 
-    def _unwritable(self, error: OSError) -> SlowFastError:
+    def unwritable(self, error: OSError) -> SlowFastError:
+        """The error for a folder that the file system refuses to write."""
         return SlowFastError(f"{self.folder}: cannot be written ({error.strerror or error}); choose another with --run")
 
     def append(self, line: Mapping[str, Any]) -> None:
@@ -201,8 +196,12 @@ class Run:
             write_text(self.metrics, "".join(json.dumps(line) + "\n" for line in kept))
 
 
-def lines(path: Path) -> list[dict[str, Any]]:
+def lines(path: Path, *, scores: bool = False) -> list[dict[str, Any]]:
     """Parse a metrics file; an incomplete last line, left by a killed process, is skipped.
+
+    Args:
+        path: The file.
+        scores: Only the lines of validations, and the last ones.
 
     Raises:
         DataError: Another line is not one that `Run.append` writes.
@@ -210,6 +209,8 @@ def lines(path: Path) -> list[dict[str, Any]]:
     values: list[dict[str, Any]] = []
     texts = path.read_bytes().split(b"\n")
     for number, text in enumerate(texts, 1):
+        if scores and b'"val_' not in text and number < len(texts) - 2:
+            continue
         try:
             value = json.loads(text)
         except (ValueError, RecursionError):
@@ -247,27 +248,47 @@ def environment() -> dict[str, Any]:
 
 
 def folder_for(name: str, recipe: Recipe, overrides: Sequence[str]) -> Path:
-    """Default folder of a run: ``runs/<recipe>/<overrides>``.
+    """A folder named by its overrides: ``runs/<recipe>/<overrides>``.
 
     Args:
         name: Name of the recipe.
         recipe: The recipe, with the overrides applied.
-        overrides: Words of the form ``key=value``; those of fields in ``MAY_CHANGE`` are not part of the name.
+        overrides: Words of the form ``key=value``.
     """
+    words = safe_name(",".join(sorted(naming(recipe, overrides))))
+    if len(words) > LONGEST_NAME:  # the hash keeps shortened names distinct
+        words = f"{words[: LONGEST_NAME - 9]}-{sha256(words.encode()).hexdigest()[:8]}"
+    return RUNS / name / (words or "default")
+
+
+def naming(recipe: Recipe, overrides: Sequence[str]) -> list[str]:
+    """The overrides that make another run; not those of fields in ``MAY_CHANGE``."""
     # The root of a known corpus is a location; where the classes are read from the data, it defines the training data.
     known = bool(dataset_entry(recipe.data.corpus).info.heads)
     ignored = {field for field in MAY_CHANGE if known or field != "data.root"}
-    naming = [word for word in overrides if word.lstrip("~").partition("=")[0] not in ignored]
-    words = "".join(c if c.isalnum() or c in "=.,~-" else "_" for c in ",".join(sorted(naming)))
-    if len(words) > LONGEST_NAME:  # the hash keeps shortened names distinct
-        words = f"{words[: LONGEST_NAME - 9]}-{sha256(words.encode()).hexdigest()[:8]}"
-    return Path("runs") / name / (words or "default")
+    return [word for word in overrides if word.lstrip("~").partition("=")[0] not in ignored]
 
 
-def _flat(values: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+def safe_name(text: str) -> str:
+    """Replace the characters of a text that the name of a folder should not have."""
+    return "".join(c if c.isalnum() or c in "=.,~-" else "_" for c in text)
+
+
+def differences(before: Recipe, now: Recipe, may_change: tuple[str, ...] = MAY_CHANGE) -> list[tuple[str, Any, Any]]:
+    """The fields in which two recipes differ, with both values, without those that a resumed run may change."""
+    one, other = ({**dict(flat(side.model_dump(mode="json"))), "metric": metric_name(side)} for side in (before, now))
+    return [
+        (key, one.get(key), other.get(key))
+        for key in sorted(one.keys() | other.keys())
+        if one.get(key) != other.get(key) and not key.startswith(may_change)
+    ]
+
+
+def flat(values: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted names and values of nested mappings."""
     if isinstance(values, dict) and values:
         for key, value in values.items():
-            yield from _flat(value, f"{prefix}.{key}" if prefix else str(key))
+            yield from flat(value, f"{prefix}.{key}" if prefix else str(key))
     else:
         yield prefix, values
 

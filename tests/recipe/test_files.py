@@ -1,0 +1,159 @@
+"""What a recipe takes from its parent, what is refused, and where each field comes from."""
+
+import json
+from hashlib import sha256
+
+import pytest
+import tiny
+
+from slowfast_cli.recipe.files import folder
+from slowfast_cli.recipe.load import bundled, check, load, read
+from slowfast_cli.types import UsageError
+
+# Digests of the resolved recipes as they were when each was written out in full.
+RESOLVED = {
+    "ava": "65531f1a19aef911",
+    "ava-av": "189728b27c83ab22",
+    "charades-av": "16a915fd203b8ae1",
+    "epic55-av": "65c0867c406125bb",
+    "folder-video": "fba8cff054e393a6",
+    "hares/audioset": "bc12a7c008c1f625",
+    "hares/birdsong": "2f54e0a84bd9c803",
+    "hares/esc50": "0fe29663f19a19f7",
+    "hares/fluent": "995028be98d1e1bf",
+    "hares/magnatagatune": "215107d1c972c4b4",
+    "hares/nsynth_instrument": "4f3aea4b119e3d3f",
+    "hares/nsynth_pitch": "dc7fd1445dd650de",
+    "hares/speech_commands_v1": "0c7c778b96d134b4",
+    "hares/speech_commands_v2": "8f8bded66f163d4f",
+    "hares/tut18": "667a3f520bd533ab",
+    "hares/voxceleb1": "e4e16ca173c1c84b",
+    "hares/voxforge": "986915c4996ac843",
+    "hmdb51": "9e8a5f1b6c3c35d2",
+    "kinetics-audio": "4ea9b16fba7202ba",
+    "kinetics-sounds": "7a3000025f77fd4b",
+    "kinetics-ssl": "2d8e60b7b1853ad1",
+}
+BASE = """\
+data: {corpus: esc10, train: all, clip_seconds: 1}
+model: {variant: asf-r50, width: 32, dropout: 0.5}
+optim: {name: sgd, lr: 0.1}
+schedule: {epochs: 3}
+published: {top1: 50}
+measured: {top1: 49}
+tables: {"1": {Row: {}}}
+"""
+
+
+@pytest.fixture
+def base(tmp_path):
+    (tmp_path / "base.yaml").write_text(BASE)
+    return tmp_path
+
+
+def child(folder, text, parent="base.yaml"):
+    path = folder / "child.yaml"
+    path.write_text(f"defaults: {parent}\n{text}")
+    return str(path)
+
+
+def refusal(folder, text, parent="base.yaml"):
+    with pytest.raises(UsageError) as caught:
+        load(child(folder, text, parent))
+    return str(caught.value)
+
+
+def test_recipes_that_say_what_differs_are_those_that_said_everything():
+    assert set(RESOLVED) == {name for name in bundled() if read(name).parent}
+    for name, digest in RESOLVED.items():
+        plain = json.dumps(check(read(name)).model_dump(mode="json", exclude_defaults=True), sort_keys=True)
+        assert sha256(plain.encode()).hexdigest()[:16] == digest, name
+
+
+def test_fields_are_taken_and_replaced_one_by_one(base):
+    recipe = load(
+        child(base, "optim: {lr: 0.2}\nschedule: {epochs: null, steps: 7}\nseed: 3\n"), ["optim.momentum=0.5"]
+    )
+    assert (recipe.optim.name, recipe.optim.lr, recipe.optim.momentum) == ("sgd", 0.2, 0.5)
+    assert (recipe.schedule.steps, recipe.schedule.epochs, recipe.seed) == (7, None, 3)
+    assert (recipe.data.train, recipe.model.width) == ("all", 32)
+
+
+def test_results_are_not_taken(base):
+    recipe = load(child(base, "published: {top5: 90}\n"))
+    assert (recipe.published, recipe.measured, recipe.tables) == ({"top5": 90}, {}, {})
+
+
+def test_the_width_of_another_network_is_not_taken(base):
+    assert load(child(base, "model: {variant: asf-small}\n")).model.width is None
+    assert load(child(base, "model: {variant: asf-small, width: 8}\n")).model.width == 8
+    assert load(child(base, "model: {dropout: 0.1}\n")).model.width == 32
+
+
+def test_a_bundled_recipe_is_a_parent(base):
+    assert load(child(base, "optim: {lr: 0.2}\n", "esc10")).optim.lr == 0.2
+
+
+def test_a_mistake_is_reported_in_the_file_that_makes_it(base):
+    assert refusal(base, "optim: {lrr: 1}\n") == "child.yaml:2: optim.lrr: no such field; did you mean 'lr'?"
+    (base / "base.yaml").write_text(BASE.replace("epochs: 3", "epochs: x"))
+    assert refusal(base, "optim: {lr: 1}\n").startswith("base.yaml:4: schedule.epochs: 'x'")
+
+
+@pytest.mark.parametrize(
+    ("parent", "said"),
+    [
+        ("kinetics-avv", "child.yaml:1: defaults: 'kinetics-avv': no such recipe; did you mean 'kinetics-av'?"),
+        ("gone.yaml", "child.yaml:1: defaults: 'gone.yaml': no such recipe"),
+        ("[a, b]", "child.yaml:1: defaults: ['a', 'b']: expected the name of a bundled recipe"),
+        ("null", "child.yaml:1: defaults: None: expected"),
+        ("3", "child.yaml:1: defaults: 3: expected"),
+        ('"a\\0.yaml"', "child.yaml:1: defaults: 'a\\x00.yaml': no such recipe"),
+        ("..", "child.yaml:1: defaults: '..': no such recipe"),
+        ("child.yaml", "child.yaml:1: defaults: child.yaml takes its defaults from this recipe, which may not"),
+        ("kinetics-sounds", "kinetics-sounds.yaml:9: defaults: child.yaml takes its defaults from this recipe"),
+        ("list.yaml", "list.yaml: a recipe is a mapping of sections"),
+        ("alias.yaml", "alias.yaml: not YAML: line 2: the alias *a is not supported"),
+        ("deep.yaml", "deep.yaml: not YAML: line 1: nested deeper than 20 levels"),
+        ("big.yaml", "big.yaml: is larger than 1,000,000 bytes"),
+    ],
+)
+def test_a_parent_that_cannot_be_one_is_refused(base, parent, said):
+    (base / "list.yaml").write_text("[1]")
+    (base / "alias.yaml").write_text("a: &a [1]\nb: *a\n")
+    (base / "deep.yaml").write_text("a: " + "[" * 50 + "]" * 50)
+    (base / "big.yaml").write_text("#" * 1_000_001)
+    assert said in refusal(base, "", parent)
+
+
+@pytest.mark.parametrize("text", ["optim: 3\n", "optim: null\n", "model: [1]\n", "1: {a: 2}\n", "<<: {seed: x}\n"])
+def test_a_section_of_another_kind_is_a_mistake_not_a_defect(base, text):
+    assert "child.yaml" in refusal(base, text)
+
+
+def test_parents_that_are_no_recipes_are_not_listed():
+    assert (folder() / "hares" / "_task.yaml").is_file()
+    assert "hares/_task" not in bundled()
+
+
+def test_the_tree_names_the_file_of_each_field(base):
+    out = tiny.good("recipes", "show", child(base, "optim: {lr: 0.2}\n"), "--tree", "schedule.epochs=5").out
+    assert "# child.yaml takes the fields that it does not set from base.yaml" in out
+    lines = {line.split("  # ")[0].strip(): line.split("  # ")[-1] for line in out.splitlines()[1:]}
+    assert lines["lr: 0.2"] == "child.yaml:2"
+    assert lines["name: sgd"] == "base.yaml:3"
+    assert lines["epochs: 5"] == "overridden"
+    assert lines["momentum: 0.9"] == "default"
+
+
+def test_a_copy_works_where_it_is_copied_to(base, tmp_path, monkeypatch):
+    own = child(base, "optim: {lr: 0.2}  # mine\n")
+    (tmp_path / "deep" / "er").mkdir(parents=True)
+    tiny.good("recipes", "cp", own, tmp_path / "deep" / "er")
+    copied = tmp_path / "deep" / "er" / "child.yaml"
+    assert copied.read_text() == "defaults: ../../base.yaml\noptim: {lr: 0.2}  # mine\n"
+    assert load(str(copied)) == load(own)
+    monkeypatch.chdir(tmp_path)
+    for name in ("hares/esc50", "kinetics-sounds", "hmdb51"):
+        tiny.good("recipes", "cp", name, "deep/")
+        assert load(f"deep/{name.rpartition('/')[2]}.yaml") == load(name)

@@ -70,8 +70,8 @@ def predict(
         raise UsageError("--boxes and --timeline: boxes have their own times: give one of the two")
     from slowfast_cli.cli import show, show_predictions
     from slowfast_cli.stages.predict.predictor import PRECISIONS, Predictor
-    from slowfast_cli.stages.predict.predictor import sources as expand
     from slowfast_cli.stages.predict.results import Failed
+    from slowfast_cli.stages.predict.sources import sources as expand
     from slowfast_cli.weights.resolve import weight_file
 
     if precision not in PRECISIONS:

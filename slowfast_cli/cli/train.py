@@ -96,18 +96,21 @@ def train(
         _cross_validate(source, words, run, folds, fresh=fresh, device=device)
         return
     place = Run(run) if run else DefaultRun(source.name, words)
-    folder = follow(checked, place, source.name, fresh=fresh, device=device)
+    trained = follow(checked, place, source.name, fresh=fresh, device=device)
     if not is_launched(os.environ):
-        _report(folder, device)
+        _report(trained, device)
 
 
 def _report(run: Path, device: str) -> None:
     """Test a run on own data, and print the end of its training."""
     from slowfast_cli.cli import train_report
     from slowfast_cli.recipe.load import check, read_stored
+    from slowfast_cli.stages.evaluate.own_data import test_run
 
-    if tested := train_report.test(run, device):
+    if tested := test_run(run, device):
+        LOG.open(run)
         train_report.report(run, tested, check(read_stored(run / "recipe.yaml")), sys.argv[1:])
+        LOG.close()
 
 
 def _cross_validate(
@@ -116,6 +119,7 @@ def _cross_validate(
     """Train and test each fold in a run folder of its own; a repeated command resumes."""
     from slowfast_cli.cli import show, train_report
     from slowfast_cli.recipe.load import check, override
+    from slowfast_cli.stages.evaluate.own_data import test_run
     from slowfast_cli.stages.train.default_run import DefaultRun
     from slowfast_cli.stages.train.run_folder import Run
 
@@ -125,7 +129,7 @@ def _cross_validate(
         parts = [f"data.folds={folds}", f"data.fold={fold}"]
         place = Run(run / f"fold-{fold}") if run else DefaultRun(source.name, [*words, *parts])
         folder = follow(check(override(source, parts)), place, source.name, fresh=fresh, device=device)
-        tested.append(train_report.test(folder, device))
+        tested.append(test_run(folder, device))
     train_report.report_folds([fold for fold in tested if fold])
 
 

@@ -37,8 +37,7 @@ class Data(Section):
     fold: Annotated[int, Field(ge=1, le=20)] | None = None
     """Held-out fold, for corpora with folds, or one of `folds`."""
     folds: Annotated[int, Field(ge=0, le=20)] = 0
-    """Divide own data into so many parts, of which `fold` is held out for validation and test, instead of its splits;
-    0 keeps the splits."""
+    """Number of parts of own data, of which `fold` is held out for validation and test; 0 keeps its splits."""
     labels: tuple[str, ...] = ()
     """Label sets to learn, or columns of a csv file; all of the corpus by default."""
     clip_seconds: Rate | None = None

@@ -41,7 +41,7 @@ def architecture(recipe: Recipe) -> Architecture:
         return net
     net = with_width(net, recipe.model.width) if recipe.model.width else net
     if recipe.video and "frames" in net.signals and net.window:
-        net = replace(net, window=max(recipe.video.crop // 32, 1))
+        net = replace(net, window=-(-recipe.video.crop // 32))
     _require_variant(recipe, net)
     return keep_taps(net, sync_stages(recipe))
 

@@ -59,7 +59,9 @@ AUDIO = Pathway(
 FUSED: tuple[Stage, ...] = ("res3", "res4")
 
 
-def audiovisual(base: Net, alpha: int, after: tuple[Stage, ...] = FUSED, taps: tuple[Stage, ...] = ("res5",)) -> Net:
+def audiovisual(
+    base: Net, alpha: int, after: tuple[Stage, ...] = FUSED, taps: tuple[Stage, ...] = ("res5",), inner: int = 64
+) -> Net:
     """Build AVSlowFast: audio is added to the fused Slow and Fast features (A->FS, AV Sec. 3.4).
 
     Args:
@@ -67,12 +69,14 @@ def audiovisual(base: Net, alpha: int, after: tuple[Stage, ...] = FUSED, taps: t
         alpha: alpha_A: log-mel frames per Slow frame.
         after: Stages with fusion, besides the concatenation of the final features (pool5).
         taps: Stages whose features only AV-sync compares.
+        inner: Channels between the two convolutions of the audio lateral.
     """
     audio = replace(AUDIO, depth=base.pathways["slow"].depth)
     f2s = replace(base.laterals["f2s"], after=after, taps=taps)
     a2s = Lateral(
-        src="audio", dst="slow", after=after, taps=taps, kind="pooled-convs", join="sum", kernel=5, alpha=alpha
-    )
+        src="audio", dst="slow", after=after, taps=taps, kind="pooled-convs", join="sum", kernel=5, inner=inner,
+        alpha=alpha,
+    )  # fmt: skip
     return replace(base, pathways={**base.pathways, "audio": audio}, laterals={"f2s": f2s, "a2s": a2s})
 
 
@@ -93,6 +97,13 @@ def detector(net: Net, regions: str = "aligned") -> Net:
 AV_4X16, AV_8X8, AV_16X4 = audiovisual(SF_4X16, 32), audiovisual(SF_8X8, 16), audiovisual(video_slowfast(2, 7), 8)
 AV_R101 = audiovisual(with_f2s(SF_R101, kernel=7), 16)
 A2F = replace(AV_4X16.laterals["a2s"], dst="fast", alpha=4, taps=())
+
+# Not published: one bottleneck a stage, a quarter of the width, beta = 2, beta_A = 1/2, for training on a CPU with
+# clips of 16 frames of 112 x 112.
+SF_SMALL = video_slowfast(4, 5, depth=(1, 1, 1, 1))
+SF_SMALL = replace(SF_SMALL, pathways={**SF_SMALL.pathways, "slow": replace(SF_SMALL.pathways["slow"], width=16)})
+AV_SMALL = with_audio(audiovisual(SF_SMALL, 32, taps=(), inner=16), width=8)
+
 R101_NL = ((), (6, 13, 20))  # non-local blocks in res4 only (AV App. A.4)
 
 # HARES Table 5 as in the released code, whose last convolution doubles the features and gives the published 63 M
@@ -137,6 +148,8 @@ VARIANTS: dict[str, Net] = {
     "asf-small": Net(pathways={"slow": SMALL_SLOW, "fast": SMALL_FAST}, laterals={"f2s": F2S}),
     "resnet50": Net(pathways={"audio": RESNET}),
     "resnet50-separable": Net(pathways={"audio": replace(RESNET, time_in="first")}),
+    "slowfast-small": SF_SMALL,
+    "avslowfast-small": AV_SMALL,
     # SF Table 5: single pathways, without subsampling, and kinds of fusion.
     "slow-r50": Net(pathways={"slow": VIDEO_SLOW}, window=7),
     "fast-r50": Net(pathways={"fast": VIDEO_FAST}, window=7),

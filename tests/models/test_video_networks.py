@@ -278,3 +278,16 @@ def test_time_to_channel_packs_consecutive_frames():
     slow = torch.zeros(1, 1, 2, 1, 1)
     assert TimeToChannel(4)(x, slow).squeeze().tolist() == [[0, 4], [1, 5], [2, 6], [3, 7]]
     assert TimeSample(4)(x, slow).squeeze().tolist() == [0, 4]
+
+
+@pytest.mark.parametrize("variant", ["slowfast-small", "avslowfast-small"])
+def test_the_small_networks_have_two_million_parameters_and_one_position(variant):
+    """Counted with 400 classes; a training crop of 112 pixels is one window of the last map."""
+    net = replace(VARIANTS[variant], window=4)
+    model = Recognizer(net, {"label": 400}, sync=tuple(net.sync_laterals())).eval()
+    assert sum(parameter.numel() for parameter in model.parameters()) < 2e6
+    inputs = {"frames": torch.randn(1, 3, 16, 112, 112), "logmel": torch.randn(1, 1, 128, 80)}
+    with torch.inference_mode():
+        last, _ = model.trunk.run({name: inputs[name] for name in net.signals})
+    assert last["slow"].shape[2:] == (4, 4, 4)
+    assert last["fast"].shape[2:] == (16, 4, 4)

@@ -62,9 +62,10 @@ def count_variants() -> dict[str, dict[str, Any]]:
     """Count every network: its inputs, parameters with 400 classes, multiply-adds of a view.
 
     ``slowfast recipes variants`` prints them from ``cli/network_sizes.csv``, which a test compares with this function.
-    Views are 32 frames of 256 x 256 (64 for networks with 16 slow frames, 8 for Slow alone) with log-mels of 128 x 80,
-    or 512 x 128 for audio alone; box networks are counted on frames of 256 x 320. Baselines get 3 s: 300 x 80, or the
-    number of bands they need. Networks whose extra is not installed have no numbers.
+    Views are 32 frames of 256 x 256 (64 for networks with 16 slow frames, 8 for Slow alone, 16 of 128 x 128 for the
+    small ones) with log-mels of 128 x 80, or 512 x 128 for audio alone; box networks are counted on frames of
+    256 x 320. Baselines get 3 s: 300 x 80, or the number of bands they need. Networks whose extra is not installed
+    have no numbers.
     """
     table: dict[str, dict[str, Any]] = {}
     for name, net in NETWORKS.items():
@@ -80,11 +81,12 @@ def _view_of(name: str, net: Architecture) -> Signals:
     if isinstance(net, Baseline):
         shape = (1, 3 * net.rate) if net.rate else (1, 1, net.frames or 300, net.bands or 80)
         return {net.reads: torch.zeros(shape)}
-    long = "16x8" in name
-    frames = 64 if long else 8 if set(net.pathways) == {"slow"} else 32
+    long, small = "16x8" in name, name.endswith("slowfast-small")
+    frames = 64 if long else 16 if small else 8 if set(net.pathways) == {"slow"} else 32
+    height, width = (128, 128) if small else (256, 256 if net.regions == "none" else 320)
     seconds = "frames" in net.signals or any(path.stem == "split" for path in net.pathways.values())
     rows = (256 if long else 128, 80) if seconds else (512, 128)
-    signals = {"frames": torch.zeros(1, 3, frames, 256, 256 if net.regions == "none" else 320)}
+    signals = {"frames": torch.zeros(1, 3, frames, height, width)}
     signals["logmel"] = torch.zeros(1, 1, *rows)
     return {key: signals[key] for key in net.signals}
 

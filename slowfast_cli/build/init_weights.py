@@ -1,7 +1,8 @@
 """Initialize a model from other weights: matching tensors are copied, heads for other classes stay fresh."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -9,9 +10,39 @@ from torch import Tensor
 from slowfast_cli.models.architecture import Baseline
 from slowfast_cli.models.heads import module_key
 from slowfast_cli.models.recognizer import Recognizer
+from slowfast_cli.recipe.files import Source
+from slowfast_cli.recipe.load import changed, check, override
 from slowfast_cli.types import WeightsError
-from slowfast_cli.weights.file import Card, Loaded, load_matching, read
+from slowfast_cli.weights.file import Card, Loaded, load_matching, read, read_card
 from slowfast_cli.weights.resolve import weight_file
+
+OF_THE_DATA = ("flip", "crops")  # fields of `Frames` that the data decides, not the weights
+
+
+def with_settings_of_weights(source: Source, overrides: Sequence[str], *, offline: bool = False) -> Source:
+    """Apply overrides to a recipe that, with ``adapt``, may take its network from `model.init`.
+
+    A recipe that names no network then takes frames and front end of those weights too, where no override sets them.
+
+    Args:
+        source: The recipe as read.
+        overrides: As for `slowfast_cli.recipe.load.override`.
+        offline: Do not download weights.
+
+    Raises:
+        UsageError: The recipe has mistakes.
+        WeightsError: The weights of such a recipe cannot be read.
+    """
+    plain = override(source, overrides)
+    recipe = check(plain)
+    if not recipe.adapt or recipe.model.variant is not None:
+        return plain
+    card, fields = read_card(weight_file(recipe.model.init, offline=offline)), dict[str, Any]()
+    if recipe.video:
+        fields = {f"video.{name}": value for name, value in card.video.items() if name not in OF_THE_DATA}
+    if card.front_end:
+        fields["frontend"] = dict(card.front_end)
+    return override(changed(source, fields), overrides)
 
 
 def start_from(model: Recognizer, weights: str, classes: Mapping[str, tuple[str, ...]]) -> Loaded:

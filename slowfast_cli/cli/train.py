@@ -63,10 +63,11 @@ def train(
     On own data the training ends with the score of the test files.
     """
     from slowfast_cli.build.checks import refuse_probe
-    from slowfast_cli.recipe.load import check, override, read
+    from slowfast_cli.build.init_weights import with_settings_of_weights
+    from slowfast_cli.recipe.load import check, read
 
     words, launch = list(overrides or []), Launch(**given)
-    source = override(read(recipe), words)
+    source = with_settings_of_weights(read(recipe), words, offline=offline)
     checked = check(source)
     refuse_probe(source.name, checked)
     if offline and checked.model.init:
@@ -142,7 +143,10 @@ def finetune(
     overrides: options.Overrides = None,
     **given: Any,
 ) -> None:
-    """Train a recipe from other weights: the trunk is copied, heads for other classes start fresh."""
+    """Train a recipe from other weights: the trunk is copied, heads for other classes start fresh.
+
+    Recipes for own data (`adapt: true`) take frames and front end of the weights too.
+    """
     words = [*(overrides or []), f"model.init={weights}"]
     if not any(word.lstrip("~").startswith(("model.variant", "model.width")) for word in words):
         words += ["model.variant=null", "model.width=null"]  # the network of the weights

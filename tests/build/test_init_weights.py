@@ -1,15 +1,23 @@
 """Starting from weights learned elsewhere."""
 
+from dataclasses import replace
+
 import pytest
 import tiny
 import torch
 
 from slowfast_cli import load_model
-from slowfast_cli.build.init_weights import reorder_heads
+from slowfast_cli.build.init_weights import reorder_heads, with_settings_of_weights
+from slowfast_cli.build.network import architecture
 from slowfast_cli.models.architecture import Baseline
 from slowfast_cli.models.heads import module_key
+from slowfast_cli.models.spec import with_width
+from slowfast_cli.models.zoo import VARIANTS
 from slowfast_cli.nn.frozen import batch_norms
-from slowfast_cli.weights.file import Card, read, read_card
+from slowfast_cli.recipe.load import check, load
+from slowfast_cli.recipe.load import read as read_recipe
+from slowfast_cli.settings import Frames, FrontEnd
+from slowfast_cli.weights.file import Card, read, read_card, save
 
 
 @pytest.fixture(scope="module")
@@ -117,3 +125,25 @@ def test_heads_of_label_sets_with_escaped_names_are_reordered():
     state = {key: torch.tensor([1.0, 2.0])}
     assert reorder_heads(state, card, {"a.b": ("a", "b")}).classes == {"a.b": ("a", "b")}
     assert state[key].tolist() == [2, 1]
+
+
+def test_a_recipe_that_adapts_takes_frames_and_front_end_of_its_weights(tmp_path):
+    net, path = with_width(VARIANTS["avslowfast-small"], 4), tmp_path / "av.safetensors"
+    frames = Frames(frames=8, step=2, fps=25, crop=64, jitter=(64, 80), side=64, rows=32, crops=3, flip=True)
+    front_end = FrontEnd(rate=8000, mels=40, fft=512)
+    card = Card(
+        net=net, classes={"label": ("a", "b")}, front_end=front_end.settings(), clip_seconds=frames.seconds,
+        video=frames.settings(),
+    )  # fmt: skip
+    save(path, card.model().state_dict(), card)
+    words = [f"model.init={path}", "model.variant=null"]
+
+    recipe = check(with_settings_of_weights(read_recipe("folder-video"), [*words, "video.side=72"]))
+    assert recipe.video == replace(frames, side=72, crops=1, flip=False)
+    assert recipe.frontend == front_end
+    assert architecture(recipe).signals == {"frames", "logmel"}
+
+    own = load("folder-video")
+    for kept in ([*words, "adapt=false"], [words[0]]):
+        recipe = check(with_settings_of_weights(read_recipe("folder-video"), kept))
+        assert (recipe.video, recipe.frontend) == (own.video, own.frontend)

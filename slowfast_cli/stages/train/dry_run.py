@@ -2,6 +2,7 @@
 
 import contextlib
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,6 +22,10 @@ from slowfast_cli.recipe.schema import Recipe
 from slowfast_cli.settings import WHOLE
 from slowfast_cli.types import Batch, Inputs, Seconds, Signals, UsageError
 
+BUDGET: Seconds = 10.0  # for the measurement of a step, beside imports and building
+STEPS = 2  # of a measurement
+STRIDE = 32  # pixels: the total stride of the networks
+
 
 @dataclass(frozen=True, kw_only=True)
 class Size:
@@ -36,11 +41,13 @@ class Size:
 class Trial:
     """One training step of one process on random clips."""
 
-    clips: int
+    clips: int  # of the step, not of the measurement
     loss: dict[str, float]  # by label set
     seconds: Seconds
-    memory_bytes: int | None  # peak on the device; on a CPU, of the process, where the system tells it
+    update: Seconds  # of those, the optimizer's, which do not depend on the clips
+    memory_bytes: int | None  # peak on the device; on a CPU, of the process; None if unknown, or measured smaller
     device: str
+    measured: str = ""  # the smaller size at which the step was measured; empty if that is its own
 
 
 def size(recipe: Recipe) -> Size:
@@ -92,28 +99,85 @@ def _view_of(name: str, net: Architecture) -> Signals:
 
 
 def trial(recipe: Recipe, device: str = "auto", processes: int = 1) -> Trial:
-    """Run two optimizer steps on one micro-batch of random clips; the second is reported."""
-    at = distributed.device(device)
+    """Measure an optimizer step on one micro-batch of random clips, within about `BUDGET` seconds.
+
+    The smallest size shows how fast the device is; the largest that the budget allows is then measured, and its time
+    is scaled by the multiply-adds of a full step.
+    """
+    clips = max(1, recipe.optim.batch // micro_batches(recipe, processes) // processes)
+    sizes = list(_sizes(recipe, clips))
+    cost = [_multiply_adds(smaller, count) for smaller, count in sizes]
+    begin, at = time.perf_counter(), distributed.device(device)
+    chosen = len(sizes) - 1
+    tried = _measure(*sizes[chosen], at)
+    left = BUDGET - (time.perf_counter() - begin)
+    affordable = [row for row in range(chosen) if STEPS * _scaled(tried, cost[row] / cost[chosen]) <= left]
+    if affordable:
+        chosen = affordable[0]
+        tried = _measure(*sizes[chosen], at)
+    if chosen == 0:
+        return tried
+    seconds = _scaled(tried, cost[0] / cost[chosen])
+    return replace(tried, clips=clips, seconds=seconds, memory_bytes=None, measured=_describe(recipe, *sizes[chosen]))
+
+
+def _scaled(tried: Trial, factor: float) -> Seconds:
+    """Time of a step with ``factor`` times the multiply-adds."""
+    return tried.update + factor * (tried.seconds - tried.update)
+
+
+def _sizes(recipe: Recipe, clips: int) -> Iterator[tuple[Recipe, int]]:
+    """The recipe with its clips, then smaller ones: fewer clips, smaller crops, fewer frames."""
+    least = 2 if task_spec(recipe).has_objective else 1  # batch norms of projectors need two
+    yield recipe, clips
+    while clips > least:
+        clips = max(least, clips // 2)
+        yield recipe, clips
+    for share in (2, 4):
+        frames = recipe.video
+        if frames is None or "frames" not in architecture(recipe).signals:
+            return
+        crop = -(-frames.crop // share // STRIDE) * STRIDE
+        if crop < frames.crop:
+            smaller = replace(frames, crop=crop, jitter=(crop, crop))
+            yield recipe.model_copy(update={"video": smaller}), clips
+
+
+def _multiply_adds(recipe: Recipe, clips: int) -> float:
+    with torch.device("meta"):
+        model = build_recognizer(recipe, head_sizes(recipe))
+        model.objective = None
+        return clips * count.gflops(model, _zeros(recipe, 1, testing=False).signals)
+
+
+def _describe(recipe: Recipe, measured: Recipe, clips: int) -> str:
+    crops = measured.video and recipe.video and measured.video.crop < recipe.video.crop
+    size = f" of {measured.video.crop} pixels" if measured.video and crops else ""
+    return f"measured with {clips} clip{'s' * (clips > 1)}{size} and scaled"
+
+
+def _measure(recipe: Recipe, clips: int, at: torch.device) -> Trial:
     heads, optim = head_sizes(recipe), recipe.optim
     model = build_recognizer(recipe, heads).to(at).train()
     if at.type == "cuda":
         channels_last(model)
     optimizer = build_optimizer(recipe, model)
-    clips = max(1, optim.batch // micro_batches(recipe, processes) // processes)
     batch = _random_batch(recipe, clips, heads).map(lambda value: value.to(at))
     if at.type == "cuda":
         torch.cuda.reset_peak_memory_stats(at)
-    for _ in range(2):  # the first step includes initialization
+    for _ in range(STEPS):  # the first step includes initialization
         start = time.perf_counter()
         optimizer.zero_grad(set_to_none=True)
         with torch.autocast(at.type, DTYPES[optim.precision], enabled=optim.precision != "fp32"):
             losses = build_task(recipe, heads).loss(model, batch)
         torch.stack(list(losses.values())).sum().backward()
+        before = time.perf_counter()
         optimizer.step()
+        update = time.perf_counter() - before
         values = {labels: float(value.detach()) for labels, value in losses.items()}
         seconds = time.perf_counter() - start
     memory = torch.cuda.max_memory_allocated(at) if at.type == "cuda" else _peak_memory()
-    return Trial(clips=clips, loss=values, seconds=seconds, memory_bytes=memory, device=str(at))
+    return Trial(clips=clips, loss=values, seconds=seconds, update=update, memory_bytes=memory, device=str(at))
 
 
 def _peak_memory() -> int | None:

@@ -231,6 +231,16 @@ def _ball(size: int, x: float, y: float) -> np.ndarray:
     return (inside * np.array([250, 220, 60]) + (1 - inside) * np.array([20, 30, 60])).astype(np.uint8)
 
 
+def drift(
+    path: Path, *, leftwards: bool, seed: int, seconds: float = 3.0, size: int = 96, fps: float = 30, **how
+) -> Path:
+    """A ball that moves left or right and enters again at the other side: no single picture shows the direction."""
+    draw = np.random.default_rng(seed)
+    start, height, speed = draw.uniform(0, 1), draw.uniform(0.1, 0.9), draw.uniform(0.4, 0.9)  # widths a second
+    shown = start + (-1 if leftwards else 1) * speed * np.arange(round(seconds * fps)) / fps
+    return write(path, (_ball(size, x, height) for x in shown % 1), fps=fps, **how)
+
+
 def bars(
     path: Path,
     colours: Sequence[tuple[int, int, int]],

@@ -49,6 +49,25 @@ def test_what_is_only_audible_is_learned_by_hearing(beeps, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("variant", ["slowfast-small", "avslowfast-small"])
+def test_the_recipe_for_own_videos_learns_motion_and_sound_from_few_clips(variant, tmp_path):
+    """As it is, from 12 clips of each class: a ball that moves left or right; beeps that are low or high."""
+    for part, count in (("train", 12), ("val", 4), ("test", 12)):
+        for number, label in enumerate(("a", "b") * count):
+            path, seed = tmp_path / "root" / part / label / f"{part}{number}.mp4", len(part) * 1000 + number
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if variant == "slowfast-small":
+                rendered.drift(path, leftwards=label == "a", seed=seed)
+            else:
+                hz = {"a": 400, "b": 1600}[label] * (0.8 + 0.1 * (number % 5))
+                rendered.beeps(path, seconds=3, pitch_hz=hz, seed=seed, size=96)
+    words = [f"data.root={tmp_path / 'root'}", f"model.variant={variant}", "data.workers=0"]
+    tiny.good("train", "folder-video", *words, "--run", tmp_path / "run")
+    scores = json.loads(tiny.good("evaluate", tmp_path / "run", "--json", "--no-plots").out)["scores"]
+    assert scores["top1"] >= 90
+
+
+@pytest.mark.slow
 def test_sync_is_learned_and_is_about_the_sound(tmp_path):
     """On held-out clips, the audio is distinguished from the same audio at another time; shuffled audio is not."""
     root = tmp_path / "glow"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from slowfast_cli.cli import options
-from slowfast_cli.types import DataError, UsageError
+from slowfast_cli.types import VIDEO_SUFFIXES, DataError, UsageError
 
 if TYPE_CHECKING:
     from slowfast_cli.cli.show_predictions import Best
@@ -72,11 +72,13 @@ def predict(
     from slowfast_cli.stages.predict.predictor import PRECISIONS, Predictor
     from slowfast_cli.stages.predict.results import Failed
     from slowfast_cli.stages.predict.sources import sources as expand
+    from slowfast_cli.weights.chosen import chosen_for
     from slowfast_cli.weights.resolve import weight_file
 
     if precision not in PRECISIONS:
         raise UsageError(f"--precision {precision}: expected {' or '.join(PRECISIONS)}")
-    predictor = Predictor(weight_file(weights, offline=offline), device, precision=precision, boxes=boxes)
+    path = weight_file(weights or chosen_for(sources), offline=offline)
+    predictor = Predictor(path, device, precision=precision, boxes=boxes)
     paths = expand(sources, sys.stdin, predictor.suffixes)
     predictor.check(paths)
     show_predictions.require_csv(csv_file, boxes=predictor.detects)
@@ -96,13 +98,7 @@ def predict(
                 show_predictions.as_text(result, best, none, many=len(paths) > 1, slides=windows is not None)
             if writer:
                 writer.writerows(show_predictions.rows(result, best))
-    without_audio = [path for path, has_audio in state.has_audio.items() if not has_audio]
-    show_predictions.without_audio(without_audio, len(state.has_audio))
-    if state.low and not as_json:
-        show_predictions.unsure(predictor.card, looks=predictor.reads_frames)
-    if state.failed:
-        many = f"{state.failed} of {len(paths)} files could not be used"
-        raise DataError(many if len(paths) > 1 else "the file could not be used")
+    state.finish(len(paths), advises=not as_json, chosen=weights is not None)
     if overlay is not None:
         _draw(paths, overlay, state)
 
@@ -134,6 +130,25 @@ class _State:
         if self.overlay:
             self.captions.append(caption(prediction, best))
         return best
+
+    def finish(self, files: int, *, advises: bool, chosen: bool) -> None:
+        """Print remarks on all files; ``chosen`` are weights that the command names.
+
+        Raises:
+            DataError: A file could not be used.
+        """
+        from slowfast_cli.cli import show_predictions
+
+        without_audio = [path for path, has_audio in self.has_audio.items() if not has_audio]
+        show_predictions.without_audio(without_audio, len(self.has_audio))
+        video = next((path for path in self.has_audio if path.suffix.lower() in VIDEO_SUFFIXES), None)
+        if video and advises and not chosen and not self.predictor.reads_frames:
+            show_predictions.heard_only(video)
+        if self.low and advises:
+            show_predictions.unsure(self.predictor.card, looks=self.predictor.reads_frames)
+        if self.failed:
+            many = f"{self.failed} of {files} files could not be used"
+            raise DataError(many if files > 1 else "the file could not be used")
 
 
 def _timeline(text: str | None) -> Timeline | None:

@@ -155,8 +155,19 @@ def unsure(card: Card, *, looks: bool) -> None:
         known = f"these {len(names)}: {', '.join(names)}" if len(names) <= FEW else f"{len(names)} classes"
         show.say(
             f"A top score is low: this model knows only {known} ({labels}). "
-            f"Other {'videos' if looks else 'sounds'} need other weights: `slowfast weights ls`."
+            f"Other {'videos' if looks else 'sounds'} need other weights: choose some of `slowfast weights ls` with "
+            "`slowfast weights use NAME`."
         )
+
+
+def heard_only(path: Path) -> None:
+    """Print that a video was judged by its sound."""
+    from slowfast_cli.cli import show
+
+    show.say(
+        f"{name(path)}: the answer is what is heard; for what is seen, 400 actions: "
+        "`slowfast weights use slowfast-8x8-r50-kinetics400-hub --for video`"
+    )
 
 
 def without_audio(paths: Sequence[Path], answered: int) -> None:

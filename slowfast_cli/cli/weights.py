@@ -77,6 +77,44 @@ def download(
     name: Annotated[str, typer.Argument(help="A name of `slowfast weights ls`.")], offline: options.Offline = False
 ) -> None:
     """Download official weights into the cache and convert them; an interrupted download is resumed."""
+    typer.echo(str(_fetch(name, offline=offline)))
+
+
+@app.command(
+    "use",
+    epilog=options.examples(
+        "slowfast weights use asf-vggsound",
+        "slowfast weights use slowfast-8x8-r50-kinetics400-hub --for video",
+        "slowfast weights use default",
+    ),
+)
+def use(
+    name: Annotated[str, typer.Argument(help="A catalog name, a weight file, a run folder, or default.")],
+    kind: Annotated[str, typer.Option("--for", help="sound or video: the files that they are for.")] = "sound",
+    offline: options.Offline = False,
+) -> None:
+    """Make weights the default of `predict`; size and license are shown before a download."""
+    from slowfast_cli.cli import show
+    from slowfast_cli.types import UsageError
+    from slowfast_cli.weights.catalog import CATALOG
+    from slowfast_cli.weights.chosen import BUNDLED, choose
+    from slowfast_cli.weights.file import read_card
+    from slowfast_cli.weights.resolve import weight_file
+
+    if kind not in ("sound", "video"):
+        raise UsageError(f"--for {kind}: expected sound or video")
+    official = name in CATALOG or name == BUNDLED
+    path = _fetch(name, offline=offline) if name in CATALOG else weight_file(name)
+    card = read_card(path)
+    if kind == "sound" and "frames" in card.net.signals:
+        raise UsageError(f"{name}: reads frames, so it is for videos: add --for video")
+    choose(kind, name if official else str(path.absolute()))  # type: ignore[arg-type]
+    classes = ", ".join(f"{len(names)} classes ({labels})" for labels, names in card.classes.items())
+    show.say(f"`slowfast predict` now uses {name} for {kind}: {classes}; `slowfast weights use default` undoes it")
+
+
+def _fetch(name: str, *, offline: bool) -> Path:
+    """Print license and size of official weights, and download them."""
     from slowfast_cli.cli import show
     from slowfast_cli.types import WeightsError
     from slowfast_cli.weights.catalog import find
@@ -85,7 +123,7 @@ def download(
     entry = find(name)
     if Path(name).exists():
         raise WeightsError(f"{name}: is a file in this folder; run the command in another one")
-    show.say(f"{entry.title}: license {entry.licence} ({entry.source})")
+    show.say(f"{entry.title}: about {4 * entry.params_m:.0f} MB, license {entry.licence} ({entry.source})")
     bar: show.Bar | None = None
 
     def progress(done: int, total: int | None) -> None:
@@ -98,7 +136,7 @@ def download(
     finally:
         if bar:
             bar.close()
-    typer.echo(str(path))
+    return path
 
 
 @app.command("verify", epilog=options.examples("slowfast weights verify", "slowfast weights verify runs/esc10/default"))

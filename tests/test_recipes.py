@@ -51,8 +51,8 @@ def test_a_recipe_assembles(name):
     assert architecture(recipe).features()
     assert dataset_entry(recipe.data.corpus).info.splits
     rate = schedule.learning_rate(recipe, 1000)
-    last, top = schedule.total_steps(recipe, 1000) - 1, max(map(rate, range(0, schedule.total_steps(recipe, 1000), 29)))
-    assert rate(last) < top == pytest.approx(1, abs=0.05)
+    steps = schedule.total_steps(recipe, 1000)
+    assert rate(steps - 1) < max(map(rate, range(0, steps, max(1, steps // 1000)))) == pytest.approx(1, abs=0.1)
     text = bundled()[name].read_text()
     assert text.startswith("# ")
     assert "slowfast evaluate recipes/hares.yaml" in text if recipe.probe else "slowfast train" in text

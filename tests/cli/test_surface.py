@@ -87,10 +87,14 @@ def documented():
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = list(examples())
+TRAINED = re.compile(r"slowfast (?:train|finetune) (?:recipes/)?([\w-]+)(?:\.yaml)? .*--run (\S+)")
+NAMED = {found[2]: found[1] for _, line in documented() if (found := TRAINED.match(line))}  # recipe by run folder
 
 
 def recipe_of(run):
-    """The recipe of a run folder where `slowfast train` puts it by itself: runs/RECIPE/NAME; or so below a URL."""
+    """The recipe of a run folder that a documented training names, or of runs/RECIPE/NAME; or so below a URL."""
+    if run in NAMED:
+        return NAMED[run]
     elsewhere, parts = "://" in (run or ""), Path(run or "").parts
     parts = parts[-3:] if elsewhere else parts
     return parts[1] if len(parts) == 3 and parts[0] == "runs" else None

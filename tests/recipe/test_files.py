@@ -16,7 +16,7 @@ RESOLVED = {
     "ava-av": "189728b27c83ab22",
     "charades-av": "16a915fd203b8ae1",
     "epic55-av": "65c0867c406125bb",
-    "folder-video": "fba8cff054e393a6",
+    "folder-video": "285a1c206b4072ac",
     "hares/audioset": "bc12a7c008c1f625",
     "hares/birdsong": "2f54e0a84bd9c803",
     "hares/esc50": "0fe29663f19a19f7",

@@ -160,9 +160,13 @@ def _report_machines(options: Launch, run: str) -> None:
     from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
     host, _, port = (options.rdzv_endpoint or "").rpartition(":")
-    wait, count = timedelta(seconds=JOIN_TIMEOUT), f"slowfast/{run}"
-    with suppress(RuntimeError):  # nobody is there, or the run has ended
-        store = TCPStore(host, int(port), is_master=False, wait_for_workers=False, timeout=wait)
+    count, store, end = f"slowfast/{run}", None, time.monotonic() + JOIN_TIMEOUT
+    while store is None and time.monotonic() < end:
+        with suppress(RuntimeError):  # nobody is there yet
+            time.sleep(1)
+            wait = timedelta(seconds=1)  # a longer one would keep a process that ends
+            store = TCPStore(host, int(port), is_master=False, wait_for_workers=False, timeout=wait)
+    with suppress(RuntimeError, AttributeError):  # the run has ended, or nobody came
         store.set_timeout(timedelta(seconds=REPORT_TIMEOUT))
         store.set(f"{count}/{store.add(count, 1)}", f"{socket.gethostname()}:{os.getpid()}")
         present = 0

@@ -102,7 +102,7 @@ def evaluate_video(kit: Kit, rng: random.Random, folder: Path) -> Attempt:
 
 def train_media(kit: Kit, rng: random.Random, folder: Path) -> Attempt:
     root, path, what = _with_damaged(kit, rng, folder)
-    words = ["train", "folder", f"data.root={root}", "data.source=media", *tiny.MODEL, *tiny.SCHEDULE]
+    words = ["train", "folder", f"data.root={root}", *tiny.FIXED, "data.source=media", *tiny.MODEL, *tiny.SCHEDULE]
     words += ["schedule.epochs=1", "data.clip_seconds=0.3", "--run", folder / "out"]
     return Attempt(words=words, damaged=path, what=what, always=True)
 
@@ -120,7 +120,7 @@ def lists(kit: Kit, rng: random.Random, folder: Path) -> Attempt:
     rows = [f"{file},0.0,{0.3 + 0.01 * number},{file.parts[0]},{file.parts[1]}" for number, file in enumerate(files)]
     path.write_text("\n".join(["path,start,stop,split,label", *rows]) + "\n")
     what = damage(path, rng)
-    train = ["train", "folder", "data.corpus=csv", f"data.root={path}", "data.source=media", *tiny.MODEL]
+    train = ["train", "folder", "data.corpus=csv", f"data.root={path}", *tiny.FIXED, "data.source=media", *tiny.MODEL]
     train += [*tiny.SCHEDULE, "optim.batch=1", "data.clip_seconds=0.3", "--run", folder / "out", "--dry-run"]
     words = rng.choice([["data", "check", "csv", "--root", path, "--jobs", 1], train])
     return Attempt(words=words, damaged=path, what=what)

@@ -49,4 +49,4 @@ def test_a_training_keeps_the_weights_with_the_lowest_value(tmp_path, sounds, mo
         for sign in (1, -1)
     ]
     assert [up, down] == [len(each) for each in records]
-    assert up != down
+    assert max(up, down) > 1

@@ -24,8 +24,10 @@ def recipe(tmp_path_factory, sounds):
     path = tmp_path_factory.mktemp("recipes") / "mine.yaml"
     values = yaml.safe_load(bundled()["folder"].read_text())
     values["data"] |= {"root": str(sounds), "clip_seconds": 0.6, "workers": 0, "views": 1}
-    values["frontend"]["mels"] = 32
-    values["model"]["width"] = 8
+    values["adapt"] = False
+    values["data"]["source"] = "shards"
+    values["frontend"] = {"mels": 32}
+    values["model"] = {"variant": "asf-r50", "width": 8}
     values["optim"] |= {"batch": 4, "ema": 0.5}
     values["schedule"] = {"epochs": 1}
     values["keep"] = "best"
@@ -107,7 +109,7 @@ def test_numbers_of_another_recipe_are_not_passed_off(done, recipe):
     folder, _ = done
     again = tiny.slowfast("ablate", recipe, "optim.lr=0.123", "--out", folder)
     assert again.code == 2
-    assert "a run of another recipe (optim.lr: 0.05 there, 0.123 now)" in again.err
+    assert "a run of another recipe (optim.lr: 0.001 there, 0.123 now)" in again.err
     assert again.out == ""
 
 

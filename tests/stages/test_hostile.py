@@ -237,7 +237,8 @@ def test_shards_of_another_front_end_are_refused(sounds, tmp_path):
         "extract", "--dataset", "folder", "--root", root, "--out", folder, "-j", "1", "frontend.mels=8"
     )
     assert done.code == 3
-    assert "made with mels=32, this run wants mels=8" in done.err
+    assert "mels=32" in done.err
+    assert "mels=8" in done.err
     Shards(folder)  # still there
 
 

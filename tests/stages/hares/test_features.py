@@ -198,7 +198,7 @@ def test_segments_that_are_not_in_the_shards_are_missing_too(root, tmp_path):
     assert [each.path for each in found.missing] == [late]
 
 
-FRONT = ["frontend.window_ms=25", "frontend.hop_ms=10", "frontend.mels=32"]
+FRONT = ["frontend.window_ms=25", "frontend.hop_ms=10", "frontend.mels=32", "frontend.floor=1e-6"]
 
 
 def test_what_is_there_is_not_computed_again(root, tmp_path, monkeypatch):

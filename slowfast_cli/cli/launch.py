@@ -18,7 +18,7 @@ from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
 from threading import Thread
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -160,13 +160,16 @@ def _report_machines(options: Launch, run: str) -> None:
     from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
     host, _, port = (options.rdzv_endpoint or "").rpartition(":")
-    count, store, end = f"slowfast/{run}", None, time.monotonic() + JOIN_TIMEOUT
+    count, end = f"slowfast/{run}", time.monotonic() + JOIN_TIMEOUT
+    store: Any = None
     while store is None and time.monotonic() < end:
         with suppress(RuntimeError):  # nobody is there yet
             time.sleep(1)
             wait = timedelta(seconds=1)  # a longer one would keep a process that ends
             store = TCPStore(host, int(port), is_master=False, wait_for_workers=False, timeout=wait)
-    with suppress(RuntimeError, AttributeError):  # the run has ended, or nobody came
+    if store is None:
+        return
+    with suppress(RuntimeError):  # the run has ended
         store.set_timeout(timedelta(seconds=REPORT_TIMEOUT))
         store.set(f"{count}/{store.add(count, 1)}", f"{socket.gethostname()}:{os.getpid()}")
         present = 0

@@ -163,10 +163,10 @@ def _report_machines(options: Launch, run: str) -> None:
     count, end = f"slowfast/{run}", time.monotonic() + JOIN_TIMEOUT
     store: Any = None
     while store is None and time.monotonic() < end:
-        with suppress(RuntimeError):  # nobody is there yet
+        with suppress(RuntimeError, OSError):  # nobody is there yet, of which TCPStore would warn
             time.sleep(1)
-            wait = timedelta(seconds=1)  # a longer one would keep a process that ends
-            store = TCPStore(host, int(port), is_master=False, wait_for_workers=False, timeout=wait)
+            socket.create_connection((host.strip("[]"), int(port)), timeout=1).close()
+            store = TCPStore(host, int(port), is_master=False, wait_for_workers=False, timeout=timedelta(seconds=5))
     if store is None:
         return
     with suppress(RuntimeError):  # the run has ended

@@ -64,12 +64,16 @@ def train(
     """
     from slowfast_cli.build.checks import refuse_probe
     from slowfast_cli.build.init_weights import with_settings_of_weights
-    from slowfast_cli.recipe.load import check, read
+    from slowfast_cli.recipe.load import check, override, read
 
     words, launch = list(overrides or []), Launch(**given)
+    launch.require()
+    written = override(read(recipe), words)
+    refuse_probe(written.name, check(written))  # reported once, before several processes start
+    if not dry_run:
+        launch.start()
     source = with_settings_of_weights(read(recipe), words, offline=offline)
     checked = check(source)
-    refuse_probe(source.name, checked)
     if offline and checked.model.init:
         from slowfast_cli.weights.resolve import weight_file
 
@@ -77,10 +81,8 @@ def train(
     if dry_run:
         from slowfast_cli.cli.dry_run import dry_run as describe
 
-        launch.require()
         describe(checked, source.name, device, launch.gpus * launch.nodes)
         return
-    launch.start()
     from slowfast_cli.cli import show
     from slowfast_cli.stages.train.default_run import DefaultRun
     from slowfast_cli.stages.train.run_folder import Run

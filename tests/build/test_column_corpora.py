@@ -89,6 +89,7 @@ def test_targets_taken_from_columns_are_taken_when_asked_for(tagged):
     assert [segment.id for segment in bare.segments] == [segment.id for segment in found.segments]
 
 
+@pytest.mark.thorough
 def test_train_and_evaluate_on_columns(tagged, tmp_path):
     tiny.good("train", "folder", f"data.root={tagged}", *WORDS, "data.workers=1", "--run", tmp_path / "run")
     done = tiny.good(

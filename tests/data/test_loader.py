@@ -130,6 +130,7 @@ def four(tmp_path_factory):
     return Clips(segments, SoundReader(store=DecodedSamples(FrontEnd()), seconds=0.2, views=1))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 def test_workers_give_the_same_batches_as_the_main_process(four, method, monkeypatch):
     expected = list(batches(four, keys(4, batch=4, micro_batches=2), workers=0, device=CPU))

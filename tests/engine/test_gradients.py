@@ -206,6 +206,7 @@ def test_two_processes_contrast_as_one_does(reported, way):
     assert two[0][way]["weights"] == two[1][way]["weights"]
 
 
+@pytest.mark.thorough
 def test_processes_may_have_read_different_numbers_of_clips(reported):
     (one,), two = reported["one"], reported["two"]
     assert [rank["first"] for rank in two] == [0, 3]

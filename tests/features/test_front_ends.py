@@ -41,6 +41,7 @@ def test_an_unknown_front_end_is_refused():
         make_front_end(FrontEnd(kind="mfcc"))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("source", ["shards", "media"])
 def test_another_front_end_goes_through_all_commands(tmp_path, monkeypatch, source):
     monkeypatch.setitem(FRONT_ENDS, "energy", Energy)

@@ -77,6 +77,7 @@ def test_confusion_of_309_classes_shows_all_names(tmp_path, words):
     assert path.stat().st_size < 4_000_000
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("classes", "high"), [(1, 900), (10, 900), (309, 5000)])
 def test_per_class(tmp_path, words, classes, high):
     path = per_class_plot(rows(classes), tmp_path / "p.png")

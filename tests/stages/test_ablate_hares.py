@@ -43,6 +43,7 @@ def row(source, folder):
     return finished.row.ours, events
 
 
+@pytest.mark.thorough
 def test_a_row_goes_on_when_more_data_is_there(source, tmp_path):
     ours, events = row(source, tmp_path / "out")
     assert {"esc50"} == ours.keys() & {*benchmark.domains(benchmark.suite_of(benchmark.check(source)))["hares"]}

@@ -148,6 +148,7 @@ CONTENTS = [(tiny.DATA / name).read_bytes() for name in ("dog.ogg", "rain.wav", 
 CONTENTS += [(tiny.DATA / name).read_bytes() for name in ("clock.mp4", "helicopter.mkv")]
 
 
+@pytest.mark.thorough
 @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True, database=None)
 @given(
     content=st.sampled_from(CONTENTS),

@@ -73,6 +73,7 @@ def test_the_whole_path_by_url(bucket, tmp_path, memory):
     assert "rain" in tiny.good("predict", tiny.DATA / "rain.wav", "-w", f"{run}/last.safetensors").out
 
 
+@pytest.mark.thorough
 def test_a_run_elsewhere_goes_on_where_it_was_stopped(bucket, tmp_path, memory):
     root, run = f"{bucket}/sounds", f"{bucket}/runs/two"
     tiny.good("extract", "--dataset", "folder", "--root", root, "-j", 1, *tiny.FRONT)

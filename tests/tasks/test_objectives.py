@@ -70,6 +70,7 @@ def test_every_parameter_that_learns_gets_a_gradient(name):
     assert bool(slow) == (name == "byol")
 
 
+@pytest.mark.thorough
 @OBJECTIVES
 def test_it_is_learned(name):
     trunk, objective = made(name)

@@ -114,6 +114,7 @@ def test_the_model_of_a_run_scores_what_the_run_logged(trained, sounds):
     )
 
 
+@pytest.mark.thorough
 def test_two_models_are_compared_class_by_class(evaluated, trained, sounds, tmp_path):
     out, _ = evaluated
     other = tmp_path / "other"

@@ -111,6 +111,7 @@ def test_float16_costs_at_most_half_a_step(tmp_path):
     assert mean < 2e-3
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_changed_files_are_extracted_anew(tmp_path, many, jobs):
     paths = [recording.path for recording in many.recordings]
@@ -132,6 +133,7 @@ def test_changed_files_are_extracted_anew(tmp_path, many, jobs):
     assert (third.recordings, third.kept, third.changed, third.lost) == (0, 11, 0, 1)
 
 
+@pytest.mark.thorough
 def test_two_workers_store_what_one_does(tmp_path, many, small_shards):
     broken = many.segments[3].recording.path
     broken.write_bytes(b"broken")

@@ -349,6 +349,7 @@ def test_a_reader_that_has_had_enough_is_no_error(weights):
     assert "Traceback" not in err
 
 
+@pytest.mark.thorough
 def test_names_that_are_not_utf8(weights, tmp_path):
     folder = tmp_path / os.fsdecode(b"s\xf6unds")
     folder.mkdir()

@@ -203,6 +203,7 @@ def test_a_window_shorter_than_a_clip_is_answered_by_the_clip_around_it(weights,
         close(answer.scores["label"], twin.views([start]))
 
 
+@pytest.mark.thorough
 def test_views_are_as_many_as_the_video_is_long(weights, tmp_path, monkeypatch):
     monkeypatch.setattr(video, "read", lambda recording, *, start, span, count, short_side: read(start, count))
     starts = []
@@ -648,6 +649,7 @@ def heard_weights(folder):
     return folder / "heard.safetensors"
 
 
+@pytest.mark.thorough
 def test_a_model_of_sound_starts_without_what_videos_need(tmp_path):
     heavy = ("predict.video", "video_clips", "media.video", "build.transforms", "predict.overlay", "PIL")
     code = (

@@ -186,6 +186,7 @@ def test_two_runs_are_one_opinion(corpora, tmp_path):
     assert "that run is about epic55" in done.err
 
 
+@pytest.mark.thorough
 def test_folds_are_trained_and_averaged(corpora, tmp_path):
     row = ["model.variant=avslowfast-8x8-r50-late"]
     out = tmp_path / "table"

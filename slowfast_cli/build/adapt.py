@@ -2,14 +2,14 @@
 
 import statistics
 from collections import Counter
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from math import ceil
 from typing import Any
 
-from slowfast_cli.build.corpus import read_corpus, segments_hash
+from slowfast_cli.build.corpus import validates_on_test
 from slowfast_cli.data.audio_clips import Store
+from slowfast_cli.recipe.load import flat
 from slowfast_cli.recipe.schema import Recipe
 from slowfast_cli.types import Corpus, DataError, Seconds
 
@@ -22,13 +22,12 @@ VALIDATIONS = 20
 IMBALANCE = 3  # times the rarest class, above which classes are balanced
 
 
-def adapted(recipe: Recipe, train: Corpus, val: Corpus, store: Store | None) -> Recipe:
+def adapted(recipe: Recipe, train: Corpus, store: Store | None) -> Recipe:
     """Return the recipe with clip length, masks, views, batch, length and sampling that suit the data.
 
     Args:
         recipe: Its values are upper bounds, those of the length lower bounds; without ``adapt`` it is returned.
         train: Training split, without what cannot be read.
-        val: Validation split.
         store: Source of the sound; None for video.
     """
     if not recipe.adapt:
@@ -40,7 +39,7 @@ def adapted(recipe: Recipe, train: Corpus, val: Corpus, store: Store | None) -> 
     if recipe.schedule.steps:
         steps = max(recipe.schedule.steps, EPOCHS * epoch)
         schedule = {"steps": steps, "validate_every": max(1, round(steps / epoch / VALIDATIONS))}
-    same = segments_hash(val) == segments_hash(read_corpus(recipe, "test"))
+    same = validates_on_test(recipe)
     return recipe.model_copy(
         update={
             "data": recipe.data.model_copy(update={**data, "balanced": recipe.data.balanced or _unbalanced(train)}),
@@ -54,17 +53,9 @@ def adapted(recipe: Recipe, train: Corpus, val: Corpus, store: Store | None) -> 
 
 def changes(before: Recipe, after: Recipe) -> list[str]:
     """Describe what `adapted` has changed; empty if it is nothing."""
-    values = dict(_flat(before.model_dump(mode="json"))), dict(_flat(after.model_dump(mode="json")))
+    values = dict(flat(before.model_dump(mode="json"))), dict(flat(after.model_dump(mode="json")))
     words = [f"{name}={value}" for name, value in values[1].items() if values[0].get(name) != value]
     return [f"set from the data: {' '.join(words)} (adapt=false keeps the recipe's)"] if words else []
-
-
-def _flat(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in values.items():
-        if isinstance(value, dict):
-            yield from _flat(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value
 
 
 def median_and_longest(corpus: Corpus, store: Store) -> tuple[Seconds, Seconds] | None:

@@ -163,6 +163,12 @@ def segments_hash(corpus: Corpus) -> str:
     return digest(corpus.segments)
 
 
+def validates_on_test(recipe: Recipe) -> bool:
+    """Whether validation and test are the same segments, as listed."""
+    val, test = (read_corpus(recipe, role) for role in ("val", "test"))
+    return segments_hash(val) == segments_hash(test)
+
+
 def class_of_each(corpus: Corpus) -> np.ndarray:
     """Class index of each segment in the first label set, (N,).
 

@@ -73,7 +73,7 @@ def _data(recipe: Recipe) -> Plan:
     _line("training", show.coverage(train))
     _line("validation", show.coverage(val))
     metric = require_trainable(recipe, train, val)
-    given, recipe = recipe, adapted(recipe, train, val, store)
+    given, recipe = recipe, adapted(recipe, train, store)
     clips = build_clips(recipe, train, store)
     require_batch(recipe, clips, train.split)
     epoch = len(clips) // recipe.optim.batch

@@ -68,11 +68,12 @@ def train(
 
     words, launch = list(overrides or []), Launch(**given)
     launch.require()
-    written = override(read(recipe), words)
+    source = read(recipe)
+    written = override(source, words)
     refuse_probe(written.name, check(written))  # reported once, before several processes start
     if not dry_run:
         launch.start()
-    source = with_settings_of_weights(read(recipe), words, offline=offline)
+    source = with_settings_of_weights(source, words, offline=offline)
     checked = check(source)
     if offline and checked.model.init:
         from slowfast_cli.weights.resolve import weight_file

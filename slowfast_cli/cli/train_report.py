@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Sequence
 from pathlib import Path
 
-from slowfast_cli.build.corpus import read_corpus, segments_hash
+from slowfast_cli.build.corpus import validates_on_test
 from slowfast_cli.cli import show
 from slowfast_cli.recipe.schema import Recipe
 from slowfast_cli.stages.evaluate.own_data import Tested, join
@@ -26,9 +26,7 @@ def report(run: Path, tested: Tested, recipe: Recipe, command: Sequence[str]) ->
         recipe: Its recipe.
         command: The words of the training, for the command that is proposed.
     """
-    same = not recipe.data.folds and segments_hash(read_corpus(recipe, "val")) == segments_hash(
-        read_corpus(recipe, "test")
-    )
+    same = not recipe.data.folds and validates_on_test(recipe)
     _print_score("validation" if same else "test", tested)
     show.say(f"weights, curves and log: {display(run)}")
     if same:

@@ -205,3 +205,12 @@ def to_yaml(recipe: Recipe) -> str:
     if text.encode("utf-8", "replace").decode() == text:
         return text
     return yaml.safe_dump(plain, sort_keys=False, width=120)  # a path that is not UTF-8 is escaped
+
+
+def flat(values: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted names and values of nested mappings."""
+    if isinstance(values, dict) and values:
+        for key, value in values.items():
+            yield from flat(value, f"{prefix}.{key}" if prefix else str(key))
+    else:
+        yield prefix, values

@@ -10,9 +10,9 @@ from typing import Any, Literal
 
 from slowfast_cli.build.task import metric_name
 from slowfast_cli.metrics.registry import find_metric
-from slowfast_cli.recipe.load import check, read_stored
+from slowfast_cli.recipe.load import check, flat, read_stored
 from slowfast_cli.recipe.schema import Recipe
-from slowfast_cli.stages.train.run_folder import Run, flat, lines
+from slowfast_cli.stages.train.run_folder import Run, lines
 from slowfast_cli.storage import remote
 from slowfast_cli.storage.run_list import changed_at, other_runs, run_folders
 from slowfast_cli.types import SlowFastError, UsageError

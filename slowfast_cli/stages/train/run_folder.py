@@ -25,7 +25,7 @@ from slowfast_cli import __version__
 from slowfast_cli.build.corpus import dataset_entry
 from slowfast_cli.build.task import metric_name
 from slowfast_cli.media.audio_source import printable
-from slowfast_cli.recipe.load import check, read_stored, to_yaml
+from slowfast_cli.recipe.load import check, flat, read_stored, to_yaml
 from slowfast_cli.recipe.schema import Recipe
 from slowfast_cli.storage import remote
 from slowfast_cli.storage.atomic import remove_temporaries, write_text
@@ -282,15 +282,6 @@ def differences(before: Recipe, now: Recipe, may_change: tuple[str, ...] = MAY_C
         for key in sorted(one.keys() | other.keys())
         if one.get(key) != other.get(key) and not key.startswith(may_change)
     ]
-
-
-def flat(values: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Dotted names and values of nested mappings."""
-    if isinstance(values, dict) and values:
-        for key, value in values.items():
-            yield from flat(value, f"{prefix}.{key}" if prefix else str(key))
-    else:
-        yield prefix, values
 
 
 def _unused(folder: Path) -> Path:

@@ -160,7 +160,7 @@ def build_training(recipe: Recipe, share: Share, device: torch.device, *, smoke:
     store, spec = open_store(recipe), task_spec(recipe)
     train, val = (usable(recipe, read_corpus(recipe, role), store) for role in ("train", "val"))
     metric = require_trainable(recipe, train, val)
-    given, recipe = recipe, adapted(recipe, train, val, store)
+    given, recipe = recipe, adapted(recipe, train, store)
     optim = recipe.optim
     if smoke:
         train = replace(train, segments=train.segments[: 2 * optim.batch])

@@ -1,17 +1,17 @@
 """Fit a recipe with ``adapt`` to the data: the lengths of its recordings, and the number of clips of each class."""
 
 import statistics
-from collections import Counter
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from math import ceil
 from typing import Any
 
-from slowfast_cli.build.corpus import validates_on_test
+from slowfast_cli.build.corpus import examples, validates_on_test
 from slowfast_cli.data.audio_clips import Store
 from slowfast_cli.recipe.load import flat
 from slowfast_cli.recipe.schema import Recipe
-from slowfast_cli.types import Corpus, DataError, Seconds
+from slowfast_cli.types import Corpus, DataError, Seconds, Segment
 
 SAMPLE = 64  # segments whose length is looked at
 LONGEST = 1.5  # clip length, in medians of the segments: a few long recordings do not lengthen all clips
@@ -59,14 +59,19 @@ def changes(before: Recipe, after: Recipe) -> list[str]:
 
 
 def median_and_longest(corpus: Corpus, store: Store) -> tuple[Seconds, Seconds] | None:
-    """Median and 90th percentile of the lengths of up to `SAMPLE` segments; None if none can be read."""
+    """Median and 90th percentile of the lengths of a sample of the segments; None if none can be read."""
     lengths = []
-    for segment in corpus.segments[:: max(1, len(corpus.segments) // SAMPLE)]:
+    for segment in sample(corpus):
         with suppress(DataError):  # reported when it is read
             end = store.samples(segment.recording) / store.front_end.rate
             lengths.append(min(end, segment.stop or end) - segment.start)
     lengths = sorted(length for length in lengths if length > 0)
     return (statistics.median(lengths), lengths[int(0.9 * (len(lengths) - 1))]) if lengths else None
+
+
+def sample(corpus: Corpus) -> Sequence[Segment]:
+    """At least `SAMPLE` segments, evenly spaced; all of a smaller corpus."""
+    return corpus.segments[:: max(1, len(corpus.segments) // SAMPLE)]
 
 
 def _clips(recipe: Recipe, lengths: tuple[Seconds, Seconds] | None) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -84,8 +89,7 @@ def _clips(recipe: Recipe, lengths: tuple[Seconds, Seconds] | None) -> tuple[dic
 def _unbalanced(corpus: Corpus) -> bool:
     """Whether the classes of the first label set differ by more than `IMBALANCE`."""
     labels = next(iter(corpus.classes), None)
-    targets = [segment.targets.get(labels, ()) for segment in corpus.segments] if labels else []
-    if not targets or not all(isinstance(target, int) for target in targets):
+    if labels is None or not all(isinstance(segment.targets.get(labels), int) for segment in corpus.segments):
         return False
-    counts = Counter(targets).values()
+    counts = examples(corpus, labels).values()
     return max(counts) > IMBALANCE * min(counts)

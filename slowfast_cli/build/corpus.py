@@ -3,6 +3,7 @@
 import functools
 import os
 import shlex
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
@@ -180,6 +181,12 @@ def class_of_each(corpus: Corpus) -> np.ndarray:
     if not all(isinstance(target, int) for target in targets):
         raise UsageError(f"data.balanced: {corpus.name} {corpus.split}: needs one class a segment: set it to false")
     return np.array(targets)
+
+
+def examples(corpus: Corpus, labels: str) -> Counter[int]:
+    """Number of segments of each class of a label set, by class index."""
+    targets = (segment.targets.get(labels, ()) for segment in corpus.segments)
+    return Counter(index for target in targets for index in (target if isinstance(target, tuple) else (target,)))
 
 
 def class_counts(corpus: Corpus) -> dict[str, int]:

@@ -71,7 +71,7 @@ def start_from(model: Recognizer, weights: str, classes: Mapping[str, tuple[str,
             f"set model.variant to the network of those weights (recipe {card.recipe or 'unknown'})"
         )
     unused = tuple(name for name in state if name not in result.loaded)
-    return Loaded(loaded=result.loaded, fresh=result.fresh, unused=unused)
+    return Loaded(loaded=result.loaded, fresh=result.fresh, unused=unused, trained_on=card.trained_on)
 
 
 def reorder_heads(state: dict[str, Tensor], card: Card, classes: Mapping[str, tuple[str, ...]]) -> Card:

@@ -1,17 +1,23 @@
 """What a user should know about own data before work on it begins; official data sets are known."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from contextlib import suppress
+from operator import itemgetter
 
-from slowfast_cli.build.adapt import median_and_longest
-from slowfast_cli.build.corpus import dataset_entry, read_corpus, segments_hash
-from slowfast_cli.data.audio_clips import Store
+from slowfast_cli.build.adapt import median_and_longest, sample
+from slowfast_cli.build.clips import usable
+from slowfast_cli.build.corpus import dataset_entry, examples, read_corpus, segments_hash
+from slowfast_cli.data.audio_clips import DecodedSamples, Store
+from slowfast_cli.media.audio import probe
 from slowfast_cli.recipe.schema import Recipe
-from slowfast_cli.types import Corpus, Failure
+from slowfast_cli.types import BrokenMediaError, Corpus, Failure
+from slowfast_cli.weights.file import Loaded
 
 FEW = 20  # training examples of a class
 IMBALANCE = 20  # times the rarest class
 SHOWN = 5  # names in a line
+FOLDS = "train with --folds 5 to score each file once"
 
 
 def remarks(recipe: Recipe, corpora: Sequence[Corpus]) -> list[str]:
@@ -29,21 +35,29 @@ def remarks(recipe: Recipe, corpora: Sequence[Corpus]) -> list[str]:
     lines = [*dict.fromkeys(corpus.note for corpus in corpora if corpus.note)]
     lines += _unused([failure for corpus in corpora for failure in corpus.missing])
     for labels, names in corpora[0].classes.items():
-        counts = [_counts(corpus, labels) for corpus in corpora]
-        lines += _rare(labels, {names[index]: count for index, count in counts[0].items()})
+        counts = [examples(corpus, labels) for corpus in corpora]
+        lines += _rare(recipe, labels, {names[index]: count for index, count in counts[0].items()})
         for corpus, count in zip(corpora[1:], counts[1:], strict=True):
             if unknown := [names[index] for index in sorted(count.keys() - counts[0].keys())]:
                 lines.append(f"only in {corpus.split}, so never learned: {_some(unknown)} ({labels})")
             if absent := [names[index] for index in sorted(counts[0].keys() - count.keys())]:
-                lines.append(f"not in {corpus.split}, so never scored: {_some(absent)} ({labels})")
-    best = "; with keep=best, evaluate scores the epoch that is best on them: keep=last avoids it"
-    return [*lines, *(line + best * (recipe.keep == "best") for line in _same_files(corpora[1:]))]
+                lines.append(f"not in {corpus.split}, so never scored: {_some(absent)} ({labels}): {FOLDS}")
+    return [*lines, *_same_files(recipe, corpora)]
 
 
-def training_remarks(recipe: Recipe, train: Corpus, val: Corpus, store: Store | None) -> tuple[str, ...]:
-    """Describe the splits of a training, the test split of own data included, and the length of its clips."""
-    test = () if _is_official(recipe) else (read_corpus(recipe, "test"),)
-    return (*remarks(recipe, (train, val, *test)), *_padding(recipe, train, store))
+def training_remarks(
+    recipe: Recipe, train: Corpus, val: Corpus, store: Store | None, init: Loaded | None
+) -> tuple[str, ...]:
+    """Describe the splits of a training, the test split of own data included, its clips and its initial weights."""
+    test = () if _is_official(recipe) else (usable(recipe, read_corpus(recipe, "test"), store),)
+    lines = [*remarks(recipe, (train, val, *test)), *_padding(recipe, train, store), *_rates(recipe, train, store)]
+    for corpus in (val, *test):
+        if init and init.trained_on == segments_hash(corpus):
+            lines.append(
+                f"the initial weights {recipe.model.init} were trained on the segments of {corpus.split}, so its "
+                f"scores say nothing of new data: set model.init to other weights, or to null"
+            )
+    return tuple(lines)
 
 
 def _padding(recipe: Recipe, corpus: Corpus, store: Store | None) -> list[str]:
@@ -56,6 +70,26 @@ def _padding(recipe: Recipe, corpus: Corpus, store: Store | None) -> list[str]:
         return []
     shorter = f"half of the segments are shorter than {median:.2g} s, padded to {clip:g} s"
     return [f"{shorter}: try data.clip_seconds={median:.2g}"]
+
+
+def _rates(recipe: Recipe, corpus: Corpus, store: Store | None) -> list[str]:
+    """Say that own recordings are sampled below the front end's rate, judged by a sample of them."""
+    if _is_official(recipe) or not isinstance(store, DecodedSamples):
+        return []
+    rates = {}
+    for segment in sample(corpus):
+        with suppress(BrokenMediaError):  # reported when it is read
+            rates[segment.id] = probe(segment.recording).rate
+    low = {name: rate for name, rate in rates.items() if rate < store.front_end.rate}
+    if not low:
+        return []
+    name, rate = min(low.items(), key=itemgetter(1))
+    some = f"{len(low)} of {len(rates)} recordings ({name}: {rate} Hz)"
+    return [
+        f"sampled below frontend.rate={store.front_end.rate}: {some}, which have nothing above {rate / 2:g} Hz. "
+        f"If classes differ in rate, the network learns the rate: "
+        f"set frontend.rate={rate} model.init=null"
+    ]
 
 
 def _is_official(recipe: Recipe) -> bool:
@@ -74,21 +108,16 @@ def _unused(failures: Sequence[Failure]) -> list[str]:
     return [f"not used: {', '.join((*parts, *more))}"]
 
 
-def _counts(corpus: Corpus, labels: str) -> Counter[int]:
-    """Number of segments of each class."""
-    targets = (segment.targets.get(labels, ()) for segment in corpus.segments)
-    return Counter(index for target in targets for index in (target if isinstance(target, tuple) else (target,)))
-
-
-def _rare(labels: str, counts: dict[str, int]) -> list[str]:
+def _rare(recipe: Recipe, labels: str, counts: dict[str, int]) -> list[str]:
     lines = []
     if few := [f"{name} ({count})" for name, count in counts.items() if count < FEW]:
-        lines.append(f"fewer than {FEW} training examples: {_some(few)} ({labels}): scores are rough")
+        lines.append(f"fewer than {FEW} training examples: {_some(few)} ({labels}): {FOLDS}")
     if counts and max(counts.values()) > IMBALANCE * min(counts.values()):
         most, least = max(counts, key=counts.__getitem__), min(counts, key=counts.__getitem__)
+        remedy = "" if recipe.data.balanced else ", and set data.balanced=true"
         lines.append(
             f"{most} has {counts[most]:,} training examples and {least} {counts[least]:,}, more than {IMBALANCE} to 1 "
-            f"({labels}): judge by the scores of each class"
+            f"({labels}): judge by the scores of each class{remedy}"
         )
     return lines
 
@@ -98,10 +127,18 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:SHOWN]) + more
 
 
-def _same_files(corpora: Iterable[Corpus]) -> list[str]:
-    """Say that splits are the same files, as there are too few for three parts."""
+def _same_files(recipe: Recipe, corpora: Sequence[Corpus]) -> list[str]:
+    """Say that splits are the same files: as there are too few for three parts, or as the recipe says so."""
     names: dict[str, list[str]] = {}
     for corpus in filter(lambda corpus: len(corpus.segments), corpora):
         names.setdefault(segments_hash(corpus), []).append(corpus.split)
-    alike = [sorted(set(splits)) for splits in names.values() if len(set(splits)) > 1]
-    return [f"{' and '.join(splits)} are the same files, so scores are those of validation" for splits in alike]
+    best = "; with keep=best, evaluate scores the epoch that is best on them: keep=last avoids it"
+    lines, best = [], best if recipe.keep == "best" else ""
+    for splits in names.values():
+        different, train = sorted(set(splits)), recipe.data.train
+        if splits.count(train) > 1:
+            lines.append(f"{train} is validated or tested on: set data.val and data.test to other splits")
+        elif len(different) > 1:
+            kind = "training" if train in different else "validation"
+            lines.append(f"{' and '.join(different)} are the same files, so scores are those of {kind}{best}")
+    return lines

@@ -80,9 +80,9 @@ def _data(recipe: Recipe) -> Plan:
     total = total_steps(recipe, epoch)
     _line("steps", f"{total:,} ({epoch:,} an epoch)")
     _line("metric", metric)
-    if recipe.model.init:
-        start_from(build_recognizer(recipe, class_counts(val)), recipe.model.init, val.classes)
-    return Plan(recipe, total, (*changes(given, recipe), *training_remarks(recipe, train, val, store)))
+    init = recipe.model.init and start_from(build_recognizer(recipe, class_counts(val)), recipe.model.init, val.classes)
+    remarks = training_remarks(recipe, train, val, store, init or None)
+    return Plan(recipe, total, (*changes(given, recipe), *remarks))
 
 
 def _network(recipe: Recipe) -> None:

@@ -167,6 +167,7 @@ class Loaded:
     loaded: tuple[str, ...]  # names of copied tensors
     fresh: tuple[str, ...]  # tensors of the model left as initialized: missing in the file, or of another shape
     unused: tuple[str, ...]  # tensors of the file that are not in the model, or of another shape
+    trained_on: str = ""  # as in the card of the file
 
 
 def load_matching(model: torch.nn.Module, state: Mapping[str, Tensor]) -> Loaded:

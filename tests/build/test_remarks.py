@@ -1,10 +1,12 @@
 """What own data is said to lack, before and after training on it."""
 
 import pytest
+import soundfile
 import tiny
 
 from slowfast_cli.build import remarks
 from slowfast_cli.cli import show
+from slowfast_cli.recipe.load import load
 from slowfast_cli.settings import FrontEnd
 from slowfast_cli.stages.extract.estimate import Estimate, estimate
 from slowfast_cli.types import Corpus, Recording
@@ -34,6 +36,29 @@ def test_training_says_what_is_the_same_and_what_is_padded(few, tmp_path):
     assert "trained on these very segments" not in tested.err
     seen = ["data.test=train", "-w", tmp_path / "run", "--no-plots", "--out", tmp_path / "out"]
     assert "trained on these very segments" in tiny.good("evaluate", "folder", *words, *seen).err
+
+
+def test_low_rates_equal_parts_and_known_weights_are_said_before_training(few, tmp_path):
+    words = [f"data.root={few}", *WORDS, "adapt=false"]
+    tiny.good("train", "folder", "--run", tmp_path / "run", *words)
+    for path in sorted((few / "rain").iterdir()):
+        samples, _ = soundfile.read(path)
+        soundfile.write(path, samples[::2], 8000)
+    said = tiny.good(
+        "finetune",
+        "folder",
+        "--weights",
+        tmp_path / "run",
+        *words,
+        "data.val=train",
+        "frontend.rate=16000",
+        "--dry-run",
+    ).err
+    assert "sampled below frontend.rate=16000: 4 of 8 recordings (rain/" in said
+    assert "set frontend.rate=8000 model.init=null" in said
+    assert "train is validated or tested on: set data.val" in said
+    assert "were trained on the segments of train" in said
+    assert "set data.balanced=true" not in said
 
 
 def test_extraction_and_check_say_that_splits_are_the_same(few):
@@ -81,7 +106,7 @@ def test_bad_rows_are_counted_by_reason(few, tmp_path):
 
 def test_splits_without_segments_are_not_called_the_same():
     empty = [Corpus(name="csv", split=split, segments=(), classes={}) for split in ("val", "test")]
-    assert remarks._same_files(empty) == []
+    assert remarks._same_files(load("folder"), empty) == []
 
 
 def test_a_full_disk_is_said_before_the_extraction(few, tmp_path, monkeypatch, capsys):

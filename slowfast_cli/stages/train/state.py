@@ -190,7 +190,9 @@ def build_training(recipe: Recipe, share: Share, device: torch.device, *, smoke:
         train=train,
         val=val,
         metric=metric,
-        remarks=(*changes(given, recipe), *training_remarks(recipe, train, val, store)) if share.rank == 0 else (),
+        remarks=(*changes(given, recipe), *training_remarks(recipe, train, val, store, init))
+        if share.rank == 0
+        else (),
         init=init,
         views=spec.views().to(device) if spec.views else None,
     )

@@ -50,6 +50,8 @@ def test_a_recipe_assembles(name):
     recipe = load(name)
     assert architecture(recipe).features()
     assert dataset_entry(recipe.data.corpus).info.splits
+    larger = load(name, [f"optim.batch={2 * recipe.optim.batch}"])
+    assert schedule.top_rate(larger) == 2 * schedule.top_rate(recipe)
     rate = schedule.learning_rate(recipe, 1000)
     steps = schedule.total_steps(recipe, 1000)
     assert rate(steps - 1) < max(map(rate, range(0, steps, max(1, steps // 1000)))) == pytest.approx(1, abs=0.1)

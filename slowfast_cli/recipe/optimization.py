@@ -16,9 +16,9 @@ class Optim(Section):
     name: Literal["sgd", "adam", "adamw"] = "sgd"
     """Optimizer."""
     lr: Rate
-    """Highest learning rate, for the whole batch."""
+    """Highest learning rate, for a batch of `lr_batch` clips."""
     lr_batch: Positive | None = None
-    """Batch that `lr` is for: with another `batch` the rate is scaled in proportion. null keeps it."""
+    """Batch that `lr` is for: with another `batch` the rate is scaled in proportion; null: not scaled."""
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
     """Momentum of sgd; first beta of adam and adamw."""
     nesterov: bool = False

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 Best = dict[str, "list[Top]"]  # by label set, the best class first
 COLUMNS = ("path", "start", "end", "set", "rank", "label", "index", "score")
 BOX_COLUMNS = ("path", "start", "end", "time", "x1", "y1", "x2", "y2", "box_score", *COLUMNS[3:])
+SOUND_WEIGHTS, VIDEO_WEIGHTS = "asf-vggsound", "slowfast-8x8-r50-kinetics400-hub"  # proposed for larger vocabularies
 FEW = 50  # a model with at most this number of classes lists them
 BESIDE = 3  # classes shown in a line of a timeline, or beside a box
 
@@ -155,8 +156,7 @@ def unsure(card: Card, *, looks: bool) -> None:
         known = f"these {len(names)}: {', '.join(names)}" if len(names) <= FEW else f"{len(names)} classes"
         show.say(
             f"A top score is low: this model knows only {known} ({labels}). "
-            f"Other {'videos' if looks else 'sounds'} need other weights: choose some of `slowfast weights ls` with "
-            "`slowfast weights use NAME`."
+            f"For others: {_proposal(VIDEO_WEIGHTS if looks else SOUND_WEIGHTS)}; `slowfast weights ls` lists more."
         )
 
 
@@ -164,10 +164,17 @@ def heard_only(path: Path) -> None:
     """Print that a video was judged by its sound."""
     from slowfast_cli.cli import show
 
-    show.say(
-        f"{name(path)}: the answer is what is heard; for what is seen, 400 actions: "
-        "`slowfast weights use slowfast-8x8-r50-kinetics400-hub --for video`"
-    )
+    show.say(f"{name(path)}: the answer is what is heard; for what is seen: {_proposal(VIDEO_WEIGHTS)}")
+
+
+def _proposal(weights: str) -> str:
+    """The command that makes official weights the default, with what they know, their size and their license."""
+    from slowfast_cli.weights.catalog import find
+
+    entry = find(weights)
+    kind = " --for video" if entry.video else ""
+    classes = ", ".join(f"{count} classes" for count in entry.heads.values())
+    return f"`slowfast weights use {weights}{kind}` ({classes}; {4 * entry.params_m:.0f} MB, {entry.licence})"
 
 
 def without_audio(paths: Sequence[Path], answered: int) -> None:

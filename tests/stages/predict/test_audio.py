@@ -291,7 +291,10 @@ def test_a_low_score_says_what_the_model_knows(weights, tmp_path):
     save(unsure, model.state_dict(), card_of())
     torch.nn.init.constant_(model.heads.linears["label"][0].bias[1], 9.0)
     save(sure, model.state_dict(), card_of())
-    reported = "A top score is low: this model knows only these 3: helicopter, rain, rooster (label)"
+    reported = (
+        "A top score is low: this model knows only these 3: helicopter, rain, rooster (label). "
+        "For others: `slowfast weights use asf-vggsound` (309 classes; 107 MB, "
+    )
     assert reported in predict(unsure, tiny.DATA / "rain.wav").err
     assert reported not in predict(sure, tiny.DATA / "rain.wav").err
     assert predict(unsure, tiny.DATA / "rain.wav", "--json").err == ""

@@ -6,6 +6,8 @@ from dataclasses import replace
 import numpy as np
 
 from slowfast_cli.build.task import sync_stages, task_spec
+from slowfast_cli.metrics.log_loss import log_loss
+from slowfast_cli.metrics.predictions import has_boxes, labeled_segments, stack
 from slowfast_cli.metrics.scores import score
 from slowfast_cli.recipe.schema import Recipe
 from slowfast_cli.tasks.avsync import BELONGS, label_set
@@ -23,6 +25,13 @@ def score_predictions(recipe: Recipe, predictions: Sequence[Prediction], corpus:
         values = {PRETEXT_TOP1: 100 * float(np.mean(accuracies))} if accuracies else {}
         return Scores(values=values, found=len(predictions), listed=corpus.listed)
     return with_sync(without_sync(recipe, predictions), corpus, sync_accuracy(recipe, predictions))
+
+
+def validation_loss(recipe: Recipe, predictions: Sequence[Prediction], corpus: Corpus) -> float | None:
+    """Cross-entropy of the label sets, see `slowfast_cli.metrics.log_loss`; None for tasks without labels and boxes."""
+    if task_spec(recipe).has_objective or not corpus.classes or has_boxes(corpus):
+        return None
+    return log_loss(stack(without_sync(recipe, predictions), labeled_segments(corpus)))
 
 
 def with_sync(predictions: Sequence[Prediction], corpus: Corpus, sync: Mapping[str, float]) -> Scores:

@@ -155,18 +155,25 @@ def test_most_varied_channel():
 
 
 def test_curves(tmp_path, words):
-    records = [{"step": i, "loss": 4.0 / (i + 1), "lr": 0.01, "epoch": 0, "note": "x"} for i in range(200)]
-    records += [{"step": 99, "top1": 40.0, "top5": 70.0, "map": 0.4, "auc": 0.9, "dprime": 2.0}]
-    records += [{"step": 199, "top1": 50.0, "top5": 77.0, "map": float("nan"), "auc": 0.92, "dprime": 2.1}]
-    read_png(curves_plot(records, tmp_path / "curves.png", title="a run"))
-    assert {"loss", "accuracy, %", "mAP, AUC", "d-prime", "learning rate", "top1", "top5", "a run"} <= set(words)
-    assert "epoch" not in words
+    """Names, not keys; epochs, not steps; both losses in one panel; the last of the best values is marked."""
+    records = [{"step": i, "loss": 4.0 / i, "lr": 0.01, "epoch": i / 20, "note": "x"} for i in range(1, 201)]
+    for epoch, top1 in ((4, 50.0), (6, 50.0), (10, 40.0)):
+        scores = {"val_loss": 1.0, "val_top1": top1, "val_top5": 70.0, "val_map": math.nan, "val_auc": 0.9}
+        records.append({"step": 20 * epoch, "epoch": epoch, **scores})
+    read_png(curves_plot(records, tmp_path / "curves.png", title="a run", metric="top1"))
+    assert {"loss", "training", "validation", "accuracy, %", "Top-1", "Top-5", "learning rate", "a run"} <= set(words)
+    assert {"best 50.00", "epoch"} <= set(words)
+    assert not {"val_top1", "lr", "step", "mAP"} & set(words)
+
+
+def test_curves_of_a_short_training_are_drawn_over_steps(tmp_path, words):
+    read_png(curves_plot([{"step": s, "epoch": s / 9, "loss": 1.0} for s in (1, 2)], tmp_path / "short.png"))
+    assert "step" in words
 
 
 def test_curves_of_many_metrics_and_of_none(tmp_path, words):
-    read_png(
-        curves_plot([{"step": s, **{f"top{i}": 1.0 * s for i in range(12)}} for s in (1, 2)], tmp_path / "many.png")
-    )
+    records = [{"step": s, **{f"val_{i}_top1": 1.0 * s for i in range(12)}} for s in (1, 2)]
+    read_png(curves_plot(records, tmp_path / "many.png"))
     assert "the first 8 of 12" in words
     read_png(curves_plot([], tmp_path / "none.png"))
     assert "nothing recorded yet" in words

@@ -14,7 +14,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from slowfast_cli.build.clips import cores, eval_batch, load_batches
 from slowfast_cli.build.schedule import DTYPES, learning_rate, micro_batches, total_steps
-from slowfast_cli.build.scores import score_predictions
+from slowfast_cli.build.scores import score_predictions, validation_loss
 from slowfast_cli.build.task import build_task, task_spec
 from slowfast_cli.build.transforms import eval_transform
 from slowfast_cli.data import loader
@@ -138,7 +138,7 @@ def train(
             yield from _rounds(training, run, card, range(first, steps), epoch_steps, log, saver)
     distributed.barrier(share)
     if leads:
-        curves_plot(lines(run.metrics), run.folder / "curves.png", title=name)
+        curves_plot(lines(run.metrics), run.folder / "curves.png", title=name, metric=training.metric)
         remote.upload(run.folder)
     yield Finished(run=run.folder, broken=run.broken)
 
@@ -273,7 +273,8 @@ def _score(training: Training, run: Run, card: Card, done: int, epoch_steps: int
     views = chain.from_iterable(map(eval_transform(recipe, training.device), batches))
     task = build_task(recipe, training.val.classes)
     merged = merge(predictions(training.scored, task.predict, views, dtype=dtype), recipe.data.merge)
-    scores = score_predictions(recipe, distributed.gather(merged, share), training.val)
+    gathered = distributed.gather(merged, share)
+    scores = score_predictions(recipe, gathered, training.val)
     name = training.metric
     value = scores.values.get(name)  # the few segments of a smoke test may not have it
     better = value is not None and find_metric(name).better(value, training.best)
@@ -282,7 +283,9 @@ def _score(training: Training, run: Run, card: Card, done: int, epoch_steps: int
     best = better or tied
     if best:
         training.best = value
-    log({"step": done, "epoch": epoch, **{f"val_{key}": value for key, value in scores.values.items()}})
+    loss = validation_loss(recipe, gathered, training.val)
+    values = scores.values if loss is None else {"loss": loss, **scores.values}
+    log({"step": done, "epoch": epoch, **{f"val_{key}": value for key, value in values.items()}})
     if share.rank == 0:
         state = {
             name: value for name, value in training.scored.state_dict().items() if not name.startswith("objective.")

@@ -110,7 +110,7 @@ def test_the_model_of_a_run_scores_what_the_run_logged(trained, sounds):
     )
     logged = [json.loads(line) for line in (trained / "metrics.jsonl").read_text().splitlines()][-1]
     assert dict(found.scores.values) == pytest.approx(
-        {key.removeprefix("val_"): value for key, value in logged.items() if key.startswith("val_")}
+        {key[4:]: value for key, value in logged.items() if key.startswith("val_") and key != "val_loss"}
     )
 
 

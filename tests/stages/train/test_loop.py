@@ -75,7 +75,7 @@ def test_a_run_folder_says_everything(trained, sounds):
     assert [line["step"] for line in logged] == [1, 2, 3, 3, 4, 5, 6, 6]
     scored = [line for line in logged if "val_top1" in line]
     assert [line["epoch"] for line in scored] == [1, 2]
-    assert set(scored[0]) == {"step", "epoch", "val_top1", "val_top5", "val_map", "val_auc", "val_dprime"}
+    assert set(scored[0]) == {"step", "epoch", "val_loss", "val_top1", "val_top5", "val_map", "val_auc", "val_dprime"}
     assert all({"loss", "lr", "grad_norm"} <= set(line) for line in logged if "val_top1" not in line)
     card = read_card(trained / "last.safetensors")
     assert (card.recipe, card.classes) == ("folder", {"label": ("helicopter", "rain", "rooster")})

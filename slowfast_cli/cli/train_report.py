@@ -56,4 +56,4 @@ def _print_score(title: str, tested: Tested) -> None:
         f"{100 * high:.0f}; chance {100 * chance:.0f})"
     )
     if wrong := tested.confusions[:PAIRS]:
-        show.say("confused most: " + ", ".join(f"{true} as {answer} ({count})" for true, answer, count in wrong))
+        show.say("confused most: " + ", ".join(f"{pair.true} as {pair.answer} ({pair.count})" for pair in wrong))

@@ -1,7 +1,7 @@
 """How sure a share of right answers is, and which classes are confused."""
 
-from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from math import sqrt
 
 import numpy as np
@@ -25,15 +25,26 @@ def wilson(right: int, count: int) -> tuple[float, float]:
     return max(0.0, center - half), min(1.0, center + half)
 
 
-def confusions(scores: np.ndarray, targets: np.ndarray, names: Sequence[str]) -> list[tuple[str, str, int]]:
-    """Return the confused pairs, the most frequent first: true class, answer, number of segments.
+@dataclass(frozen=True, kw_only=True)
+class Confusion:
+    """A class that is taken for another."""
 
-    Args:
-        scores: (N, C).
-        targets: Class indices, (N,).
-        names: C class names.
+    true: str
+    answer: str
+    count: int  # segments
+    total: int  # segments of the true class
+
+
+def confusions(counts: np.ndarray, names: Sequence[str]) -> list[Confusion]:
+    """Return the confused pairs of a confusion matrix (C, C), rows true and columns answers, the most frequent first.
+
+    >>> [(pair.true, pair.answer, pair.count) for pair in confusions(np.array([[3, 1], [2, 5]]), ["dog", "rain"])]
+    [('rain', 'dog', 2), ('dog', 'rain', 1)]
     """
-    answers = scores.argmax(axis=1)
-    pairs = Counter((int(target), int(answer)) for target, answer in zip(targets, answers, strict=True))
-    wrong = [(names[true], names[answer], count) for (true, answer), count in pairs.items() if true != answer]
-    return sorted(wrong, key=lambda pair: (-pair[2], pair))
+    totals = counts.sum(axis=1)
+    wrong = [
+        Confusion(true=names[true], answer=names[answer], count=int(counts[true, answer]), total=int(totals[true]))
+        for true, answer in np.argwhere(counts)
+        if true != answer
+    ]
+    return sorted(wrong, key=lambda pair: (-pair.count, pair.true, pair.answer))

@@ -8,21 +8,29 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.colors import PowerNorm
+from scipy.cluster.hierarchy import fcluster, leaves_list, linkage
 
-from slowfast_cli.plots.canvas import INK, figure, save
+from slowfast_cli.plots.canvas import INK, QUIET, figure, save
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 MAX_ANNOTATED = 25  # classes up to which cells show their value
+MAX_UNGROUPED = 60  # classes up to which the order is that of the class list
+GROUP = 15  # classes of a group, on average
 
 
 def confusion_plot(counts: np.ndarray, names: Sequence[str], path: Path, *, title: str = "") -> Path:
-    """Draw a confusion matrix (C, C), rows true and columns predicted classes, each row in percent; returns ``path``.
+    """Draw a confusion matrix (C, C), rows true and columns predicted classes; returns ``path``.
 
-    With up to 25 classes the cells show their percentage; with more they are small, but all classes are named.
+    Colors are percent of the true class. With up to 25 classes the cells show the number of segments; with more they
+    are small, but all classes are named; with more than 60 classes, those that are confused stand together.
     """
     classes = len(names)
+    groups = np.arange(0)
+    if classes > MAX_UNGROUPED:
+        order, groups = _grouped(counts)
+        counts, names = counts[np.ix_(order, order)], [names[index] for index in order]
     totals = counts.sum(axis=1, keepdims=True)
     percent = np.divide(100.0 * counts, totals, out=np.zeros(counts.shape), where=totals > 0)
     annotated = classes <= MAX_ANNOTATED
@@ -49,8 +57,10 @@ def confusion_plot(counts: np.ndarray, names: Sequence[str], path: Path, *, titl
     axes.set_yticks(np.arange(classes + 1) - 0.5, minor=True)
     axes.grid(which="minor", color="white" if annotated else "#f0f2f4", linewidth=1.5 if annotated else 0.25)
     axes.tick_params(which="minor", length=0)
+    axes.hlines(groups - 0.5, -0.5, classes - 0.5, color=QUIET, linewidth=0.4)
+    axes.vlines(groups - 0.5, -0.5, classes - 0.5, color=QUIET, linewidth=0.4)
     if annotated:
-        _annotate(axes, percent)
+        _annotate(axes, counts, percent)
     bar = fig.colorbar(image, ax=axes, fraction=0.025, pad=0.015, ticks=[0, 1, 5, 10, 25, 50, 75, 100], aspect=35)
     bar.set_label("% of the true class", fontsize=large - 1, color=INK)
     bar.ax.tick_params(labelsize=large - 2)
@@ -58,8 +68,20 @@ def confusion_plot(counts: np.ndarray, names: Sequence[str], path: Path, *, titl
     return save(fig, path)
 
 
-def _annotate(axes: Axes, percent: np.ndarray) -> None:
-    for (row, column), value in np.ndenumerate(percent):
-        if value >= 0.5:
-            color = "white" if value > 35 else INK
-            axes.text(column, row, f"{value:.0f}", ha="center", va="center", fontsize=9, color=color)
+def _annotate(axes: Axes, counts: np.ndarray, percent: np.ndarray) -> None:
+    for row, column in np.argwhere(counts):
+        color = "white" if percent[row, column] > 35 else INK
+        axes.text(column, row, f"{counts[row, column]}", ha="center", va="center", fontsize=9, color=color)
+
+
+def _grouped(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Order of the classes that puts confused ones together, and the first rows of the groups.
+
+    Average linkage on the share of segments that two classes exchange.
+    """
+    exchanged = (counts + counts.T) / np.maximum(1, counts.sum(axis=1)[:, None] + counts.sum(axis=1)[None])
+    distance = 1 - exchanged[np.triu_indices(len(counts), 1)]
+    tree = linkage(distance, "average")
+    order = leaves_list(tree)
+    group = fcluster(tree, max(2, len(counts) // GROUP), "maxclust")[order]
+    return order, np.flatnonzero(np.diff(group)) + 1

@@ -19,24 +19,36 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Channel:
+    """One channel of a feature map."""
+
+    number: int
+    values: np.ndarray  # (T, F)
+
+
+@dataclass(frozen=True, kw_only=True)
 class MapRow:
     """One sample: its input and one channel of each feature map."""
 
     title: str
     logmel: np.ndarray  # (T, F)
-    maps: Mapping[str, np.ndarray]  # one channel (T, F) by stage name, such as ``slow res3``
+    maps: Mapping[str, Channel]  # by stage name, such as ``slow res3``
     seconds: float  # length of the input
     mel_bounds: tuple[float, float]  # lowest and highest frequency of the mel bands, Hz
     htk: bool  # mel scale of HTK; False: that of Slaney
 
 
-def most_varied_channel(features: np.ndarray) -> np.ndarray:
-    """Select the channel with the highest standard deviation, (C, T, F) -> (T, F); the paper selects by hand."""
-    return np.asarray(features[int(features.reshape(len(features), -1).std(axis=1).argmax())])
+def most_varied_channel(features: np.ndarray) -> Channel:
+    """Select the channel of (C, T, F) with the highest standard deviation; the paper selects by hand."""
+    number = int(features.reshape(len(features), -1).std(axis=1).argmax())
+    return Channel(number=number, values=features[number])
 
 
 def feature_maps_plot(rows: Sequence[MapRow], path: Path) -> Path:
-    """Draw one row per sample: the input, then its feature maps; time to the right, frequency upwards."""
+    """Draw one row per sample: the input, then its feature maps; time to the right, frequency upwards.
+
+    Above each map stand the number of the channel, and the values of the darkest and of the brightest color.
+    """
     stages = list(rows[0].maps)
     fig = figure(3.3 * (1 + len(stages)) + 0.7, 2.05 * len(rows) + 0.6)
     grid = fig.subplots(len(rows), 1 + len(stages), squeeze=False)
@@ -47,7 +59,7 @@ def feature_maps_plot(rows: Sequence[MapRow], path: Path) -> Path:
             _show_map(axes, row.maps[stage], row.seconds)
         for axes, name in zip(line, ("input, Hz", *stages), strict=True):
             if index == 0:
-                axes.set_title(name, fontsize=10, color=INK)
+                axes.set_title(name, fontsize=10, color=INK, loc="left")
             if index == len(rows) - 1:
                 axes.set_xlabel("time, s", fontsize=9, color=INK)
             else:
@@ -72,8 +84,10 @@ def _show_logmel(axes: Axes, row: MapRow) -> None:
     _style(axes)
 
 
-def _show_map(axes: Axes, values: np.ndarray, seconds: float) -> None:
+def _show_map(axes: Axes, channel: Channel, seconds: float) -> None:
+    values = channel.values
     low, high = _color_range(values)
+    axes.set_title(f"channel {channel.number}: {low:.2g} to {high:.2g}", fontsize=7.5, color=QUIET, loc="right")
     extent = (0, seconds, 0, values.shape[1])
     axes.imshow(
         values.T, origin="lower", aspect="auto", cmap="viridis", interpolation="nearest", extent=extent, vmin=low,

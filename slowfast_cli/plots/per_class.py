@@ -19,10 +19,14 @@ ROWS = 62  # classes per column
 def per_class_plot(rows: Sequence[ClassRow], path: Path, *, title: str = "") -> Path:
     """Draw the accuracy of each class in descending order, with its number of segments; returns ``path``.
 
-    Multi-label tables show the average precision instead. Long tables are split into columns, to keep names legible;
-    classes without segments are left out.
+    Multi-label tables show the average precision instead. The figure fits a printed page: two columns, of the best and
+    of the worst classes if there are more. Classes without segments are left out.
     """
     shown = sorted((row for row in rows if row.count), key=lambda row: (-row.value, row.name))
+    count = f"{len(shown)} classes"
+    if len(shown) > 2 * ROWS:
+        count = f"the {ROWS} best and the {ROWS} worst of {len(shown)} classes"
+        shown = [*shown[:ROWS], *shown[-ROWS:]]
     columns = max(1, math.ceil(len(shown) / ROWS))
     height = max(1, math.ceil(len(shown) / columns))
     name_width = 0.062 * max((len(row.name) for row in shown), default=1)  # inches, at 7.5 points
@@ -48,5 +52,5 @@ def per_class_plot(rows: Sequence[ClassRow], path: Path, *, title: str = "") -> 
         axes.spines[["left", "bottom"]].set_visible(False)
     metric = measure(rows)
     fig.supxlabel(f"{'top-1 ' if metric == ACCURACY else ''}{metric}, %", fontsize=8 + columns, color=INK)
-    fig.suptitle(title or f"{len(shown)} classes", fontsize=10 + columns, color=INK)
+    fig.suptitle(f"{title}, {count}" if title else count, fontsize=10 + columns, color=INK)
     return save(fig, path)

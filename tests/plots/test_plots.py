@@ -1,5 +1,6 @@
 """Every figure is written, has a reasonable size, and contains the expected texts."""
 
+import itertools
 import math
 import sys
 from dataclasses import replace
@@ -9,15 +10,19 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from slowfast_cli.metrics.calibration import calibration
+from slowfast_cli.metrics.interval import confusions
 from slowfast_cli.metrics.per_class import ClassRow, Gain, gains
-from slowfast_cli.plots import canvas, feature_maps
+from slowfast_cli.plots import canvas, feature_maps, per_class, reliability
 from slowfast_cli.plots.canvas import drawable
 from slowfast_cli.plots.class_bars import RELATIVE, class_bars_plot
 from slowfast_cli.plots.comparison import Side, comparison_plot
+from slowfast_cli.plots.confused_pairs import confused_pairs_plot
 from slowfast_cli.plots.confusion import confusion_plot
 from slowfast_cli.plots.curves import curves_plot
-from slowfast_cli.plots.feature_maps import MapRow, feature_maps_plot, most_varied_channel
+from slowfast_cli.plots.feature_maps import Channel, MapRow, feature_maps_plot, most_varied_channel
 from slowfast_cli.plots.per_class import per_class_plot
+from slowfast_cli.plots.reliability import calibration_plot, precision_recall_plot
 
 
 @pytest.fixture
@@ -65,7 +70,47 @@ def test_confusion(tmp_path, words, classes, low, high):
     assert low < read_png(path).shape[1] < high
     assert set(names) <= set(words)
     assert "fold 1" in words
-    assert {"75", "25"} <= set(words) or classes > 25
+    assert {"3", "1"} <= set(words) or classes > 25
+
+
+def test_confused_classes_stand_together(tmp_path, words):
+    """Two interleaved groups of 35 classes, confused within each."""
+    group = np.arange(70) % 2
+    counts = 9 * np.eye(70, dtype=int) + (group[:, None] == group[None])
+    read_png(confusion_plot(counts, [f"{'ab'[g]}{i}" for i, g in enumerate(group)], tmp_path / "confusion.png"))
+    names = list(dict.fromkeys(word for word in words if word[:1] in ("a", "b") and word[1:].isdigit()))
+    assert len(names) == 70
+    assert sum(one[0] != two[0] for one, two in itertools.pairwise(names)) == 1
+
+
+def test_confused_pairs(tmp_path, words):
+    counts = np.array([[8, 2, 0], [1, 4, 0], [0, 0, 3]])
+    pairs = confusions(counts, ["dog", "rooster", "rain"])
+    read_png(confused_pairs_plot(pairs, tmp_path / "confused.png", title="fold 1"))
+    assert {"dog → rooster", "2 of 10", "rooster → dog", "1 of 5", "fold 1"} <= set(words)
+    read_png(confused_pairs_plot([], tmp_path / "none.png"))
+    assert "none" in words
+
+
+def test_calibration(tmp_path, words):
+    rng = np.random.default_rng(0)
+    scores = rng.dirichlet(np.ones(3), 500)
+    targets = np.array([rng.choice(3, p=row) for row in scores])
+    found = calibration(scores, targets)
+    assert found.counts.sum() == 500
+    assert found.error < 0.06  # drawn from the scores themselves
+    assert calibration(np.sqrt(scores) / np.sqrt(scores).sum(1, keepdims=True), targets).error > 0.1
+    read_png(calibration_plot(found, tmp_path / "calibration.png", title="fold 1"))
+    assert {f"calibration error {100 * found.error:.1f} %", "score of the answer, %", "fold 1"} <= set(words)
+
+
+def test_precision_and_recall(tmp_path, words):
+    scores, targets = np.array([[0.9, 0.2], [0.8, 0.7], [0.1, 0.7]]), np.array([[1, 0], [0, 1], [1, 0]])
+    recall, precision = reliability._curve(scores[:, 0], targets[:, 0])
+    assert recall == pytest.approx([50, 50, 100])
+    assert precision == pytest.approx([100, 50, 200 / 3])
+    read_png(precision_recall_plot(scores, targets, ("run", "sit"), tmp_path / "pr.png", title="charades test"))
+    assert {"all 2 classes", "run", "sit", "recall, %", "charades test"} <= set(words)
 
 
 @pytest.mark.thorough
@@ -78,15 +123,19 @@ def test_confusion_of_309_classes_shows_all_names(tmp_path, words):
 
 
 @pytest.mark.thorough
-@pytest.mark.parametrize(("classes", "high"), [(1, 900), (10, 900), (309, 5000)])
+@pytest.mark.parametrize(("classes", "high"), [(1, 900), (10, 900), (309, 1500)])
 def test_per_class(tmp_path, words, classes, high):
     path = per_class_plot(rows(classes), tmp_path / "p.png")
     assert path.stat().st_size > 1000
     if classes > 1:
         assert read_png(path).shape[1] < high
     shown = {row.name for row in rows(classes) if row.count}
-    assert shown <= set(words)
-    assert f"{len(shown)} classes" in words
+    if classes < 2 * per_class.ROWS:
+        assert shown <= set(words)
+        assert f"{len(shown)} classes" in words
+    else:
+        assert len(shown & set(words)) == 2 * per_class.ROWS
+        assert f"the 62 best and the 62 worst of {len(shown)} classes" in words
     assert "class number 0" not in words  # without segments
 
 
@@ -117,7 +166,10 @@ def test_feature_maps(tmp_path, words, samples):
         MapRow(
             title=f"sample {i}",
             logmel=rng.normal(size=(512, 128)),
-            maps={"slow res3": rng.random((128, 32)), "slow res5": np.zeros((128, 8))},
+            maps={
+                "slow res3": Channel(number=7, values=rng.random((128, 32))),
+                "slow res5": Channel(number=0, values=np.zeros((128, 8))),
+            },
             seconds=5.12,
             mel_bounds=(0, 8000),
             htk=True,
@@ -128,6 +180,8 @@ def test_feature_maps(tmp_path, words, samples):
     assert 1200 < pixels.shape[1] < 2200
     assert {"slow res3", "slow res5", "input, Hz", "time, s", "1024", "4096", "512"} <= set(words)
     assert {f"sample {i}\n" for i in range(samples)} <= set(words)
+    assert "channel 0: 0 to 1" in words
+    assert any(word.startswith("channel 7: 0.0") for word in words)
 
 
 def test_a_tone_is_drawn_at_its_frequency(tmp_path, monkeypatch):
@@ -151,7 +205,9 @@ def test_most_varied_channel():
     features = np.zeros((4, 5, 6))
     features[2] = np.random.default_rng(0).normal(size=(5, 6))
     features[3] = 100  # high but constant
-    np.testing.assert_array_equal(most_varied_channel(features), features[2])
+    channel = most_varied_channel(features)
+    assert channel.number == 2
+    np.testing.assert_array_equal(channel.values, features[2])
 
 
 def test_curves(tmp_path, words):

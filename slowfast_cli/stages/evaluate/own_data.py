@@ -10,7 +10,8 @@ import numpy as np
 
 from slowfast_cli.build.corpus import dataset_entry
 from slowfast_cli.build.task import task_spec
-from slowfast_cli.metrics.interval import confusions, wilson
+from slowfast_cli.metrics.interval import Confusion, confusions, wilson
+from slowfast_cli.metrics.per_class import confusion_matrix
 from slowfast_cli.recipe.load import check, read_stored
 from slowfast_cli.stages.evaluate.run import evaluate
 from slowfast_cli.weights.file import run_weights
@@ -40,9 +41,9 @@ class Tested:
         return wilson(self.right, self.count)
 
     @property
-    def confusions(self) -> list[tuple[str, str, int]]:
-        """Confused pairs, the most frequent first: true class, answer, number of segments."""
-        return confusions(self.scores, self.targets, self.names)
+    def confusions(self) -> list[Confusion]:
+        """Confused pairs, the most frequent first."""
+        return confusions(confusion_matrix(self.scores, self.targets), self.names)
 
 
 def test_run(run: Path, device: str) -> Tested | None:

@@ -1,7 +1,7 @@
 """Write tables and plots of an evaluation: per-class scores, confusion, comparison of two models, feature maps."""
 
 import csv
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -13,13 +13,17 @@ from slowfast_cli.corpora.lists import label_file
 from slowfast_cli.data.clips import Key
 from slowfast_cli.data.loader import collate, to
 from slowfast_cli.engine import distributed
+from slowfast_cli.metrics.calibration import calibration
+from slowfast_cli.metrics.interval import Confusion, confusions
 from slowfast_cli.metrics.per_class import ClassRow, Gain, GainUnit, confusion_matrices, gains, measure
 from slowfast_cli.models.baseline import BaselineTrunk
 from slowfast_cli.plots.class_bars import class_bars_plot
 from slowfast_cli.plots.comparison import Side, comparison_plot
+from slowfast_cli.plots.confused_pairs import confused_pairs_plot
 from slowfast_cli.plots.confusion import confusion_plot
 from slowfast_cli.plots.feature_maps import MapRow, feature_maps_plot, most_varied_channel
 from slowfast_cli.plots.per_class import per_class_plot
+from slowfast_cli.plots.reliability import calibration_plot, precision_recall_plot
 from slowfast_cli.recipe.schema import Recipe
 from slowfast_cli.stages.evaluate.run import Evaluated
 from slowfast_cli.storage.atomic import write_atomic
@@ -28,6 +32,7 @@ from slowfast_cli.weights.file import build
 
 Tables = Mapping[str, tuple[ClassRow, ...]]
 Compared = Mapping[str, tuple[tuple[Gain, ...], tuple[Gain, ...]]]  # by label set: gains of one model, of the other
+PAIRS_SHOWN = 20  # confused pairs in the picture; the table has all
 STAGES_SHOWN = ("res3", "res5")  # ASF Fig. 3
 
 
@@ -63,16 +68,14 @@ def write(evaluated: Evaluated, folder: Path, *, other: Tables | None, min_gain:
         write_atomic(path, lambda part, rows=rows: _write_table(part, rows))  # type: ignore[misc]
         yield path
         if draw:
-            title = f"{evaluated.corpus.name} {evaluated.corpus.split}: {labels}"
+            title = _heading(evaluated, labels)
             yield per_class_plot(rows, folder / f"classes-{name}.png", title=title)
             if other:
                 models = "this model", "the other"
                 yield class_bars_plot(rows, other[labels], folder / f"bars-{name}.png", models=models, title=title)
-    for labels, (counts, names) in (
-        confusion_matrices(evaluated.rows, evaluated.corpus) if draw and evaluated.tables else {}
-    ).items():
-        title = f"{evaluated.corpus.name} {evaluated.corpus.split}: {labels}"
-        yield confusion_plot(counts, names, folder / f"confusion-{label_file(labels)}.png", title=title)
+    yield from _confusions(evaluated, folder, draw=draw)
+    if draw:
+        yield from _reliability(evaluated, folder)
     for labels, (ours, theirs) in (compare(evaluated, other, min_gain) if other and draw else {}).items():
         measured = measure(evaluated.tables[labels])
         sides = (
@@ -80,6 +83,36 @@ def write(evaluated: Evaluated, folder: Path, *, other: Tables | None, min_gain:
             Side(model="the other", gains=theirs, min_gain=min_gain.value, unit=min_gain.unit, measure=measured),
         )
         yield comparison_plot(*sides, folder / f"comparison-{label_file(labels)}.png")
+
+
+def _confusions(evaluated: Evaluated, folder: Path, *, draw: bool) -> Iterator[Path]:
+    """The confused pairs as a table, the most frequent as a picture, and the confusion matrix."""
+    matrices = confusion_matrices(evaluated.rows, evaluated.corpus) if evaluated.tables else {}
+    for labels, (counts, names) in matrices.items():
+        name, title = label_file(labels), _heading(evaluated, labels)
+        if pairs := confusions(counts, names):
+            path = folder / f"confused-{name}.csv"
+            write_atomic(path, lambda part, pairs=pairs: _write_table(part, pairs))  # type: ignore[misc]
+            yield path
+        if draw:
+            yield confusion_plot(counts, names, folder / f"confusion-{name}.png", title=title)
+            yield confused_pairs_plot(pairs[:PAIRS_SHOWN], folder / f"confused-{name}.png", title=title)
+
+
+def _reliability(evaluated: Evaluated, folder: Path) -> Iterator[Path]:
+    """The calibration curve of exclusive classes, precision and recall of independent ones."""
+    rows = evaluated.rows
+    for labels, targets in rows.targets.items() if evaluated.tables else ():
+        name, title, scores = label_file(labels), _heading(evaluated, labels), rows.scores[labels]
+        if targets.ndim == 1:
+            yield calibration_plot(calibration(scores, targets), folder / f"calibration-{name}.png", title=title)
+        elif targets.any():
+            names = evaluated.corpus.classes[labels]
+            yield precision_recall_plot(scores, targets, names, folder / f"precision-recall-{name}.png", title=title)
+
+
+def _heading(evaluated: Evaluated, labels: str) -> str:
+    return f"{evaluated.corpus.name} {evaluated.corpus.split}: {labels}"
 
 
 def compare(evaluated: Evaluated, other: Tables, min_gain: MinGain) -> Compared:
@@ -142,7 +175,7 @@ def _title(corpus: Corpus, index: int) -> str:
     return " ".join(names) or segment.id
 
 
-def _write_table(path: Path, rows: tuple[ClassRow, ...]) -> None:
+def _write_table(path: Path, rows: Sequence[ClassRow] | Sequence[Confusion]) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, list(asdict(rows[0])), lineterminator="\n")
         writer.writeheader()

@@ -24,7 +24,6 @@ from slowfast_cli.engine.fit import IN_FLIGHT, LossNotFiniteError, Step, StepCon
 from slowfast_cli.engine.precise_bn import precise_bn
 from slowfast_cli.engine.stop_signal import StopAgreement
 from slowfast_cli.metrics.predictions import merge
-from slowfast_cli.metrics.registry import find_metric
 from slowfast_cli.models.count import parameters
 from slowfast_cli.plots.curves import curves_plot
 from slowfast_cli.recipe.schema import Recipe
@@ -276,13 +275,7 @@ def _score(training: Training, run: Run, card: Card, done: int, epoch_steps: int
     gathered = distributed.gather(merged, share)
     scores = score_predictions(recipe, gathered, training.val)
     name = training.metric
-    value = scores.values.get(name)  # the few segments of a smoke test may not have it
-    better = value is not None and find_metric(name).better(value, training.best)
-    tied = bool(recipe.schedule.patience) and value is not None and value == training.best  # later weights are surer
-    training.stale = 0 if better else training.stale + (not tied)
-    best = better or tied
-    if best:
-        training.best = value
+    best = training.record(scores.values.get(name))  # the few segments of a smoke test may not have it
     loss = validation_loss(recipe, gathered, training.val)
     values = scores.values if loss is None else {"loss": loss, **scores.values}
     log({"step": done, "epoch": epoch, **{f"val_{key}": value for key, value in values.items()}})

@@ -20,6 +20,7 @@ from slowfast_cli.data.clips import Clips
 from slowfast_cli.data.stored_features import FeatureClips
 from slowfast_cli.engine.checkpoint import restore_optimizer
 from slowfast_cli.engine.ema import Ema
+from slowfast_cli.metrics.registry import find_metric
 from slowfast_cli.models.recognizer import Recognizer
 from slowfast_cli.recipe.schema import Recipe
 from slowfast_cli.types import Corpus, Share, SlowFastError, UsageError, text_of
@@ -58,6 +59,18 @@ class Training:
     def ended(self) -> bool:
         """Whether the score has not improved for so long that the training ends early."""
         return 0 < self.recipe.schedule.patience <= self.stale
+
+    def record(self, value: float | None) -> bool:
+        """Record the score of a validation; return whether its weights are the best so far.
+
+        With early stopping, weights of an equal score count as the best: they were trained longer.
+        """
+        better = value is not None and find_metric(self.metric).better(value, self.best)
+        tied = self.recipe.schedule.patience > 0 and value is not None and value == self.best
+        self.stale = 0 if better else self.stale + (not tied)
+        if better or tied:
+            self.best = value
+        return better or tied
 
     def state(self, step: int) -> dict[str, Any]:
         """Everything that a resumed run needs."""

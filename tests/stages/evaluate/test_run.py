@@ -64,7 +64,8 @@ def test_ours_stand_beside_the_papers_with_the_coverage(evaluated):
     assert "Top-1" in done.out
     assert f"done: {out}" in done.err
     assert {path.name for path in out.iterdir()} == {
-        "predictions.npz", "classes-label.csv", "classes-label.png", "confusion-label.png", "feature-maps.png"
+        "predictions.npz", "classes-label.csv", "classes-label.png", "confused-label.csv", "confused-label.png",
+        "confusion-label.png", "calibration-label.png", "feature-maps.png",
     }  # fmt: skip
     with (out / "classes-label.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))

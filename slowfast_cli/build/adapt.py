@@ -16,7 +16,8 @@ from slowfast_cli.types import Corpus, DataError, Seconds, Segment
 SAMPLE = 64  # segments whose length is looked at
 LONGEST = 1.5  # clip length, in medians of the segments: a few long recordings do not lengthen all clips
 SHORTEST: Seconds = 0.2  # of a clip
-BATCHES = 3  # of an epoch, at least
+BATCHES = 5  # of an epoch, at least
+SMALLEST = 4  # batch: batch norms need several clips
 EPOCHS = 4  # at least, however many clips there are
 VALIDATIONS = 20
 IMBALANCE = 3  # times the rarest class, above which classes are balanced
@@ -33,8 +34,9 @@ def adapted(recipe: Recipe, train: Corpus, store: Store | None) -> Recipe:
     if not recipe.adapt:
         return recipe
     data, augment = _clips(recipe, median_and_longest(train, store) if store else None)
-    batch = min(recipe.optim.batch, max(2, 1 << max(1, len(train.segments) // BATCHES).bit_length() - 1))
-    epoch = max(1, len(train.segments) // batch)
+    clips = len(train.segments)
+    batch = min(recipe.optim.batch, clips, max(SMALLEST, 1 << max(1, clips // BATCHES).bit_length() - 1))
+    epoch = max(1, clips // batch)
     schedule: dict[str, Any] = {}
     if recipe.schedule.steps:
         steps = max(recipe.schedule.steps, EPOCHS * epoch)

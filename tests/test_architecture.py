@@ -63,6 +63,7 @@ TEXTS = [
     *sorted((ROOT / "recipes").rglob("*.yaml")),
     *(path for path in sorted((ROOT / "tests").rglob("*.py")) if path != Path(__file__)),
     *(ROOT / name for name in ("README.md", "CHANGELOG.md", ".github/CONTRIBUTING.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
 ]
 
 

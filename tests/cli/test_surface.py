@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 import typer
+from docs.commands import check_command
 
 from slowfast_cli.cli.app import app
-from slowfast_cli.recipe.load import bundled, override, read
+from slowfast_cli.recipe.load import bundled
 
 SURFACE = Path(__file__).with_name("surface.txt")
 TREE = typer.main.get_command(app)
@@ -73,66 +74,27 @@ def examples():
             yield " ".join(words), line.rpartition(" | ")[2]
 
 
-def documented():
-    """The commands in the heads of the recipes and in the code blocks of the README."""
+def heads_of_recipes():
+    """The commands in the comment at the head of each recipe."""
     for name, path in bundled().items():
-        for line in path.read_text().splitlines():
-            if line.startswith("#   slowfast "):
-                yield name, re.split(r"\s{2,}\(", line.removeprefix("#").strip())[0]
-    blocks = re.findall(r"^```\w*\n(.*?)^```", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
-    for line in "".join(blocks).replace("\\\n", " ").splitlines():
-        if line.removeprefix("$ ").startswith("slowfast "):
-            yield "README", re.split(r"\s+(?:#|\||>|&&)\s*", line.removeprefix("$ "))[0]
+        lines = [line for line in path.read_text().splitlines() if line.startswith("#   slowfast ")]
+        if lines:
+            yield name, [re.split(r"\s{2,}\(", line.removeprefix("#").strip())[0] for line in lines]
 
 
-ROOT = Path(__file__).parents[2]
 EXAMPLES = list(examples())
-TRAINED = re.compile(r"slowfast (?:train|finetune) (?:recipes/)?([\w-]+)(?:\.yaml)? .*--run (\S+)")
-NAMED = {found[2]: found[1] for _, line in documented() if (found := TRAINED.match(line))}  # recipe by run folder
-
-
-def recipe_of(run):
-    """The recipe of a run folder that a documented training names, or of runs/RECIPE/NAME; or so below a URL."""
-    if run in NAMED:
-        return NAMED[run]
-    elsewhere, parts = "://" in (run or ""), Path(run or "").parts
-    parts = parts[-3:] if elsewhere else parts
-    return parts[1] if len(parts) == 3 and parts[0] == "runs" else None
-
-
-def parsed(line):
-    """The command that a line calls, with its context; words, options and recipe have to exist."""
-    command, words, seen = TREE, shlex.split(line)[1:], ["slowfast"]
-    while getattr(command, "commands", None) and words and not words[0].startswith("-"):
-        seen.append(words.pop(0))
-        command = command.commands[seen[-1]]
-    if command is TREE:  # --version, --help
-        assert {*words} <= {name for each in TREE.params for name in each.opts} | {"--help", "-h"}
-        return " ".join(seen)
-    context = command.make_context(" ".join(seen), words)
-    recipe = context.params.get("recipe")
-    others = [context.params.get("compare"), *(context.params.get("beside") or ())]
-    for run in (recipe, *others):
-        assert recipe_of(str(run)) in {None, *bundled()}, run
-    recipe = recipe_of(recipe) or recipe  # a run folder keeps the recipe it was made with
-    if recipe and Path(recipe).stem not in {"my", "mine", "own"}:
-        assert recipe.removeprefix("recipes/").removesuffix(".yaml") in bundled()
-        source = override(read(recipe), context.params.get("overrides") or [])
-        table = context.params.get("table")
-        if table:
-            assert table in source.values["tables"]
-            assert set(context.params["row"] or ()) <= set(source.values["tables"][table])
-    return " ".join(seen)
 
 
 @pytest.mark.parametrize(("owner", "line"), EXAMPLES, ids=[line for _, line in EXAMPLES])
 def test_an_example_is_a_command_that_exists(owner, line):
-    assert owner in ("slowfast", parsed(line))
+    assert owner in ("slowfast", check_command(shlex.split(line)[1:]))
 
 
-@pytest.mark.parametrize(("where", "line"), list(documented()))
-def test_what_recipes_and_readme_tell_to_type_exists(where, line):
-    parsed(line)
+@pytest.mark.parametrize(("recipe", "lines"), list(heads_of_recipes()))
+def test_what_recipes_tell_to_type_exists(recipe, lines):
+    made = {}
+    for line in lines:
+        check_command(shlex.split(line)[1:], made)
 
 
 def test_every_command_has_an_example_of_itself():

@@ -1,0 +1,30 @@
+"""Comparison of a command's output with the one that a page shows."""
+
+import difflib
+import re
+
+# A number is one token: its value depends on the machine. Digits of names (res3, mp3, my_sounds-1) are words.
+NUMBER = re.compile(
+    r"(?<![A-Za-z_.])(?<![A-Za-z_]-)(?<!\d)(?:(?<!\w)[-+])?(?:\d[\d,]*(?:\.\d+)?(?:[eE][-+]?\d+)?|\b(?:inf|nan)\b)"
+)
+RULES = re.compile(r"([━─═])\1+")  # borders of a table are as long as its numbers
+
+
+def normalize(line: str) -> str:
+    """Replace what may differ from run to run: numbers, and the widths that depend on them."""
+    return re.sub(r"\s+", " ", RULES.sub(r"\1", NUMBER.sub("N", line))).strip()
+
+
+def difference(shown: str, output: str) -> str:
+    """Compare the output on a page with the real one; a line `...` stands for any number of lines.
+
+    Returns:
+        "" if they agree, else a diff.
+    """
+    expected = [normalize(line) for line in shown.strip("\n").splitlines()]
+    actual = [normalize(line) for line in output.strip("\n").splitlines()]
+    pattern = "".join("(?:.*\n)*?" if line == "..." else re.escape(f"{line}\n") for line in expected)
+    if re.fullmatch(pattern, "".join(f"{line}\n" for line in actual)):
+        return ""
+    diff = difflib.unified_diff(expected, actual, "the page", "the command", lineterm="", n=100)
+    return "\n".join(diff)

@@ -34,7 +34,8 @@ def test_ci_runs_what_the_readme_says():
     install, test = "pip install -c constraints.txt -e '.[dev]'", "python -m pytest -n auto"
     readme = (ROOT / "README.md").read_text()
     assert f"{install} && {test}" in readme
-    assert install.replace("pip install", "pip install -q") in CI
+    assert install.replace("pip install", "pip install -q").replace("dev", "dev,docs") in CI
+    assert "mkdocs build -q --strict" in CI
     assert f"\n{test}\n" in CI
 
 

@@ -21,6 +21,7 @@ CLICK_ERROR = next(base for base in typer.BadParameter.__mro__ if base.__name__ 
 MAKES = ("run", "out", "dest", "overlay")  # parameters that name what a command writes
 OWN = re.compile(r"(my|mine|own)[\w-]*")  # recipes of the reader, by convention
 BREAKS = {"|", "||", "&", "&&", ";", ">", ">>", "<", "(", ")"}
+OTHERS = re.compile(r"(git|cd|pip|docker build)\b")  # commands whose arguments may be called slowfast
 Made = dict[str, str | None]  # paths that earlier commands of a page write, with the recipe of a run
 
 
@@ -53,7 +54,7 @@ def slowfast_commands(script: str) -> list[list[str]]:
             if word not in BREAKS:
                 part.append(word)
                 continue
-            if "slowfast" in part:
+            if "slowfast" in part and not OTHERS.match(" ".join(part)):
                 found.append(part[part.index("slowfast") + 1 :])
             part = []
     return found

@@ -16,15 +16,23 @@ def normalize(line: str) -> str:
 
 
 def difference(shown: str, output: str) -> str:
-    """Compare the output on a page with the real one; a line `...` stands for any number of lines.
+    """Compare the output on a page with the real one.
+
+    A line `...` stands for any number of lines, and `...` at the end of a line for the rest of it.
 
     Returns:
         "" if they agree, else a diff.
     """
     expected = [normalize(line) for line in shown.strip("\n").splitlines()]
     actual = [normalize(line) for line in output.strip("\n").splitlines()]
-    pattern = "".join("(?:.*\n)*?" if line == "..." else re.escape(f"{line}\n") for line in expected)
-    if re.fullmatch(pattern, "".join(f"{line}\n" for line in actual)):
+    if re.fullmatch("".join(map(_pattern, expected)), "".join(f"{line}\n" for line in actual)):
         return ""
     diff = difflib.unified_diff(expected, actual, "the page", "the command", lineterm="", n=100)
     return "\n".join(diff)
+
+
+def _pattern(line: str) -> str:
+    if line == "...":
+        return r"(?:.*\n)*?"
+    start = line.removesuffix("...")
+    return re.escape(start) + (r"\n" if start == line else r".*\n")

@@ -77,6 +77,7 @@ def _environment(scratch: Path) -> dict[str, str]:
         "MPLCONFIGDIR": matplotlib.get_configdir(),  # its list of fonts takes seconds to make
         "PYTHONPATH": str(ROOT),
         "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONUNBUFFERED": "1",  # stdout and stderr in the order of a terminal
         "COLUMNS": "100",
         "PYTHONIOENCODING": "utf-8",
     }

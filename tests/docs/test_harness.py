@@ -26,6 +26,7 @@ def checked(*lines, **how):
         ("│ dog  │ 85.0% │\n└──────┴───────┘", "│ dog  │ 100.0% │\n└──────┴────────┘"),
         ("stored 2,003 s in 11.1 s", "stored 17 s in 0 s"),
         ("0.00-5.00 s, -3 dB, d' 2.1", "2.50-7.50 s, +4 dB, d' inf"),
+        ("epoch 4: loss 1.1 (best)...", "epoch 4: loss 0.9 (best); data wait 8%"),
         ("took 1e-05 s", "took 3.2e-06 s"),
     ],
 )
@@ -41,6 +42,7 @@ def test_numbers_and_left_out_lines_may_differ(shown, output):
         ("first\nlast", "first\nmiddle\nlast"),
         ("first\n...\nlast", "first"),
         ("audio res3", "audio res5"),
+        ("epoch 4: loss 1.1 (best)...", "epoch 4: loss 0.9; data wait 8%"),
         ("runs/folder/my_sounds-1", "runs/folder/my_sounds-2"),
         ("dog", ""),
     ],
@@ -96,7 +98,7 @@ def test_commands_are_found_in_scripts():
     script = (
         "export A=1  # slowfast train no\nslowfast predict 'a b.wav' \\\n  --json | head -1; srun slowfast doctor > log"
     )
-    assert slowfast_commands(script) == [["predict", "a b.wav", "--json"], ["doctor"]]
+    assert slowfast_commands(script) == [["predict", "a b.wav", "--json"], ["doctor"], ["weights", "ls"]]
 
 
 @pytest.mark.parametrize(

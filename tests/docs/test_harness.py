@@ -98,6 +98,7 @@ def test_commands_are_found_in_scripts():
     script = (
         "export A=1  # slowfast train no\nslowfast predict 'a b.wav' \\\n  --json | head -1; srun slowfast doctor > log"
     )
+    script += "\ndocker build -t slowfast . && docker run slowfast weights ls"
     assert slowfast_commands(script) == [["predict", "a b.wav", "--json"], ["doctor"], ["weights", "ls"]]
 
 

@@ -41,10 +41,11 @@ class Top:
 class Predictor:
     """A trained model that predicts the classes of files.
 
-    >>> predictor = Predictor()
-    >>> (prediction,) = predictor("tests/assets/dog.ogg")
-    >>> predictor.top(prediction, 1)["label"][0].label
-    'dog'
+    Examples:
+        >>> predictor = Predictor()
+        >>> (prediction,) = predictor("tests/assets/dog.ogg")
+        >>> predictor.top(prediction, 1)["label"][0].label
+        'dog'
 
     Args:
         weights: A weight file, a run folder or a catalog name; None for the bundled model. A `Path` is not looked up.

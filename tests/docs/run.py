@@ -25,7 +25,7 @@ def run_page(text: str, scratch: Path) -> None:
     page = read_page(text)
     for name in ("repo", *page.setups):
         SETUPS[name](scratch)
-    environment = _environment(scratch)
+    environment = make_environment(scratch)
     for block in page.blocks:
         if block.is_executed:
             _run(block, scratch, environment)
@@ -54,7 +54,7 @@ def _run(block: Block, scratch: Path, environment: dict[str, str]) -> None:
             assert not diff, f"{where}\n{diff}\n\nthe whole output:\n{output}"
 
 
-def _environment(scratch: Path) -> dict[str, str]:
+def make_environment(scratch: Path) -> dict[str, str]:
     """Set the variables of the commands, without settings, caches or network of whoever runs the test."""
     programs = scratch / ".bin"
     programs.mkdir()

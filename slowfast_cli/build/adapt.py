@@ -17,7 +17,7 @@ SAMPLE = 64  # segments whose length is looked at
 LONGEST = 1.5  # clip length, in medians of the segments: a few long recordings do not lengthen all clips
 SHORTEST: Seconds = 0.2  # of a clip
 BATCHES = 5  # of an epoch, at least
-SMALLEST = 4  # batch: batch norms need several clips
+SMALLEST = 8  # batch, if an epoch then has two: batch norms need several clips
 EPOCHS = 4  # at least, however many clips there are
 VALIDATIONS = 20
 IMBALANCE = 3  # times the rarest class, above which classes are balanced
@@ -35,7 +35,7 @@ def adapted(recipe: Recipe, train: Corpus, store: Store | None) -> Recipe:
         return recipe
     data, augment = _clips(recipe, median_and_longest(train, store) if store else None)
     clips = len(train.segments)
-    batch = min(recipe.optim.batch, clips, max(SMALLEST, 1 << max(1, clips // BATCHES).bit_length() - 1))
+    batch = min(recipe.optim.batch, _power_of_two(max(clips // BATCHES, min(SMALLEST, clips // 2))))
     epoch = max(1, clips // batch)
     schedule: dict[str, Any] = {}
     if recipe.schedule.steps:
@@ -51,6 +51,15 @@ def adapted(recipe: Recipe, train: Corpus, store: Store | None) -> Recipe:
             "keep": "last" if same else recipe.keep,
         }
     )
+
+
+def _power_of_two(most: int) -> int:
+    """The largest power of two up to ``most``, and at least 2.
+
+    >>> [_power_of_two(most) for most in (0, 3, 9, 64)]
+    [2, 2, 8, 64]
+    """
+    return max(2, 1 << max(1, most).bit_length() - 1)
 
 
 def changes(before: Recipe, after: Recipe) -> list[str]:

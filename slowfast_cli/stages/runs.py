@@ -1,6 +1,7 @@
 """Run folders as they are: how far each is, its best score, and in what two of them differ."""
 
 import json
+import math
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -75,12 +76,13 @@ def summarize(folder: Path) -> RunSummary:
         problem = str(error).splitlines()[0]
     metric = "" if recipe is None else metric_name(recipe)
     scored = [record for record in records if any(key.startswith("val_") for key in record)]
-    best = _best(scored, metric)
+    patience = 0 if recipe is None else recipe.schedule.patience
+    best = _best(scored, metric, by_loss=patience > 0)
     used = best if recipe is not None and recipe.keep == "best" else scored[-1] if scored else None
     steps = max((record["step"] for record in records), default=0)
     total = _total(recipe, records)
     stale = len(scored) - 1 - scored.index(best) if best else 0
-    early = recipe is not None and 0 < recipe.schedule.patience <= stale  # the score has not improved for so long
+    early = 0 < patience <= stale  # the score has not improved for so long
     finished = bool(scored) and (early or (total is not None and steps >= total <= scored[-1]["step"]))
     return RunSummary(
         run=folder,
@@ -111,13 +113,18 @@ def changed_fields(runs: Sequence[RunSummary]) -> dict[str, list[Any]]:
     }
 
 
-def _best(scored: Sequence[dict[str, Any]], metric: str) -> dict[str, Any] | None:
-    best = None
+def _best(scored: Sequence[dict[str, Any]], metric: str, *, by_loss: bool) -> dict[str, Any] | None:
+    """The best validation; with ``by_loss``, the lower loss decides between equal scores, as in training."""
+    best: dict[str, Any] = {}
+    key = f"val_{metric}"
     for record in scored:
-        value = record.get(f"val_{metric}")
-        if value is not None and find_metric(metric).better(value, best[f"val_{metric}"] if best else None):
+        value, loss = record.get(key), record.get("val_loss")
+        if value is None:
+            continue
+        tied = by_loss and value == best.get(key) and loss is not None
+        if loss < best.get("val_loss", math.inf) if tied else find_metric(metric).better(value, best.get(key)):
             best = record
-    return best
+    return best or None
 
 
 def _total(recipe: Recipe | None, records: Sequence[dict[str, Any]]) -> int | None:

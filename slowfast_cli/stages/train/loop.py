@@ -275,8 +275,8 @@ def _score(training: Training, run: Run, card: Card, done: int, epoch_steps: int
     gathered = distributed.gather(merged, share)
     scores = score_predictions(recipe, gathered, training.val)
     name = training.metric
-    best = training.record(scores.values.get(name))  # the few segments of a smoke test may not have it
     loss = validation_loss(recipe, gathered, training.val)
+    best = training.record(scores.values.get(name), loss)  # the few segments of a smoke test may not have it
     values = scores.values if loss is None else {"loss": loss, **scores.values}
     log({"step": done, "epoch": epoch, **{f"val_{key}": value for key, value in values.items()}})
     if share.rank == 0:

@@ -47,6 +47,7 @@ class Training:
     remarks: tuple[str, ...] = ()  # what the user should know about the data
     views: nn.Module | None = None  # makes two views of each clip, with state (BYOL)
     best: float | None = None  # best value of the metric so far
+    best_loss: float | None = None  # validation loss of the best weights
     stale: int = 0  # validations in sequence without a better score
     unscored: bool = False  # the last step ends an epoch whose validation is not done
 
@@ -60,17 +61,18 @@ class Training:
         """Whether the score has not improved for so long that the training ends early."""
         return 0 < self.recipe.schedule.patience <= self.stale
 
-    def record(self, value: float | None) -> bool:
-        """Record the score of a validation; return whether its weights are the best so far.
+    def record(self, value: float | None, loss: float | None) -> bool:
+        """Record score and loss of a validation; return whether its weights are the best so far.
 
-        With early stopping, weights of an equal score count as the best: they were trained longer.
+        With early stopping, which is for small validation sets, the lower loss decides between equal scores.
         """
         better = value is not None and find_metric(self.metric).better(value, self.best)
-        tied = self.recipe.schedule.patience > 0 and value is not None and value == self.best
-        self.stale = 0 if better else self.stale + (not tied)
-        if better or tied:
-            self.best = value
-        return better or tied
+        if self.recipe.schedule.patience and value is not None and value == self.best and loss is not None:
+            better = self.best_loss is None or loss < self.best_loss
+        self.stale = 0 if better else self.stale + 1
+        if better:
+            self.best, self.best_loss = value, loss
+        return better
 
     def state(self, step: int) -> dict[str, Any]:
         """Everything that a resumed run needs."""
@@ -78,6 +80,7 @@ class Training:
         return {
             "step": step,
             "best": self.best,
+            "best_loss": self.best_loss,
             "stale": self.stale,
             "unscored": self.unscored,
             "classes": {labels: list(names) for labels, names in self.val.classes.items()},
@@ -106,7 +109,7 @@ class Training:
                 self.views.past = state["views"].pop("past").to(self.device)
                 self.views.load_state_dict(state["views"])
             self.best, self.unscored = state["best"], bool(state.get("unscored"))
-            self.stale = int(state.get("stale", 0))
+            self.best_loss, self.stale = state.get("best_loss"), int(state.get("stale", 0))
             if not (isinstance(self.best, int | float | None) and type(state["step"]) is int and state["step"] >= 0):
                 raise ValueError(f"step {state['step']!r}, best score {self.best!r}")
             return int(state["step"])

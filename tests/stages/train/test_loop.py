@@ -613,18 +613,25 @@ def test_a_damaged_line_of_the_metrics_is_named(trained, sounds, tmp_path, line)
     assert (done.code, f"{tmp_path / 'run' / 'metrics.jsonl'}: line 2: " in done.err) == (3, True)
 
 
-@pytest.mark.parametrize(("scores", "last"), [((50, 60, 60, 55, 54, 99), 5), ((50, 49, 51, 50, 52, 51, 99), None)])
-def test_patience_ends_a_training_that_no_longer_improves(sounds, tmp_path, monkeypatch, scores, last):
-    """An equal score neither counts as better nor against the patience of two; its later weights are kept."""
-    given, real = iter(scores), stage.score_predictions
+@pytest.mark.parametrize(
+    ("scores", "losses", "last"),
+    [
+        ((50, 60, 60, 60, 55, 99), (3, 3, 3, 4, 2, 1), 4),  # equal scores with an equal or a higher loss are not better
+        ((50, 60, 60, 55, 60, 54, 53, 99), (9, 4, 3, 3, 2, 2, 2, 1), 7),  # those with a lower loss are
+    ],
+)
+def test_patience_ends_a_training_that_no_longer_improves(sounds, tmp_path, monkeypatch, scores, losses, last):
+    given, lost, real = iter(scores), iter(losses), stage.score_predictions
 
     def scripted(*arguments):
         return replace(real(*arguments), values={"top1": float(next(given))})
 
     monkeypatch.setattr(stage, "score_predictions", scripted)
+    monkeypatch.setattr(stage, "validation_loss", lambda *arguments: float(next(lost)))
     run = tmp_path / "run"
     more = [f"schedule.epochs={len(scores)}", "schedule.patience=2", "schedule.validate_every=1", "keep=best"]
     tiny.good("train", "folder", *words(sounds, *more), "--run", run)
-    validated = [line["val_top1"] for line in map(json.loads, (run / "metrics.jsonl").open()) if "val_top1" in line]
-    assert validated == list(map(float, scores[:last]))
-    assert read_card(run / "best.safetensors").scores == {"top1": max(validated)}
+    validated = [line for line in map(json.loads, (run / "metrics.jsonl").open()) if "val_top1" in line]
+    assert [line["val_top1"] for line in validated] == list(map(float, scores[:last]))
+    assert read_card(run / "best.safetensors").scores == {"top1": 60}
+    assert load_state(run / "state.pt")["best_loss"] == min(losses[: last - 2])

@@ -35,6 +35,7 @@ def check_block(block: Block, made: Made) -> None:
         _check_imports(block)
     elif block.language in ("console", "sh") and not block.exit_code:  # a command that fails may be wrong
         for script, _ in block.steps:
+            made |= dict.fromkeys(re.findall(r"> *(\S+\.yaml)", script))  # written by the shell
             for words in slowfast_commands(script):
                 try:
                     check_command(words, made)

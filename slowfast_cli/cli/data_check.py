@@ -103,8 +103,8 @@ def _row(split: str, report: Report, *, has_video: bool) -> list[str]:
     return [
         split, f"{report.listed:,}", f"{report.found:,}", f"{report.recordings:,}", f"{ok:,}",
         f"{len({flag.id for flag in report.flagged}):,}", _counts(states),
-        f"{report.seconds / 3600:.2f} h",
-        *([f"{report.video_seconds / 3600:.2f} h", _counts(only)] if has_video else []),
+        show.duration(report.seconds),
+        *([show.duration(report.video_seconds), _counts(only)] if has_video else []),
     ]  # fmt: skip
 
 

@@ -128,8 +128,14 @@ class _State:
             show.say(f"note: {prediction.note}")
         self.has_audio[prediction.path] = prediction.has_audio
         if self.overlay:
-            self.captions.append(caption(prediction, best))
+            self.captions.append(caption(prediction, best, source=self._source(prediction)))
         return best
+
+    def _source(self, prediction: FilePrediction) -> str:
+        """What a prediction was made from, in words for the overlay."""
+        predictor = self.predictor
+        heard = bool(predictor.card.front_end) and prediction.has_audio
+        return " and ".join(["heard"] * heard + ["seen"] * predictor.reads_frames)
 
     def finish(self, files: int, *, advises: bool, chosen: bool) -> None:
         """Print remarks on all files; ``chosen`` are weights that the command names.

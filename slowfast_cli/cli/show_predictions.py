@@ -135,16 +135,21 @@ def csv_file(path: Path | None, *, boxes: bool) -> Iterator[Any]:
         yield writer
 
 
-def caption(answer: FilePrediction, best: Best) -> Caption:
-    """The caption of a prediction: of verb and noun only the action; beside a box only the best few classes."""
+def caption(answer: FilePrediction, best: Best, *, source: str) -> Caption:
+    """The caption of a prediction: of verb and noun only the action; beside a box only the best few classes.
+
+    Args:
+        answer: The prediction.
+        best: Its best classes by label set.
+        source: What the model reads: ``heard``, ``seen``, or both.
+    """
     from slowfast_cli.stages.predict.overlay import Caption
 
     chosen: Mapping[str, list[Top]] = {"action": best["action"]} if "action" in best else best
-    lines = [f"{line.label} {line.score:.0%}" for top in chosen.values() for line in top]
+    scores = tuple((line.label, line.score) for top in chosen.values() for line in top)
     place = answer.box.place if answer.box else None
-    return Caption(
-        start=answer.start, end=answer.end, lines=tuple(lines if place is None else lines[:BESIDE]), place=place
-    )
+    shown = scores if place is None else scores[:BESIDE]
+    return Caption(start=answer.start, end=answer.end, scores=shown, place=place, source=source)
 
 
 def unsure(card: Card, *, looks: bool) -> None:

@@ -3,18 +3,18 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from fractions import Fraction
-from functools import lru_cache
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import av
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from slowfast_cli.media.audio_pyav import audio_stream
 from slowfast_cli.media.audio_source import printable
 from slowfast_cli.media.decoder_errors import decoder_errors
+from slowfast_cli.media.score_panel import cut, font_of
 from slowfast_cli.media.video_rgb import Converter, display_size
 from slowfast_cli.media.video_stream import VideoStream
 from slowfast_cli.storage.atomic import replace_file
@@ -214,9 +214,9 @@ def label_box(
     )
     draw.rectangle((left, top, right, bottom), outline=color, width=max(1, min(tall, wide) // 120))
     size = height or max(10, tall // 24)
-    font = _font(size)
+    font = font_of(size)
     step = size + max(2, size // 4)
-    texts = [_cut(line, wide - 4, font) for line in lines]
+    texts = [cut(line, wide - 4, font) for line in lines]
     across = round(max((font.getlength(text) for text in texts), default=0)) + 4
     x = max(0, min(left, wide - across))
     y = top - step * len(texts) if top >= step * len(texts) else top + 1
@@ -224,17 +224,3 @@ def label_box(
         draw.rectangle((x, y + index * step, x + across, y + (index + 1) * step - 1), fill=BACKGROUND)
         draw.text((x + 2, y + index * step), text, fill=color, font=font)
     return np.asarray(image)
-
-
-@lru_cache(maxsize=16)
-def _font(size: int) -> Any:
-    return ImageFont.load_default(size)
-
-
-def _cut(line: str, width: int, font: Any) -> str:
-    """Truncate a line to a width in pixels."""
-    if font.getlength(line) <= width:
-        return line
-    while line and font.getlength(line + "...") > width:
-        line = line[:-1]
-    return line + "..."

@@ -11,21 +11,32 @@ import numpy as np
 
 from slowfast_cli.media import video
 from slowfast_cli.media.audio_source import printable
+from slowfast_cli.media.score_panel import score_panel
 from slowfast_cli.media.video_writer import FORMATS, annotate, is_annotated, label_box
 from slowfast_cli.types import Place, Recording, Seconds, UsageError
 
-CORNER: Place = (0.0, 0.0, 0.0, 0.0)  # of a caption about the whole frame
 COLORS = ((255, 210, 0), (90, 210, 255), (255, 140, 140), (140, 235, 140))  # of the boxes of a frame, in turn
 
 
 @dataclass(frozen=True, kw_only=True)
 class Caption:
-    """Text to draw over a stretch of a video."""
+    """Scores to draw over a stretch of a video."""
 
     start: Seconds  # from the first frame
     end: Seconds
-    lines: tuple[str, ...]  # top to bottom
-    place: Place | None = None  # box to draw; None draws the text in a corner while no other window is nearer
+    scores: tuple[tuple[str, float], ...]  # class names and probabilities, top to bottom
+    place: Place | None = None  # box to draw; None draws a panel in the corner while no other window is nearer
+    source: str = ""  # what is recognized: "heard" or "seen"
+
+    @property
+    def heading(self) -> str:
+        """First line of a panel: time and source."""
+        return f"{self.start:.1f}-{self.end:.1f} s  {self.source}".rstrip()
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """Text at a box."""
+        return tuple(f"{name} {score:.0%}" for name, score in self.scores)
 
 
 def check(source: Path, out: Path) -> None:
@@ -66,7 +77,7 @@ def draw(source: Path, out: Path, captions: Sequence[Caption], *, audio_time: bo
         time = shown_at - offset
         for number, caption in enumerate(by_middle[_nearest(middles, time)] if middles else ()):
             if caption.place is None:
-                pixels = label_box(pixels, CORNER, caption.lines)
+                pixels = score_panel(pixels, caption.heading, caption.scores)
             elif caption.start <= time <= caption.end:
                 pixels = label_box(pixels, caption.place, caption.lines, color=COLORS[number % len(COLORS)])
         return pixels

@@ -5,6 +5,7 @@ my_sounds       my_sounds/{drum,guitar,tabla}/*.flac, 20 a class, and new.wav, a
 my_videos       my_videos/{left,right}/*.mp4, 10 a class: a ball moves left or right; and new.mp4
 my_recordings   my_recordings/*.flac: the same sounds without labels; labeled/: five of each class; and new.wav
 sounds_csv      my_sounds, and sounds.csv, which lists them: path, start, stop, split, instrument
+three_commands  data/epic, laid out as EPIC-KITCHENS-100, four recordings of 4 s; and clip.wav, a guitar
 long_recording  long.wav: 90 s of rain, a rooster, a dog and helicopters
 """
 
@@ -15,6 +16,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import rendered
+import tiny
 from docs.page import ROOT
 
 from slowfast_cli import read_audio
@@ -63,6 +65,11 @@ def sounds_csv(scratch: Path) -> None:
             table.writerow([path.relative_to(scratch), 0, 0.15, split, path.parent.name])
 
 
+def three_commands(scratch: Path) -> None:
+    tiny.make_epic(scratch / "data" / "epic")
+    _write_wav(scratch / "clip.wav", [ASSETS / "strum.flac"])
+
+
 def long_recording(scratch: Path) -> None:
     pieces = [ASSETS / name for name in ("rain.wav", "rooster.flac", "dog.ogg", "helicopter.mkv")]
     _write_wav(scratch / "long.wav", pieces * 5)
@@ -81,5 +88,6 @@ SETUPS: Mapping[str, Callable[[Path], None]] = {
     "my_videos": my_videos,
     "my_recordings": my_recordings,
     "sounds_csv": sounds_csv,
+    "three_commands": three_commands,
     "long_recording": long_recording,
 }

@@ -16,7 +16,7 @@ else
   [ -d "$sounds" ] || cp -R "$assets/my_sounds" "$sounds"
 fi
 if [ $# -eq 0 ]; then
-  set -- "$assets/strum.flac"
+  set -- "$assets/new/strum.flac"
 fi
 name="$(basename "$sounds")"
 run="runs/$name"

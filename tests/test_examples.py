@@ -43,7 +43,7 @@ def test_the_pipeline_trains_once_and_predicts_the_files_it_is_given(tmp_path):
     assert predicted(tmp_path) == {"strum.flac": "guitar"}
     assert list((tmp_path / "runs" / "my_sounds" / "evaluation" / "test").glob("*.png"))
 
-    shutil.copy(ROOT / "tests" / "assets" / "strum.flac", tmp_path / "a new one.flac")
+    shutil.copy(ROOT / "tests" / "assets" / "new" / "strum.flac", tmp_path / "a new one.flac")
     output = run_pipeline(tmp_path, environment, "my_sounds", "a new one.flac", "my_sounds/drum/bd_808.flac")
     assert "epoch " not in output  # the run is finished
     assert predicted(tmp_path) == {"a new one.flac": "guitar", "bd_808.flac": "drum"}

@@ -33,7 +33,7 @@ def repo(scratch: Path) -> None:
 
 def my_sounds(scratch: Path) -> None:
     shutil.copytree(ASSETS / "my_sounds", scratch / "my_sounds")
-    _write_wav(scratch / "new.wav", [ASSETS / "strum.flac"])
+    _write_wav(scratch / "new.wav", [ASSETS / "new" / "strum.flac"])
 
 
 def my_videos(scratch: Path) -> None:
@@ -52,7 +52,7 @@ def my_recordings(scratch: Path) -> None:
         if number % 4 == 0:
             (scratch / "labeled" / path.parent.name).mkdir(parents=True, exist_ok=True)
             shutil.copy(path, scratch / "labeled" / path.parent.name)
-    _write_wav(scratch / "new.wav", [ASSETS / "strum.flac"])
+    _write_wav(scratch / "new.wav", [ASSETS / "new" / "strum.flac"])
 
 
 def sounds_csv(scratch: Path) -> None:
@@ -67,7 +67,7 @@ def sounds_csv(scratch: Path) -> None:
 
 def three_commands(scratch: Path) -> None:
     tiny.make_epic(scratch / "data" / "epic")
-    _write_wav(scratch / "clip.wav", [ASSETS / "strum.flac"])
+    _write_wav(scratch / "clip.wav", [ASSETS / "new" / "strum.flac"])
 
 
 def long_recording(scratch: Path) -> None:

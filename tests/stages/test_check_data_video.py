@@ -55,7 +55,7 @@ def test_a_whole_corpus_is_good_and_what_has_no_sound_is_counted_apart(name, cli
     assert "wrong" not in done.err
     for _, _, _, good, _, wrong, _, pictures, only in cells(done.out).values():
         assert (int(good) > 0, wrong) == (True, "none")
-        assert pictures.endswith(" h")
+        assert pictures.endswith(" s")
         assert re.search("videos? without sound", only) or int(good) < 4
     assert "only their frames can be used" in done.err
     with (tmp_path / "wrong.csv").open(newline="") as file:

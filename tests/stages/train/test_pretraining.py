@@ -302,6 +302,7 @@ def test_the_rate_of_hares_rises_first_and_then_falls_to_zero():
 
 def test_the_rate_a_step_takes_is_the_plans(bare):
     words = ["schedule.epochs=null", "schedule.steps=4", "schedule.warmup_epochs=0", "schedule.warmup_steps=2"]
+    words.append("optim.lr_batch=null")
     recipe = recipe_of(bare, *words, "schedule.warmup_from=0", "schedule.warmup_apart=true")
     held = state_module.build_training(recipe, Share(), CPU, smoke=False)
     taken = [step.lr for step in stage._steps(held, range(4), 2)]

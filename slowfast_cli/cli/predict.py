@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 EPILOG = options.examples(
     "slowfast predict clip.wav",
     "slowfast predict sounds/ 'more/*.mp4' --json",
-    "slowfast predict day.flac --timeline 2.0/0.5 --csv day.csv",
+    "slowfast predict day.flac --timeline 2.0/0.5 --csv day.csv --plot day.png",
     "find . -name '*.ogg' | slowfast predict -",
     "slowfast predict clip.mp4 -w runs/kinetics/default --timeline 2/1 --overlay out.mp4",
     "slowfast predict film.mp4 -w runs/ava/default --boxes persons.csv --json",
@@ -56,6 +56,14 @@ def predict(
         Path | None,
         typer.Option(metavar="OUT.mp4", help="Write the video with the predictions drawn in.", show_default=False),
     ] = None,
+    plot: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="OUT.png",
+            help="With --timeline: draw the scores of one recording below its spectrogram.",
+            show_default=False,
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="JSON lines on stdout.")] = False,
     csv_file: Annotated[Path | None, options.optional("Also write the predictions to a CSV file.", "--csv")] = None,
     device: options.Device = "auto",
@@ -83,7 +91,8 @@ def predict(
     predictor.check(paths)
     show_predictions.require_csv(csv_file, boxes=predictor.detects)
     _check_overlay(overlay, paths)
-    state = _State(predictor=predictor, top=top, overlay=overlay is not None)
+    _check_plot(plot, paths, windows)
+    state = _State(predictor=predictor, top=top, overlay=overlay is not None, plot=plot is not None)
     with show_predictions.csv_file(csv_file, boxes=predictor.detects) as writer:
         for result in predictor.files(paths, windows):
             if isinstance(result, Failed):
@@ -99,8 +108,7 @@ def predict(
             if writer:
                 writer.writerows(show_predictions.rows(result, best))
     state.finish(len(paths), advises=not as_json, chosen=weights is not None)
-    if overlay is not None:
-        _draw(paths, overlay, state)
+    _draw(paths, overlay, plot, state)
 
 
 @dataclass
@@ -110,10 +118,12 @@ class _State:
     predictor: Predictor
     top: int
     overlay: bool  # whether to collect captions
+    plot: bool  # whether to collect windows
     failed: int = 0
     low: bool = False  # a top score was low, or an answer none of the classes
     has_audio: dict[Path, bool] = field(default_factory=dict)
     captions: list[Caption] = field(default_factory=list)
+    windows: list[FilePrediction] = field(default_factory=list)
 
     def best(self, prediction: FilePrediction) -> Best:
         """Record a prediction and return its best classes."""
@@ -127,6 +137,8 @@ class _State:
         if prediction.note and prediction.path not in self.has_audio:
             show.say(f"note: {prediction.note}")
         self.has_audio[prediction.path] = prediction.has_audio
+        if self.plot:
+            self.windows.append(prediction)
         if self.overlay:
             self.captions.append(caption(prediction, best, source=self._source(prediction)))
         return best
@@ -180,12 +192,29 @@ def _check_overlay(out: Path | None, paths: Sequence[Path | Failed]) -> None:
         check(paths[0], out)
 
 
-def _draw(paths: Sequence[Path | Failed], out: Path, state: _State) -> None:
+def _check_plot(out: Path | None, paths: Sequence[Path | Failed], windows: Timeline | None) -> None:
+    if out is None:
+        return
+    if windows is None:
+        raise UsageError(f"--plot {out}: draws windows over time: add --timeline WINDOW/HOP")
+    if out.suffix.lower() != ".png" or not out.parent.is_dir() or out.is_dir():
+        raise UsageError(f"--plot {out}: expected a file that ends in .png, in a folder that exists")
+    if len(paths) != 1:
+        raise UsageError(f"--plot {out}: draws one recording, and {len(paths)} files are named: name one")
+
+
+def _draw(paths: Sequence[Path | Failed], overlay: Path | None, plot: Path | None, state: _State) -> None:
     from slowfast_cli.cli import show
     from slowfast_cli.cli.show_predictions import name
-    from slowfast_cli.stages.predict.overlay import draw
 
     for path in paths:
-        if isinstance(path, Path):
-            draw(path, out, state.captions, audio_time=not state.predictor.reads_frames)
-            show.say(f"drawn: {name(out.absolute())}")
+        if overlay is not None and isinstance(path, Path):
+            from slowfast_cli.stages.predict.overlay import draw
+
+            draw(path, overlay, state.captions, audio_time=not state.predictor.reads_frames)
+            show.say(f"drawn: {name(overlay.absolute())}")
+    if plot is not None and state.windows:
+        from slowfast_cli.stages.predict import timeline_picture
+
+        timeline_picture.draw(state.windows, state.predictor.card.classes, plot)
+        show.say(f"drawn: {name(plot.absolute())}")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from slowfast_cli.plots.canvas import INK, QUIET, figure, save
+from slowfast_cli.types import Seconds
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -53,7 +54,7 @@ def feature_maps_plot(rows: Sequence[MapRow], path: Path) -> Path:
     fig = figure(3.3 * (1 + len(stages)) + 0.7, 2.05 * len(rows) + 0.6)
     grid = fig.subplots(len(rows), 1 + len(stages), squeeze=False)
     for index, (row, line) in enumerate(zip(rows, grid, strict=True)):
-        _show_logmel(line[0], row)
+        show_logmel(line[0], row.logmel, row.seconds, row.mel_bounds, htk=row.htk)
         line[0].set_ylabel(f"{row.title}\n", fontsize=10, color=INK, fontweight="bold")
         for axes, stage in zip(line[1:], stages, strict=True):
             _show_map(axes, row.maps[stage], row.seconds)
@@ -67,20 +68,22 @@ def feature_maps_plot(rows: Sequence[MapRow], path: Path) -> Path:
     return save(fig, path)
 
 
-def _show_logmel(axes: Axes, row: MapRow) -> None:
-    """Draw a log-mel spectrogram on librosa's mel axis."""
+def show_logmel(
+    axes: Axes, logmel: np.ndarray, seconds: Seconds, mel_bounds: tuple[float, float], *, htk: bool
+) -> None:
+    """Draw a log-mel spectrogram (T, F) on librosa's mel axis; for the other arguments see `MapRow`."""
     # Imported here: librosa takes half a second, and no other plot needs it.
     from librosa import mel_frequencies  # noqa: PLC0415
     from librosa.display import specshow  # noqa: PLC0415
 
-    frames, bands = row.logmel.shape
-    (low, high), (darkest, brightest) = row.mel_bounds, _color_range(row.logmel)
+    frames, bands = logmel.shape
+    (low, high), (darkest, brightest) = mel_bounds, _color_range(logmel)
     specshow(
-        row.logmel.T, x_coords=(np.arange(frames) + 0.5) * row.seconds / frames,
-        y_coords=mel_frequencies(bands + 2, fmin=low, fmax=high, htk=row.htk)[1:-1], x_axis="s", y_axis="mel",
+        logmel.T, x_coords=(np.arange(frames) + 0.5) * seconds / frames,
+        y_coords=mel_frequencies(bands + 2, fmin=low, fmax=high, htk=htk)[1:-1], x_axis="s", y_axis="mel",
         sr=2 * high, ax=axes, cmap="magma", vmin=darkest, vmax=brightest,
     )  # fmt: skip
-    axes.set(xlabel="", ylabel="", xlim=(0, row.seconds))
+    axes.set(xlabel="", ylabel="", xlim=(0, seconds))
     _style(axes)
 
 

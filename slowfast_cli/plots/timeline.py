@@ -1,0 +1,71 @@
+"""Plot of the scores of windows below the spectrogram of a recording."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from slowfast_cli.plots.canvas import INK, QUIET, figure, save
+from slowfast_cli.plots.feature_maps import show_logmel
+from slowfast_cli.types import Seconds
+
+CLASSES = 8  # rows: those with the highest score in any window
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spectrogram:
+    """Log-mel of a whole recording; T frames, F mel bands."""
+
+    logmel: np.ndarray  # (T, F)
+    seconds: Seconds  # length of the recording
+    mel_bounds: tuple[float, float]  # lowest and highest frequency of the mel bands, Hz
+    htk: bool  # mel scale of HTK; False: that of Slaney
+
+
+def timeline_plot(
+    spectrogram: Spectrogram,
+    windows: Sequence[tuple[Seconds, Seconds]],
+    scores: Mapping[str, np.ndarray],
+    path: Path,
+    *,
+    title: str = "",
+) -> Path:
+    """Draw the scores of windows over time, below the spectrogram; a window is drawn around its middle.
+
+    Args:
+        spectrogram: Of the recording.
+        windows: Start and end of W windows, in order.
+        scores: Probabilities by class name, (W,); the classes with the highest ones are drawn.
+        path: The PNG to write.
+        title: Title of the figure.
+
+    Returns:
+        ``path``.
+    """
+    names = sorted(scores, key=lambda name: -float(scores[name].max()))[:CLASSES]
+    names.sort(key=lambda name: int(scores[name].argmax()))  # in the order of their highest scores
+    fig = figure(9, 2.6 + 0.28 * len(names))
+    above, below = fig.subplots(2, 1, sharex=True, height_ratios=(2.0, 0.28 * len(names)))
+    show_logmel(above, spectrogram.logmel, spectrogram.seconds, spectrogram.mel_bounds, htk=spectrogram.htk)
+    above.set_ylabel("Hz", fontsize=9, color=INK)
+    above.set_title(title, fontsize=10, color=INK, loc="left")
+    middles = np.array([(start + end) / 2 for start, end in windows])
+    edges = np.concatenate([[windows[0][0]], (middles[:-1] + middles[1:]) / 2, [windows[-1][1]]])
+    image = below.pcolormesh(
+        edges, np.arange(len(names) + 1), np.stack([scores[name] for name in names]), cmap="Blues", vmin=0, vmax=1
+    )
+    below.set_yticks(np.arange(len(names)) + 0.5, names)
+    below.hlines(np.arange(1, len(names)), 0, spectrogram.seconds, color="white", linewidth=1.5)
+    below.invert_yaxis()
+    below.set_xlabel("time, s", fontsize=9, color=INK)
+    below.set_xlim(0, spectrogram.seconds)
+    below.tick_params(labelsize=8.5, colors=INK, color=QUIET, length=2.5)
+    below.spines[:].set_visible(False)
+    bar = fig.colorbar(image, ax=[above, below], fraction=0.02, pad=0.01, ticks=[0, 0.5, 1], aspect=30)
+    bar.set_label("score", fontsize=9, color=INK)
+    bar.ax.tick_params(labelsize=8)
+    bar.outline.set_visible(False)
+    return save(fig, path)

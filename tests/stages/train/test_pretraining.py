@@ -31,7 +31,7 @@ CPU = torch.device("cpu")
 WORDS = [
     "data.workers=0", "data.clip_seconds=0.4", "frontend.mels=32", "frontend.hop_ms=10", "model.width=8",
     "pretext.hidden=16", "pretext.out=8", "optim.batch=4", "schedule.epochs=2", "schedule.warmup_epochs=1",
-    "schedule.validate_every=1", "augment.time_width=8",
+    "schedule.validate_every=1", "augment.time_width=8", "optim.lr_batch=null",
 ]  # fmt: skip
 FIXED = ["adapt=false", "model.init=null", "schedule.steps=null", "schedule.warmup_steps=0", "schedule.patience=0"]
 NORMLESS = ["model.variant=sf-nf-r50", "model.width=8"]
@@ -302,7 +302,6 @@ def test_the_rate_of_hares_rises_first_and_then_falls_to_zero():
 
 def test_the_rate_a_step_takes_is_the_plans(bare):
     words = ["schedule.epochs=null", "schedule.steps=4", "schedule.warmup_epochs=0", "schedule.warmup_steps=2"]
-    words.append("optim.lr_batch=null")
     recipe = recipe_of(bare, *words, "schedule.warmup_from=0", "schedule.warmup_apart=true")
     held = state_module.build_training(recipe, Share(), CPU, smoke=False)
     taken = [step.lr for step in stage._steps(held, range(4), 2)]

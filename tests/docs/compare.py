@@ -7,12 +7,14 @@ import re
 NUMBER = re.compile(
     r"(?<![A-Za-z_.])(?<![A-Za-z_]-)(?<!\d)(?:(?<!\w)[-+])?(?:\d[\d,]*(?:\.\d+)?(?:[eE][-+]?\d+)?|\b(?:inf|nan)\b)"
 )
+DURATION = re.compile(r"\bN (?:ms|s|min|h|days?)\b")  # "about 67 s" is "about 2 min" on a busy machine
 RULES = re.compile(r"([━─═])\1+")  # borders of a table are as long as its numbers
 
 
 def normalize(line: str) -> str:
     """Replace what may differ from run to run: numbers, and the widths that depend on them."""
-    return re.sub(r"\s+", " ", RULES.sub(r"\1", NUMBER.sub("N", line))).strip()
+    words = re.sub(r"\s+", " ", RULES.sub(r"\1", NUMBER.sub("N", line))).strip()
+    return DURATION.sub("N s", words)
 
 
 def difference(shown: str, output: str) -> str:

@@ -27,6 +27,7 @@ def checked(*lines, **how):
         ("stored 2,003 s in 11.1 s", "stored 17 s in 0 s"),
         ("0.00-5.00 s, -3 dB, d' 2.1", "2.50-7.50 s, +4 dB, d' inf"),
         ("epoch 4: loss 1.1 (best)...", "epoch 4: loss 0.9 (best); data wait 8%"),
+        ("time    about 67 s", "time    about 2 min"),
         ("took 1e-05 s", "took 3.2e-06 s"),
     ],
 )
@@ -39,6 +40,7 @@ def test_numbers_and_left_out_lines_may_differ(shown, output):
     [
         ("dog 85.0%", "cat 85.0%"),
         ("dog 85.0%", "dog 85.0 s"),
+        ("about 67 s", "about 67 steps"),
         ("first\nlast", "first\nmiddle\nlast"),
         ("first\n...\nlast", "first"),
         ("audio res3", "audio res5"),

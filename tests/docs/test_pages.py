@@ -7,15 +7,7 @@ from docs.commands import check_block
 from docs.page import PAGES, ROOT, read
 from docs.run import run_page
 
-SLOW = re.compile(r"slowfast (train|finetune|evaluate|extract|ablate|doctor|data check)\b")
-QUICK = 2  # commands that a page of the default suite may execute: each starts a process
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
-
-
-def is_quick(text):
-    executed = [block for block in read(text).blocks if block.is_executed]
-    commands = [command for block in executed for command, _ in block.steps]
-    return len(commands) <= QUICK and not any(SLOW.search(command) for command in commands)
 
 
 def name_of(path):
@@ -23,7 +15,9 @@ def name_of(path):
 
 
 def page_test(path):
-    marks = () if is_quick(path.read_text(encoding="utf-8")) else (pytest.mark.thorough,)
+    """Pages that execute something are for the second step of CI: each command starts a process, some train."""
+    executes = any(block.is_executed for block in read(path.read_text(encoding="utf-8")).blocks)
+    marks = (pytest.mark.thorough,) if executes else ()
     return pytest.param(path, id=name_of(path), marks=marks)
 
 

@@ -6,8 +6,10 @@ Every name is importable from ``slowfast_cli``; torch is imported when a name is
 Shapes: N samples, T frames in time, F mel bands, H height, W width.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -93,12 +95,12 @@ def read_frames(
     return frames.pixels, frames.times
 
 
-def log_mel(samples: np.ndarray, front_end: FrontEnd | None = None) -> np.ndarray:
+def log_mel(samples: np.ndarray, front_end: FrontEnd | Mapping[str, Any] | None = None) -> np.ndarray:
     """Compute log-mel spectrograms with the front end that training uses.
 
     Args:
         samples: (N,) or (clips, N) at the front end's rate, full scale 1.
-        front_end: The settings; `FrontEnd()` by default.
+        front_end: The settings, or a mapping of them such as ``card.front_end``; `FrontEnd()` by default.
 
     Returns:
         (T, F) or (clips, T, F) float32, with ``front_end.frames(N)`` frames of ``front_end.mels`` bands.
@@ -112,7 +114,8 @@ def log_mel(samples: np.ndarray, front_end: FrontEnd | None = None) -> np.ndarra
             f"samples: {samples.dtype} of shape {samples.shape}: expected floats with full scale 1, of shape (N,) or "
             "(clips, N)"
         )
-    transform = make_front_end(front_end or FrontEnd())
+    settings = front_end if isinstance(front_end, FrontEnd) else FrontEnd(**(front_end or {}))
+    transform = make_front_end(settings)
     batch = torch.from_numpy(np.atleast_2d(samples.astype(np.float32)))
     with torch.inference_mode():
         rows: np.ndarray = transform(batch)[:, 0].numpy()

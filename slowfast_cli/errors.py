@@ -50,6 +50,6 @@ def text_of(error: BaseException) -> str:
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Suggest the nearest known word, or return an empty string."""
+    """Suggest the nearest known word as ``; did you mean 'word'?``, or return an empty string."""
     near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
     return f"; did you mean '{near[0]}'?" if near else ""

@@ -68,6 +68,7 @@ def test_reading_and_features():
     front_end = slowfast_cli.FrontEnd(mels=64)
     rows = slowfast_cli.log_mel(samples, front_end)
     assert rows.shape == (front_end.frames(16000), 64)
+    np.testing.assert_array_equal(slowfast_cli.log_mel(samples, vars(front_end)), rows)
     both = slowfast_cli.log_mel(np.stack([samples, samples]), front_end)
     np.testing.assert_allclose(both[1], rows, atol=1e-6)
     pixels, times = slowfast_cli.read_frames(tiny.DATA / "clock.mp4", 4, seconds=1.0, short_side=32)

@@ -1,5 +1,6 @@
 """Checks that a recipe, a corpus, a weight file and the processes of a run go together."""
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -7,17 +8,28 @@ from typing import Any
 import numpy as np
 import torch
 
-from slowfast_cli.build.corpus import class_of_each
+from slowfast_cli.build.corpus import class_of_each, corpus_root
 from slowfast_cli.build.network import architecture
 from slowfast_cli.build.schedule import micro_batches
 from slowfast_cli.build.scores import score_predictions
 from slowfast_cli.build.task import metric_name, sync_stages, task_spec
+from slowfast_cli.corpora.media_files import media_below, subfolders
 from slowfast_cli.corpora.segments import Segments
 from slowfast_cli.recipe.schema import Recipe
 from slowfast_cli.settings import FrontEnd
+from slowfast_cli.storage import remote
 from slowfast_cli.tasks.avsync import BELONGS, label_set
 from slowfast_cli.tasks.task import PRETEXT_TOP1
-from slowfast_cli.types import Corpus, DataError, Prediction, Share, UsageError, WeightsError, did_you_mean
+from slowfast_cli.types import (
+    AUDIO_SUFFIXES,
+    Corpus,
+    DataError,
+    Prediction,
+    Share,
+    UsageError,
+    WeightsError,
+    did_you_mean,
+)
 from slowfast_cli.weights.file import Card
 
 FRAME_FIELDS = ("frames", "step", "fps", "mean", "std")  # must be as in training; the others only change the views
@@ -87,7 +99,8 @@ def require_kind(recipe: Recipe, corpus: Corpus) -> None:
     if not corpus.classes:
         raise DataError(
             f"{corpus.name} {corpus.split}: its {len(corpus.segments)} files have no classes, and task {recipe.task} "
-            "needs some: put the files into one folder per class, or pretrain with a task that needs none"
+            f"needs some: put the files into one folder per class{_above(recipe)}, or pretrain with a task that needs "
+            "none"
         )
     sample = Segments.of(corpus.segments).sample()
     several = any(isinstance(target, tuple) for segment in sample for target in segment.targets.values())
@@ -95,6 +108,15 @@ def require_kind(recipe: Recipe, corpus: Corpus) -> None:
     if labeled and not spec.boxes and several != spec.multi_label:
         kind, task = ("any number of classes", "multilabel") if several else ("one class", "classify")
         raise UsageError(f"task: {recipe.task}: {corpus.name} has {kind} per segment: set task: {task}")
+
+
+def _above(recipe: Recipe) -> str:
+    """Propose the folder above if `data.root` is one of several folders of media, such as that of a class."""
+    root = corpus_root(recipe).absolute()
+    beside = [folder for folder in subfolders(root.parent) if any(media_below(folder))]
+    if recipe.data.corpus != "folder" or len(beside) < 2:
+        return ""
+    return f" (if {root.name} is a class: data.root={shlex.quote(remote.display(root.parent))})"
 
 
 def require_trainable(recipe: Recipe, train: Corpus, val: Corpus) -> str:
@@ -106,6 +128,7 @@ def require_trainable(recipe: Recipe, train: Corpus, val: Corpus) -> str:
     """
     if not val.segments:
         raise DataError(f"{val.name} {val.split}: has no segments to validate on: add some, or set data.val=train")
+    _require_frames(recipe, train)
     require_labels(recipe, train)
     require_kind(recipe, train)
     metric = choose_metric(recipe, val)
@@ -125,6 +148,18 @@ def require_trainable(recipe: Recipe, train: Corpus, val: Corpus) -> str:
                 "data.labels"
             )
     return metric
+
+
+def _require_frames(recipe: Recipe, corpus: Corpus) -> None:
+    """Refuse files that are sounds by their names, for a network that reads frames; raise `DataError`."""
+    if recipe.video is None or "frames" not in architecture(recipe).signals:
+        return
+    sample = Segments.of(corpus.segments).sample()
+    if sample and all(segment.recording.path.suffix.lower() in AUDIO_SUFFIXES for segment in sample):
+        raise DataError(
+            f"{sample[0].recording.path}: a sound, and {recipe.model.variant or recipe.model.init} reads frames: train "
+            "sounds with recipe folder, or name a folder of videos"
+        )
 
 
 def require_labels(recipe: Recipe, corpus: Corpus) -> None:

@@ -1,6 +1,7 @@
 """Clips of a recipe: the audio source, the segments that can be read, the readers, and batches on the device."""
 
 import os
+import shlex
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
@@ -91,7 +92,8 @@ def usable(recipe: Recipe, corpus: Corpus, store: Store | None) -> Corpus:
         by_id = {segments[row].id: reason for row, reason in problems.items()}
         corpus = _drop(corpus, readable, partial(_failure, by_id, NOT_STORED))
     if corpus.listed and not corpus.segments:
-        where, command = corpus_root(recipe), f"slowfast data check {corpus.name}"
+        where = corpus_root(recipe)
+        command = shlex.join(["slowfast", "data", "check", corpus.name, "--root", remote.display(where)])
         if isinstance(store, StoredRows):
             where, command = store.shards.folder, extract_command(recipe)
         reason = f" ({corpus.missing[0].reason})" if corpus.missing else ""

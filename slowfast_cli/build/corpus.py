@@ -38,7 +38,9 @@ def dataset_entry(name: str) -> DatasetEntry:
         UsageError: There is none of that name.
     """
     if name not in CORPORA:
-        raise UsageError(f"{name}: no such data set{did_you_mean(name, CORPORA)}; `slowfast data ls` lists them all")
+        raise UsageError(
+            f"{name}: no such data set{did_you_mean(name, CORPORA) or ';'} `slowfast data ls` lists them all"
+        )
     return CORPORA[name]
 
 

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
+from math import inf
 from operator import itemgetter
 
 from slowfast_cli.build.adapt import median_and_longest, sample
@@ -10,6 +11,7 @@ from slowfast_cli.build.clips import usable
 from slowfast_cli.build.corpus import dataset_entry, examples, read_corpus, segments_hash
 from slowfast_cli.data.audio_clips import DecodedSamples, Store
 from slowfast_cli.media.audio import probe
+from slowfast_cli.recipe.optimization import Schedule
 from slowfast_cli.recipe.schema import Recipe
 from slowfast_cli.types import BrokenMediaError, Corpus, Failure
 from slowfast_cli.weights.file import Loaded
@@ -18,6 +20,13 @@ FEW = 20  # training examples of a class
 IMBALANCE = 20  # times the rarest class
 SHOWN = 5  # names in a line
 FOLDS = "train with --folds 5 to score each file once"
+
+
+def _warmup(plan: Schedule) -> list[str]:
+    field = "warmup_steps" if plan.warmup_steps else "warmup_epochs"
+    if max(plan.warmup_epochs / (plan.epochs or inf), plan.warmup_steps / (plan.steps or inf)) < 1:
+        return []
+    return [f"the warm-up is as long as the training, so little is learned: set schedule.{field}=0"]
 
 
 def remarks(recipe: Recipe, corpora: Sequence[Corpus]) -> list[str]:
@@ -41,7 +50,7 @@ def remarks(recipe: Recipe, corpora: Sequence[Corpus]) -> list[str]:
             if unknown := [names[index] for index in sorted(count.keys() - counts[0].keys())]:
                 lines.append(f"only in {corpus.split}, so never learned: {_some(unknown)} ({labels})")
             if absent := [names[index] for index in sorted(counts[0].keys() - count.keys())]:
-                lines.append(f"not in {corpus.split}, so never scored: {_some(absent)} ({labels}): {FOLDS}")
+                lines.append(f"not in {corpus.split}, so never scored: {_some(absent)} ({labels}){_folds(recipe)}")
     return [*lines, *_same_files(recipe, corpora)]
 
 
@@ -51,6 +60,7 @@ def training_remarks(
     """Describe the splits of a training, the test split of own data included, its clips and its initial weights."""
     test = () if _is_official(recipe) else (usable(recipe, read_corpus(recipe, "test"), store),)
     lines = [*remarks(recipe, (train, val, *test)), *_padding(recipe, train, store), *_rates(recipe, train, store)]
+    lines += _warmup(recipe.schedule)
     for corpus in (val, *test):
         if init and init.trained_on == segments_hash(corpus):
             lines.append(
@@ -111,7 +121,7 @@ def _unused(failures: Sequence[Failure]) -> list[str]:
 def _rare(recipe: Recipe, labels: str, counts: dict[str, int]) -> list[str]:
     lines = []
     if few := [f"{name} ({count})" for name, count in counts.items() if count < FEW]:
-        lines.append(f"fewer than {FEW} training examples: {_some(few)} ({labels}): {FOLDS}")
+        lines.append(f"fewer than {FEW} training examples: {_some(few)} ({labels}){_folds(recipe)}")
     if counts and max(counts.values()) > IMBALANCE * min(counts.values()):
         most, least = max(counts, key=counts.__getitem__), min(counts, key=counts.__getitem__)
         remedy = "" if recipe.data.balanced else ", and set data.balanced=true"
@@ -120,6 +130,10 @@ def _rare(recipe: Recipe, labels: str, counts: dict[str, int]) -> list[str]:
             f"({labels}): judge by the scores of each class{remedy}"
         )
     return lines
+
+
+def _folds(recipe: Recipe) -> str:
+    return "" if recipe.data.folds else f": {FOLDS}"
 
 
 def _some(names: Sequence[str]) -> str:

@@ -70,7 +70,7 @@ def ablate(
                 rows.append(stage.sized(published, built, title))
             except UsageError as error:  # of an extra that is not installed; the other rows are printed
                 show.say(f"{title}: {error}")
-                rows.append(TableRow(name=title, ours={}, published=published.published))
+                rows.append(TableRow(name=title, ours={}, published={}))
     else:
         Launch(**given).start()
         folder = out or folder_for(source.name, checked, [*words, f"table-{table}"])

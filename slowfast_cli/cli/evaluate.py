@@ -140,6 +140,7 @@ def _evaluate_run(
     if result is None:
         return
     predictions.save_predictions(result, folder / "predictions.npz")
+    show.say(f"wrote {display(folder / 'predictions.npz')}")
     if scoring.submission:
         show.say(f"submission: {predictions.write_submission(result, scoring.submission).absolute()}")
     default = {"points": 10.0, "ratio": 1.5}[scoring.gain_unit]
@@ -208,11 +209,12 @@ def _print(result: Evaluated, compared: Compared, title: str, min_gain: MinGain,
             "published": dict(result.published),
             "found": scores.found,
             "listed": scores.listed,
+            "intervals": result.intervals,
             **({"compared": _plain(compared)} if compared else {}),
         }
         typer.echo(json.dumps(finite(plain), allow_nan=False))
     else:
-        show.scores(result.scores, result.published, result.corpus.classes, title)
+        show.scores(result.scores, result.published, result.corpus.classes, title, result.intervals)
         for labels, (ours, theirs) in compared.items():
             rows = [
                 [gain.name, f"{gain.better:.1f}", f"{gain.worse:.1f}", f"{sign}{gain.points:.1f}", f"{gain.ratio:.2f}x"]

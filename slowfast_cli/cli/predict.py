@@ -96,8 +96,8 @@ def predict(
     with show_predictions.csv_file(csv_file, boxes=predictor.detects) as writer:
         for result in predictor.files(paths, windows):
             if isinstance(result, Failed):
-                state.failed += 1
                 show.say(f"error: {result.reason}")
+                state.fail(result)
                 continue
             best, unknown = state.best(result), predictor.unknown(result)
             if as_json:
@@ -120,10 +120,17 @@ class _State:
     overlay: bool  # whether to collect captions
     plot: bool  # whether to collect windows
     failed: int = 0
+    mute: Path | None = None  # a video without audio, which an audio-only model cannot use
     low: bool = False  # a top score was low, or an answer none of the classes
     has_audio: dict[Path, bool] = field(default_factory=dict)
     captions: list[Caption] = field(default_factory=list)
     windows: list[FilePrediction] = field(default_factory=list)
+
+    def fail(self, failed: Failed) -> None:
+        """Count a file that could not be used."""
+        self.failed += 1
+        if failed.no_audio and failed.path.suffix.lower() in VIDEO_SUFFIXES:
+            self.mute = failed.path
 
     def best(self, prediction: FilePrediction) -> Best:
         """Record a prediction and return its best classes."""
@@ -162,6 +169,8 @@ class _State:
         video = next((path for path in self.has_audio if path.suffix.lower() in VIDEO_SUFFIXES), None)
         if video and advises and not chosen and not self.predictor.reads_frames:
             show_predictions.heard_only(video)
+        if self.mute and advises:
+            show_predictions.not_heard(self.mute)
         if self.low and advises:
             show_predictions.unsure(self.predictor.card, looks=self.predictor.reads_frames)
         if self.failed:

@@ -74,7 +74,7 @@ def compare(
         return
     rows = [["steps", *map(_steps, found)]]
     for metric in metrics:
-        rows.append([metric_title(metric), *(format_metric(metric, run.scores.get(metric)) for run in found)])
+        rows.append([metric_title(metric), *(format_metric(metric, run.scores.get(metric)) or "-" for run in found)])
     show.table("validation scores of the weights to use", ["", *names], rows)
     cells = [[field, *("-" if value is None else str(value) for value in values)] for field, values in fields.items()]
     if cells:

@@ -142,8 +142,14 @@ def informative(names: Iterable[str], classes: Mapping[str, Sequence[str]]) -> l
     return [name for name in names if not name.endswith(ends)]
 
 
-def scores(result: Scores, published: Mapping[str, float], classes: Mapping[str, Sequence[str]], title: str) -> None:
-    """Print our scores, next to the paper's where it has some."""
+def scores(
+    result: Scores,
+    published: Mapping[str, float],
+    classes: Mapping[str, Sequence[str]],
+    title: str,
+    intervals: Mapping[str, tuple[float, float]],
+) -> None:
+    """Print our scores, next to the paper's where it has some, and the intervals (percent) of accuracies."""
     from slowfast_cli.metrics.registry import format_metric, metric_title
 
     rows = []
@@ -156,6 +162,9 @@ def scores(result: Scores, published: Mapping[str, float], classes: Mapping[str,
     out.print(
         f"scored {result.found:,} of {result.listed:,} listed segments ({result.found / max(result.listed, 1):.1%})"
     )
+    for key, (low, high) in intervals.items():
+        right = round(result.values[key] * result.found / 100)
+        out.print(f"{metric_title(key)}: {right:,} of {result.found:,} right, 95 % interval {low:.1f} to {high:.1f}")
 
 
 def duration(seconds: float) -> str:

@@ -172,6 +172,13 @@ def heard_only(path: Path) -> None:
     show.say(f"{name(path)}: the answer is what is heard; for what is seen: {_proposal(VIDEO_WEIGHTS)}")
 
 
+def not_heard(path: Path) -> None:
+    """Print how to recognize a video without audio."""
+    from slowfast_cli.cli import show
+
+    show.say(f"{name(path)}: has nothing to hear; for what is seen: {_proposal(VIDEO_WEIGHTS)}")
+
+
 def _proposal(weights: str) -> str:
     """The command that makes official weights the default, with what they know, their size and their license."""
     from slowfast_cli.weights.catalog import find

@@ -9,7 +9,6 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Iterator
-from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -84,13 +83,9 @@ def train(
 
         describe(checked, source.name, device, launch.gpus * launch.nodes)
         return
-    from slowfast_cli.cli import show
     from slowfast_cli.stages.train.default_run import DefaultRun
     from slowfast_cli.stages.train.run_folder import Run
 
-    plan = checked.schedule
-    if not smoke and max(plan.warmup_epochs / (plan.epochs or inf), plan.warmup_steps / (plan.steps or inf)) >= 1:
-        show.say("the warm-up is as long as the training, so little is learned: set schedule.warmup_epochs=0")
     if smoke:
         with tempfile.TemporaryDirectory() as folder:
             follow(checked, Run(Path(folder) / "run"), source.name, device=device, smoke=True)

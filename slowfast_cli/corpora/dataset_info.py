@@ -7,7 +7,7 @@ from pathlib import Path
 import yaml
 
 from slowfast_cli.corpora.media_files import first_file
-from slowfast_cli.types import AbsentError, DataError
+from slowfast_cli.types import AbsentError, DataError, did_you_mean
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,11 +29,13 @@ class DatasetInfo:
 
     def not_found(self, root: Path) -> AbsentError:
         """Return the error for a data set that is not at ``root``."""
-        problem = "contains none of the expected files" if root.is_dir() else "does not exist"
+        beside = did_you_mean(root.name, _folders(root.parent)) if not root.exists() else ""
+        problem = f"{'contains none of the expected files' if root.is_dir() else 'does not exist'}{beside}"
         expected = "".join(f"\n  {name}" if name.startswith("or ") else f"\n  {root}/{name}" for name in self.files)
         return AbsentError(
-            f"{root}: {problem}; {self.name} expects{expected}\n"
-            f"get it from {self.homepage} (license: {self.license}), or set its folder with --root or data.root="
+            f"{root}: {problem}{'' if beside else ';'} {self.name} expects{expected}\n"
+            f"get it from {self.homepage} (license: {self.license}), or set its folder: data.root=FOLDER, or --root "
+            "FOLDER for `slowfast extract` and `slowfast data check`"
         )
 
     def find_list(self, root: Path, places: Iterable[str], name: str) -> Path:
@@ -47,6 +49,13 @@ class DatasetInfo:
         """Raise `DataError` if ``split`` is not one of `splits`."""
         if split not in self.splits:
             raise DataError(f"{self.name}: no split '{split}': choose one of {', '.join(self.splits)}")
+
+
+def _folders(parent: Path) -> list[str]:
+    try:
+        return [path.name for path in parent.iterdir() if path.is_dir()]
+    except OSError:
+        return []
 
 
 def _load(path: Path) -> dict[str, DatasetInfo]:

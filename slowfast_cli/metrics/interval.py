@@ -1,10 +1,12 @@
 """How sure a share of right answers is, and which classes are confused."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import sqrt
 
 import numpy as np
+
+from slowfast_cli.types import Scores
 
 Z = 1.959964  # two-sided 95 % quantile of the normal distribution
 
@@ -23,6 +25,19 @@ def wilson(right: int, count: int) -> tuple[float, float]:
     center = (share + spread / 2) / (1 + spread)
     half = Z * sqrt(share * (1 - share) / count + spread / (4 * count)) / (1 + spread)
     return max(0.0, center - half), min(1.0, center + half)
+
+
+def top1_intervals(scores: Scores, classes: Iterable[str]) -> dict[str, tuple[float, float]]:
+    """Return Wilson's 95 % intervals, in percent, of the top-1 accuracies of label sets.
+
+    Args:
+        scores: Scores, each over all segments found.
+        classes: Label sets.
+    """
+    names = {"top1", *(f"{labels}_top1" for labels in classes)} & scores.values.keys()
+    counts = {name: round(scores.values[name] * scores.found / 100) for name in sorted(names) if scores.found}
+    intervals = {name: wilson(count, scores.found) for name, count in counts.items()}
+    return {name: (100 * low, 100 * high) for name, (low, high) in intervals.items()}
 
 
 @dataclass(frozen=True, kw_only=True)

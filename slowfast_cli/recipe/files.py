@@ -50,7 +50,7 @@ def find(name: str) -> Path:
     short = name.removesuffix(".yaml").removesuffix(".yml").removeprefix("recipes/")
     if short in known:
         return known[short]
-    raise UsageError(f"{name}: no such recipe{did_you_mean(short, known)}; `slowfast recipes ls` lists them all")
+    raise UsageError(f"{name}: no such recipe{did_you_mean(short, known) or ';'} `slowfast recipes ls` lists them all")
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ def parent_file(source: Source) -> Path:
         return beside
     if name in known:
         return known[name]
-    raise UsageError(f"{place}: {PARENT}: {name!r}: no such recipe{did_you_mean(name, bundled())}; {expected}")
+    raise UsageError(f"{place}: {PARENT}: {name!r}: no such recipe{did_you_mean(name, bundled()) or ';'} {expected}")
 
 
 def copy_text(path: Path, target: Path) -> str:

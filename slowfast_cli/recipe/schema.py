@@ -195,7 +195,7 @@ class Recipe(Section):
             if set(split.replace("{fold}", "")) & set("{}"):
                 raise ValueError(f"data: {split!r}: the name of a split may contain {{fold}}, and no other braces")
         if "{fold}" in "".join(splits) and self.data.fold is None:
-            raise ValueError("data.fold: the splits are named by fold, so a number from 1 to 5 is needed")
+            raise ValueError("data.fold: the splits are named by fold, so its number is needed, as data.fold=1")
         if not self.data.folds and (self.data.fold or 0) > 5:
             raise ValueError(f"data.fold: {self.data.fold}, expected a number from 1 to 5, or data.folds")
         if self.data.folds == 1 or (self.data.folds and not 1 <= (self.data.fold or 0) <= self.data.folds):

@@ -66,9 +66,11 @@ def rows(source: Source, table: str, only: Sequence[str] = ()) -> dict[str, tupl
 
 
 def sized(row: Row, recipe: Recipe, name: str) -> TableRow:
-    """A row with parameters and GFLOPs only."""
+    """A row with parameters and GFLOPs only, ours and published."""
     size = dry_run.size(recipe)
-    return TableRow(name=name, ours={"params_m": size.parameters / 1e6, "gflops": size.gflops}, published=row.published)
+    ours = {"params_m": size.parameters / 1e6, "gflops": size.gflops}
+    published = {key: value for key, value in row.published.items() if key in ours}
+    return TableRow(name=name, ours=ours, published=published)
 
 
 def ablate(

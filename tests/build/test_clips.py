@@ -13,5 +13,5 @@ def test_a_split_without_any_file_names_its_list_and_the_reason(tmp_path):
     recipe = load("folder", ["data.corpus=csv", f"data.root={tmp_path / 'own.csv'}", "data.source=media"])
     with pytest.raises(DataError) as caught:
         usable(recipe, read_corpus(recipe, "train"), open_store(recipe))
-    where, advice = tmp_path / "own.csv", "run `slowfast data check csv`"
+    where, advice = tmp_path / "own.csv", f"run `slowfast data check csv --root {tmp_path / 'own.csv'}`"
     assert str(caught.value) == f"{where}: contains none of the 2 segments of csv train (not on disk): {advice}"

@@ -61,6 +61,14 @@ def test_low_rates_equal_parts_and_known_weights_are_said_before_training(few, t
     assert "set data.balanced=true" not in said
 
 
+@pytest.mark.parametrize(("field", "unit"), [("warmup_steps", "steps"), ("warmup_epochs", "epochs")])
+def test_a_warm_up_as_long_as_the_training_names_its_field(few, tmp_path, field, unit):
+    words = [f"data.root={few}", *WORDS, "adapt=false", "schedule.warmup_steps=0", "schedule.warmup_epochs=0"]
+    words += ["schedule.steps=null", "schedule.epochs=null", f"schedule.{unit}=2"]
+    done = tiny.good("train", "folder", "--run", tmp_path / "run", *words, f"schedule.{field}=99")
+    assert f"little is learned: set schedule.{field}=0" in done.err
+
+
 def test_extraction_and_check_say_that_splits_are_the_same(few):
     for command in (["extract", "--dataset", "folder", "-j", 1], ["data", "check", "folder"]):
         assert "are the same files, so scores are those of validation" in tiny.good(*command, "--root", few).err

@@ -36,3 +36,8 @@ def test_weights_of_the_other_kind_and_damaged_choices_are_refused(trained):
 def test_a_video_without_weights_for_video_is_judged_by_its_sound():
     done = tiny.good("predict", tiny.DATA / "clock.mp4")
     assert "the answer is what is heard" in done.err
+
+
+def test_a_video_without_audio_gets_weights_for_frames_proposed():
+    done = tiny.slowfast("predict", tiny.DATA / "video" / "h264_10bits.mp4")
+    assert (done.code, "has nothing to hear; for what is seen: `slowfast weights use" in done.err) == (3, True)

@@ -21,6 +21,7 @@ from slowfast_cli.engine import distributed
 from slowfast_cli.engine.evaluate import predictions
 from slowfast_cli.metrics import per_class
 from slowfast_cli.metrics.ensemble import late_fusion
+from slowfast_cli.metrics.interval import top1_intervals
 from slowfast_cli.metrics.predictions import Rows, labeled_segments, merge, stack
 from slowfast_cli.metrics.topk import check_finite
 from slowfast_cli.models.folding import prepare_for_inference
@@ -52,6 +53,11 @@ class Evaluated:
     tables: Mapping[str, tuple[per_class.ClassRow, ...]]  # per-class scores by label set
     without_audio: int = 0  # segments without audio of an audiovisual model, scored by their frames
     trained_on: bool = False  # the weights were trained on exactly these segments
+
+    @property
+    def intervals(self) -> dict[str, tuple[float, float]]:
+        """95 % intervals of the top-1 accuracies, in percent."""
+        return top1_intervals(self.scores, self.corpus.classes) if self.scores else {}
 
 
 def ensemble_member(run: str, first: Recipe) -> EnsembleMember:

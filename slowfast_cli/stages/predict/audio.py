@@ -71,7 +71,7 @@ class AudioPredictor:
             try:
                 files.append(self.read_views(path))
             except DataError as error:
-                files.append(Failed(path=path, reason=str(error)))
+                files.append(Failed.of(path, error))
         pieces = [piece for file in files if isinstance(file, FileViews) for piece in file.pieces]
         scores = self._scores(pieces) if pieces else {}
         results, done = list[FilePrediction | Failed](), 0

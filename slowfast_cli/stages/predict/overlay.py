@@ -44,6 +44,7 @@ def check(source: Path, out: Path) -> None:
 
     Raises:
         UsageError: The file exists and is no annotated video, has an unknown suffix, or its folder does not exist.
+        BrokenMediaError: The source is not a video.
     """
     if out.suffix.lower() not in FORMATS:
         raise UsageError(f"--overlay {printable(out)}: unknown video format: use one of {', '.join(FORMATS)}")
@@ -52,6 +53,7 @@ def check(source: Path, out: Path) -> None:
     if out.exists() and (out.samefile(source) or not is_annotated(out)):
         what = "is the input video itself" if out.samefile(source) else "already exists, and --overlay did not write it"
         raise UsageError(f"--overlay {printable(out)}: {what}: choose another name")
+    video.probe(Recording(id=str(source), path=source))
 
 
 def draw(source: Path, out: Path, captions: Sequence[Caption], *, audio_time: bool = False) -> None:

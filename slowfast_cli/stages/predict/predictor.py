@@ -106,7 +106,10 @@ class Predictor:
 
         Raises:
             DataError: The file cannot be used.
+            UsageError: ``path`` is not one path.
         """
+        if not isinstance(path, str | Path):
+            raise UsageError(f"expected the path of one file, got a {type(path).__name__}: call it once per file")
         predictions = list(self.files([Path(path)], timeline))
         for prediction in predictions:
             if isinstance(prediction, Failed):
@@ -174,7 +177,7 @@ class Predictor:
             try:
                 yield from self._predictor.predict(path, timeline)
             except DataError as error:
-                yield Failed(path=path, reason=str(error))
+                yield Failed.of(path, error)
 
 
 def _finite(scores: np.ndarray) -> bool:

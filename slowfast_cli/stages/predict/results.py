@@ -7,7 +7,8 @@ from typing import Protocol
 
 import numpy as np
 
-from slowfast_cli.types import Box, Seconds, UsageError
+from slowfast_cli.media.audio_source import NoAudioError
+from slowfast_cli.types import Box, DataError, Seconds, UsageError
 
 MOST_VIEWS = 10  # of one recording or one window, spread evenly over it
 
@@ -49,6 +50,12 @@ class Failed:
 
     path: Path
     reason: str
+    no_audio: bool = False  # it lacks the audio that the model reads
+
+    @classmethod
+    def of(cls, path: Path, error: DataError) -> "Failed":
+        """The failure of a file that raised an error."""
+        return cls(path=path, reason=str(error), no_audio=isinstance(error, NoAudioError))
 
 
 class FilePredictor(Protocol):

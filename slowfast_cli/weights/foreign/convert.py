@@ -140,7 +140,7 @@ def _expected(variant: str | None, entry: CatalogEntry | None) -> _Expected:
         return _Expected(name=variant, net=BASELINES[variant])
     if variant not in VARIANTS:
         raise UsageError(
-            f"--variant {variant}: no such network{did_you_mean(variant, [*VARIANTS, *BASELINES, *CATALOG])}; "
+            f"--variant {variant}: no such network{did_you_mean(variant, [*VARIANTS, *BASELINES, *CATALOG]) or ';'} "
             "`slowfast recipes variants` lists them, `slowfast weights ls` lists official weights"
         )
     net = VARIANTS[variant]

@@ -85,10 +85,11 @@ def test_published_numbers_and_missing_segments_are_shown(trained, sounds, tmp_p
     )  # fmt: skip
     assert "scored 6 of 7 listed segments (85.7%)" in done.out
     assert "not scored: test/rain/late.wav: not in the shards: run `slowfast extract` again" in done.err
-    (row,) = (line for line in done.out.splitlines() if "Top-1" in line)
+    (row,) = (line for line in done.out.splitlines() if "Top-1" in line and "│" in line)
     ours, paper, difference = (cell.strip() for cell in row.strip("│┃").split("│")[1:])
     assert (paper, float(difference)) == ("50.00", pytest.approx(float(ours) - 50, abs=0.01))
     assert "0.250" in done.out
+    assert re.search(r"Top-1: \d of 6 right, 95 % interval \d+\.\d to \d+\.\d", done.out)
 
 
 def test_views_are_averaged_and_workers_change_nothing(trained, sounds):

@@ -71,10 +71,10 @@ def test_the_stored_sizes_are_those_of_the_networks():
 def test_scores_show_only_what_says_something(capsys, monkeypatch):
     monkeypatch.setattr(show, "out", Console(width=100, highlight=False))
     result = Scores(values={"top1": 50.0, "top5": 100.0}, found=2, listed=2)
-    show.scores(result, {}, {"label": ("a", "b")}, "mine")
+    show.scores(result, {}, {"label": ("a", "b")}, "mine", {"top1": (12.3, 87.6)})
     printed = capsys.readouterr().out
     assert "Top-1" in printed
     assert not any(word in printed for word in ("Top-5", "paper", "difference"))
-    show.scores(result, {"top1": 40.0}, {"label": tuple("abcdef")}, "theirs")
+    show.scores(result, {"top1": 40.0}, {"label": tuple("abcdef")}, "theirs", {})
     printed = capsys.readouterr().out
     assert all(word in printed for word in ("Top-5", "paper", "difference", "+10.00"))

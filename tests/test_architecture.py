@@ -13,7 +13,7 @@ PACKAGE = ROOT / "slowfast_cli"
 FILES = sorted(PACKAGE.rglob("*.py"))
 BASE = {"types", "settings", "storage"}
 BELOW_BUILD = {"nn", "media", "features", "metrics", "models", "tasks", "shards", "corpora", "data", "engine"}
-BELOW_BUILD |= {"weights", "plots"}
+BELOW_BUILD |= {"weights", "plots", "events"}
 # A name stands for itself and everything below it: `corpora` allows `corpora.labels`.
 MAY_IMPORT = {
     "errors": set(),
@@ -25,6 +25,7 @@ MAY_IMPORT = {
     "nn": {"types"},
     "metrics": {"types"},
     "media": {"storage", "types"},
+    "events": {"types"},
     "features": {*BASE, "torchaudio_import"},
     "recipe": BASE,
     "models": {"nn", "types", "torchaudio_import"},
@@ -37,7 +38,7 @@ MAY_IMPORT = {
     "weights": {*BASE, "models", "corpora.labels", "features"},
     "build": {*BASE, *BELOW_BUILD, "recipe"},
     "stages": {*BASE, *BELOW_BUILD, "recipe", "build"},
-    "cli": {*BASE, "stages", "build", "recipe", "weights", "metrics.registry", "metrics.table"}
+    "cli": {*BASE, "stages", "build", "recipe", "weights", "metrics.registry", "metrics.table", "events"}
     | {"engine.distributed", "engine.fit", "engine.stop_signal"},
     "api": {*BASE, "stages", "build", "recipe", "weights", "media", "models", "features"},
     "__init__": {"api", "features", "media", "settings", "stages", "version", "weights"},

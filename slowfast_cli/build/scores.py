@@ -9,6 +9,7 @@ from slowfast_cli.build.task import sync_stages, task_spec
 from slowfast_cli.metrics.log_loss import log_loss
 from slowfast_cli.metrics.predictions import has_boxes, labeled_segments, stack
 from slowfast_cli.metrics.scores import score
+from slowfast_cli.metrics.threshold import best_thresholds
 from slowfast_cli.recipe.schema import Recipe
 from slowfast_cli.tasks.avsync import BELONGS, label_set
 from slowfast_cli.tasks.task import PRETEXT_TOP1
@@ -32,6 +33,13 @@ def validation_loss(recipe: Recipe, predictions: Sequence[Prediction], corpus: C
     if task_spec(recipe).has_objective or not corpus.classes or has_boxes(corpus):
         return None
     return log_loss(stack(without_sync(recipe, predictions), labeled_segments(corpus)))
+
+
+def event_thresholds(recipe: Recipe, predictions: Sequence[Prediction], corpus: Corpus) -> dict[str, tuple[float, ...]]:
+    """Thresholds of the classes, see `slowfast_cli.metrics.threshold`; empty for tasks without labels and boxes."""
+    if task_spec(recipe).has_objective or not corpus.classes or has_boxes(corpus):
+        return {}
+    return best_thresholds(stack(without_sync(recipe, predictions), labeled_segments(corpus)))
 
 
 def with_sync(predictions: Sequence[Prediction], corpus: Corpus, sync: Mapping[str, float]) -> Scores:

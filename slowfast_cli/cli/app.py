@@ -25,6 +25,7 @@ from slowfast_cli.cli import (
     recipes,
     run_log,
     runs,
+    segments,
     train,
     weights,
 )
@@ -58,6 +59,7 @@ app.command("ablate", epilog=ablate.EPILOG)(ablate.ablate)
 app.add_typer(runs.app, name="runs")
 app.add_typer(recipes.app, name="recipes")
 app.add_typer(data.app, name="data")
+app.add_typer(segments.app, name="segments")
 app.add_typer(weights.app, name="weights")
 app.command("doctor", epilog=doctor.EPILOG)(doctor.doctor)
 

@@ -6,11 +6,12 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from slowfast_cli.cli import options
+from slowfast_cli.cli.predict_events import EventOptions
 from slowfast_cli.types import VIDEO_SUFFIXES, DataError, UsageError
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ EPILOG = options.examples(
     "slowfast predict clip.wav",
     "slowfast predict sounds/ 'more/*.mp4' --json",
     "slowfast predict day.flac --timeline 2.0/0.5 --csv day.csv --plot day.png",
+    "slowfast predict field/ --events --format csv,raven,elan --out found --clock",
     "find . -name '*.ogg' | slowfast predict -",
     "slowfast predict clip.mp4 -w runs/kinetics/default --timeline 2/1 --overlay out.mp4",
     "slowfast predict film.mp4 -w runs/ava/default --boxes persons.csv --json",
@@ -30,6 +32,7 @@ EPILOG = options.examples(
 LOW = 0.5  # below this top score the model may not know the class at all
 
 
+@options.takes(EventOptions)
 def predict(
     sources: Annotated[
         list[str],
@@ -71,9 +74,11 @@ def predict(
         str, typer.Option(help="fp32, or bf16: up to twice as fast on processors that have it, scores within 0.02.")
     ] = "fp32",
     offline: options.Offline = False,
+    **given: Any,
 ) -> None:
     """Print the top classes of audio files, or of videos for weights that read frames."""
-    windows = _timeline(timeline)
+    windows, events = _timeline(timeline), EventOptions(**given)
+    events.check()
     if boxes is not None and windows is not None:
         raise UsageError("--boxes and --timeline: boxes have their own times: give one of the two")
     from slowfast_cli.cli import show, show_predictions
@@ -92,6 +97,9 @@ def predict(
     show_predictions.require_csv(csv_file, boxes=predictor.detects)
     _check_overlay(overlay, paths)
     _check_plot(plot, paths, windows)
+    if events.wanted:
+        _predict_events(predictor, path, paths, windows, events, as_json=as_json)
+        return
     state = _State(predictor=predictor, top=top, overlay=overlay is not None, plot=plot is not None)
     with show_predictions.csv_file(csv_file, boxes=predictor.detects) as writer:
         for result in predictor.files(paths, windows):
@@ -109,6 +117,22 @@ def predict(
                 writer.writerows(show_predictions.rows(result, best))
     state.finish(len(paths), advises=not as_json, chosen=weights is not None)
     _draw(paths, overlay, plot, state)
+
+
+def _predict_events(
+    predictor: Predictor,
+    weights: Path,
+    paths: Sequence[Path | Failed],
+    windows: Timeline | None,
+    events: EventOptions,
+    *,
+    as_json: bool,
+) -> None:
+    from slowfast_cli.cli.predict_events import predict_events
+
+    state = _State(predictor=predictor, top=1, overlay=False, plot=False)
+    predict_events(predictor, weights, paths, windows, events, as_json=as_json, fail=state.fail)
+    state.finish(len(paths), advises=not as_json, chosen=True)
 
 
 @dataclass

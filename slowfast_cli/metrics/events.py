@@ -26,7 +26,8 @@ NONE: Spans = np.zeros((0, 2))
 class FrameScores:
     """Scores of the frames of a file."""
 
-    scores_TC: np.ndarray
+    scores: np.ndarray
+    """Of T frames and C classes, (T, C)."""
     edges: np.ndarray
     """Start of each frame, and the end of the last, (T + 1,) seconds."""
 
@@ -97,7 +98,8 @@ def _matches(truth_R2: Spans, events_E2: Spans, collar: Collar) -> np.ndarray:
     if collar.digits is not None:
         onset, offset, allowed = (values.round(collar.digits) for values in (onset, offset, allowed))
     near = onset <= collar.seconds
-    return near if collar.offset_rate is None else near & (offset <= allowed)
+    matches: np.ndarray = near if collar.offset_rate is None else near & (offset <= allowed)
+    return matches
 
 
 def segment_counts(
@@ -213,7 +215,7 @@ def sweep(
     """
     values, changes = list[float](), list[np.ndarray]()
     for file, frames in files.items():
-        scores = frames.scores_TC[:, index]
+        scores = frames.scores[:, index]
         own = np.unique(scores)[::-1]
         events = (spans_above(scores, np.nextafter(value, -np.inf), frames.edges) for value in own)
         counts = np.array([count(file, spans) for spans in events])

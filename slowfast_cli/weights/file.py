@@ -43,6 +43,7 @@ class Card:
     hidden: int = 0  # units of the hidden layer before the classifiers; 0: none
     unknown: str = ""  # class that means none of the others
     threshold: float = 0.0  # score of the best class below which the answer is none of them
+    thresholds: Mapping[str, tuple[float, ...]] = field(default_factory=dict)  # of events, by label set and class
     silence: bool = False  # pad short clips with silence instead of their last frame
     recipe: str = ""  # name of the training recipe
     trained_on: str = ""  # hash of the training segments, see `slowfast_cli.build.corpus.segments_hash`

@@ -46,7 +46,7 @@ def files():
     stored = np.load(SED / "sed_scores.npz")
     scores = {name: stored[f"scores/{name.removesuffix('.wav')}"].astype(float) for name in DURATIONS}
     hop = GOLDEN["hop_seconds"]
-    return {name: FrameScores(scores_TC=rows, edges=hop * np.arange(len(rows) + 1)) for name, rows in scores.items()}
+    return {name: FrameScores(scores=rows, edges=hop * np.arange(len(rows) + 1)) for name, rows in scores.items()}
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_segment_based_f1_is_that_of_sed_eval(length):
 def test_events_at_a_threshold_are_those_of_sed_scores_eval(files):
     for index, expected in enumerate(EVENTS):
         for name, frames in files.items():
-            spans = spans_above(frames.scores_TC[:, index], 0.5, frames.edges)
+            spans = spans_above(frames.scores[:, index], 0.5, frames.edges)
             np.testing.assert_array_equal(spans, expected.get(name, NONE))
 
 

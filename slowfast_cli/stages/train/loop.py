@@ -14,7 +14,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from slowfast_cli.build.clips import cores, eval_batch, load_batches
 from slowfast_cli.build.schedule import DTYPES, learning_rate, micro_batches, total_steps
-from slowfast_cli.build.scores import score_predictions, validation_loss
+from slowfast_cli.build.scores import event_thresholds, score_predictions, validation_loss
 from slowfast_cli.build.task import build_task, task_spec
 from slowfast_cli.build.transforms import eval_transform
 from slowfast_cli.data import loader
@@ -283,7 +283,7 @@ def _score(training: Training, run: Run, card: Card, done: int, epoch_steps: int
         state = {
             name: value for name, value in training.scored.state_dict().items() if not name.startswith("objective.")
         }
-        scored = replace(card, scores=scores.values)
+        scored = replace(card, scores=scores.values, thresholds=event_thresholds(recipe, gathered, training.val))
         for path in (run.last, run.best) if best and recipe.keep == "best" else (run.last,):
             write_atomic(path, lambda temporary: save(temporary, state, scored))
     return Scored(epoch=epoch, scores=scores, metric=name, best=best)

@@ -1,0 +1,184 @@
+"""Options and output of ``slowfast predict --events`` and ``--format``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from slowfast_cli.types import UsageError, finite
+
+if TYPE_CHECKING:
+    from slowfast_cli.events.event import FileEvents
+    from slowfast_cli.stages.predict.events import EventWriter
+    from slowfast_cli.stages.predict.predictor import Predictor
+    from slowfast_cli.stages.predict.results import Failed, Timeline
+
+STDOUT = ("table", "json")
+
+
+def _option(help: str, *names: str, **more: Any) -> Any:
+    return typer.Option(*names, help=help, rich_help_panel="Events", **more)
+
+
+def _seconds(help: str, name: str) -> Any:
+    return _option(help, name, min=0, metavar="SECONDS")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EventOptions:
+    """How windows are merged into events, and the files that are written."""
+
+    events: Annotated[
+        bool, _option("Merge the windows of --timeline (1.0/0.25 by default) into events.", "--events")
+    ] = False
+    threshold: Annotated[
+        str | None,
+        _option(
+            "Score from which a class is an event: 0.6, dog=0.7, or 0.6,dog=0.7.",
+            show_default="those stored in the weights, else 0.5",
+        ),
+    ] = None
+    low: Annotated[float, _option("Hysteresis: events extend down to this share of the threshold.", min=0, max=1)] = 1.0
+    smooth: Annotated[float, _seconds("Length of a median filter over the scores.", "--smooth")] = 0.0
+    max_gap: Annotated[float, _seconds("Join events of a class that are no further apart.", "--max-gap")] = 0.0
+    min_length: Annotated[float, _seconds("Drop shorter events.", "--min-length")] = 0.0
+    event_score: Annotated[str, _option("Score of an event: mean or max of its windows.")] = "mean"
+    formats: Annotated[
+        str,
+        _option(
+            "table, json, csv, parquet, raven, audacity, birdnet, kaleidoscope, elan, vtt, srt.",
+            "--format",
+            metavar="NAME,...",
+        ),
+    ] = "table"
+    out: Annotated[
+        Path | None,
+        _option(
+            "Write the formats here: a file for each recording, and tables of all. Re-run to resume.",
+            metavar="FOLDER",
+            show_default=False,
+        ),
+    ] = None
+    clock: Annotated[bool, _option("Add the time of day, from the metadata or the name of the file.", "--clock")] = (
+        False
+    )
+
+    @property
+    def names(self) -> list[str]:
+        """The formats, without the table on stdout."""
+        return [name for name in dict.fromkeys(self.formats.split(",")) if name != "table"]
+
+    @property
+    def wanted(self) -> bool:
+        """Whether events are printed or written, instead of classes."""
+        return self.events or self.out is not None or bool(self.names) or self.clock
+
+    def check(self) -> None:
+        """Raise `UsageError` for options that do not go together."""
+        from slowfast_cli.events.formats import require
+
+        require(self.names)
+        if self.event_score not in ("mean", "max"):
+            raise UsageError(f"--event-score {self.event_score}: expected mean or max")
+        files = [name for name in self.names if name not in STDOUT]
+        if files and self.out is None:
+            raise UsageError(f"--format {','.join(files)}: writes files: add --out FOLDER")
+        merging = {"--threshold": self.threshold, "--smooth": self.smooth, "--max-gap": self.max_gap}
+        merging |= {"--min-length": self.min_length, "--low": self.low != 1.0}
+        if not self.events and (without := [name for name, value in merging.items() if value]):
+            raise UsageError(f"{without[0]}: is about events: add --events")
+
+
+def predict_events(
+    predictor: Predictor,
+    weights: Path,
+    paths: Sequence[Path | Failed],
+    timeline: Timeline | None,
+    options: EventOptions,
+    *,
+    as_json: bool,
+    fail: Callable[[Failed], None],
+) -> None:
+    """Predict files, print their events on stdout, and write them below ``--out``."""
+    from slowfast_cli.cli import show
+    from slowfast_cli.events.merge import Merging
+    from slowfast_cli.stages.predict import events as stage
+    from slowfast_cli.stages.predict.results import Failed
+
+    card, windows = predictor.card, timeline or (stage.TIMELINE if options.events else None)
+    merging = None
+    if options.events:
+        rules = Merging(
+            low=options.low, smooth=options.smooth, max_gap=options.max_gap, min_length=options.min_length,
+            score=options.event_score,  # type: ignore[arg-type]
+        )  # fmt: skip
+        merging = stage.with_thresholds(rules, card, options.threshold)
+    files = [path for path in paths if isinstance(path, Path)]
+    writer: stage.EventWriter | None = None
+    done: dict[Path, FileEvents] = {}
+    if options.out is not None and files:
+        settings = {"weights": stage.weights_hash(weights), "windows": str(windows), "merging": str(merging)}
+        settings |= {"formats": ",".join(options.names), "clock": str(options.clock)}
+        writer = stage.EventWriter(folder=options.out, formats=options.names, settings=settings, paths=files)
+        done = writer.start()
+        if already := sum(path in done for path in files):
+            show.say(f"{already} of {len(files)} files are finished already")
+    json_lines = as_json or ("json" in options.names and options.out is None)
+    clock = stage.clock if options.clock else None
+    predictions = predictor.files((path for path in paths if path not in done), windows)
+    bar = show.Bar(len(paths), "file", "predict") if len(paths) > 1 else None
+    for number, result in enumerate(stage.events_of(predictions, card, merging, windows, clock), 1):
+        if isinstance(result, Failed):
+            show.say(f"error: {result.reason}")
+            fail(result)
+        else:
+            _print(result, json_lines=json_lines)
+            done[result.path] = result
+            if writer:
+                writer.write(result)
+        if bar:
+            bar.to(number)
+    if bar:
+        bar.close()
+    if writer:
+        _finish(writer, [done[path] for path in files if path in done])
+
+
+def _print(file: FileEvents, *, json_lines: bool) -> None:
+    from slowfast_cli.cli import show
+    from slowfast_cli.cli.show_predictions import name
+    from slowfast_cli.events.formats import CLOCK_COLUMNS, record
+
+    records = [record(file, event) for event in file.events]
+    if json_lines:
+        for plain in records:
+            typer.echo(json.dumps(finite(plain), ensure_ascii=False, allow_nan=False))
+        return
+    rows = [
+        [f"{plain['start']:.2f}", f"{plain['end']:.2f}", f"{plain['score']:.1%}", plain["label"], *_clock(plain)]
+        for plain in records
+    ]
+    if rows:
+        columns = ["start", "end", "score", "label", *(["time of day"] if CLOCK_COLUMNS[0] in records[0] else [])]
+        show.table(name(file.path), columns, rows)
+    else:
+        show.say(f"{name(file.path)}: no events")
+
+
+def _clock(plain: dict[str, str]) -> Iterable[str]:
+    return [plain["clock_start"]] if "clock_start" in plain else []
+
+
+def _finish(writer: EventWriter, files: Sequence[FileEvents]) -> None:
+    from slowfast_cli.cli import show
+    from slowfast_cli.storage.remote import display
+
+    for path in writer.finish(files):
+        show.say(f"wrote {display(path)}")
+    if len(files) and writer.formats:
+        show.say(f"wrote {', '.join(writer.formats)} of {len(files)} files below {display(writer.folder)}")

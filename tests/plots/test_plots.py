@@ -1,9 +1,11 @@
 """Every figure is written, has a reasonable size, and contains the expected texts."""
 
+import importlib
 import itertools
 import math
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import librosa
 import numpy as np
@@ -360,6 +362,25 @@ def test_all_texts_have_the_color_of_the_style(tmp_path, figures):
     texts = [text for fig in figures for text in fig.findobj(Text) if text.get_text()]
     assert len(texts) > 20
     assert not [text.get_text() for text in texts if text.get_color() in ("black", "k")]
+
+
+def test_growth_is_drawn_from_its_table_alone(tmp_path, figures, words, monkeypatch):
+    """Every measured point is drawn, connected, on logarithmic axes with plain numbers."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "benchmarks"))
+    growth = importlib.import_module("growth")
+    costs, cores = growth.read(growth.FIGURES)
+    read_png(growth.draw(tmp_path / "growth.png", costs, cores))
+    lines = {line.get_label(): line for line in figures[0].axes[0].lines}
+    for stage, measured in growth.by_stage(costs).items():
+        assert list(lines[stage].get_xdata()) == [each.recordings for each in measured]
+        assert list(lines[stage].get_ydata()) == [each.cpu for each in measured]
+        assert lines[stage].get_linestyle() == "-"
+        assert len(measured) >= 7
+    assert {"1,000", "10,000", "100,000", "50", "memory of all processes, MB", f"by corpus size, {cores} cores"} <= {
+        *words, *(word.partition("memory ")[2] for word in words)
+    }  # fmt: skip
+    growth.write(tmp_path / "again.csv", costs, cores)
+    assert (tmp_path / "again.csv").read_text() == growth.FIGURES.read_text()
 
 
 def test_average_precision_is_labeled(tmp_path, words):

@@ -101,8 +101,9 @@ def _series(records: Sequence[Mapping[str, object]]) -> tuple[dict[str, Series],
         step = record.get("step")
         if isinstance(step, (int, float)):
             for key, value in record.items():
-                if isinstance(value, (int, float)) and not isinstance(value, bool):
-                    points.setdefault(key, []).append((step, value))
+                number = math.nan if value is None else value  # JSON has no infinity: it is stored as null
+                if isinstance(number, (int, float)) and not isinstance(number, bool):
+                    points.setdefault(key, []).append((step, number))
     lines = {key: np.array(sorted(values)) for key, values in points.items()}
     last_step, last_epoch = lines.get("epoch", np.zeros((1, 2)))[-1]
     unit, scale = ("epoch", last_epoch / last_step) if last_epoch >= 2 else ("step", 1)

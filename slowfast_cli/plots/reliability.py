@@ -35,7 +35,7 @@ def calibration_plot(found: Calibration, path: Path, *, title: str = "") -> Path
             )
     curve.set_ylabel("right answers, %", fontsize=LABEL, color=INK)
     curve.set_title(f"calibration error {100 * found.error:.1f} %", fontsize=LABEL, color=INK, loc="left")
-    curve.legend(fontsize=TICK, frameon=False, loc="upper left")
+    curve.legend(fontsize=TICK, frameon=False, loc="best")
     width = 100 / BINS
     middles = width * (np.minimum((found.scores * BINS).astype(int), BINS - 1) + 0.5)
     bars.bar(

@@ -279,9 +279,10 @@ def test_curves(tmp_path, words):
     assert not {"val_top1", "lr", "step", "mAP"} & set(words)
 
 
-def test_curves_that_say_nothing_are_left_out(tmp_path, words):
+@pytest.mark.parametrize("infinity", [math.inf, None])
+def test_curves_that_say_nothing_are_left_out(tmp_path, words, infinity):
     """A Top-5 of at most five classes, and a d' that is mostly infinite; single infinite values are skipped."""
-    infinite = {1: 1.0, 2: 1.5, 3: math.inf, 4: math.inf, 5: math.inf}
+    infinite = {1: 1.0, 2: 1.5, 3: infinity, 4: infinity, 5: infinity}  # None: of metrics.jsonl
     records = [
         {
             "step": i,

@@ -1,4 +1,4 @@
-"""Draw the pictures of the README and of the gallery from real output, from a checkout, in about six minutes.
+"""Draw the pictures of the README and of the gallery from real output, from a checkout, in about five minutes.
 
 python docs/images/draw.py [overview] [gallery]        without a word: both
 

@@ -148,7 +148,8 @@ def _evaluate_run(
     other = predictions.load_tables(theirs, result.corpus) if theirs else {}
     gains = report.compare(result, other, min_gain) if theirs else {}
     _print(result, gains, " + ".join([title, *others]), min_gain, as_json)
-    for path in report.write(result, folder, other=other, min_gain=min_gain, draw=plots):
+    models = report.model_names(weights, theirs, others) if theirs else report.UNNAMED
+    for path in report.write(result, folder, other=other, min_gain=min_gain, draw=plots, models=models):
         show.say(f"wrote {display(path)}")
     if plots and (maps := report.feature_maps(recipe, weights, result.corpus, folder / "feature-maps.png", device)):
         show.say(f"wrote {display(maps)}")

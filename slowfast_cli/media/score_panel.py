@@ -8,8 +8,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 INK, QUIET, BAR, BACKGROUND = (255, 255, 255, 255), (200, 208, 216, 255), (47, 128, 214, 255), (15, 18, 22, 190)
-SMALLEST = 11  # pixels: text that can still be read
-SHARE = 26  # of the frame's height to that of the text
+SMALLEST = 12  # pixels: text that can still be read
+SHARE = 20  # of the frame's height to that of the text
 
 
 def score_panel(pixels: np.ndarray, heading: str, scores: Sequence[tuple[str, float]]) -> np.ndarray:

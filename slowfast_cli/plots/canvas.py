@@ -13,10 +13,20 @@ from matplotlib.text import Text
 from matplotlib.ticker import Formatter, FuncFormatter
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from matplotlib.axes import Axes
+    from matplotlib.cm import ScalarMappable
 
 DPI = 160
-INK, QUIET, GRID = "#1f2933", "#7b8794", "#e4e7eb"
+INK, QUIET, GRID, PALE = "#1f2933", "#66727f", "#e4e7eb", "#b4bdc7"
+TITLE, LABEL, TICK, NOTE = (
+    10.5,
+    9.0,
+    8.0,
+    7.5,
+)  # font sizes in points: of figures, of axes, of ticks and legends, in panels
+WIDE = 9.0  # inches: wider figures are hard to read on a page of the documentation
 # Fonts of class names: the first has Latin, Greek and Cyrillic letters and comes with matplotlib.
 FONTS = (
     "DejaVu Sans", "Noto Sans CJK JP", "Noto Sans CJK SC", "Noto Sans", "Source Han Sans", "WenQuanYi Zen Hei",
@@ -36,10 +46,34 @@ def style_axes(axes: Axes, *, grid: Literal["x", "y", "both"] | None = None) -> 
     """Style frame and ticks, and draw grid lines for ``x``, ``y`` or ``both``."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(QUIET)
-    axes.tick_params(colors=INK, which="both", length=2.5, color=QUIET)
+    axes.tick_params(which="both", length=2.5, color=QUIET, labelcolor=INK)
     if grid:
         axes.grid(visible=True, axis=grid, color=GRID, linewidth=0.7)
         axes.set_axisbelow(True)
+
+
+def style_image(axes: Axes) -> None:
+    """Style the ticks of an image, which has no frame."""
+    axes.tick_params(labelsize=TICK, length=2.5, color=QUIET, labelcolor=INK)
+    axes.spines[:].set_visible(False)
+
+
+def add_color_bar(
+    fig: Figure,
+    image: ScalarMappable,
+    axes: Axes | list[Axes],
+    label: str,
+    ticks: Sequence[float],
+    *,
+    fraction: float = 0.025,
+    size: float = LABEL,
+) -> None:
+    """Draw a color bar to the right of ``axes``; ``size`` is that of its label, in points."""
+    bar = fig.colorbar(image, ax=axes, fraction=fraction, pad=0.015, ticks=list(ticks), aspect=35)
+    bar.set_label(label, fontsize=size, color=INK)
+    style_image(bar.ax)
+    bar.ax.tick_params(labelsize=size - 1)
+    bar.outline.set_visible(False)
 
 
 def save(fig: Figure, path: Path) -> Path:
@@ -77,7 +111,7 @@ def _tick_label(formatter: Formatter, value: float, position: int | None) -> str
 
 
 def _prepare_texts(fig: Figure) -> None:
-    """Draw all texts literally (``$`` is no formula), with fonts that have their characters."""
+    """Draw all texts literally (``$`` is no formula), with fonts that have their characters, in `INK` by default."""
     for axes in fig.axes:
         for axis in (axes.xaxis, axes.yaxis):
             formatter = axis.get_major_formatter()
@@ -88,3 +122,5 @@ def _prepare_texts(fig: Figure) -> None:
             text.set_parse_math(False)
             text.set_fontfamily(list(_families()))
             text.set_text(drawable(text.get_text()))
+            if text.get_color() == "black":  # matplotlib's default, as of legends
+                text.set_color(INK)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from slowfast_cli.metrics.per_class import gains, measure
-from slowfast_cli.plots.canvas import COLORS, INK, QUIET, figure, save, style_axes
+from slowfast_cli.plots.canvas import COLORS, INK, LABEL, NOTE, PALE, QUIET, figure, save, style_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -47,7 +47,7 @@ def class_bars_plot(
     panels = fig.subplots(1, columns, squeeze=False)[0]
     for index, axes in enumerate(panels):
         _draw(axes, pairs[index * height : (index + 1) * height], height, bold, orange)
-        axes.set_xlabel(f"{measure(rows)}, %", fontsize=9, color=INK)
+        axes.set_xlabel(f"{measure(rows)}, %", fontsize=LABEL, color=INK)
     fig.suptitle(title or f"{len(pairs)} classes", fontsize=10 + columns, color=INK)
     handles = panels[0].containers[:2]
     if handles:
@@ -60,22 +60,21 @@ def _draw(
 ) -> None:
     positions = range(len(pairs))
     axes.barh([position - 0.2 for position in positions], [row.value for row, _ in pairs], color=COLORS[0], height=0.4)
-    axes.barh(
-        [position + 0.2 for position in positions], [other.value for _, other in pairs], color="#c3cad2", height=0.4
-    )
-    axes.set_yticks(positions, [row.name for row, _ in pairs], fontsize=7.5)
+    axes.barh([position + 0.2 for position in positions], [other.value for _, other in pairs], color=PALE, height=0.4)
+    axes.set_yticks(positions, [row.name for row, _ in pairs], fontsize=NOTE)
     for label, (row, other) in zip(axes.get_yticklabels(), pairs, strict=True):
         label.set_fontweight("bold" if row.name in bold else "normal")
         change = round(row.value - other.value, 1) + 0.0  # + 0.0 turns -0.0 into 0.0
         axes.text(
-            102, label.get_position()[1], f"{change:+.1f}", va="center", fontsize=6.5,
+            102, label.get_position()[1], f"{change:+.1f}", va="center", fontsize=NOTE - 1,
             color=INK if change > 0 else QUIET,
         )  # fmt: skip
+    axes.text(102, -0.75, "gain", va="center", fontsize=NOTE - 1, color=QUIET)
     axes.set_ylim(height - 0.4, -0.6)
     axes.set_xlim(0, 114)
     axes.set_xticks([0, 25, 50, 75, 100])
     style_axes(axes, grid="x")
-    axes.tick_params(axis="x", labelsize=7.5)
+    axes.tick_params(axis="x", labelsize=NOTE)
     axes.tick_params(axis="y", length=0, colors=INK)
     for label, (row, _) in zip(axes.get_yticklabels(), pairs, strict=True):
         label.set_color(RELATIVE if row.name in orange else INK)

@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.colors import PowerNorm
 from scipy.cluster.hierarchy import fcluster, leaves_list, linkage
 
-from slowfast_cli.plots.canvas import INK, QUIET, figure, save
+from slowfast_cli.plots.canvas import INK, LABEL, QUIET, add_color_bar, figure, save
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -34,7 +34,7 @@ def confusion_plot(counts: np.ndarray, names: Sequence[str], path: Path, *, titl
     totals = counts.sum(axis=1, keepdims=True)
     percent = np.divide(100.0 * counts, totals, out=np.zeros(counts.shape), where=totals > 0)
     annotated = classes <= MAX_ANNOTATED
-    cell, font = (0.62, 9.0) if annotated else (0.082, 5.0)  # inches, points
+    cell, font = (0.62, LABEL) if annotated else (0.082, 5.0)  # inches, points
     label = max(len(name) for name in names) * font * 0.0085  # approximate inches of the longest name
     side = max(classes * cell, 2.5)
     fig = figure(side + label + 1.5, side + label + 1.0)
@@ -47,8 +47,10 @@ def confusion_plot(counts: np.ndarray, names: Sequence[str], path: Path, *, titl
         for tick in axes.get_xticklabels():
             tick.set_rotation_mode("anchor")
     axes.set_yticks(range(classes), names)
-    axes.tick_params(labelsize=font, length=0 if annotated else 1, width=0.4, pad=3 if annotated else 1)
-    large = max(11.0, side)  # points: titles scale with the figure
+    axes.tick_params(
+        labelsize=font, length=0 if annotated else 1, width=0.4, pad=3 if annotated else 1, labelcolor=INK, color=QUIET
+    )
+    large = max(LABEL + 1, side)  # points: titles scale with the figure
     axes.set_xlabel("predicted class", fontsize=large, color=INK)
     axes.set_ylabel("true class", fontsize=large, color=INK)
     axes.set_title(title, fontsize=large + 1, color=INK, pad=large)
@@ -61,10 +63,7 @@ def confusion_plot(counts: np.ndarray, names: Sequence[str], path: Path, *, titl
     axes.vlines(groups - 0.5, -0.5, classes - 0.5, color=QUIET, linewidth=0.4)
     if annotated:
         _annotate(axes, counts, percent)
-    bar = fig.colorbar(image, ax=axes, fraction=0.025, pad=0.015, ticks=[0, 1, 5, 10, 25, 50, 75, 100], aspect=35)
-    bar.set_label("% of the true class", fontsize=large - 1, color=INK)
-    bar.ax.tick_params(labelsize=large - 2)
-    bar.outline.set_visible(False)
+    add_color_bar(fig, image, axes, "% of the true class", (0, 1, 5, 10, 25, 50, 75, 100), size=large - 1)
     return save(fig, path)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,10 +12,11 @@ import numpy as np
 from matplotlib.ticker import MaxNLocator
 
 from slowfast_cli.metrics.registry import find_metric
-from slowfast_cli.plots.canvas import COLORS, INK, QUIET, figure, save, style_axes
+from slowfast_cli.plots.canvas import COLORS, INK, LABEL, NOTE, QUIET, TICK, TITLE, WIDE, figure, save, style_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 # Panels in order: pattern of the keys, and label of the vertical axis.
 PANELS = (
@@ -26,6 +27,8 @@ PANELS = (
     (r"^val_", "other scores"),
     (r"^lr$", "learning rate"),
 )
+COLUMNS = 3  # panels of a row, at most
+CELLS = 6  # of a row in the grid: whole numbers of them for 1, 2 and 3 panels
 SHOWN = 8  # maximum number of curves per panel
 SMOOTH = 60  # longer curves are drawn smoothed, over the raw one in a light shade
 
@@ -36,6 +39,9 @@ def curves_plot(
     records: Sequence[Mapping[str, object]], path: Path, *, title: str = "", metric: str | None = None
 ) -> Path:
     """Draw the lines of ``metrics.jsonl`` over epochs, or over steps if the training is shorter than two epochs.
+
+    Values that are not finite are left out, and so are curves that say nothing: those with more values that are not
+    finite than finite ones, and a Top-5 of always 100 %, as with at most five classes.
 
     Args:
         records: The lines: losses of steps, and scores of the validation with the prefix ``val_``.
@@ -53,22 +59,39 @@ def curves_plot(
         if label is not None:
             by_panel[label][key] = line
     panels = [(label, curves) for label, curves in by_panel.items() if curves]
-    columns = min(3, max(1, len(panels)))
-    rows = math.ceil(max(1, len(panels)) / columns)
-    fig = figure(4.4 * columns, 3.1 * rows + (0.4 if title else 0))
-    grid = fig.subplots(rows, columns, squeeze=False).ravel()
-    for axes, (label, curves) in zip(grid, panels, strict=False):
+    fig = figure(*_size(len(panels), title))
+    ends = [time for _, curves in panels for times, _ in curves.values() for time in (times[0], times[-1])]
+    for axes, (label, curves) in zip(_grid(fig, len(panels)), panels, strict=True):
         _draw(axes, label, curves, f"val_{metric}")
-        axes.set_xlabel(unit, fontsize=9, color=INK)
-    for axes in grid[len(panels) :]:
-        axes.set_visible(False)
+        axes.set_xlabel(unit, fontsize=LABEL, color=INK)
+        if min(ends) < max(ends):
+            margin = 0.03 * (max(ends) - min(ends))
+            axes.set_xlim(min(ends) - margin, max(ends) + margin)  # of all panels
     if not panels:
-        grid[0].set_visible(True)
-        grid[0].set_axis_off()
-        grid[0].text(0.5, 0.5, "nothing recorded yet", ha="center", va="center", color=QUIET)
+        fig.text(0.5, 0.5, "nothing recorded yet", fontsize=LABEL, ha="center", va="center", color=QUIET)
     if title:
-        fig.suptitle(title, fontsize=11, color=INK)
+        fig.suptitle(title, fontsize=TITLE, color=INK)
     return save(fig, path)
+
+
+def _size(panels: int, title: str) -> tuple[float, float]:
+    """Width and height of the figure, in inches."""
+    rows, columns = _rows(panels), math.ceil(max(1, panels) / _rows(panels))
+    return min(WIDE + 0.9, 4.4 * columns), 2.7 * rows + (0.4 if title else 0)
+
+
+def _rows(panels: int) -> int:
+    return max(1, math.ceil(panels / COLUMNS))
+
+
+def _grid(fig: Figure, panels: int) -> Iterator[Axes]:
+    """Create the panels in rows of at most three; each row fills the width, so that no cell is empty."""
+    rows = _rows(panels)
+    grid = fig.add_gridspec(rows, CELLS)
+    for row in range(rows):
+        count = panels // rows + (row < panels % rows)
+        for column in range(count):
+            yield fig.add_subplot(grid[row, column * CELLS // count : (column + 1) * CELLS // count])
 
 
 def _series(records: Sequence[Mapping[str, object]]) -> tuple[dict[str, Series], str]:
@@ -78,12 +101,18 @@ def _series(records: Sequence[Mapping[str, object]]) -> tuple[dict[str, Series],
         step = record.get("step")
         if isinstance(step, (int, float)):
             for key, value in record.items():
-                if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
-                    points.setdefault(key, []).append((step, value))
+                number = math.nan if value is None else value  # JSON has no infinity: it is stored as null
+                if isinstance(number, (int, float)) and not isinstance(number, bool):
+                    points.setdefault(key, []).append((step, number))
     lines = {key: np.array(sorted(values)) for key, values in points.items()}
     last_step, last_epoch = lines.get("epoch", np.zeros((1, 2)))[-1]
     unit, scale = ("epoch", last_epoch / last_step) if last_epoch >= 2 else ("step", 1)
-    return {key: (scale * line[:, 0], line[:, 1]) for key, line in lines.items()}, unit
+    found: dict[str, Series] = {}
+    for key, line in lines.items():
+        finite = np.isfinite(line[:, 1])
+        if 2 * finite.sum() >= len(line) and not (key.endswith("top5") and (line[finite, 1] >= 100).all()):
+            found[key] = scale * line[finite, 0], line[finite, 1]
+    return found, unit
 
 
 def _name(key: str) -> str:
@@ -111,27 +140,25 @@ def _draw(axes: Axes, label: str, curves: Mapping[str, Series], metric: str) -> 
         )  # fmt: skip
         if key == metric:
             _mark_best(axes, key, times, values, color)
-    axes.set_ylabel(label, fontsize=9, color=INK)
+    axes.set_ylabel(label, fontsize=LABEL, color=INK)
+    axes.tick_params(labelsize=TICK)
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     axes.tick_params(labelsize=8)
     axes.margins(x=0.02)
     style_axes(axes, grid="y")
     if len(curves) > SHOWN:
-        axes.set_title(f"the first {SHOWN} of {len(curves)}", fontsize=8, color=QUIET, loc="right")
+        axes.set_title(f"the first {SHOWN} of {len(curves)}", fontsize=TICK, color=QUIET, loc="right")
     if label not in ("learning rate", "d'") or len(curves) > 1:
-        axes.legend(fontsize=7.5, frameon=False, ncols=1 + (len(curves) > 4), loc="best")
+        axes.legend(fontsize=NOTE, frameon=False, ncols=1 + (len(curves) > 4), loc="best")
 
 
 def _mark_best(axes: Axes, key: str, times: np.ndarray, values: np.ndarray, color: str) -> None:
-    """Ring the best value, the last of equal ones, and write it beside."""
+    """Ring the best value, the last of equal ones, and write it above the panel."""
     found = find_metric(key.removeprefix("val_"))
     signed = values if found.higher_is_better else -values
     best = len(signed) - 1 - int(signed[::-1].argmax())
     axes.plot(times[best], values[best], "o", markersize=9, markerfacecolor="none", markeredgecolor=color, zorder=4)
-    axes.annotate(
-        f"best {values[best]:.{found.digits}f}", (times[best], values[best]), xytext=(0, -13),
-        textcoords="offset points", ha="right" if best > len(values) / 2 else "left", fontsize=8, color=color,
-    )  # fmt: skip
+    axes.set_title(f"best {values[best]:.{found.digits}f}", fontsize=TICK, color=color, loc="right", pad=3)
 
 
 def _smooth(values: np.ndarray) -> np.ndarray:

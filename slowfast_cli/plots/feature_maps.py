@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.ticker import MaxNLocator
 
-from slowfast_cli.plots.canvas import INK, QUIET, figure, save
+from slowfast_cli.plots.canvas import INK, LABEL, NOTE, QUIET, WIDE, figure, save, style_image
 from slowfast_cli.types import Seconds
 
 if TYPE_CHECKING:
@@ -51,20 +53,25 @@ def feature_maps_plot(rows: Sequence[MapRow], path: Path) -> Path:
     Above each map stand the number of the channel, and the values of the darkest and of the brightest color.
     """
     stages = list(rows[0].maps)
-    fig = figure(3.3 * (1 + len(stages)) + 0.7, 2.05 * len(rows) + 0.6)
+    panel = min(3.3, WIDE / (1 + len(stages)))  # inches
+    fig = figure(panel * (1 + len(stages)), (min(1.7, 0.8 * panel) + 0.25) * len(rows) + 0.5)
+    fig.set_layout_engine(ConstrainedLayoutEngine(w_pad=0.02, h_pad=0.03, wspace=0, hspace=0))
     grid = fig.subplots(len(rows), 1 + len(stages), squeeze=False)
     for index, (row, line) in enumerate(zip(rows, grid, strict=True)):
         show_logmel(line[0], row.logmel, row.seconds, row.mel_bounds, htk=row.htk)
-        line[0].set_ylabel(f"{row.title}\n", fontsize=10, color=INK, fontweight="bold")
+        line[0].set_ylabel(row.title, fontsize=LABEL, color=INK, fontweight="bold")
         for axes, stage in zip(line[1:], stages, strict=True):
             _show_map(axes, row.maps[stage], row.seconds)
         for axes, name in zip(line, ("input, Hz", *stages), strict=True):
             if index == 0:
-                axes.set_title(name, fontsize=10, color=INK, loc="left")
+                axes.annotate(
+                    name, (0, 1), xytext=(0, 4 + 1.6 * NOTE), xycoords="axes fraction", textcoords="offset points",
+                    fontsize=LABEL, color=INK,
+                )  # fmt: skip
             if index == len(rows) - 1:
-                axes.set_xlabel("time, s", fontsize=9, color=INK)
+                axes.set_xlabel("time, s", fontsize=LABEL, color=INK)
             else:
-                axes.set_xticklabels([])
+                axes.tick_params(axis="x", length=0, labelbottom=False)
     return save(fig, path)
 
 
@@ -90,7 +97,9 @@ def show_logmel(
 def _show_map(axes: Axes, channel: Channel, seconds: float) -> None:
     values = channel.values
     low, high = _color_range(values)
-    axes.set_title(f"channel {channel.number}: {low:.2g} to {high:.2g}", fontsize=7.5, color=QUIET, loc="right")
+    axes.set_title(
+        f"channel {channel.number}: {low:.2g} to {high:.2g}", fontsize=NOTE - 0.5, color=QUIET, loc="left", pad=3
+    )
     extent = (0, seconds, 0, values.shape[1])
     axes.imshow(
         values.T, origin="lower", aspect="auto", cmap="viridis", interpolation="nearest", extent=extent, vmin=low,
@@ -107,5 +116,6 @@ def _color_range(values: np.ndarray) -> tuple[float, float]:
 
 
 def _style(axes: Axes) -> None:
-    axes.tick_params(labelsize=8, colors=INK, color=QUIET, length=2.5)
-    axes.spines[:].set_visible(False)
+    style_image(axes)
+    axes.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10], prune="upper"))
+    axes.xaxis.set_major_formatter("{x:g}")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from slowfast_cli.metrics.per_class import ACCURACY, measure
-from slowfast_cli.plots.canvas import COLORS, GRID, INK, QUIET, figure, save, style_axes
+from slowfast_cli.plots.canvas import COLORS, GRID, INK, NOTE, QUIET, figure, save, style_axes
 
 if TYPE_CHECKING:
     from slowfast_cli.metrics.per_class import ClassRow
@@ -37,16 +37,16 @@ def per_class_plot(rows: Sequence[ClassRow], path: Path, *, title: str = "") -> 
         positions = range(len(part))
         axes.barh(positions, [100] * len(part), color=GRID, height=0.62, alpha=0.55)
         axes.barh(positions, [row.value for row in part], color=COLORS[0], height=0.62)
-        axes.set_yticks(positions, [row.name for row in part], fontsize=7.5)
+        axes.set_yticks(positions, [row.name for row in part], fontsize=NOTE)
         for position, row in zip(positions, part, strict=True):
-            axes.text(102, position, f"{row.value:.0f}", va="center", fontsize=6.5, color=INK)
-            axes.text(129, position, f"{row.count}", va="center", ha="right", fontsize=6.5, color=QUIET)
+            axes.text(102, position, f"{row.value:.0f}", va="center", fontsize=NOTE - 1, color=INK)
+            axes.text(129, position, f"{row.count}", va="center", ha="right", fontsize=NOTE - 1, color=QUIET)
         axes.set_ylim(height - 0.4, -0.6)
         axes.set_xlim(0, 136 if columns > 1 else 130)
         axes.set_xticks([0, 50, 100])
-        axes.tick_params(labelsize=7.5)
-        axes.text(102, -1.0, "%", fontsize=6.5, color=INK, va="center")
-        axes.text(129, -1.0, "n", fontsize=6.5, color=QUIET, va="center", ha="right")
+        axes.tick_params(labelsize=NOTE)
+        axes.text(102, -1.0, "%", fontsize=NOTE - 1, color=INK, va="center")
+        axes.text(129, -1.0, "n", fontsize=NOTE - 1, color=QUIET, va="center", ha="right")
         style_axes(axes)
         axes.tick_params(axis="y", length=0)
         axes.spines[["left", "bottom"]].set_visible(False)

@@ -6,31 +6,48 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from matplotlib.ticker import MaxNLocator
 
-from slowfast_cli.metrics.calibration import Calibration
-from slowfast_cli.plots.canvas import COLORS, GRID, INK, QUIET, figure, save, style_axes
+from slowfast_cli.metrics.calibration import BINS, Calibration
+from slowfast_cli.plots.canvas import COLORS, GRID, INK, LABEL, NOTE, QUIET, TICK, TITLE, figure, save, style_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+FEW = 10  # answers of a bin below which its share says little: a standard error of up to 16 points
 NAMED = 5  # classes with a curve of their own in `precision_recall_plot`
 
 
 def calibration_plot(found: Calibration, path: Path, *, title: str = "") -> Path:
-    """Draw the share of right answers over their score, and how many answers have it; returns ``path``."""
+    """Draw the share of right answers over their score, and how many answers have it; returns ``path``.
+
+    Bins with fewer than 10 answers have hollow markers and bars.
+    """
+    scores, right, few = 100 * found.scores, 100 * found.right, found.counts < FEW
     fig = figure(4.2, 4.8)
     curve, bars = fig.subplots(2, 1, height_ratios=(3.2, 1), sharex=True)
     curve.plot([0, 100], [0, 100], color=QUIET, linewidth=1, linestyle="--", label="perfect")
-    curve.plot(100 * found.scores, 100 * found.right, "o-", color=COLORS[0], markersize=4, label="answers")
-    curve.set_ylabel("right answers, %", fontsize=9, color=INK)
-    curve.set_title(f"calibration error {100 * found.error:.1f} %", fontsize=9, color=INK, loc="left")
-    curve.legend(fontsize=8, frameon=False, loc="upper left")
-    bars.bar(100 * found.scores, found.counts, width=5, color=COLORS[0])
-    bars.set_ylabel("answers", fontsize=9, color=INK)
-    bars.set_xlabel("score of the answer, %", fontsize=9, color=INK)
+    curve.plot(scores, right, "-", color=COLORS[0], linewidth=1.6)
+    for chosen, fill, label in ((~few, COLORS[0], "answers"), (few, "white", f"fewer than {FEW} answers")):
+        if chosen.any():
+            curve.plot(
+                scores[chosen], right[chosen], "o", color=COLORS[0], markerfacecolor=fill, markersize=5, label=label
+            )
+    curve.set_ylabel("right answers, %", fontsize=LABEL, color=INK)
+    curve.set_title(f"calibration error {100 * found.error:.1f} %", fontsize=LABEL, color=INK, loc="left")
+    curve.legend(fontsize=TICK, frameon=False, loc="best")
+    width = 100 / BINS
+    middles = width * (np.minimum((found.scores * BINS).astype(int), BINS - 1) + 0.5)
+    bars.bar(
+        middles, found.counts, width=0.84 * width, color=["white" if each else COLORS[0] for each in few],
+        edgecolor=COLORS[0], linewidth=1,
+    )  # fmt: skip
+    bars.yaxis.set_major_locator(MaxNLocator(3, integer=True))
+    bars.set_ylabel("answers", fontsize=LABEL, color=INK)
+    bars.set_xlabel("score of the answer, %", fontsize=LABEL, color=INK)
     _percent(curve, both=True)
     _percent(bars, both=False)
-    fig.suptitle(title, fontsize=10.5, color=INK)
+    fig.suptitle(title, fontsize=TITLE, color=INK)
     return save(fig, path)
 
 
@@ -57,10 +74,10 @@ def precision_recall_plot(
         axes.plot(recall, precision, color=color, linewidth=1, label=names[index])
     recall, precision = _curve(scores_NC.ravel(), targets_NC.ravel())
     axes.plot(recall, precision, color=COLORS[0], linewidth=2, label=f"all {len(names)} classes")
-    axes.set_xlabel("recall, %", fontsize=9, color=INK)
-    axes.set_ylabel("precision, %", fontsize=9, color=INK)
-    axes.set_title(title, fontsize=10.5, color=INK)
-    axes.legend(fontsize=7.5, frameon=False, loc="best")
+    axes.set_xlabel("recall, %", fontsize=LABEL, color=INK)
+    axes.set_ylabel("precision, %", fontsize=LABEL, color=INK)
+    axes.set_title(title, fontsize=TITLE, color=INK)
+    axes.legend(fontsize=NOTE, frameon=False, loc="best")
     _percent(axes, both=True)
     return save(fig, path)
 
@@ -77,6 +94,6 @@ def _percent(axes: Axes, *, both: bool) -> None:
     axes.set_xlim(-2, 102)
     if both:
         axes.set_ylim(-2, 102)
-    axes.tick_params(labelsize=8)
+    axes.tick_params(labelsize=TICK)
     style_axes(axes, grid="both")
     axes.grid(color=GRID)

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from matplotlib.ticker import AutoLocator
 
-from slowfast_cli.plots.canvas import INK, QUIET, figure, save
+from slowfast_cli.plots.canvas import INK, LABEL, TITLE, WIDE, add_color_bar, figure, save, style_image
 from slowfast_cli.plots.feature_maps import show_logmel
 from slowfast_cli.types import Seconds
 
@@ -47,11 +48,13 @@ def timeline_plot(
     """
     names = sorted(scores, key=lambda name: -float(scores[name].max()))[:CLASSES]
     names.sort(key=lambda name: int(scores[name].argmax()))  # in the order of their highest scores
-    fig = figure(9, 2.6 + 0.28 * len(names))
+    fig = figure(WIDE, 2.6 + 0.28 * len(names))
     above, below = fig.subplots(2, 1, sharex=True, height_ratios=(2.0, 0.28 * len(names)))
     show_logmel(above, spectrogram.logmel, spectrogram.seconds, spectrogram.mel_bounds, htk=spectrogram.htk)
-    above.set_ylabel("Hz", fontsize=9, color=INK)
-    above.set_title(title, fontsize=10, color=INK, loc="left")
+    above.tick_params(axis="x", length=0)
+    above.xaxis.set_major_locator(AutoLocator())
+    above.set_ylabel("Hz", fontsize=LABEL, color=INK)
+    above.set_title(title, fontsize=TITLE, color=INK, loc="left")
     middles = np.array([(start + end) / 2 for start, end in windows])
     edges = np.concatenate([[windows[0][0]], (middles[:-1] + middles[1:]) / 2, [windows[-1][1]]])
     image = below.pcolormesh(
@@ -60,12 +63,8 @@ def timeline_plot(
     below.set_yticks(np.arange(len(names)) + 0.5, names)
     below.hlines(np.arange(1, len(names)), 0, spectrogram.seconds, color="white", linewidth=1.5)
     below.invert_yaxis()
-    below.set_xlabel("time, s", fontsize=9, color=INK)
+    below.set_xlabel("time, s", fontsize=LABEL, color=INK)
     below.set_xlim(0, spectrogram.seconds)
-    below.tick_params(labelsize=8.5, colors=INK, color=QUIET, length=2.5)
-    below.spines[:].set_visible(False)
-    bar = fig.colorbar(image, ax=[above, below], fraction=0.02, pad=0.01, ticks=[0, 0.5, 1], aspect=30)
-    bar.set_label("score", fontsize=9, color=INK)
-    bar.ax.tick_params(labelsize=8)
-    bar.outline.set_visible(False)
+    style_image(below)
+    add_color_bar(fig, image, [above, below], "score", (0, 0.5, 1), fraction=0.02)
     return save(fig, path)

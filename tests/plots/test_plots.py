@@ -1,16 +1,19 @@
 """Every figure is written, has a reasonable size, and contains the expected texts."""
 
+import importlib
 import itertools
 import math
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import librosa
 import numpy as np
 import pytest
+from matplotlib.text import Text
 from PIL import Image
 
-from slowfast_cli.metrics.calibration import calibration
+from slowfast_cli.metrics.calibration import Calibration, calibration
 from slowfast_cli.metrics.interval import confusions
 from slowfast_cli.metrics.per_class import ClassRow, Gain, gains
 from slowfast_cli.plots import canvas, feature_maps, per_class, reliability
@@ -37,6 +40,17 @@ def words(monkeypatch):
     original = canvas.Figure.savefig
     monkeypatch.setattr(canvas.Figure, "savefig", lambda self, *a, **k: (original(self, *a, **k), record(self))[0])
     return texts
+
+
+@pytest.fixture
+def figures(monkeypatch):
+    """The saved figures."""
+    found = []
+    original = canvas.Figure.savefig
+    monkeypatch.setattr(
+        canvas.Figure, "savefig", lambda self, *a, **k: (original(self, *a, **k), found.append(self))[0]
+    )
+    return found
 
 
 def read_png(path):
@@ -104,6 +118,26 @@ def test_calibration(tmp_path, words):
     assert {f"calibration error {100 * found.error:.1f} %", "score of the answer, %", "fold 1"} <= set(words)
 
 
+def test_bins_with_few_answers_are_hollow(tmp_path, figures, words):
+    found = Calibration(
+        scores=np.array([0.35, 0.399, 0.62]), right=np.array([0.2, 0.5, 1.0]), counts=np.array([12, 10, 9])
+    )
+    read_png(calibration_plot(found, tmp_path / "calibration.png"))
+    curve, bars = figures[0].axes
+    fills = {
+        tuple(np.round(line.get_xdata(), 3)): line.get_markerfacecolor()
+        for line in curve.lines
+        if line.get_marker() == "o"
+    }
+    assert fills == {(35, 39.9): canvas.COLORS[0], (62,): "white"}
+    assert "fewer than 10 answers" in words
+    assert [bar.get_facecolor()[:3] == (1, 1, 1) for bar in bars.patches] == [False, False, True]
+    assert [bar.get_x() + bar.get_width() / 2 for bar in bars.patches] == pytest.approx([35, 35, 65])  # of the bins
+    words.clear()
+    read_png(calibration_plot(replace(found, counts=np.array([12, 10, 90])), tmp_path / "many.png"))
+    assert "fewer than 10 answers" not in words
+
+
 def test_precision_and_recall(tmp_path, words):
     scores, targets = np.array([[0.9, 0.2], [0.8, 0.7], [0.1, 0.7]]), np.array([[1, 0], [0, 1], [1, 0]])
     recall, precision = reliability._curve(scores[:, 0], targets[:, 0])
@@ -159,6 +193,18 @@ def test_comparison(tmp_path, words, left, right):
         assert "slow class 60" not in words
 
 
+@pytest.mark.parametrize(("left", "right", "panels"), [(0, 0, 0), (1, 0, 1), (0, 2, 1), (3, 1, 2)])
+def test_comparison_of_few_classes_has_no_empty_panel(tmp_path, figures, left, right, panels):
+    sides = [
+        Side(model=model, min_gain=5, gains=[Gain(name=f"{i}", better=90.0, worse=60.0) for i in range(count)])
+        for model, count in (("slow", left), ("fast", right))
+    ]
+    pixels = read_png(comparison_plot(*sides, tmp_path / "cmp.png"))
+    assert [len(axes.get_yticks()) for axes in figures[0].axes] == [count for count in (left, right) if count]
+    assert len(figures[0].axes) == panels
+    assert pixels.shape[0] < canvas.DPI * (0.2 * max(left, right) + 1.7)  # as high as its rows and titles
+
+
 @pytest.mark.parametrize("samples", [1, 3])
 def test_feature_maps(tmp_path, words, samples):
     rng = np.random.default_rng(0)
@@ -177,11 +223,22 @@ def test_feature_maps(tmp_path, words, samples):
         for i in range(samples)
     ]
     pixels = read_png(feature_maps_plot(map_rows, tmp_path / "maps.png"))
-    assert 1200 < pixels.shape[1] < 2200
+    assert 1300 < pixels.shape[1] < 1500  # the width of a page
     assert {"slow res3", "slow res5", "input, Hz", "time, s", "1024", "4096", "512"} <= set(words)
-    assert {f"sample {i}\n" for i in range(samples)} <= set(words)
+    assert {f"sample {i}" for i in range(samples)} <= set(words)
     assert "channel 0: 0 to 1" in words
     assert any(word.startswith("channel 7: 0.0") for word in words)
+
+
+@pytest.mark.parametrize("stages", [1, 4])
+def test_feature_maps_are_wider_than_the_gaps_between_them(tmp_path, figures, stages):
+    maps = {f"slow res{i}": Channel(number=i, values=np.eye(8)) for i in range(stages)}
+    row = MapRow(title="drum", logmel=np.eye(64), maps=maps, seconds=0.8, mel_bounds=(0, 8000), htk=True)
+    feature_maps_plot([row], tmp_path / "maps.png")
+    boxes = [axes.get_position() for axes in figures[0].axes]
+    gaps = [right.x0 - left.x1 for left, right in itertools.pairwise(boxes)]
+    assert max(gaps) < 0.15 * min(box.width for box in boxes)
+    assert min(gaps) > 0
 
 
 def test_a_tone_is_drawn_at_its_frequency(tmp_path, monkeypatch):
@@ -220,6 +277,36 @@ def test_curves(tmp_path, words):
     assert {"loss", "training", "validation", "accuracy, %", "Top-1", "Top-5", "learning rate", "a run"} <= set(words)
     assert {"best 50.00", "epoch"} <= set(words)
     assert not {"val_top1", "lr", "step", "mAP"} & set(words)
+
+
+@pytest.mark.parametrize("infinity", [math.inf, None])
+def test_curves_that_say_nothing_are_left_out(tmp_path, words, infinity):
+    """A Top-5 of at most five classes, and a d' that is mostly infinite; single infinite values are skipped."""
+    infinite = {1: 1.0, 2: 1.5, 3: infinity, 4: infinity, 5: infinity}  # None: of metrics.jsonl
+    records = [
+        {
+            "step": i,
+            "val_top1": 10.0 * i,
+            "val_top5": 100.0,
+            "val_dprime": infinite[i],
+            "val_map": [0.1, math.nan][i == 3],
+        }
+        for i in range(1, 6)
+    ]
+    read_png(curves_plot(records, tmp_path / "curves.png"))
+    assert {"Top-1", "mAP, AUC"} <= set(words)
+    assert not {"Top-5", "d'"} & set(words)
+
+
+@pytest.mark.parametrize(("panels", "rows"), [(1, [1]), (2, [2]), (3, [3]), (4, [2, 2]), (5, [3, 2]), (6, [3, 3])])
+def test_curves_have_no_empty_cells(tmp_path, figures, panels, rows):
+    keys = ("loss", "lr", "val_top1", "val_map", "val_dprime", "val_other")[:panels]
+    read_png(curves_plot([{"step": s, **dict.fromkeys(keys, 1.0 / s)} for s in (1, 2, 3)], tmp_path / "curves.png"))
+    boxes = [axes.get_position() for axes in figures[0].axes]
+    assert [sum(box.y0 == y for box in boxes) for y in sorted({box.y0 for box in boxes}, reverse=True)] == rows
+    ends = {max(box.x1 for box in boxes if box.y0 == y) for y in {box.y0 for box in boxes}}
+    assert max(ends) - min(ends) < 0.01  # every row ends at the right margin
+    assert len({axes.get_xlim() for axes in figures[0].axes}) == 1  # the same time in all panels
 
 
 def test_curves_of_a_short_training_are_drawn_over_steps(tmp_path, words):
@@ -264,6 +351,37 @@ def test_class_bars_mark_the_largest_gains(tmp_path, words, classes, monkeypatch
     assert bold == {f"action {i}" for i in range(1, 6)}
     assert orange == {"action 6", *(f"action {i}" for i in range(2, 6))}  # the last class has no ratio
     assert {"av", "v", "average precision, %", f"{classes} classes", "+6.0"} <= set(words)
+
+
+def test_all_texts_have_the_color_of_the_style(tmp_path, figures):
+    """Also those that matplotlib draws black by default: legends, color bars and tick labels."""
+    counts = np.array([[8, 2], [1, 4]])
+    confusion_plot(counts, ["dog", "rain"], tmp_path / "a.png", title="t")
+    scores = np.array([[0.9, 0.1], [0.2, 0.8]])
+    calibration_plot(calibration(scores, np.array([0, 1])), tmp_path / "b.png")
+    class_bars_plot(precisions([1, 2]), precisions([2, 1]), tmp_path / "c.png")
+    texts = [text for fig in figures for text in fig.findobj(Text) if text.get_text()]
+    assert len(texts) > 20
+    assert not [text.get_text() for text in texts if text.get_color() in ("black", "k")]
+
+
+def test_growth_is_drawn_from_its_table_alone(tmp_path, figures, words, monkeypatch):
+    """Every measured point is drawn, connected, on logarithmic axes with plain numbers."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "benchmarks"))
+    growth = importlib.import_module("growth")
+    costs, cores = growth.read(growth.FIGURES)
+    read_png(growth.draw(tmp_path / "growth.png", costs, cores))
+    lines = {line.get_label(): line for line in figures[0].axes[0].lines}
+    for stage, measured in growth.by_stage(costs).items():
+        assert list(lines[stage].get_xdata()) == [each.recordings for each in measured]
+        assert list(lines[stage].get_ydata()) == [each.cpu for each in measured]
+        assert lines[stage].get_linestyle() == "-"
+        assert len(measured) >= 7
+    assert {"1,000", "10,000", "100,000", "50", "memory of all processes, MB", f"by corpus size, {cores} cores"} <= {
+        *words, *(word.partition("memory ")[2] for word in words)
+    }  # fmt: skip
+    growth.write(tmp_path / "again.csv", costs, cores)
+    assert (tmp_path / "again.csv").read_text() == growth.FIGURES.read_text()
 
 
 def test_average_precision_is_labeled(tmp_path, words):

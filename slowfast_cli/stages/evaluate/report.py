@@ -32,6 +32,7 @@ from slowfast_cli.weights.file import build
 
 Tables = Mapping[str, tuple[ClassRow, ...]]
 Compared = Mapping[str, tuple[tuple[Gain, ...], tuple[Gain, ...]]]  # by label set: gains of one model, of the other
+UNNAMED = ("this model", "the other")
 PAIRS_SHOWN = 20  # confused pairs in the picture; the table has all
 STAGES_SHOWN = ("res3", "res5")  # ASF Fig. 3
 
@@ -49,7 +50,15 @@ class MinGain:
         return f"{self.value:g} {'points' if self.unit == 'points' else 'times'}"
 
 
-def write(evaluated: Evaluated, folder: Path, *, other: Tables | None, min_gain: MinGain, draw: bool) -> Iterator[Path]:
+def write(
+    evaluated: Evaluated,
+    folder: Path,
+    *,
+    other: Tables | None,
+    min_gain: MinGain,
+    draw: bool,
+    models: tuple[str, str] = UNNAMED,
+) -> Iterator[Path]:
     """Write per-class tables and plots.
 
     Args:
@@ -58,6 +67,7 @@ def write(evaluated: Evaluated, folder: Path, *, other: Tables | None, min_gain:
         other: Tables of the model to compare with.
         min_gain: Smallest gain of a class in the comparison.
         draw: Whether to draw plots.
+        models: Names of this model and of the other in the plots, see `model_names`.
 
     Yields:
         The path of each file after it is written.
@@ -71,7 +81,6 @@ def write(evaluated: Evaluated, folder: Path, *, other: Tables | None, min_gain:
             title = _heading(evaluated, labels)
             yield per_class_plot(rows, folder / f"classes-{name}.png", title=title)
             if other:
-                models = "this model", "the other"
                 yield class_bars_plot(rows, other[labels], folder / f"bars-{name}.png", models=models, title=title)
     yield from _confusions(evaluated, folder, draw=draw)
     if draw:
@@ -79,10 +88,40 @@ def write(evaluated: Evaluated, folder: Path, *, other: Tables | None, min_gain:
     for labels, (ours, theirs) in (compare(evaluated, other, min_gain) if other and draw else {}).items():
         measured = measure(evaluated.tables[labels])
         sides = (
-            Side(model="this model", gains=ours, min_gain=min_gain.value, unit=min_gain.unit, measure=measured),
-            Side(model="the other", gains=theirs, min_gain=min_gain.value, unit=min_gain.unit, measure=measured),
+            Side(model=models[0], gains=ours, min_gain=min_gain.value, unit=min_gain.unit, measure=measured),
+            Side(model=models[1], gains=theirs, min_gain=min_gain.value, unit=min_gain.unit, measure=measured),
         )
         yield comparison_plot(*sides, folder / f"comparison-{label_file(labels)}.png")
+
+
+def model_names(weights: Path, predictions: Path, ensemble: Sequence[str] = ()) -> tuple[str, str]:
+    """Names of two compared models: the ends of the paths of their runs, as long as it takes to tell them apart.
+
+    Args:
+        weights: Weight file of the evaluated model.
+        predictions: Predictions of the other model.
+        ensemble: Other runs that are averaged with the first model.
+
+    >>> model_names(Path("runs/slow/last.safetensors"), Path("runs/fast/evaluation/test/predictions.npz"))
+    ('slow', 'fast')
+    >>> model_names(Path("runs/a/default/last.safetensors"), Path("runs/b/default/predictions.npz"), ["runs/c"])
+    ('a/default + c', 'b/default')
+    >>> model_names(Path("runs/a/last.safetensors"), Path("runs/a/predictions.npz"))
+    ('this model', 'the other')
+    """
+    ours, theirs = (_run_of(path.absolute()).parts for path in (weights, predictions))
+    length = next((n for n in range(1, max(len(ours), len(theirs))) if ours[-n:] != theirs[-n:]), 0)
+    if not length:  # the same run, such as with other views
+        return UNNAMED
+    return " + ".join(["/".join(ours[-length:]), *(Path(run).name for run in ensemble)]), "/".join(theirs[-length:])
+
+
+def _run_of(path: Path) -> Path:
+    """The run folder of a weight file or of predictions; official weights are named by their file."""
+    folder = path.parent
+    if folder.parent.name == "evaluation":
+        return folder.parent.parent
+    return folder if path.suffix == ".npz" or path.stem in ("best", "last") else path.with_suffix("")
 
 
 def _confusions(evaluated: Evaluated, folder: Path, *, draw: bool) -> Iterator[Path]:

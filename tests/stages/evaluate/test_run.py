@@ -117,7 +117,12 @@ def test_the_model_of_a_run_scores_what_the_run_logged(trained, sounds):
 
 
 @pytest.mark.thorough
-def test_two_models_are_compared_class_by_class(evaluated, trained, sounds, tmp_path):
+def test_two_models_are_compared_class_by_class(evaluated, trained, sounds, tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(
+        "slowfast_cli.stages.evaluate.report.class_bars_plot",
+        lambda rows, other, path, *, models, title: drawn.append(models) or path,
+    )
     out, _ = evaluated
     other = tmp_path / "other"
     tiny.good("train", "folder", f"data.root={sounds}", *tiny.WORDS, "schedule.epochs=1", "seed=4", "--run", other)
@@ -129,6 +134,7 @@ def test_two_models_are_compared_class_by_class(evaluated, trained, sounds, tmp_
         done = tiny.good(*command, "-w", trained, "--out", tmp_path / "mine", "--compare", theirs, "--min-gain", "0")
         assert "label: classes that one model does better by more than 0 points" in done.out
         assert (tmp_path / "mine" / "comparison-label.png").is_file()
+    assert drawn == [(trained.name, "other")] * 2
     with np.load(out / "predictions.npz") as mine, np.load(other / "evaluation" / "test" / "predictions.npz") as file:
         first = mine["scores_label"].argmax(1) == mine["targets_label"]
         second = file["scores_label"].argmax(1) == file["targets_label"]

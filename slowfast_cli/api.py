@@ -188,7 +188,8 @@ def evaluate(recipe: str | Path, *overrides: str, weights: str | Path | None = N
     """Score weights on the test split of a recipe, as ``slowfast evaluate``.
 
     Args:
-        recipe: A bundled recipe's name, or a YAML file.
+        recipe: A bundled recipe's name, or a YAML file; for a run folder its ``recipe.yaml``, with the folder as
+            ``weights``.
         overrides: Fields to change; ``data.test=val`` scores another split.
         weights: A weight file, a run folder or a catalog name; by default the run of the same recipe and overrides.
         device: As for `train`.

@@ -98,7 +98,7 @@ class FrontEnd:
         return self.fmax or self.rate / 2
 
     def frames(self, samples: int) -> int:
-        """Number of frames of so long a signal, at least one."""
+        """Number of frames of a signal of this length, at least one."""
         return 1 + max(0, samples if self.centred else samples - self.window) // self.hop
 
     @property

@@ -34,7 +34,7 @@ class Scoring:
     """Options of an evaluation on the recipe's own corpus, which a suite of tasks does not have."""
 
     split: Annotated[
-        str, typer.Option(help="train, val or test: the recipe names the corresponding split of the corpus.")
+        str, typer.Option(help="train, val or test: the recipe names the corresponding split of the data set.")
     ] = "test"
     compare: Annotated[Path | None, options.optional("Predictions folder of another run, from its own evaluate.")] = (
         None
@@ -69,7 +69,7 @@ class Scoring:
 
 @options.takes(Scoring, Launch)
 def evaluate(
-    recipe: options.RecipeName,
+    recipe: options.RecipeOrRun,
     overrides: options.Overrides = None,
     weights: options.Weights = None,
     tasks: Annotated[

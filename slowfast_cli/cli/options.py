@@ -14,6 +14,14 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 RecipeName = Annotated[
     str, typer.Argument(metavar="RECIPE", help="A bundled recipe's name, or a YAML file.", show_default=False)
 ]
+RecipeOrRun = Annotated[
+    str,
+    typer.Argument(
+        metavar="RECIPE|RUN",
+        help="A bundled recipe's name, a YAML file, or a run folder, which has its recipe and weights.",
+        show_default=False,
+    ),
+]
 Overrides = Annotated[
     list[str] | None,
     typer.Argument(

@@ -50,8 +50,9 @@ def predict(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Boxes that a detector classifies: a CSV file with time,x1,y1,x2,y2 in fractions of the frame or in "
-            "pixels (path for several files), or a list of AVA's. Without it: the whole frame, every second.",
+            help="Boxes to classify, for weights such as AVA's: a CSV file with the columns time,x1,y1,x2,y2, in "
+            "fractions of the frame or in pixels, and path for several files; or a list in AVA's format. Without it "
+            "these weights classify the whole frame, every second.",
             show_default=False,
         ),
     ] = None,

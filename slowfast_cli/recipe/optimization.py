@@ -105,8 +105,8 @@ class Schedule(Section):
     validate_every: Positive | None = 1
     """Epochs between validations; the last epoch is always validated, with null only that one."""
     patience: Count = 0
-    """Validations in sequence with a worse score than the best after which the training ends; of equal scores the last
-    weights are kept. 0 never ends it early."""
+    """Validations in sequence without a better score after which the training ends; 0 never ends it early. Above 0, the
+    lower validation loss decides between equal scores."""
     checkpoint_steps: Positive = 1000
     """Steps between checkpoints: the most work a killed run loses."""
     precise_bn_batches: Count = 0

@@ -16,12 +16,12 @@ from slowfast_cli.settings import Amount, Augment, Count, Frames, FrontEnd, Posi
 
 
 class Data(Section):
-    """The corpus, its splits, and how clips are cut from segments."""
+    """The data set, its splits, and how clips are cut from segments."""
 
     corpus: str
     """Name of a data set, see `slowfast data ls`."""
     root: Where | None = None
-    """Folder of the corpus, or any fsspec URL; by default $SLOWFAST_DATA/<corpus>, or data/<corpus>."""
+    """Folder of the data set, or any fsspec URL; by default $SLOWFAST_DATA/<corpus>, or data/<corpus>."""
     shards: Where | None = None
     """Folder of the log-mels that `slowfast extract` wrote, or of a probe's features; by default `shards` beside the
     root."""
@@ -35,11 +35,11 @@ class Data(Section):
     test: str = "test"
     """Split that `slowfast evaluate` scores."""
     fold: Annotated[int, Field(ge=1, le=20)] | None = None
-    """Held-out fold, for corpora with folds, or one of `folds`."""
+    """Held-out fold, for data sets with folds, or one of `folds`."""
     folds: Annotated[int, Field(ge=0, le=20)] = 0
     """Number of parts of own data, of which `fold` is held out for validation and test; 0 keeps its splits."""
     labels: tuple[str, ...] = ()
-    """Label sets to learn, or columns of a csv file; all of the corpus by default."""
+    """Label sets to learn, or columns of a csv file; all of the data set by default."""
     clip_seconds: Rate | None = None
     """Length of an audio clip; shorter segments are padded, see `pad`. For video see `video`."""
     views: Count = 1
@@ -149,8 +149,8 @@ class Recipe(Section):
     optim: Optim
     schedule: Schedule
     adapt: bool = False
-    """Fit clip length, time masks, views, batch and length of the training to the data; the recipe's values are upper
-    bounds (lower ones for the length). Balance classes that differ by more than 1:3."""
+    """Fit clip length, time masks, views, batch and length of the training to the data; values of the recipe and of
+    overrides are upper bounds, those of the length lower bounds. Balance classes that differ by more than 1:3."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     """Seed of initialization, order, crops and augmentation."""
     metric: MetricName | None = None
@@ -203,5 +203,5 @@ class Recipe(Section):
         return self
 
     def split(self, role: Literal["train", "val", "test"]) -> str:
-        """The corpus's name of a split, with the fold filled in."""
+        """The data set's name of a split, with the fold filled in."""
         return str(getattr(self.data, role)).replace("{fold}", str(self.data.fold))

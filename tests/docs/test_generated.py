@@ -3,6 +3,8 @@
 import importlib.util
 from pathlib import Path
 
+import slowfast_cli
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -48,7 +50,15 @@ def test_every_field_is_in_its_page():
     assert "any value" not in fields
 
 
+def test_every_name_of_the_api_is_in_the_table_of_its_page():
+    table = page("python.md").split(GENERATE.TABLE)[1].split(GENERATE.END)[0]
+    names = [name for name in slowfast_cli.__all__ if name != "__version__"]
+    assert len(names) == 10
+    assert [name for name in names if f"| `{name}(" not in table] == []
+
+
 def test_check_names_a_stale_page(tmp_path, monkeypatch, capsys):
+    (tmp_path / "python.md").write_text(page("python.md"), encoding="utf-8")
     monkeypatch.setattr(GENERATE, "FOLDER", tmp_path)
     assert GENERATE.main([]) == 0
     assert GENERATE.main(["--check"]) == 0

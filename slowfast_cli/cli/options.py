@@ -71,7 +71,11 @@ def takes(*sources: Callable[..., Any]) -> Callable[[Command], Command]:
         parameters: dict[str, inspect.Parameter] = {}
         callables: tuple[Callable[..., Any], ...] = (command, *sources)
         for source in callables:
-            hints = inspect.get_annotations(source, eval_str=True)  # before 3.11, get_type_hints adds Optional
+            owners = reversed(source.__mro__[:-1]) if isinstance(source, type) else (source,)
+            # Before 3.11, get_type_hints adds Optional.
+            hints = {
+                name: hint for owner in owners for name, hint in inspect.get_annotations(owner, eval_str=True).items()
+            }
             for name, parameter in inspect.signature(source).parameters.items():
                 if parameter.kind is not inspect.Parameter.VAR_KEYWORD and name not in parameters:
                     parameters[name] = parameter.replace(annotation=hints[name], kind=inspect.Parameter.KEYWORD_ONLY)

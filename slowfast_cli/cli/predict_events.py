@@ -14,9 +14,11 @@ from slowfast_cli.types import UsageError, finite
 
 if TYPE_CHECKING:
     from slowfast_cli.events.event import FileEvents
+    from slowfast_cli.events.merge import Merging
     from slowfast_cli.stages.predict.events import EventWriter
     from slowfast_cli.stages.predict.predictor import Predictor
     from slowfast_cli.stages.predict.results import Failed, Timeline
+    from slowfast_cli.weights.file import Card
 
 STDOUT = ("table", "json")
 
@@ -30,8 +32,8 @@ def _seconds(help: str, name: str) -> Any:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EventOptions:
-    """How windows are merged into events, and the files that are written."""
+class MergeOptions:
+    """How windows are merged into events."""
 
     events: Annotated[
         bool, _option("Merge the windows of --timeline (1.0/0.25 by default) into events.", "--events")
@@ -48,6 +50,36 @@ class EventOptions:
     max_gap: Annotated[float, _seconds("Join events of a class that are no further apart.", "--max-gap")] = 0.0
     min_length: Annotated[float, _seconds("Drop shorter events.", "--min-length")] = 0.0
     event_score: Annotated[str, _option("Score of an event: mean or max of its windows.")] = "mean"
+
+    def merging(self, card: Card) -> Merging:
+        """The rules, with the thresholds of the weights.
+
+        Raises:
+            UsageError: A threshold is no number, or of an unknown class.
+        """
+        from slowfast_cli.events.merge import Merging
+        from slowfast_cli.stages.predict.events import with_thresholds
+
+        rules = Merging(
+            low=self.low, smooth=self.smooth, max_gap=self.max_gap, min_length=self.min_length,
+            score=self.event_score,  # type: ignore[arg-type]
+        )  # fmt: skip
+        return with_thresholds(rules, card, self.threshold)
+
+    def check(self) -> None:
+        """Raise `UsageError` for options that do not go together."""
+        if self.event_score not in ("mean", "max"):
+            raise UsageError(f"--event-score {self.event_score}: expected mean or max")
+        rules = {"--threshold": self.threshold, "--smooth": self.smooth, "--max-gap": self.max_gap}
+        rules |= {"--min-length": self.min_length, "--low": self.low != 1.0}
+        if not self.events and (without := [name for name, value in rules.items() if value]):
+            raise UsageError(f"{without[0]}: is about events: add --events")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EventOptions(MergeOptions):
+    """How windows are merged into events, and the files that are written."""
+
     formats: Annotated[
         str,
         _option(
@@ -82,16 +114,11 @@ class EventOptions:
         """Raise `UsageError` for options that do not go together."""
         from slowfast_cli.events.formats import require
 
+        super().check()
         require(self.names)
-        if self.event_score not in ("mean", "max"):
-            raise UsageError(f"--event-score {self.event_score}: expected mean or max")
         files = [name for name in self.names if name not in STDOUT]
         if files and self.out is None:
             raise UsageError(f"--format {','.join(files)}: writes files: add --out FOLDER")
-        merging = {"--threshold": self.threshold, "--smooth": self.smooth, "--max-gap": self.max_gap}
-        merging |= {"--min-length": self.min_length, "--low": self.low != 1.0}
-        if not self.events and (without := [name for name, value in merging.items() if value]):
-            raise UsageError(f"{without[0]}: is about events: add --events")
 
 
 def predict_events(
@@ -106,20 +133,13 @@ def predict_events(
 ) -> None:
     """Predict files, print their events on stdout, and write them below ``--out``."""
     from slowfast_cli.cli import show
-    from slowfast_cli.events.merge import Merging
     from slowfast_cli.stages.predict import events as stage
     from slowfast_cli.stages.predict.results import Failed
 
     card, windows = predictor.card, timeline or (stage.TIMELINE if options.events else None)
-    merging = None
-    if options.events:
-        rules = Merging(
-            low=options.low, smooth=options.smooth, max_gap=options.max_gap, min_length=options.min_length,
-            score=options.event_score,  # type: ignore[arg-type]
-        )  # fmt: skip
-        merging = stage.with_thresholds(rules, card, options.threshold)
+    merging = options.merging(card) if options.events else None
     files = [path for path in paths if isinstance(path, Path)]
-    writer: stage.EventWriter | None = None
+    writer: EventWriter | None = None
     done: dict[Path, FileEvents] = {}
     if options.out is not None and files:
         settings = {"weights": stage.weights_hash(weights), "windows": str(windows), "merging": str(merging)}

@@ -1,0 +1,224 @@
+"""Score the events that a model finds against a corpus with times: event-based F1, segment-based F1 and PSDS."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from slowfast_cli.build.corpus import SplitRole, read_corpus
+from slowfast_cli.events.event import Event, FileEvents
+from slowfast_cli.events.merge import Merging, merge, track
+from slowfast_cli.metrics.events import (
+    Collar,
+    Counts,
+    EventsOfFiles,
+    FrameScores,
+    best_threshold,
+    event_counts,
+    segment_counts,
+)
+from slowfast_cli.metrics.psds import LOCALIZE, RECOGNIZE, psds
+from slowfast_cli.recipe.schema import Recipe
+from slowfast_cli.types import Corpus, DataError, Recording, Seconds, Target, UsageError
+
+SEGMENT: Seconds = 1.0
+"""Length of the segments of segment-based F1."""
+Windows = tuple[np.ndarray, np.ndarray, Mapping[str, np.ndarray]]
+"""Starts (W,), ends (W,) in seconds, and scores (W, C) by label set, of the windows of a recording."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassScores:
+    """Scores of one class, from 0 to 1."""
+
+    name: str
+    events: int
+    """Truth events."""
+    detected: int
+    f1: float
+    precision: float
+    recall: float
+    best_f1: float
+    """With the threshold that is best on this very split: an upper bound."""
+    best_threshold: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class EventScores:
+    """Scores of a label set, from 0 to 1."""
+
+    classes: tuple[ClassScores, ...]
+    """Those with truth events."""
+    event_f1: float
+    """Over all events (micro average)."""
+    macro_event_f1: float
+    """Mean over classes."""
+    segment_f1: float
+    psds1: float
+    """Scenario 1 of DCASE: localize."""
+    psds2: float
+    """Scenario 2 of DCASE: recognize."""
+
+    @property
+    def values(self) -> dict[str, float]:
+        """The averages by name."""
+        return {name: value for name, value in asdict(self).items() if name != "classes"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class EventEvaluation:
+    """Scores by label set, the events found, and how many recordings there were."""
+
+    scores: Mapping[str, EventScores]
+    found: Sequence[FileEvents]
+    recordings: int
+    missing: Sequence[str]
+    """Why recordings could not be scored."""
+
+
+def truth_of(corpus: Corpus, labels: str) -> list[EventsOfFiles]:
+    """Events of each class of a label set, by recording id; events of a class that touch or overlap are joined.
+
+    Raises:
+        UsageError: The corpus has no times, or the label set has boxes or no labels.
+    """
+    spans: list[dict[str, list[tuple[Seconds, Seconds]]]] = [{} for _ in corpus.classes[labels]]
+    timed = False
+    for segment in corpus.segments:
+        target: Target | None = segment.targets.get(labels)
+        if segment.stop is None or target is None:
+            continue
+        timed = True
+        for index in target if isinstance(target, tuple) else (target,):
+            spans[index].setdefault(segment.recording.id, []).append((segment.start, segment.stop))
+    if not timed:
+        raise UsageError(f"--events: {corpus.name} {corpus.split} has whole recordings, not events with start and end")
+    return [{id_: _joined(of_file) for id_, of_file in of_class.items()} for of_class in spans]
+
+
+def _joined(spans: Iterable[tuple[Seconds, Seconds]]) -> np.ndarray:
+    joined = list[list[Seconds]]()
+    for start, stop in sorted(spans):
+        if joined and start <= joined[-1][1]:
+            joined[-1][1] = max(joined[-1][1], stop)
+        else:
+            joined.append([start, stop])
+    return np.array(joined)
+
+
+def evaluate_events(
+    recipe: Recipe,
+    split: SplitRole,
+    classes: Mapping[str, Sequence[str]],
+    windows: Callable[[Recording], Windows],
+    hop: Seconds,
+    merging: Merging,
+    tick: Callable[[int, int], None] | None = None,
+) -> EventEvaluation:
+    """Find the events of each recording of a split, and score them.
+
+    Args:
+        recipe: Names the corpus.
+        split: Its split.
+        classes: Class names of the weights by label set; only those of the corpus are scored.
+        windows: Scores the windows of a recording; raises `DataError`.
+        hop: Distance of the windows.
+        merging: How windows become events.
+        tick: Called with the progress.
+
+    Raises:
+        UsageError: The corpus has no times.
+        DataError: No recording can be read, or the classes are not those of the weights.
+    """
+    corpus = read_corpus(recipe, split)
+    common = [labels for labels in corpus.classes if tuple(classes.get(labels, ())) == corpus.classes[labels]]
+    if not common:
+        raise DataError(f"{corpus.name} {corpus.split}: its classes are not those of the weights")
+    truth = {labels: truth_of(corpus, labels) for labels in common}
+    frames: dict[str, dict[str, FrameScores]] = {labels: {} for labels in common}
+    durations: dict[str, Seconds] = {}
+    found, missing = list[FileEvents](), list[str]()
+    recordings = corpus.recordings
+    for number, recording in enumerate(recordings, 1):
+        try:
+            starts, ends, scores = windows(recording)
+        except DataError as error:
+            missing.append(str(error))
+            continue
+        events = list[Event]()
+        for labels in common:
+            tracked, edges = track(starts, ends, scores[labels], hop)
+            frames[labels][recording.id] = FrameScores(scores=tracked, edges=edges)
+            events += merge(tracked, edges, corpus.classes[labels], merging, labels)
+        durations[recording.id] = float(ends.max())
+        found.append(FileEvents(path=Path(recording.id), seconds=durations[recording.id], events=events))
+        if tick:
+            tick(number, len(recordings))
+    if not found:
+        raise DataError(
+            f"{corpus.name} {corpus.split}: none of the {len(recordings)} recordings can be read: {missing[0]}"
+        )
+    scored = {
+        labels: score_events(corpus.classes[labels], labels, frames[labels], truth[labels], durations, found)
+        for labels in common
+    }
+    return EventEvaluation(scores=scored, found=found, recordings=len(recordings), missing=missing)
+
+
+def score_events(
+    names: Sequence[str],
+    labels: str,
+    frames: Mapping[str, FrameScores],
+    truth: Sequence[EventsOfFiles],
+    durations: Mapping[str, Seconds],
+    found: Sequence[FileEvents],
+) -> EventScores:
+    """Score the events of one label set; only recordings in ``durations`` count.
+
+    Args:
+        names: Class names.
+        labels: The label set.
+        frames: Frame scores by recording.
+        truth: Truth events by class.
+        durations: Length of the recordings.
+        found: Events found in each recording.
+    """
+    truth = [{id_: spans for id_, spans in of_class.items() if id_ in durations} for of_class in truth]
+    used = [index for index, of_class in enumerate(truth) if of_class]
+    events = [_spans(found, labels, index) for index in range(len(names))]
+    counts = {index: event_counts(truth[index], events[index], Collar()) for index in used}
+    segments = [segment_counts(truth[index], events[index], durations, SEGMENT) for index in used]
+    own = {id_: FrameScores(scores=file.scores[:, used], edges=file.edges) for id_, file in frames.items()}
+    with_truth = [truth[index] for index in used]
+    rows = []
+    for place, index in enumerate(used):
+        best = best_threshold(own, truth[index], place, Collar())
+        rows.append(
+            ClassScores(
+                name=names[index],
+                events=counts[index].true,
+                detected=counts[index].detected,
+                f1=counts[index].f1,
+                precision=counts[index].precision,
+                recall=counts[index].recall,
+                best_f1=best.counts.f1,
+                best_threshold=best.threshold,
+            )
+        )
+    return EventScores(
+        classes=tuple(rows),
+        event_f1=sum(counts.values(), Counts()).f1,
+        macro_event_f1=float(np.mean([row.f1 for row in rows])),
+        segment_f1=sum(segments, Counts()).f1,
+        psds1=psds(own, with_truth, durations, LOCALIZE).value,
+        psds2=psds(own, with_truth, durations, RECOGNIZE).value,
+    )
+
+
+def _spans(found: Sequence[FileEvents], labels: str, index: int) -> EventsOfFiles:
+    spans = {
+        str(file.path): [(e.start, e.end) for e in file.events if (e.labels, e.index) == (labels, index)]
+        for file in found
+    }
+    return {id_: np.array(own) for id_, own in spans.items() if own}

@@ -11,6 +11,7 @@ import typer
 
 from slowfast_cli.cli import options
 from slowfast_cli.cli.launch import Launch
+from slowfast_cli.cli.predict_events import MergeOptions
 from slowfast_cli.storage.remote import display, local_path, mirror
 from slowfast_cli.storage.run_list import other_runs
 from slowfast_cli.types import UsageError, finite
@@ -25,6 +26,7 @@ EPILOG = options.examples(
     "slowfast evaluate epic --weights runs/epic/default --split val",
     "slowfast evaluate vggsound --weights runs/slow --compare runs/fast --min-gain 20",
     "slowfast evaluate runs/kinetics-audio/default --ensemble runs/kinetics/default",
+    "slowfast evaluate runs/folder/birds-1 --events --timeline 1.0/0.25",
     "slowfast evaluate recipes/hares.yaml --weights runs/simclr/my_sounds-1 --tasks esc50",
 )
 
@@ -51,6 +53,10 @@ class Scoring:
         None
     )
 
+    timeline: Annotated[
+        str | None, options.optional("With --events: windows in seconds, as 1.0/0.25, which is the default.")
+    ] = None
+
     def check(self) -> None:
         """Raise `UsageError` for a value that is not one of those allowed."""
         for option, value, allowed in (
@@ -67,7 +73,7 @@ class Scoring:
         ]
 
 
-@options.takes(Scoring, Launch)
+@options.takes(Scoring, MergeOptions, Launch)
 def evaluate(
     recipe: options.RecipeOrRun,
     overrides: options.Overrides = None,
@@ -83,10 +89,11 @@ def evaluate(
     **given: Any,
 ) -> None:
     """Score trained weights with the recipe's protocol, next to the paper's numbers."""
-    names = {field.name for field in fields(Scoring)}
-    scoring = Scoring(**{name: value for name, value in given.items() if name in names})
-    launch = Launch(**{name: value for name, value in given.items() if name not in names})
+    scoring, launch = options.pick(Scoring, given), options.pick(Launch, given)
+    rules = options.pick(MergeOptions, given)
     scoring.check()
+    rules.check()
+    from slowfast_cli.cli.evaluate_events import evaluate_events
     from slowfast_cli.cli.evaluate_suite import evaluate_suite, is_suite, refuse
 
     words, run = list(overrides or []), _run_folder(recipe)
@@ -109,6 +116,10 @@ def evaluate(
         weights = str(default := DefaultRun(source.name, words).require(checked))
         checked = fitted(default, checked)
     path = weight_file(weights or str(run), offline=offline)
+    if rules.events:
+        events_folder = out or _folder(path, source.name) / f"{scoring.split}-events"
+        evaluate_events(checked, path, scoring.split, rules, scoring.timeline, events_folder, device, as_json=as_json)
+        return
     title = str(path) if run else f"{source.name}: {path}"
     label = "-with-".join([scoring.split, *(f"{Path(o).parent.name}-{Path(o).name}" for o in scoring.ensemble or [])])
     folder = make_folder(out or _folder(path, source.name) / label)

@@ -1,7 +1,8 @@
 """Options and arguments that several commands share."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -64,6 +65,14 @@ RENAMED = {
 }  # fmt: skip
 
 
+Options = TypeVar("Options")
+
+
+def pick(kind: type[Options], given: Mapping[str, Any]) -> Options:
+    """Make a dataclass of options from the keyword arguments that a command with `takes` received."""
+    return kind(**{field.name: given[field.name] for field in fields(kind)})  # type: ignore[arg-type]
+
+
 def takes(*sources: Callable[..., Any]) -> Callable[[Command], Command]:
     """Add the parameters of functions or dataclasses to a Typer command, which receives them as keyword arguments."""
 
@@ -71,11 +80,7 @@ def takes(*sources: Callable[..., Any]) -> Callable[[Command], Command]:
         parameters: dict[str, inspect.Parameter] = {}
         callables: tuple[Callable[..., Any], ...] = (command, *sources)
         for source in callables:
-            owners = reversed(source.__mro__[:-1]) if isinstance(source, type) else (source,)
-            # Before 3.11, get_type_hints adds Optional.
-            hints = {
-                name: hint for owner in owners for name, hint in inspect.get_annotations(owner, eval_str=True).items()
-            }
+            hints = inspect.get_annotations(source, eval_str=True)  # before 3.11, get_type_hints adds Optional
             for name, parameter in inspect.signature(source).parameters.items():
                 if parameter.kind is not inspect.Parameter.VAR_KEYWORD and name not in parameters:
                     parameters[name] = parameter.replace(annotation=hints[name], kind=inspect.Parameter.KEYWORD_ONLY)

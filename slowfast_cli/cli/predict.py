@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from slowfast_cli.cli import options
-from slowfast_cli.cli.predict_events import EventOptions
+from slowfast_cli.cli.predict_events import MergeOptions, OutputOptions, pick_checked
 from slowfast_cli.types import VIDEO_SUFFIXES, DataError, UsageError
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ EPILOG = options.examples(
 LOW = 0.5  # below this top score the model may not know the class at all
 
 
-@options.takes(EventOptions)
+@options.takes(MergeOptions, OutputOptions)
 def predict(
     sources: Annotated[
         list[str],
@@ -78,13 +78,13 @@ def predict(
     **given: Any,
 ) -> None:
     """Print the top classes of audio files, or of videos for weights that read frames."""
-    windows, events = _timeline(timeline), EventOptions(**given)
-    events.check()
+    windows = read_timeline(timeline)
+    rules, output = pick_checked(given)
     if boxes is not None and windows is not None:
         raise UsageError("--boxes and --timeline: boxes have their own times: give one of the two")
-    from slowfast_cli.cli import show, show_predictions
+    from slowfast_cli.cli import show_predictions
+    from slowfast_cli.cli.predict_events import predict_events
     from slowfast_cli.stages.predict.predictor import PRECISIONS, Predictor
-    from slowfast_cli.stages.predict.results import Failed
     from slowfast_cli.stages.predict.sources import sources as expand
     from slowfast_cli.weights.chosen import chosen_for
     from slowfast_cli.weights.resolve import weight_file
@@ -98,42 +98,37 @@ def predict(
     show_predictions.require_csv(csv_file, boxes=predictor.detects)
     _check_overlay(overlay, paths)
     _check_plot(plot, paths, windows)
-    if events.wanted:
-        _predict_events(predictor, path, paths, windows, events, as_json=as_json)
-        return
     state = _State(predictor=predictor, top=top, overlay=overlay is not None, plot=plot is not None)
-    with show_predictions.csv_file(csv_file, boxes=predictor.detects) as writer:
-        for result in predictor.files(paths, windows):
-            if isinstance(result, Failed):
-                show.say(f"error: {result.reason}")
-                state.fail(result)
-                continue
-            best, unknown = state.best(result), predictor.unknown(result)
-            if as_json:
-                show_predictions.as_json(result, best, unknown)
-            else:
-                none = show_predictions.none_of(predictor.card, best, unknown)
-                show_predictions.as_text(result, best, none, many=len(paths) > 1, slides=windows is not None)
-            if writer:
-                writer.writerows(show_predictions.rows(result, best))
+    if rules.events or output.wanted:
+        predict_events(predictor, path, paths, windows, rules, output, as_json=as_json, fail=state.fail)
+    else:
+        with show_predictions.csv_file(csv_file, boxes=predictor.detects) as writer:
+            _predict_classes(state, paths, windows, writer, as_json=as_json)
     state.finish(len(paths), advises=not as_json, chosen=weights is not None)
     _draw(paths, overlay, plot, state)
 
 
-def _predict_events(
-    predictor: Predictor,
-    weights: Path,
-    paths: Sequence[Path | Failed],
-    windows: Timeline | None,
-    events: EventOptions,
-    *,
-    as_json: bool,
+def _predict_classes(
+    state: _State, paths: Sequence[Path | Failed], windows: Timeline | None, writer: Any, *, as_json: bool
 ) -> None:
-    from slowfast_cli.cli.predict_events import predict_events
+    """Print the best classes of each file or window, and write them to a CSV file if there is a writer."""
+    from slowfast_cli.cli import show, show_predictions
+    from slowfast_cli.stages.predict.results import Failed
 
-    state = _State(predictor=predictor, top=1, overlay=False, plot=False)
-    predict_events(predictor, weights, paths, windows, events, as_json=as_json, fail=state.fail)
-    state.finish(len(paths), advises=not as_json, chosen=True)
+    predictor = state.predictor
+    for result in predictor.files(paths, windows):
+        if isinstance(result, Failed):
+            show.say(f"error: {result.reason}")
+            state.fail(result)
+            continue
+        best, unknown = state.best(result), predictor.unknown(result)
+        if as_json:
+            show_predictions.as_json(result, best, unknown)
+        else:
+            none = show_predictions.none_of(predictor.card, best, unknown)
+            show_predictions.as_text(result, best, none, many=len(paths) > 1, slides=windows is not None)
+        if writer:
+            writer.writerows(show_predictions.rows(result, best))
 
 
 @dataclass
@@ -203,7 +198,8 @@ class _State:
             raise DataError(many if files > 1 else "the file could not be used")
 
 
-def _timeline(text: str | None) -> Timeline | None:
+def read_timeline(text: str | None) -> Timeline | None:
+    """Read ``WINDOW/HOP``; raise `UsageError` if it is something else."""
     if text is None:
         return None
     from slowfast_cli.stages.predict.results import Timeline

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from slowfast_cli.cli import options
 from slowfast_cli.types import UsageError, finite
 
 if TYPE_CHECKING:
@@ -77,8 +78,8 @@ class MergeOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EventOptions(MergeOptions):
-    """How windows are merged into events, and the files that are written."""
+class OutputOptions:
+    """The files of events that are written."""
 
     formats: Annotated[
         str,
@@ -107,18 +108,25 @@ class EventOptions(MergeOptions):
 
     @property
     def wanted(self) -> bool:
-        """Whether events are printed or written, instead of classes."""
-        return self.events or self.out is not None or bool(self.names) or self.clock
+        """Whether files or columns of events are asked for."""
+        return self.out is not None or bool(self.names) or self.clock
 
     def check(self) -> None:
         """Raise `UsageError` for options that do not go together."""
         from slowfast_cli.events.formats import require
 
-        super().check()
         require(self.names)
         files = [name for name in self.names if name not in STDOUT]
         if files and self.out is None:
             raise UsageError(f"--format {','.join(files)}: writes files: add --out FOLDER")
+
+
+def pick_checked(given: Mapping[str, Any]) -> tuple[MergeOptions, OutputOptions]:
+    """The options among keyword arguments; raise `UsageError` for those that do not go together."""
+    rules, output = options.pick(MergeOptions, given), options.pick(OutputOptions, given)
+    rules.check()
+    output.check()
+    return rules, output
 
 
 def predict_events(
@@ -126,7 +134,8 @@ def predict_events(
     weights: Path,
     paths: Sequence[Path | Failed],
     timeline: Timeline | None,
-    options: EventOptions,
+    rules: MergeOptions,
+    output: OutputOptions,
     *,
     as_json: bool,
     fail: Callable[[Failed], None],
@@ -136,20 +145,20 @@ def predict_events(
     from slowfast_cli.stages.predict import events as stage
     from slowfast_cli.stages.predict.results import Failed
 
-    card, windows = predictor.card, timeline or (stage.TIMELINE if options.events else None)
-    merging = options.merging(card) if options.events else None
+    card, windows = predictor.card, timeline or (stage.TIMELINE if rules.events else None)
+    merging = rules.merging(card) if rules.events else None
     files = [path for path in paths if isinstance(path, Path)]
     writer: EventWriter | None = None
     done: dict[Path, FileEvents] = {}
-    if options.out is not None and files:
+    if output.out is not None and files:
         settings = {"weights": stage.weights_hash(weights), "windows": str(windows), "merging": str(merging)}
-        settings |= {"formats": ",".join(options.names), "clock": str(options.clock)}
-        writer = stage.EventWriter(folder=options.out, formats=options.names, settings=settings, paths=files)
+        settings |= {"formats": ",".join(output.names), "clock": str(output.clock)}
+        writer = stage.EventWriter(folder=output.out, formats=output.names, settings=settings, paths=files)
         done = writer.start()
         if already := sum(path in done for path in files):
             show.say(f"{already} of {len(files)} files are finished already")
-    json_lines = as_json or ("json" in options.names and options.out is None)
-    clock = stage.clock if options.clock else None
+    json_lines = as_json or ("json" in output.names and output.out is None)
+    clock = stage.clock if output.clock else None
     predictions = predictor.files((path for path in paths if path not in done), windows)
     bar = show.Bar(len(paths), "file", "predict") if len(paths) > 1 else None
     for number, result in enumerate(stage.events_of(predictions, card, merging, windows, clock), 1):

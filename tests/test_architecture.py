@@ -13,7 +13,7 @@ PACKAGE = ROOT / "slowfast_cli"
 FILES = sorted(PACKAGE.rglob("*.py"))
 BASE = {"types", "settings", "storage"}
 BELOW_BUILD = {"nn", "media", "features", "metrics", "models", "tasks", "shards", "corpora", "data", "engine"}
-BELOW_BUILD |= {"weights", "plots", "events"}
+BELOW_BUILD |= {"weights", "plots", "events", "report"}
 # A name stands for itself and everything below it: `corpora` allows `corpora.labels`.
 MAY_IMPORT = {
     "errors": set(),
@@ -35,6 +35,7 @@ MAY_IMPORT = {
     "data": {*BASE, "corpora", "shards", "media", "features"},
     "engine": {"tasks", "nn", "storage", "types"},
     "plots": {"metrics", "models", "types"},
+    "report": {"media", "features", "settings", "types", "__init__"},
     "weights": {*BASE, "models", "corpora.labels", "features"},
     "build": {*BASE, *BELOW_BUILD, "recipe"},
     "stages": {*BASE, *BELOW_BUILD, "recipe", "build"},

@@ -37,6 +37,7 @@ def ablate(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print parameters and GFLOPs; needs no data.")] = False,
     device: options.Device = "auto",
     as_json: options.Json = False,
+    opens: options.Open = False,
     **given: Any,
 ) -> None:
     """Train and score the unfinished rows of a paper's table, and print them next to the published numbers."""
@@ -83,6 +84,8 @@ def ablate(
     else:
         header, body = result.cells()
         show.table(result.title, header, body)
+    if opens and not dry_run:
+        show.open_page(folder / "report.html")
 
 
 def _run(source: Source, table: str, folder: Path, only: list[str], words: list[str], device: str) -> list[TableRow]:
@@ -111,5 +114,5 @@ def _run(source: Source, table: str, folder: Path, only: list[str], words: list[
     finally:
         distributed.leave()
     upload(folder)
-    show.say(f"done: {display_path(folder.absolute())} (table.md, table.csv, table.tex, table.json)")
+    show.say(f"done: {display_path(folder.absolute())} (report.html, table.md, table.csv, table.tex, table.json)")
     return rows

@@ -86,6 +86,7 @@ def evaluate(
     device: options.Device = "auto",
     as_json: options.Json = False,
     offline: options.Offline = False,
+    opens: options.Open = False,
     **given: Any,
 ) -> None:
     """Score trained weights with the recipe's protocol, next to the paper's numbers."""
@@ -123,7 +124,7 @@ def evaluate(
     title = str(path) if run else f"{source.name}: {path}"
     label = "-with-".join([scoring.split, *(f"{Path(o).parent.name}-{Path(o).name}" for o in scoring.ensemble or [])])
     folder = make_folder(out or _folder(path, source.name) / label)
-    _evaluate_run(checked, path, scoring, title, folder, device, plots=plots, as_json=as_json)
+    _evaluate_run(checked, path, scoring, title, folder, device, plots=plots, as_json=as_json, opens=opens)
 
 
 def _evaluate_run(
@@ -136,10 +137,11 @@ def _evaluate_run(
     *,
     plots: bool,
     as_json: bool,
+    opens: bool,
 ) -> None:
     """Score one weight file on the recipe's corpus, and write predictions, tables and plots."""
     from slowfast_cli.cli import show
-    from slowfast_cli.stages.evaluate import predictions, report
+    from slowfast_cli.stages.evaluate import html, predictions, report
     from slowfast_cli.stages.evaluate.run import ensemble_member
     from slowfast_cli.storage.atomic import require_output
 
@@ -164,7 +166,11 @@ def _evaluate_run(
         show.say(f"wrote {display(path)}")
     if plots and (maps := report.feature_maps(recipe, weights, result.corpus, folder / "feature-maps.png", device)):
         show.say(f"wrote {display(maps)}")
+    for path in html.write_report(result, recipe, folder, title):
+        show.say(f"wrote {display(path)}")
     show.done(folder)
+    if opens:
+        show.open_page(folder / "report.html")
 
 
 def _run_folder(recipe: str) -> Path | None:

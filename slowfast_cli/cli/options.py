@@ -55,6 +55,7 @@ RunFolder = Annotated[
 ]
 Fresh = Annotated[bool, typer.Option("--fresh", help="Move an existing run aside and start over.")]
 Offline = Annotated[bool, typer.Option("--offline", help="Do not use the network.")]
+Open = Annotated[bool, typer.Option("--open", help="Open report.html in the browser at the end.")]
 Json = Annotated[bool, typer.Option("--json", help="JSON on stdout.")]
 Weights = Annotated[str | None, optional("A weight file, a run folder or a catalog name.", "--weights", "-w")]
 

@@ -131,17 +131,6 @@ def needs(estimate: "Estimate", jobs: int) -> None:
         say("note: the disk may become full before the end")
 
 
-def informative(names: Iterable[str], classes: Mapping[str, Sequence[str]]) -> list[str]:
-    """Leave out top-5 accuracies of label sets of at most five classes, which are always 100 %.
-
-    >>> informative(["verb_top1", "verb_top5", "noun_top5"], {"verb": "ab", "noun": "abcdef"})
-    ['verb_top1', 'noun_top5']
-    """
-    few = [labels for labels, members in classes.items() if len(members) <= 5]
-    ends = tuple("top5" if len(classes) == 1 else f"{labels}_top5" for labels in few)
-    return [name for name in names if not name.endswith(ends)]
-
-
 def scores(
     result: Scores,
     published: Mapping[str, float],
@@ -150,7 +139,7 @@ def scores(
     intervals: Mapping[str, tuple[float, float]],
 ) -> None:
     """Print our scores, next to the paper's where it has some, and the intervals (percent) of accuracies."""
-    from slowfast_cli.metrics.registry import format_metric, metric_title
+    from slowfast_cli.metrics.registry import format_metric, informative, metric_title
 
     rows = []
     for key in informative(result.values, {} if published else classes):
@@ -165,6 +154,14 @@ def scores(
     for key, (low, high) in intervals.items():
         right = round(result.values[key] * result.found / 100)
         out.print(f"{metric_title(key)}: {right:,} of {result.found:,} right, 95 % interval {low:.1f} to {high:.1f}")
+
+
+def open_page(path: Path) -> None:
+    """Open a page in the browser, if there is one."""
+    import webbrowser
+
+    if not webbrowser.open(path.absolute().as_uri()):
+        say(f"no browser to open {display(path)}")
 
 
 def duration(seconds: float) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 from slowfast_cli.cli import show
 from slowfast_cli.cli.run_log import LOG
 from slowfast_cli.engine.fit import Step
-from slowfast_cli.metrics.registry import format_metric, metric_title
+from slowfast_cli.metrics.registry import format_metric, informative, metric_title
 from slowfast_cli.stages.train.auto_workers import SLOW, data_wait_advice
 from slowfast_cli.stages.train.loop import Event, Finished, Scored, Started
 from slowfast_cli.storage.remote import display
@@ -98,7 +98,7 @@ class Display:
 
     def _score(self, event: Scored) -> None:
         values = event.scores.values
-        names = show.informative(values, self._started.val.classes if self._started else {})
+        names = informative(values, self._started.val.classes if self._started else {})
         shown = dict.fromkeys([*names[:SHOWN_SCORES], *values.keys() & {event.metric}])
         scores = ", ".join(f"{metric_title(key)} {format_metric(key, values[key])}" for key in shown)
         best, data_wait = " (best)" if event.best else "", f"data wait {self._data_wait():.0%}"

@@ -55,6 +55,7 @@ def train(
         int | None,
         typer.Option(min=2, max=20, help="Cross-validate own data: train N times, test each file once."),
     ] = None,
+    opens: options.Open = False,
     **given: Any,
 ) -> None:
     """Train a recipe. Re-running the command resumes an interrupted run.
@@ -83,6 +84,7 @@ def train(
 
         describe(checked, source.name, device, launch.gpus * launch.nodes)
         return
+    from slowfast_cli.cli import show
     from slowfast_cli.stages.train.default_run import DefaultRun
     from slowfast_cli.stages.train.run_folder import Run
 
@@ -98,6 +100,8 @@ def train(
     trained = follow(checked, place, source.name, fresh=fresh, device=device)
     if not is_launched(os.environ):
         _report(trained, device)
+    if opens:
+        show.open_page(trained / "report.html")
 
 
 def _report(run: Path, device: str) -> None:

@@ -4,7 +4,7 @@ A metric that is not listed by its full name follows its last word: ``unseen_ver
 is a function in this package, its call in `slowfast_cli.metrics.scores`, and a line here.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 
@@ -71,3 +71,14 @@ def metric_title(name: str) -> str:
 def format_metric(name: str, value: float | None) -> str:
     """Format a value with the digits of its metric; empty for None."""
     return "" if value is None else f"{value:.{find_metric(name).digits}f}"
+
+
+def informative(names: Iterable[str], classes: Mapping[str, Sequence[str]]) -> list[str]:
+    """Leave out top-5 accuracies of label sets of at most five classes, which are always 100 %.
+
+    >>> informative(["verb_top1", "verb_top5", "noun_top5"], {"verb": "ab", "noun": "abcdef"})
+    ['verb_top1', 'noun_top5']
+    """
+    few = [labels for labels, members in classes.items() if len(members) <= 5]
+    ends = tuple("top5" if len(classes) == 1 else f"{labels}_top5" for labels in few)
+    return [name for name in names if not name.endswith(ends)]

@@ -13,6 +13,9 @@ from slowfast_cli.metrics.registry import find_metric
 from slowfast_cli.metrics.table import Table, TableRow, latex, markdown, to_csv, to_dict
 from slowfast_cli.recipe.load import Source, changed, check
 from slowfast_cli.recipe.schema import Recipe, Row, Suite
+from slowfast_cli.report.page import Section
+from slowfast_cli.report.page import Table as Columns
+from slowfast_cli.report.parts import write_page
 from slowfast_cli.stages.evaluate.run import evaluate
 from slowfast_cli.stages.hares import benchmark
 from slowfast_cli.stages.train import dry_run
@@ -220,7 +223,7 @@ def slug(name: str) -> str:
 
 
 def write(table: Table, folder: Path) -> None:
-    """Write a table as table.md, table.csv, table.tex and table.json."""
+    """Write a table as table.md, table.csv, table.tex, table.json and report.html."""
     make_folder(folder)
     texts = {
         "md": markdown(table),
@@ -230,3 +233,6 @@ def write(table: Table, folder: Path) -> None:
     }
     for suffix, content in texts.items():
         write_text(folder / f"table.{suffix}", content)
+    columns, rows = table.cells()
+    section = Section(title="Table", tables=[Columns(columns=columns, rows=rows)])
+    write_page(folder, table.title, [("Folder", str(folder))], [section])

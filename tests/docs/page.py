@@ -6,6 +6,7 @@ The marks are HTML comments, which rendered Markdown does not show:
     <!-- not run here: REASON --> before a fence: its commands are parsed, not executed
     <!-- output varies -->        before a fence: its output is not compared
     <!-- exit 2 -->               before a fence: its last command ends with this code
+    <!-- tested with: WORDS -->   before a fence: the test adds these words to its training, so that it ends sooner
 """
 
 import re
@@ -17,7 +18,8 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 RUN = ("console", "sh", "python")  # languages of blocks that are executed
 COMMENT = re.compile(r"\s*<!--\s*(.*?)\s*-->\s*$")
 SETUP = re.compile(r"setup:\s*(\S.*)")
-MARK = re.compile(r"not run here: \S.*|output varies|exit \d+")
+MARK = re.compile(r"not run here: \S.*|output varies|exit \d+|tested with: \S.*")
+TRAINING = re.compile(r"slowfast (train|finetune) [^\s]+")
 FENCE = re.compile(r"(?P<indent> *)(?P<ticks>`{3,})(?P<language>[\w+-]*)")
 
 
@@ -45,6 +47,11 @@ class Block:
     def exit_code(self) -> int:
         """Expected exit code of the last command."""
         return next((int(mark.split()[1]) for mark in self.marks if mark.startswith("exit ")), 0)
+
+    def shortened(self, command: str) -> str:
+        """A command with the words that shorten its training."""
+        words = next((mark.partition(": ")[2] for mark in self.marks if mark.startswith("tested with")), "")
+        return TRAINING.sub(rf"\g<0> {words}", command) if words else command
 
     @property
     def steps(self) -> list[tuple[str, str]]:

@@ -36,7 +36,7 @@ def _run(block: Block, scratch: Path, environment: dict[str, str]) -> None:
     for number, (command, shown) in enumerate(steps, 1):
         words = [sys.executable, "-c"] if block.language == "python" else ["bash", "-e", "-o", "pipefail", "-c"]
         done = subprocess.run(
-            [*words, command],
+            [*words, block.shortened(command)],
             cwd=scratch,
             env=environment,
             stdin=subprocess.DEVNULL,

@@ -150,3 +150,10 @@ def test_the_network_is_out_of_reach(tmp_path):
     code = ["import urllib.request as u", "u.urlopen('http://example.com', timeout=5)"]
     with pytest.raises(AssertionError, match="Connection refused"):
         run_page(page(*code, language="python"), tmp_path)
+
+
+def test_a_training_is_shortened_by_the_words_of_its_mark():
+    (block,) = read(
+        page("slowfast train folder a=1; slowfast predict x", language="sh", before="<!-- tested with: b=2 -->")
+    ).blocks
+    assert block.shortened(block.text).strip() == "slowfast train folder b=2 a=1; slowfast predict x"

@@ -29,6 +29,7 @@ from slowfast_cli.plots.curves import curves_plot
 from slowfast_cli.recipe.schema import Recipe
 from slowfast_cli.stages.train.auto_workers import training_batches
 from slowfast_cli.stages.train.default_run import Place, open_run
+from slowfast_cli.stages.train.html import write_report
 from slowfast_cli.stages.train.run_folder import Run, lines
 from slowfast_cli.stages.train.state import Training, build_training
 from slowfast_cli.stages.train.tensorboard import Log, tensorboard
@@ -138,6 +139,7 @@ def train(
     distributed.barrier(share)
     if leads:
         curves_plot(lines(run.metrics), run.folder / "curves.png", title=name, metric=training.metric)
+        write_report(run.folder)
         remote.upload(run.folder)
     yield Finished(run=run.folder, broken=run.broken)
 

@@ -26,6 +26,7 @@ EPILOG = options.examples(
     "slowfast predict day.flac --timeline 2.0/0.5 --csv day.csv --plot day.png",
     "slowfast predict field/ --events --format csv,raven,elan --out found --clock",
     "find . -name '*.ogg' | slowfast predict -",
+    "slowfast predict clip.wav --explain why.png",
     "slowfast predict clip.mp4 -w runs/kinetics/default --timeline 2/1 --overlay out.mp4",
     "slowfast predict film.mp4 -w runs/ava/default --boxes persons.csv --json",
 )
@@ -68,6 +69,15 @@ def predict(
             show_default=False,
         ),
     ] = None,
+    explain: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="OUT.png", help="Draw which parts of one file speak for its class (Grad-CAM).", show_default=False
+        ),
+    ] = None,
+    explain_class: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Class that --explain is about.", show_default="the best one")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="JSON lines on stdout.")] = False,
     csv_file: Annotated[Path | None, options.optional("Also write the predictions to a CSV file.", "--csv")] = None,
     device: options.Device = "auto",
@@ -98,6 +108,7 @@ def predict(
     show_predictions.require_csv(csv_file, boxes=predictor.detects)
     _check_overlay(overlay, paths)
     _check_plot(plot, paths, windows)
+    _check_explain(explain, explain_class, paths)
     state = _State(predictor=predictor, top=top, overlay=overlay is not None, plot=plot is not None)
     if rules.events or output.wanted:
         predict_events(predictor, path, paths, windows, rules, output, as_json=as_json, fail=state.fail)
@@ -106,6 +117,7 @@ def predict(
             _predict_classes(state, paths, windows, writer, as_json=as_json)
     state.finish(len(paths), advises=not as_json, chosen=weights is not None)
     _draw(paths, overlay, plot, state)
+    _explain(predictor, paths, explain, explain_class)
 
 
 def _predict_classes(
@@ -231,6 +243,31 @@ def _check_plot(out: Path | None, paths: Sequence[Path | Failed], windows: Timel
         raise UsageError(f"--plot {out}: expected a file that ends in .png, in a folder that exists")
     if len(paths) != 1:
         raise UsageError(f"--plot {out}: draws one recording, and {len(paths)} files are named: name one")
+
+
+def _check_explain(out: Path | None, name: str | None, paths: Sequence[Path | Failed]) -> None:
+    if out is None:
+        if name is not None:
+            raise UsageError(f"--explain-class {name}: is about --explain OUT.png: add it")
+        return
+    if out.suffix.lower() != ".png" or not out.parent.is_dir() or out.is_dir():
+        raise UsageError(f"--explain {out}: expected a file that ends in .png, in a folder that exists")
+    if len(paths) != 1:
+        raise UsageError(f"--explain {out}: draws one file, and {len(paths)} are named: name one")
+
+
+def _explain(predictor: Predictor, paths: Sequence[Path | Failed], out: Path | None, name: str | None) -> None:
+    if out is None:
+        return
+    from slowfast_cli.cli import show
+    from slowfast_cli.cli.show_predictions import name as path_name
+    from slowfast_cli.stages.predict import explain as stage
+
+    for path in paths:
+        if isinstance(path, Path):
+            seconds = predictor.card.clip_seconds
+            stage.draw(stage.explain(predictor, path, name), path, out, seconds=seconds)
+            show.say(f"drawn: {path_name(out.absolute())}")
 
 
 def _draw(paths: Sequence[Path | Failed], overlay: Path | None, plot: Path | None, state: _State) -> None:

@@ -9,7 +9,7 @@ import torch
 from matplotlib import colormaps
 from PIL import Image
 
-from slowfast_cli.features.front_ends import make_front_end
+from slowfast_cli.features.logmel import LogMel
 from slowfast_cli.media import audio, video
 from slowfast_cli.report.page import Picture, Sample, data_url
 from slowfast_cli.settings import FrontEnd
@@ -51,7 +51,7 @@ def _read(segment: Segment, start: Seconds, end: Seconds) -> np.ndarray:
 
 def _spectrogram(samples: np.ndarray) -> str:
     with torch.inference_mode():
-        rows_TF = make_front_end(FRONT_END)(torch.from_numpy(samples)[None])[0, 0].numpy()
+        rows_TF = LogMel(FRONT_END)(torch.from_numpy(samples)[None])[0, 0].numpy()
     low, high = np.percentile(rows_TF, (5, 99.5))
     scaled = np.clip((rows_TF.T[::-1] - low) / max(high - low, 1e-6), 0, 1)
     pixels = (colormaps["magma"](scaled)[:, :, :3] * 255).astype(np.uint8)

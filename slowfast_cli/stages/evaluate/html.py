@@ -48,7 +48,7 @@ def write_report(evaluated: Evaluated, recipe: Recipe, folder: Path, title: str)
 
 
 def facts(evaluated: Evaluated) -> list[tuple[str, str]]:
-    """What was scored."""
+    """The data and its coverage."""
     corpus = evaluated.corpus
     count, listed = len(corpus.segments), corpus.listed
     named = [

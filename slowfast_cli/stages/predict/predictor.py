@@ -62,6 +62,8 @@ class Predictor:
 
     card: Card
     """Metadata of the weights."""
+    weights: Path
+    """The weight file."""
 
     def __init__(
         self,
@@ -73,7 +75,7 @@ class Predictor:
     ) -> None:
         if not (isinstance(weights, Path) and weights.is_file()):
             weights = weight_file(str(weights) if weights else None)
-        self._weights = weights
+        self.weights = weights
         self._boxes = None if boxes is None else box_lists.read(boxes)
         at = distributed.device(device)
         self.card, model = build(weights)
@@ -90,7 +92,7 @@ class Predictor:
         if "features" in self.card.net.signals:
             raise WeightsError(f"{weights}: is a probe on the features of a trunk: finetune the trunk instead")
         self._model = prepare_for_inference(model, at, PRECISIONS[precision])
-        self._predictor = _file_predictor(weights, self.card, self._model, self._boxes)
+        self._predictor = file_predictor(weights, self.card, self._model, self._boxes)
 
     def __call__(self, path: str | Path, timeline: Timeline | None = None) -> list[FilePrediction]:
         """Predict one file: as a whole, by windows of a timeline, or by its boxes.
@@ -161,7 +163,7 @@ class Predictor:
         for result in self._files(paths, timeline):
             if isinstance(result, FilePrediction) and not all(map(_finite, result.scores.values())):
                 raise WeightsError(
-                    f"{printable(self._weights)}: no number for {printable(result.path)}: these weights have diverged; "
+                    f"{printable(self.weights)}: no number for {printable(result.path)}: these weights have diverged; "
                     "use others"
                 )
             yield result
@@ -184,7 +186,8 @@ def _finite(scores: np.ndarray) -> bool:
     return bool(np.isfinite(scores).all())
 
 
-def _file_predictor(weights: Path, card: Card, model: Recognizer, boxes: box_lists.BoxList | None) -> FilePredictor:
+def file_predictor(weights: Path, card: Card, model: Recognizer, boxes: box_lists.BoxList | None) -> FilePredictor:
+    """Build what predicts one file with a model of the kind that the card describes."""
     front_end = None
     if "frames" not in card.net.signals or "logmel" in card.net.signals:
         with _header(weights, "a front end"):

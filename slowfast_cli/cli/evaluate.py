@@ -26,7 +26,7 @@ EPILOG = options.examples(
     "slowfast evaluate epic --weights runs/epic/default --split val",
     "slowfast evaluate vggsound --weights runs/slow --compare runs/fast --min-gain 20",
     "slowfast evaluate runs/kinetics-audio/default --ensemble runs/kinetics/default",
-    "slowfast evaluate runs/folder/birds-1 --events --timeline 1.0/0.25",
+    "slowfast evaluate runs/folder/birds-1 --events --timeline 2.0/0.5",
     "slowfast evaluate recipes/hares.yaml --weights runs/simclr/my_sounds-1 --tasks esc50",
 )
 
@@ -54,7 +54,7 @@ class Scoring:
     )
 
     timeline: Annotated[
-        str | None, options.optional("With --events: windows in seconds, as 1.0/0.25, which is the default.")
+        str | None, options.optional("With --events: windows in seconds, as 2.0/0.5, which is the default.")
     ] = None
 
     def check(self) -> None:

@@ -37,7 +37,7 @@ class MergeOptions:
     """How windows are merged into events."""
 
     events: Annotated[
-        bool, _option("Merge the windows of --timeline (1.0/0.25 by default) into events.", "--events")
+        bool, _option("Merge the windows of --timeline (2.0/0.5 by default) into events.", "--events")
     ] = False
     threshold: Annotated[
         str | None,
@@ -189,11 +189,11 @@ def _print(file: FileEvents, *, json_lines: bool) -> None:
             typer.echo(json.dumps(finite(plain), ensure_ascii=False, allow_nan=False))
         return
     rows = [
-        [f"{plain['start']:.2f}", f"{plain['end']:.2f}", f"{plain['score']:.1%}", plain["label"], *_clock(plain)]
+        [plain["label"], f"{plain['start']:.2f}", f"{plain['end']:.2f}", f"{plain['score']:.1%}", *_clock(plain)]
         for plain in records
     ]
     if rows:
-        columns = ["start", "end", "score", "label", *(["time of day"] if CLOCK_COLUMNS[0] in records[0] else [])]
+        columns = ["label", "start", "end", "score", *(["time of day"] if CLOCK_COLUMNS[0] in records[0] else [])]
         show.table(name(file.path), columns, rows)
     else:
         show.say(f"{name(file.path)}: no events")

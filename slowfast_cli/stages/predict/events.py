@@ -23,7 +23,7 @@ from slowfast_cli.weights.file import Card
 
 JOURNAL, SETTINGS = "finished.jsonl", "settings.json"
 COMBINED = "events"
-TIMELINE = Timeline(window=1.0, hop=0.25)
+TIMELINE = Timeline(window=2.0, hop=0.5)
 """Windows that events are found from if no timeline is given."""
 
 

@@ -54,7 +54,10 @@ class Scoring:
     )
 
     timeline: Annotated[
-        str | None, options.optional("With --events: windows in seconds, as 2.0/0.5, which is the default.")
+        str | None,
+        options.optional(
+            "With --events: windows in seconds, as 2.0/0.5; by default of a clip's length, a tenth apart."
+        ),
     ] = None
 
     def check(self) -> None:

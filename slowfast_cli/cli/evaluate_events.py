@@ -41,12 +41,13 @@ def evaluate_events(
     from slowfast_cli.cli.predict import read_timeline
     from slowfast_cli.events.formats import FORMATS
     from slowfast_cli.stages.evaluate import events as stage
-    from slowfast_cli.stages.predict.events import TIMELINE
+    from slowfast_cli.stages.predict.events import default_timeline
     from slowfast_cli.stages.predict.predictor import Predictor
     from slowfast_cli.storage.atomic import make_folder, write_text
     from slowfast_cli.storage.remote import display
 
-    predictor, windows = Predictor(weights, device), read_timeline(timeline) or TIMELINE
+    predictor = Predictor(weights, device)
+    windows = read_timeline(timeline) or default_timeline(predictor.card)
     bar: show.Bar | None = None
 
     def tick(done: int, total: int) -> None:

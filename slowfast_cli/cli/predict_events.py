@@ -37,7 +37,11 @@ class MergeOptions:
     """How windows are merged into events."""
 
     events: Annotated[
-        bool, _option("Merge the windows of --timeline (2.0/0.5 by default) into events.", "--events")
+        bool,
+        _option(
+            "Merge the windows of --timeline into events; by default a clip long, a tenth apart.",
+            "--events",
+        ),
     ] = False
     threshold: Annotated[
         str | None,
@@ -145,7 +149,7 @@ def predict_events(
     from slowfast_cli.stages.predict import events as stage
     from slowfast_cli.stages.predict.results import Failed
 
-    card, windows = predictor.card, timeline or (stage.TIMELINE if rules.events else None)
+    card, windows = predictor.card, timeline or (stage.default_timeline(predictor.card) if rules.events else None)
     merging = rules.merging(card) if rules.events else None
     files = [path for path in paths if isinstance(path, Path)]
     writer: EventWriter | None = None

@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.ticker import MaxNLocator
@@ -61,8 +61,9 @@ def curves_plot(
     panels = [(label, curves) for label, curves in by_panel.items() if curves]
     fig = figure(*_size(len(panels), title))
     ends = [time for _, curves in panels for times, _ in curves.values() for time in (times[0], times[-1])]
+    best = _best_step(records, metric)
     for axes, (label, curves) in zip(_grid(fig, len(panels)), panels, strict=True):
-        _draw(axes, label, curves, f"val_{metric}")
+        _draw(axes, label, curves, f"val_{metric}", best)
         axes.set_xlabel(unit, fontsize=LABEL, color=INK)
         if min(ends) < max(ends):
             margin = 0.03 * (max(ends) - min(ends))
@@ -127,7 +128,17 @@ def _name(key: str) -> str:
     return find_metric(key.removeprefix("val_")).title
 
 
-def _draw(axes: Axes, label: str, curves: Mapping[str, Series], metric: str) -> None:
+def _best_step(records: Sequence[Mapping[str, Any]], metric: str | None) -> int | None:
+    """Index among the validations of the best one: by its score, then by its loss, of equal ones the first."""
+    key, found = f"val_{metric}", find_metric(metric or "top1")
+    sign = 1 if found.higher_is_better else -1
+    scores = [
+        (sign * record[key], -(record.get("val_loss") or 0.0)) for record in records if record.get(key) is not None
+    ]
+    return scores.index(max(scores)) if scores else None
+
+
+def _draw(axes: Axes, label: str, curves: Mapping[str, Series], metric: str, best: int | None) -> None:
     for index, (key, (times, values)) in enumerate(list(curves.items())[:SHOWN]):
         color = COLORS[index % len(COLORS)]
         style = "-" if index < len(COLORS) else "--"
@@ -138,8 +149,8 @@ def _draw(axes: Axes, label: str, curves: Mapping[str, Series], metric: str) -> 
             times, _smooth(values) if noisy else values, style, color=color, linewidth=1.6, label=_name(key),
             marker="o" if len(values) <= 30 else "", markersize=3,
         )  # fmt: skip
-        if key == metric:
-            _mark_best(axes, key, times, values, color)
+        if key == metric and best is not None and best < len(values):
+            _mark_best(axes, key, (times[best], values[best]), color)
     axes.set_ylabel(label, fontsize=LABEL, color=INK)
     axes.tick_params(labelsize=TICK)
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
@@ -152,13 +163,11 @@ def _draw(axes: Axes, label: str, curves: Mapping[str, Series], metric: str) -> 
         axes.legend(fontsize=NOTE, frameon=False, ncols=1 + (len(curves) > 4), loc="best")
 
 
-def _mark_best(axes: Axes, key: str, times: np.ndarray, values: np.ndarray, color: str) -> None:
-    """Ring the best value, the last of equal ones, and write it above the panel."""
+def _mark_best(axes: Axes, key: str, best: tuple[float, float], color: str) -> None:
+    """Ring the best value (time and score), and write it above the panel."""
     found = find_metric(key.removeprefix("val_"))
-    signed = values if found.higher_is_better else -values
-    best = len(signed) - 1 - int(signed[::-1].argmax())
-    axes.plot(times[best], values[best], "o", markersize=9, markerfacecolor="none", markeredgecolor=color, zorder=4)
-    axes.set_title(f"best {values[best]:.{found.digits}f}", fontsize=TICK, color=color, loc="right", pad=3)
+    axes.plot(*best, "o", markersize=9, markerfacecolor="none", markeredgecolor=color, zorder=4)
+    axes.set_title(f"best {best[1]:.{found.digits}f}", fontsize=TICK, color=color, loc="right", pad=3)
 
 
 def _smooth(values: np.ndarray) -> np.ndarray:

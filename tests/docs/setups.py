@@ -10,12 +10,12 @@ long_recording  long.wav: 90 s of rain, a rooster, a dog and helicopters
 """
 
 import csv
+import runpy
 import shutil
 import wave
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-import rendered
 import tiny
 from docs.page import ROOT
 
@@ -37,12 +37,7 @@ def my_sounds(scratch: Path) -> None:
 
 
 def my_videos(scratch: Path) -> None:
-    for name, leftwards in (("left", True), ("right", False)):
-        (scratch / "my_videos" / name).mkdir(parents=True)
-        for number in range(10):
-            path = scratch / "my_videos" / name / f"{number:02d}.mp4"
-            rendered.drift(path, leftwards=leftwards, seed=100 * leftwards + number, fps=15)
-    rendered.drift(scratch / "new.mp4", leftwards=True, seed=999, fps=15)
+    runpy.run_path(str(ROOT / "examples" / "make_videos.py"))["main"](scratch / "my_videos")
 
 
 def my_recordings(scratch: Path) -> None:

@@ -127,7 +127,7 @@ def test_resnet50_equals_transformers(transformers):
 @NAMES
 def test_missing_transformers_names_the_extra_to_install(name, monkeypatch):
     monkeypatch.setitem(sys.modules, "transformers", None)
-    with pytest.raises(UsageError, match=r"pip install 'slowfast\[baselines\]'"):
+    with pytest.raises(UsageError, match=r"pip install 'slowfast-cli\[baselines\]'"):
         BaselineTrunk(BASELINES[name])
 
 

@@ -22,7 +22,7 @@ from slowfast_cli.plots.class_bars import RELATIVE, class_bars_plot
 from slowfast_cli.plots.comparison import Side, comparison_plot
 from slowfast_cli.plots.confused_pairs import confused_pairs_plot
 from slowfast_cli.plots.confusion import confusion_plot
-from slowfast_cli.plots.curves import curves_plot
+from slowfast_cli.plots.curves import _best_step, curves_plot
 from slowfast_cli.plots.feature_maps import Channel, MapRow, feature_maps_plot, most_varied_channel
 from slowfast_cli.plots.per_class import per_class_plot
 from slowfast_cli.plots.reliability import calibration_plot, precision_recall_plot
@@ -268,14 +268,15 @@ def test_most_varied_channel():
 
 
 def test_curves(tmp_path, words):
-    """Names, not keys; epochs, not steps; both losses in one panel; the last of the best values is marked."""
+    """Names, not keys; epochs, not steps; both losses in one panel; of equal scores the lower loss is best."""
     records = [{"step": i, "loss": 4.0 / i, "lr": 0.01, "epoch": i / 20, "note": "x"} for i in range(1, 201)]
-    for epoch, top1 in ((4, 50.0), (6, 50.0), (10, 40.0)):
-        scores = {"val_loss": 1.0, "val_top1": top1, "val_top5": 70.0, "val_map": math.nan, "val_auc": 0.9}
+    for epoch, top1, loss in ((4, 50.0, 1.0), (6, 50.0, 0.8), (8, 50.0, 0.9), (10, 40.0, 0.7)):
+        scores = {"val_loss": loss, "val_top1": top1, "val_top5": 70.0, "val_map": math.nan, "val_auc": 0.9}
         records.append({"step": 20 * epoch, "epoch": epoch, **scores})
     read_png(curves_plot(records, tmp_path / "curves.png", title="a run", metric="top1"))
     assert {"loss", "training", "validation", "accuracy, %", "Top-1", "Top-5", "learning rate", "a run"} <= set(words)
     assert {"best 50.00", "epoch"} <= set(words)
+    assert _best_step([record for record in records if "val_top1" in record], "top1") == 1
     assert not {"val_top1", "lr", "step", "mAP"} & set(words)
 
 

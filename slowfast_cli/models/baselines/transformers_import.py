@@ -16,5 +16,5 @@ def import_transformers(kind: str) -> Any:
         return importlib.import_module("transformers")
     except ImportError as error:
         raise UsageError(
-            f"the network {kind} needs transformers ({error}): pip install 'slowfast[baselines]'"
+            f"the network {kind} needs transformers ({error}): pip install 'slowfast-cli[baselines]'"
         ) from error

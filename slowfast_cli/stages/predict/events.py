@@ -23,8 +23,8 @@ from slowfast_cli.weights.file import Card
 
 JOURNAL, SETTINGS = "finished.jsonl", "settings.json"
 COMBINED = "events"
-TIMELINE = Timeline(window=2.0, hop=0.5)
-"""Windows that events are found from if no timeline is given."""
+HOPS = 10
+"""Of a clip, between the windows that events are found from if no timeline is given."""
 
 
 def thresholds_of(card: Card, text: str | None) -> dict[str, float]:
@@ -56,6 +56,11 @@ def thresholds_of(card: Card, text: str | None) -> dict[str, float]:
         if name and name not in names:
             raise UsageError(f"--threshold {word}: no such class{did_you_mean(name, names)}")
     return {"": DEFAULT_THRESHOLD, **({} if "" in given else stored), **given}
+
+
+def default_timeline(card: Card) -> Timeline:
+    """Windows as long as the clips that the model was trained on, a tenth apart."""
+    return Timeline(window=round(card.clip_seconds, 3), hop=round(card.clip_seconds / HOPS, 3))
 
 
 def events_of(

@@ -48,7 +48,7 @@ MAY_IMPORT = {
 STAGES_MAY_IMPORT = {
     "ablate": {"hares", "train", "evaluate"},
     "hares": {"train", "evaluate"},
-    "embed": {"predict"},
+    "search": {"embed"},
     "doctor": {"doctor_checks"},
     "runs": {"train"},
 }

@@ -26,6 +26,7 @@ from slowfast_cli.cli import (
     recipes,
     run_log,
     runs,
+    search,
     segments,
     train,
     weights,
@@ -58,6 +59,7 @@ app.command("finetune", epilog=train.FINETUNE_EPILOG)(train.finetune)
 app.command("evaluate", epilog=evaluate.EPILOG)(evaluate.evaluate)
 app.command("predict", epilog=predict.EPILOG)(predict.predict)
 app.command("embed", epilog=embed.EPILOG)(embed.embed)
+app.command("search", epilog=search.EPILOG)(search.search)
 app.command("ablate", epilog=ablate.EPILOG)(ablate.ablate)
 app.add_typer(runs.app, name="runs")
 app.add_typer(recipes.app, name="recipes")

@@ -94,7 +94,7 @@ def strided(frames: float, window: int = FRAMES, stride: int = 16) -> list[float
     """
     last = max(frames - window, 0.0)
     starts = [float(start) for start in range(0, floor(last + SNAP) + 1, stride)]
-    return starts if last - starts[-1] <= SNAP else [*starts, last]
+    return starts if last - starts[-1] <= SNAP else [*starts, float(last)]
 
 
 def ego4d(length: VideoLength, _: Seconds | None) -> Iterator[Row]:

@@ -46,6 +46,10 @@ class AudioWindows:
         else:
             yield from self._slide(number, item, self.sliding)
 
+    def samples(self, number: int, samples_N: np.ndarray) -> Iterator[Window]:
+        """The views of samples at the rate of the front end, as one row."""
+        yield from self._row(number, 0, 0, samples_N)
+
     def note(self, item: Item) -> str:
         """What a truncated recording lacks; empty for a whole one."""
         return audio.truncation(item.recording)

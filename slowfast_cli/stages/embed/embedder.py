@@ -24,7 +24,7 @@ from slowfast_cli.stages.embed.batching import Event, NotFiniteError, Rows, Unre
 from slowfast_cli.stages.embed.items import Item, file_items
 from slowfast_cli.stages.embed.network import POOLED, TrunkFeatures
 from slowfast_cli.stages.embed.video import ClipWindows, PresetWindows
-from slowfast_cli.stages.embed.window import Reader, Sliding
+from slowfast_cli.stages.embed.window import Reader, Sliding, Window
 from slowfast_cli.stages.embed.windows import AUDIO_HOP, AUDIO_WINDOW, FPS, FRAMES, preset_named
 from slowfast_cli.storage.atomic import file_hash
 from slowfast_cli.types import MEDIA_SUFFIXES, VIDEO_SUFFIXES, DataError, Seconds, UsageError, WeightsError
@@ -91,6 +91,7 @@ class Embedder:
         self._path, self._layer, self._preset_name, self._precision = path, layer, preset, precision
         self._device = distributed.device(device)
         self.card, model = build(path)
+        self._parameters = sum(parameter.numel() for parameter in model.parameters())
         signals = self.card.net.signals
         if "features" in signals:
             raise WeightsError(f"{path}: is a probe on the features of a trunk: use the trunk instead")
@@ -150,6 +151,19 @@ class Embedder:
             yield from embed_items(items, self.reader, self._network, self.batch)
         except NotFiniteError as error:
             raise WeightsError(f"{printable(self._path)}: {error}: these weights have diverged; use others") from error
+
+    @property
+    def parameters(self) -> int:
+        """Number of parameters of the network, the head included."""
+        return self._parameters
+
+    def average(self, windows: Sequence[Window]) -> np.ndarray:
+        """Average the features of the windows of each item: (items, D) float32, in the order of the windows."""
+        features = list[np.ndarray]()
+        for first in range(0, len(windows), self.batch):
+            features += list(self._network(windows[first : first + self.batch]).numpy())
+        items = np.array([window.item for window in windows])
+        return np.stack([np.mean(np.stack(features)[items == item], axis=0) for item in dict.fromkeys(items.tolist())])
 
     def settings(self) -> dict[str, Any]:
         """What the features depend on, as plain values; they are stored beside the features."""

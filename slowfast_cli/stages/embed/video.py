@@ -50,6 +50,17 @@ class ClipWindows:
                 inputs = self.reader.read(segment, Key(0, 0, 0)).inputs
                 yield Window(item=number, row=row, views=len(starts), start=start, end=end, inputs=inputs)
 
+    def frames(self, number: int, frames_3THW: np.ndarray) -> Iterator[Window]:
+        """The views of frames that are as far apart as those of a clip, as one row."""
+        clip, seconds = self.settings.frames, self.settings.step / self.settings.fps
+        starts = self._starts(0.0, frames_3THW.shape[1] * seconds, frames_3THW.shape[1] * seconds)
+        for start in starts:
+            indices = np.minimum(round(start / seconds) + np.arange(clip), frames_3THW.shape[1] - 1)
+            yield Window(
+                item=number, row=0, views=len(starts), start=0.0, end=frames_3THW.shape[1] * seconds,
+                inputs=Inputs(frames=np.ascontiguousarray(frames_3THW[:, indices])),
+            )  # fmt: skip
+
     def note(self, item: Item) -> str:
         """See `slowfast_cli.stages.embed.window.Reader`."""
         probe = video.probe(item.recording)

@@ -118,6 +118,7 @@ def test_only_build_looks_up_what_a_recipe_names():
         "weights",
         "features",
         "stages",
+        "adapters",
     }
     # Extraction and prediction have no recipe: they make the front end of stored settings.
     assert {name for name in users if name.startswith("stages.")} <= {

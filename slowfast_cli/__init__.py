@@ -14,12 +14,14 @@ if TYPE_CHECKING:
     from slowfast_cli.api import read_frames as read_frames
     from slowfast_cli.api import train as train
     from slowfast_cli.settings import FrontEnd as FrontEnd
+    from slowfast_cli.stages.embed.embedder import Embedder as Embedder
     from slowfast_cli.stages.predict.predictor import Predictor as Predictor
     from slowfast_cli.weights.file import load_model as load_model
 
 __version__ = "0.1.0"
 # Where each name is defined: torch is imported when one is used, not before (PEP 562).
 _API = {
+    "Embedder": "stages.embed.embedder",
     "FrontEnd": "settings",
     "Predictor": "stages.predict.predictor",
     "evaluate": "api",
@@ -31,8 +33,8 @@ _API = {
     "read_frames": "api",
     "train": "api",
 }
-__all__ = ["FrontEnd", "Predictor", "__version__", "evaluate", "extract", "load_model", "load_recipe", "log_mel"]
-__all__ += ["read_audio", "read_frames", "train"]
+__all__ = ["Embedder", "FrontEnd", "Predictor", "__version__", "evaluate", "extract", "load_model", "load_recipe"]
+__all__ += ["log_mel", "read_audio", "read_frames", "train"]
 
 
 def __getattr__(name: str) -> Any:

@@ -17,6 +17,7 @@ from slowfast_cli.cli import (
     ablate,
     data,
     doctor,
+    embed,
     evaluate,
     extract,
     launch,
@@ -25,6 +26,7 @@ from slowfast_cli.cli import (
     recipes,
     run_log,
     runs,
+    search,
     segments,
     train,
     weights,
@@ -42,6 +44,7 @@ MEMORY_ADVICE = {
     **dict.fromkeys(("train", "finetune", "ablate"), TRAINING_ADVICE),
     "evaluate": "lower optim.batch or raise optim.grad_accum_steps, which set the size of test batches too",
     "extract": "use fewer --jobs",
+    "embed": "use a shorter --window, or --precision bf16",
     "predict": "pass fewer or shorter files at a time",
 }
 
@@ -55,6 +58,8 @@ app.command("train", epilog=train.EPILOG)(train.train)
 app.command("finetune", epilog=train.FINETUNE_EPILOG)(train.finetune)
 app.command("evaluate", epilog=evaluate.EPILOG)(evaluate.evaluate)
 app.command("predict", epilog=predict.EPILOG)(predict.predict)
+app.command("embed", epilog=embed.EPILOG)(embed.embed)
+app.command("search", epilog=search.EPILOG)(search.search)
 app.command("ablate", epilog=ablate.EPILOG)(ablate.ablate)
 app.add_typer(runs.app, name="runs")
 app.add_typer(recipes.app, name="recipes")

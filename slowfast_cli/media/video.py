@@ -115,6 +115,35 @@ def read(recording: Recording, *, start: Seconds, span: Seconds, count: int, sho
     return Frames(pixels=pixels, times=times, start=times[0] if start > 0 and abs(times[0] - start) <= SNAP else start)
 
 
+def stream(
+    recording: Recording, *, start: Seconds = 0.0, short_side: int | None = None, square: int | None = None
+) -> Iterator[tuple[Seconds, Callable[[], np.ndarray]]]:
+    """Decode all frames in order, in constant memory.
+
+    Args:
+        recording: Recording with video.
+        start: Begin with the frame displayed at this time.
+        short_side: Scale larger frames down to this shorter side, in pixels.
+        square: Scale frames to a square of this side instead.
+
+    Yields:
+        Presentation time, and a function that converts the frame to RGB: (H, W, 3) uint8.
+
+    Raises:
+        BrokenMediaError: The recording cannot be opened, has no video, or does not decode.
+    """
+    size = probe(recording)
+    width, height = (square, square) if square else fit_short_side(size.width, size.height, short_side)
+    converter = Converter(width, height)
+    with decoder_errors(recording.path), closing(_frames(recording, start)) as frames:
+        for time, decode in frames:
+            yield time, partial(_convert, converter, decode)
+
+
+def _convert(converter: Converter, decode: Callable[[], Any]) -> np.ndarray:
+    return converter.rgb(decode())
+
+
 def select_frames(
     frames: Iterable[tuple[Seconds, T]],
     *,

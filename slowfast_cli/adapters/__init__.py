@@ -1,0 +1,1 @@
+"""Interfaces of evaluation packages, one file each; each needs its package."""

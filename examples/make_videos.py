@@ -1,6 +1,8 @@
 """Render twenty short videos to try `slowfast` with: a ball moves left or right, so no single frame shows the class.
 
-python examples/make_videos.py [FOLDER]    writes FOLDER/{left,right}/00.mp4 to 09.mp4 (my_videos), and new.mp4 beside it
+    python examples/make_videos.py [FOLDER]
+
+writes FOLDER/{left,right}/00.mp4 to 09.mp4 (FOLDER is my_videos by default), and new.mp4 beside it.
 """
 
 import sys

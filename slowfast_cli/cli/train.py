@@ -56,6 +56,14 @@ def train(
         typer.Option(min=2, max=20, help="Cross-validate own data: train N times, test each file once."),
     ] = None,
     opens: options.Open = False,
+    track: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME,...",
+            help="Trackers: tensorboard, wandb, mlflow, or none.",
+            show_default="tensorboard, if it is installed",
+        ),
+    ] = None,
     **given: Any,
 ) -> None:
     """Train a recipe. Re-running the command resumes an interrupted run.
@@ -66,7 +74,7 @@ def train(
     from slowfast_cli.build.init_weights import with_settings_of_weights
     from slowfast_cli.recipe.load import check, override, read
 
-    words, launch = list(overrides or []), Launch(**given)
+    words, launch, trackers = list(overrides or []), Launch(**given), _trackers(track)
     launch.require()
     source = read(recipe)
     written = override(source, words)
@@ -94,14 +102,24 @@ def train(
         return
     fresh = fresh and not is_restart()
     if folds:
-        _cross_validate(source, words, run, folds, fresh=fresh, device=device)
+        _cross_validate(source, words, run, folds, fresh=fresh, device=device, track=trackers)
         return
     place = Run(run) if run else DefaultRun(source.name, words)
-    trained = follow(checked, place, source.name, fresh=fresh, device=device)
+    trained = follow(checked, place, source.name, fresh=fresh, device=device, track=trackers)
     if not is_launched(os.environ):
         _report(trained, device)
     if opens:
         show.open_page(trained / "report.html")
+
+
+def _trackers(text: str | None) -> tuple[str, ...] | None:
+    if text is None:
+        return None
+    from slowfast_cli.stages.train.trackers import require
+
+    names = () if text == "none" else tuple(dict.fromkeys(text.split(",")))
+    require(names)
+    return names
 
 
 def _report(run: Path, device: str) -> None:
@@ -117,7 +135,14 @@ def _report(run: Path, device: str) -> None:
 
 
 def _cross_validate(
-    source: Source, words: list[str], run: Path | None, folds: int, *, fresh: bool, device: str
+    source: Source,
+    words: list[str],
+    run: Path | None,
+    folds: int,
+    *,
+    fresh: bool,
+    device: str,
+    track: tuple[str, ...] | None,
 ) -> None:
     """Train and test each fold in a run folder of its own; a repeated command resumes."""
     from slowfast_cli.cli import show, train_report
@@ -131,7 +156,7 @@ def _cross_validate(
         show.say(f"fold {fold} of {folds}")
         parts = [f"data.folds={folds}", f"data.fold={fold}"]
         place = Run(run / f"fold-{fold}") if run else DefaultRun(source.name, [*words, *parts])
-        folder = follow(check(override(source, parts)), place, source.name, fresh=fresh, device=device)
+        folder = follow(check(override(source, parts)), place, source.name, fresh=fresh, device=device, track=track)
         tested.append(test_run(folder, device))
     train_report.report_folds([fold for fold in tested if fold])
 
@@ -156,7 +181,14 @@ def finetune(
 
 
 def follow(
-    recipe: Recipe, run: Place, name: str, *, fresh: bool = False, device: str = "auto", smoke: bool = False
+    recipe: Recipe,
+    run: Place,
+    name: str,
+    *,
+    fresh: bool = False,
+    device: str = "auto",
+    smoke: bool = False,
+    track: tuple[str, ...] | None = None,
 ) -> Path:
     """Run and display a training, and return its folder.
 
@@ -167,7 +199,7 @@ def follow(
     from slowfast_cli.engine import distributed
     from slowfast_cli.stages.train import loop as stage
 
-    events = stage.train(recipe, run, name=name, fresh=fresh, device=device, smoke=smoke)
+    events = stage.train(recipe, run, name=name, fresh=fresh, device=device, smoke=smoke, track=track)
     display, folder = Display(name), Path()
     try:
         with interruptible() as signals, logged_warnings(), contextlib.closing(events):

@@ -2,7 +2,7 @@
 
 import os
 from collections import deque
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from itertools import chain, islice
@@ -32,7 +32,7 @@ from slowfast_cli.stages.train.default_run import Place, open_run
 from slowfast_cli.stages.train.html import write_report
 from slowfast_cli.stages.train.run_folder import Run, lines
 from slowfast_cli.stages.train.state import Training, build_training
-from slowfast_cli.stages.train.tensorboard import Log, tensorboard
+from slowfast_cli.stages.train.trackers import installed, tracking
 from slowfast_cli.storage import remote
 from slowfast_cli.storage.atomic import write_atomic
 from slowfast_cli.types import Corpus, Scores, SlowFastError
@@ -76,10 +76,18 @@ class Finished:
 
 
 Event = Started | Step | Scored | Finished
+Log = Callable[[Mapping[str, float]], None]  # takes a line of metrics.jsonl
 
 
 def train(
-    recipe: Recipe, at_run: Place, *, name: str = "", fresh: bool = False, device: str = "auto", smoke: bool = False
+    recipe: Recipe,
+    at_run: Place,
+    *,
+    name: str = "",
+    fresh: bool = False,
+    device: str = "auto",
+    smoke: bool = False,
+    track: Sequence[str] | None = None,
 ) -> Generator[Event]:
     """Train a recipe, or resume its run. The caller may stop after any event and nothing is lost.
 
@@ -90,6 +98,7 @@ def train(
         fresh: Move an existing run aside and start over.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``.
         smoke: Use two batches and eight test segments, for one epoch.
+        track: Trackers, see `slowfast_cli.stages.train.trackers`; None: TensorBoard, if it is installed.
 
     Raises:
         SlowFastError: A user error in the recipe, the data, the weights or the run folder.
@@ -109,7 +118,8 @@ def train(
     if resumes and not leads and os.environ.get("LOCAL_RANK") == "0":  # the cache of another machine
         remote.download(run.folder)
     distributed.barrier(share)
-    with run.exclusive() if leads else nullcontext(), tensorboard(run.folder / "tensorboard", on=leads) as write:
+    names = () if smoke or not leads else installed() if track is None else track
+    with run.exclusive() if leads else nullcontext(), tracking(names, run.folder, recipe) as write:
         first = training.restore(checkpoint.load_state(run.state), run.state) if resumes else 0
         steps = first if training.ended and not training.unscored else steps
         if leads:
@@ -136,10 +146,11 @@ def train(
 
         with checkpoint.Saver() as saver:
             yield from _rounds(training, run, card, range(first, steps), epoch_steps, log, saver)
+        if leads:
+            curves_plot(lines(run.metrics), run.folder / "curves.png", title=name, metric=training.metric)
+            write_report(run.folder)
     distributed.barrier(share)
     if leads:
-        curves_plot(lines(run.metrics), run.folder / "curves.png", title=name, metric=training.metric)
-        write_report(run.folder)
         remote.upload(run.folder)
     yield Finished(run=run.folder, broken=run.broken)
 

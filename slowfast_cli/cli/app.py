@@ -29,7 +29,7 @@ from slowfast_cli.cli import (
     search,
     segments,
     train,
-    weights,
+    weights_publish,
 )
 from slowfast_cli.types import SlowFastError, UsageError, text_of
 
@@ -65,7 +65,7 @@ app.add_typer(runs.app, name="runs")
 app.add_typer(recipes.app, name="recipes")
 app.add_typer(data.app, name="data")
 app.add_typer(segments.app, name="segments")
-app.add_typer(weights.app, name="weights")
+app.add_typer(weights_publish.app, name="weights")
 app.command("doctor", epilog=doctor.EPILOG)(doctor.doctor)
 
 

@@ -57,7 +57,9 @@ Fresh = Annotated[bool, typer.Option("--fresh", help="Move an existing run aside
 Offline = Annotated[bool, typer.Option("--offline", help="Do not use the network.")]
 Open = Annotated[bool, typer.Option("--open", help="Open report.html in the browser at the end.")]
 Json = Annotated[bool, typer.Option("--json", help="JSON on stdout.")]
-Weights = Annotated[str | None, optional("A weight file, a run folder or a catalog name.", "--weights", "-w")]
+Weights = Annotated[
+    str | None, optional("A weight file, a run folder, a catalog name, or hf://OWNER/NAME.", "--weights", "-w")
+]
 
 # Options of earlier versions, refused with their new name.
 RENAMED = {

@@ -1,4 +1,4 @@
-"""``slowfast weights``: ls, download, convert, export, show."""
+"""``slowfast weights``: ls, download, use, verify, convert, show; `slowfast_cli.cli.weights_publish` has the others."""
 
 from __future__ import annotations
 
@@ -95,7 +95,6 @@ def use(
 ) -> None:
     """Make weights the default of `predict`; size and license are shown before a download."""
     from slowfast_cli.cli import show
-    from slowfast_cli.types import UsageError
     from slowfast_cli.weights.catalog import CATALOG
     from slowfast_cli.weights.chosen import BUNDLED, choose
     from slowfast_cli.weights.file import read_card
@@ -201,37 +200,6 @@ def convert(
     for note in done.card.notes:
         show.say(f"note: {note}")
     typer.echo(str(done.path))
-
-
-@app.command(
-    "export",
-    epilog=options.examples(
-        'slowfast weights export runs/esc10/default esc10.safetensors --half --license "CC BY 4.0"',
-    ),
-)
-def export(
-    weights: Annotated[str, typer.Argument(help="A weight file or a run folder.")],
-    dest: Annotated[Path, typer.Argument(metavar="OUT.safetensors", help="The weight file to write.")],
-    half: Annotated[bool, typer.Option("--half", help="Store float16: half the size.")] = False,
-    license: Annotated[str, options.optional("License of the weights.")] = "",
-    note: Annotated[list[str] | None, options.optional("A note for users; may be repeated.")] = None,
-    score: Annotated[
-        list[str] | None, typer.Option(metavar="METRIC=VALUE", help="Scores.", show_default="those of the run")
-    ] = None,
-) -> None:
-    """Write weights for publication, with license, notes and scores in the header."""
-    from slowfast_cli.weights.export import export as stage
-    from slowfast_cli.weights.resolve import weight_file
-
-    stage(weight_file(weights), dest, half=half, licence=license, notes=note or (), scores=_scores(score))
-    typer.echo(f"{dest} ({dest.stat().st_size / 1e6:.2f} MB)")
-
-
-def _scores(words: list[str] | None) -> dict[str, float] | None:
-    try:
-        return {word.partition("=")[0]: float(word.partition("=")[2]) for word in words} if words else None
-    except ValueError as error:
-        raise UsageError(f"--score {' '.join(words or ())}: expected METRIC=VALUE, such as top1=90.5") from error
 
 
 @app.command(

@@ -5,7 +5,7 @@ from pathlib import Path
 from slowfast_cli.storage import remote
 from slowfast_cli.storage.run_list import other_runs
 from slowfast_cli.types import WeightsError
-from slowfast_cli.weights import catalog
+from slowfast_cli.weights import catalog, hub
 from slowfast_cli.weights.download import Progress, download
 from slowfast_cli.weights.file import DEFAULT, run_weights
 from slowfast_cli.weights.foreign.convert import convert
@@ -15,8 +15,8 @@ def weight_file(word: str | None, *, offline: bool = False, progress: Progress |
     """Find a weight file; official weights are downloaded and converted first if necessary.
 
     Args:
-        word: Path or URL of a weight file or run folder, or a catalog name; None or ``default`` for the bundled
-            model.
+        word: Path or URL of a weight file or run folder, a catalog name, or ``hf://owner/name``; None or ``default``
+            for the bundled model.
         offline: Do not use the network.
         progress: Callback for the download.
 
@@ -25,6 +25,8 @@ def weight_file(word: str | None, *, offline: bool = False, progress: Progress |
     """
     if word is None or (word == "default" and not Path(word).exists()):
         return DEFAULT
+    if word.startswith(hub.PREFIX):
+        return hub.download(word, offline=offline)
     path = remote.download(remote.local_path(word))
     if path.is_dir():
         return run_weights(path)

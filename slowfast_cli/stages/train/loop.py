@@ -4,9 +4,8 @@ import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import chain, islice
-from pathlib import Path
 
 import torch
 from torch import nn
@@ -30,52 +29,18 @@ from slowfast_cli.recipe.schema import Recipe
 from slowfast_cli.stages.train.auto_workers import training_batches
 from slowfast_cli.stages.train.default_run import Place, open_run
 from slowfast_cli.stages.train.html import write_report
+from slowfast_cli.stages.train.progress import Event as Event
+from slowfast_cli.stages.train.progress import Finished as Finished
+from slowfast_cli.stages.train.progress import Scored as Scored
+from slowfast_cli.stages.train.progress import Started as Started
 from slowfast_cli.stages.train.run_folder import Run, lines
 from slowfast_cli.stages.train.state import Training, build_training
 from slowfast_cli.stages.train.trackers import installed, tracking
 from slowfast_cli.storage import remote
 from slowfast_cli.storage.atomic import write_atomic
-from slowfast_cli.types import Corpus, Scores, SlowFastError
-from slowfast_cli.weights.file import Card, Loaded, save
+from slowfast_cli.types import SlowFastError
+from slowfast_cli.weights.file import Card, save
 
-
-@dataclass(frozen=True, kw_only=True)
-class Started:
-    """Everything is built, and training starts."""
-
-    run: Path
-    first_step: int  # steps done before; 0 for a new run
-    steps: int  # in total
-    epoch_steps: int
-    parameters: int
-    train: Corpus
-    val: Corpus
-    init: Loaded | None  # what was copied from other weights
-    init_name: str | None  # those weights, as the recipe names them
-    source: str  # `data.source` of the recipe
-    cores: int  # available to the workers of this process
-    remarks: Sequence[str] = ()  # what the user should know about the data
-
-
-@dataclass(frozen=True, kw_only=True)
-class Scored:
-    """The validation split was scored, and the weights are saved."""
-
-    epoch: int  # epochs done
-    scores: Scores
-    metric: str  # the score by which the best weights are kept
-    best: bool  # the best so far
-
-
-@dataclass(frozen=True, kw_only=True)
-class Finished:
-    """The run is complete."""
-
-    run: Path
-    broken: int = 0  # segments that could not be read, listed in ``broken.csv``
-
-
-Event = Started | Step | Scored | Finished
 Log = Callable[[Mapping[str, float]], None]  # takes a line of metrics.jsonl
 
 

@@ -25,7 +25,7 @@ THEIRS = (
     (_STAGE + r"attend(?P<block>\d+)\.(?P<conv>theta|phi|g|out)\.", "{s}.pathway{p}_nonlocal{block}.conv_{conv}."),
     (_BLOCK + r"(?P<conv>[abctf])_norm\.", "{s}.pathway{p}_res{block}.branch2.{conv}_bn."),
     (_BLOCK + r"(?P<conv>[abctf])\.", "{s}.pathway{p}_res{block}.branch2.{conv}."),
-    (_STAGE, "{s}.pathway{p}_stem."),
+    (r"^trunk\.stages\.(?P<path>\w+)_(?P<stage>stem)\.", "{s}.pathway{p}_stem."),
     (r"^trunk\.laterals\.f2s_(?P<stage>stem|res\d)\.conv\.", "{s}_fuse.conv_f2s."),
     (r"^trunk\.laterals\.f2s_(?P<stage>stem|res\d)\.norm\.", "{s}_fuse.{bn}."),
     (r"^trunk\.laterals\.a2s_(?P<stage>stem|res\d)\.first\.", "{s}_fuse.conv_a2fs_0."),
@@ -67,7 +67,9 @@ def to_pyslowfast(net: Architecture, state: Mapping[str, Tensor]) -> dict[str, T
     Raises:
         WeightsError: The network, or a tensor of it, has no name there.
     """
-    if not isinstance(net, Net) or any(path.norm != "batch" for path in net.pathways.values()):
+    if not isinstance(net, Net) or any(
+        (path.norm, path.block) != ("batch", "residual") for path in net.pathways.values()
+    ):
         raise WeightsError("these weights are of a network that PySlowFast does not have")
     renamed: dict[str, Tensor] = {}
     for name, value in state.items():

@@ -339,3 +339,18 @@ def test_the_python_interface_refuses_what_is_not_one_path(weights, tmp_path):
         embedder(tmp_path / "nothere.wav")
     with pytest.raises(WeightsError):
         Embedder("nothere.safetensors")
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize("table", [[], ["--table"]])
+def test_two_processes_write_what_one_does(sounds, weights, tmp_path, table):
+    words = ["embed", sounds, "-w", weights, "--window", "0.5", *table, "--json", "--out"]
+    one = tiny.process(*words, tmp_path / "one")
+    two = tiny.process(*words, tmp_path / "two", "--gpus", 2)
+    assert (one.code, two.code) == (0, 0), two.err
+    assert contents(tmp_path / "one") == contents(tmp_path / "two")
+    paths = [[line["source"] for line in done.lines] for done in (one, two)]
+    assert paths[0] == paths[1] == sorted(paths[0], key=str)
+    assert two.err.count("9 files, ") == 1
+    again = tiny.process(*words, tmp_path / "two")
+    assert "9 of 9 files were finished before" in again.err

@@ -91,7 +91,7 @@ def embed(
 
     require_format(format or "npz")
     share = distributed.join()
-    word = weights or chosen_for(sources)
+    word = weights or chosen_for(sources or ["."])
     embedder = Embedder(
         weight_file(word, offline=offline), device, layer=layer, window=window, hop=hop, preset=preset,
         precision=precision,

@@ -91,7 +91,7 @@ def embed(
 
     require_format(format or "npz")
     share = distributed.join()
-    word = weights or chosen_for(sources)
+    word = weights or chosen_for(sources or ["."])
     embedder = Embedder(
         weight_file(word, offline=offline), device, layer=layer, window=window, hop=hop, preset=preset,
         precision=precision,
@@ -211,5 +211,6 @@ def _summarize(outcomes: Sequence[Outcome], output: Output, *, as_json: bool) ->
     if kept := sum(outcome.kept for outcome in outcomes):
         show.say(f"{kept} of {len(outcomes)} files were finished before")
     if done:
-        shape = f"{sum(entry.rows for entry in done):,} rows of {done[0].width} features"
-        show.say(f"{len(done)} files, {shape} in {display(output.folder)}")
+        rows = sum(entry.rows for entry in done)
+        shape = f"{rows:,} row{'s' * (rows != 1)} of {done[0].width} features"
+        show.say(f"{len(done)} file{'s' * (len(done) != 1)}, {shape} in {display(output.folder)}")

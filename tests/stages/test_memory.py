@@ -9,6 +9,7 @@ import torch
 
 from slowfast_cli.models.spec import with_width
 from slowfast_cli.models.zoo import VARIANTS
+from slowfast_cli.stages.search import read_index
 from slowfast_cli.weights.file import Card, save
 
 RATE = 8000
@@ -31,6 +32,33 @@ def peak(path, weights, *words):
         assert child.returncode == 0
         out.seek(0)
         return usage.ru_maxrss / 1024, len(out.readlines())
+
+
+def embedding_peak(path, weights, out, *words):
+    """Largest resident memory of `slowfast embed`, in MB, and the rows it wrote."""
+    child = tiny.start("embed", path, "-w", weights, "--out", out, *words, stdout=None, stderr=None)
+    _, status, usage = os.wait4(child.pid, 0)
+    child.returncode = os.waitstatus_to_exitcode(status)
+    assert child.returncode == 0
+    stored = read_index(out)
+    return usage.ru_maxrss / 1024, len(stored.features)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["npz", "hdf5", "npy", "parquet"])
+def test_an_hour_is_embedded_in_no_more_than_ten_minutes_need(tmp_path, name):
+    net = with_width(VARIANTS["asf-r50"], 8)
+    card = Card(net=net, classes={"label": ("a",)}, front_end={**tiny.FRONT_END, "rate": RATE}, clip_seconds=0.1)
+    torch.manual_seed(0)
+    save(tmp_path / "w.safetensors", card.model().state_dict(), card)
+    short = long_recording(tmp_path / "short.wav", 10)
+    long = long_recording(tmp_path / "long.wav", 60)
+    words = ["--window", "0.1", "--hop", "0.05", "--format", name]
+    little, few = embedding_peak(short, tmp_path / "w.safetensors", tmp_path / "few", *words)
+    much, many = embedding_peak(long, tmp_path / "w.safetensors", tmp_path / "many", *words)
+    assert (few, many) == (11999, 71999)
+    # Fifty minutes more are 96 MB of float32 samples, and 69 MB of features.
+    assert much - little < 30, f"{little:.0f} MB, {much:.0f} MB"
 
 
 @pytest.mark.slow

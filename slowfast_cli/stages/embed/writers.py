@@ -115,7 +115,8 @@ def _write_parquet(path: Path, table: Table) -> None:
     fields += [("start_s", pa.float64()), ("end_s", pa.float64()), (table.key, kind)]
     schema = pa.schema(fields, metadata={name: _text(value) for name, value in table.settings.items()})
     done = 0
-    with pq.ParquetWriter(path, schema, compression="zstd") as out:
+    words = ["file"] if table.file is not None else False  # numbers do not repeat
+    with pq.ParquetWriter(path, schema, compression="zstd", use_dictionary=words) as out:
         for rows in table.blocks():
             here = slice(done, done + len(rows))
             flat = pa.array(np.ascontiguousarray(rows, table.dtype).reshape(-1))

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import time
 
 import h5py
 import numpy as np
@@ -19,6 +20,7 @@ from slowfast_cli.stages.embed import run, store, writers
 from slowfast_cli.stages.embed.embedder import Embedder
 from slowfast_cli.stages.embed.items import file_items
 from slowfast_cli.stages.embed.run import groups
+from slowfast_cli.storage.lock import file_lock
 from slowfast_cli.types import DataError, Recording, UsageError, WeightsError
 from slowfast_cli.weights.file import Card, build, save
 
@@ -339,3 +341,62 @@ def test_the_python_interface_refuses_what_is_not_one_path(weights, tmp_path):
         embedder(tmp_path / "nothere.wav")
     with pytest.raises(WeightsError):
         Embedder("nothere.safetensors")
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize("table", [[], ["--table"]])
+def test_two_processes_write_what_one_does(sounds, weights, tmp_path, table):
+    words = ["embed", sounds, "-w", weights, "--window", "0.5", *table, "--json", "--out"]
+    one = tiny.process(*words, tmp_path / "one")
+    two = tiny.process(*words, tmp_path / "two", "--gpus", 2)
+    assert (one.code, two.code) == (0, 0), two.err
+    assert contents(tmp_path / "one") == contents(tmp_path / "two")
+    paths = [[line["source"] for line in done.lines] for done in (one, two)]
+    assert paths[0] == paths[1] == sorted(paths[0], key=str)
+    assert two.err.count("9 files, ") == 1
+    again = tiny.process(*words, tmp_path / "two")
+    assert "9 of 9 files were finished before" in again.err
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize("table", [[], ["--table"]])
+def test_a_killed_run_ends_with_the_bytes_of_an_uninterrupted_one(weights, tmp_path, table):
+    for number in range(30):
+        tiny.write(tmp_path / "in" / f"{number:02d}.wav", tiny.sound("rain.wav", 8, skip=0.05 * number))
+    words = ["embed", tmp_path / "in", "-w", weights, "--window", "0.5", "--hop", "0.1", *table, "--out"]
+    journal = tmp_path / "parts" / "finished-0.jsonl"
+    with tiny.start(*words, tmp_path / "parts") as child:
+        while child.poll() is None and not (journal.is_file() and len(journal.read_text().splitlines()) >= 3):
+            time.sleep(0.005)
+        child.kill()
+        child.communicate()
+    finished = len(journal.read_text().splitlines())
+    assert 3 <= finished < 30
+    done = tiny.process(*words, tmp_path / "parts")
+    assert f"{finished} of 30 files were finished before" in done.err
+    assert tiny.process(*words, tmp_path / "whole").code == 0
+    assert contents(tmp_path / "parts") == contents(tmp_path / "whole")
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(sounds, weights, tmp_path):
+    (tmp_path / "file").write_text("x")
+    done = tiny.slowfast("embed", sounds, "-w", weights, "--out", tmp_path / "file" / "f")
+    assert (done.code, "cannot be written" in done.err, len(done.err.splitlines())) == (1, True, 1)
+    done = tiny.slowfast("embed", sounds, "-w", weights, "--out", tmp_path / "file")
+    assert (done.code, (tmp_path / "file").read_text()) == (2, "x")
+
+
+def test_another_run_in_the_same_folder_is_refused(sounds, weights, tmp_path):
+    tiny.good("embed", sounds, "-w", weights, "--out", tmp_path / "f")
+    with file_lock(tmp_path / "f" / ".lock") as obtained:
+        assert obtained
+        done = tiny.slowfast("embed", sounds, "-w", weights, "--out", tmp_path / "f")
+    assert (done.code, "writes to it" in done.err) == (1, True)
+
+
+def test_a_truncated_file_is_embedded_with_a_note(weights, tmp_path):
+    whole = (tiny.DATA / "rooster.flac").read_bytes()
+    (tmp_path / "cut.flac").write_bytes(whole[: len(whole) * 2 // 3])
+    done = tiny.good("embed", tmp_path / "cut.flac", "-w", weights, "--out", tmp_path / "f")
+    assert "note: " in done.err
+    assert "truncated" in done.err

@@ -3,6 +3,8 @@
 import json
 from dataclasses import replace
 
+import av
+import av.filter
 import numpy as np
 import pytest
 import rendered
@@ -10,6 +12,7 @@ import tiny
 import torch
 from torch.nn import functional as f
 
+from slowfast_cli.media.video import probe, stream
 from slowfast_cli.models.spec import with_width
 from slowfast_cli.models.zoo import VARIANTS
 from slowfast_cli.settings import Frames, FrontEnd
@@ -80,6 +83,37 @@ def test_frames_of_another_rate_are_those_on_screen(tmp_path):
     assert numbers(hero) == [2 * position for position in positions]
     first, *_ = windows(PRESETS["ego4d"], video)
     assert numbers(first) == [int(step) for step in np.linspace(0, 63, 32)]
+
+
+def filtered(path):
+    """The numbers of the frames that FFmpeg's filter fps=30 returns."""
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        graph = av.filter.Graph()
+        source, rate, sink = graph.add_buffer(template=stream), graph.add("fps", "fps=30"), graph.add("buffersink")
+        source.link_to(rate)
+        rate.link_to(sink)
+        graph.configure()
+        numbers = []
+        for frame in [*container.decode(stream), None]:
+            source.push(frame)
+            while True:
+                try:
+                    numbers.append(rendered.number_of(sink.pull().to_ndarray(format="rgb24")))
+                except (BlockingIOError, EOFError):
+                    break
+        return numbers
+
+
+@pytest.mark.parametrize("fps", [12, 24, 25, 30000 / 1001, 50, 60])
+def test_positions_are_those_of_the_filter_of_ffmpeg(tmp_path, fps):
+    path = rendered.numbered(tmp_path / "v.mp4", frames=70, fps=fps, size=(96, 64))
+    expected = filtered(path)
+    count = round(probe(Recording(id="v", path=path)).seconds * 30)
+    assert count == len(expected)
+    frames = Gathered(stream(Recording(id="v", path=path)))
+    row = Row(start=0.0, end=1.0, positions=tuple(range(count)))
+    assert [rendered.number_of(frame) for frame in frames.of(row)] == expected
 
 
 def test_frames_are_dropped_once_no_row_needs_them():

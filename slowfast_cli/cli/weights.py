@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -238,10 +239,20 @@ def show_card(
             [f"classes ({labels})", f"{len(names)}: {', '.join(names[:12])}{', ...' if len(names) > 12 else ''}"]
             for labels, names in card.classes.items()
         ],
+        *[
+            [f"event thresholds ({labels})", _thresholds(card.classes.get(labels, ()), values)]
+            for labels, values in card.thresholds.items()
+        ],
         ["scores", ", ".join(f"{metric_title(key)} {format_metric(key, value)}" for key, value in card.scores.items())],
         *[["note", note] for note in card.notes],
     ]
     show.table("", ["", ""], rows, left=2)
+
+
+def _thresholds(names: Sequence[str], values: Sequence[float]) -> str:
+    """Thresholds of the first classes, such as ``dog 0.5, rain 0.42``."""
+    shown = [f"{name} {value:.2g}" for name, value in zip(names, values, strict=False)]
+    return ", ".join(shown[:12]) + (", ..." if len(shown) > 12 else "")
 
 
 def _inputs(card: Card) -> list[list[str]]:

@@ -38,6 +38,8 @@ class Sample:
     pictures: Sequence[Picture] = ()
     sound: str = ""
     """Data URL; empty without a player."""
+    movie: str = ""
+    """Likewise, of frames."""
 
 
 @dataclass(frozen=True, kw_only=True)

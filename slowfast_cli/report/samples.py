@@ -3,6 +3,7 @@
 import io
 from collections.abc import Sequence
 
+import av
 import numpy as np
 import soundfile
 import torch
@@ -18,14 +19,15 @@ from slowfast_cli.types import DataError, Seconds, Segment
 FRONT_END = FrontEnd(mels=64, hop_ms=20)
 LONGEST: Seconds = 10.0
 """Of a segment in a report, from its start."""
-FRAMES, SHORT_SIDE = 4, 112  # of a video: number, and pixels
+FRAMES, GAP = 4, 4  # of a video: side by side, pixels between them
+FPS, SHORT_SIDE = 8, 112  # of its player: frames per second, pixels
 SIZE = (480, 128)  # of a spectrogram, pixels
 
 
 def sample(segment: Segment, title: str, lines: Sequence[str] = ()) -> Sample:
     """Describe a segment by its pictures and its sound; what cannot be read is left out."""
     start, stop = segment.start, segment.stop
-    pictures, sound = list[Picture](), ""
+    pictures, sound, movie = list[Picture](), "", ""
     try:
         whole = audio.probe(segment.recording).seconds
         end = min(whole if stop is None else stop, start + LONGEST)
@@ -36,10 +38,18 @@ def sample(segment: Segment, title: str, lines: Sequence[str] = ()) -> Sample:
         lines = [*lines, "no sound"]
     try:
         if segment.recording.dataset is None:
-            pictures.insert(0, Picture(url=_frames(segment, start, stop), caption="frames"))
+            length = video.probe(segment.recording).seconds
+            span = min((length if stop is None else stop) - start, LONGEST)
+            frames = video.read(
+                segment.recording, start=start, span=span, count=max(round(span * FPS), FRAMES), short_side=SHORT_SIDE
+            )
+            pictures.insert(
+                0, Picture(url=_strip(frames.pixels), caption=f"frames of {start:.1f} to {start + span:.1f} s")
+            )
+            movie = _movie(frames.pixels)
     except DataError:
         pass
-    return Sample(title=title, lines=lines, pictures=pictures, sound=sound)
+    return Sample(title=title, lines=lines, pictures=pictures, sound=sound, movie=movie)
 
 
 def _read(segment: Segment, start: Seconds, end: Seconds) -> np.ndarray:
@@ -64,11 +74,25 @@ def _player(samples: np.ndarray) -> str:
     return data_url(out.getvalue(), "audio/ogg")
 
 
-def _frames(segment: Segment, start: Seconds, stop: Seconds | None) -> str:
-    length = video.probe(segment.recording).seconds
-    span = max((length if stop is None else stop) - start, 0.0)
-    frames = video.read(segment.recording, start=start, span=span, count=FRAMES, short_side=SHORT_SIDE)
-    return _jpeg(Image.fromarray(np.concatenate(list(frames.pixels), axis=1)))
+def _strip(pixels_THWC: np.ndarray) -> str:
+    """A few frames side by side."""
+    chosen = pixels_THWC[np.linspace(0, len(pixels_THWC) - 1, FRAMES).round().astype(int)]
+    gap = np.full((chosen.shape[1], GAP, 3), 255, np.uint8)
+    parts = [part for frame in chosen for part in (frame, gap)][:-1]
+    return _jpeg(Image.fromarray(np.concatenate(parts, axis=1)))
+
+
+def _movie(pixels_THWC: np.ndarray) -> str:
+    """A small video without sound."""
+    out = io.BytesIO()
+    height, width = (size // 2 * 2 for size in pixels_THWC.shape[1:3])  # the encoder needs even sizes
+    with av.open(out, "w", format="mp4") as container:
+        stream = container.add_stream("libx264", rate=FPS, options={"crf": "28", "preset": "veryfast"})
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        for pixels in pixels_THWC[:, :height, :width]:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")))
+        container.mux(stream.encode())
+    return data_url(out.getvalue(), "video/mp4")
 
 
 def _jpeg(image: Image.Image) -> str:

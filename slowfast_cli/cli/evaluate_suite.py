@@ -61,11 +61,12 @@ def evaluate_suite(
         UsageError: No weights are given, or a task is unknown.
         DataError: A task whose data is available could not be scored, or no task could.
     """
-    from slowfast_cli.cli.show_suite import SuiteDisplay, summary
+    from slowfast_cli.cli.show_suite import SuiteDisplay, cells, summary
     from slowfast_cli.cli.train import interruptible
     from slowfast_cli.engine import distributed
     from slowfast_cli.recipe.load import check, read
     from slowfast_cli.stages.hares import benchmark
+    from slowfast_cli.stages.hares.html import write_report
     from slowfast_cli.storage.atomic import make_folder, write_text
 
     source = read(name)
@@ -73,8 +74,7 @@ def evaluate_suite(
     if weights is None:
         raise UsageError("--weights: name a weight file, run folder, random:sf-nfnet-f0 or package.module:callable")
     suite = benchmark.suite_of(recipe)
-    names = [name for name in (tasks or "").split(",") if name]
-    benchmark.chosen(suite, names)
+    benchmark.chosen(suite, names := [name for name in (tasks or "").split(",") if name])
     start()
     trunk = benchmark.trunk(weights, offline=offline)
     folder = make_folder(out or _folder(trunk, source.name))
@@ -101,6 +101,8 @@ def evaluate_suite(
         "published": suite.columns,
     }
     write_text(folder / "suite.json", text := json.dumps(finite(plain), allow_nan=False))
+    missing = [f"{task}: {reason}" for task, reason in plain["missing"].items()]  # type: ignore[attr-defined]
+    write_report(folder, f"{source.name}: {weights}", *cells(suite, scores), missing)
     if as_json:
         typer.echo(text)
     elif scores:

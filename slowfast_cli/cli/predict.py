@@ -111,6 +111,9 @@ def predict(
     _check_explain(explain, explain_class, paths)
     state = _State(predictor=predictor, top=top, overlay=overlay is not None, plot=plot is not None)
     if rules.events or output.wanted:
+        _refuse_beside_events(
+            predictor, {"--csv": csv_file, "--overlay": overlay, "--plot": plot, "--explain": explain}
+        )
         predict_events(predictor, path, paths, windows, rules, output, as_json=as_json, fail=state.fail)
     else:
         with show_predictions.csv_file(csv_file, boxes=predictor.detects) as writer:
@@ -118,6 +121,14 @@ def predict(
     state.finish(len(paths), advises=not as_json, chosen=weights is not None)
     _draw(paths, overlay, plot, state)
     _explain(predictor, paths, explain, explain_class)
+
+
+def _refuse_beside_events(predictor: Predictor, others: dict[str, Path | None]) -> None:
+    """Refuse options that events do not have, instead of ignoring them."""
+    if given := [name for name, value in others.items() if value is not None]:
+        raise UsageError(f"{given[0]}: not together with --events, --format, --out or --clock: run the command twice")
+    if predictor.detects:
+        raise UsageError("--events: these weights classify boxes, which are no events: leave it out")
 
 
 def _predict_classes(

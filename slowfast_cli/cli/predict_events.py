@@ -146,6 +146,7 @@ def predict_events(
 ) -> None:
     """Predict files, print their events on stdout, and write them below ``--out``."""
     from slowfast_cli.cli import show
+    from slowfast_cli.cli.show_predictions import name
     from slowfast_cli.stages.predict import events as stage
     from slowfast_cli.stages.predict.results import Failed
 
@@ -178,6 +179,11 @@ def predict_events(
             bar.to(number)
     if bar:
         bar.close()
+    unknown = [path for path, file in done.items() if file.recorded is None] if output.clock else []
+    if unknown:
+        show.say(
+            f"no time of day in metadata or name of {len(unknown)} of {len(done)} files, such as {name(unknown[0])}"
+        )
     if writer:
         _finish(writer, [done[path] for path in files if path in done])
 

@@ -103,3 +103,17 @@ def trained_on_times(tmp_path_factory):
     words = ["data.corpus=csv", f"data.root={root / 'events.csv'}", *tiny.WORDS, "data.source=media"]
     tiny.good("train", "folder", "--run", root / "run", *words)
     return root / "run", root / "events.csv"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--timeline", "1/1"], "--timeline 1/1: is about events: add --events"),
+        (["--events", "--compare", "runs/x"], "--compare: not together with --events"),
+        (["--events", "--timeline", "long"], "--timeline long: expected WINDOW/HOP in seconds"),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused(trained_on_times, words, message):
+    run, root = trained_on_times
+    done = tiny.slowfast("evaluate", run, f"data.root={root}", *words)
+    assert (done.code, message in done.err) == (2, True), done.err

@@ -113,6 +113,8 @@ def test_clips_are_cut_sorted_and_listed_as_training_data(field, monkeypatch):
         (["--events", "--threshold", "high"], "--threshold high: expected a number above 0, up to 1"),
         (["--events", "--event-score", "sum"], "--event-score sum: expected mean or max"),
         (["--events", "--out", "."], "--out .: is not empty, and has no events"),
+        (["--events", "--csv", "a.csv"], "--csv: not together with --events"),
+        (["--out", "found", "--explain", "a.png"], "--explain: not together with --events"),
     ],
 )
 def test_options_that_do_not_go_together_are_refused(words, message, tmp_path, monkeypatch):

@@ -44,6 +44,7 @@ COMMANDS = (  # of docs/gallery.md
     "evaluate runs/scratch --compare runs/sounds --min-gain 5",
     "evaluate runs/mixed",
     "predict long.wav --timeline 4/1 --plot long.png",
+    "predict tests/assets/rooster.flac --explain why.png",
     "predict tests/assets/video/nasa_13013.mp4 --timeline 2/1 --overlay out.mp4",
 )
 PICTURES = {  # of the gallery: which file of which command
@@ -57,6 +58,7 @@ PICTURES = {  # of the gallery: which file of which command
     "bars": "runs/scratch/evaluation/test/bars-label.png",
     "comparison": "runs/scratch/evaluation/test/comparison-label.png",
     "timeline": "long.png",
+    "explanation": "why.png",
 }
 IDS = {"drum": "/m/026t6", "guitar": "/m/0342h", "tabla": "/m/01p970"}  # of AudioSet
 

@@ -1,4 +1,4 @@
-"""Draw the windows of a recording below its spectrogram."""
+"""Draw the windows of a recording below its spectrogram, or below its frames."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -7,32 +7,36 @@ import numpy as np
 import torch
 
 from slowfast_cli.features.logmel import LogMel
-from slowfast_cli.media import audio
-from slowfast_cli.plots.timeline import Spectrogram, timeline_plot
+from slowfast_cli.media import audio, video
+from slowfast_cli.plots.timeline import FilmStrip, Spectrogram, frames_across, timeline_plot
 from slowfast_cli.settings import FrontEnd
 from slowfast_cli.stages.predict.results import FilePrediction
 from slowfast_cli.types import Recording
 
 COLUMNS = 1800  # of the picture, at most twice as many: frames of long recordings are averaged
+SIDE = 200  # pixels, shorter side of the frames of a picture
 
 
-def draw(predictions: Sequence[FilePrediction], classes: Mapping[str, Sequence[str]], out: Path) -> None:
+def draw(
+    predictions: Sequence[FilePrediction], classes: Mapping[str, Sequence[str]], out: Path, *, frames: bool = False
+) -> None:
     """Write a PNG of the scores of the first label set over time; memory does not grow with the recording.
 
     Args:
         predictions: Windows of one recording, in order.
         classes: Class names by label set.
         out: The PNG.
+        frames: Draw the frames of a video instead of its spectrogram.
 
     Raises:
-        BrokenMediaError: The recording has no audio that can be read.
+        BrokenMediaError: The recording has no audio, or no frames, that can be read.
     """
     path = predictions[0].path
     labels, names = next(iter(classes.items()))
     windows = [(prediction.start, prediction.end) for prediction in predictions]
     scores_WC = np.stack([prediction.scores[labels] for prediction in predictions])
     scores = {name: scores_WC[:, index] for index, name in enumerate(names)}
-    timeline_plot(_spectrogram(path), windows, scores, out, title=path.name)
+    timeline_plot(_film_strip(path) if frames else _spectrogram(path), windows, scores, out, title=path.name)
 
 
 def _spectrogram(path: Path) -> Spectrogram:
@@ -53,3 +57,13 @@ def _spectrogram(path: Path) -> Spectrogram:
         mel_bounds=(front_end.fmin, front_end.top),
         htk=front_end.mel_scale == "htk",
     )
+
+
+def _film_strip(path: Path) -> FilmStrip:
+    """Frames in the middle of equal stretches of a video."""
+    recording = Recording(id=str(path), path=path)
+    probe = video.probe(recording)
+    count = frames_across(probe.width, probe.height)
+    each = probe.seconds / count
+    frames = video.read(recording, start=each / 2, span=probe.seconds - each, count=count, short_side=SIDE)
+    return FilmStrip(frames=frames.pixels, seconds=probe.seconds)

@@ -51,6 +51,7 @@ def timeline_plot(
     path: Path,
     *,
     title: str = "",
+    width: float = WIDE,
 ) -> Path:
     """Draw the scores of windows over time, below the spectrogram or frames; a window is drawn around its middle.
 
@@ -60,13 +61,14 @@ def timeline_plot(
         scores: Probabilities by class name, (W,); the classes with the highest ones are drawn.
         path: The PNG to write.
         title: Title of the figure.
+        width: Of the figure, in inches.
 
     Returns:
         ``path``.
     """
     names = sorted(scores, key=lambda name: -float(scores[name].max()))[:CLASSES]
     names.sort(key=lambda name: int(scores[name].argmax()))  # in the order of their highest scores
-    fig = figure(WIDE, 2.6 + 0.28 * len(names))
+    fig = figure(width, 2.6 + 0.28 * len(names))
     above, below = fig.subplots(2, 1, sharex=True, height_ratios=(2.0, 0.28 * len(names)))
     if isinstance(signal, Spectrogram):
         show_logmel(above, signal.logmel, signal.seconds, signal.mel_bounds, htk=signal.htk)

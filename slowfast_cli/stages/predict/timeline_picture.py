@@ -8,6 +8,7 @@ import torch
 
 from slowfast_cli.features.logmel import LogMel
 from slowfast_cli.media import audio, video
+from slowfast_cli.plots.canvas import WIDE
 from slowfast_cli.plots.timeline import FilmStrip, Spectrogram, frames_across, timeline_plot
 from slowfast_cli.settings import FrontEnd
 from slowfast_cli.stages.predict.results import FilePrediction
@@ -18,7 +19,12 @@ SIDE = 200  # pixels, shorter side of the frames of a picture
 
 
 def draw(
-    predictions: Sequence[FilePrediction], classes: Mapping[str, Sequence[str]], out: Path, *, frames: bool = False
+    predictions: Sequence[FilePrediction],
+    classes: Mapping[str, Sequence[str]],
+    out: Path,
+    *,
+    frames: bool = False,
+    width: float = WIDE,
 ) -> None:
     """Write a PNG of the scores of the first label set over time; memory does not grow with the recording.
 
@@ -27,6 +33,7 @@ def draw(
         classes: Class names by label set.
         out: The PNG.
         frames: Draw the frames of a video instead of its spectrogram.
+        width: Of the picture, in inches.
 
     Raises:
         BrokenMediaError: The recording has no audio, or no frames, that can be read.
@@ -36,7 +43,14 @@ def draw(
     windows = [(prediction.start, prediction.end) for prediction in predictions]
     scores_WC = np.stack([prediction.scores[labels] for prediction in predictions])
     scores = {name: scores_WC[:, index] for index, name in enumerate(names)}
-    timeline_plot(_film_strip(path) if frames else _spectrogram(path), windows, scores, out, title=path.name)
+    timeline_plot(
+        _film_strip(path, width / WIDE) if frames else _spectrogram(path),
+        windows,
+        scores,
+        out,
+        title=path.name,
+        width=width,
+    )
 
 
 def _spectrogram(path: Path) -> Spectrogram:
@@ -59,11 +73,11 @@ def _spectrogram(path: Path) -> Spectrogram:
     )
 
 
-def _film_strip(path: Path) -> FilmStrip:
-    """Frames in the middle of equal stretches of a video."""
+def _film_strip(path: Path, share: float = 1.0) -> FilmStrip:
+    """Frames in the middle of equal stretches of a video, for a picture of a share of the full width."""
     recording = Recording(id=str(path), path=path)
     probe = video.probe(recording)
-    count = frames_across(probe.width, probe.height)
+    count = frames_across(probe.width, round(probe.height * share))
     each = probe.seconds / count
     frames = video.read(recording, start=each / 2, span=probe.seconds - each, count=count, short_side=SIDE)
     return FilmStrip(frames=frames.pixels, seconds=probe.seconds)

@@ -6,6 +6,7 @@ import json
 import signal
 from contextlib import closing
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -44,11 +45,12 @@ def serve(
     from slowfast_cli.stages.serve.run import listen, run, url_of
     from slowfast_cli.stages.serve.uploads import UploadFolder
     from slowfast_cli.stages.serve.worker import Worker
-    from slowfast_cli.weights.chosen import BUNDLED, chosen_for
+    from slowfast_cli.weights.chosen import chosen_for
     from slowfast_cli.weights.resolve import weight_file
 
     weights = weights or chosen_for(["recording"])
     path = weight_file(weights, offline=offline)
+    name = Path(weights).name  # of a path no more: the page shows it
     signal.signal(signal.SIGTERM, _interrupt)
 
     def ready(url: str) -> None:
@@ -63,7 +65,6 @@ def serve(
             show.open_url(url, url)
 
     with closing(listen(host, port)) as socket, closing(UploadFolder()) as uploads:
-        name = path.stem if weights == BUNDLED else weights
         host_is_public = not socket.getsockname()[0].startswith(("127.", "::1"))
         with closing(Worker(path, name, device, limits)) as worker:
             run(worker, limits, uploads, socket, host, ready=lambda: ready(url_of(socket, host)))

@@ -17,7 +17,8 @@ from slowfast_cli.types import Seconds
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-STRIP_ASPECT = 4.0  # width by height of the upper plot, about
+SPECTROGRAM, FRAME, ROW = 2.0, 1.25, 0.28  # inches: heights of the upper plot, and of a class
+SHARE = 0.8  # of the width of a figure, that the plots take
 CLASSES = 8  # rows: those with the highest score in any window
 
 
@@ -33,15 +34,15 @@ class Spectrogram:
 
 @dataclass(frozen=True, kw_only=True)
 class FilmStrip:
-    """N frames of a whole video, each shown over its share of the time; they fill the plot if N is `frames_across`."""
+    """Square frames of a whole video, each shown over its share of the time; `frames_across` of them fill the plot."""
 
-    frames: np.ndarray  # (N, H, W, 3) RGB, uint8
+    frames: np.ndarray  # (N, side, side, 3) RGB, uint8
     seconds: Seconds  # length of the video
 
 
-def frames_across(width: int, height: int) -> int:
-    """Number of frames of this size beside each other that fill the plot."""
-    return max(1, round(STRIP_ASPECT * height / width))
+def frames_across(width: float) -> int:
+    """Number of square frames beside each other that fill a figure of this width, in inches."""
+    return max(1, round(SHARE * width / FRAME))
 
 
 def timeline_plot(
@@ -68,8 +69,9 @@ def timeline_plot(
     """
     names = sorted(scores, key=lambda name: -float(scores[name].max()))[:CLASSES]
     names.sort(key=lambda name: int(scores[name].argmax()))  # in the order of their highest scores
-    fig = figure(width, 2.6 + 0.28 * len(names))
-    above, below = fig.subplots(2, 1, sharex=True, height_ratios=(2.0, 0.28 * len(names)))
+    heights = (SPECTROGRAM if isinstance(signal, Spectrogram) else FRAME, ROW * len(names))
+    fig = figure(width, 0.6 + sum(heights))
+    above, below = fig.subplots(2, 1, sharex=True, height_ratios=heights)
     if isinstance(signal, Spectrogram):
         show_logmel(above, signal.logmel, signal.seconds, signal.mel_bounds, htk=signal.htk)
         above.xaxis.set_major_locator(AutoLocator())

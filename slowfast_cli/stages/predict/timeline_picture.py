@@ -44,7 +44,7 @@ def draw(
     scores_WC = np.stack([prediction.scores[labels] for prediction in predictions])
     scores = {name: scores_WC[:, index] for index, name in enumerate(names)}
     timeline_plot(
-        _film_strip(path, width / WIDE) if frames else _spectrogram(path),
+        _film_strip(path, frames_across(width)) if frames else _spectrogram(path),
         windows,
         scores,
         out,
@@ -73,11 +73,12 @@ def _spectrogram(path: Path) -> Spectrogram:
     )
 
 
-def _film_strip(path: Path, share: float = 1.0) -> FilmStrip:
-    """Frames in the middle of equal stretches of a video, for a picture of a share of the full width."""
+def _film_strip(path: Path, count: int) -> FilmStrip:
+    """The center squares of frames in the middle of equal stretches of a video."""
     recording = Recording(id=str(path), path=path)
-    probe = video.probe(recording)
-    count = frames_across(probe.width, round(probe.height * share))
-    each = probe.seconds / count
-    frames = video.read(recording, start=each / 2, span=probe.seconds - each, count=count, short_side=SIDE)
-    return FilmStrip(frames=frames.pixels, seconds=probe.seconds)
+    seconds = video.probe(recording).seconds
+    each = seconds / count
+    pixels = video.read(recording, start=each / 2, span=seconds - each, count=count, short_side=SIDE).pixels
+    side = min(pixels.shape[1:3])
+    top, left = ((size - side) // 2 for size in pixels.shape[1:3])
+    return FilmStrip(frames=pixels[:, top : top + side, left : left + side], seconds=seconds)

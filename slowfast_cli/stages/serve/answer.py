@@ -18,7 +18,7 @@ from slowfast_cli.stages.predict.predictor import Predictor
 from slowfast_cli.stages.predict.results import Failed, FilePrediction, Timeline
 from slowfast_cli.stages.serve.limits import TooLargeError
 from slowfast_cli.stages.serve.request import Answer, Model, Request, hide_folder
-from slowfast_cli.types import DataError, Recording, Seconds, UsageError, finite
+from slowfast_cli.types import DataError, Recording, Seconds, SlowFastError, UsageError, finite
 
 NAMES_PATH = ("kaleidoscope", "elan")  # formats that contain an absolute path
 WIDTHS = {"wide": WIDE, "narrow": 4.2}  # inches, of the pictures
@@ -46,12 +46,19 @@ def describe(predictor: Predictor, name: str) -> Model:
 
 
 def answer(predictor: Predictor, request: Request, max_seconds: Seconds) -> Answer:
-    """Compute the answer for a file. Paths in it are the name of the file.
+    """Compute the answer for a file. Paths in it, and in errors, are the name of the file.
 
     Raises:
         DataError: The file cannot be used.
         TooLargeError: It is longer than ``max_seconds``.
     """
+    try:
+        return _answer(predictor, request, max_seconds)
+    except SlowFastError as error:
+        raise type(error)(hide_folder(str(error), request.path)) from error
+
+
+def _answer(predictor: Predictor, request: Request, max_seconds: Seconds) -> Answer:
     path = request.path
     _require_short(path, max_seconds, reads_frames=predictor.reads_frames)
     windows = request.timeline or (default_timeline(predictor.card) if request.events else None)

@@ -47,6 +47,8 @@ def mount_page(app: "FastAPI", worker: Predicts, limits: Limits, uploads: Upload
     theme = gr.themes.Default(primary_hue="indigo", font=fonts, font_mono=["ui-monospace", "monospace"])
     page = _make_page(worker, limits, uploads)
     page.queue(max_size=limits.waiting + 1, default_concurrency_limit=1)
+    # Of a mounted page Gradio checks the paths that clients send only with these set: without, it reads any file.
+    page.has_launched = page.is_running = True
     gr.mount_gradio_app(
         app, page, path="/", theme=theme, css=STYLE, footer_links=[], allowed_paths=[], show_error=False,
         max_file_size=limits.size, ssr_mode=False, mcp_server=False, pwa=False, enable_monitoring=False,
@@ -76,7 +78,7 @@ def _make_page(worker: Predicts, limits: Limits, uploads: UploadFolder) -> Any:
 
         def recognize(upload: str | None, window: float, hop: float) -> Iterator[list[Any]]:
             """Answer an upload; its files are deleted when Gradio has sent the answer."""
-            if upload is None:
+            if upload is None or uploads.page not in Path(upload).resolve().parents:
                 return
             try:
                 with uploads.new_folder() as folder:
@@ -156,7 +158,7 @@ def _answer(worker: Predicts, upload: Path, folder: Path, window: float, hop: fl
         hidden = [gr.update(value=None, visible=False)] * 3
         return [None, f"**Error:** {error}", *([None] * len(model.sets)), *hidden, gr.update(visible=False), *no_files]
     by_set = {line["set"]: line for line in answer.lines}
-    bars = [{top["label"]: top["score"] for top in by_set[labels]["top"]} for labels in model.sets]
+    bars = [_bars(by_set[labels]) for labels in model.sets]
     pictures = [_write(folder / f"{path.stem}.timeline.{width}.png", png) for width, png in answer.pictures.items()]
     files = [_write(folder / f"{path.stem}{FORMATS[kind].suffix}", text) for kind, text in answer.files.items()]
     rows = [_row(event) for event in answer.events]
@@ -169,6 +171,14 @@ def _answer(worker: Predicts, upload: Path, folder: Path, window: float, hop: fl
         gr.update(visible=bool(rows)),
         *files,
     ]
+
+
+def _bars(line: Mapping[str, Any]) -> Any:
+    """The bars of one label set; the best class is no heading if the file is none of the classes."""
+    import gradio as gr  # noqa: PLC0415
+
+    scores = {top["label"]: top["score"] for top in line["top"]}
+    return gr.update(value=scores, show_heading="unknown" not in line)
 
 
 def _row(event: Mapping[str, Any]) -> list[str]:

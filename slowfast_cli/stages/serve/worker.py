@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 from slowfast_cli.stages.serve.limits import BusyError, CrashError, Limits, TimeLimitError
-from slowfast_cli.stages.serve.request import Answer, Model, Request, hide_folder
+from slowfast_cli.stages.serve.request import Answer, Model, Request
 from slowfast_cli.types import SlowFastError
 
 START = 300.0  # seconds in which the weights have to be loaded
@@ -135,7 +135,7 @@ def _work(pipe: Connection, weights: Path, name: str, device: str, max_seconds: 
         try:
             pipe.send(answer(predictor, request, max_seconds))
         except SlowFastError as error:
-            pipe.send(type(error)(hide_folder(str(error), request.path)))
+            pipe.send(error)
         except Exception as error:  # a defect: the others are answered
             traceback.print_exc(file=sys.stderr)
             pipe.send(_describe_defect(error))

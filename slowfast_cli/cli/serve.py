@@ -17,7 +17,7 @@ from slowfast_cli.types import UsageError
 EPILOG = options.examples(
     "slowfast serve --open",
     "slowfast serve -w runs/sounds/default --port 8000 --max-mb 20 --max-seconds 60",
-    "curl -F file=@clip.wav 'http://127.0.0.1:7860/predict?top=3'",
+    "slowfast serve --host 0.0.0.0 --timeout 30",
 )
 
 

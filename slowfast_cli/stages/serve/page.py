@@ -100,7 +100,12 @@ def _inputs(model: Model) -> list[tuple[Any, Any]]:
 
     with gr.Tabs():
         with gr.Tab("File"):
-            file = gr.File(label="Sound or video", file_types=sorted(model.suffixes), elem_id="file", height=200)
+            file = gr.File(
+                label="Video" if model.reads_frames else "Sound or video",
+                file_types=sorted(model.suffixes),
+                elem_id="file",
+                height=200,
+            )
         taken: list[tuple[Any, Any]] = [(file, file.upload)]
         if not model.reads_frames:
             with gr.Tab("Microphone"):

@@ -42,7 +42,7 @@ def serve(
         if find_spec(module) is None:
             raise UsageError(f"serve: needs {module}: pip install 'slowfast-cli[web]'")
     from slowfast_cli.cli import show
-    from slowfast_cli.stages.serve.run import listen, run, url_of
+    from slowfast_cli.stages.serve.run import is_local, listen, run, url_of
     from slowfast_cli.stages.serve.uploads import UploadFolder
     from slowfast_cli.stages.serve.worker import Worker
     from slowfast_cli.weights.chosen import chosen_for
@@ -51,7 +51,6 @@ def serve(
     weights = weights or chosen_for(["recording"])
     path = weight_file(weights, offline=offline)
     name = Path(weights).name  # of a path no more: the page shows it
-    signal.signal(signal.SIGTERM, _interrupt)
 
     def ready(url: str) -> None:
         if as_json:
@@ -65,7 +64,8 @@ def serve(
             show.open_url(url, url)
 
     with closing(listen(host, port)) as socket, closing(UploadFolder()) as uploads:
-        host_is_public = not socket.getsockname()[0].startswith(("127.", "::1"))
+        host_is_public = not is_local(socket)
+        signal.signal(signal.SIGTERM, _interrupt)  # so that uploads are deleted
         with closing(Worker(path, name, device, limits)) as worker:
             run(worker, limits, uploads, socket, host, ready=lambda: ready(url_of(socket, host)))
 

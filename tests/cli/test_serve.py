@@ -6,6 +6,7 @@ import pytest
 import tiny
 
 from slowfast_cli.cli import serve
+from slowfast_cli.stages.serve.run import is_local, listen, url_of
 
 
 @pytest.mark.parametrize(
@@ -44,3 +45,11 @@ def test_the_extra_is_named_if_it_is_missing(module, monkeypatch):
     monkeypatch.setattr(serve, "find_spec", lambda name: None if name == module else object())
     done = tiny.slowfast("serve")
     assert (done.code, done.err) == (2, f"error: serve: needs {module}: pip install 'slowfast-cli[web]'\n")
+
+
+@pytest.mark.parametrize(("host", "local"), [("127.0.0.1", True), ("127.0.0.2", True), ("0.0.0.0", False)])
+def test_the_address_is_that_of_the_socket(host, local):
+    with listen(host, 0) as opened:
+        assert is_local(opened) is local
+        assert url_of(opened, host) == f"http://{host}:{opened.getsockname()[1]}/"
+        assert url_of(opened, "::1").startswith("http://[::1]:")

@@ -21,7 +21,6 @@ STATUS = {
 }  # fmt: skip
 """HTTP status of an error; a subclass stands before its base."""
 LINES = "application/x-ndjson"
-LOCAL = frozenset({"127.0.0.1", "localhost", "::1"})
 ERRORS: dict[int | str, dict[str, Any]] = {
     400: {"description": "A wrong parameter or file name"},
     413: {"description": "The file is larger or longer than the server accepts"},
@@ -31,14 +30,14 @@ ERRORS: dict[int | str, dict[str, Any]] = {
 }
 
 
-def make_app(worker: Predicts, limits: Limits, uploads: UploadFolder, host: str) -> Gate:
+def make_app(worker: Predicts, limits: Limits, uploads: UploadFolder, hosts: frozenset[str]) -> Gate:
     """Build the ASGI application.
 
     Args:
         worker: Answers requests.
         limits: Of size, length and time.
         uploads: Where uploads are while they are answered.
-        host: The address that the server listens at; on a local one, requests must name it.
+        hosts: Names of the server that requests may use; none allows all.
     """
     from fastapi import FastAPI  # noqa: PLC0415  (an extra)
 
@@ -48,7 +47,7 @@ def make_app(worker: Predicts, limits: Limits, uploads: UploadFolder, host: str)
     _add_endpoint(app, worker, limits, uploads)
     _add_errors(app)
     mount_page(app, worker, limits, uploads)
-    return Gate(app, limits, LOCAL if host in LOCAL else frozenset())
+    return Gate(app, limits, hosts)
 
 
 def _add_endpoint(app: "FastAPI", worker: Predicts, limits: Limits, uploads: UploadFolder) -> None:

@@ -40,8 +40,8 @@ class Gate:
     Args:
         app: The page and the endpoint.
         limits: Of the size.
-        hosts: Names of the server in requests; none allows all. A page of another site whose name leads to this server
-            has another one.
+        hosts: Names of the server in requests; none allows all. Requests of pages of other sites, also of those whose
+            name leads to this server, have other ones.
     """
 
     def __init__(self, app: App, limits: Limits, hosts: frozenset[str]) -> None:
@@ -56,7 +56,10 @@ class Gate:
         headers = {name.lower(): value for name, value in scope["headers"]}
         most = self._limits.size + MULTIPART
         length = headers.get(b"content-length", b"0")
-        if self._hosts and _host(headers.get(b"host", b"")) not in self._hosts:
+        named = {_host(b"//" + headers.get(b"host", b""))} | (
+            {_host(headers[b"origin"])} if b"origin" in headers else set()
+        )
+        if self._hosts and not named <= self._hosts:
             await _refuse(send, 400, "unknown host: use the address that the server printed")
         elif not _is_known(scope["path"]):
             await _refuse(send, 404, "no such address: / is the page, POST /predict the endpoint")
@@ -93,9 +96,12 @@ class Gate:
             await _refuse(send, 413, str(self._limits.too_large()))
 
 
-def _host(header: bytes) -> str:
-    """The host of a `Host` header, without its port."""
-    return urlsplit(f"//{header.decode('latin-1')}").hostname or ""
+def _host(url: bytes) -> str:
+    """The host of a URL; empty if it has none."""
+    try:
+        return urlsplit(url.decode("latin-1")).hostname or ""
+    except ValueError:
+        return ""
 
 
 def _is_known(path: str) -> bool:

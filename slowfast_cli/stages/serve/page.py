@@ -76,7 +76,7 @@ def _make_page(worker: Predicts, limits: Limits, uploads: UploadFolder) -> Any:
             buttons = [gr.DownloadButton(name, size="sm", min_width=80, elem_id=name) for name in model.formats]
         outputs = [inputs[0][0], status, *bars, *pictures, events, downloads, *buttons]
 
-        def recognize(upload: str | None, window: float, hop: float) -> Iterator[list[Any]]:
+        def recognize(upload: str | None, window: float | None, hop: float | None) -> Iterator[list[Any]]:
             """Answer an upload; its files are deleted when Gradio has sent the answer."""
             if upload is None or uploads.page not in Path(upload).resolve().parents:
                 return
@@ -145,7 +145,7 @@ def _title(model: Model, name: str) -> str:
     return "Classes" if len(model.sets) == 1 else name.capitalize()
 
 
-def _answer(worker: Predicts, upload: Path, folder: Path, window: float, hop: float) -> list[Any]:
+def _answer(worker: Predicts, upload: Path, folder: Path, window: float | None, hop: float | None) -> list[Any]:
     """The values of the outputs: the emptied input, status, bars, pictures, events, whether there are files, files."""
     import gradio as gr  # noqa: PLC0415
 
@@ -155,7 +155,7 @@ def _answer(worker: Predicts, upload: Path, folder: Path, window: float, hop: fl
     try:
         require_media(name, model.suffixes)
         path = _link(upload, folder / name)
-        timeline = _timeline(window, hop)
+        timeline = _timeline(window or model.timeline.window, hop or model.timeline.hop)
         answer = worker.ask(
             Request(path=path, top=TOP, timeline=timeline, events=True, formats=model.formats, page=True)
         )

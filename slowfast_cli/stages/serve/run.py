@@ -3,6 +3,7 @@
 import errno
 import socket as sockets
 from collections.abc import Callable
+from ipaddress import ip_address
 
 from slowfast_cli.stages.serve.endpoint import make_app
 from slowfast_cli.stages.serve.limits import Limits
@@ -10,6 +11,7 @@ from slowfast_cli.stages.serve.uploads import UploadFolder
 from slowfast_cli.stages.serve.worker import Predicts
 from slowfast_cli.types import UsageError
 
+LOCAL = frozenset({"127.0.0.1", "localhost", "::1"})  # names of this machine
 GRACE = 3  # seconds for open connections at the end: a page keeps one for as long as it is open
 BACKLOG = 128  # connections that wait while the application is built
 
@@ -33,6 +35,11 @@ def listen(host: str, port: int) -> sockets.socket:
         raise UsageError(f"--host {host}: {error.strerror}: use 127.0.0.1, or 0.0.0.0 for all networks") from error
 
 
+def is_local(socket: sockets.socket) -> bool:
+    """Whether only programs on this machine reach a socket."""
+    return ip_address(socket.getsockname()[0].partition("%")[0]).is_loopback
+
+
 def url_of(socket: sockets.socket, host: str) -> str:
     """The address of the page; the port is that of the socket."""
     return f"http://{f'[{host}]' if ':' in host else host}:{socket.getsockname()[1]}/"
@@ -50,7 +57,7 @@ def run(
     """Serve until SIGINT or SIGTERM; call ``ready`` when requests are answered."""
     import uvicorn  # noqa: PLC0415  (an extra)
 
-    app = make_app(worker, limits, uploads, host)
+    app = make_app(worker, limits, uploads, frozenset({*LOCAL, host}) if is_local(socket) else frozenset())
     config = uvicorn.Config(
         app, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=GRACE,
         ws="none",

@@ -9,6 +9,7 @@ from slowfast_cli.stages.predict.predictor import Predictor
 from slowfast_cli.stages.serve.answer import answer, describe
 from slowfast_cli.stages.serve.endpoint import make_app
 from slowfast_cli.stages.serve.limits import Limits
+from slowfast_cli.stages.serve.run import LOCAL
 from slowfast_cli.stages.serve.uploads import UploadFolder
 
 LIMITS = Limits(megabytes=1.0, seconds=20.0)
@@ -37,10 +38,10 @@ class Here:
 class Served:
     """A client, the worker behind it, and the folder of its uploads."""
 
-    def __init__(self, limits=LIMITS, host="127.0.0.1"):
+    def __init__(self, limits=LIMITS, hosts=LOCAL):
         self._environment = dict(os.environ)  # the page sets Gradio's variables
         self.uploads, self.worker = UploadFolder(), Here(limits)
-        self.app = make_app(self.worker, limits, self.uploads, host)
+        self.app = make_app(self.worker, limits, self.uploads, hosts)
         self.client = TestClient(self.app, base_url="http://127.0.0.1:7860")
 
     def post(self, path, query="", name=None):

@@ -121,6 +121,12 @@ def test_a_large_request_is_refused_before_it_is_read(served):
     assert served.stored() == []
 
 
+def test_an_upload_of_the_page_has_the_same_limit(served):
+    large = {"files": ("large.wav", bytes(1_200_000))}
+    assert served.client.post("/gradio_api/upload", files=large).status_code == 413
+    assert served.stored() == []
+
+
 def test_a_file_just_above_the_limit_is_refused(served, tmp_path):
     (tmp_path / "large.wav").write_bytes(bytes(1_000_001))
     response = served.post(tmp_path / "large.wav")
@@ -152,9 +158,13 @@ def test_a_name_with_folders_stays_in_the_private_folder(served, name):
 def test_requests_name_this_machine(served):
     response = served.client.post("/predict", files={"file": b""}, headers={"host": "attacker.example"})
     assert (response.status_code, response.json()["error"][:12]) == (400, "unknown host")
+    for origin in ("http://attacker.example", "null", "http://[", "http://127.0.0.1.attacker.example"):
+        response = served.client.post("/predict", files={"file": b""}, headers={"origin": origin})
+        assert (response.status_code, response.json()["error"][:12]) == (400, "unknown host")
+    assert served.client.get("/openapi.json", headers={"origin": "http://127.0.0.1:7860"}).status_code == 200
     for host in ("localhost:1", "127.0.0.1", "[::1]:7860"):
         assert served.client.get("/openapi.json", headers={"host": host}).status_code == 200
-    public = Served(host="0.0.0.0")
+    public = Served(hosts=frozenset())
     try:
         assert public.client.get("/openapi.json", headers={"host": "box.example"}).status_code == 200
     finally:

@@ -79,6 +79,12 @@ def test_a_broken_upload_is_one_line_and_deleted(page, tmp_path):
     assert not Path(stored).exists()
 
 
+def test_empty_windows_are_the_default(page):
+    values, _ = recognize(page, [reference(upload(page, DOG)), None, None])
+    assert values[1] == "**dog.ogg**, 5.0 s."
+    assert page.worker.asked[-1].timeline == page.worker.model.timeline
+
+
 def test_wrong_windows_are_one_line(page):
     values, _ = recognize(page, [reference(upload(page, DOG)), 1.0, 2.0])
     assert values[1].startswith("**Error:** timeline 1/2: expected 0 < hop <= window")

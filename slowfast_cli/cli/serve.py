@@ -50,7 +50,7 @@ def serve(
 
     weights = weights or chosen_for(["recording"])
     path = weight_file(weights, offline=offline)
-    name = Path(weights).name  # of a path no more: the page shows it
+    name = Path(weights).name or path.stem  # without folders: the page shows it
 
     def ready(url: str) -> None:
         if as_json:

@@ -69,11 +69,14 @@ def _make_page(worker: Predicts, limits: Limits, uploads: UploadFolder) -> Any:
                     hop = gr.Number(model.timeline.hop, label="Hop, s", minimum=0.01)
             with gr.Column(scale=3, min_width=320):
                 status = gr.Markdown("Drop or record a file to see its classes.", elem_id="status")
-                bars = [gr.Label(num_top_classes=TOP, label=_title(model, name), elem_id=name) for name in model.sets]
+                bars = [
+                    gr.Label(num_top_classes=TOP, label=_title(model, name), elem_id=f"set-{name}")
+                    for name in model.sets
+                ]
         pictures = [_picture(kind) for kind in ("wide", "narrow")]
         events = gr.Dataframe(headers=list(COLUMNS), label="Events", interactive=False, visible=False)
         with gr.Row(visible=False, elem_id="downloads") as downloads:
-            buttons = [gr.DownloadButton(name, size="sm", min_width=80, elem_id=name) for name in model.formats]
+            buttons = [gr.DownloadButton(name, size="sm", min_width=80, elem_id=f"as-{name}") for name in model.formats]
         outputs = [inputs[0][0], status, *bars, *pictures, events, downloads, *buttons]
 
         def recognize(upload: str | None, window: float | None, hop: float | None) -> Iterator[list[Any]]:

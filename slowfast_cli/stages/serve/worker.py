@@ -90,13 +90,15 @@ class Worker:
         if self._process is None or not self._process.is_alive():
             self.close()
             self._start()
-        if self._pipe is not None:
-            self._pipe.send(request)
         try:
+            if self._pipe is not None:
+                self._pipe.send(request)
             result = self._receive(self._limits.timeout)
         except TimeLimitError:
             self.close()
             raise
+        except BrokenPipeError as error:
+            raise self._died() from error
         if not isinstance(result, Answer):
             raise CrashError("the process that predicts gave no answer")
         return result
@@ -108,11 +110,14 @@ class Worker:
         try:
             result: object = self._pipe.recv()
         except (EOFError, OSError) as error:
-            self.close()
-            raise CrashError("the process that predicts has died: the file may be broken, or memory short") from error
+            raise self._died() from error
         if isinstance(result, SlowFastError):
             raise result
         return result
+
+    def _died(self) -> CrashError:
+        self.close()
+        return CrashError("the process that predicts has died: the file may be broken, or memory short")
 
 
 def _work(pipe: Connection, weights: Path, name: str, device: str, max_seconds: float) -> None:

@@ -67,7 +67,7 @@ def test_a_dropped_file_is_answered(page, server):
     drop(page, DOG.read_bytes(), "dog.ogg")
     assert status(page, r"dog.ogg, 5\.0 s\.") == "dog.ogg, 5.0 s."
     (line,) = tiny.good("predict", DOG, "--json").lines
-    bars = re.findall(r"^([a-z_]+)\s+(\d+)%", page.inner_text("#label"), re.MULTILINE)
+    bars = re.findall(r"^([a-z_]+)\s+(\d+)%", page.inner_text("#set-label"), re.MULTILINE)
     assert bars == [(top["label"], f"{top['score']:.0%}".rstrip("%")) for top in line["top"]]
     wide = page.viewport_size["width"] > 640
     picture = page.locator("#timeline-wide img" if wide else "#timeline-narrow img")
@@ -75,7 +75,7 @@ def test_a_dropped_file_is_answered(page, server):
     assert page.locator("#timeline-narrow img" if wide else "#timeline-wide img").is_visible() is False
     assert picture.evaluate("image => image.complete && image.naturalWidth") > 500
     with page.expect_download() as download:
-        page.click("#raven")
+        page.click("#as-raven")
     text = download.value.path().read_text()
     assert text.splitlines()[1].split("\t")[-2:] == ["dog", "0.9429"]
     assert page.evaluate("document.documentElement.scrollWidth") <= page.viewport_size["width"]

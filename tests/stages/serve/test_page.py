@@ -70,6 +70,15 @@ def test_an_upload_is_answered_and_deleted(page):
     assert page.client.get(f"{API}/file={stored}").status_code == 403
 
 
+@pytest.mark.parametrize(("event", "name"), [(1, "dog.ogg"), (2, "clock.mp4")], ids=["microphone", "camera"])
+def test_a_recording_is_answered_and_deleted(page, event, name):
+    stored = upload(page, tiny.DATA / name)
+    values, _ = recognize(page, [reference(stored), 5.0, 2.5], event)
+    assert values[1].startswith(f"**{name}**, 5.0 s.")
+    content = (tiny.DATA / name).read_bytes()
+    assert [path for path in page.stored() if path.read_bytes() == content] == []
+
+
 def test_a_broken_upload_is_one_line_and_deleted(page, tmp_path):
     (tmp_path / "noise.wav").write_bytes(b"noise" * 100)
     stored = upload(page, tmp_path / "noise.wav")

@@ -51,6 +51,7 @@ STAGES_MAY_IMPORT = {
     "ablate": {"hares", "train", "evaluate"},
     "hares": {"train", "evaluate"},
     "search": {"embed"},
+    "serve": {"predict"},
     "doctor": {"doctor_checks"},
     "runs": {"train"},
 }

@@ -28,6 +28,7 @@ from slowfast_cli.cli import (
     runs,
     search,
     segments,
+    serve,
     train,
     weights_publish,
 )
@@ -45,6 +46,7 @@ MEMORY_ADVICE = {
     "evaluate": "lower optim.batch or raise optim.grad_accum_steps, which set the size of test batches too",
     "extract": "use fewer --jobs",
     "embed": "use a shorter --window, or --precision bf16",
+    "serve": "close other programs, or choose smaller weights",
     "predict": "pass fewer or shorter files at a time",
 }
 
@@ -60,6 +62,7 @@ app.command("evaluate", epilog=evaluate.EPILOG)(evaluate.evaluate)
 app.command("predict", epilog=predict.EPILOG)(predict.predict)
 app.command("embed", epilog=embed.EPILOG)(embed.embed)
 app.command("search", epilog=search.EPILOG)(search.search)
+app.command("serve", epilog=serve.EPILOG)(serve.serve)
 app.command("ablate", epilog=ablate.EPILOG)(ablate.ablate)
 app.add_typer(runs.app, name="runs")
 app.add_typer(recipes.app, name="recipes")

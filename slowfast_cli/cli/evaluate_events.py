@@ -38,11 +38,11 @@ def evaluate_events(
 ) -> None:
     """Find and score the events of a split; write them, and a table of the classes."""
     from slowfast_cli.cli import show
-    from slowfast_cli.cli.predict import read_timeline
     from slowfast_cli.events.formats import FORMATS
     from slowfast_cli.stages.evaluate import events as stage
     from slowfast_cli.stages.predict.events import default_timeline
     from slowfast_cli.stages.predict.predictor import Predictor
+    from slowfast_cli.stages.predict.results import read_timeline
     from slowfast_cli.storage.atomic import make_folder, write_text
     from slowfast_cli.storage.remote import display
 

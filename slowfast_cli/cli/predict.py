@@ -88,6 +88,8 @@ def predict(
     **given: Any,
 ) -> None:
     """Print the top classes of audio files, or of videos for weights that read frames."""
+    from slowfast_cli.stages.predict.results import read_timeline
+
     windows = read_timeline(timeline)
     rules, output = pick_checked(given)
     if boxes is not None and windows is not None:
@@ -219,19 +221,6 @@ class _State:
         if self.failed:
             many = f"{self.failed} of {files} files could not be used"
             raise DataError(many if files > 1 else "the file could not be used")
-
-
-def read_timeline(text: str | None) -> Timeline | None:
-    """Read ``WINDOW/HOP``; raise `UsageError` if it is something else."""
-    if text is None:
-        return None
-    from slowfast_cli.stages.predict.results import Timeline
-
-    try:
-        window, _, hop = text.partition("/")
-        return Timeline(window=float(window), hop=float(hop or window))
-    except ValueError as error:
-        raise UsageError(f"--timeline {text}: expected WINDOW/HOP in seconds, as 2.0/0.5") from error
 
 
 def _check_overlay(out: Path | None, paths: Sequence[Path | Failed]) -> None:

@@ -158,10 +158,15 @@ def scores(
 
 def open_page(path: Path) -> None:
     """Open a page in the browser, if there is one."""
+    open_url(path.absolute().as_uri(), display(path))
+
+
+def open_url(url: str, name: str) -> None:
+    """Open an address in the browser, or say that there is none to open what has this name."""
     import webbrowser
 
-    if not webbrowser.open(path.absolute().as_uri()):
-        say(f"no browser to open {display(path)}")
+    if not webbrowser.open(url):
+        say(f"no browser to open {name}")
 
 
 def duration(seconds: float) -> str:

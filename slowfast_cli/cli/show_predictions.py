@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from slowfast_cli.storage.atomic import require_output
-from slowfast_cli.types import SlowFastError, finite
+from slowfast_cli.types import SlowFastError
 
 if TYPE_CHECKING:
     from slowfast_cli.stages.predict.overlay import Caption
@@ -28,22 +28,19 @@ FEW = 50  # a model with at most this number of classes lists them
 BESIDE = 3  # classes shown in a line of a timeline, or beside a box
 
 
-def _text(path: Path) -> str:
-    return str(path).encode("utf-8", "replace").decode()
-
-
 def name(path: Path) -> str:
     """A path as printable text, even if it is not UTF-8 or has control characters."""
     from slowfast_cli.cli.show import printable
 
-    return printable(_text(path)).replace("\n", "\\n")
+    return printable(str(path).encode("utf-8", "replace").decode()).replace("\n", "\\n")
 
 
 def as_json(answer: FilePrediction, best: Best, unknown: Collection[str]) -> None:
     """Print a JSON line for each label set, with ``"unknown": true`` if the answer is none of its classes."""
+    from slowfast_cli.stages.predict.plain import plain
+
     for labels, lines in best.items():
-        plain = finite({**_plain(answer, labels, lines), **({"unknown": True} if labels in unknown else {})})
-        typer.echo(json.dumps(plain, ensure_ascii=False, allow_nan=False))
+        typer.echo(json.dumps(plain(answer, labels, lines, unknown), ensure_ascii=False, allow_nan=False))
 
 
 def as_text(answer: FilePrediction, best: Best, none: Mapping[str, str], *, many: bool, slides: bool) -> None:
@@ -92,24 +89,16 @@ def _line(head: str, classes: Sequence[str]) -> None:
     show.out.print(line, soft_wrap=True, markup=False)
 
 
-def _plain(answer: FilePrediction, labels: str, lines: Sequence[Top]) -> dict[str, Any]:
-    top = [{"label": line.label, "index": line.index, "score": round(line.score, 6)} for line in lines]
-    plain: dict[str, Any] = {"path": _text(answer.path), "start": round(answer.start, 3), "end": round(answer.end, 3)}
-    if answer.box is not None and answer.time is not None:
-        plain["time"] = round(answer.time, 3)
-        plain["box"] = [round(side, 6) for side in answer.box.place]
-        plain["box_score"] = answer.box.score
-    return {**plain, "set": labels, "top": top}
-
-
 def rows(answer: FilePrediction, best: Best) -> Iterator[list[Any]]:
     """Rows of the CSV file, one per class."""
+    from slowfast_cli.stages.predict.plain import plain
+
     for labels, lines in best.items():
-        plain = _plain(answer, labels, lines)
-        boxed = [plain["time"], *plain["box"], plain["box_score"]] if "box" in plain else []
-        for rank, line in enumerate(plain["top"], 1):
-            index = "-".join(map(str, line["index"])) if isinstance(line["index"], tuple) else line["index"]
-            stretch = [plain["path"], plain["start"], plain["end"], *boxed]
+        values = plain(answer, labels, lines)
+        boxed = [values["time"], *values["box"], values["box_score"]] if "box" in values else []
+        for rank, line in enumerate(values["top"], 1):
+            index = "-".join(map(str, line["index"])) if isinstance(line["index"], list) else line["index"]
+            stretch = [values["path"], values["start"], values["end"], *boxed]
             yield [*stretch, labels, rank, line["label"], index, line["score"]]
 
 

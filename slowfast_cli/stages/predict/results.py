@@ -30,6 +30,17 @@ class Timeline:
             )
 
 
+def read_timeline(text: str | None) -> Timeline | None:
+    """Read ``WINDOW/HOP``; raise `UsageError` if it is something else."""
+    if text is None:
+        return None
+    try:
+        window, _, hop = text.partition("/")
+        return Timeline(window=float(window), hop=float(hop or window))
+    except ValueError as error:
+        raise UsageError(f"--timeline {text}: expected WINDOW/HOP in seconds, as 2.0/0.5") from error
+
+
 @dataclass(frozen=True, kw_only=True)
 class FilePrediction:
     """Class probabilities of a stretch of a recording, or of a box in one of its frames."""

@@ -4,9 +4,11 @@ import contextlib
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -105,6 +107,8 @@ def start(*words: object, **options: object) -> subprocess.Popen:
     """Start a command as a process of its own."""
     command = [sys.executable, "-m", "slowfast_cli", *map(str, words)]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "env": environment()}
+    if os.name == "posix":  # a background job of a shell ignores SIGINT, and so would its children
+        pipes["preexec_fn"] = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
     return subprocess.Popen(command, **{**pipes, **options})
 
 

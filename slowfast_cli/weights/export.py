@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from slowfast_cli.storage.atomic import file_hash, make_folder, require_new, write_atomic, write_text
+from slowfast_cli.types import UsageError
 from slowfast_cli.weights.file import Card, read, save
 from slowfast_cli.weights.foreign.export_names import to_pyslowfast, to_pytorchvideo
 from slowfast_cli.weights.model_card import model_card
@@ -29,9 +30,11 @@ def publish(source: Path, out: Path, **changes: Any) -> tuple[Path, Path]:
         The weight file and the card, ``NAME-<hash>.safetensors`` and ``NAME-<hash>.md``.
 
     Raises:
-        UsageError: The file exists.
+        UsageError: The file exists, or has another suffix.
         WeightsError: ``source`` is not a weight file.
     """
+    if out.suffix not in ("", ".safetensors"):
+        raise UsageError(f"{out}: name a file that ends in .safetensors")
     make_folder(out.parent)
     with TemporaryDirectory(dir=out.parent) as folder:
         card = export(source, Path(folder) / out.name, **changes)

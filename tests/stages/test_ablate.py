@@ -53,7 +53,7 @@ def test_rows_are_trained_scored_and_printed(done):
     folder, reported = done
     assert "Slow & Fast: training: " in reported.err
     assert "Fast_only: training: " in reported.err
-    assert f"done: {folder} (table.md, table.csv, table.tex, table.json)" in reported.err
+    assert f"done: {folder} (report.html, table.md, table.csv, table.tex, table.json)" in reported.err
     header, first, second = cells(reported.out)
     assert header == ["", "Params (M)", "Params (M) (paper)", "GFLOPs", "Top-1", "Top-1 (paper)"]
     assert (first[0], first[2], first[5]) == ("Slow & Fast", "26.88", "52.46")

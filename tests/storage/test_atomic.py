@@ -37,7 +37,7 @@ def test_only_files_of_the_same_option_are_overwritten(tmp_path):
     [
         ["predict", "{clip}", "--csv", "{victim}"],
         ["data", "check", "folder", "--root", "{folder}", "--out", "{victim}"],
-        ["weights", "export", "default", "{victim}"],
+        ["weights", "export", "default", "{victim}", "--to", "pyslowfast"],
         ["weights", "convert", "{clip}", "{victim}"],
     ],
     ids=lambda words: " ".join(words[:2]),

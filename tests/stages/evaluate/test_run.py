@@ -65,7 +65,7 @@ def test_ours_stand_beside_the_papers_with_the_coverage(evaluated):
     assert f"done: {out}" in done.err
     assert {path.name for path in out.iterdir()} == {
         "predictions.npz", "classes-label.csv", "classes-label.png", "confused-label.csv", "confused-label.png",
-        "confusion-label.png", "calibration-label.png", "feature-maps.png",
+        "confusion-label.png", "calibration-label.png", "feature-maps.png", "predictions.csv", "report.html",
     }  # fmt: skip
     with (out / "classes-label.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))

@@ -40,10 +40,15 @@ def name(path: Path) -> str:
 
 
 def as_json(answer: FilePrediction, best: Best, unknown: Collection[str]) -> None:
-    """Print a JSON line for each label set, with ``"unknown": true`` if the answer is none of its classes."""
+    """Print a JSON line for each label set."""
+    for plain in records(answer, best, unknown):
+        typer.echo(json.dumps(finite(plain), ensure_ascii=False, allow_nan=False))
+
+
+def records(answer: FilePrediction, best: Best, unknown: Collection[str]) -> Iterator[dict[str, Any]]:
+    """A record for each label set, with ``"unknown": true`` if the answer is none of its classes."""
     for labels, lines in best.items():
-        plain = finite({**_plain(answer, labels, lines), **({"unknown": True} if labels in unknown else {})})
-        typer.echo(json.dumps(plain, ensure_ascii=False, allow_nan=False))
+        yield {**_plain(answer, labels, lines), **({"unknown": True} if labels in unknown else {})}
 
 
 def as_text(answer: FilePrediction, best: Best, none: Mapping[str, str], *, many: bool, slides: bool) -> None:

@@ -132,6 +132,35 @@ class Predictor:
         return "frames" in self.card.net.signals
 
     @property
+    def rate(self) -> int:
+        """Sampling rate of the audio that the model reads, Hz.
+
+        Raises:
+            UsageError: It reads frames.
+        """
+        return self._audio.rate
+
+    def predict_samples(self, samples_N: np.ndarray) -> dict[str, np.ndarray]:
+        """Probabilities (classes,) by label set of mono float32 samples at `rate`.
+
+        Raises:
+            UsageError: The model reads frames.
+            WeightsError: The model has diverged: a probability is not finite.
+        """
+        scores = {labels: rows[0] for labels, rows in self._audio.scores([samples_N]).items()}
+        if not all(map(_finite, scores.values())):
+            raise WeightsError(
+                f"{printable(self.weights)}: no number for samples: these weights have diverged; use others"
+            )
+        return scores
+
+    @property
+    def _audio(self) -> AudioPredictor:
+        if not isinstance(self._predictor, AudioPredictor):
+            raise UsageError(f"{printable(self.weights)}: reads frames, expected weights that read audio only")
+        return self._predictor
+
+    @property
     def detects(self) -> bool:
         """Whether the model classifies boxes."""
         return self.card.net.regions != "none"

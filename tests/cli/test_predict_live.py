@@ -1,0 +1,126 @@
+"""Live sources on the command line: a pipe in real time, a stop by signal, the options that are refused."""
+
+import json
+import os
+import signal
+import subprocess
+import threading
+import time
+
+import numpy as np
+import pytest
+import tiny
+
+PCM = "s16le@16000"
+
+
+@pytest.fixture(scope="module")
+def pcm():
+    both = np.concatenate([tiny.sound("rain.wav", 5), tiny.sound("rooster.flac", 5)])
+    return (both * 32767).astype("<i2").tobytes()
+
+
+def scores(line):
+    return {top["label"]: top["score"] for top in line["top"]}
+
+
+def test_raw_samples_on_stdin_are_predicted_in_windows(pcm):
+    done = tiny.good("predict", "-", "--pcm", PCM, "--timeline", "5/2.5", "--json", stdin=pcm)
+    assert [(line["start"], line["end"]) for line in done.lines] == [(0, 5), (2.5, 7.5), (5, 10), (7.5, 10)][:3]
+    assert [line["top"][0]["label"] for line in done.lines[::2]] == ["rain", "rooster"]
+    assert list(done.lines[0]) == ["path", "start", "end", "set", "top", "clock_end", "latency_ms"]
+    assert all(0 <= line["latency_ms"] < 60_000 for line in done.lines)
+    assert "standard input: windows of 5 s every 2.5 s" in done.err
+    assert "skipped" not in done.err
+
+
+def test_smoothing_averages_the_windows_before(pcm):
+    words = ("predict", "-", "--pcm", PCM, "--timeline", "5/2.5", "--json", "--top", "12")
+    plain = [scores(line) for line in tiny.good(*words, stdin=pcm).lines]
+    smooth = [scores(line) for line in tiny.good(*words, "--smooth", "5", stdin=pcm).lines]
+    assert smooth[0] == plain[0]
+    for name, score in smooth[2].items():
+        assert score == pytest.approx((plain[1][name] + plain[2][name]) / 2, abs=2e-6)
+
+
+def test_a_named_pipe_gives_the_lines_of_the_file(pcm, tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=lambda: pipe.write_bytes(pcm))
+    writer.start()
+    done = tiny.good("predict", pipe, "--pcm", PCM, "--timeline", "5/5")
+    writer.join()
+    path = tiny.write(tmp_path / "x.wav", np.frombuffer(pcm, "<i2").astype(np.float32) / 32768)
+    assert done.out == tiny.good("predict", path, "--timeline", "5/5").out
+    assert len(done.out.splitlines()) == 2
+
+
+def test_the_default_windows_are_a_clip_long_and_a_tenth_apart(pcm):
+    done = tiny.good("predict", "-", "--pcm", PCM, "--json", stdin=pcm[: 16000 * 2 * 6])
+    assert [(line["start"], line["end"]) for line in done.lines] == [
+        (0, 4.98),
+        (0.498, 5.478),
+        (0.996, 5.976),
+        (1.494, 6),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (("-", "--pcm", "s16"), 2, "--pcm s16: expected FORMAT@RATE"),
+        (("-", "x.pcm", "--pcm", PCM), 2, "2 sources: a live source is predicted alone: name one"),
+        (("-", "--pcm", PCM, "--csv", "x.csv"), 2, "--csv: is about files, and - is a live source: leave it out"),
+        (("-", "--pcm", PCM, "--events"), 2, "--events: is about files"),
+        (("-", "--pcm", PCM, "--explain-class", "dog"), 2, "--explain-class: is about files"),
+        (("-", "--pcm", PCM, "--format", "csv"), 2, "--format csv: is about files"),
+        (("-", "--pcm", PCM, "--smooth", "4000"), 2, "--smooth 4000: expected at most 3600 seconds"),
+        (("-", "--pcm", PCM, "--timeline", "1/2"), 2, "--timeline 1/2: expected 0 < hop <= window"),
+        (("none.pcm", "--pcm", PCM), 3, "none.pcm: cannot be opened (No such file or directory)"),
+        (("-", "--pcm", PCM), 3, "standard input: no sound in it: 0 samples arrived"),
+        (("-", "--pcm", PCM, "-w", "none"), 4, "none"),
+    ],
+)  # fmt: skip
+def test_mistakes_are_one_line_and_an_exit_code(words, code, message):
+    done = tiny.slowfast("predict", *words)
+    assert (done.code, done.out) == (code, "")
+    (line,) = [line for line in done.err.splitlines() if line.startswith("error: ")]
+    assert message in line
+
+
+def test_binary_stdin_without_a_format_names_the_option(pcm):
+    done = tiny.slowfast("predict", "-", stdin=pcm)
+    assert (done.code, "as --pcm s16le@16000" in done.err) == (2, True)
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_after_a_whole_line(pcm, number):
+    words = ("predict", "-", "--pcm", PCM, "--timeline", "1/0.5", "--json")
+    with tiny.start(*words, stdin=subprocess.PIPE) as child:
+        child.stdin.buffer.write(pcm[: 2 * 16000 * 3])  # 3 s, and then nothing
+        child.stdin.flush()
+        lines = [child.stdout.readline() for _ in range(5)]
+        child.send_signal(number)
+        out, err = child.communicate(timeout=20)
+    assert child.returncode == 130
+    assert [json.loads(line)["end"] for line in [*lines, *out.splitlines()]] == [1, 1.5, 2, 2.5, 3]
+    assert "stopped: 5 windows predicted, 0 skipped" in err.splitlines()
+    assert "Traceback" not in err
+
+
+@pytest.mark.thorough
+def test_the_latency_is_below_a_hop_and_100_ms(pcm):
+    """Samples every 20 ms through a pipe, as a sound card delivers them."""
+    words = ("predict", "-", "--pcm", PCM, "--timeline", "2/0.5", "--json")
+    with tiny.start(*words, stdin=subprocess.PIPE) as child:
+        start = time.monotonic()
+        for number in range(8 * 50):
+            time.sleep(max(0.0, start + 0.02 * (number + 1) - time.monotonic()))
+            child.stdin.buffer.write(pcm[640 * number : 640 * (number + 1)])
+            child.stdin.flush()
+        out, err = child.communicate(timeout=30)
+    assert child.returncode == 0, err
+    latencies = sorted(json.loads(line)["latency_ms"] for line in out.splitlines())
+    assert len(latencies) >= 8
+    assert latencies[len(latencies) // 2] < 600

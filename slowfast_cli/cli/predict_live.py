@@ -44,11 +44,27 @@ class LiveOptions:
             rich_help_panel="Live",
         ),
     ] = None
+    live: Annotated[
+        bool,
+        typer.Option(
+            "--live",
+            help="Predict a URL or a named pipe as it arrives; mic:, mic:DEVICE, rtsp:// and HTTP streams without an "
+            "end need no option.",
+            rich_help_panel="Live",
+        ),
+    ] = False
 
 
 def is_live(sources: Sequence[str], given: Mapping[str, Any]) -> bool:
     """Whether a command line names a live source."""
-    return options.pick(LiveOptions, given).pcm is not None
+    live = options.pick(LiveOptions, given)
+    if live.pcm is not None or live.live:
+        return True
+    if not any(":" in word for word in sources):  # files: nothing to import
+        return False
+    from slowfast_cli.stages.predict.live_sources import names_live
+
+    return any(map(names_live, sources))
 
 
 def predict_live(
@@ -119,14 +135,14 @@ def _print_windows(
                 )
             skipped += live.skipped
             printed += 1
-            _print(live, predictor, top=top, as_json=as_json)
+            _print(source.name, live, predictor, top=top, as_json=as_json)
         if skipped or stop.is_set():
             show.say(f"{'stopped' if stop.is_set() else 'ended'}: {printed} windows predicted, {skipped} skipped")
         if stop.is_set():
             raise KeyboardInterrupt
 
 
-def _print(live: LivePrediction, predictor: Predictor, *, top: int, as_json: bool) -> None:
+def _print(name: str, live: LivePrediction, predictor: Predictor, *, top: int, as_json: bool) -> None:
     from slowfast_cli.cli import show_predictions
 
     best, unknown = predictor.top(live.prediction, top), predictor.unknown(live.prediction)
@@ -137,7 +153,11 @@ def _print(live: LivePrediction, predictor: Predictor, *, top: int, as_json: boo
     for plain in show_predictions.records(live.prediction, best, unknown):
         latency = live.latency
         ended = datetime.now().astimezone() - timedelta(seconds=latency)
-        more = {"clock_end": ended.isoformat(timespec="milliseconds"), "latency_ms": round(1000 * latency, 1)}
+        more = {
+            "path": name,
+            "clock_end": ended.isoformat(timespec="milliseconds"),
+            "latency_ms": round(1000 * latency, 1),
+        }
         typer.echo(json.dumps(finite({**plain, **more}), ensure_ascii=False, allow_nan=False))
 
 

@@ -4,12 +4,14 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import threading
 import time
 
 import numpy as np
 import pytest
 import tiny
+from live import RATE, FakeSoundDevice, encoded, server
 
 PCM = "s16le@16000"
 
@@ -79,9 +81,16 @@ def test_the_default_windows_are_a_clip_long_and_a_tenth_apart(pcm):
         (("none.pcm", "--pcm", PCM), 3, "none.pcm: cannot be opened (No such file or directory)"),
         (("-", "--pcm", PCM), 3, "standard input: no sound in it: 0 samples arrived"),
         (("-", "--pcm", PCM, "-w", "none"), 4, "none"),
+        (("mic:none",), 2, "mic:none: no such input device; there are: mic:1 USB Camera; mic:2 USB Headset"),
+        (("mic:1", "--pcm", PCM), 2, "is about raw samples from - or a file, and mic:1 has a format: leave it out"),
+        (("-", "--live"), 2, "-: name the format of the samples, as --pcm s16le@16000"),
+        (("none.ts", "--live"), 3, "none.ts: no such file or pipe"),
+        (("rtsp://127.0.0.1:9/x",), 4, "rtsp://127.0.0.1:9/x: cannot be reached (Connection refused)"),
+        (("http://127.0.0.1:9/x", "--live"), 4, "http://127.0.0.1:9/x: cannot be reached ("),
     ],
 )  # fmt: skip
-def test_mistakes_are_one_line_and_an_exit_code(words, code, message):
+def test_mistakes_are_one_line_and_an_exit_code(words, code, message, monkeypatch):
+    monkeypatch.setitem(sys.modules, "sounddevice", FakeSoundDevice([]))
     done = tiny.slowfast("predict", *words)
     assert (done.code, done.out) == (code, "")
     (line,) = [line for line in done.err.splitlines() if line.startswith("error: ")]
@@ -91,6 +100,34 @@ def test_mistakes_are_one_line_and_an_exit_code(words, code, message):
 def test_binary_stdin_without_a_format_names_the_option(pcm):
     done = tiny.slowfast("predict", "-", stdin=pcm)
     assert (done.code, "as --pcm s16le@16000" in done.err) == (2, True)
+
+
+def test_a_microphone_is_predicted_until_it_is_gone(pcm, monkeypatch):
+    monkeypatch.setattr("slowfast_cli.media.microphone.SILENT", 0.05)
+    monkeypatch.setattr("slowfast_cli.media.reconnect.ATTEMPTS", 0)
+    sound = np.frombuffer(pcm, "<i2").astype(np.float32)[:, None] / 32768
+    module = FakeSoundDevice(np.array_split(sound[: 5 * RATE], 50))
+    monkeypatch.setitem(sys.modules, "sounddevice", module)
+    done = tiny.slowfast("predict", "mic:", "--timeline", "5/5", "--json")
+    assert [(line["path"], line["top"][0]["label"]) for line in done.lines] == [("mic:", "rain")]
+    assert (done.code, "mic:: no samples for 0.05 s; 0 attempts to connect again failed" in done.err) == (4, True)
+
+
+def test_an_http_stream_without_an_end_is_predicted_live():
+    with server((encoded(tiny.sound("rain.wav", 6)), "chunked")) as (url, _):
+        done = tiny.good("predict", url, "--timeline", "5/1", "--json")
+    assert [(line["start"], line["end"]) for line in done.lines] == [(0, 5), (1, 6)]
+    assert {line["top"][0]["label"] for line in done.lines} == {"rain"}
+    assert {line["path"] for line in done.lines} == {url}
+
+
+def test_an_http_file_with_a_length_is_fetched(tmp_path, monkeypatch):
+    pytest.importorskip("aiohttp")
+    monkeypatch.setenv("SLOWFAST_CACHE", str(tmp_path))
+    with server((encoded(tiny.sound("rain.wav", 6)), "length")) as (url, _):
+        done = tiny.good("predict", url, "--json")
+    assert [line["top"][0]["label"] for line in done.lines] == ["rain"]
+    assert "latency_ms" not in done.lines[0]
 
 
 @pytest.mark.thorough

@@ -12,12 +12,12 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
 from slowfast_cli.data.views import clip_samples
 from slowfast_cli.data.views import windows as window_starts
-from slowfast_cli.media.live_source import LiveSource
 from slowfast_cli.stages.predict.predictor import Predictor
 from slowfast_cli.stages.predict.results import FilePrediction, Timeline
 from slowfast_cli.types import DataError, Seconds
@@ -25,6 +25,24 @@ from slowfast_cli.types import DataError, Seconds
 POLL = 0.2  # seconds between looks at the request to stop
 PIECE = 4096  # samples added to the buffer at a time
 REAL_TIME = 0.5  # of a window's length: a first window that arrives sooner is from a recording
+
+
+class LiveSource(Protocol):
+    """Audio that arrives while it is predicted."""
+
+    name: str
+    live: bool | None
+    """Whether samples arrive in real time and cannot wait; None if only their pace shows it."""
+
+    def blocks(self, rate: int) -> Iterator[np.ndarray]:
+        """Yield mono float32 samples at ``rate`` Hz as they arrive, until the end.
+
+        Raises:
+            DataError: The source cannot be read.
+        """
+
+    def close(self) -> None:
+        """End `blocks`, from another thread; it may be blocked in a read of the system until then."""
 
 
 @dataclass(frozen=True, kw_only=True)

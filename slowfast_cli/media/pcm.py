@@ -1,4 +1,4 @@
-"""Live sources of audio: the protocol, and raw PCM from a pipe."""
+"""Raw PCM from a pipe, as it arrives."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO
 
 import numpy as np
 
@@ -24,24 +24,6 @@ DTYPES = {
     "f64le": "<f8", "f64be": ">f8",
 }  # fmt: skip
 HEADERS = (b"RIFF", b"RF64", b"fLaC", b"OggS", b"FORM", b"caff", b"ID3")
-
-
-class LiveSource(Protocol):
-    """Audio that arrives while it is predicted."""
-
-    name: str
-    live: bool | None
-    """Whether samples arrive in real time and cannot wait; None if only their pace shows it."""
-
-    def blocks(self, rate: int) -> Iterator[np.ndarray]:
-        """Yield mono float32 samples at ``rate`` Hz as they arrive, until the end.
-
-        Raises:
-            DataError: The source cannot be read.
-        """
-
-    def close(self) -> None:
-        """End `blocks`, from another thread; it may be blocked in a read of the system until then."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +75,7 @@ class PcmSource:
         self._stream, self._format, self._say = stream, format, say
 
     def blocks(self, rate: int) -> Iterator[np.ndarray]:
-        """See `LiveSource`."""
+        """See `slowfast_cli.stages.predict.live.LiveSource`."""
         return audio.resample(self._native(), self._format.rate, rate)
 
     def _native(self) -> Iterator[np.ndarray]:
@@ -130,7 +112,7 @@ class PcmSource:
             return self._stream.read(READ)  # has no descriptor
 
     def close(self) -> None:
-        """See `LiveSource`; a thread that reads standard input stays blocked until the next byte."""
+        """See `slowfast_cli.stages.predict.live.LiveSource`; a read of standard input stays blocked."""
         if self.name != STDIN:
             with suppress(OSError):
                 self._stream.close()

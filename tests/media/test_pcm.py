@@ -8,7 +8,7 @@ import pytest
 import tiny
 
 from slowfast_cli.media import audio
-from slowfast_cli.media.live_source import DTYPES, STDIN, open_pcm, read_format
+from slowfast_cli.media.pcm import DTYPES, STDIN, open_pcm, read_format
 from slowfast_cli.types import DataError, UsageError
 
 

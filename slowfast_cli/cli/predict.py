@@ -132,7 +132,7 @@ def _predict_classes(
     from slowfast_cli.stages.predict.results import Failed
 
     predictor = state.predictor
-    for result in predictor.files(paths, windows):
+    for result in show.progress(predictor.files(paths, windows), len(paths), "predict"):
         if isinstance(result, Failed):
             show.say(f"error: {result.reason}")
             state.fail(result)

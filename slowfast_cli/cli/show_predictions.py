@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from slowfast_cli.storage.atomic import require_output
+from slowfast_cli.storage.remote import display
 from slowfast_cli.types import SlowFastError, finite
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ BESIDE = 3  # classes shown in a line of a timeline, or beside a box
 
 
 def _text(path: Path) -> str:
-    return str(path).encode("utf-8", "replace").decode()
+    return display(path).encode("utf-8", "replace").decode()
 
 
 def name(path: Path) -> str:

@@ -7,6 +7,7 @@ models that read frames, with or without audio.
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,7 @@ from slowfast_cli.types import MEDIA_SUFFIXES, VIDEO_SUFFIXES, DataError, UsageE
 from slowfast_cli.weights.file import Card, build
 from slowfast_cli.weights.resolve import weight_file
 
+GPU_THREADS = 4  # videos at a time on a GPU: one is computed while others are decoded; each needs memory
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
@@ -78,6 +80,7 @@ class Predictor:
         self.weights = weights
         self._boxes = None if boxes is None else box_lists.read(boxes)
         at = distributed.device(device)
+        self._cpu = at.type == "cpu"
         self.card, model = build(weights)
         if boxes is not None and not self.detects:
             raise UsageError(
@@ -187,7 +190,8 @@ class Predictor:
     ) -> Iterator[FilePrediction | Failed]:
         """Predict each file, in order; a file that fails yields `Failed`, and the others continue.
 
-        An audio-only model predicts whole files concurrently, a bounded number ahead of the consumer.
+        Whole files, and windows and boxes of videos, are predicted concurrently, a bounded number of files ahead of the
+        consumer.
         """
         for result in self._files(paths, timeline):
             if isinstance(result, FilePrediction) and not all(map(_finite, result.scores.values())):
@@ -201,10 +205,15 @@ class Predictor:
         if timeline is None and isinstance(self._predictor, AudioPredictor):
             yield from predict_parallel(paths, self._predictor.predict_files, threads=torch.get_num_threads())
             return
+        if self.reads_frames:
+            threads = torch.get_num_threads() if self._cpu else min(GPU_THREADS, torch.get_num_threads())
+            yield from predict_parallel(paths, partial(self._each, timeline=timeline), threads=threads, most_files=1)
+            return
         for path in paths:
-            if isinstance(path, Failed):
-                yield path
-                continue
+            yield from [path] if isinstance(path, Failed) else self._each([path], timeline)
+
+    def _each(self, paths: Sequence[Path], timeline: Timeline | None) -> Iterator[FilePrediction | Failed]:
+        for path in paths:
             try:
                 yield from self._predictor.predict(path, timeline)
             except DataError as error:

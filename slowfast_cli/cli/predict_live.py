@@ -48,8 +48,8 @@ class LiveOptions:
         bool,
         typer.Option(
             "--live",
-            help="Predict a URL or a named pipe as it arrives; mic:, mic:DEVICE, rtsp:// and HTTP streams without an "
-            "end need no option.",
+            help="Predict a URL or a named pipe as it arrives; mic:, mic:DEVICE, cam:0, rtsp:// and endless HTTP "
+            "streams need no option.",
             rich_help_panel="Live",
         ),
     ] = False
@@ -96,9 +96,10 @@ def predict_live(
     from slowfast_cli.stages.predict.live_sources import open_live
 
     live = options.pick(LiveOptions, given)
-    source = open_live(sources[0], live.pcm, getattr(sys.stdin, "buffer", None), show.say)
+    predictor = make()
+    source = open_live(predictor, sources[0], live.pcm, getattr(sys.stdin, "buffer", None), show.say)
     try:
-        _print_windows(source, make(), windows, top=top, as_json=as_json, smooth=given["smooth"])
+        _print_windows(source, predictor, windows, top=top, as_json=as_json, smooth=given["smooth"])
     finally:
         source.close()
 
@@ -121,13 +122,13 @@ def _print_windows(
 ) -> None:
     from slowfast_cli.cli import show
     from slowfast_cli.stages.predict.events import default_timeline
-    from slowfast_cli.stages.predict.live import listen
+    from slowfast_cli.stages.predict.live_sources import follow
 
     timeline = windows or default_timeline(predictor.card)
     show.say(f"{source.name}: windows of {timeline.window:g} s every {timeline.hop:g} s; Ctrl-C stops")
     printed = skipped = 0
     with _signals() as stop:
-        for live in listen(predictor, source, timeline, smooth=smooth, stop=stop):
+        for live in follow(predictor, source, timeline, smooth=smooth, stop=stop):
             if live.skipped and not skipped:
                 show.say(
                     f"note: {source.name}: prediction is slower than the source: windows are skipped; lengthen the hop "

@@ -104,6 +104,80 @@ def states_length(url: str) -> bool:
     return not body.endless
 
 
+class Connection:
+    """One connection to a stream, a pipe or a device.
+
+    Args:
+        word: A URL (http, https, rtsp, rtsps), a path, or FFmpeg's name of a device.
+        name: For messages.
+        format: FFmpeg's input format of a device; empty for all others.
+    """
+
+    def __init__(self, word: str, name: str, format: str = "") -> None:
+        self._word, self._name, self._format = word, name, format
+        self._scheme = scheme(word)
+        self._endless = self._scheme in NETWORK or bool(format)
+        self._body: HttpBody | None = None
+
+    def open(self) -> Any:
+        """Open the container.
+
+        Raises:
+            StreamError: It cannot be reached.
+            BrokenMediaError: FFmpeg does not recognize it.
+        """
+        target: Any = self._word
+        options = dict(OPTIONS)
+        if self._scheme.startswith("http") and not urlsplit(self._word).path.lower().endswith(PLAYLIST):
+            target = self._body = HttpBody(self._word, self._name)
+        elif self._scheme.startswith("rtsp"):
+            options["rtsp_transport"] = "tcp"
+        try:
+            return av.open(
+                target,
+                format=self._format or None,
+                options=options,
+                timeout=(TIMEOUT, TIMEOUT),
+                metadata_errors="replace",
+            )
+        except (av.FFmpegError, OSError) as error:
+            if self._body is not None and self._body.dropped:
+                raise StreamError(f"{self._name}: connection lost ({self._body.dropped})") from error
+            if self._endless and not isinstance(error, av.InvalidDataError):
+                raise StreamError(f"{self._name}: cannot be reached ({_reason(error)})") from error
+            raise BrokenMediaError(f"{self._name}: not a stream that FFmpeg supports ({_reason(error)})") from error
+
+    def decode(self, container: Any, stream: Any, closed: Event) -> Iterator[Any]:
+        """Yield frames until the end, or a drop; packets that a drop has cut are left out."""
+        packets = container.demux(stream)
+        while not closed.is_set():
+            try:
+                packet = next(packets, None)
+            except av.FFmpegError as error:
+                if self._body is not None and not self._body.dropped:
+                    self._body.dropped = _reason(error)
+                return
+            if packet is None:
+                return
+            yield from _decode(packet)
+
+    def require_end(self) -> None:
+        """Check, after the last frame, that the sender ended the stream.
+
+        Raises:
+            StreamError: The connection dropped, or its protocol does not say.
+        """
+        if self._body is not None and self._body.dropped:
+            raise StreamError(f"{self._name}: connection lost ({self._body.dropped})")
+        if self._body is None and self._endless:
+            raise StreamError(f"{self._name}: connection lost (the stream ended)")
+
+    def interrupt(self) -> None:
+        """End a read in another thread."""
+        if self._body is not None:
+            self._body.interrupt()
+
+
 class NetworkStream:
     """The audio of a stream; see `slowfast_cli.stages.predict.live.LiveSource`.
 
@@ -114,69 +188,38 @@ class NetworkStream:
 
     def __init__(self, word: str, say: Callable[[str], None]) -> None:
         self.name, self._word, self._say = hide_password(word), word, say
-        self._scheme = scheme(word)
-        self.live: bool | None = True if self._scheme.startswith("rtsp") else None
+        self.live: bool | None = True if scheme(word).startswith("rtsp") else None
         self._closed = Event()
-        self._body: HttpBody | None = None
+        self._connection: Connection | None = None
 
     def blocks(self, rate: int) -> Iterator[np.ndarray]:
         """See `slowfast_cli.stages.predict.live.LiveSource`."""
-        return reconnecting(lambda: self._connection(rate), self.name, self._say, self._closed)
+        return reconnecting(lambda: self._connect(rate), self.name, self._say, self._closed)
 
-    def _connection(self, rate: int) -> Iterator[np.ndarray]:
-        with self._open() as container:
+    def _connect(self, rate: int) -> Iterator[np.ndarray]:
+        connection = self._connection = Connection(self._word, self.name)
+        with connection.open() as container:
             stream = audio_stream(container)
             if stream is None or stream.codec_context is None:
                 raise NoAudioError(f"{self.name}: no audio that FFmpeg decodes in this {container.format.name} stream")
             native = int(stream.codec_context.sample_rate or 0)
-            yield from audio.resample(self._native(container, stream, native), native, rate)
-        if self._body is not None and self._body.dropped:
-            raise StreamError(f"{self.name}: connection lost ({self._body.dropped})")
-        if self._body is None and self._scheme in NETWORK:
-            raise StreamError(f"{self.name}: connection lost (the stream ended)")
+            frames = connection.decode(container, stream, self._closed)
+            yield from audio.resample(self._mono(frames, native), native, rate)
+        connection.require_end()
 
-    def _open(self) -> Any:
-        target: Any = self._word
-        options, self._body = dict(OPTIONS), None
-        if self._scheme.startswith("http") and not urlsplit(self._word).path.lower().endswith(PLAYLIST):
-            target = self._body = HttpBody(self._word, self.name)
-        elif self._scheme.startswith("rtsp"):
-            options["rtsp_transport"] = "tcp"
-        try:
-            return av.open(target, options=options, timeout=(TIMEOUT, TIMEOUT), metadata_errors="replace")
-        except (av.FFmpegError, OSError) as error:
-            if self._body is not None and self._body.dropped:
-                raise StreamError(f"{self.name}: connection lost ({self._body.dropped})") from error
-            if self._scheme in NETWORK and not isinstance(error, av.InvalidDataError):
-                raise StreamError(f"{self.name}: cannot be reached ({_reason(error)})") from error
-            raise BrokenMediaError(f"{self.name}: not a stream that FFmpeg supports ({_reason(error)})") from error
-
-    def _native(self, container: Any, stream: Any, rate: int) -> Iterator[np.ndarray]:
-        packets = container.demux(stream)
-        while not self._closed.is_set():
-            try:
-                packet = next(packets, None)
-            except av.FFmpegError as error:
-                if self._scheme not in NETWORK:
-                    return
-                if self._body is not None and not self._body.dropped:
-                    self._body.dropped = _reason(error)
-                return
-            if packet is None:
-                return
-            for frame in _decode(packet):
-                if frame.sample_rate != rate:
-                    raise StreamError(f"{self.name}: the sampling rate changes from {rate} to {frame.sample_rate} Hz")
-                values = to_float32(frame.to_ndarray())
-                per_channel = values if frame.format.is_planar else values.reshape(frame.samples, -1).T
-                yield per_channel.mean(axis=0, dtype=np.float32)
+    def _mono(self, frames: Iterator[Any], rate: int) -> Iterator[np.ndarray]:
+        for frame in frames:
+            if frame.sample_rate != rate:
+                raise StreamError(f"{self.name}: the sampling rate changes from {rate} to {frame.sample_rate} Hz")
+            values = to_float32(frame.to_ndarray())
+            per_channel = values if frame.format.is_planar else values.reshape(frame.samples, -1).T
+            yield per_channel.mean(axis=0, dtype=np.float32)
 
     def close(self) -> None:
         """See `slowfast_cli.stages.predict.live.LiveSource`."""
         self._closed.set()
-        body = self._body
-        if body is not None:
-            body.interrupt()
+        if self._connection is not None:
+            self._connection.interrupt()
 
 
 def _decode(packet: Any) -> list[Any]:

@@ -2,19 +2,19 @@
 
 from collections.abc import Callable, Iterator
 from threading import Event
-
-import numpy as np
+from typing import TypeVar
 
 from slowfast_cli.types import Seconds, StreamError
 
+Block = TypeVar("Block")
 FIRST: Seconds = 0.5
 LONGEST: Seconds = 30.0
 ATTEMPTS = 10  # in a row; about 150 s together
 
 
 def reconnecting(
-    connect: Callable[[], Iterator[np.ndarray]], name: str, say: Callable[[str], None], closed: Event
-) -> Iterator[np.ndarray]:
+    connect: Callable[[], Iterator[Block]], name: str, say: Callable[[str], None], closed: Event
+) -> Iterator[Block]:
     """Yield the blocks of a source; connect again, after growing pauses, whenever its connection drops.
 
     Args:

@@ -83,6 +83,7 @@ def test_the_default_windows_are_a_clip_long_and_a_tenth_apart(pcm):
         (("-", "--pcm", PCM, "-w", "none"), 4, "none"),
         (("mic:none",), 2, "mic:none: no such input device; there are: mic:1 USB Camera; mic:2 USB Headset"),
         (("mic:1", "--pcm", PCM), 2, "is about raw samples from - or a file, and mic:1 has a format: leave it out"),
+        (("cam:0",), 2, "cam:0: has frames only: name weights that read frames, with -w"),
         (("-", "--live"), 2, "-: name the format of the samples, as --pcm s16le@16000"),
         (("none.ts", "--live"), 3, "none.ts: no such file or pipe"),
         (("rtsp://127.0.0.1:9/x",), 4, "rtsp://127.0.0.1:9/x: cannot be reached (Connection refused)"),

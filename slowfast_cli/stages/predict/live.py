@@ -9,33 +9,33 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from slowfast_cli.data.views import clip_samples
 from slowfast_cli.data.views import windows as window_starts
+from slowfast_cli.stages.predict.live_buffer import PIECE, Buffer, RollingBuffer
 from slowfast_cli.stages.predict.predictor import Predictor
 from slowfast_cli.stages.predict.results import FilePrediction, Timeline
 from slowfast_cli.types import DataError, Seconds
 
 POLL = 0.2  # seconds between looks at the request to stop
-PIECE = 4096  # samples added to the buffer at a time
 REAL_TIME = 0.5  # of a window's length: a first window that arrives sooner is from a recording
 
 
 class LiveSource(Protocol):
-    """Audio that arrives while it is predicted."""
+    """Audio, or frames, that arrive while they are predicted."""
 
     name: str
     live: bool | None
     """Whether samples arrive in real time and cannot wait; None if only their pace shows it."""
 
-    def blocks(self, rate: int) -> Iterator[np.ndarray]:
-        """Yield mono float32 samples at ``rate`` Hz as they arrive, until the end.
+    def blocks(self, rate: int) -> Iterator[Any]:
+        """Yield mono float32 samples at ``rate`` Hz as they arrive, until the end; or frames with their times.
 
         Raises:
             DataError: The source cannot be read.
@@ -63,51 +63,13 @@ class LivePrediction:
 
 @dataclass(frozen=True, kw_only=True)
 class Window:
-    """Samples of one window."""
+    """Samples or frames of one window."""
 
-    samples: np.ndarray  # (N,)
+    content: Any
+    size: int  # in positions
     first: int  # position of the first sample
     arrived: float
     skipped: int
-
-
-class RollingBuffer:
-    """The newest samples of a stream, and when they arrived; appending is amortized O(samples)."""
-
-    def __init__(self, capacity: int) -> None:
-        self._capacity = capacity
-        self._samples = np.zeros(2 * capacity, np.float32)
-        self._start = 0  # position of _samples[0]
-        self._arrivals = deque[tuple[int, float]]()  # position after a block, and its time
-        self.end = 0
-        """Position after the newest sample."""
-
-    @property
-    def first(self) -> int:
-        """Position of the oldest sample."""
-        return max(self._start, self.end - self._capacity)
-
-    def append(self, block: np.ndarray, arrived: float) -> None:
-        """Add a block of at most ``capacity`` samples; the oldest samples are overwritten."""
-        used = self.end - self._start
-        if used + len(block) > len(self._samples):
-            kept = min(used, self._capacity)
-            self._samples[:kept] = self._samples[used - kept : used].copy()
-            self._start, used = self.end - kept, kept
-        self._samples[used : used + len(block)] = block
-        self.end += len(block)
-        self._arrivals.append((self.end, arrived))
-        while self._arrivals[0][0] < self.first:
-            self._arrivals.popleft()
-
-    def read(self, first: int, count: int) -> np.ndarray:
-        """Copy samples that the buffer has."""
-        samples_N: np.ndarray = self._samples[first - self._start : first - self._start + count].copy()
-        return samples_N
-
-    def arrival(self, position: int) -> float:
-        """When the sample before a position arrived; of an overwritten one, the earliest time that is known."""
-        return next(arrived for end, arrived in self._arrivals if end >= position)
 
 
 class Feed:
@@ -115,17 +77,26 @@ class Feed:
 
     Args:
         source: Read by the thread.
-        rate: Sampling rate of the windows, Hz.
-        window: Samples per window.
-        hop: Samples between the starts of windows.
+        rate: Sampling rate of the windows, Hz; positions per second.
+        window: Positions per window.
+        hop: Positions between the starts of windows.
         stop: Ends the windows once it is set.
+        kind: Class of the buffer.
     """
 
-    def __init__(self, source: LiveSource, rate: int, window: int, hop: int, stop: threading.Event) -> None:
+    def __init__(
+        self,
+        source: LiveSource,
+        rate: int,
+        window: int,
+        hop: int,
+        stop: threading.Event,
+        kind: Callable[[int], Buffer] = RollingBuffer,
+    ) -> None:
         self._source, self._rate, self._window, self._hop, self._stop = source, rate, window, hop, stop
         self._closed = False
         self._capacity = window + hop + max(rate, PIECE)
-        self._buffer = RollingBuffer(self._capacity)
+        self._buffer = kind(self._capacity)
         self._live, self._begun = source.live, 0.0
         self._next = 0  # position of the next window
         self._done = False
@@ -148,8 +119,8 @@ class Feed:
     def _run(self) -> None:
         try:
             for block in self._source.blocks(self._rate):
-                for first in range(0, len(block), PIECE):
-                    self._append(block[first : first + PIECE])
+                for piece in self._buffer.split(block):
+                    self._append(piece)
                 if self._closed:
                     break
         except Exception as error:  # raised by `windows`
@@ -158,9 +129,9 @@ class Feed:
             self._done = True
             self._changed.notify_all()
 
-    def _append(self, piece: np.ndarray) -> None:
+    def _append(self, piece: Any) -> None:
         with self._changed:
-            while not (self._live or self._closed or self._room(len(piece))):
+            while not (self._live or self._closed or self._room(self._buffer.length(piece))):
                 self._changed.wait(POLL)
             now = time.monotonic()
             self._begun = self._begun or now
@@ -187,8 +158,8 @@ class Feed:
             return
         first, end = self._next, self._buffer.end
         if end > first and len(window_starts(end, self._window, self._hop)) * self._hop > first:
-            samples_N = self._buffer.read(first, end - first)
-            yield Window(samples=samples_N, first=first, arrived=self._buffer.arrival(end), skipped=0)
+            content, arrived = self._buffer.read(first, end - first), self._buffer.arrival(end)
+            yield Window(content=content, size=end - first, first=first, arrived=arrived, skipped=0)
         if self._error is not None:
             raise self._error
         if not end:
@@ -203,7 +174,7 @@ class Feed:
                 return None
             first = self._next + self._behind() * self._hop
             return Window(
-                samples=self._buffer.read(first, self._window), first=first,
+                content=self._buffer.read(first, self._window), size=self._window, first=first,
                 arrived=self._buffer.arrival(first + self._window), skipped=(first - self._next) // self._hop,
             )  # fmt: skip
 
@@ -233,14 +204,29 @@ def listen(
     """
     rate = predictor.rate
     window, hop = (max(clip_samples(seconds, rate), 1) for seconds in (timeline.window, timeline.hop))
-    feed, mean = Feed(source, rate, window, hop, stop), RunningMean(smooth)
+    feed = Feed(source, rate, window, hop, stop)
+    silence = Window(content=np.zeros(window, np.float32), size=window, first=0, arrived=0.0, skipped=0)
+    return roll(feed, source.name, rate, smooth, lambda part: predictor.predict_samples(part.content), silence)
+
+
+def roll(
+    feed: Feed,
+    name: str,
+    rate: int,
+    smooth: Seconds,
+    predict: Callable[[Window], Mapping[str, np.ndarray]],
+    first: Window | None = None,
+) -> Iterator[LivePrediction]:
+    """Predict the windows of a feed, and close it; ``first`` is predicted while the first window fills."""
+    mean = RunningMean(smooth)
     try:
         feed.start()
-        predictor.predict_samples(np.zeros(window, np.float32))  # the first pass is slow; the window fills meanwhile
+        if first is not None:  # the first pass is slow
+            predict(first)
         for part in feed.windows():
-            start, end = part.first / rate, (part.first + len(part.samples)) / rate
-            scores = mean.add(end, predictor.predict_samples(part.samples))
-            prediction = FilePrediction(path=Path(source.name), start=start, end=end, scores=scores)
+            start, end = part.first / rate, (part.first + part.size) / rate
+            scores = mean.add(end, predict(part))
+            prediction = FilePrediction(path=Path(name), start=start, end=end, scores=scores)
             yield LivePrediction(prediction=prediction, arrived=part.arrived, skipped=part.skipped)
     finally:
         feed.close()

@@ -5,29 +5,30 @@ models that read frames, with or without audio.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
-from slowfast_cli.data.views import rows_span, spread_rows
 from slowfast_cli.engine import distributed
 from slowfast_cli.media.audio_source import printable
 from slowfast_cli.models.folding import prepare_for_inference
-from slowfast_cli.models.recognizer import Recognizer
-from slowfast_cli.settings import FrontEnd
 from slowfast_cli.stages.predict import boxes as box_lists
 from slowfast_cli.stages.predict.audio import AudioPredictor
+from slowfast_cli.stages.predict.file_predictor import file_predictor
 from slowfast_cli.stages.predict.parallel import predict_parallel
-from slowfast_cli.stages.predict.results import Failed, FilePrediction, FilePredictor, Timeline
+from slowfast_cli.stages.predict.results import Failed, FilePrediction, Timeline
 from slowfast_cli.types import MEDIA_SUFFIXES, VIDEO_SUFFIXES, DataError, UsageError, WeightsError
 from slowfast_cli.weights.file import Card, build
 from slowfast_cli.weights.resolve import weight_file
 
 GPU_THREADS = 4  # videos at a time on a GPU: one is computed while others are decoded; each needs memory
+if TYPE_CHECKING:
+    from slowfast_cli.stages.predict.video import VideoPredictor
+
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
@@ -158,6 +159,19 @@ class Predictor:
         return scores
 
     @property
+    def frames(self) -> "VideoPredictor":
+        """Predicts decoded frames.
+
+        Raises:
+            UsageError: The model reads no frames, or audio or boxes too.
+        """
+        from slowfast_cli.stages.predict.video import VideoPredictor  # noqa: PLC0415  (not needed by audio models)
+
+        if not isinstance(self._predictor, VideoPredictor) or self._predictor.reads_audio:
+            raise UsageError(f"{printable(self.weights)}: expected weights of frames only, without boxes or audio")
+        return self._predictor
+
+    @property
     def _audio(self) -> AudioPredictor:
         if not isinstance(self._predictor, AudioPredictor):
             raise UsageError(f"{printable(self.weights)}: reads frames, expected weights that read audio only")
@@ -222,38 +236,6 @@ class Predictor:
 
 def _finite(scores: np.ndarray) -> bool:
     return bool(np.isfinite(scores).all())
-
-
-def file_predictor(weights: Path, card: Card, model: Recognizer, boxes: box_lists.BoxList | None) -> FilePredictor:
-    """Build what predicts one file with a model of the kind that the card describes."""
-    front_end = None
-    if "frames" not in card.net.signals or "logmel" in card.net.signals:
-        with _header(weights, "a front end"):
-            front_end = FrontEnd(**card.front_end)  # type: ignore[arg-type]
-    if "frames" not in card.net.signals and front_end is not None:
-        rows: list[int] = []
-        if card.video:  # trained on the audio of videos
-            from slowfast_cli.settings import Frames  # noqa: PLC0415  (not needed by other audio models)
-
-            with _header(weights, "frames"):
-                frames = Frames.from_settings(dict(card.video))
-            length = rows_span(frames.seconds, frames.fps, front_end.hop / front_end.rate)
-            rows = spread_rows(0, length, frames.rows).tolist()
-        return AudioPredictor(model, card, front_end, rows=rows)
-    from slowfast_cli.stages.predict import video  # noqa: PLC0415  (not needed by audio models)
-
-    with _header(weights, "frames"):
-        settings = video.eval_frames(card)
-    predictor = video.VideoPredictor(model, card, settings, front_end)
-    return predictor if card.net.regions == "none" else video.Detector(predictor, boxes)
-
-
-@contextmanager
-def _header(weights: Path, what: str) -> Iterator[None]:
-    try:
-        yield
-    except (KeyError, TypeError, ValueError) as error:
-        raise WeightsError(f"{weights}: its header does not describe {what} ({error})") from error
 
 
 def unknown_sets(prediction: FilePrediction, card: Card) -> frozenset[str]:

@@ -11,7 +11,8 @@ import torch
 
 from slowfast_cli.models.spec import with_width
 from slowfast_cli.models.zoo import VARIANTS
-from slowfast_cli.stages.predict.live import PIECE, Feed, RollingBuffer, RunningMean, listen
+from slowfast_cli.stages.predict.live import Feed, RunningMean, listen
+from slowfast_cli.stages.predict.live_buffer import PIECE, RollingBuffer
 from slowfast_cli.stages.predict.predictor import Predictor
 from slowfast_cli.stages.predict.results import Timeline
 from slowfast_cli.types import DataError
@@ -157,7 +158,7 @@ def test_an_error_comes_after_the_windows_before_it():
     parts = []
     with pytest.raises(DataError, match="fake device: gone"):
         parts.extend(part for part in iter(feed.windows().__next__, None) if parts.append(part))
-    assert [(part.first, len(part.samples)) for part in parts] == [(0, 1000), (1000, 1000), (2000, 500)]
+    assert [(part.first, len(part.content)) for part in parts] == [(0, 1000), (1000, 1000), (2000, 500)]
     feed.close()
 
 

@@ -114,6 +114,18 @@ def test_a_microphone_is_predicted_until_it_is_gone(pcm, monkeypatch):
     assert (done.code, "mic:: no samples for 0.05 s; 0 attempts to connect again failed" in done.err) == (4, True)
 
 
+def test_skipped_windows_are_said_once_and_counted(pcm, monkeypatch):
+    """A device that delivers 5 s at once, of which the buffer keeps 2.5 s."""
+    monkeypatch.setattr("slowfast_cli.media.microphone.SILENT", 0.05)
+    monkeypatch.setattr("slowfast_cli.media.reconnect.ATTEMPTS", 0)
+    sound = np.frombuffer(pcm, "<i2").astype(np.float32)[:, None] / 32768
+    monkeypatch.setitem(sys.modules, "sounddevice", FakeSoundDevice(np.array_split(sound[: 5 * RATE], 50)))
+    done = tiny.slowfast("predict", "mic:", "--timeline", "1/0.5", "--json")
+    assert done.lines[-1]["end"] == 5
+    assert len(done.lines) < 9
+    assert done.err.count("prediction is slower than the source: windows are skipped; lengthen the hop") == 1
+
+
 def test_an_http_stream_without_an_end_is_predicted_live():
     with server((encoded(tiny.sound("rain.wav", 6)), "chunked")) as (url, _):
         done = tiny.good("predict", url, "--timeline", "5/1", "--json")

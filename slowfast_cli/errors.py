@@ -36,6 +36,12 @@ class WeightsError(SlowFastError):
     code = 4
 
 
+class StreamError(SlowFastError):
+    """A live source that cannot be reached, or not any more."""
+
+    code = 4
+
+
 class LostError(SlowFastError):
     """Another process of the same run cannot be reached; the run may be restarted."""
 

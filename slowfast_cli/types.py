@@ -13,6 +13,7 @@ from slowfast_cli.errors import BrokenMediaError as BrokenMediaError
 from slowfast_cli.errors import DataError as DataError
 from slowfast_cli.errors import LostError as LostError
 from slowfast_cli.errors import SlowFastError as SlowFastError
+from slowfast_cli.errors import StreamError as StreamError
 from slowfast_cli.errors import UsageError as UsageError
 from slowfast_cli.errors import WeightsError as WeightsError
 from slowfast_cli.errors import did_you_mean as did_you_mean

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,6 +13,8 @@ import typer
 
 from slowfast_cli.cli import options
 from slowfast_cli.cli.predict_events import MergeOptions, OutputOptions, pick_checked
+from slowfast_cli.cli.predict_live import LiveOptions, is_live, predict_live
+from slowfast_cli.cli.predict_weights import load_predictor
 from slowfast_cli.types import VIDEO_SUFFIXES, DataError, UsageError
 
 if TYPE_CHECKING:
@@ -26,6 +29,7 @@ EPILOG = options.examples(
     "slowfast predict day.flac --timeline 2.0/0.5 --csv day.csv --plot day.png",
     "slowfast predict field/ --events --format csv,raven,elan --out found --clock",
     "find . -name '*.ogg' | slowfast predict -",
+    "arecord -t raw -f S16_LE -r 16000 | slowfast predict - --pcm s16le@16000 --json",
     "slowfast predict clip.wav --explain why.png",
     "slowfast predict clip.mp4 -w runs/kinetics/default --timeline 2/1 --overlay out.mp4",
     "slowfast predict film.mp4 -w runs/ava/default --boxes persons.csv --json",
@@ -33,7 +37,7 @@ EPILOG = options.examples(
 LOW = 0.5  # below this top score the model may not know the class at all
 
 
-@options.takes(MergeOptions, OutputOptions)
+@options.takes(MergeOptions, OutputOptions, LiveOptions)
 def predict(
     sources: Annotated[
         list[str],
@@ -91,20 +95,20 @@ def predict(
     from slowfast_cli.stages.predict.results import read_timeline
 
     windows = read_timeline(timeline)
+    load = partial(load_predictor, weights or "", device, precision, boxes, sources=sources, offline=offline)
+    if is_live(sources, given):
+        files_only = {"boxes": boxes, "overlay": overlay, "plot": plot, "explain": explain, "csv_file": csv_file}
+        files_only["explain_class"] = explain_class  # type: ignore[assignment]
+        predict_live(sources, load, windows, top=top, as_json=as_json, **files_only, **given)
+        return
     rules, output = pick_checked(given)
     if boxes is not None and windows is not None:
         raise UsageError("--boxes and --timeline: boxes have their own times: give one of the two")
     from slowfast_cli.cli import show_predictions
     from slowfast_cli.cli.predict_events import predict_events
-    from slowfast_cli.stages.predict.predictor import PRECISIONS, Predictor
     from slowfast_cli.stages.predict.sources import sources as expand
-    from slowfast_cli.weights.chosen import chosen_for
-    from slowfast_cli.weights.resolve import weight_file
 
-    if precision not in PRECISIONS:
-        raise UsageError(f"--precision {precision}: expected {' or '.join(PRECISIONS)}")
-    path = weight_file(weights or chosen_for(sources), offline=offline)
-    predictor = Predictor(path, device, precision=precision, boxes=boxes)
+    predictor = load()
     paths = expand(sources, sys.stdin, predictor.suffixes)
     predictor.check(paths)
     show_predictions.require_csv(csv_file, boxes=predictor.detects)
@@ -116,7 +120,7 @@ def predict(
         _refuse_beside_events(
             predictor, {"--csv": csv_file, "--overlay": overlay, "--plot": plot, "--explain": explain}
         )
-        predict_events(predictor, path, paths, windows, rules, output, as_json=as_json, fail=state.fail)
+        predict_events(predictor, predictor.weights, paths, windows, rules, output, as_json=as_json, fail=state.fail)
     else:
         with show_predictions.csv_file(csv_file, boxes=predictor.detects) as writer:
             _predict_classes(state, paths, windows, writer, as_json=as_json)
@@ -141,7 +145,7 @@ def _predict_classes(
     from slowfast_cli.stages.predict.results import Failed
 
     predictor = state.predictor
-    for result in predictor.files(paths, windows):
+    for result in show.progress(predictor.files(paths, windows), len(paths), "predict"):
         if isinstance(result, Failed):
             show.say(f"error: {result.reason}")
             state.fail(result)

@@ -51,7 +51,7 @@ class MergeOptions:
         ),
     ] = None
     low: Annotated[float, _option("Hysteresis: events extend down to this share of the threshold.", min=0, max=1)] = 1.0
-    smooth: Annotated[float, _seconds("Length of a median filter over the scores.", "--smooth")] = 0.0
+    smooth: Annotated[float, _seconds("Length of a median filter over the scores; live, of a mean.", "--smooth")] = 0.0
     max_gap: Annotated[float, _seconds("Join events of a class that are no further apart.", "--max-gap")] = 0.0
     min_length: Annotated[float, _seconds("Drop shorter events.", "--min-length")] = 0.0
     event_score: Annotated[str, _option("Score of an event: mean or max of its windows.")] = "mean"

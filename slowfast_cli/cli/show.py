@@ -4,9 +4,9 @@ import os
 import re
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 
 from rich.console import Console
 from rich.markup import escape
@@ -29,6 +29,17 @@ BAR = "{desc} {n_fmt}/{total_fmt} {bar:8} {remaining} left{postfix}"  # fits 80 
 LONGEST = 16  # characters of the name before a progress bar
 SHORT = 5  # seconds that are not estimated more closely
 YEAR = 365 * 24 * 3600  # seconds
+
+
+class OfFile(Protocol):
+    """A result of a file."""
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+
+
+Result = TypeVar("Result", bound=OfFile)
 out = Console(soft_wrap=False, highlight=False)
 err = Console(stderr=True, highlight=False, quiet=os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0")) != "0")
 if not out.is_terminal:  # do not wrap what another program reads
@@ -180,6 +191,23 @@ def duration(seconds: float) -> str:
     if seconds < 7200:
         return f"{seconds / 60:.0f} min"
     return f"{seconds / 3600:.1f} h" if seconds < YEAR else "unknown time"
+
+
+def progress(results: Iterable[Result], files: int, what: str) -> Iterator[Result]:
+    """Yield results, in the order of their files, with a bar of the files; it is cleared while the caller prints."""
+    bar = Bar(files, "file", what) if files > 1 else None
+    done, path = 0, None
+    try:
+        for result in results:
+            if bar:
+                done += path is not None and result.path != path
+                path = result.path
+                bar.to(done)
+            with tqdm.external_write_mode(file=sys.stdout):
+                yield result
+    finally:
+        if bar:
+            bar.close()
 
 
 class Bar:

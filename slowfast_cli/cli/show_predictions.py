@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from slowfast_cli.storage.atomic import require_output
+from slowfast_cli.storage.remote import display
 from slowfast_cli.types import SlowFastError
 
 if TYPE_CHECKING:
@@ -32,15 +33,21 @@ def name(path: Path) -> str:
     """A path as printable text, even if it is not UTF-8 or has control characters."""
     from slowfast_cli.cli.show import printable
 
-    return printable(str(path).encode("utf-8", "replace").decode()).replace("\n", "\\n")
+    return printable(display(path).encode("utf-8", "replace").decode()).replace("\n", "\\n")
 
 
 def as_json(answer: FilePrediction, best: Best, unknown: Collection[str]) -> None:
-    """Print a JSON line for each label set, with ``"unknown": true`` if the answer is none of its classes."""
+    """Print a JSON line for each label set."""
+    for record in records(answer, best, unknown):
+        typer.echo(json.dumps(record, ensure_ascii=False, allow_nan=False))
+
+
+def records(answer: FilePrediction, best: Best, unknown: Collection[str]) -> Iterator[dict[str, Any]]:
+    """A record for each label set, with ``"unknown": true`` if the answer is none of its classes."""
     from slowfast_cli.stages.predict.plain import plain
 
     for labels, lines in best.items():
-        typer.echo(json.dumps(plain(answer, labels, lines, unknown), ensure_ascii=False, allow_nan=False))
+        yield plain(answer, labels, lines, unknown)
 
 
 def as_text(answer: FilePrediction, best: Best, none: Mapping[str, str], *, many: bool, slides: bool) -> None:

@@ -133,7 +133,7 @@ def read(recording: Recording, *, rate: int, first: int = 0, count: int | None =
         native = first if rate == source.rate else aligned // up * down
         stop = None if count is None else skip + count
         blocks = _check_samples(source.blocks(native), recording)
-        pieces = list(_take_samples(_resample(blocks, source.rate, rate), MAX_SAMPLES if stop is None else stop))
+        pieces = list(_take_samples(resample(blocks, source.rate, rate), MAX_SAMPLES if stop is None else stop))
         if stop is None and sum(map(len, pieces)) >= MAX_SAMPLES:
             raise BrokenMediaError(
                 f"{printable(recording.path)}: is longer than {MAX_SAMPLES / rate / 3600:.1f} hours: read it in parts"
@@ -169,7 +169,7 @@ def blocks(recording: Recording, *, rate: int, seconds: Seconds = 60.0, whole: b
             yield block
 
     with open_audio(recording) as source:
-        for piece in _resample(native(), source.rate, rate):
+        for piece in resample(native(), source.rate, rate):
             total, pending = total + len(piece), pending + len(piece)
             ready.append(piece)
             while pending >= size:
@@ -222,8 +222,8 @@ def _check_samples(blocks: Iterable[np.ndarray], recording: Recording) -> Iterat
         yield block
 
 
-def _resample(blocks: Iterable[np.ndarray], source_rate: int, rate: int) -> Iterator[np.ndarray]:
-    """Resample a stream to exactly ``ceil(samples * rate / source_rate)`` samples."""
+def resample(blocks: Iterable[np.ndarray], source_rate: int, rate: int) -> Iterator[np.ndarray]:
+    """Resample a stream of mono float32 samples to exactly ``ceil(samples * rate / source_rate)`` samples."""
     if source_rate == rate:
         yield from (block for block in blocks if len(block))
         return

@@ -1,6 +1,8 @@
 """Output at any width, of any name."""
 
 import csv
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import tiny
@@ -78,3 +80,25 @@ def test_scores_show_only_what_says_something(capsys, monkeypatch):
     show.scores(result, {"top1": 40.0}, {"label": tuple("abcdef")}, "theirs", {})
     printed = capsys.readouterr().out
     assert all(word in printed for word in ("Top-5", "paper", "difference", "+10.00"))
+
+
+def test_progress_counts_files_and_yields_each_result_in_order(monkeypatch):
+    shown = []
+
+    class FakeBar:
+        def __init__(self, total, unit, what):
+            shown.append((total, unit, what))
+
+        def to(self, done):
+            shown.append(done)
+
+        def close(self):
+            shown.append("closed")
+
+    monkeypatch.setattr(show, "Bar", FakeBar)
+    results = [SimpleNamespace(path=Path(name)) for name in "aabcc"]
+    assert list(show.progress(iter(results), 3, "predict")) == results
+    assert shown == [(3, "file", "predict"), 0, 0, 1, 2, 2, "closed"]
+    shown.clear()
+    assert list(show.progress(iter(results[:2]), 1, "predict")) == results[:2]
+    assert shown == []

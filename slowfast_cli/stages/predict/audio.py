@@ -48,6 +48,7 @@ class AudioPredictor:
         self._device = next(model.parameters()).device
         self._model = model
         self._front_end = front_end
+        self.rate = front_end.rate
         self._transform = make_front_end(front_end).to(self._device)
         self._clip = clip_samples(card.clip_seconds, front_end.rate)
         self._views, self._sigmoid, self._silence = card.views, card.sigmoid, card.silence
@@ -73,7 +74,7 @@ class AudioPredictor:
             except DataError as error:
                 files.append(Failed.of(path, error))
         pieces = [piece for file in files if isinstance(file, FileViews) for piece in file.pieces]
-        scores = self._scores(pieces) if pieces else {}
+        scores = self.scores(pieces) if pieces else {}
         results, done = list[FilePrediction | Failed](), 0
         for file in files:
             if isinstance(file, Failed):
@@ -137,14 +138,14 @@ class AudioPredictor:
     def _predict_windows(
         self, path: Path, pieces: list[np.ndarray], ends: list[Seconds], note: str
     ) -> Iterator[FilePrediction]:
-        scores = self._scores(pieces)
+        scores = self.scores(pieces)
         for row, (piece, end) in enumerate(zip(pieces, ends, strict=True)):
             start = end - len(piece) / self._front_end.rate
             own = {labels: rows[row] for labels, rows in scores.items()}
             yield FilePrediction(path=path, start=start, end=end, scores=own, note=note)
 
     @torch.inference_mode()
-    def _scores(self, pieces: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+    def scores(self, pieces: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
         """Probabilities (pieces, classes) by label set; the views of a piece longer than a clip are merged."""
         cuts = [cut(0, len(piece), self._clip, start) for piece in pieces for start in self._starts(len(piece))]
         owner = [row for row, piece in enumerate(pieces) for _ in self._starts(len(piece))]

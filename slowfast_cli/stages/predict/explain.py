@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from slowfast_cli.models.gradcam import grad_cam, normalized
 from slowfast_cli.models.recognizer import Recognizer
 from slowfast_cli.plots.explanation import explanation_plot
-from slowfast_cli.stages.predict.predictor import Predictor, file_predictor
+from slowfast_cli.stages.predict.file_predictor import file_predictor
+from slowfast_cli.stages.predict.predictor import Predictor
 from slowfast_cli.types import Signals, UsageError, did_you_mean
 from slowfast_cli.weights.file import build
 

@@ -20,21 +20,23 @@ MOST_FILES = 8  # in one job: the views of that many files fill a batch
 AHEAD = 2  # jobs per thread
 
 Results = list[FilePrediction | Failed]
-PredictFiles = Callable[[Sequence[Path]], Results]
+PredictFiles = Callable[[Sequence[Path]], Iterable[FilePrediction | Failed]]
 
 
 def predict_parallel(
-    paths: Iterable[Path | Failed], predict_files: PredictFiles, *, threads: int
+    paths: Iterable[Path | Failed], predict_files: PredictFiles, *, threads: int, most_files: int = MOST_FILES
 ) -> Iterator[FilePrediction | Failed]:
     """Predict files concurrently; yield the results in the order of the files.
 
-    At most ``AHEAD`` jobs of ``MOST_FILES`` files per thread are read ahead of the consumer. The first jobs have one
+    At most ``AHEAD`` jobs of ``most_files`` files per thread are read ahead of the consumer. The first jobs have one
     file each, so that the first results come at once and few files are shared evenly.
 
     Args:
         paths: Files, and files that have failed already.
-        predict_files: Returns the results of some files, in order; called by several threads concurrently.
+        predict_files: Returns the results of some files, in order: one of each file, or any number if ``most_files`` is
+            1; called by several threads concurrently. The results of a single file are yielded as they come.
         threads: Number of cores.
+        most_files: In one job.
 
     Raises:
         Exception: Whatever ``predict_files`` raises.
@@ -49,7 +51,7 @@ def predict_parallel(
     stop, pending = Event(), deque[Future[Results]]()
     pool = ThreadPoolExecutor(workers, "predict", torch.set_num_threads, (max(1, threads // workers),))
     try:
-        for job in _jobs(chain(first, waiting), workers):
+        for job in _jobs(chain(first, waiting), workers, most_files):
             pending.append(pool.submit(_run, job, predict_files, stop))
             while len(pending) > AHEAD * workers:
                 yield from pending.popleft().result()
@@ -60,14 +62,14 @@ def predict_parallel(
         pool.shutdown(cancel_futures=True)
 
 
-def _jobs(paths: Iterator[Path | Failed], workers: int) -> Iterator[list[Path | Failed]]:
+def _jobs(paths: Iterator[Path | Failed], workers: int, most: int = MOST_FILES) -> Iterator[list[Path | Failed]]:
     """Split files into jobs of 1, then 2, 4, ... files; as many jobs of each size as workers.
 
     >>> [len(job) for job in _jobs(iter([Path("x")] * 14), 2)]
     [1, 1, 2, 2, 4, 4]
     """
     number = 0
-    while job := list(islice(paths, min(1 << (number // workers), MOST_FILES))):
+    while job := list(islice(paths, min(1 << (number // workers), most))):
         yield job
         number += 1
 
@@ -77,5 +79,7 @@ def _run(job: Sequence[Path | Failed], predict_files: PredictFiles, stop: Event)
     if stop.is_set():
         return []
     files = [path for path in job if isinstance(path, Path)]
+    if len(files) == len(job):
+        return list(predict_files(files))
     results = iter(predict_files(files) if files else ())
     return [path if isinstance(path, Failed) else next(results) for path in job]

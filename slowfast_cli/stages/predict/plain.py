@@ -5,6 +5,7 @@ from typing import Any
 
 from slowfast_cli.stages.predict.predictor import Top
 from slowfast_cli.stages.predict.results import FilePrediction
+from slowfast_cli.storage.remote import display
 from slowfast_cli.types import finite
 
 
@@ -20,7 +21,7 @@ def plain(
         unknown: Label sets of which the prediction is none of the classes; these get ``"unknown": true``.
     """
     values: dict[str, Any] = {
-        "path": str(prediction.path).encode("utf-8", "replace").decode(),
+        "path": display(prediction.path).encode("utf-8", "replace").decode(),
         "start": round(prediction.start, 3),
         "end": round(prediction.end, 3),
     }

@@ -5,26 +5,29 @@ models that read frames, with or without audio.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
-from slowfast_cli.data.views import rows_span, spread_rows
 from slowfast_cli.engine import distributed
 from slowfast_cli.media.audio_source import printable
 from slowfast_cli.models.folding import prepare_for_inference
-from slowfast_cli.models.recognizer import Recognizer
-from slowfast_cli.settings import FrontEnd
 from slowfast_cli.stages.predict import boxes as box_lists
 from slowfast_cli.stages.predict.audio import AudioPredictor
+from slowfast_cli.stages.predict.file_predictor import file_predictor
 from slowfast_cli.stages.predict.parallel import predict_parallel
-from slowfast_cli.stages.predict.results import Failed, FilePrediction, FilePredictor, Timeline
+from slowfast_cli.stages.predict.results import Failed, FilePrediction, Timeline
 from slowfast_cli.types import MEDIA_SUFFIXES, VIDEO_SUFFIXES, DataError, UsageError, WeightsError
 from slowfast_cli.weights.file import Card, build
 from slowfast_cli.weights.resolve import weight_file
+
+GPU_THREADS = 4  # videos at a time on a GPU: one is computed while others are decoded; each needs memory
+if TYPE_CHECKING:
+    from slowfast_cli.stages.predict.video import VideoPredictor
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
@@ -78,6 +81,7 @@ class Predictor:
         self.weights = weights
         self._boxes = None if boxes is None else box_lists.read(boxes)
         at = distributed.device(device)
+        self._cpu = at.type == "cpu"
         self.card, model = build(weights)
         if boxes is not None and not self.detects:
             raise UsageError(
@@ -132,6 +136,48 @@ class Predictor:
         return "frames" in self.card.net.signals
 
     @property
+    def rate(self) -> int:
+        """Sampling rate of the audio that the model reads, Hz.
+
+        Raises:
+            UsageError: It reads frames.
+        """
+        return self._audio.rate
+
+    def predict_samples(self, samples_N: np.ndarray) -> dict[str, np.ndarray]:
+        """Probabilities (classes,) by label set of mono float32 samples at `rate`.
+
+        Raises:
+            UsageError: The model reads frames.
+            WeightsError: The model has diverged: a probability is not finite.
+        """
+        scores = {labels: rows[0] for labels, rows in self._audio.scores([samples_N]).items()}
+        if not all(map(_finite, scores.values())):
+            raise WeightsError(
+                f"{printable(self.weights)}: no number for samples: these weights have diverged; use others"
+            )
+        return scores
+
+    @property
+    def frames(self) -> "VideoPredictor":
+        """Predicts decoded frames.
+
+        Raises:
+            UsageError: The model reads no frames, or audio or boxes too.
+        """
+        from slowfast_cli.stages.predict.video import VideoPredictor  # noqa: PLC0415  (not needed by audio models)
+
+        if not isinstance(self._predictor, VideoPredictor) or self._predictor.reads_audio:
+            raise UsageError(f"{printable(self.weights)}: expected weights of frames only, without boxes or audio")
+        return self._predictor
+
+    @property
+    def _audio(self) -> AudioPredictor:
+        if not isinstance(self._predictor, AudioPredictor):
+            raise UsageError(f"{printable(self.weights)}: reads frames, expected weights that read audio only")
+        return self._predictor
+
+    @property
     def detects(self) -> bool:
         """Whether the model classifies boxes."""
         return self.card.net.regions != "none"
@@ -158,7 +204,8 @@ class Predictor:
     ) -> Iterator[FilePrediction | Failed]:
         """Predict each file, in order; a file that fails yields `Failed`, and the others continue.
 
-        An audio-only model predicts whole files concurrently, a bounded number ahead of the consumer.
+        Whole files, and windows and boxes of videos, are predicted concurrently, a bounded number of files ahead of the
+        consumer.
         """
         for result in self._files(paths, timeline):
             if isinstance(result, FilePrediction) and not all(map(_finite, result.scores.values())):
@@ -172,10 +219,15 @@ class Predictor:
         if timeline is None and isinstance(self._predictor, AudioPredictor):
             yield from predict_parallel(paths, self._predictor.predict_files, threads=torch.get_num_threads())
             return
+        if self.reads_frames:
+            threads = torch.get_num_threads() if self._cpu else min(GPU_THREADS, torch.get_num_threads())
+            yield from predict_parallel(paths, partial(self._each, timeline=timeline), threads=threads, most_files=1)
+            return
         for path in paths:
-            if isinstance(path, Failed):
-                yield path
-                continue
+            yield from [path] if isinstance(path, Failed) else self._each([path], timeline)
+
+    def _each(self, paths: Sequence[Path], timeline: Timeline | None) -> Iterator[FilePrediction | Failed]:
+        for path in paths:
             try:
                 yield from self._predictor.predict(path, timeline)
             except DataError as error:
@@ -184,38 +236,6 @@ class Predictor:
 
 def _finite(scores: np.ndarray) -> bool:
     return bool(np.isfinite(scores).all())
-
-
-def file_predictor(weights: Path, card: Card, model: Recognizer, boxes: box_lists.BoxList | None) -> FilePredictor:
-    """Build what predicts one file with a model of the kind that the card describes."""
-    front_end = None
-    if "frames" not in card.net.signals or "logmel" in card.net.signals:
-        with _header(weights, "a front end"):
-            front_end = FrontEnd(**card.front_end)  # type: ignore[arg-type]
-    if "frames" not in card.net.signals and front_end is not None:
-        rows: list[int] = []
-        if card.video:  # trained on the audio of videos
-            from slowfast_cli.settings import Frames  # noqa: PLC0415  (not needed by other audio models)
-
-            with _header(weights, "frames"):
-                frames = Frames.from_settings(dict(card.video))
-            length = rows_span(frames.seconds, frames.fps, front_end.hop / front_end.rate)
-            rows = spread_rows(0, length, frames.rows).tolist()
-        return AudioPredictor(model, card, front_end, rows=rows)
-    from slowfast_cli.stages.predict import video  # noqa: PLC0415  (not needed by audio models)
-
-    with _header(weights, "frames"):
-        settings = video.eval_frames(card)
-    predictor = video.VideoPredictor(model, card, settings, front_end)
-    return predictor if card.net.regions == "none" else video.Detector(predictor, boxes)
-
-
-@contextmanager
-def _header(weights: Path, what: str) -> Iterator[None]:
-    try:
-        yield
-    except (KeyError, TypeError, ValueError) as error:
-        raise WeightsError(f"{weights}: its header does not describe {what} ({error})") from error
 
 
 def unknown_sets(prediction: FilePrediction, card: Card) -> frozenset[str]:

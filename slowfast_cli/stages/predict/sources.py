@@ -62,6 +62,7 @@ def _paths(lines: Iterable[str], where: str, folder: Path = Path()) -> list[Path
     names = [line.strip() for line in text.split("\n") if line.strip()]
     if any("\0" in name for name in names):
         raise UsageError(
-            f"{where}: contains binary data, expected a path per line: save a recording as a file, and name it"
+            f"{where}: contains binary data, expected a path per line: save a recording as a file, and name it, or "
+            "name the format of raw samples, as --pcm s16le@16000"
         )
     return [folder / name for name in names]

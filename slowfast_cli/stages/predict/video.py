@@ -4,18 +4,20 @@ Clips are read, and transformed on the device, by the code of training and evalu
 is used, where an evaluation may use several crops.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby, islice
 from math import ceil
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+
 from slowfast_cli.build.transforms import eval_crops, log_mels
 from slowfast_cli.data.clips import Clips, Key
 from slowfast_cli.data.loader import collate, to
 from slowfast_cli.data.video_clips import DecodedSounds, VideoReader
-from slowfast_cli.data.views import frame_seconds, video_starts, windows
+from slowfast_cli.data.views import frame_seconds, span, video_starts, windows
 from slowfast_cli.media import audio, video
 from slowfast_cli.media.audio_decoders import open_audio
 from slowfast_cli.media.video_stream import NoVideoError
@@ -27,7 +29,7 @@ from slowfast_cli.stages.predict.results import MOST_VIEWS, FilePrediction, Time
 from slowfast_cli.tasks.classify import Classify
 from slowfast_cli.tasks.multilabel import MultiLabel
 from slowfast_cli.tasks.task import Task
-from slowfast_cli.types import Box, DataError, Prediction, Recording, Seconds, Segment
+from slowfast_cli.types import Box, Clip, DataError, Inputs, Prediction, Recording, Seconds, Segment
 from slowfast_cli.weights.file import Card
 
 BATCH = 8  # clips in one forward pass on a GPU; on a CPU more than one at a time is no faster
@@ -134,6 +136,42 @@ class VideoPredictor:
             batch = replace(batch, inputs=self._log_mels(batch.inputs))
             for view in eval_crops(batch, self._settings):
                 yield from self._task.predict(self._model, view)
+
+    @property
+    def clip_seconds(self) -> Seconds:
+        """Length of a clip."""
+        return self._settings.seconds
+
+    @property
+    def short_side(self) -> int:
+        """Shorter side of the frames that are read, pixels."""
+        return self._settings.side
+
+    @property
+    def reads_audio(self) -> bool:
+        """Whether the model reads audio too."""
+        return self._reads_audio
+
+    def predict_frames(
+        self, frames: Sequence[tuple[Seconds, np.ndarray]], seconds: Seconds
+    ) -> Mapping[str, np.ndarray]:
+        """Probabilities (classes,) by label set of decoded frames.
+
+        Args:
+            frames: Times from the start of the stretch, and pixels (H, W, 3), uint8; at most one before the start.
+            seconds: Length of the stretch.
+        """
+        fps = (len(frames) - 1) / (frames[-1][0] - frames[0][0]) if len(frames) > 1 else self._settings.fps
+        length = span(self._settings.seconds, fps, None)
+        predictions = []
+        for start in self._starts((0.0, seconds), seconds):
+            chosen = video.select_frames(frames, start=start, span=length, count=self._settings.frames, snap=video.SNAP)
+            pixels = np.stack([pixels for _, pixels in chosen]).transpose(3, 0, 1, 2)
+            clip = Clip(inputs=Inputs(frames=pixels), targets={}, id="live", view=0)
+            for view in eval_crops(to(collate([clip]), self._device), self._settings):
+                predictions += self._task.predict(self._model, view)
+        (merged,) = merge(predictions, self._merge)
+        return merged.scores
 
     def _starts(self, stretch: tuple[Seconds, Seconds], seconds: Seconds) -> list[Seconds]:
         """Starts of the clips of a stretch.

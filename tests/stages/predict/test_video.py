@@ -6,6 +6,7 @@ import math
 import shutil
 import subprocess
 import sys
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -693,3 +694,35 @@ def test_windows_of_a_slow_video_are_as_asked(predictors, tmp_path):
     answers = list(predictors["seen"].files([path], Timeline(window=2, hop=1)))
     assert [answer.start for answer in answers] == list(range(len(answers)))
     assert all(answer.end - answer.start == pytest.approx(2) for answer in answers[:-1])
+
+
+@pytest.mark.parametrize(("kind", "timeline"), [("both", None), ("seen", Timeline(window=1, hop=0.5)), ("boxes", None)])
+def test_several_videos_at_a_time_give_the_answers_of_one_after_the_other(
+    predictors, clip, mute, tmp_path, monkeypatch, kind, timeline
+):
+    paths = [clip, tmp_path / "none.mp4", mute, Failed(path=tmp_path, reason="empty"), clip, mute]
+    single = [answer for path in paths for answer in predictors[kind].files([path], timeline)]
+    inner, both = predictors[kind]._predictor, threading.Barrier(2)
+    predict = inner.predict
+
+    def meet(path, timeline):
+        if path != tmp_path / "none.mp4":
+            both.wait(10)  # breaks unless two videos are in progress at once
+        yield from predict(path, timeline)
+
+    monkeypatch.setattr(inner, "predict", meet)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    several = list(predictors[kind].files(paths, timeline))
+    assert [answer.path for answer in several] == [answer.path for answer in single]
+    for one, other in zip(several, single, strict=True):
+        assert type(one) is type(other)
+        if isinstance(one, Failed):
+            assert one.reason == other.reason
+        else:
+            assert (one.start, one.end, one.time, one.has_audio) == (
+                other.start,
+                other.end,
+                other.time,
+                other.has_audio,
+            )
+            np.testing.assert_allclose(one.scores["label"], other.scores["label"], atol=1e-5)

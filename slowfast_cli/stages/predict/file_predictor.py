@@ -1,0 +1,46 @@
+"""Build the predictor of files that fits a model."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from slowfast_cli.data.views import rows_span, spread_rows
+from slowfast_cli.models.recognizer import Recognizer
+from slowfast_cli.settings import FrontEnd
+from slowfast_cli.stages.predict import boxes as box_lists
+from slowfast_cli.stages.predict.audio import AudioPredictor
+from slowfast_cli.stages.predict.results import FilePredictor
+from slowfast_cli.types import WeightsError
+from slowfast_cli.weights.file import Card
+
+
+def file_predictor(weights: Path, card: Card, model: Recognizer, boxes: box_lists.BoxList | None) -> FilePredictor:
+    """Build what predicts one file with a model of the kind that the card describes."""
+    front_end = None
+    if "frames" not in card.net.signals or "logmel" in card.net.signals:
+        with _header(weights, "a front end"):
+            front_end = FrontEnd(**card.front_end)  # type: ignore[arg-type]
+    if "frames" not in card.net.signals and front_end is not None:
+        rows: list[int] = []
+        if card.video:  # trained on the audio of videos
+            from slowfast_cli.settings import Frames  # noqa: PLC0415  (not needed by other audio models)
+
+            with _header(weights, "frames"):
+                frames = Frames.from_settings(dict(card.video))
+            length = rows_span(frames.seconds, frames.fps, front_end.hop / front_end.rate)
+            rows = spread_rows(0, length, frames.rows).tolist()
+        return AudioPredictor(model, card, front_end, rows=rows)
+    from slowfast_cli.stages.predict import video  # noqa: PLC0415  (not needed by audio models)
+
+    with _header(weights, "frames"):
+        settings = video.eval_frames(card)
+    predictor = video.VideoPredictor(model, card, settings, front_end)
+    return predictor if card.net.regions == "none" else video.Detector(predictor, boxes)
+
+
+@contextmanager
+def _header(weights: Path, what: str) -> Iterator[None]:
+    try:
+        yield
+    except (KeyError, TypeError, ValueError) as error:
+        raise WeightsError(f"{weights}: its header does not describe {what} ({error})") from error

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from slowfast_cli.cli import options
+from slowfast_cli.cli.launch import Launch
 from slowfast_cli.cli.predict_events import MergeOptions, OutputOptions, pick_checked
 from slowfast_cli.cli.predict_live import LiveOptions, is_live, predict_live
 from slowfast_cli.cli.predict_weights import load_predictor
@@ -108,6 +109,7 @@ def predict(
     from slowfast_cli.cli.predict_events import predict_events
     from slowfast_cli.stages.predict.sources import sources as expand
 
+    Launch(gpus=output.gpus).start()
     predictor = load()
     paths = expand(sources, sys.stdin, predictor.suffixes)
     predictor.check(paths)

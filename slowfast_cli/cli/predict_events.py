@@ -101,6 +101,9 @@ class OutputOptions:
             show_default=False,
         ),
     ] = None
+    gpus: Annotated[
+        int, _option("Processes, one per GPU, each with a share of the files; needs --out.", "--gpus", min=1)
+    ] = 1
     clock: Annotated[bool, _option("Add the time of day, from the metadata or the name of the file.", "--clock")] = (
         False
     )
@@ -121,6 +124,8 @@ class OutputOptions:
 
         require(self.names)
         files = [name for name in self.names if name not in STDOUT]
+        if self.gpus > 1 and self.out is None:
+            raise UsageError(f"--gpus {self.gpus}: the processes write files: add --out FOLDER")
         if files and self.out is None:
             raise UsageError(f"--format {','.join(files)}: writes files: add --out FOLDER")
 
@@ -146,46 +151,76 @@ def predict_events(
 ) -> None:
     """Predict files, print their events on stdout, and write them below ``--out``."""
     from slowfast_cli.cli import show
-    from slowfast_cli.cli.show_predictions import name
+    from slowfast_cli.engine import distributed
     from slowfast_cli.stages.predict import events as stage
     from slowfast_cli.stages.predict.results import Failed
 
+    share = distributed.join()
     card, windows = predictor.card, timeline or (stage.default_timeline(predictor.card) if rules.events else None)
     merging = rules.merging(card) if rules.events else None
     files = [path for path in paths if isinstance(path, Path)]
     writer: EventWriter | None = None
     done: dict[Path, FileEvents] = {}
     if output.out is not None and files:
-        settings = {"weights": stage.weights_hash(weights), "windows": str(windows), "merging": str(merging)}
-        settings |= {"formats": ",".join(output.names), "clock": str(output.clock)}
-        writer = stage.EventWriter(folder=output.out, formats=output.names, settings=settings, paths=files)
-        done = writer.start()
-        if already := sum(path in done for path in files):
-            show.say(f"{already} of {len(files)} files are finished already")
+        writer = _writer(weights, windows, merging, output, files, share.rank)
+        if share.rank == 0:
+            writer.start()
+        distributed.barrier(share)
+        done = writer.finished()
+        if done:
+            show.say(f"{sum(path in done for path in files)} of {len(files)} files are finished already")
     json_lines = as_json or ("json" in output.names and output.out is None)
-    clock = stage.clock if output.clock else None
-    predictions = predictor.files((path for path in paths if path not in done), windows)
-    bar = show.Bar(len(paths), "file", "predict") if len(paths) > 1 else None
-    for number, result in enumerate(stage.events_of(predictions, card, merging, windows, clock), 1):
+    own = [path for path in paths if path not in done][share.rank :: share.world]
+    results = stage.events_of(
+        predictor.files(own, windows), card, merging, windows, stage.clock if output.clock else None
+    )
+    failed = list[Failed]()
+    for result in show.progress(results, len(own), "predict"):
         if isinstance(result, Failed):
             show.say(f"error: {result.reason}")
-            fail(result)
+            failed.append(result)
         else:
             _print(result, json_lines=json_lines)
             done[result.path] = result
             if writer:
                 writer.write(result)
-        if bar:
-            bar.to(number)
-    if bar:
-        bar.close()
-    unknown = [path for path, file in done.items() if file.recorded is None] if output.clock else []
-    if unknown:
-        show.say(
-            f"no time of day in metadata or name of {len(unknown)} of {len(done)} files, such as {name(unknown[0])}"
-        )
-    if writer:
+    distributed.barrier(share)
+    everything = distributed.gather(failed, share)
+    for other in everything[len(failed) :] if share.rank == 0 else ():
+        show.say(f"error: {other.reason}")
+    for failure in everything:
+        fail(failure)
+    if writer and share.rank == 0:
+        done |= writer.finished()
         _finish(writer, [done[path] for path in files if path in done])
+    _report_clock(done, on=output.clock)
+    distributed.leave()
+
+
+def _writer(
+    weights: Path,
+    windows: Timeline | None,
+    merging: Merging | None,
+    output: OutputOptions,
+    files: list[Path],
+    rank: int,
+) -> EventWriter:
+    from slowfast_cli.stages.predict import events as stage
+
+    settings = {"weights": stage.weights_hash(weights), "windows": str(windows), "merging": str(merging)}
+    settings |= {"formats": ",".join(output.names), "clock": str(output.clock)}
+    folder = output.out or Path()
+    return stage.EventWriter(folder=folder, formats=output.names, settings=settings, paths=files, rank=rank)
+
+
+def _report_clock(done: Mapping[Path, FileEvents], *, on: bool) -> None:
+    from slowfast_cli.cli import show
+    from slowfast_cli.cli.show_predictions import name
+
+    unknown = [path for path, file in done.items() if on and file.recorded is None]
+    if unknown:
+        count = f"{len(unknown)} of {len(done)} files"
+        show.say(f"no time of day in metadata or name of {count}, such as {name(unknown[0])}")
 
 
 def _print(file: FileEvents, *, json_lines: bool) -> None:

@@ -21,7 +21,7 @@ from slowfast_cli.storage.atomic import file_hash, make_folder, write_atomic, wr
 from slowfast_cli.types import DataError, Recording, UsageError, did_you_mean
 from slowfast_cli.weights.file import Card
 
-JOURNAL, SETTINGS = "finished.jsonl", "settings.json"
+JOURNAL, SETTINGS = "finished-{}.jsonl", "settings.json"
 COMBINED = "events"
 HOPS = 10
 """Of a clip, between the windows that events are found from if no timeline is given."""
@@ -133,7 +133,7 @@ def _rate(path: Path) -> int | None:
 class EventWriter:
     """Writes events below a folder: a file of each recording and format, and tables of all recordings.
 
-    A recording that is finished is recorded in ``finished.jsonl``: a second run with equal settings skips it.
+    A recording that is finished is recorded in ``finished-<rank>.jsonl``: a second run with equal settings skips it.
     """
 
     folder: Path
@@ -142,9 +142,11 @@ class EventWriter:
     """What the events depend on: weights, windows, merging."""
     paths: Sequence[Path]
     """All recordings; their files lie as they do below the folder that they share."""
+    rank: int = 0
+    """Of this process: each has a journal of its own."""
 
-    def start(self) -> dict[Path, FileEvents]:
-        """Create the folder; return the events of recordings that an earlier run with equal settings finished.
+    def start(self) -> None:
+        """Create the folder, or check that it has events of equal settings.
 
         Raises:
             UsageError: The folder has events of other settings, or other files.
@@ -158,7 +160,11 @@ class EventWriter:
         elif any(self.folder.iterdir()):
             raise UsageError(f"--out {self.folder}: is not empty, and has no events: name another folder")
         write_text(recorded, settings)
-        return {file.path: file for file in _read_journal(self.folder / JOURNAL) if _version(file.path)}
+
+    def finished(self) -> dict[Path, FileEvents]:
+        """The events of unchanged recordings that this run, or an earlier one with equal settings, has finished."""
+        journals = sorted(self.folder.glob(JOURNAL.format("*")))
+        return {file.path: file for journal in journals for file in _read_journal(journal)}
 
     def write(self, file: FileEvents) -> None:
         """Write the files of a recording, and record it as finished."""
@@ -166,7 +172,7 @@ class EventWriter:
             self._write(self._place(file.path, FORMATS[name].suffix), name, [file])
         line = {**asdict(file), "path": str(file.path), "version": _version(file.path)}
         line["recorded"] = file.recorded.isoformat() if file.recorded else None
-        with (self.folder / JOURNAL).open("a", encoding="utf-8", errors="surrogateescape") as journal:
+        with (self.folder / JOURNAL.format(self.rank)).open("a", encoding="utf-8", errors="surrogateescape") as journal:
             journal.write(json.dumps(line) + "\n")
 
     def finish(self, files: Sequence[FileEvents]) -> list[Path]:

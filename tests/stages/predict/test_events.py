@@ -64,7 +64,7 @@ def test_files_of_all_formats_resume_and_are_refused_with_other_settings(field, 
     assert (out / "events.csv").read_bytes() == table
     other = tiny.slowfast(*[word.replace("0.3", "0.4") for word in words])
     assert (other.code, "has events of other settings" in other.err) == (2, True)
-    (out / "finished.jsonl").write_text((out / "finished.jsonl").read_text().splitlines()[0] + '\n{"path": "cut')
+    (out / "finished-0.jsonl").write_text((out / "finished-0.jsonl").read_text().splitlines()[0] + '\n{"path": "cut')
     assert "1 of 2 files are finished already" in tiny.good(*words).err
     assert (out / "events.csv").read_bytes() == table
 
@@ -103,9 +103,27 @@ def test_clips_are_cut_sorted_and_listed_as_training_data(field, monkeypatch):
     assert "1 recordings" not in tiny.slowfast("data", "check", "csv", "--root", "reviewed.csv").err
 
 
+@pytest.mark.processes
+def test_two_processes_write_what_one_does(field, monkeypatch):
+    monkeypatch.chdir(field.parent)
+    (field / "broken.wav").write_bytes(b"RIFF1234WAVEnothing")
+    for name in ("a.wav", "b.wav"):
+        shutil.copy(field / "S4A02_20240601_053000.wav", field / name)
+    words = ["predict", "field", "--events", "--threshold", "0.3", "--format", "csv,srt", "--out"]
+    one, two = tiny.process(*words, "one"), tiny.process(*words, "two", "--gpus", 2)
+    assert (one.code, two.code) == (3, 3), two.err
+    assert "broken.wav" in two.err
+    assert "4 of 5 files are finished already" in tiny.process(*words, "two", "--gpus", 2).err
+    for path in sorted((field.parent / "one").rglob("*.csv")) + sorted((field.parent / "one").rglob("*.srt")):
+        other = field.parent / "two" / path.relative_to(field.parent / "one")
+        assert other.read_bytes() == path.read_bytes()
+    assert len(list((field.parent / "two").glob("finished-*.jsonl"))) == 2
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
+        (["--events", "--gpus", "2"], "--gpus 2: the processes write files: add --out FOLDER"),
         (["--format", "raven"], "--format raven: writes files: add --out FOLDER"),
         (["--format", "xml"], "--format xml: expected some of table, json, csv"),
         (["--threshold", "0.3"], "--threshold: is about events: add --events"),

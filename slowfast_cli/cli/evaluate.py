@@ -69,13 +69,14 @@ class Scoring:
             if value not in allowed:
                 raise UsageError(f"{option} {value}: choose {', '.join(allowed[:-1])} or {allowed[-1]}")
 
-    def check_events(self, events: bool) -> None:
+    def check_events(self, events: bool, *, several: bool, opens: bool) -> None:
         """Raise `UsageError` for options that do not go with ``--events``, or only with it."""
         if not events and self.timeline is not None:
             raise UsageError(f"--timeline {self.timeline}: is about events: add --events")
         others = {"--compare": self.compare, "--ensemble": self.ensemble, "--submission": self.submission}
-        if events and (given := [name for name, value in others.items() if value]):
-            raise UsageError(f"{given[0]}: not together with --events: run the command twice")
+        given_others: dict[str, object] = {**others, "--gpus and --nodes": several, "--open": opens}
+        if events and (given := [name for name, value in given_others.items() if value]):
+            raise UsageError(f"{given[0]}: not together with --events")
 
     def changed(self) -> list[str]:
         """Names of the options that were given."""
@@ -105,7 +106,7 @@ def evaluate(
     rules = options.pick(MergeOptions, given)
     scoring.check()
     rules.check()
-    scoring.check_events(rules.events)
+    scoring.check_events(rules.events, several=launch.gpus > 1 or launch.nodes > 1, opens=opens)
     from slowfast_cli.cli.evaluate_events import evaluate_events
     from slowfast_cli.cli.evaluate_suite import evaluate_suite, is_suite, refuse
 

@@ -74,7 +74,7 @@ def evaluate_events(
         "settings": {"windows": f"{windows.window:g}/{windows.hop:g}", "merging": str(merging)},
     }
     make_folder(folder)
-    written = {"events.csv": FORMATS["csv"].encode(result.found, {}).decode("utf-8", "surrogateescape")}
+    written = {"events.csv": FORMATS["csv"].encode(result.found, {}).decode("utf-8", "replace")}
     written["scores.json"] = json.dumps(finite(plain), indent=1)
     for name, text in written.items():
         write_text(folder / name, text)

@@ -15,6 +15,7 @@ from slowfast_cli.cli import options
 from slowfast_cli.cli.launch import Launch
 from slowfast_cli.cli.predict_events import MergeOptions, OutputOptions, pick_checked
 from slowfast_cli.cli.predict_live import LiveOptions, is_live, predict_live
+from slowfast_cli.cli.predict_pictures import check_explain, check_overlay, check_plot
 from slowfast_cli.cli.predict_weights import load_predictor
 from slowfast_cli.types import VIDEO_SUFFIXES, DataError, UsageError
 
@@ -114,9 +115,9 @@ def predict(
     paths = expand(sources, sys.stdin, predictor.suffixes)
     predictor.check(paths)
     show_predictions.require_csv(csv_file, boxes=predictor.detects)
-    _check_overlay(overlay, paths)
-    _check_plot(plot, paths, windows)
-    _check_explain(explain, explain_class, paths)
+    check_overlay(overlay, paths)
+    check_plot(plot, paths, windows)
+    check_explain(explain, explain_class, paths)
     state = _State(predictor=predictor, top=top, overlay=overlay is not None, plot=plot is not None)
     if rules.events or output.wanted:
         _refuse_beside_events(
@@ -227,39 +228,6 @@ class _State:
         if self.failed:
             many = f"{self.failed} of {files} files could not be used"
             raise DataError(many if files > 1 else "the file could not be used")
-
-
-def _check_overlay(out: Path | None, paths: Sequence[Path | Failed]) -> None:
-    if out is None:
-        return
-    from slowfast_cli.stages.predict.overlay import check
-
-    if len(paths) != 1:
-        raise UsageError(f"--overlay {out}: draws over one video, and {len(paths)} files are named: name one")
-    if isinstance(paths[0], Path):
-        check(paths[0], out)
-
-
-def _check_plot(out: Path | None, paths: Sequence[Path | Failed], windows: Timeline | None) -> None:
-    if out is None:
-        return
-    if windows is None:
-        raise UsageError(f"--plot {out}: draws windows over time: add --timeline WINDOW/HOP")
-    if out.suffix.lower() != ".png" or not out.parent.is_dir() or out.is_dir():
-        raise UsageError(f"--plot {out}: expected a file that ends in .png, in a folder that exists")
-    if len(paths) != 1:
-        raise UsageError(f"--plot {out}: draws one recording, and {len(paths)} files are named: name one")
-
-
-def _check_explain(out: Path | None, name: str | None, paths: Sequence[Path | Failed]) -> None:
-    if out is None:
-        if name is not None:
-            raise UsageError(f"--explain-class {name}: is about --explain OUT.png: add it")
-        return
-    if out.suffix.lower() != ".png" or not out.parent.is_dir() or out.is_dir():
-        raise UsageError(f"--explain {out}: expected a file that ends in .png, in a folder that exists")
-    if len(paths) != 1:
-        raise UsageError(f"--explain {out}: draws one file, and {len(paths)} are named: name one")
 
 
 def _explain(predictor: Predictor, paths: Sequence[Path | Failed], out: Path | None, name: str | None) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from slowfast_cli.cli import options
-from slowfast_cli.types import UsageError, finite
+from slowfast_cli.types import SlowFastError, UsageError, finite
 
 if TYPE_CHECKING:
     from slowfast_cli.events.event import FileEvents
@@ -76,7 +76,11 @@ class MergeOptions:
         if self.event_score not in ("mean", "max"):
             raise UsageError(f"--event-score {self.event_score}: expected mean or max")
         rules = {"--threshold": self.threshold, "--smooth": self.smooth, "--max-gap": self.max_gap}
-        rules |= {"--min-length": self.min_length, "--low": self.low != 1.0}
+        rules |= {
+            "--min-length": self.min_length,
+            "--low": self.low != 1.0,
+            "--event-score": self.event_score != "mean",
+        }
         if not self.events and (without := [name for name, value in rules.items() if value]):
             raise UsageError(f"{without[0]}: is about events: add --events")
 
@@ -153,7 +157,6 @@ def predict_events(
     from slowfast_cli.cli import show
     from slowfast_cli.engine import distributed
     from slowfast_cli.stages.predict import events as stage
-    from slowfast_cli.stages.predict.results import Failed
 
     share = distributed.join()
     card, windows = predictor.card, timeline or (stage.default_timeline(predictor.card) if rules.events else None)
@@ -163,38 +166,62 @@ def predict_events(
     done: dict[Path, FileEvents] = {}
     if output.out is not None and files:
         writer = _writer(weights, windows, merging, output, files, share.rank)
-        if share.rank == 0:
-            writer.start()
-        distributed.barrier(share)
+        distributed.fail_together(_started(writer) if share.rank == 0 else None, share)
         done = writer.finished()
+        distributed.barrier(share)  # all have read the journals before any process adds to them
         if done:
             show.say(f"{sum(path in done for path in files)} of {len(files)} files are finished already")
     json_lines = as_json or ("json" in output.names and output.out is None)
-    own = [path for path in paths if path not in done][share.rank :: share.world]
+    own = [path for path in paths[share.rank :: share.world] if path not in done]
     results = stage.events_of(
         predictor.files(own, windows), card, merging, windows, stage.clock if output.clock else None
     )
-    failed = list[Failed]()
-    for result in show.progress(results, len(own), "predict"):
-        if isinstance(result, Failed):
-            show.say(f"error: {result.reason}")
-            failed.append(result)
-        else:
-            _print(result, json_lines=json_lines)
-            done[result.path] = result
-            if writer:
-                writer.write(result)
+    failed = _predict_own(show.progress(results, len(own), "predict"), done, writer, json_lines=json_lines)
     distributed.barrier(share)
     everything = distributed.gather(failed, share)
-    for other in everything[len(failed) :] if share.rank == 0 else ():
-        show.say(f"error: {other.reason}")
-    for failure in everything:
+    for number, failure in enumerate(everything):
+        if number >= len(failed):  # of another process, which prints nothing
+            show.say(f"error: {failure.reason}")
         fail(failure)
     if writer and share.rank == 0:
         done |= writer.finished()
-        _finish(writer, [done[path] for path in files if path in done])
+        if lost := set(files) - done.keys() - {failure.path for failure in everything}:
+            raise SlowFastError(f"{len(lost)} files have no result, such as {lost.pop()}: run the command again")
+        _finish(writer, [done[path] for path in dict.fromkeys(files) if path in done])
     _report_clock(done, on=output.clock)
     distributed.leave()
+
+
+def _predict_own(
+    results: Iterable[FileEvents | Failed],
+    done: dict[Path, FileEvents],
+    writer: EventWriter | None,
+    *,
+    json_lines: bool,
+) -> list[Failed]:
+    """Print and write the results of this process; return the files that failed."""
+    from slowfast_cli.cli import show
+    from slowfast_cli.stages.predict.results import Failed
+
+    failed = list[Failed]()
+    for result in results:
+        if isinstance(result, Failed):
+            show.say(f"error: {result.reason}")
+            failed.append(result)
+            continue
+        _print(result, json_lines=json_lines)
+        done[result.path] = result
+        if writer:
+            writer.write(result)
+    return failed
+
+
+def _started(writer: EventWriter) -> SlowFastError | None:
+    try:
+        writer.start()
+    except SlowFastError as error:
+        return error
+    return None
 
 
 def _writer(

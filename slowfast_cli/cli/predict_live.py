@@ -26,8 +26,9 @@ LONGEST_SMOOTHING = 3600  # seconds: the scores of its windows are in memory
 # Options of predict that a live source refuses, by parameter.
 FILES_ONLY = (
     "boxes", "overlay", "plot", "explain", "explain_class", "csv_file", "events", "threshold", "max_gap", "min_length",
-    "out", "clock",
+    "out", "clock", "low", "event_score", "gpus",
 )  # fmt: skip
+UNSET = {"low": 1.0, "event_score": "mean", "gpus": 1}  # defaults that are not empty
 FLAGS = {"csv_file": "--csv"}
 
 
@@ -108,7 +109,7 @@ def _check(sources: Sequence[str], given: Mapping[str, Any]) -> None:
     if len(sources) != 1:
         raise UsageError(f"{len(sources)} sources: a live source is predicted alone: name one")
     for name in FILES_ONLY:
-        if given[name]:
+        if given[name] not in (None, False, 0, UNSET.get(name)):
             flag = FLAGS.get(name, f"--{name.replace('_', '-')}")
             raise UsageError(f"{flag}: is about files, and {sources[0]} is a live source: leave it out")
     if given["formats"] not in ("table", "json"):

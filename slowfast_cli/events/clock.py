@@ -11,7 +11,8 @@ NAMED = re.compile(
 )
 AUDIOMOTH_NAME = re.compile(r"[0-9A-F]{8}")  # of firmware before 1.2: seconds since 1970
 AUDIOMOTH = re.compile(r"Recorded at (\d\d:\d\d:\d\d)(?:\.\d+)? (\d\d/\d\d/\d{4}) \(UTC([+-]\d+(?::\d\d)?)?\)")
-GUANO = re.compile(r"^Timestamp: ?(\S+)", re.MULTILINE)
+GUANO = re.compile(r"^Timestamp:[ \t]*(\S+(?: [\d:.]+\S*)?)", re.MULTILINE)
+ISO = re.compile(r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(?:\.(\d+))?(Z|[+-]\d\d:?\d\d)?")
 HEADER = 1 << 16  # bytes of a file in which recorders write their metadata, or at its end
 
 
@@ -63,12 +64,26 @@ def _from_header(path: Path) -> datetime | None:
         text = part.decode("latin-1")
         with suppress(ValueError):
             if b"guan" in part and (match := GUANO.search(text)):
-                return datetime.fromisoformat(match[1].replace("Z", "+00:00"))
+                return _iso(match[1])
             if match := AUDIOMOTH.search(text):
                 return _audiomoth(match)
             if (place := part.find(b"bext")) >= 0 and (written := part[place + 8 + 320 :][:18].decode("latin-1")):
                 return datetime.fromisoformat(f"{written[:10].replace(':', '-')}T{written[10:].replace('-', ':')}")
     return None
+
+
+def _iso(text: str) -> datetime:
+    """Read ISO 8601 with a blank for T, any fraction of a second, and a zone with or without colon.
+
+    >>> _iso("2018-06-23 21:30:00.5-0400").isoformat()
+    '2018-06-23T21:30:00.500000-04:00'
+    """
+    match = ISO.fullmatch(text.strip())
+    if match is None:
+        raise ValueError(f"{text}: expected ISO 8601")
+    date, time, fraction, zone = match.groups()
+    zone = "+00:00" if zone == "Z" else re.sub(r"^([+-]\d\d):?(\d\d)$", r"\1:\2", zone or "")
+    return datetime.fromisoformat(f"{date}T{time}{'.' + (fraction + '000000')[:6] if fraction else ''}{zone}")
 
 
 def _audiomoth(match: re.Match[str]) -> datetime:
@@ -85,6 +100,5 @@ def _from_container(path: Path) -> datetime | None:
 
     with suppress(av.error.FFmpegError, ValueError, OSError), av.open(str(path)) as container:
         written = container.metadata.get("creation_time") or container.metadata.get("date") or ""
-        if len(written) >= len("2024-06-01T05:30:00"):
-            return datetime.fromisoformat(written.replace("Z", "+00:00"))
+        return _iso(written)
     return None

@@ -38,6 +38,8 @@ class FileEvents:
     """Highest frequency that the model hears, Hz; None for models that read frames only."""
     recorded: datetime | None = None
     """When the recording starts, if it is known."""
+    complete: bool = True
+    """Whether all of the recording could be read."""
 
     @property
     def top_frequency(self) -> float:

@@ -91,7 +91,7 @@ def _json(files: Sequence[FileEvents], _: Mapping[str, str]) -> bytes:
     import json  # noqa: PLC0415
 
     lines = (json.dumps(finite(record(*pair)), ensure_ascii=False, allow_nan=False) for pair in _events(files))
-    return "".join(f"{line}\n" for line in lines).encode("utf-8", "surrogateescape")
+    return "".join(f"{line}\n" for line in lines).encode("utf-8", "replace")
 
 
 def _parquet(files: Sequence[FileEvents], settings: Mapping[str, str]) -> bytes:

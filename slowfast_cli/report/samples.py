@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Sequence
+from contextlib import suppress
 
 import av
 import numpy as np
@@ -46,7 +47,8 @@ def sample(segment: Segment, title: str, lines: Sequence[str] = ()) -> Sample:
             pictures.insert(
                 0, Picture(url=_strip(frames.pixels), caption=f"frames of {start:.1f} to {start + span:.1f} s")
             )
-            movie = _movie(frames.pixels)
+            with suppress(av.error.FFmpegError, ValueError):  # an FFmpeg without this encoder
+                movie = _movie(frames.pixels)
     except DataError:
         pass
     return Sample(title=title, lines=lines, pictures=pictures, sound=sound, movie=movie)

@@ -1,10 +1,12 @@
 """Cut detected events into a folder for each class, and list the folders after a person has sorted them."""
 
 import csv
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import soundfile
 
@@ -54,14 +56,17 @@ def read_events(path: Path, min_score: float = 0.0) -> list[dict[str, str]]:
             raise DataError(f"{path}: row {number}: start, end and score are seconds and a number") from error
         if not 0 <= start < end:
             raise DataError(f"{path}: row {number}: {start:g} to {end:g} s: expected 0 <= start < end")
+        if not row["label"]:
+            raise DataError(f"{path}: row {number}: no label")
         row["score"] = str(score)
     return [row for row in rows if float(row["score"]) >= min_score]
 
 
 def cut(rows: Sequence[dict[str, str]], folder: Path, *, pad: Seconds = 0.0) -> Iterator[Cut | Failure]:
-    """Write each event to ``folder/<class>/<stem>_<start>-<end>.wav`` at the recording's rate, 16 bits.
+    """Write each event to ``folder/<class>/<stem>_<start>-<end>_<hash>.wav`` at the recording's rate, 16 bits.
 
-    Clips that exist are kept, so that a second run resumes. ``folder/segments.csv`` says where each clip comes from.
+    ``folder/segments.csv`` gets a line for each clip after it is written: where it comes from. A second run skips the
+    clips that are listed there, also those that a person has moved or deleted since; other tables add to them.
 
     Args:
         rows: Events, see `read_events`.
@@ -72,22 +77,35 @@ def cut(rows: Sequence[dict[str, str]], folder: Path, *, pad: Seconds = 0.0) -> 
         Each clip after it is written, or why a recording cannot be cut.
     """
     make_folder(folder)
-    done: list[Cut] = []
-    for number, row in enumerate(rows):
+    listed = {row["clip"] for row in _index(folder)}
+    for row in rows:
         path, start, end = Path(row["path"]), float(row["start"]), float(row["end"])
-        name = f"{path.stem}_{start:.2f}-{end:.2f}.wav"
-        clip = folder / quote(row["label"], safe=" ()&,'-+") / name
-        if any(other.clip == clip for other in done):
-            clip = clip.with_name(f"{clip.stem}_{number}.wav")
-        try:
-            if not clip.is_file():
+        key = os.fsencode(f"{path.absolute()}:{start}:{end}:{pad}:{row['label']}")
+        name = f"{path.stem}_{start:.2f}-{end:.2f}_{sha256(key).hexdigest()[:8]}.wav"
+        clip = folder / _folder_name(row["label"]) / name
+        if name not in listed:
+            try:
                 _write(path, start, end, pad, clip)
-        except DataError as error:
-            yield Failure(id=f"{path}:{start:g}-{end:g}", path=path, reason=str(error))
-            continue
-        done.append(Cut(clip=clip, row=row))
-        yield done[-1]
-    write_atomic(folder / INDEX, lambda part: _write_index(part, done, folder))
+            except DataError as error:
+                yield Failure(id=f"{path}:{start:g}-{end:g}", path=path, reason=str(error))
+                continue
+            _add_to_index(folder, name, row)
+            listed.add(name)
+        yield Cut(clip=clip, row=row)
+
+
+def _folder_name(label: str) -> str:
+    """Name of the folder of a class: separators and leading dots are percent-encoded, see `_label`.
+
+    >>> _folder_name("cut / chop"), _folder_name("..")
+    ('cut %2F chop', '%2E.')
+    """
+    name = quote(label.encode("utf-8", "surrogateescape"), safe=" ()&,'-+")
+    return "%2E" + name[1:] if name.startswith(".") else name
+
+
+def _label(folder: str) -> str:
+    return unquote(folder, errors="surrogateescape")
 
 
 def _write(path: Path, start: Seconds, end: Seconds, pad: Seconds, clip: Path) -> None:
@@ -100,13 +118,14 @@ def _write(path: Path, start: Seconds, end: Seconds, pad: Seconds, clip: Path) -
     write_atomic(clip, lambda part: soundfile.write(part, samples, probe.rate, format="WAV", subtype="PCM_16"))
 
 
-def _write_index(path: Path, done: Sequence[Cut], folder: Path) -> None:
-    with path.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+def _add_to_index(folder: Path, name: str, row: dict[str, str]) -> None:
+    path = folder / INDEX
+    new = not path.exists()
+    with path.open("a", encoding="utf-8", errors="surrogateescape", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(INDEX_COLUMNS)
-        for one in done:
-            clip = one.clip.relative_to(folder).as_posix()
-            writer.writerow([clip, *(one.row.get(column, "") for column in COLUMNS)])
+        if new:
+            writer.writerow(INDEX_COLUMNS)
+        writer.writerow([name, *(row.get(column, "") for column in COLUMNS)])
 
 
 def list_sorted(folder: Path, out: Path) -> tuple[int, int]:
@@ -124,15 +143,15 @@ def list_sorted(folder: Path, out: Path) -> tuple[int, int]:
     Raises:
         DataError: The folder has no clips.
     """
-    origins = {Path(row["clip"]).name: row for row in _index(folder)}
+    origins = {row["clip"]: row for row in _index(folder)}
     rows, changed = [], 0
     for clip in media_below(folder):
-        label = clip.parent.name
+        label = _label(clip.parent.name)
         origin = origins.get(clip.name)
         if origin is None:
             rows.append((clip.absolute(), "", "", label))
             continue
-        changed += quote(origin["label"], safe=" ()&,'-+") != label
+        changed += origin["label"] != label
         rows.append((Path(origin["path"]).absolute(), origin["start"], origin["end"], label))
     if not rows:
         raise DataError(f"{folder}: contains no clips; expected <class>/<clip>.wav, as `slowfast segments cut` writes")

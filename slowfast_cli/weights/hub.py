@@ -35,17 +35,25 @@ def download(address: str, *, offline: bool = False) -> Path:
         raise UsageError(f"{address}: expected hf://OWNER/NAME[@REVISION][/FILE.safetensors]")
     repo, revision, file = match["repo"], match["revision"], match["file"]
     with _errors(hub, address, offline=offline):
-        if file is None and not offline:
-            names = [name for name in hub.list_repo_files(repo, revision=revision) if name.endswith(".safetensors")]
+        if file is None:
+            names = [name for name in _files(hub, repo, revision, offline=offline) if name.endswith(".safetensors")]
             if FILE not in names and len(names) != 1:
                 found = ", ".join(names[:5]) or "none"
                 raise WeightsError(f"{address}: has weight files: {found}: name one, {address}/FILE.safetensors")
             file = FILE if FILE in names else names[0]
-        return Path(hub.hf_hub_download(repo, file or FILE, revision=revision, local_files_only=offline))
+        return Path(hub.hf_hub_download(repo, file, revision=revision, local_files_only=offline))
+
+
+def _files(hub: Any, repo: str, revision: str | None, *, offline: bool) -> list[str]:
+    """Names of the files of a repository, or of those in the cache."""
+    if not offline:
+        return list(hub.list_repo_files(repo, revision=revision))
+    folder = Path(hub.snapshot_download(repo, revision=revision, local_files_only=True))
+    return [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
 
 
 def push(source: Path, address: str, *, private: bool = False, licence: str = "", notes: tuple[str, ...] = ()) -> str:
-    """Upload weights as ``model.safetensors`` with a generated model card.
+    """Upload weights as ``model.safetensors``, with a generated model card unless the repository has one.
 
     Args:
         source: The weight file.
@@ -59,7 +67,7 @@ def push(source: Path, address: str, *, private: bool = False, licence: str = ""
 
     Raises:
         UsageError: The address is malformed, or the extra is not installed.
-        WeightsError: The Hub refused, or cannot be reached.
+        WeightsError: The Hub refused, or cannot be reached; or the repository is public, against ``private``.
     """
     address = address if address.startswith(PREFIX) else f"{PREFIX}{address}"
     hub, match = _require(address), ADDRESS.fullmatch(address)
@@ -69,7 +77,13 @@ def push(source: Path, address: str, *, private: bool = False, licence: str = ""
         card = export(source, Path(folder) / FILE, licence=licence, notes=notes)
         (Path(folder) / "README.md").write_text(model_card(card, address), encoding="utf-8")
         api = hub.HfApi()
-        api.create_repo(match["repo"], private=private, exist_ok=True)
+        if api.repo_exists(match["repo"]):
+            if private and not api.repo_info(match["repo"]).private:
+                raise WeightsError(f"{address}: exists and is public: make it private first, or name another")
+            if "README.md" in api.list_repo_files(match["repo"]):  # perhaps edited since
+                (Path(folder) / "README.md").unlink()
+        else:
+            api.create_repo(match["repo"], private=private)
         message = "Upload weights with slowfast"
         return str(api.upload_folder(repo_id=match["repo"], folder_path=folder, commit_message=message))
 

@@ -45,6 +45,8 @@ def test_headers_of_recorders(tmp_path):
     assert recorded_at(moth).isoformat() == "2021-06-16T19:17:30+01:00"
     guano = wav(tmp_path / "guano.wav", chunk(b"guan", b"GUANO|Version: 1.0\nTimestamp: 2024-06-01T05:30:00Z\n"))
     assert recorded_at(guano).isoformat() == "2024-06-01T05:30:00+00:00"
+    blank = wav(tmp_path / "blank.wav", chunk(b"guan", b"GUANO|Version: 1.0\nTimestamp:2018-06-23 21:30:00.5-0400\n"))
+    assert recorded_at(blank).isoformat() == "2018-06-23T21:30:00.500000-04:00"
     bext = wav(tmp_path / "bext.wav", chunk(b"bext", b"\0" * 320 + b"2024-06-0105:30:00" + b"\0" * 264))
     assert recorded_at(bext).isoformat() == "2024-06-01T05:30:00"
 

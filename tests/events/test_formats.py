@@ -111,6 +111,16 @@ def test_elan_files_are_read_by_pympi(tmp_path):
     assert read.get_annotation_data_for_tier("dog score") == [(6000, 9000, "0.813")]
 
 
+def test_overlapping_annotations_of_a_class_go_to_further_tiers(tmp_path):
+    pympi = pytest.importorskip("pympi")
+    path = tmp_path / "clip.eaf"
+    windows = [("dog", start / 2, start / 2 + 2, 0.9) for start in range(4)]
+    path.write_bytes(FORMATS["elan"].encode([recording("cl\udce9p.mp4", windows)], {}))
+    read = pympi.Elan.Eaf(str(path))
+    tiers = [name for name in read.get_tier_names() if "score" not in name]
+    assert sorted(tiers) == ["dog", "dog (2)", "dog (3)", "dog (4)"]
+
+
 def test_subtitles_are_read_by_webvtt(tmp_path):
     webvtt = pytest.importorskip("webvtt")
     for name, read in (("vtt", webvtt.read), ("srt", webvtt.from_srt)):

@@ -106,7 +106,18 @@ class Output:
             raise UsageError(f"--out {self.folder}: is not an empty folder, and has no features: name another one")
 
     def open(self, items: Sequence[Item]) -> None:
-        """Record the settings, and forget rows that a table of other items has; the caller holds the lock."""
+        """Record the settings, and forget rows that a table of other items has; the caller holds the lock.
+
+        Raises:
+            UsageError: The folder has features of another recording under the name of an item.
+        """
+        paths = {item.name: _path(item) for item in items}
+        for entry in self._entries():
+            if paths.get(entry.name, entry.path) != entry.path:
+                raise UsageError(
+                    f"--out {self.folder}: has features of {entry.path} under the name {entry.name}, which "
+                    f"{paths[entry.name]} would get: name another folder"
+                )
         remove_temporaries(self.folder)
         write_text(self.folder / SETTINGS, json.dumps(self.plain, indent=1))
         if self.table and not self._is_complete(items):

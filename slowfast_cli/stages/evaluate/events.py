@@ -89,8 +89,8 @@ def truth_of(corpus: Corpus, labels: str) -> list[EventsOfFiles]:
         target: Target | None = segment.targets.get(labels)
         if segment.stop is None or target is None:
             continue
-        timed = True
         for index in target if isinstance(target, tuple) else (target,):
+            timed = True
             spans[index].setdefault(segment.recording.id, []).append((segment.start, segment.stop))
     if not timed:
         raise UsageError(f"--events: {corpus.name} {corpus.split} has whole recordings, not events with start and end")
@@ -159,6 +159,9 @@ def evaluate_events(
         raise DataError(
             f"{corpus.name} {corpus.split}: none of the {len(recordings)} recordings can be read: {missing[0]}"
         )
+    for labels, classes_ in truth.items():
+        if not any(durations.keys() & of_class.keys() for of_class in classes_):
+            raise DataError(f"{corpus.name} {corpus.split}: no recording that can be read has an event of {labels}")
     scored = {
         labels: score_events(corpus.classes[labels], labels, frames[labels], truth[labels], durations, found)
         for labels in common

@@ -105,7 +105,7 @@ def predictions_csv(evaluated: Evaluated) -> str:
             right = "" if targets is None else int(answer in true)
             label = "|".join(names[index] for index in true)
             writer.writerow([id_, path, segment.start, stop, labels, label, *answered, right])
-    return out.getvalue()
+    return out.getvalue().encode("utf-8", "replace").decode()
 
 
 def _true(targets: np.ndarray | None, number: int) -> list[int]:

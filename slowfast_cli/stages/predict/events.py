@@ -1,9 +1,12 @@
 """Turn predictions into events, and write them in the formats of other programs."""
 
 import json
+import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
+from functools import cached_property
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -94,6 +97,7 @@ def events_of(
             rate=_rate(path),
             band=band,
             recorded=clock(path) if clock else None,
+            complete=len(done) == len(windows),
         )
         yield from (failed for failed in windows if isinstance(failed, Failed))
 
@@ -153,10 +157,14 @@ class EventWriter:
         """
         make_folder(self.folder)
         recorded = self.folder / SETTINGS
-        settings = json.dumps(self.settings, indent=1)
+        top = os.fsencode(self.top).decode("utf-8", "replace")
+        settings = json.dumps({**self.settings, "recordings": top}, indent=1)
         if recorded.is_file():
             if recorded.read_text(encoding="utf-8") != settings:
-                raise UsageError(f"--out {self.folder}: has events of other settings ({SETTINGS}): name another folder")
+                raise UsageError(
+                    f"--out {self.folder}: has events of other settings, or of recordings elsewhere ({SETTINGS}): name "
+                    "another folder"
+                )
         elif any(self.folder.iterdir()):
             raise UsageError(f"--out {self.folder}: is not empty, and has no events: name another folder")
         write_text(recorded, settings)
@@ -170,10 +178,14 @@ class EventWriter:
         """Write the files of a recording, and record it as finished."""
         for name in self.formats:
             self._write(self._place(file.path, FORMATS[name].suffix), name, [file])
+        if not file.complete:
+            return
         line = {**asdict(file), "path": str(file.path), "version": _version(file.path)}
         line["recorded"] = file.recorded.isoformat() if file.recorded else None
-        with (self.folder / JOURNAL.format(self.rank)).open("a", encoding="utf-8", errors="surrogateescape") as journal:
-            journal.write(json.dumps(line) + "\n")
+        with (self.folder / JOURNAL.format(self.rank)).open("ab") as journal:
+            if journal.tell() and not _ends_line(Path(journal.name)):  # an interruption has cut the last line
+                journal.write(b"\n")
+            journal.write(json.dumps(line).encode() + b"\n")
 
     def finish(self, files: Sequence[FileEvents]) -> list[Path]:
         """Write the tables of all recordings, always a csv; return their paths."""
@@ -188,12 +200,20 @@ class EventWriter:
         encoded = FORMATS[name].encode(files, self.settings)
         write_atomic(path, lambda part: _write_bytes(part, encoded))
 
+    @cached_property
+    def top(self) -> Path:
+        """The folder that all recordings share."""
+        return _common(self.paths)
+
+    @cached_property
+    def _stems(self) -> Counter[Path]:
+        return Counter(path.absolute().with_suffix("") for path in set(self.paths))
+
     def _place(self, path: Path, suffix: str) -> Path:
         """The file of a recording: its stem, or its whole name where another recording has the same stem."""
-        top = _common(self.paths)
-        below = path.absolute().relative_to(top)
-        same = [other for other in self.paths if other.parent == path.parent and other.stem == path.stem]
-        return self.folder / below.parent / f"{path.name if len(same) > 1 else path.stem}{suffix}"
+        below = path.absolute().relative_to(self.top)
+        several = self._stems[path.absolute().with_suffix("")] > 1
+        return self.folder / below.parent / f"{path.name if several else path.stem}{suffix}"
 
 
 def _common(paths: Sequence[Path]) -> Path:
@@ -210,6 +230,12 @@ def _version(path: Path) -> list[int]:
     except OSError:
         return []
     return [stat.st_size, stat.st_mtime_ns]
+
+
+def _ends_line(path: Path) -> bool:
+    with path.open("rb") as file:
+        file.seek(-1, os.SEEK_END)
+        return file.read(1) == b"\n"
 
 
 def _write_bytes(path: Path, encoded: bytes) -> None:

@@ -81,8 +81,15 @@ class Worker:
         self._process = context.Process(target=_work, args=(end, *self._arguments), daemon=True)
         self._process.start()
         end.close()
-        model = self._receive(START)
+        try:
+            model = self._receive(START)
+        except BaseException:
+            self.close()
+            raise
+        if isinstance(model, SlowFastError):
+            raise model
         if not isinstance(model, Model):
+            self.close()
             raise CrashError("the process that predicts did not start")
         return model
 
@@ -94,25 +101,26 @@ class Worker:
             if self._pipe is not None:
                 self._pipe.send(request)
             result = self._receive(self._limits.timeout)
-        except TimeLimitError:
+        except OSError as error:  # the pipe is broken, or its other end was reset
+            raise self._died() from error
+        except BaseException:  # a late answer must not become that of the next request
             self.close()
             raise
-        except BrokenPipeError as error:
-            raise self._died() from error
+        if isinstance(result, SlowFastError):
+            raise result
         if not isinstance(result, Answer):
+            self.close()
             raise CrashError("the process that predicts gave no answer")
         return result
 
     def _receive(self, timeout: float) -> object:
-        """The next message of the process; raises it if it is an error."""
+        """The next message of the process, which may be an error."""
         if self._pipe is None or not self._pipe.poll(timeout):
             raise TimeLimitError(f"no answer after {timeout:g} s: send less, or raise --timeout on the server")
         try:
             result: object = self._pipe.recv()
         except (EOFError, OSError) as error:
             raise self._died() from error
-        if isinstance(result, SlowFastError):
-            raise result
         return result
 
     def _died(self) -> CrashError:

@@ -2,9 +2,11 @@
 
 import json
 import os
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,7 +15,7 @@ from uuid import uuid4
 from slowfast_cli.recipe.load import flat
 from slowfast_cli.recipe.schema import Recipe
 from slowfast_cli.storage.atomic import write_text
-from slowfast_cli.types import UsageError
+from slowfast_cli.types import UsageError, text_of
 
 IDS = "trackers.json"  # in the run folder: ids of the run at the trackers, so that a resumed run continues there
 PROJECT = "slowfast"
@@ -42,8 +44,8 @@ class Tracker(Protocol):
     def add_file(self, path: Path) -> None:
         """Log a picture or a page at the end of the run."""
 
-    def close(self) -> None:
-        """Finish the run."""
+    def close(self, *, finished: bool) -> None:
+        """End the run: it is finished, or was interrupted or failed."""
 
 
 class TensorBoard:
@@ -71,7 +73,7 @@ class TensorBoard:
             with Image.open(path) as image:
                 self._writer.add_image(path.stem, np.asarray(image.convert("RGB")), self._step, dataformats="HWC")
 
-    def close(self) -> None:
+    def close(self, *, finished: bool) -> None:
         """See `Tracker`."""
         self._writer.close()
 
@@ -99,9 +101,9 @@ class WeightsAndBiases:
         else:
             self._run.log({path.stem: self._wandb.Html(str(path), inject=False)})
 
-    def close(self) -> None:
+    def close(self, *, finished: bool) -> None:
         """See `Tracker`."""
-        self._run.finish()
+        self._run.finish(exit_code=0 if finished else 1)
 
 
 class MLflow:
@@ -132,9 +134,9 @@ class MLflow:
         """See `Tracker`."""
         self._client.log_artifact(self._id, str(path))
 
-    def close(self) -> None:
+    def close(self, *, finished: bool) -> None:
         """See `Tracker`."""
-        self._client.set_terminated(self._id)
+        self._client.set_terminated(self._id, "FINISHED" if finished else "KILLED")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,23 +182,35 @@ def tracking(names: Sequence[str], folder: Path, recipe: Recipe) -> Iterator[Cal
         return
     config = dict(flat(recipe.model_dump(mode="json")))
     run = TrackedRun(folder=folder, name=f"{folder.parent.name}/{folder.name}", config=config, id=_run_id(folder))
-    trackers = [TRACKERS[name].start(run) for name in names]
+    trackers = dict[str, Tracker]()
+    for name in names:
+        _try(trackers, name, lambda name=name: trackers.update({name: TRACKERS[name].start(run)}))  # type: ignore[misc]
 
     def write(line: Mapping[str, float]) -> None:
-        scalars = {
-            _scalar_name(key): value for key, value in line.items() if key not in NOT_SCALARS and value is not None
-        }
-        for tracker in trackers:
-            tracker.log(scalars, int(line["step"]))
+        values = {key: value for key, value in line.items() if key not in NOT_SCALARS and value is not None}
+        scalars = {_scalar_name(key): value for key, value in values.items()}
+        for name, tracker in list(trackers.items()):
+            _try(trackers, name, partial(tracker.log, scalars, int(line["step"])))
 
+    finished = False
     try:
         yield write
-        for path in (folder / "curves.png", folder / "report.html"):
-            for tracker in trackers if path.is_file() else ():
-                tracker.add_file(path)
+        finished = True
+        for path in (path for path in (folder / "curves.png", folder / "report.html") if path.is_file()):
+            for name, tracker in list(trackers.items()):
+                _try(trackers, name, partial(tracker.add_file, path))
     finally:
-        for tracker in trackers:
-            tracker.close()
+        for name, tracker in list(trackers.items()):
+            _try(trackers, name, partial(tracker.close, finished=finished))
+
+
+def _try(trackers: dict[str, Tracker], name: str, act: Callable[[], None]) -> None:
+    """Run a call of a tracker; one that fails is left out from then on, with a warning: training continues."""
+    try:
+        act()
+    except Exception as error:
+        trackers.pop(name, None)
+        warnings.warn(f"--track {name}: {text_of(error)}; the run continues without it", stacklevel=2)
 
 
 def _scalar_name(key: str) -> str:

@@ -105,9 +105,19 @@ def trained_on_times(tmp_path_factory):
     return root / "run", root / "events.csv"
 
 
+def test_a_split_without_a_readable_event_is_an_error(recipe):
+    def unreadable(recording):
+        raise DataError(f"{recording.path.name}: cannot be read") if recording.path.name != "a.wav" else AssertionError
+
+    with pytest.raises(DataError, match="none of the 2 recordings can be read"):
+        evaluate_events(recipe, "test", {"label": ("rain", "rooster")}, unreadable, 1.0, Merging())
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
+        (["--events", "--gpus", "2"], "--gpus and --nodes: not together with --events"),
+        (["--events", "--open"], "--open: not together with --events"),
         (["--timeline", "1/1"], "--timeline 1/1: is about events: add --events"),
         (["--events", "--compare", "runs/x"], "--compare: not together with --events"),
         (["--events", "--timeline", "long"], "--timeline long: expected WINDOW/HOP in seconds"),

@@ -69,6 +69,17 @@ def test_files_of_all_formats_resume_and_are_refused_with_other_settings(field, 
     assert (out / "events.csv").read_bytes() == table
 
 
+def test_recordings_of_another_folder_do_not_overwrite_events(field, monkeypatch):
+    monkeypatch.chdir(field.parent)
+    shutil.copytree(field, field.parent / "other")
+    words = ["--events", "--threshold", "0.3", "--out", "found"]
+    tiny.good("predict", "field", *words)
+    before = (field.parent / "found" / "events.csv").read_bytes()
+    done = tiny.slowfast("predict", "other", *words)
+    assert (done.code, "or of recordings elsewhere" in done.err) == (2, True)
+    assert (field.parent / "found" / "events.csv").read_bytes() == before
+
+
 def test_a_broken_file_is_reported_and_the_others_are_written(field, monkeypatch):
     monkeypatch.chdir(field.parent)
     (field / "broken.wav").write_bytes(b"RIFF1234WAVEnothing")
@@ -127,6 +138,7 @@ def test_two_processes_write_what_one_does(field, monkeypatch):
         (["--format", "raven"], "--format raven: writes files: add --out FOLDER"),
         (["--format", "xml"], "--format xml: expected some of table, json, csv"),
         (["--threshold", "0.3"], "--threshold: is about events: add --events"),
+        (["--event-score", "max"], "--event-score: is about events: add --events"),
         (["--events", "--threshold", "cat=0.3"], "--threshold cat=0.3: no such class"),
         (["--events", "--threshold", "high"], "--threshold high: expected a number above 0, up to 1"),
         (["--events", "--event-score", "sum"], "--event-score sum: expected mean or max"),

@@ -62,6 +62,26 @@ def test_wandb_stores_a_run_without_a_network(tmp_path, monkeypatch):
     assert all(text in content for text in (b"train/loss", b"val/top1", b"curves", b"report"))
 
 
+def test_a_tracker_that_fails_is_left_out_and_training_continues(tmp_path, monkeypatch):
+    class Away:
+        def __init__(self, run):
+            self.calls = []
+            seen.append(self)
+
+        def log(self, scalars, step):
+            self.calls.append(step)
+            raise ConnectionError("the server is away")
+
+        def close(self, *, finished):
+            self.calls.append(finished)
+
+    seen = []
+    monkeypatch.setitem(trackers.TRACKERS, "mlflow", trackers.Kind(start=Away, package="mlflow"))
+    with pytest.warns(UserWarning, match="--track mlflow: the server is away; the run continues without it"):
+        write(tmp_path, ["mlflow"])
+    assert seen[0].calls == [3]
+
+
 def test_without_trackers_nothing_is_written(tmp_path):
     with trackers.tracking((), tmp_path, load("folder")) as log:
         log(LINES[0])

@@ -1,11 +1,11 @@
 """What is embedded: files, or the segments of a data set, and the names of their outputs."""
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
+from slowfast_cli.storage.finished import file_version, output_names
 from slowfast_cli.types import Corpus, Recording, Seconds, UsageError
 
 
@@ -31,36 +31,16 @@ class Item:
     @property
     def version(self) -> list[int]:
         """Size and time of the file, which a changed recording does not keep; empty if it is gone."""
-        try:
-            stat = self.recording.path.stat()
-        except OSError:
-            return []
-        return [stat.st_size, stat.st_mtime_ns]
+        return file_version(self.recording.path)
 
 
 def file_items(paths: Sequence[Path]) -> list[Item]:
-    """Items of files, each once, named by their place below the folder that all share.
-
-    A name has no suffix, unless two files would have the same name without it.
-    """
+    """Items of files, each once, named by `output_names`."""
     given = {path.absolute(): path for path in paths}
-    top = _common(list(given))
-    stems = Counter(path.with_suffix("") for path in given)
     return [
-        Item(
-            name=(place if stems[place.with_suffix("")] > 1 else place.with_suffix("")).relative_to(top).as_posix(),
-            recording=Recording(id=str(path), path=path),
-        )
-        for place, path in given.items()
+        Item(name=name.as_posix(), recording=Recording(id=str(given[place]), path=given[place]))
+        for place, name in output_names(paths).items()
     ]
-
-
-def _common(paths: Sequence[Path]) -> Path:
-    first, *rest = list(dict.fromkeys(path.parent for path in paths)) or [Path("/")]
-    for folder in rest:
-        while first != folder and first not in folder.parents:
-            first = first.parent
-    return first
 
 
 def corpus_items(corpora: Sequence[Corpus], clip: Seconds) -> list[Item]:

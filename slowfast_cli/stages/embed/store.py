@@ -21,6 +21,7 @@ from slowfast_cli.stages.embed.batching import Rows
 from slowfast_cli.stages.embed.items import Item
 from slowfast_cli.stages.embed.writers import FORMATS, MOST_ROWS, Table, write_table
 from slowfast_cli.storage.atomic import remove_temporaries, write_text
+from slowfast_cli.storage.finished import end_line
 from slowfast_cli.types import Seconds, UsageError
 
 SETTINGS, INDEX, TABLE = "settings.json", "index.csv", "features"
@@ -212,7 +213,7 @@ class Writer:
         self._output, self._lock = output, Lock()
         self._journal = output.folder / f"finished-{rank}.jsonl"
         self._rows = output.folder / f"rows-{rank}.bin"
-        _end_line(self._journal)
+        end_line(self._journal)
         if self._rows.is_file():
             os.truncate(self._rows, output.recorded(self._rows.name))
 
@@ -259,12 +260,3 @@ def _path(item: Item) -> str:
 def _text(name: str) -> str:
     """A file name as valid Unicode."""
     return os.fsencode(name).decode("utf-8", "replace")
-
-
-def _end_line(path: Path) -> None:
-    """End a line that an interruption cut, so that the next one is readable."""
-    with suppress(FileNotFoundError):
-        content = path.read_bytes()[-1:]
-        if content not in (b"", b"\n"):
-            with path.open("ab") as file:
-                file.write(b"\n")

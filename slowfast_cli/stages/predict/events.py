@@ -2,7 +2,6 @@
 
 import json
 import os
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
@@ -21,6 +20,7 @@ from slowfast_cli.media import audio
 from slowfast_cli.stages.predict.predictor import unknown_sets
 from slowfast_cli.stages.predict.results import Failed, FilePrediction, Timeline
 from slowfast_cli.storage.atomic import file_hash, make_folder, write_atomic, write_text
+from slowfast_cli.storage.finished import common_folder, end_line, file_version, output_names
 from slowfast_cli.types import DataError, Recording, UsageError, did_you_mean
 from slowfast_cli.weights.file import Card
 
@@ -157,7 +157,7 @@ class EventWriter:
         """
         make_folder(self.folder)
         recorded = self.folder / SETTINGS
-        top = os.fsencode(self.top).decode("utf-8", "replace")
+        top = os.fsencode(common_folder([*self._names])).decode("utf-8", "replace")
         settings = json.dumps({**self.settings, "recordings": top}, indent=1)
         if recorded.is_file():
             if recorded.read_text(encoding="utf-8") != settings:
@@ -180,12 +180,12 @@ class EventWriter:
             self._write(self._place(file.path, FORMATS[name].suffix), name, [file])
         if not file.complete:
             return
-        line = {**asdict(file), "path": str(file.path), "version": _version(file.path)}
+        line = {**asdict(file), "path": str(file.path), "version": file_version(file.path)}
         line["recorded"] = file.recorded.isoformat() if file.recorded else None
-        with (self.folder / JOURNAL.format(self.rank)).open("ab") as journal:
-            if journal.tell() and not _ends_line(Path(journal.name)):  # an interruption has cut the last line
-                journal.write(b"\n")
-            journal.write(json.dumps(line).encode() + b"\n")
+        journal = self.folder / JOURNAL.format(self.rank)
+        end_line(journal)
+        with journal.open("a", encoding="utf-8") as lines:
+            lines.write(json.dumps(line) + "\n")
 
     def finish(self, files: Sequence[FileEvents]) -> list[Path]:
         """Write the tables of all recordings, always a csv; return their paths."""
@@ -201,41 +201,13 @@ class EventWriter:
         write_atomic(path, lambda part: _write_bytes(part, encoded))
 
     @cached_property
-    def top(self) -> Path:
-        """The folder that all recordings share."""
-        return _common(self.paths)
-
-    @cached_property
-    def _stems(self) -> Counter[Path]:
-        return Counter(path.absolute().with_suffix("") for path in set(self.paths))
+    def _names(self) -> dict[Path, Path]:
+        return output_names(self.paths)
 
     def _place(self, path: Path, suffix: str) -> Path:
-        """The file of a recording: its stem, or its whole name where another recording has the same stem."""
-        below = path.absolute().relative_to(self.top)
-        several = self._stems[path.absolute().with_suffix("")] > 1
-        return self.folder / below.parent / f"{path.name if several else path.stem}{suffix}"
-
-
-def _common(paths: Sequence[Path]) -> Path:
-    first, *rest = [path.absolute().parent for path in paths]
-    while any(first != folder and first not in folder.parents for folder in rest):
-        first = first.parent
-    return first
-
-
-def _version(path: Path) -> list[int]:
-    """Size and time of a file, which a changed recording does not keep; empty if it is gone."""
-    try:
-        stat = path.stat()
-    except OSError:
-        return []
-    return [stat.st_size, stat.st_mtime_ns]
-
-
-def _ends_line(path: Path) -> bool:
-    with path.open("rb") as file:
-        file.seek(-1, os.SEEK_END)
-        return file.read(1) == b"\n"
+        """The file of a recording."""
+        name = self._names[path.absolute()]
+        return self.folder / name.parent / f"{name.name}{suffix}"
 
 
 def _write_bytes(path: Path, encoded: bytes) -> None:
@@ -255,7 +227,7 @@ def _read_journal(path: Path) -> Iterator[FileEvents]:
             events = [Event(**event) for event in plain.pop("events")]
             recorded, version = plain.pop("recorded"), plain.pop("version")
             path = Path(plain.pop("path"))
-            if version == _version(path):
+            if version == file_version(path):
                 moment = datetime.fromisoformat(recorded) if recorded else None
                 yield FileEvents(path=path, events=events, recorded=moment, **plain)
 

@@ -35,7 +35,7 @@ MAY_IMPORT = {
     "data": {*BASE, "corpora", "shards", "media", "features"},
     "engine": {"tasks", "nn", "storage", "types"},
     "plots": {"metrics", "models", "types"},
-    "report": {"media", "features", "settings", "types", "__init__"},
+    "report": {"media", "features", "settings", "storage", "types", "__init__"},
     "weights": {*BASE, "models", "corpora.labels", "features"},
     "build": {*BASE, *BELOW_BUILD, "recipe"},
     "stages": {*BASE, *BELOW_BUILD, "recipe", "build"},

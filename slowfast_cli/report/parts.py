@@ -8,6 +8,7 @@ from pathlib import Path
 
 from slowfast_cli import __version__
 from slowfast_cli.report.page import Page, Section, picture, render
+from slowfast_cli.storage.atomic import write_bytes
 
 REPORT = "report.html"
 PICTURES = (
@@ -29,9 +30,8 @@ def write_page(folder: Path, title: str, facts: Sequence[tuple[str, str]], secti
     now = datetime.now().astimezone().isoformat(timespec="minutes", sep=" ")
     command = ("Command", shlex.join(["slowfast", *sys.argv[1:]]))
     named = [*facts, command, ("Version", f"slowfast {__version__}"), ("Written", now)]
-    temporary = path.with_name(f".{REPORT}.part")
-    temporary.write_text(render(Page(title=title, facts=named, sections=sections)), "utf-8", "surrogateescape")
-    temporary.replace(path)
+    html = render(Page(title=title, facts=named, sections=sections)).encode("utf-8", "surrogateescape")
+    write_bytes(path, html)
     return path
 
 

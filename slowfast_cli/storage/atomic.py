@@ -118,6 +118,15 @@ def write_text(path: Path, text: str) -> None:
     write_atomic(path, write)
 
 
+def write_bytes(path: Path, content: bytes) -> None:
+    """Replace a file by bytes, see `write_atomic`."""
+
+    def write(temporary: Path) -> None:
+        temporary.write_bytes(content)
+
+    write_atomic(path, write)
+
+
 def sync(path: Path) -> None:
     """Flush a file or folder to the disk; Windows, which needs a writable file, cannot flush folders."""
     if os.name == "nt" and path.is_dir():

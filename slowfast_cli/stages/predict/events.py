@@ -19,7 +19,7 @@ from slowfast_cli.events.merge import DEFAULT_THRESHOLD, Merging, merge, track
 from slowfast_cli.media import audio
 from slowfast_cli.stages.predict.predictor import unknown_sets
 from slowfast_cli.stages.predict.results import Failed, FilePrediction, Timeline
-from slowfast_cli.storage.atomic import file_hash, make_folder, write_atomic, write_text
+from slowfast_cli.storage.atomic import file_hash, make_folder, write_bytes, write_text
 from slowfast_cli.storage.finished import common_folder, end_line, file_version, output_names
 from slowfast_cli.types import DataError, Recording, UsageError, did_you_mean
 from slowfast_cli.weights.file import Card
@@ -197,8 +197,7 @@ class EventWriter:
 
     def _write(self, path: Path, name: str, files: Sequence[FileEvents]) -> None:
         make_folder(path.parent)
-        encoded = FORMATS[name].encode(files, self.settings)
-        write_atomic(path, lambda part: _write_bytes(part, encoded))
+        write_bytes(path, FORMATS[name].encode(files, self.settings))
 
     @cached_property
     def _names(self) -> dict[Path, Path]:
@@ -208,10 +207,6 @@ class EventWriter:
         """The file of a recording."""
         name = self._names[path.absolute()]
         return self.folder / name.parent / f"{name.name}{suffix}"
-
-
-def _write_bytes(path: Path, encoded: bytes) -> None:
-    path.write_bytes(encoded)
 
 
 def _read_journal(path: Path) -> Iterator[FileEvents]:

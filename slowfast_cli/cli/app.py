@@ -37,8 +37,9 @@ from slowfast_cli.types import SlowFastError, UsageError, text_of
 ANYWHERE = ("--debug", "--trust")  # options that may stand anywhere; `slowfast_cli.models.external` reads --trust
 OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "out of memory", "cannot allocate memory")
 TRAINING_ADVICE = (
-    "lower optim.batch, data.clip_seconds or frontend.mels, raise optim.grad_accum_steps, set "
-    "optim.activation_checkpointing=true, or choose a smaller network (model.variant, model.width)"
+    "lower optim.batch (--batch auto: the largest that fits), data.clip_seconds or frontend.mels, raise "
+    "optim.grad_accum_steps, set optim.activation_checkpointing=true, or choose a smaller network (model.variant, "
+    "model.width)"
 )
 MEMORY_ADVICE = {
     "": "close other programs, or use a machine with more memory",

@@ -17,6 +17,7 @@ from slowfast_cli.build.schedule import micro_batches, total_steps
 from slowfast_cli.cli import show
 from slowfast_cli.recipe.schema import Recipe
 from slowfast_cli.stages.train import dry_run as dry_run_module
+from slowfast_cli.stages.train.memory import training_bytes
 from slowfast_cli.types import DataError
 
 WIDTH = 28  # characters of the names of the values
@@ -49,12 +50,11 @@ def dry_run(recipe: Recipe, name: str, device: str, processes: int = 1) -> None:
         plan = _data(recipe)
         recipe = plan.recipe
     _network(recipe)
+    _line("peak memory", f"about {training_bytes(recipe, device, processes) / 2**30:.2f} GiB (estimated)")
     tried = dry_run_module.trial(recipe, device, processes)
     how = f" ({tried.measured})" if tried.measured else ""
     _line(f"one step of {tried.clips} clips on {tried.device}", f"{tried.seconds:.2f} s{how}")
     _line("loss before training", ", ".join(f"{labels} {value:.3f}" for labels, value in tried.loss.items()))
-    if tried.memory_bytes:
-        _line("peak memory", f"{tried.memory_bytes / 2**30:.2f} GiB")
     if missing is not None or plan is None:
         raise missing or DataError(f"{name}: no data")
     _line("time", f"about {show.duration(tried.seconds * micro_batches(recipe, processes) * plan.steps)}")

@@ -56,6 +56,12 @@ def train(
         typer.Option(min=2, max=20, help="Cross-validate own data: train N times, test each file once."),
     ] = None,
     opens: options.Open = False,
+    batch: Annotated[
+        str | None,
+        typer.Option(
+            metavar="auto|N", help="Clips per step: the largest that fits in memory, or N.", show_default=False
+        ),
+    ] = None,
     track: Annotated[
         str | None,
         typer.Option(
@@ -80,8 +86,16 @@ def train(
     written = override(source, words)
     refuse_probe(written.name, check(written))  # reported once, before several processes start
     if not dry_run:
+        _refuse_several(batch, launch)
         launch.start()
     source = with_settings_of_weights(source, words, offline=offline)
+    from slowfast_cli.cli import show
+    from slowfast_cli.stages.train.default_run import DefaultRun
+    from slowfast_cli.stages.train.run_folder import Run
+
+    place = Run(run) if run else DefaultRun(source.name, words)
+    if batch is not None:
+        source = override(source, _batch_words(check(source), batch, place, device, launch))
     checked = check(source)
     if offline and checked.model.init:
         from slowfast_cli.weights.resolve import weight_file
@@ -92,10 +106,6 @@ def train(
 
         describe(checked, source.name, device, launch.gpus * launch.nodes)
         return
-    from slowfast_cli.cli import show
-    from slowfast_cli.stages.train.default_run import DefaultRun
-    from slowfast_cli.stages.train.run_folder import Run
-
     if smoke:
         with tempfile.TemporaryDirectory() as folder:
             follow(checked, Run(Path(folder) / "run"), source.name, device=device, smoke=True)
@@ -104,12 +114,33 @@ def train(
     if folds:
         _cross_validate(source, words, run, folds, fresh=fresh, device=device, track=trackers)
         return
-    place = Run(run) if run else DefaultRun(source.name, words)
     trained = follow(checked, place, source.name, fresh=fresh, device=device, track=trackers)
     if not is_launched(os.environ):
         _report(trained, device)
     if opens:
         show.open_page(trained / "report.html")
+
+
+def _refuse_several(batch: str | None, launch: Launch) -> None:
+    """Refuse ``--batch auto`` in several processes, which may see different amounts of free memory."""
+    from slowfast_cli.types import UsageError
+
+    if batch == "auto" and (launch.gpus * launch.nodes > 1 or is_launched(os.environ)):
+        raise UsageError("--batch auto: is for one process: --dry-run prints the batch of several, for optim.batch=N")
+
+
+def _batch_words(recipe: Recipe, batch: str, run: Place, device: str, launch: Launch) -> list[str]:
+    from slowfast_cli.cli import show
+    from slowfast_cli.stages.train.auto_batch import batch_words
+    from slowfast_cli.types import UsageError
+
+    if batch.isdecimal():
+        return [f"optim.batch={batch}"]
+    if batch != "auto":
+        raise UsageError(f"--batch {batch}: expected auto or a number of clips")
+    words = batch_words(recipe, run, device, launch.gpus * launch.nodes)
+    show.say(f"note: --batch auto: {' '.join(words)}")
+    return words
 
 
 def _trackers(text: str | None) -> tuple[str, ...] | None:

@@ -203,7 +203,7 @@ MEMORY = [
     (
         MemoryError("Unable to allocate 9 GiB"),
         ["train", "folder"],
-        "lower optim.batch, data.clip_seconds or frontend.mels",
+        "lower optim.batch (--batch auto: the largest that fits), data.clip_seconds or frontend.mels",
     ),
     (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"), ["extract"], "fewer --jobs"),
     (torch.OutOfMemoryError("CUDA out of memory. Tried"), ["evaluate", "x"], "lower optim.batch or raise optim.grad"),

@@ -44,10 +44,10 @@ class DefaultRun:
 
     def find(self, recipe: Recipe) -> Path | None:
         """The folder that contains a run of the recipe, with the overrides applied; of several, the newest."""
-        folders = [folder for folder in self._folders() if _changes(folder, recipe) == []]
+        folders = [folder for folder in self.folders() if _changes(folder, recipe) == []]
         return max(folders, key=changed_at, default=None) if recipe.adapt else next(iter(folders), None)
 
-    def _folders(self) -> list[Path]:
+    def folders(self) -> list[Path]:
         """The folders of the runs of the recipe, in the order of their numbers."""
         with suppress(OSError):  # there are none
             folders = [path for path in self.parent.iterdir() if not REPLACED.search(path.name)]
@@ -62,7 +62,7 @@ class DefaultRun:
         """
         folder = self.find(recipe)
         if folder is None:
-            changed = {path: changes for path in self._folders() if (changes := _changes(path, recipe))}
+            changed = {path: changes for path in self.folders() if (changes := _changes(path, recipe))}
             near = min(changed, key=lambda path: len(changed[path]), default=None)
             diff = [f"{key}: {before} there, {now} now" for key, before, now in changed[near][:3]] if near else []
             nearest = f"; the nearest is {near} ({'; '.join(diff)})" if near else ""
@@ -89,9 +89,7 @@ class DefaultRun:
         try:
             self.parent.mkdir(parents=True, exist_ok=True)
             with file_lock(self.parent / ".lock", wait=True):
-                same = (
-                    path for path in self._folders() if _changes(path, given or recipe) == _fits(path, recipe) == []
-                )
+                same = (path for path in self.folders() if _changes(path, given or recipe) == _fits(path, recipe) == [])
                 run = Run(next(same, None) or self._unused(recipe))
                 return run, _open(run, recipe, given, fresh=fresh)
         except OSError as error:

@@ -7,20 +7,19 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from slowfast_cli.build.corpus import head_sizes
-from slowfast_cli.build.network import NETWORKS, architecture, build_recognizer, channels_last
-from slowfast_cli.build.schedule import DTYPES, build_optimizer, micro_batches
-from slowfast_cli.build.task import build_task, task_spec
-from slowfast_cli.data.views import clip_samples
+from slowfast_cli.build.network import NETWORKS, architecture, build_recognizer
+from slowfast_cli.build.random_batch import zeros
+from slowfast_cli.build.schedule import micro_batches
+from slowfast_cli.build.task import task_spec
+from slowfast_cli.build.trial_step import TrialStep
 from slowfast_cli.engine import distributed
 from slowfast_cli.models import count
 from slowfast_cli.models.architecture import Architecture, Baseline
 from slowfast_cli.models.recognizer import Recognizer
 from slowfast_cli.recipe.schema import Recipe
-from slowfast_cli.settings import WHOLE
-from slowfast_cli.types import Batch, Inputs, Seconds, Signals, UsageError
+from slowfast_cli.types import Seconds, Signals, UsageError
 
 BUDGET: Seconds = 10.0  # for the measurement of a step, beside imports and building
 STEPS = 2  # of a measurement
@@ -45,7 +44,6 @@ class Trial:
     loss: dict[str, float]  # by label set
     seconds: Seconds
     update: Seconds  # of those, the optimizer's, which do not depend on the clips
-    memory_bytes: int | None  # peak on the device; on a CPU, of the process; None if unknown, or measured smaller
     device: str
     measured: str = ""  # the smaller size at which the step was measured; empty if that is its own
 
@@ -55,7 +53,7 @@ def size(recipe: Recipe) -> Size:
     with torch.device("meta"):
         model = build_recognizer(recipe, head_sizes(recipe))
         model.objective = None  # used in pretraining only
-        inputs = _zeros(recipe, 1, testing=True)
+        inputs = zeros(recipe, 1, testing=True)
         gflops = count.gflops(model, inputs.signals)
     return Size(
         parameters=count.parameters(model),
@@ -118,7 +116,7 @@ def trial(recipe: Recipe, device: str = "auto", processes: int = 1) -> Trial:
     if chosen == 0:
         return tried
     seconds = _scaled(tried, cost[0] / cost[chosen])
-    return replace(tried, clips=clips, seconds=seconds, memory_bytes=None, measured=_describe(recipe, *sizes[chosen]))
+    return replace(tried, clips=clips, seconds=seconds, measured=_describe(recipe, *sizes[chosen]))
 
 
 def _scaled(tried: Trial, factor: float) -> Seconds:
@@ -147,7 +145,7 @@ def _multiply_adds(recipe: Recipe, clips: int) -> float:
     with torch.device("meta"):
         model = build_recognizer(recipe, head_sizes(recipe))
         model.objective = None
-        return clips * count.gflops(model, _zeros(recipe, 1, testing=False).signals)
+        return clips * count.gflops(model, zeros(recipe, 1, testing=False).signals)
 
 
 def _describe(recipe: Recipe, measured: Recipe, clips: int) -> str:
@@ -157,76 +155,14 @@ def _describe(recipe: Recipe, measured: Recipe, clips: int) -> str:
 
 
 def _measure(recipe: Recipe, clips: int, at: torch.device) -> Trial:
-    heads, optim = head_sizes(recipe), recipe.optim
-    model = build_recognizer(recipe, heads).to(at).train()
-    if at.type == "cuda":
-        channels_last(model)
-    optimizer = build_optimizer(recipe, model)
-    batch = _random_batch(recipe, clips, heads).map(lambda value: value.to(at))
-    if at.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(at)
+    step = TrialStep(recipe, clips, at)
     for _ in range(STEPS):  # the first step includes initialization
         start = time.perf_counter()
-        optimizer.zero_grad(set_to_none=True)
-        with torch.autocast(at.type, DTYPES[optim.precision], enabled=optim.precision != "fp32"):
-            losses = build_task(recipe, heads).loss(model, batch)
-        torch.stack(list(losses.values())).sum().backward()
+        losses = step.forward()
+        step.backward(losses)
         before = time.perf_counter()
-        optimizer.step()
+        step.update()
         update = time.perf_counter() - before
         values = {labels: float(value.detach()) for labels, value in losses.items()}
         seconds = time.perf_counter() - start
-    memory = torch.cuda.max_memory_allocated(at) if at.type == "cuda" else _peak_memory()
-    return Trial(clips=clips, loss=values, seconds=seconds, update=update, memory_bytes=memory, device=str(at))
-
-
-def _peak_memory() -> int | None:
-    try:
-        import resource  # noqa: PLC0415  (not on Windows)
-    except ImportError:
-        return None
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-
-
-def _random_batch(recipe: Recipe, clips: int, heads: dict[str, int]) -> Batch:
-    spec = task_spec(recipe)
-    repeats = spec.views_per_segment
-
-    def noise(name: str, value: Tensor) -> Tensor:
-        if value.ndim == 1:
-            return value
-        copies = repeats * (2 if recipe.sync and name == "logmel" else 1)
-        return torch.cat([torch.randn_like(value) for _ in range(copies)])
-
-    zeros = _zeros(recipe, clips, testing=False)
-    targets = {
-        labels: torch.rand(clips, classes).round() if spec.multi_label else torch.randint(classes, (clips,))
-        for labels, classes in heads.items()
-    }
-    boxes = torch.tensor([[float(row), 8.0, 8.0, 40.0, 40.0] for row in range(clips)]) if spec.boxes else None
-    return Batch(
-        inputs=Inputs(**{name: noise(name, value) for name, value in zeros.present.items()}),
-        targets=targets,
-        ids=tuple(map(str, range(clips))) * repeats,
-        boxes=boxes,
-    )
-
-
-def _zeros(recipe: Recipe, clips: int, *, testing: bool) -> Inputs[Tensor]:
-    """Inputs of the recipe's sizes."""
-    front_end, frames, net = recipe.frontend, recipe.video, architecture(recipe)
-    samples = clip_samples(recipe.data.clip_seconds or 0, front_end.rate) - 1
-    inputs: Inputs[Tensor] = Inputs()
-    if "frames" in net.signals and frames:
-        side = frames.side if testing else frames.crop
-        # A whole frame is taken as 4:5, as the paper counts AVA (AV Sec. 5, footnote 2).
-        wide = side * 5 // 4 if testing and frames.crops == WHOLE else side
-        inputs = replace(inputs, frames=torch.zeros(clips, 3, frames.frames, side, wide))
-    if "logmel" in net.signals:
-        rows = frames.rows if frames else front_end.frames(samples)
-        inputs = replace(inputs, logmel=torch.zeros(clips, 1, rows, front_end.mels))
-    if "samples" in net.signals:
-        inputs = replace(inputs, samples=torch.zeros(clips, samples))
-    if "features" in net.signals:
-        inputs = replace(inputs, features=torch.zeros(clips, sum(net.features().values())))
-    return replace(inputs, has_audio=torch.ones(clips)) if len(net.signals) == 2 else inputs
+    return Trial(clips=clips, loss=values, seconds=seconds, update=update, device=str(at))

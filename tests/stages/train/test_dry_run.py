@@ -23,7 +23,7 @@ def test_a_slow_step_is_measured_smaller_and_scaled(monkeypatch):
     monkeypatch.setattr(dry_run, "BUDGET", 0)
     tried = dry_run.trial(load("folder-video", VIDEO), "cpu")
     assert tried.measured == "measured with 1 clip of 32 pixels and scaled"
-    assert (tried.clips, tried.memory_bytes) == (8, None)
+    assert tried.clips == 8
     assert tried.seconds > 8 * tried.update
 
 

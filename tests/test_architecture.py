@@ -54,6 +54,7 @@ STAGES_MAY_IMPORT = {
     "serve": {"predict"},
     "doctor": {"doctor_checks"},
     "runs": {"train"},
+    "bench": {"predict", "train"},
 }
 # The old dialect: words that mean something else to everybody, riddles, sentences that hide who acts.
 REFUSED = re.compile(

@@ -2,12 +2,14 @@
 
 from collections.abc import Collection
 
+from slowfast_cli.build.schedule import DTYPES, micro_batches
+from slowfast_cli.engine.fit import StepConfig
 from slowfast_cli.models.spec import Stage
 from slowfast_cli.recipe.schema import Recipe
 from slowfast_cli.tasks.avsync import Sync
 from slowfast_cli.tasks.registry import TASKS
 from slowfast_cli.tasks.task import Part, Task, TaskSpec
-from slowfast_cli.types import UsageError
+from slowfast_cli.types import Share, UsageError
 
 
 def task_spec(recipe: Recipe) -> TaskSpec:
@@ -48,3 +50,17 @@ def sync_stages(recipe: Recipe) -> tuple[Stage, ...]:
 def metric_name(recipe: Recipe) -> str:
     """The score by which the best weights are kept."""
     return recipe.metric or task_spec(recipe).metric
+
+
+def step_config(recipe: Recipe, task: Task, share: Share) -> StepConfig:
+    """Build the options of the training step."""
+    count = micro_batches(recipe, share.world)
+    return StepConfig(
+        micro_batches=count,
+        clip_norm=recipe.optim.clip_norm,
+        dtype=DTYPES[recipe.optim.precision],
+        seed=recipe.seed,
+        rank=share.rank,
+        contrast=task.losses if task_spec(recipe).whole_batch_loss and count > 1 else None,
+        cuda_graphs=recipe.optim.cuda_graphs,
+    )

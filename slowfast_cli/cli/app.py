@@ -15,6 +15,7 @@ import typer
 from slowfast_cli import __version__
 from slowfast_cli.cli import (
     ablate,
+    bench,
     data,
     doctor,
     embed,
@@ -68,6 +69,7 @@ app.command("ablate", epilog=ablate.EPILOG)(ablate.ablate)
 app.add_typer(runs.app, name="runs")
 app.add_typer(recipes.app, name="recipes")
 app.add_typer(data.app, name="data")
+app.add_typer(bench.app, name="bench")
 app.add_typer(segments.app, name="segments")
 app.add_typer(weights_publish.app, name="weights")
 app.command("doctor", epilog=doctor.EPILOG)(doctor.doctor)

@@ -12,14 +12,14 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from slowfast_cli.build.clips import cores, eval_batch, load_batches
-from slowfast_cli.build.schedule import DTYPES, learning_rate, micro_batches, total_steps
+from slowfast_cli.build.schedule import DTYPES, learning_rate, total_steps
 from slowfast_cli.build.scores import event_thresholds, score_predictions, validation_loss
-from slowfast_cli.build.task import build_task, task_spec
+from slowfast_cli.build.task import build_task, step_config, task_spec
 from slowfast_cli.build.transforms import eval_transform
 from slowfast_cli.data import loader
 from slowfast_cli.engine import checkpoint, distributed
 from slowfast_cli.engine.evaluate import predictions
-from slowfast_cli.engine.fit import IN_FLIGHT, LossNotFiniteError, Step, StepConfig, fit
+from slowfast_cli.engine.fit import IN_FLIGHT, LossNotFiniteError, Step, fit
 from slowfast_cli.engine.precise_bn import precise_bn
 from slowfast_cli.engine.stop_signal import StopAgreement
 from slowfast_cli.metrics.predictions import merge
@@ -214,16 +214,8 @@ def _steps(training: Training, steps: range, epoch_steps: int) -> Iterator[Step]
         )
     if recipe.optim.compile:
         model = torch.compile(model)  # type: ignore[assignment]
-    count, task = micro_batches(recipe, share.world), build_task(recipe, training.val.classes)
-    config = StepConfig(
-        micro_batches=count,
-        clip_norm=recipe.optim.clip_norm,
-        dtype=DTYPES[recipe.optim.precision],
-        seed=recipe.seed,
-        rank=share.rank,
-        contrast=task.losses if spec.whole_batch_loss and count > 1 else None,
-        cuda_graphs=recipe.optim.cuda_graphs,
-    )
+    task = build_task(recipe, training.val.classes)
+    config = step_config(recipe, task, share)
     batches, rate = training_batches(training, steps), learning_rate(recipe, epoch_steps)
     for step in fit(model, task.loss, batches, training.optimizer, rate, steps, config=config, scaler=training.scaler):
         training.model.momentum_update()

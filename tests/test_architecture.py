@@ -37,10 +37,11 @@ MAY_IMPORT = {
     "plots": {"metrics", "models", "types"},
     "report": {"media", "features", "settings", "storage", "types", "__init__"},
     "weights": {*BASE, "models", "corpora.labels", "features"},
+    "inference": {*BASE, "models", "weights"},
     "build": {*BASE, *BELOW_BUILD, "recipe"},
-    "stages": {*BASE, *BELOW_BUILD, "recipe", "build"},
+    "stages": {*BASE, *BELOW_BUILD, "recipe", "build", "inference"},
     "cli": {*BASE, "stages", "build", "recipe", "weights", "metrics.registry", "metrics.table", "events"}
-    | {"engine.distributed", "engine.fit", "engine.stop_signal"},
+    | {"inference.choose", "engine.distributed", "engine.fit", "engine.stop_signal"},
     "adapters": {*BASE, "stages", "weights", "models", "features"},
     "api": {*BASE, "stages", "build", "recipe", "weights", "media", "models", "features"},
     "__init__": {"api", "features", "media", "settings", "stages", "version", "weights"},

@@ -32,6 +32,9 @@ Overrides = Annotated[
     ),
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
+Engine = Annotated[
+    str, typer.Option(help="auto, torch, onnx or openvino; auto: the fastest that is installed, on a CPU.")
+]
 
 
 def examples(*lines: str) -> str:

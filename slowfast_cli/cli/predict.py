@@ -90,6 +90,7 @@ def predict(
     precision: Annotated[
         str, typer.Option(help="fp32, or bf16: up to twice as fast on processors that have it, scores within 0.02.")
     ] = "fp32",
+    engine: options.Engine = "auto",
     offline: options.Offline = False,
     **given: Any,
 ) -> None:
@@ -97,7 +98,9 @@ def predict(
     from slowfast_cli.stages.predict.results import read_timeline
 
     windows = read_timeline(timeline)
-    load = partial(load_predictor, weights or "", device, precision, boxes, sources=sources, offline=offline)
+    load = partial(
+        load_predictor, weights or "", device, precision, boxes, engine=engine, sources=sources, offline=offline
+    )
     if is_live(sources, given):
         files_only = {"boxes": boxes, "overlay": overlay, "plot": plot, "explain": explain, "csv_file": csv_file}
         files_only["explain_class"] = explain_class  # type: ignore[assignment]

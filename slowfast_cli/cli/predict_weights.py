@@ -13,14 +13,22 @@ if TYPE_CHECKING:
 
 
 def load_predictor(
-    weights: str, device: str, precision: str, boxes: Path | None, *, sources: Sequence[str], offline: bool
+    weights: str,
+    device: str,
+    precision: str,
+    boxes: Path | None,
+    *,
+    engine: str,
+    sources: Sequence[str],
+    offline: bool,
 ) -> Predictor:
     """Load the weights that a command names, or those chosen for its sources.
 
     Raises:
-        UsageError: The precision is none.
+        UsageError: The precision is none, or the engine cannot be used.
         WeightsError: The weights cannot be loaded.
     """
+    from slowfast_cli.cli import show
     from slowfast_cli.stages.predict.predictor import PRECISIONS, Predictor
     from slowfast_cli.weights.chosen import chosen_for
     from slowfast_cli.weights.resolve import weight_file
@@ -28,4 +36,4 @@ def load_predictor(
     if precision not in PRECISIONS:
         raise UsageError(f"--precision {precision}: expected {' or '.join(PRECISIONS)}")
     path = weight_file(weights or chosen_for(sources), offline=offline)
-    return Predictor(path, device, precision=precision, boxes=boxes)
+    return Predictor(path, device, precision=precision, engine=engine, note=show.note, boxes=boxes)

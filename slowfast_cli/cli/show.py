@@ -63,6 +63,11 @@ def say(text: str) -> None:
         err.print(escape(printable(text)), soft_wrap=True)
 
 
+def note(text: str) -> None:
+    """Print a remark."""
+    say(f"note: {text}")
+
+
 def done(folder: Path) -> None:
     """Upload a result folder if it is remote, and print where it is."""
     upload(folder)

@@ -86,7 +86,7 @@ class SlowFast(nn.Module):
         if self.net.standardise and "logmel" in self.net.signals:
             signals = {**signals, "logmel": standardize(signals["logmel"])}
         x = {name: SUBSAMPLE[path.pick](signals[path.reads], path.stride) for name, path in self.net.pathways.items()}
-        clips = min(len(signal) for signal in x.values())
+        clips = min(signal.shape[0] for signal in x.values())  # `len` would fix the batch of an exported network
         has_audio = signals.get("has_audio")
         kept: dict[str, Tensor] = {}
         for at in STAGES:

@@ -55,7 +55,7 @@ class AudioQuery(nn.Module):
 
         Shape: (B, audio, step * T, F), (B, video, T, H, W) -> (B, video, T)
         """
-        video_BCTHW = torch.cat([video_BCTHW] * (len(audio_BCTF) // len(video_BCTHW)))
+        video_BCTHW = torch.cat([video_BCTHW] * (audio_BCTF.shape[0] // video_BCTHW.shape[0]))
         audio_BCT = nn.functional.avg_pool1d(audio_BCTF.mean(3), self.step, ceil_mode=True)
         H, W = video_BCTHW.shape[3:]
         pooled_BCTHW = nn.functional.max_pool3d(video_BCTHW, (1, min(2, H), min(2, W)))

@@ -6,14 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from slowfast_cli.data.views import clip_samples, cut, spread, windows
 from slowfast_cli.features.front_ends import make_front_end
 from slowfast_cli.features.logmel import repeat_last
 from slowfast_cli.media import audio
 from slowfast_cli.media.audio_source import printable
-from slowfast_cli.models.recognizer import Recognizer
 from slowfast_cli.settings import FrontEnd
 from slowfast_cli.stages.predict.results import MOST_VIEWS, Failed, FilePrediction, Timeline
 from slowfast_cli.types import DataError, Recording, Seconds
@@ -44,7 +43,7 @@ class AudioPredictor:
         rows: Indices of the log-mel frames that the model reads; empty for all.
     """
 
-    def __init__(self, model: Recognizer, card: Card, front_end: FrontEnd, *, rows: Sequence[int] = ()) -> None:
+    def __init__(self, model: nn.Module, card: Card, front_end: FrontEnd, *, rows: Sequence[int] = ()) -> None:
         self._device = next(model.parameters()).device
         self._model = model
         self._front_end = front_end

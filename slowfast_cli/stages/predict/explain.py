@@ -74,7 +74,7 @@ def explain(predictor: Predictor, path: Path, name: str | None = None) -> Explan
         index = best.index if isinstance(best.index, int) else best.index[0]
     _, model = build(predictor.weights)
     recorder = _Recorder(model.eval().requires_grad_(False), labels, index)
-    list(file_predictor(predictor.weights, card, recorder, None).predict(path, None))  # type: ignore[arg-type]
+    list(file_predictor(predictor.weights, card, recorder, None).predict(path, None))
     signals = {key: value.float() for key, value in recorder.signals.items()}
     maps = normalized(grad_cam(model, signals, labels, index))
     return Explanation(

@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from torch import nn
+
 from slowfast_cli.data.views import rows_span, spread_rows
-from slowfast_cli.models.recognizer import Recognizer
 from slowfast_cli.settings import FrontEnd
 from slowfast_cli.stages.predict import boxes as box_lists
 from slowfast_cli.stages.predict.audio import AudioPredictor
@@ -14,7 +15,7 @@ from slowfast_cli.types import WeightsError
 from slowfast_cli.weights.file import Card
 
 
-def file_predictor(weights: Path, card: Card, model: Recognizer, boxes: box_lists.BoxList | None) -> FilePredictor:
+def file_predictor(weights: Path, card: Card, model: nn.Module, boxes: box_lists.BoxList | None) -> FilePredictor:
     """Build what predicts one file with a model of the kind that the card describes."""
     front_end = None
     if "frames" not in card.net.signals or "logmel" in card.net.signals:

@@ -14,6 +14,8 @@ import numpy as np
 import torch
 
 from slowfast_cli.engine import distributed
+from slowfast_cli.inference.choose import Note, no_note
+from slowfast_cli.inference.network import DTYPES, EngineChoice, Network, Source
 from slowfast_cli.media.audio_source import printable
 from slowfast_cli.models.folding import prepare_for_inference
 from slowfast_cli.stages.predict import boxes as box_lists
@@ -29,7 +31,7 @@ GPU_THREADS = 4  # videos at a time on a GPU: one is computed while others are d
 if TYPE_CHECKING:
     from slowfast_cli.stages.predict.video import VideoPredictor
 
-PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
+PRECISIONS = tuple(DTYPES)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +56,8 @@ class Predictor:
         weights: A weight file, a run folder or a catalog name; None for the bundled model. A `Path` is not looked up.
         device: ``auto``, ``cpu``, ``cuda``.
         precision: ``fp32``, or ``bf16``, which is faster and changes scores slightly.
+        engine: ``auto``, ``torch``, ``onnx`` or ``openvino``, see `slowfast_cli.inference.network.Network`.
+        note: Receives remarks on the engine, such as on a conversion.
         boxes: A list of boxes and times, for a model that classifies boxes, see
             `slowfast_cli.stages.predict.boxes.read`; None classifies the whole frame.
 
@@ -74,6 +78,8 @@ class Predictor:
         device: str = "auto",
         *,
         precision: str = "fp32",
+        engine: str = "auto",
+        note: Note = no_note,
         boxes: Path | None = None,
     ) -> None:
         if not (isinstance(weights, Path) and weights.is_file()):
@@ -95,7 +101,11 @@ class Predictor:
             )
         if "features" in self.card.net.signals:
             raise WeightsError(f"{weights}: is a probe on the features of a trunk: finetune the trunk instead")
-        self._model = prepare_for_inference(model, at, PRECISIONS[precision])
+        self._model = Network(
+            prepare_for_inference(model, at),
+            Source(weights=weights, net=self.card.net),
+            EngineChoice(engine=engine, precision=precision, note=note),
+        )
         self._predictor = file_predictor(weights, self.card, self._model, self._boxes)
 
     def __call__(self, path: str | Path, timeline: Timeline | None = None) -> list[FilePrediction]:
@@ -207,6 +217,8 @@ class Predictor:
         Whole files, and windows and boxes of videos, are predicted concurrently, a bounded number of files ahead of the
         consumer.
         """
+        if timeline is None and isinstance(paths, Sequence):
+            self._model.expect(len(paths) * self.card.views)
         for result in self._files(paths, timeline):
             if isinstance(result, FilePrediction) and not all(map(_finite, result.scores.values())):
                 raise WeightsError(

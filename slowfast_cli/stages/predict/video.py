@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from torch import nn
 
 from slowfast_cli.build.transforms import eval_crops, log_mels
 from slowfast_cli.data.clips import Clips, Key
@@ -22,7 +23,6 @@ from slowfast_cli.media import audio, video
 from slowfast_cli.media.audio_decoders import open_audio
 from slowfast_cli.media.video_stream import NoVideoError
 from slowfast_cli.metrics.predictions import merge
-from slowfast_cli.models.recognizer import Recognizer
 from slowfast_cli.settings import WHOLE, Frames, FrontEnd
 from slowfast_cli.stages.predict.boxes import BoxList
 from slowfast_cli.stages.predict.results import MOST_VIEWS, FilePrediction, Timeline
@@ -65,7 +65,7 @@ class VideoPredictor:
         front_end: Log-mel settings; None if it reads no audio.
     """
 
-    def __init__(self, model: Recognizer, card: Card, settings: Frames, front_end: FrontEnd | None) -> None:
+    def __init__(self, model: nn.Module, card: Card, settings: Frames, front_end: FrontEnd | None) -> None:
         self._device = next(model.parameters()).device
         self._model = model
         self._batch = 1 if self._device.type == "cpu" else BATCH

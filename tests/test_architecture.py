@@ -37,11 +37,11 @@ MAY_IMPORT = {
     "plots": {"metrics", "models", "types"},
     "report": {"media", "features", "settings", "storage", "types", "__init__"},
     "weights": {*BASE, "models", "corpora.labels", "features"},
-    "inference": {*BASE, "models", "weights"},
+    "inference": {*BASE, "models", "weights", "features"},
     "build": {*BASE, *BELOW_BUILD, "recipe"},
     "stages": {*BASE, *BELOW_BUILD, "recipe", "build", "inference"},
     "cli": {*BASE, "stages", "build", "recipe", "weights", "metrics.registry", "metrics.table", "events"}
-    | {"inference.choose", "engine.distributed", "engine.fit", "engine.stop_signal"},
+    | {"inference.choose", "inference.network", "engine.distributed", "engine.fit", "engine.stop_signal"},
     "adapters": {*BASE, "stages", "weights", "models", "features"},
     "api": {*BASE, "stages", "build", "recipe", "weights", "media", "models", "features"},
     "__init__": {"api", "features", "media", "settings", "stages", "version", "weights"},
@@ -128,7 +128,7 @@ def test_only_build_looks_up_what_a_recipe_names():
     assert {name for name in users if name.startswith("stages.")} <= {
         "stages.extract.estimate",
         "stages.extract.worker",
-        "stages.predict.audio",
+        "stages.predict.sound_scorer",
     }
 
 

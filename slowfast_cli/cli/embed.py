@@ -75,6 +75,7 @@ def embed(
     as_json: Annotated[bool, typer.Option("--json", help="JSON lines on stdout, one for each input.")] = False,
     device: options.Device = "auto",
     precision: Annotated[str, typer.Option(help="fp32, or bf16.")] = "fp32",
+    engine: options.Engine = "auto",
     offline: options.Offline = False,
     **given: Any,
 ) -> None:
@@ -92,9 +93,10 @@ def embed(
     require_format(format or "npz")
     share = distributed.join()
     word = weights or chosen_for(sources or ["."])
+    show.print_remarks()
     embedder = Embedder(
         weight_file(word, offline=offline), device, layer=layer, window=window, hop=hop, preset=preset,
-        precision=precision,
+        precision=precision, engine=engine,
     )  # fmt: skip
     failed: list[Failed] = []
     items = _corpus(dataset, root, split, embedder) if dataset else _files(sources, embedder, failed)

@@ -53,6 +53,7 @@ class Scoring:
         None
     )
 
+    engine: options.Engine = "auto"
     timeline: Annotated[
         str | None,
         options.optional(
@@ -107,6 +108,7 @@ def evaluate(
     scoring.check()
     rules.check()
     scoring.check_events(rules.events, several=launch.gpus > 1 or launch.nodes > 1, opens=opens)
+    from slowfast_cli.cli import show
     from slowfast_cli.cli.evaluate_events import evaluate_events
     from slowfast_cli.cli.evaluate_suite import evaluate_suite, is_suite, refuse
 
@@ -125,6 +127,7 @@ def evaluate(
     checked = check(source)
     if tasks:
         raise UsageError(f"--tasks {tasks}: {source.name} has no suite of tasks; recipes/hares.yaml has one")
+    show.print_remarks()
     launch.start()
     if not weights and not run:
         weights = str(default := DefaultRun(source.name, words).require(checked))
@@ -132,7 +135,10 @@ def evaluate(
     path = weight_file(weights or str(run), offline=offline)
     if rules.events:
         events_folder = out or _folder(path, source.name) / f"{scoring.split}-events"
-        evaluate_events(checked, path, scoring.split, rules, scoring.timeline, events_folder, device, as_json=as_json)
+        from slowfast_cli.stages.predict.predictor import Predictor
+
+        predictor = Predictor(path, device, engine=scoring.engine)
+        evaluate_events(checked, predictor, scoring.split, rules, scoring.timeline, events_folder, as_json=as_json)
         return
     title = str(path) if run else f"{source.name}: {path}"
     label = "-with-".join([scoring.split, *(f"{Path(o).parent.name}-{Path(o).name}" for o in scoring.ensemble or [])])
@@ -162,7 +168,7 @@ def _evaluate_run(
     if scoring.submission:
         require_output(scoring.submission, "--submission", starts='{"version": ')
     theirs = predictions.predictions_of(scoring.compare, scoring.split) if scoring.compare else None
-    result = _evaluate(recipe, weights, scoring.split, device, [ensemble_member(other, recipe) for other in others])
+    result = _evaluate(recipe, weights, scoring, device, [ensemble_member(other, recipe) for other in others])
     if result is None:
         return
     predictions.save_predictions(result, folder / "predictions.npz")
@@ -199,10 +205,13 @@ def _run_folder(recipe: str) -> Path | None:
     return run
 
 
-def _evaluate(recipe: Recipe, weights: Path, split: str, device: str, others: list[EnsembleMember]) -> Evaluated | None:
+def _evaluate(
+    recipe: Recipe, weights: Path, scoring: Scoring, device: str, others: list[EnsembleMember]
+) -> Evaluated | None:
     """Evaluate under a progress bar; None in all processes but the first."""
     from slowfast_cli.cli import show
     from slowfast_cli.engine import distributed
+    from slowfast_cli.inference.network import EngineChoice
     from slowfast_cli.stages.evaluate.run import evaluate as stage
 
     bar: show.Bar | None = None
@@ -213,7 +222,10 @@ def _evaluate(recipe: Recipe, weights: Path, split: str, device: str, others: li
         bar.to(done)
 
     try:
-        evaluated = stage(recipe, weights, split=split, device=device, tick=tick, ensemble=others)  # type: ignore[arg-type]
+        choice = EngineChoice(engine=scoring.engine)
+        evaluated = stage(
+            recipe, weights, split=scoring.split, device=device, tick=tick, ensemble=others, choice=choice  # type: ignore[arg-type]
+        )  # fmt: skip
     finally:
         if bar:
             bar.close()

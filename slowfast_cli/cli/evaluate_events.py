@@ -27,12 +27,11 @@ COLUMNS = ("name", "events", "detected", "f1", "precision", "recall", "best_f1",
 
 def evaluate_events(
     recipe: Recipe,
-    weights: Path,
+    predictor: Predictor,
     split: str,
     rules: MergeOptions,
     timeline: str | None,
     folder: Path,
-    device: str,
     *,
     as_json: bool,
 ) -> None:
@@ -41,12 +40,10 @@ def evaluate_events(
     from slowfast_cli.events.formats import FORMATS
     from slowfast_cli.stages.evaluate import events as stage
     from slowfast_cli.stages.predict.events import default_timeline
-    from slowfast_cli.stages.predict.predictor import Predictor
     from slowfast_cli.stages.predict.results import read_timeline
     from slowfast_cli.storage.atomic import make_folder, write_text
     from slowfast_cli.storage.remote import display
 
-    predictor = Predictor(weights, device)
     windows = read_timeline(timeline) or default_timeline(predictor.card)
     bar: show.Bar | None = None
 

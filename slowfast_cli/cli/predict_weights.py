@@ -36,4 +36,5 @@ def load_predictor(
     if precision not in PRECISIONS:
         raise UsageError(f"--precision {precision}: expected {' or '.join(PRECISIONS)}")
     path = weight_file(weights or chosen_for(sources), offline=offline)
-    return Predictor(path, device, precision=precision, engine=engine, note=show.note, boxes=boxes)
+    show.print_remarks()
+    return Predictor(path, device, precision=precision, engine=engine, boxes=boxes)

@@ -1,5 +1,6 @@
 """Output: results on stdout, everything else on stderr; progress bars on a terminal, plain lines elsewhere."""
 
+import logging
 import os
 import re
 import sys
@@ -63,9 +64,25 @@ def say(text: str) -> None:
         err.print(escape(printable(text)), soft_wrap=True)
 
 
-def note(text: str) -> None:
-    """Print a remark."""
-    say(f"note: {text}")
+class _Said:
+    """A stream whose lines `say` prints."""
+
+    def write(self, text: str) -> None:
+        if line := text.strip():
+            say(line)
+
+    def flush(self) -> None:
+        """Nothing is kept back."""
+
+
+def print_remarks() -> None:
+    """Print what the library logs about inference engines, such as a conversion."""
+    logger = logging.getLogger("slowfast_cli.inference")
+    if not logger.handlers:
+        handler = logging.StreamHandler(_Said())
+        handler.setFormatter(logging.Formatter("note: %(message)s"))
+        logger.addHandler(handler)
+        logger.setLevel(logging.INFO)
 
 
 def done(folder: Path) -> None:

@@ -17,8 +17,8 @@ from slowfast_cli.types import SlowFastError
 
 if TYPE_CHECKING:
     from slowfast_cli.stages.predict.overlay import Caption
-    from slowfast_cli.stages.predict.predictor import Top
     from slowfast_cli.stages.predict.results import FilePrediction
+    from slowfast_cli.stages.predict.top import Top
     from slowfast_cli.weights.file import Card
 
 Best = dict[str, "list[Top]"]  # by label set, the best class first

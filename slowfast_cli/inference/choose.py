@@ -12,11 +12,6 @@ from slowfast_cli.inference.program import Metadata, Program
 from slowfast_cli.types import UsageError
 
 AUTO = "auto"
-Note = Callable[[str], None]  # receives a remark of one line
-
-
-def no_note(text: str) -> None:
-    """Ignore a remark."""
 
 
 @dataclass(frozen=True, kw_only=True)

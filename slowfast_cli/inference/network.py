@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 import warnings
 from collections.abc import Callable, Mapping
@@ -14,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from slowfast_cli.inference import cache
-from slowfast_cli.inference.choose import AUTO, EAGER, Engine, Note, choose, no_note, slow_bf16
+from slowfast_cli.inference.choose import AUTO, EAGER, Engine, choose, slow_bf16
 from slowfast_cli.inference.convert import (
     ConversionError,
     arrays,
@@ -32,6 +33,7 @@ from slowfast_cli.types import Signals, SlowFastError, UsageError
 # Core seconds that PyTorch would still need from which on a conversion pays: it takes 6 to 20 of one core, and saves a
 # third of the rest or more (docs/performance.md).
 WORTH = 60.0
+LOG = logging.getLogger(__name__)  # remarks for the user, as information: commands print them
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
@@ -49,7 +51,7 @@ class Source:
         """Why no program of it can be kept; empty if one may."""
         if isinstance(self.net, Baseline) and ":" in self.net.kind:
             return "it is a Python module, which may change while its weights do not"
-        return obstacle(self.net)
+        return "" if self.gives == "features" else obstacle(self.net)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +60,6 @@ class EngineChoice:
 
     engine: str = AUTO
     precision: str = "fp32"
-    note: Note = no_note
 
 
 class Network(nn.Module):
@@ -86,7 +87,7 @@ class Network(nn.Module):
         if self._named and self._reason:
             raise self._refusal(self._reason)
         if note := slow_bf16(self._engine, choice.precision):
-            choice.note(note)
+            LOG.info(note)
         self._lock = Lock()
         self._shapes: dict[str, tuple[int, ...]] | None = None
         self._program: Program | None = None
@@ -143,7 +144,7 @@ class Network(nn.Module):
         folder = cache.entry(self._engine, self._key)
         self._program = cache.load(folder, self._engine, self._choice.precision)
         if self._program is None and self._named:
-            self._choice.note(f"converting for {self._engine.title}, once for these weights")
+            LOG.info(f"converting for {self._engine.title}, once for these weights")
             try:
                 self._program = self._start(signals).result()
             except ConversionError as error:
@@ -160,9 +161,9 @@ class Network(nn.Module):
             title = self._engine.title
             self._conversion = Future()
             if self._reason:
-                self._choice.note(f"PyTorch answers, not {title}: {self._reason}")
+                LOG.info(f"PyTorch answers, not {title}: {self._reason}")
             elif self._shapes == {name: tuple(value.shape[1:]) for name, value in signals.items()}:
-                self._choice.note(f"converting for {title}, once for these weights; PyTorch answers until then")
+                LOG.info(f"converting for {title}, once for these weights; PyTorch answers until then")
                 self._conversion = self._start({name: value[:1].clone() for name, value in signals.items()})
 
     def _start(self, signals: Signals) -> Future[Program]:
@@ -197,7 +198,7 @@ class Network(nn.Module):
                 self._program = conversion.result()
             except SlowFastError as error:
                 self._reason = str(error)
-                self._choice.note(f"PyTorch answers, not {self._engine.title}: {error}")
+                LOG.info(f"PyTorch answers, not {self._engine.title}: {error}")
 
 
 def write_checked(module: nn.Module, signals: Signals, path: Path, engine: Engine, weights: str, gives: str) -> None:

@@ -14,7 +14,6 @@ import av
 import numpy as np
 import soundfile
 
-from slowfast_cli.media.audio_hdf5 import Hdf5Source
 from slowfast_cli.media.audio_joined import joined
 from slowfast_cli.media.audio_pyav import AvSource
 from slowfast_cli.media.audio_source import (
@@ -69,6 +68,8 @@ def open_audio(recording: Recording) -> Iterator[AudioSource]:
 
 def _open(recording: Recording, path: Path) -> AudioSource:
     if recording.dataset is not None and recording.rate is not None:
+        from slowfast_cli.media.audio_hdf5 import Hdf5Source  # noqa: PLC0415  (h5py is not in the light installation)
+
         return Hdf5Source(path, recording.dataset, recording.rate)
     parts = joined(path)
     if parts is not None and not parts.chains:

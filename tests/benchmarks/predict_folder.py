@@ -24,7 +24,8 @@ from slowfast_cli.media import audio
 from slowfast_cli.models import count
 from slowfast_cli.models.folding import fold_batch_norms
 from slowfast_cli.settings import FrontEnd
-from slowfast_cli.stages.predict.audio import BATCH, AudioPredictor
+from slowfast_cli.stages.predict.audio import BATCH
+from slowfast_cli.stages.predict.file_predictor import file_predictor
 from slowfast_cli.stages.predict.predictor import Predictor
 from slowfast_cli.types import Recording
 from slowfast_cli.weights.file import DEFAULT, build
@@ -66,7 +67,7 @@ def clocked(work: Callable[[], object]) -> float:
 def stages(paths: list[Path], weights: Path) -> dict[str, float]:
     """Seconds of each stage alone on one core, for all files."""
     card, model = build(weights)
-    listener, network = AudioPredictor(model, card, FrontEnd(**card.front_end)), fold_batch_norms(model)
+    listener, network = file_predictor(weights, card, model, None), fold_batch_norms(model)
     spent = {"open, read, decode, resample": 0.0, "log-mel": 0.0, "network": 0.0}
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -75,7 +76,7 @@ def stages(paths: list[Path], weights: Path) -> dict[str, float]:
             began = time.perf_counter()
             pieces = [piece for path in paths[first : first + BATCH] for piece in listener.read_views(path).pieces]
             read = time.perf_counter()
-            signal = listener._signal([piece[: listener._clip - 1] for piece in pieces])
+            signal = listener._score.signal([piece[: listener._clip - 1] for piece in pieces])
             heard = time.perf_counter()
             network({"logmel": signal})
             ended = time.perf_counter()
@@ -93,14 +94,14 @@ def main() -> None:
     threads, predictor, plain = (
         torch.get_num_threads(),
         Predictor(weights, "cpu"),
-        AudioPredictor(model, card, front_end),
+        file_predictor(weights, card, model, None),
     )
     frames = front_end.frames(round(card.clip_seconds * front_end.rate))
     billions = count.gflops(model, {"logmel": torch.zeros(1, 1, frames, front_end.mels)})
     with tempfile.TemporaryDirectory() as name:
         paths = fill(Path(name))
         sides = {
-            "one file at a time": lambda: [plain.whole([path]) for path in paths],
+            "one file at a time": lambda: [plain.predict_files([path]) for path in paths],
             "slowfast predict": lambda: list(predictor.files(paths)),
         }
         times: dict[str, list[float]] = {side: [] for side in sides}

@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
+from torch import nn
 
 from slowfast_cli import __version__
 from slowfast_cli.data.video_clips import DecodedSounds, VideoReader
 from slowfast_cli.data.views import rows_span, spread_rows
 from slowfast_cli.engine import distributed
+from slowfast_cli.inference.choose import AUTO
+from slowfast_cli.inference.network import EngineChoice, Network, Source
 from slowfast_cli.media.audio_source import printable
 from slowfast_cli.models.folding import prepare_for_inference
 from slowfast_cli.settings import Frames, FrontEnd
@@ -31,7 +33,6 @@ from slowfast_cli.types import MEDIA_SUFFIXES, VIDEO_SUFFIXES, DataError, Second
 from slowfast_cli.weights.file import Card, build
 from slowfast_cli.weights.resolve import weight_file
 
-PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 BATCH_CPU, BATCH_CPU_VIDEO, BATCH_GPU = 16, 1, 32  # windows in one forward pass
 
 
@@ -65,6 +66,7 @@ class Embedder:
         hop: Distance between windows; by default their length.
         preset: Windows, input and pooling of a tool, a name of `slowfast_cli.stages.embed.windows.PRESETS`.
         precision: ``fp32`` or ``bf16``.
+        engine: ``auto``, ``torch``, ``onnx`` or ``openvino``, see `slowfast_cli.inference.network.Network`.
 
     Raises:
         WeightsError: The file is missing, not a weight file, or reads something else than sound or frames.
@@ -84,11 +86,13 @@ class Embedder:
         hop: Seconds | None = None,
         preset: str | None = None,
         precision: str = "fp32",
+        engine: str = AUTO,
     ) -> None:
         self.preset = None if preset is None else preset_named(preset)
         self._sliding = _sliding(window, hop, preset)
         path = weights if isinstance(weights, Path) and weights.is_file() else weight_file(str(weights or "default"))
         self._path, self._layer, self._preset_name, self._precision = path, layer, preset, precision
+        self._choice = EngineChoice(engine=engine, precision=precision)
         self._device = distributed.device(device)
         self.card, model = build(path)
         self._parameters = sum(parameter.numel() for parameter in model.parameters())
@@ -102,11 +106,20 @@ class Embedder:
         self._network = TrunkFeatures(
             prepare_for_inference(model, self._device),
             layer=layer,
-            dtype=PRECISIONS[precision],
+            wrap=self._by_engine,
             frames=self._frames,
             front_end=self._front_end,
             preset=self.preset,
         )
+
+    def expect(self, items: int) -> None:
+        """Announce items, which decide whether a conversion for an engine pays."""
+        if isinstance(self._network.run, Network):
+            self._network.run.expect(items * self.card.views)
+
+    def _by_engine(self, module: nn.Module, depends_on: dict[str, object]) -> Network:
+        source = Source(weights=self._path, net=self.card.net, gives="features", depends_on=depends_on)
+        return Network(module, source, self._choice)
 
     @property
     def suffixes(self) -> frozenset[str]:
@@ -175,6 +188,7 @@ class Embedder:
             "layer": self._layer,
             "pathways": list(self.card.net.features()),
             "precision": self._precision,
+            **({} if self._choice.engine == AUTO else {"engine": self._choice.engine}),
             "preset": self._preset_name,
             "window_s": sliding.window if sliding else None,
             "hop_s": sliding.hop if sliding else None,

@@ -4,11 +4,10 @@ Shapes: B windows, D features.
 """
 
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from dataclasses import replace
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from slowfast_cli.build.transforms import eval_crops, log_mels
 from slowfast_cli.data.loader import collate, to
@@ -26,6 +25,23 @@ PRESET_POOL = 7  # side of the window of the reference's pooling, on the last ma
 MARGINS: dict[str, Callable[[Tensor], Tensor]] = {"floor": torch.floor, "round": torch.round, "ceil": torch.ceil}
 
 
+Wrap = Callable[[nn.Module, "dict[str, object]"], nn.Module]  # a module, and what its features depend on
+
+
+class PooledTrunk(nn.Module):
+    """A trunk up to some of its maps, pooled; without names of maps, up to its last ones."""
+
+    def __init__(self, trunk: nn.Module, keep: Sequence[str], window: int | None) -> None:
+        super().__init__()
+        self.trunk, self._keep, self._window = trunk, tuple(keep), window
+
+    def forward(self, signals: Signals) -> dict[str, Tensor]:
+        """Return ``features`` (B, D), float32."""
+        last, kept = self.trunk.run(signals, self._keep)  # type: ignore[operator]
+        maps = [kept[name] for name in self._keep] or list(last.values())
+        return {"features": torch.cat([pool(map_BCTx.float(), self._window).mean(1) for map_BCTx in maps], dim=1)}
+
+
 class TrunkFeatures:
     """Computes the features of windows at one stage of a network.
 
@@ -36,7 +52,7 @@ class TrunkFeatures:
     Args:
         model: The network, on its device, in eval mode.
         layer: ``pooled``, a stage such as ``res4`` of all pathways, or an intermediate such as ``slow_res4``.
-        dtype: Of the forward pass.
+        wrap: Returns what runs the pooled trunk, such as a `slowfast_cli.inference.network.Network`.
         frames: Frame settings; None for a network that reads none.
         front_end: Log-mel settings; None for a network that reads none.
         preset: Crops frames as a preset does.
@@ -50,18 +66,19 @@ class TrunkFeatures:
         model: Recognizer,
         *,
         layer: str = POOLED,
-        dtype: torch.dtype = torch.float32,
+        wrap: Wrap = lambda module, depends_on: module,
         frames: Frames | None = None,
         front_end: FrontEnd | None = None,
         preset: Preset | None = None,
     ) -> None:
-        self._trunk, self._dtype = model.trunk, dtype
         self._device = next(model.parameters()).device
-        self._keep = _layer_maps(model, layer)
+        keep = _layer_maps(model, layer)
         self._frames, self._preset = frames, preset
         reads_logmel = "logmel" in model.trunk.net.signals
         self._log_mels = log_mels(front_end, self._device) if front_end is not None and reads_logmel else None
-        self._pool = PRESET_POOL if preset is not None and preset.reads_frames else model.trunk.net.window
+        window = PRESET_POOL if preset is not None and preset.reads_frames else model.trunk.net.window
+        window = None if keep else window
+        self.run = wrap(PooledTrunk(model.trunk, keep, window), {"maps": keep, "window": window})
 
     @torch.inference_mode()
     def __call__(self, windows: Sequence[Window]) -> Tensor:
@@ -83,12 +100,8 @@ class TrunkFeatures:
     @torch.inference_mode()
     def of(self, signals: Signals) -> Tensor:
         """Return the features (B, D) of signals on the device, float32 on the CPU."""
-        lower = self._dtype != torch.float32
-        with torch.autocast(self._device.type, self._dtype) if lower else nullcontext():
-            last, kept = self._trunk.run(signals, self._keep)
-        maps = [kept[name] for name in self._keep] or list(last.values())
-        window = None if self._keep else self._pool
-        return torch.cat([pool(map_BCTx.float(), window).mean(1) for map_BCTx in maps], dim=1).cpu()
+        features: Tensor = self.run(signals)["features"]
+        return features.cpu()
 
 
 def _layer_maps(model: Recognizer, layer: str) -> tuple[str, ...]:

@@ -61,6 +61,7 @@ def embed(items: Sequence[Item], embedder: Embedder, output: Output) -> Iterator
     with ExitStack() as stack:
         _open(items, output, share, stack)
         done = output.finished(items)
+        embedder.expect((len(items) - len(done)) // share.world)
         distributed.barrier(share)  # all have read what was finished before anybody goes on
         if share.rank == 0:
             yield from (Outcome(item=item, entry=done[item.name], kept=True) for item in items if item.name in done)

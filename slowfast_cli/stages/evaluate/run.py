@@ -6,6 +6,8 @@ from itertools import chain
 from pathlib import Path
 
 import numpy as np
+import torch
+from torch import nn
 
 from slowfast_cli.build.checks import require_fit, require_kind
 from slowfast_cli.build.clips import build_clips, eval_batch, load_batches, open_store, usable
@@ -19,6 +21,9 @@ from slowfast_cli.corpora.segments import Segments, concat
 from slowfast_cli.data import loader
 from slowfast_cli.engine import distributed
 from slowfast_cli.engine.evaluate import predictions
+from slowfast_cli.inference.choose import EAGER
+from slowfast_cli.inference.network import DTYPES as ENGINE_DTYPES
+from slowfast_cli.inference.network import EngineChoice, Network, Source
 from slowfast_cli.metrics import per_class
 from slowfast_cli.metrics.ensemble import late_fusion
 from slowfast_cli.metrics.interval import top1_intervals
@@ -29,9 +34,10 @@ from slowfast_cli.recipe.load import check, read_stored
 from slowfast_cli.recipe.schema import Recipe
 from slowfast_cli.storage.run_list import other_runs
 from slowfast_cli.types import Batch, Corpus, DataError, Failure, Prediction, Scores, Segment, UsageError, WeightsError
-from slowfast_cli.weights.file import build, run_weights
+from slowfast_cli.weights.file import Card, build, run_weights
 
 Tick = Callable[[int, int], None]  # views done, views in all
+BY_TORCH = EngineChoice(engine=EAGER.name)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,6 +96,7 @@ def evaluate(
     device: str = "auto",
     tick: Tick | None = None,
     ensemble: Sequence[EnsembleMember] = (),
+    choice: EngineChoice = BY_TORCH,
 ) -> Evaluated:
     """Score weights on a split of the recipe's corpus.
 
@@ -101,14 +108,15 @@ def evaluate(
         split: Role of the split.
         device: As for training.
         tick: Called with the progress.
+        choice: Inference engine; its precision is that of the recipe.
         ensemble: Other runs on the same corpus; label sets that several runs predict are averaged.
 
     Raises:
         DataError: The corpus is missing or unreadable, or another run has a different one.
         WeightsError: The weights have other classes or another front end.
     """
-    first = _predict(recipe, weights, split, device, tick)
-    rest = [_predict(member.recipe, member.weights, split, device, tick) for member in ensemble]
+    first = _predict(recipe, weights, split, device, tick, choice)
+    rest = [_predict(member.recipe, member.weights, split, device, tick, choice) for member in ensemble]
     corpus = _common_corpus(first.corpus, [member.corpus for member in rest])
     fused = late_fusion([member.predictions for member in (first, *rest)])
     labeled = labeled_segments(corpus)
@@ -135,7 +143,9 @@ class _Predicted:
     trained_on: bool
 
 
-def _predict(recipe: Recipe, weights: Path, split: SplitRole, device: str, tick: Tick | None) -> _Predicted:
+def _predict(
+    recipe: Recipe, weights: Path, split: SplitRole, device: str, tick: Tick | None, choice: EngineChoice
+) -> _Predicted:
     share = distributed.join()
     at = distributed.device(device)
     spec = task_spec(recipe)
@@ -166,16 +176,13 @@ def _predict(recipe: Recipe, weights: Path, split: SplitRole, device: str, tick:
     batches = monitor.watch(load_batches(recipe, clips, keys, at, unreadable=monitor.unreadable))
     views = chain.from_iterable(map(eval_transform(recipe, at), batches))
     task, dtype = build_task(recipe, corpus.classes), DTYPES[recipe.optim.precision]
-    merged = merge(predictions(prepare_for_inference(model, at), task.predict, views, dtype=dtype), recipe.data.merge)
+    network = _network(prepare_for_inference(model, at), weights, card, choice, dtype)
+    network.expect(sum(counts) // share.world)
+    merged = merge(predictions(network, task.predict, views, dtype=dtype), recipe.data.merge)
     gathered = distributed.gather(merged, share)
     broken = {failure.id: failure for failure in distributed.gather(list(monitor.broken.values()), share)}
     predicted = {prediction.id for prediction in gathered}
-    lost = {id_: failure for id_, failure in broken.items() if id_ not in predicted}
-    if lost and not gathered:
-        raise DataError(f"none of the {len(lost)} segments can be read, as {next(iter(lost.values())).reason}")
-    if lost:
-        kept = tuple(segment for segment in corpus.segments if segment.id not in lost)
-        corpus = replace(corpus, segments=kept, missing=concat(corpus.missing, tuple(lost.values())))
+    corpus = _without_lost(corpus, {id_: failure for id_, failure in broken.items() if id_ not in predicted})
     scored = without_sync(recipe, gathered)
     for labels in scored[0].scores if scored else ():
         check_finite(np.stack([prediction.scores[labels] for prediction in scored]), f"{weights}: {labels}")
@@ -186,6 +193,27 @@ def _predict(recipe: Recipe, weights: Path, split: SplitRole, device: str, tick:
         without_audio=len(set(distributed.gather(sorted(monitor.without_audio), share))),
         trained_on=trained_on,
     )
+
+
+def _network(module: nn.Module, weights: Path, card: Card, choice: EngineChoice, dtype: torch.dtype) -> Network:
+    """The network of an engine; its outputs depend on the order of the classes too."""
+    source = Source(weights=weights, net=card.net, depends_on={"classes": card.classes})
+    precision = next((name for name, kind in ENGINE_DTYPES.items() if kind == dtype), "fp32")
+    return Network(module, source, replace(choice, precision=precision))
+
+
+def _without_lost(corpus: Corpus, lost: Mapping[str, Failure]) -> Corpus:
+    """The corpus without segments that could not be read.
+
+    Raises:
+        DataError: No segment is left.
+    """
+    if not lost:
+        return corpus
+    kept = tuple(segment for segment in corpus.segments if segment.id not in lost)
+    if not kept:
+        raise DataError(f"none of the {len(lost)} segments can be read, as {next(iter(lost.values())).reason}")
+    return replace(corpus, segments=kept, missing=concat(corpus.missing, tuple(lost.values())))
 
 
 def _without_targets(segment: Segment) -> Segment:

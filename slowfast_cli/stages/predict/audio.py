@@ -1,22 +1,17 @@
-"""Prediction with audio-only models: a few views of a whole file, or a timeline in constant memory."""
+"""Prediction with audio-only models: a few views of a whole file, or a timeline in constant memory. Without torch."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
-import torch
-from torch import Tensor, nn
 
 from slowfast_cli.data.views import clip_samples, cut, spread, windows
-from slowfast_cli.features.front_ends import make_front_end
-from slowfast_cli.features.logmel import repeat_last
 from slowfast_cli.media import audio
 from slowfast_cli.media.audio_source import printable
-from slowfast_cli.settings import FrontEnd
 from slowfast_cli.stages.predict.results import MOST_VIEWS, Failed, FilePrediction, Timeline
 from slowfast_cli.types import DataError, Recording, Seconds
-from slowfast_cli.weights.file import Card
 
 BATCH = 16  # windows in one forward pass
 MOST_SAMPLES = 1 << 24  # in one forward pass, of windows much longer than a clip
@@ -33,26 +28,29 @@ class FileViews:
     truncated: str  # description of what is missing; empty for a whole file
 
 
+class SoundScorer(Protocol):
+    """Scores sounds."""
+
+    def __call__(self, sounds: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+        """Probabilities (sounds, classes) by label set of mono float32 samples, each shorter than a clip."""
+
+
 class AudioPredictor:
     """Predicts files with a model that reads audio only.
 
     Args:
-        model: The model, on its device.
-        card: Its metadata. Views are merged by their maximum for sigmoid outputs, else by their mean.
-        front_end: Log-mel settings of the model, or the sampling rate if it reads samples.
-        rows: Indices of the log-mel frames that the model reads; empty for all.
+        score: The model.
+        rate: Sampling rate that it reads, Hz.
+        clip_seconds: Length of its clips.
+        views: Test views of a file.
+        sigmoid: Views are merged by their maximum for sigmoid outputs, else by their mean.
     """
 
-    def __init__(self, model: nn.Module, card: Card, front_end: FrontEnd, *, rows: Sequence[int] = ()) -> None:
-        self._device = next(model.parameters()).device
-        self._model = model
-        self._front_end = front_end
-        self.rate = front_end.rate
-        self._transform = make_front_end(front_end).to(self._device)
-        self._clip = clip_samples(card.clip_seconds, front_end.rate)
-        self._views, self._sigmoid, self._silence = card.views, card.sigmoid, card.silence
-        self._reads = "samples" if "samples" in card.net.signals else "logmel"
-        self._rows = list(rows)
+    def __init__(self, score: SoundScorer, *, rate: int, clip_seconds: Seconds, views: int, sigmoid: bool) -> None:
+        self._score = score
+        self.rate = rate
+        self._clip = clip_samples(clip_seconds, rate)
+        self._views, self._sigmoid = views, sigmoid
 
     def predict(self, path: Path, timeline: Timeline | None) -> Iterator[FilePrediction]:
         """See `slowfast_cli.stages.predict.results.FilePredictor`."""
@@ -94,7 +92,7 @@ class AudioPredictor:
             DataError: The file cannot be decoded, or has no samples.
         """
         recording = Recording(id=str(path), path=path)
-        rate = self._front_end.rate
+        rate = self.rate
         probe = audio.probe(recording)
         seconds = probe.seconds
         size = max(round(seconds * rate), 1)
@@ -111,7 +109,7 @@ class AudioPredictor:
         return FileViews(path=path, seconds=seconds, pieces=pieces, truncated=probe.truncated)
 
     def _windows(self, path: Path, timeline: Timeline) -> Iterator[FilePrediction]:
-        rate = self._front_end.rate
+        rate = self.rate
         window, hop = (max(clip_samples(seconds, rate), 1) for seconds in (timeline.window, timeline.hop))
         first, buffer, pieces = 0, np.zeros(0, np.float32), list[np.ndarray]()  # `first`: position of buffer[0]
         ends: list[Seconds] = []
@@ -139,25 +137,20 @@ class AudioPredictor:
     ) -> Iterator[FilePrediction]:
         scores = self.scores(pieces)
         for row, (piece, end) in enumerate(zip(pieces, ends, strict=True)):
-            start = end - len(piece) / self._front_end.rate
+            start = end - len(piece) / self.rate
             own = {labels: rows[row] for labels, rows in scores.items()}
             yield FilePrediction(path=path, start=start, end=end, scores=own, note=note)
 
-    @torch.inference_mode()
     def scores(self, pieces: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
         """Probabilities (pieces, classes) by label set; the views of a piece longer than a clip are merged."""
         cuts = [cut(0, len(piece), self._clip, start) for piece in pieces for start in self._starts(len(piece))]
         owner = [row for row, piece in enumerate(pieces) for _ in self._starts(len(piece))]
         sounds = [pieces[row][view.first : view.first + view.count] for row, view in zip(owner, cuts, strict=True)]
-        logits = [
-            self._model({self._reads: self._signal(sounds[first : first + BATCH])})
-            for first in range(0, len(sounds), BATCH)
-        ]
+        parts = [self._score(sounds[first : first + BATCH]) for first in range(0, len(sounds), BATCH)]
         rows_of = [np.flatnonzero(np.array(owner) == row) for row in range(len(pieces))]
         scores = {}
-        for labels in logits[0]:
-            values = torch.cat([part[labels].float() for part in logits])
-            probabilities = (values.sigmoid() if self._sigmoid else values.softmax(1)).cpu().numpy()
+        for labels in parts[0]:
+            probabilities = np.concatenate([part[labels] for part in parts])
             scores[labels] = np.stack([self._merge(probabilities[rows]) for rows in rows_of])
         return scores
 
@@ -169,18 +162,6 @@ class AudioPredictor:
         """Starts of the views: as many as in evaluation; more if the sound is much longer than that many clips."""
         views = max(self._views, min(round(size / self._clip), MOST_VIEWS))
         return spread(size, self._clip, views) if size > self._clip else [0.0]
-
-    def _signal(self, sounds: Sequence[np.ndarray]) -> Tensor:
-        """Stack samples or log-mels at one length, padding shorter sounds as in training (ASF Sec. 4.2)."""
-        padded = torch.from_numpy(np.stack([np.pad(sound, (0, self._clip - 1 - len(sound))) for sound in sounds]))
-        padded = padded.to(self._device)
-        if self._reads == "samples":
-            return padded
-        logmel: Tensor = self._transform(padded)
-        if not self._silence:
-            frames_B = torch.tensor([self._front_end.frames(len(sound)) for sound in sounds], device=self._device)
-            logmel = repeat_last(logmel, frames_B)
-        return logmel[:, :, self._rows] if self._rows else logmel
 
 
 def _no_samples(path: Path) -> DataError:

@@ -17,8 +17,8 @@ from slowfast_cli.events.event import Event, FileEvents
 from slowfast_cli.events.formats import FORMATS
 from slowfast_cli.events.merge import DEFAULT_THRESHOLD, Merging, merge, track
 from slowfast_cli.media import audio
-from slowfast_cli.stages.predict.predictor import unknown_sets
 from slowfast_cli.stages.predict.results import Failed, FilePrediction, Timeline
+from slowfast_cli.stages.predict.top import unknown_sets
 from slowfast_cli.storage.atomic import file_hash, make_folder, write_bytes, write_text
 from slowfast_cli.storage.finished import common_folder, end_line, file_version, output_names
 from slowfast_cli.types import DataError, Recording, UsageError, did_you_mean

@@ -11,6 +11,7 @@ from slowfast_cli.settings import FrontEnd
 from slowfast_cli.stages.predict import boxes as box_lists
 from slowfast_cli.stages.predict.audio import AudioPredictor
 from slowfast_cli.stages.predict.results import FilePredictor
+from slowfast_cli.stages.predict.sound_scorer import NetworkScorer
 from slowfast_cli.types import WeightsError
 from slowfast_cli.weights.file import Card
 
@@ -30,7 +31,10 @@ def file_predictor(weights: Path, card: Card, model: nn.Module, boxes: box_lists
                 frames = Frames.from_settings(dict(card.video))
             length = rows_span(frames.seconds, frames.fps, front_end.hop / front_end.rate)
             rows = spread_rows(0, length, frames.rows).tolist()
-        return AudioPredictor(model, card, front_end, rows=rows)
+        scorer = NetworkScorer(model, card, front_end, rows=rows)
+        return AudioPredictor(
+            scorer, rate=front_end.rate, clip_seconds=card.clip_seconds, views=card.views, sigmoid=card.sigmoid
+        )
     from slowfast_cli.stages.predict import video  # noqa: PLC0415  (not needed by audio models)
 
     with _header(weights, "frames"):

@@ -3,8 +3,8 @@
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from slowfast_cli.stages.predict.predictor import Top
 from slowfast_cli.stages.predict.results import FilePrediction
+from slowfast_cli.stages.predict.top import Top
 from slowfast_cli.storage.remote import display
 from slowfast_cli.types import finite
 

@@ -5,7 +5,6 @@ models that read frames, with or without audio.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +13,7 @@ import numpy as np
 import torch
 
 from slowfast_cli.engine import distributed
-from slowfast_cli.inference.choose import Note, no_note
+from slowfast_cli.inference.choose import AUTO
 from slowfast_cli.inference.network import DTYPES, EngineChoice, Network, Source
 from slowfast_cli.media.audio_source import printable
 from slowfast_cli.models.folding import prepare_for_inference
@@ -23,6 +22,7 @@ from slowfast_cli.stages.predict.audio import AudioPredictor
 from slowfast_cli.stages.predict.file_predictor import file_predictor
 from slowfast_cli.stages.predict.parallel import predict_parallel
 from slowfast_cli.stages.predict.results import Failed, FilePrediction, Timeline
+from slowfast_cli.stages.predict.top import Top, tops, unknown_sets
 from slowfast_cli.types import MEDIA_SUFFIXES, VIDEO_SUFFIXES, DataError, UsageError, WeightsError
 from slowfast_cli.weights.file import Card, build
 from slowfast_cli.weights.resolve import weight_file
@@ -32,15 +32,6 @@ if TYPE_CHECKING:
     from slowfast_cli.stages.predict.video import VideoPredictor
 
 PRECISIONS = tuple(DTYPES)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Top:
-    """One line of a top-k: a class, or a verb and a noun together."""
-
-    label: str
-    index: int | tuple[int, int]
-    score: float
 
 
 class Predictor:
@@ -57,7 +48,6 @@ class Predictor:
         device: ``auto``, ``cpu``, ``cuda``.
         precision: ``fp32``, or ``bf16``, which is faster and changes scores slightly.
         engine: ``auto``, ``torch``, ``onnx`` or ``openvino``, see `slowfast_cli.inference.network.Network`.
-        note: Receives remarks on the engine, such as on a conversion.
         boxes: A list of boxes and times, for a model that classifies boxes, see
             `slowfast_cli.stages.predict.boxes.read`; None classifies the whole frame.
 
@@ -78,8 +68,7 @@ class Predictor:
         device: str = "auto",
         *,
         precision: str = "fp32",
-        engine: str = "auto",
-        note: Note = no_note,
+        engine: str = AUTO,
         boxes: Path | None = None,
     ) -> None:
         if not (isinstance(weights, Path) and weights.is_file()):
@@ -104,7 +93,7 @@ class Predictor:
         self._model = Network(
             prepare_for_inference(model, at),
             Source(weights=weights, net=self.card.net),
-            EngineChoice(engine=engine, precision=precision, note=note),
+            EngineChoice(engine=engine, precision=precision),
         )
         self._predictor = file_predictor(weights, self.card, self._model, self._boxes)
 
@@ -248,39 +237,3 @@ class Predictor:
 
 def _finite(scores: np.ndarray) -> bool:
     return bool(np.isfinite(scores).all())
-
-
-def unknown_sets(prediction: FilePrediction, card: Card) -> frozenset[str]:
-    """Label sets of which the answer is none of the classes: the class for everything else wins, or all scores are low.
-
-    Only label sets with a class for everything else (`Card.unknown`) can say so.
-    """
-    none = set()
-    for labels, scores in prediction.scores.items():
-        names = card.classes[labels]
-        if card.unknown in names:
-            rest = names.index(card.unknown)
-            if scores.argmax() == rest or np.delete(scores, rest).max() < card.threshold:
-                none.add(labels)
-    return frozenset(none)
-
-
-def tops(prediction: FilePrediction, card: Card, k: int) -> dict[str, list[Top]]:
-    """The k best classes by label set, without that for everything else; for verb and noun also ``action``."""
-    best_of = {}
-    for labels, scores in prediction.scores.items():
-        known = [index for index in np.argsort(-scores, kind="stable") if card.classes[labels][index] != card.unknown]
-        best = known[:k]
-        best_of[labels] = [Top(label=card.classes[labels][i], index=int(i), score=float(scores[i])) for i in best]
-    if set(best_of) == {"verb", "noun"}:
-        joint = np.outer(prediction.scores["verb"], prediction.scores["noun"])
-        nouns = joint.shape[1]
-        best_of["action"] = [
-            Top(
-                label=f"{card.classes['verb'][i // nouns]} {card.classes['noun'][i % nouns]}",
-                index=(int(i // nouns), int(i % nouns)),
-                score=float(joint.flat[i]),
-            )
-            for i in np.argsort(-joint, axis=None, kind="stable")[:k]
-        ]
-    return best_of

@@ -17,8 +17,9 @@ from slowfast_cli.models.zoo import VARIANTS
 from slowfast_cli.recipe.load import load
 from slowfast_cli.settings import FrontEnd
 from slowfast_cli.stages.evaluate import run
-from slowfast_cli.stages.predict.predictor import Failed, FilePrediction, Predictor, Timeline, tops
+from slowfast_cli.stages.predict.predictor import Failed, FilePrediction, Predictor, Timeline
 from slowfast_cli.stages.predict.sources import sources
+from slowfast_cli.stages.predict.top import tops
 from slowfast_cli.types import Recording, UsageError, WeightsError
 from slowfast_cli.weights.file import DEFAULT, Card, read, save
 

@@ -76,15 +76,17 @@ def train(
 
     On own data the training ends with the score of the test files.
     """
-    from slowfast_cli.build.checks import refuse_probe
-    from slowfast_cli.build.init_weights import with_settings_of_weights
     from slowfast_cli.recipe.load import check, override, read
 
     words, launch, trackers = list(overrides or []), Launch(**given), _trackers(track)
     launch.require()
     source = read(recipe)
     written = override(source, words)
-    refuse_probe(written.name, check(written))  # reported once, before several processes start
+    checked = check(written)  # a mistake is reported before torch is imported
+    from slowfast_cli.build.checks import refuse_probe
+    from slowfast_cli.build.init_weights import with_settings_of_weights
+
+    refuse_probe(written.name, checked)  # reported once, before several processes start
     if not dry_run:
         _refuse_several(batch, launch)
         launch.start()

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as f
 
 from slowfast_cli.models.architecture import Architecture, Baseline
+from slowfast_cli.nn import init
 from slowfast_cli.nn.roi_align import roi_align
 
 BINS = 7  # along each side of a box (SF Sec. 4: 7 x 7)
@@ -62,7 +63,7 @@ class Heads(nn.Module):
         )
         for linear in self.linears.modules():
             if isinstance(linear, nn.Linear):
-                nn.init.normal_(linear.weight, std=0.01)
+                init.normal_(linear.weight, std=0.01)
                 nn.init.zeros_(linear.bias)
 
     def forward(self, maps: Mapping[str, Tensor], boxes_N5: Tensor | None = None) -> dict[str, Tensor]:

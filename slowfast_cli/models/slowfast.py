@@ -10,6 +10,7 @@ from torch.utils.checkpoint import checkpoint
 from slowfast_cli.models.fusion import build_lateral, fuse
 from slowfast_cli.models.pathway import SUBSAMPLE, build_stage
 from slowfast_cli.models.spec import STAGES, Net, Stage
+from slowfast_cli.nn import init
 from slowfast_cli.nn.blocks import Bottleneck
 from slowfast_cli.nn.frozen import frozen_statistics
 from slowfast_cli.nn.nonlocal_block import AudioQuery, NonLocal
@@ -152,7 +153,7 @@ def init_weights(trunk: nn.Module) -> None:
     """
     for module in trunk.modules():
         if isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d):
-            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+            init.kaiming_normal_(module.weight)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
     for module in trunk.modules():

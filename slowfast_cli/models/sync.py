@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as f
 
 from slowfast_cli.models.spec import Net, Stage
+from slowfast_cli.nn import init
 
 EMBEDDING = 64
 
@@ -37,7 +38,7 @@ class Sync(nn.Module):
         self.hear = nn.ModuleDict({stage: nn.Linear(widths[stage], EMBEDDING) for stage in stages})
         for linear in self.modules():
             if isinstance(linear, nn.Linear):
-                nn.init.normal_(linear.weight, std=0.01)
+                init.normal_(linear.weight, std=0.01)
                 nn.init.zeros_(linear.bias)
 
     @property

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as f
 
+from slowfast_cli.nn import init
+
 Pair = tuple[int, int]
 ALPHA = 0.2  # scale of the residual branches
 
@@ -59,7 +61,7 @@ class WSConv(nn.Module):
         self.weight = nn.Parameter(torch.empty(outputs, inputs // groups, *kernel))
         self.gain = nn.Parameter(torch.ones(outputs))
         self.bias = nn.Parameter(torch.zeros(outputs))
-        nn.init.normal_(self.weight, std=self.weight[0].numel() ** -0.5)
+        init.normal_(self.weight, std=self.weight[0].numel() ** -0.5)
 
     def standardized_weight(self) -> Tensor:
         """Return the standardized kernels, scaled by the gain."""

@@ -3,6 +3,10 @@
 import os
 import subprocess
 import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import matplotlib
@@ -13,6 +17,8 @@ from docs.setups import SETUPS
 
 HOME = "/home/me"  # how pages write the scratch folder
 NOWHERE = "http://127.0.0.1:9"  # a proxy that refuses every connection: pages are tested without a network
+WARM = Path(__file__).with_name("warm.py")
+WARM_FROM = 4  # commands of a page
 SECONDS = 900  # per command
 
 
@@ -26,9 +32,32 @@ def run_page(text: str, scratch: Path) -> None:
     for name in ("repo", *page.setups):
         SETUPS[name](scratch)
     environment = make_environment(scratch)
-    for block in page.blocks:
-        if block.is_executed:
+    blocks = [block for block in page.blocks if block.is_executed]
+    with _warm(blocks, scratch, environment):
+        for block in blocks:
             _run(block, scratch, environment)
+
+
+@contextmanager
+def _warm(blocks: Sequence[Block], scratch: Path, environment: dict[str, str]) -> Iterator[None]:
+    """Let the commands of a page with many of them start from one warm process, see `docs.warm`."""
+    commands = sum(line.removeprefix("$ ").startswith("slowfast ") for block in blocks for line in block.text.split("\n"))
+    if commands < WARM_FROM:
+        yield
+        return
+    with tempfile.TemporaryDirectory() as folder:  # a short path, as sockets need
+        place = Path(folder) / "socket"
+        program = scratch / ".bin" / "slowfast"
+        cold = program.read_text()
+        with subprocess.Popen([sys.executable, WARM, "serve", place], env=environment, cwd=scratch) as server:
+            while not place.exists():
+                time.sleep(0.05)
+            warm = f'exec "{sys.executable}" -S "{WARM}" run "{place}" "$@"'
+            program.write_text(cold.replace("exec", f'case "$1" in serve) ;; *) {warm} ;; esac\nexec', 1))
+            try:
+                yield
+            finally:
+                server.kill()
 
 
 def _run(block: Block, scratch: Path, environment: dict[str, str]) -> None:

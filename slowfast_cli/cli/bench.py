@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,6 +15,7 @@ from slowfast_cli.types import UsageError, finite
 
 if TYPE_CHECKING:
     from slowfast_cli.stages.bench.timing import Timing
+    from slowfast_cli.stages.predict.predictor import Predictor
 
 app = typer.Typer(help="Measure the speed of reading, training steps and prediction.", no_args_is_help=True)
 MODES = {
@@ -133,6 +135,59 @@ def data(
             as_json=as_json)  # fmt: skip
 
 
+@app.command(
+    "predict",
+    epilog=options.examples(
+        "slowfast bench predict",
+        "slowfast bench predict my_sounds --engine torch,openvino --precision fp32,bf16",
+        "slowfast bench predict videos/ -w runs/kinetics/default --batch 1,8 --json",
+    ),
+)
+def predict(
+    sources: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[SOURCE]...", help="Files to predict; without any, noise.", show_default=False),
+    ] = None,
+    weights: options.Weights = None,
+    engine: Annotated[
+        str | None,
+        typer.Option(metavar="NAME,...", help="torch, onnx, openvino.", show_default="those that are installed"),
+    ] = None,
+    precision: Annotated[str, typer.Option(metavar="NAME,...", help="fp32, bf16.")] = "fp32",
+    batch: Annotated[str, typer.Option(metavar="N,...", help="Clips of a forward pass on noise.")] = "1,8",
+    threads: Annotated[
+        str | None, typer.Option(metavar="N,...", help="Threads.", show_default="one for each core")
+    ] = None,
+    rounds: Annotated[int, typer.Option(min=2, help="Forward passes that are timed, after 2 that are not.")] = 20,
+    device: options.Device = "auto",
+    offline: options.Offline = False,
+    as_json: options.Json = False,
+) -> None:
+    """Time prediction by engine, precision and threads: the network on noise, and whole files."""
+    from slowfast_cli.cli import show
+    from slowfast_cli.stages.bench import predict as stage
+    from slowfast_cli.stages.predict.predictor import PRECISIONS
+    from slowfast_cli.stages.predict.sources import sources as expand
+    from slowfast_cli.weights.chosen import chosen_for
+    from slowfast_cli.weights.resolve import weight_file
+
+    sizes, precisions = _counts(batch, "--batch", 1), _list(precision, "--precision")
+    if unknown := [name for name in precisions if name not in PRECISIONS]:
+        raise UsageError(f"--precision {unknown[0]}: expected {' or '.join(PRECISIONS)}")
+    engines = _list(engine, "--engine") if engine else stage.installed_engines()
+    counts = _counts(threads, "--threads", 1) if threads else [stage.default_threads()]
+    path = weight_file(weights or chosen_for(sources or []), offline=offline)
+
+    def measure(predictor: Predictor, settings: dict[str, str]) -> Iterator[Timing]:
+        if not sources:
+            return (stage.bench_network(predictor, settings, batch=size, rounds=rounds) for size in sizes)
+        return stage.bench_files(predictor, settings, expand(sources, sys.stdin, predictor.suffixes))
+
+    timings = stage.bench_engines(path, device, engines=engines, precisions=precisions, threads=counts, measure=measure)
+    show.say(f"{path}: {'files' if sources else f'noise, {rounds} forward passes each'}")
+    _report("predict", timings, "file" if sources else "clip", as_json=as_json)
+
+
 def _report(title: str, timings: Iterable[Timing], unit: str, *, as_json: bool) -> None:
     """Print each measurement as JSON when it is known, or all of them as a table, with the machine."""
     from slowfast_cli.cli import show
@@ -167,7 +222,7 @@ def _cells(timing: Timing, settings: list[str]) -> list[str]:
     return [
         *(timing.settings.get(key, "") for key in settings),
         f"{timing.rate:,.1f}" if measured else "-",
-        *(f"{1e3 * timing.percentile(percent):,.1f}" if measured else "-" for percent in (50, 90, 99)),
+        *(f"{1e3 * timing.percentile(percent):,.1f}" if len(timing.seconds) > 1 else "" for percent in (50, 90, 99)),
         "" if timing.data_wait is None else f"{timing.data_wait:.0%}",
         "" if timing.memory is None else f"{timing.memory / 2**30:.2f} GiB",
     ]

@@ -43,7 +43,7 @@ MOST_SEGMENTS = 10_000  # of a folder that are read
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """What is read."""
+    """The clips of a benchmark, with the recipe that says how they are read."""
 
     recipe: Recipe
     clips: Clips

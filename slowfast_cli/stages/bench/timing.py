@@ -58,7 +58,7 @@ class Timing:
         return {
             **self.settings,
             "clips_per_second": self.rate,
-            **(latency if self.seconds else {}),
+            **(latency if len(self.seconds) > 1 else {}),
             "repetitions": len(self.seconds),
             "stages_ms": {name: 1e3 * seconds for name, seconds in self.stages.items()},
             "data_wait": self.data_wait,

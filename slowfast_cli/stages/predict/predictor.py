@@ -76,7 +76,7 @@ class Predictor:
         self.weights = weights
         self._boxes = None if boxes is None else box_lists.read(boxes)
         at = distributed.device(device)
-        self._cpu = at.type == "cpu"
+        self._at = at
         self.card, model = build(weights)
         if boxes is not None and not self.detects:
             raise UsageError(
@@ -128,6 +128,16 @@ class Predictor:
     def unknown(self, prediction: FilePrediction) -> frozenset[str]:
         """The label sets of which a prediction is none of the classes."""
         return unknown_sets(prediction, self.card)
+
+    @property
+    def network(self) -> Network:
+        """The network, as its engine runs it."""
+        return self._model
+
+    @property
+    def device(self) -> torch.device:
+        """Device of the network."""
+        return self._at
 
     @property
     def reads_frames(self) -> bool:
@@ -221,7 +231,7 @@ class Predictor:
             yield from predict_parallel(paths, self._predictor.predict_files, threads=torch.get_num_threads())
             return
         if self.reads_frames:
-            threads = torch.get_num_threads() if self._cpu else min(GPU_THREADS, torch.get_num_threads())
+            threads = torch.get_num_threads() if self._at.type == "cpu" else min(GPU_THREADS, torch.get_num_threads())
             yield from predict_parallel(paths, partial(self._each, timeline=timeline), threads=threads, most_files=1)
             return
         for path in paths:

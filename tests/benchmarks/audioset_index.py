@@ -26,16 +26,16 @@ import numpy as np
 import torch
 from group_memory import group, memory_of
 
-from slowfast_cli.build import clips as build_clips
 from slowfast_cli.build.checks import require_kind
 from slowfast_cli.build.clips import usable
 from slowfast_cli.corpora import audioset, labels
 from slowfast_cli.data import loader
-from slowfast_cli.data.audio_clips import SoundReader
+from slowfast_cli.data.audio_clips import DecodedSamples, SoundReader, StoredRows
 from slowfast_cli.data.clips import Clips
 from slowfast_cli.recipe.load import load
 from slowfast_cli.settings import FrontEnd
 from slowfast_cli.shards.manifest import MANIFEST, Entry
+from slowfast_cli.shards.reader import Shards
 from slowfast_cli.types import Corpus, Share
 
 ROWS = {"balanced": 22_160, "unbalanced": 2_041_789}
@@ -105,7 +105,7 @@ def child(kind: str, root: Path) -> None:
     """Do it once and print."""
     began, before = time.perf_counter(), memory()
     recipe = load("vggsound", [*WORDS, "data.corpus=audioset", f"data.root={root}", "data.source=media"])
-    source = build_clips.DecodedSamples(build_clips.recipe.frontend)
+    source = DecodedSamples(recipe.frontend)
     names = list(media(root)) if kind == "media" else []  # made up beforehand: a disk would have them
     given = memory()
     listed = time.perf_counter()
@@ -113,11 +113,11 @@ def child(kind: str, root: Path) -> None:
     found: Corpus = audioset.build_corpus("train", lists, names or media(root), root)
     read = time.perf_counter()
     if kind == "shards":
-        source = build_clips.StoredRows(build_clips.Shards(root / "shards"), source.front_end)  # type: ignore[assignment]
+        source = StoredRows(Shards(root / "shards", recipe.frontend.settings()), recipe.frontend)
     kept = usable(recipe, found, source)
     require_kind(recipe, kept)
     end, peak, now = time.perf_counter(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10, memory()
-    if isinstance(source, build_clips.StoredRows):
+    if isinstance(source, StoredRows):
         share(kept, source)
     order = np.random.default_rng(0).permutation(len(kept.segments))[:10000]
     began_again = time.perf_counter()
@@ -133,7 +133,7 @@ def child(kind: str, root: Path) -> None:
     )
 
 
-def share(kept: Corpus, source: build_clips.StoredRows) -> None:
+def share(kept: Corpus, source: StoredRows) -> None:
     """Print the memory of a rank and of its reading workers, in which shared pages count once, while they read."""
     before = memory_of([os.getpid()]) >> 10
     clips = Clips(kept.segments, SoundReader(store=source, seconds=5.119, views=2), sizes={"label": 527})

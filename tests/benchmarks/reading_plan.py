@@ -11,11 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
-from slowfast_cli.data.loader import Share, training_keys
+from slowfast_cli.data.loader import training_keys
 from slowfast_cli.data.partition import imbalance, partition
 from slowfast_cli.data.views import covering
 from slowfast_cli.stages.extract.plan import plan
-from slowfast_cli.types import Recording
+from slowfast_cli.types import Recording, Share
 
 RATE, CLIP_ROWS, MELS, ROW_BYTES = 100, 512, 128, 256  # rows a second; rows of a clip; float16
 BATCH = 1024

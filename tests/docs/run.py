@@ -41,7 +41,9 @@ def run_page(text: str, scratch: Path) -> None:
 @contextmanager
 def _warm(blocks: Sequence[Block], scratch: Path, environment: dict[str, str]) -> Iterator[None]:
     """Let the commands of a page with many of them start from one warm process, see `docs.warm`."""
-    commands = sum(line.removeprefix("$ ").startswith("slowfast ") for block in blocks for line in block.text.split("\n"))
+    commands = sum(
+        line.removeprefix("$ ").startswith("slowfast ") for block in blocks for line in block.text.split("\n")
+    )
     if commands < WARM_FROM:
         yield
         return

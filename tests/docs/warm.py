@@ -10,6 +10,7 @@ import json
 import os
 import socket
 import sys
+from pathlib import Path
 
 LIBRARIES = [
     "torch", "numpy", "scipy.signal", "h5py", "av", "soundfile", "sklearn.metrics", "matplotlib.figure", "pydantic",
@@ -73,7 +74,7 @@ def run(place: str, words: list[str]) -> int:
     """Run a command in the server; returns its exit code."""
     with socket.socket(socket.AF_UNIX) as connection:
         connection.connect(place)
-        command = {"folder": os.getcwd(), "environment": dict(os.environ), "words": words}
+        command = {"folder": str(Path.cwd()), "environment": dict(os.environ), "words": words}
         socket.send_fds(connection, [json.dumps(command).encode()], [0, 1, 2])
         return int(connection.recv(16) or 1)
 

@@ -81,9 +81,7 @@ def test_the_largest_power_of_two_that_fits_is_chosen(recipe, monkeypatch):
     assert needs[0] < 0.7 * 8 * 2**30 < 1.1 * needs[1]
     assert batch(8, most=20) == 16
     assert batch(8, processes=2) in (chosen, chosen // 2)
-    with pytest.raises(
-        UsageError, match=r"a micro-batch of 1 needs about 0\.5 GiB, and 0\.3 GiB may be used"
-    ):
+    with pytest.raises(UsageError, match=r"a micro-batch of 1 needs about 0\.5 GiB, and 0\.3 GiB may be used"):
         batch(0.5)
 
 

@@ -51,6 +51,10 @@ def extract(
         float, typer.Option(min=0, max=1, help="Fraction of the listed segments that may be missing or broken.")
     ] = 0.25,
     retry: Annotated[bool, typer.Option("--retry", help="Retry recordings that failed in earlier runs.")] = False,
+    exact: Annotated[
+        bool,
+        typer.Option("--exact", help="Compute all spectra in float64; by default in float32 where float16 rows allow."),
+    ] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Remove existing shards and start over.")] = False,
     **given: Any,
 ) -> None:
@@ -77,7 +81,7 @@ def extract(
     events = stage(
         corpora, folder, front_end=chosen.frontend, dtype=dtype, jobs=jobs or cores(),
         device=device or ("auto" if share.world > 1 else "cpu"), fresh=fresh and not is_restart(),
-        max_missing=max_missing, retry=retry,
+        max_missing=max_missing, retry=retry, exact=exact,
     )  # fmt: skip
     try:
         for event in events:
@@ -132,4 +136,5 @@ def _summarize(done: Summary) -> None:
     failed = [failure for failure in done.failures if not (done.soundless and failure.soundless)]
     if failed:
         show.say(f"failed: {len(failed)}, such as {failed[0].reason}; see {display(done.folder / 'failures.csv')}")
-    show.say(f"done: {display(done.folder.absolute())} ({done.bytes / 1e6:,.1f} MB)")
+    spectra = f", spectra in {' and '.join(done.spectra)}" if done.spectra else ""
+    show.say(f"done: {display(done.folder.absolute())} ({done.bytes / 1e6:,.1f} MB{spectra})")

@@ -20,6 +20,9 @@ from slowfast_cli.types import UsageError
 class FrontEndModule(Protocol):
     """Interface of a front end. Shapes: B clips, N samples, T frames, F bands."""
 
+    exact: bool
+    """False allows spectra in float32 where that changes no value by more than 1e-3; may be ignored."""
+
     def __call__(self, samples_BN: Tensor) -> Tensor:
         """Transform whole clips: (B, N) -> (B, 1, settings.frames(N), settings.mels)."""
 

@@ -11,9 +11,11 @@ from torch import Tensor, nn
 from torch.nn import functional as f
 
 from slowfast_cli.features import dft
-from slowfast_cli.features.logmel_cpu import FilterGroup, MelSpectrum
+from slowfast_cli.features.logmel_cpu import FilterGroup, Float32, MelSpectrum
 from slowfast_cli.features.mel import mel_filters
 from slowfast_cli.settings import FrontEnd
+
+TOLERANCE = 1e-3  # of a log-mel by float32 spectra; storing it as float16 changes it by up to 4e-3
 
 
 def repeat_last(logmel_B1TF: Tensor, frames_B: Tensor) -> Tensor:
@@ -44,6 +46,8 @@ class LogMel(nn.Module):
     def __init__(self, front_end: FrontEnd) -> None:
         super().__init__()
         self.front_end = front_end
+        self.exact = True
+        """False: on a CPU, compute spectra in float32 where that changes no log-mel by more than `TOLERANCE`."""
         self._on_device: dict[torch.device, tuple[Tensor, Tensor]] = {}
         window = torch.hann_window(front_end.window, dtype=torch.float64)
         self.register_buffer("window", window, persistent=False)
@@ -136,7 +140,12 @@ class LogMel(nn.Module):
             for number, (first, last) in enumerate(self.bands)
         ]
         front_end = self.front_end
-        to_mel = MelSpectrum(window=self.window.numpy(), fft=front_end.fft, power=front_end.power, groups=groups)
+        per_ln = front_end.slope / front_end.power
+        limits = Float32(tolerance=TOLERANCE / per_ln, floor=front_end.floor, decibels=front_end.decibels)
+        to_mel = MelSpectrum(
+            window=self.window.numpy(), fft=front_end.fft, power=front_end.power, groups=groups,
+            float32=None if self.exact else limits,
+        )  # fmt: skip
         with np.errstate(all="ignore"):  # no warnings for infinite or NaN samples, as in torch
             mel_BTF = to_mel(frames_BTD.detach().numpy())
             if front_end.decibels:

@@ -155,6 +155,27 @@ def check_settings(out: Path, entries: Sequence[Entry], settings: Settings) -> N
             raise DataError(f"{where}: made with {stored}, this run wants {wanted}: use another --out or --fresh")
 
 
+def spectra_precision(out: Path, entries: Sequence[Entry], *, exact: bool, fast: bool) -> str:
+    """Return the precision of the spectra of new shards: that of the folder's shards, so that all are made alike.
+
+    Args:
+        out: The folder.
+        entries: Its entries.
+        exact: Whether float64 is required.
+        fast: Whether float32 is possible.
+
+    Raises:
+        DataError: Float64 is required, and the folder contains shards with float32 spectra.
+    """
+    stored = {entry.spectra for entry in entries if entry.shard}
+    if exact and "float32" in stored:
+        raise DataError(
+            f"{printable(out)}: made with spectra in float32, this run wants float64 (--exact): use another --out or "
+            "--fresh"
+        )
+    return "float32" if fast and "float64" not in stored else "float64"
+
+
 def publish_shard(out: Path, temporary: Path, entry: Entry, rank: int) -> None:
     """Rename a finished shard, add it to this process's manifest, upload both; raise `DataError` on a full disk."""
     name = manifest_name(rank)

@@ -33,6 +33,7 @@ class Entry:
     failures: tuple[Failure, ...] = field(default=())  # recordings without rows
     files: tuple[Stamp | None, ...] = ()  # of each recording's file; empty in old manifests
     failed_files: tuple[Stamp | None, ...] = ()  # of each failure's file
+    spectra: str = "float64"  # precision in which the spectra of its rows were computed; old manifests: float64
 
     def line(self) -> str:
         """Serialize as one line of JSON."""
@@ -66,6 +67,7 @@ def _checks(entry: Entry) -> Iterator[tuple[str, bool]]:
     yield "texts that are file names", bool(os.fsencode("".join(texts))) or not any(texts)
     yield "a shard called shard-NNNNN.h5", not (entry.shard or kept) or bool(SHARD_NAME.fullmatch(entry.shard))
     yield "bytes from 0", _is_count(entry.bytes)
+    yield "spectra in float32 or float64", entry.spectra in ("float32", "float64")
     yield "front-end settings", isinstance(entry.front_end, dict) and all(map(_is_setting, entry.front_end.values()))
     yield f"{kept} numbers of rows and seconds", len(entry.rows) == len(entry.seconds) == kept
     yield "rows from 0", all(map(_is_count, entry.rows)) and sum(entry.rows) < MAX_COUNT

@@ -38,6 +38,7 @@ class ShardSpec:
     dtype: str  # float16 or float32
     source: str  # hash of the annotation lists
     version: str  # of the toolkit
+    spectra: str = "float64"  # precision of the spectra: float32 or float64
 
 
 class _DeferredErrorFile(io.RawIOBase):
@@ -110,6 +111,7 @@ class ShardWriter:
         self._disk = _DeferredErrorFile(path)
         self._file: Any = h5py.File(self._disk, "w")
         self._file.attrs["front_end"] = json.dumps(spec.front_end)
+        self._file.attrs["spectra"] = spec.spectra
         self._file.attrs["source_list"] = spec.source
         self._file.attrs["slowfast"] = spec.version
         self._file.attrs["decoders"] = json.dumps(decoder_versions())
@@ -175,6 +177,7 @@ class ShardWriter:
             shard=name if ids else "", bytes=size, sha256=checksum, front_end=self._spec.front_end,
             source=self._spec.source, ids=tuple(ids), rows=tuple(rows), seconds=tuple(seconds),
             failures=tuple(failures), files=tuple(files), failed_files=tuple(failed_files),
+            spectra=self._spec.spectra,
         )  # fmt: skip
 
     def abandon(self) -> None:

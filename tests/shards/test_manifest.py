@@ -53,6 +53,7 @@ def entry(tmp_path, number=0, ids=("a", "b"), **fields):
         ("files", [[1, 2]], "2 files"),
         ("files", [[1], [1, 2]], "size and time"),
         ("files", [[1, 2], [1, "2"]], "size and time"),
+        ("spectra", "float16", "spectra in"),
         ("new", 1, "unexpected keyword"),
     ],
 )

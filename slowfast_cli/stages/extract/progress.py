@@ -55,6 +55,7 @@ class Summary:
     lost: int  # segments whose recording failed; in a video corpus, except those that only lack audio
     soundless: int  # segments of a video corpus that only lack audio
     bytes: int  # size of all shards
+    spectra: tuple[str, ...]  # precisions of the spectra of the shards: float32, float64
     folder: Path
 
     @property
@@ -170,6 +171,7 @@ class Counts:
             for segment in corpus.segments
             if segment.recording.id in without_audio
         ]
+        entries = read_manifests(out)
         return Summary(
             recordings=int(self._sum("recordings") - self._sum("failed")),
             kept=self.kept,
@@ -181,6 +183,7 @@ class Counts:
             missing=sum(len(corpus.missing) for corpus in corpora),
             lost=len(frames_only) - sum(frames_only),
             soundless=sum(frames_only),
-            bytes=sum(entry.bytes for entry in read_manifests(out)),
+            bytes=sum(entry.bytes for entry in entries),
+            spectra=tuple(sorted({entry.spectra for entry in entries if entry.shard})),
             folder=out,
         )

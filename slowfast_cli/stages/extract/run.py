@@ -24,6 +24,7 @@ from slowfast_cli.shards.folder import (
     publish_shard,
     remove_all,
     remove_leftovers,
+    spectra_precision,
     write_reports,
 )
 from slowfast_cli.shards.manifest import Entry, read_manifests
@@ -52,6 +53,7 @@ def extract(  # noqa: PLR0913
     fresh: bool = False,
     max_missing: float = 0.25,
     retry: bool = False,
+    exact: bool = False,
 ) -> Iterator[Progress | Estimate | Summary]:
     """Store the log-mel of every recording of some corpora.
 
@@ -70,25 +72,29 @@ def extract(  # noqa: PLR0913
         fresh: Remove the shards in ``out`` first.
         max_missing: Largest fraction of the listed segments that may be missing or fail.
         retry: Also retry recordings that failed in earlier runs.
+        exact: Compute all spectra in float64. By default, rows stored as float16 and computed on a CPU have float32
+            spectra where that changes no log-mel by more than 1e-3, unless ``out`` contains shards made with float64.
 
     Yields:
         `Progress` repeatedly; on rank 0 also `Estimate` before the work and `Summary` last.
 
     Raises:
         SlowFastError: Another run writes to ``out``, or a worker was killed.
-        DataError: ``out`` cannot be written or contains shards of other settings; or, after everything is written, more
-            than ``max_missing`` is missing.
+        DataError: ``out`` cannot be written or contains shards of other settings or, with ``exact``, float32 spectra;
+            or, after everything is written, more than ``max_missing`` is missing.
     """
     if dtype not in ("float16", "float32") or jobs < 1:
         raise ValueError(f"extract: dtype={dtype}, jobs={jobs}: expected dtype float16 or float32, jobs >= 1")
     share, at = distributed.join(), str(distributed.device(device))
     recordings, lengths = extract_plan.recordings(corpora), extract_plan.lengths(corpora)
     settings = front_end.settings()
-    spec = ShardSpec(
-        front_end=settings, mels=front_end.mels, dtype=dtype, source=source_hash(corpora), version=__version__
-    )
+    fast = not exact and dtype == "float16" and at == "cpu"
     with ExitStack() as stack:
-        entries, renewed = _open_folder(out, stack, recordings, settings, fresh=fresh, share=share)
+        entries, renewed = _open_folder(out, stack, recordings, settings, fresh=fresh, exact=exact, share=share)
+        spec = ShardSpec(
+            front_end=settings, mels=front_end.mels, dtype=dtype, source=source_hash(corpora), version=__version__,
+            spectra=spectra_precision(out, entries, exact=exact, fast=fast),
+        )  # fmt: skip
         done = {id for entry in entries for id in entry.ids}
         failed = {failure.id for entry in entries for failure in entry.failures} - done
         pending = [item for item in recordings if item.id not in done and (retry or item.id not in failed)]
@@ -119,7 +125,14 @@ def extract(  # noqa: PLR0913
 
 
 def _open_folder(
-    out: Path, stack: ExitStack, recordings: Sequence[Recording], settings: Settings, *, fresh: bool, share: Share
+    out: Path,
+    stack: ExitStack,
+    recordings: Sequence[Recording],
+    settings: Settings,
+    *,
+    fresh: bool,
+    exact: bool,
+    share: Share,
 ) -> tuple[list[Entry], int]:
     """Lock and clean up the folder on rank 0; then read its entries on all ranks.
 
@@ -137,6 +150,7 @@ def _open_folder(
             entries = intact_entries(out)
             remove_leftovers(out, entries)
             check_settings(out, entries, settings)
+            spectra_precision(out, entries, exact=exact, fast=True)
             if renewed := changed(entries, recordings):
                 entries = forget(out, renewed)
         except SlowFastError as error:

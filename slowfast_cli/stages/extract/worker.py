@@ -102,6 +102,7 @@ def write_shard(work: Work, job: Job) -> Iterator[Message]:
         DataError: The shard cannot be written.
     """
     transform = make_front_end(work.front_end).to(torch.device(work.device))
+    transform.exact = work.spec.spectra == "float64"
     failures: list[Failure] = []
     failed_files: list[Stamp | None] = []
     temporary = work.folder / f"{job.name}.{multiprocessing.current_process().pid}{TEMPORARY}"
@@ -264,6 +265,6 @@ def _handle_crash(worker: _Worker, work: Work, resubmit: Callable[[Job], None]) 
     failure = Failure(id=culprit.id, path=culprit.path, reason=reason)
     entry = Entry(
         shard="", bytes=0, sha256="", front_end=work.spec.front_end, source=work.spec.source, ids=(), rows=(),
-        seconds=(), failures=(failure,), failed_files=(file_stamp(culprit),),
+        seconds=(), failures=(failure,), failed_files=(file_stamp(culprit),), spectra=work.spec.spectra,
     )  # fmt: skip
     return ShardWritten(entry=entry, temporary=work.folder)

@@ -304,3 +304,37 @@ def glow(
     pictures = (np.uint8((noise + 220 * each).clip(0, 255)) for each in level(np.arange(round(seconds * fps)) / fps))
     write(path, pictures, fps=fps, sound=sound.astype(np.float32), **how)
     return tuple(float(each) for each in levels)
+
+
+# Arguments of `numbered` for 100 frames, by file name.
+IRREGULAR = list(np.cumsum(np.random.default_rng(3).uniform(0.012, 0.09, 100)))
+CODECS = {
+    "h264.mp4": {},
+    "no-b.mp4": {"bframes": 0, "gop": 12},
+    "pyramid.mp4": {"bframes": 7, "gop": 48, "options": {"preset": "slow"}},
+    "open-gop.mp4": {"options": {"x264-params": "keyint=25:min-keyint=25:open-gop=1:bframes=3:b-adapt=0:scenecut=0"}},
+    "h264.mkv": {},
+    "30000-1001.mkv": {"fps": 30000 / 1001},
+    "irregular.mp4": {"times": IRREGULAR},
+    "irregular.mkv": {"times": IRREGULAR},
+    "irregular.ts": {"times": IRREGULAR},
+    "from-5s.mkv": {"times": [5 + i / 25 for i in range(100)]},
+    "h265.mp4": {"codec": "libx265"},
+    "h265.mkv": {"codec": "libx265", "bframes": 4},
+    "av1.mp4": {"codec": "libsvtav1"},
+    "av1.webm": {"codec": "libsvtav1"},
+    "vp9.webm": {"codec": "libvpx-vp9", "options": {"cpu-used": "8", "deadline": "realtime"}},
+    "h264.mov": {"fps": 50},
+    "h264.ts": {"tone_hz": 300},
+    "h264.flv": {},
+    "h264.avi": {},
+    "mpeg4.avi": {"codec": "mpeg4"},
+    "mpeg2.mpg": {"codec": "mpeg2video"},
+    "mpeg2.ts": {"codec": "mpeg2video"},
+    "wmv.wmv": {"codec": "msmpeg4v2", "bframes": 0},
+    "lossless.mkv": {"codec": "ffv1", "gop": 1},
+    "gbr.mkv": {"codec": "libx264rgb", "pix_fmt": "rgb24"},
+    "interlaced.mp4": {"options": {"flags": "+ilme+ildct", "x264-params": "interlaced=1:threads=1"}},
+    "fragmented.mp4": {"container": {"movflags": "frag_keyframe+empty_moov"}},
+    "stream-ends-late.mkv": {"tone_hz": 200, "sound_at": 2.0},
+}

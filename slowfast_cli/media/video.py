@@ -4,8 +4,8 @@ Times are presentation times on the player's clock (`slowfast_cli.media.clock`):
 first audio sample if the audio starts clearly before it. Callers need not handle variable frame rates and edit lists.
 """
 
-from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import closing
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from math import floor, inf
@@ -17,6 +17,7 @@ from slowfast_cli.media.audio_source import printable
 from slowfast_cli.media.clock import HEADER_TOLERANCE
 from slowfast_cli.media.decoder_errors import decoder_errors
 from slowfast_cli.media.image_folder import ImageFolder, decode_image, list_images
+from slowfast_cli.media.video_packets import UnplannedError, groups, read_packets, read_planned
 from slowfast_cli.media.video_probe import VideoInfo, is_short, video_info
 from slowfast_cli.media.video_rgb import Converter, display_size, fit_short_side
 from slowfast_cli.media.video_stream import VideoStream
@@ -99,6 +100,25 @@ def read(recording: Recording, *, start: Seconds, span: Seconds, count: int, sho
     Raises:
         BrokenMediaError: The recording cannot be opened, has no video, or none of the frames decodes.
     """
+    (frames,) = read_clips(recording, starts=[start], span=span, count=count, short_side=short_side)
+    return frames
+
+
+def read_clips(
+    recording: Recording, *, starts: Sequence[Seconds], span: Seconds, count: int, short_side: int | None = None
+) -> Iterator[Frames]:
+    """Read several clips in order; the file is opened once, and frames that clips share are decoded once.
+
+    Args:
+        recording: Recording with video.
+        starts: Rising; each as for `read`.
+        span: As for `read`.
+        count: As for `read`.
+        short_side: As for `read`.
+
+    Raises:
+        BrokenMediaError: As for `read`.
+    """
     if count < 1 or span < 0:
         raise ValueError(f"read: count={count}, span={span}, expected count >= 1 and span >= 0")
     size = probe(recording)
@@ -108,11 +128,35 @@ def read(recording: Recording, *, start: Seconds, span: Seconds, count: int, sho
             f"{printable(recording.path)}: {count} frames of {width} x {height} pixels exceed {MAX_CLIP >> 30} GiB: "
             "read fewer or smaller frames"
         )
-    with decoder_errors(recording.path), closing(_frames(recording, start)) as frames:
-        tolerance = _tolerance(recording)
-        selected = select_frames(frames, start=start, span=span, count=count, tolerance=tolerance, snap=SNAP)
-        pixels, times = _to_rgb(selected, Converter(width, height), np.empty((count, height, width, 3), np.uint8))
-    return Frames(pixels=pixels, times=times, start=times[0] if start > 0 and abs(times[0] - start) <= SNAP else start)
+    shape, converter, done = (count, height, width, 3), Converter(width, height), 0
+    tolerance = _tolerance(recording)
+
+    def selected(frames: Iterable[tuple[Seconds, T]], start: Seconds) -> Iterator[tuple[Seconds, T]]:
+        return select_frames(frames, start=start, span=span, count=count, tolerance=tolerance, snap=SNAP)
+
+    with decoder_errors(recording.path):
+        if not recording.path.is_dir():
+            info = _info(recording)
+            with closing(VideoStream(recording.path)) as video, suppress(UnplannedError):
+                for group in groups(starts, span):
+                    since, stop = _tick(info, group[0]), _tick(info, group[-1] + SNAP + span + 2 * tolerance)
+                    packets = read_packets(video, since if since > info.origin else None, stop)
+                    if packets.at_end and group[-1] > info.seconds:
+                        raise UnplannedError  # the file may be truncated
+                    timed = [((tick - info.origin) * info.tick, tick) for tick in packets.ticks]
+                    clips = [list(selected(timed, start)) for start in group]
+                    for clip, pixels in zip(clips, read_planned(video, packets, clips, converter), strict=True):
+                        yield _clip(pixels, [time for time, _ in clip], starts[done])
+                        done += 1
+        for start in starts[done:]:
+            with closing(_frames(recording, start)) as frames:
+                pixels, times = _to_rgb(selected(frames, start), converter, np.empty(shape, np.uint8))
+            yield _clip(pixels, times, start)
+
+
+def _clip(pixels: np.ndarray, times: Sequence[Seconds], start: Seconds) -> Frames:
+    snapped = start > 0 and abs(times[0] - start) <= SNAP
+    return Frames(pixels=pixels, times=tuple(times), start=times[0] if snapped else start)
 
 
 def stream(
@@ -209,6 +253,10 @@ def _frames(recording: Recording, start: Seconds) -> Generator[TimedFrame, None,
     return _video_frames(recording, _info(recording), start)
 
 
+def _tick(info: VideoInfo, time: Seconds) -> int:
+    return info.origin + floor(time / info.tick)
+
+
 def _image_frames(images: ImageFolder, fps: float, start: Seconds) -> Generator[TimedFrame, None, None]:
     for index in range(min(max(0, floor(start * fps) - 1), images.count - 1), images.count):
         yield index / fps, partial(decode_image, images.path(index))
@@ -216,7 +264,7 @@ def _image_frames(images: ImageFolder, fps: float, start: Seconds) -> Generator[
 
 def _video_frames(recording: Recording, info: VideoInfo, start: Seconds) -> Generator[TimedFrame, None, None]:
     with closing(VideoStream(recording.path)) as video:
-        since = info.origin + floor(start / info.tick)
+        since = _tick(info, start)
         last = -inf
         for ticks, frame in video.frames(since if since > info.origin else None):
             last = (ticks - info.origin) * info.tick

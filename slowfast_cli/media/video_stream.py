@@ -114,7 +114,7 @@ class VideoStream:
         Raises:
             BrokenMediaError: Too many packets do not decode.
         """
-        last, packets = self._seek(since)
+        last, packets = self.seek(since)
         for pts, frame in self._decode(packets):
             ticks = (0 if last is None else last + self.frame_ticks) if pts is None else pts
             # Skips damaged frames, whose references are before the seek, and frames with decreasing timestamps.
@@ -124,9 +124,9 @@ class VideoStream:
 
     def packets(self, since: int | None = None) -> Iterator[Any]:
         """Yield packets in decoding order, from a keyframe displayed at or before a tick; None: all packets."""
-        return self._seek(since)[1]
+        return self.seek(since)[1]
 
-    def _seek(self, since: int | None) -> tuple[int | None, Iterator[Any]]:
+    def seek(self, since: int | None) -> tuple[int | None, Iterator[Any]]:
         """Return the packets for `packets`, and the last tick whose frame they may not decode intact."""
         if since is not None and self.seekable:
             for back in SEEK_BACK:

@@ -12,7 +12,7 @@ from boxes import hide_first
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from slowfast_cli.media import audio, video, video_stream
+from slowfast_cli.media import audio, video, video_packets, video_stream
 from slowfast_cli.media.video_rgb import Converter
 from slowfast_cli.types import Recording
 
@@ -75,42 +75,9 @@ def test_frames_of_real_files_differ(decoded_once):
         assert differing > 0.6 * len(pixels), name
 
 
-IRREGULAR = list(np.cumsum(np.random.default_rng(3).uniform(0.012, 0.09, 100)))
-RENDERED = {
-    "h264.mp4": {},
-    "no-b.mp4": {"bframes": 0, "gop": 12},
-    "pyramid.mp4": {"bframes": 7, "gop": 48, "options": {"preset": "slow"}},
-    "open-gop.mp4": {"options": {"x264-params": "keyint=25:min-keyint=25:open-gop=1:bframes=3:b-adapt=0:scenecut=0"}},
-    "h264.mkv": {},
-    "30000-1001.mkv": {"fps": 30000 / 1001},
-    "irregular.mp4": {"times": IRREGULAR},
-    "irregular.mkv": {"times": IRREGULAR},
-    "irregular.ts": {"times": IRREGULAR},
-    "from-5s.mkv": {"times": [5 + i / 25 for i in range(100)]},
-    "h265.mp4": {"codec": "libx265"},
-    "h265.mkv": {"codec": "libx265", "bframes": 4},
-    "av1.mp4": {"codec": "libsvtav1"},
-    "av1.webm": {"codec": "libsvtav1"},
-    "vp9.webm": {"codec": "libvpx-vp9", "options": {"cpu-used": "8", "deadline": "realtime"}},
-    "h264.mov": {"fps": 50},
-    "h264.ts": {"tone_hz": 300},
-    "h264.flv": {},
-    "h264.avi": {},
-    "mpeg4.avi": {"codec": "mpeg4"},
-    "mpeg2.mpg": {"codec": "mpeg2video"},
-    "mpeg2.ts": {"codec": "mpeg2video"},
-    "wmv.wmv": {"codec": "msmpeg4v2", "bframes": 0},
-    "lossless.mkv": {"codec": "ffv1", "gop": 1},
-    "gbr.mkv": {"codec": "libx264rgb", "pix_fmt": "rgb24"},
-    "interlaced.mp4": {"options": {"flags": "+ilme+ildct", "x264-params": "interlaced=1:threads=1"}},
-    "fragmented.mp4": {"container": {"movflags": "frag_keyframe+empty_moov"}},
-    "stream-ends-late.mkv": {"tone_hz": 200, "sound_at": 2.0},
-}
-
-
-@pytest.mark.parametrize("name", RENDERED)
+@pytest.mark.parametrize("name", rendered.CODECS)
 def test_every_container_and_codec(name, tmp_path):
-    options = {"frames": 100} | RENDERED[name]
+    options = {"frames": 100} | rendered.CODECS[name]
     path = rendered.numbered(tmp_path / name, **options)
     fps = options.get("fps", 30)
     times = (
@@ -184,7 +151,11 @@ def decoded(monkeypatch):
         frames_decoded.extend(frames or ())
         return frames
 
+    taken = video_packets._taken
     monkeypatch.setattr(video_stream.VideoStream, "_decode_packet", counted)
+    monkeypatch.setattr(
+        video_packets, "_taken", lambda frames, unseen: frames_decoded.extend(frames) or taken(frames, unseen)
+    )
     return frames_decoded
 
 

@@ -488,14 +488,14 @@ def test_hostile_files_fail_and_the_others_go_on(weights, clip, tmp_path):
 
 
 def test_a_decoder_that_raises_anything_fails_its_file_only(predictors, clip, mute, monkeypatch):
-    frames = VideoStream.frames
+    seek = VideoStream.seek
 
-    def hurt(stream, since=None):
+    def hurt(stream, since):
         if stream.path == clip:
             raise RuntimeError("what libraries say")
-        return frames(stream, since)
+        return seek(stream, since)
 
-    monkeypatch.setattr(VideoStream, "frames", hurt)
+    monkeypatch.setattr(VideoStream, "seek", hurt)
     first, second = predictors["seen"].files([clip, mute])
     assert first == Failed(
         path=clip,

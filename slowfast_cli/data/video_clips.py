@@ -6,7 +6,11 @@ earlier or later.
 Shapes: T frames, H height, W width, R log-mel frames, F mel bands, N samples.
 """
 
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from itertools import chain, groupby, repeat
 from typing import Protocol
 
 import numpy as np
@@ -88,6 +92,18 @@ class DecodedSounds:
 
 
 @dataclass(frozen=True, kw_only=True)
+class _Position:
+    """Where a clip lies in its recording."""
+
+    recording: Recording
+    begin: Seconds
+    centered: bool  # around a key frame
+    span: Seconds  # from the first to the last frame
+    short_side: int  # pixels
+    rng: np.random.Generator  # of what else is drawn
+
+
+@dataclass(frozen=True, kw_only=True)
 class VideoReader:
     """Reads video clips, with or without audio."""
 
@@ -108,6 +124,31 @@ class VideoReader:
         Raises:
             BrokenMediaError: The segment starts after the end of the video; the recording is truncated or unreadable.
         """
+        (piece,) = self.read_each([(segment, key)])
+        return piece
+
+    def read_each(self, keys: Iterable[tuple[Segment, Key]]) -> Iterator[Piece]:
+        """Read several clips; consecutive ones of a recording, with rising starts, in one pass over its frames.
+
+        Raises:
+            BrokenMediaError: As for `read`.
+        """
+        positions = (self._position(segment, key) for segment, key in keys)
+        for recording, group in groupby(positions, key=lambda position: position.recording):
+            clips = list(group)
+            frames: Iterator[video.Frames | None] = repeat(None)
+            if self.pictures:
+                frames = chain.from_iterable(
+                    video.read_clips(
+                        recording, starts=[clip.begin for clip in same], span=length, count=self.settings.frames,
+                        short_side=side,
+                    )
+                    for (length, side), same in groupby(clips, key=lambda clip: (clip.span, clip.short_side))
+                )  # fmt: skip
+            for clip, shown in zip(clips, frames, strict=False):
+                yield self._piece(clip, shown)
+
+    def _position(self, segment: Segment, key: Key) -> _Position:
         probe = video.probe(segment.recording)
         if probe.truncated and not self.partial:
             raise BrokenMediaError(probe.truncated)
@@ -118,23 +159,24 @@ class VideoReader:
                 f"{probe.seconds:.2f} s: download it again, or correct the annotations"
             )
         rng = np.random.default_rng((self.seed, key.epoch, key.segment, key.view + 1))
-        begin = self._begin(segment, probe.seconds, key, rng)
+        centered = segment.center is not None
+        step = self.settings.step / self.settings.fps if centered else None
+        return _Position(
+            recording=segment.recording, begin=self._begin(segment, probe.seconds, key, rng), centered=centered,
+            span=span(self.settings.seconds, probe.fps, step),
+            short_side=max(self.settings.jitter[1], self.settings.side) if key.view < 0 else self.settings.side,
+            rng=rng,
+        )  # fmt: skip
+
+    def _piece(self, clip: _Position, frames: video.Frames | None) -> Piece:
+        probe, begin = video.probe(clip.recording), clip.begin
         inputs: Inputs[np.ndarray] = Inputs()
-        if self.pictures:
-            centered = segment.center is not None
-            step = self.settings.step / self.settings.fps if centered else None
-            largest = max(self.settings.jitter[1], self.settings.side)
-            frames = video.read(
-                segment.recording,
-                start=begin,
-                span=span(self.settings.seconds, probe.fps, step),
-                count=self.settings.frames,
-                short_side=largest if key.view < 0 else self.settings.side,
-            )
-            begin = begin if centered else frames.start
+        if frames is not None:
+            begin = begin if clip.centered else frames.start
             inputs = Inputs(frames=frames.pixels.transpose(3, 0, 1, 2))
         if self.sounds is not None:
-            inputs = self._with_audio(inputs, self.sounds, segment.recording, begin - probe.audio_start, probe.fps, rng)
+            start = begin - probe.audio_start
+            inputs = self._with_audio(inputs, self.sounds, clip.recording, start, probe.fps, clip.rng)
         return Piece(inputs=inputs, start=begin, stop=begin + self.settings.seconds)
 
     def count(self, segment: Segment) -> int:

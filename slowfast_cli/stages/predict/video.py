@@ -15,7 +15,7 @@ import numpy as np
 from torch import nn
 
 from slowfast_cli.build.transforms import eval_crops, log_mels
-from slowfast_cli.data.clips import Clips, Key
+from slowfast_cli.data.clips import Key
 from slowfast_cli.data.loader import collate, to
 from slowfast_cli.data.video_clips import DecodedSounds, VideoReader
 from slowfast_cli.data.views import frame_seconds, span, video_starts, windows
@@ -32,6 +32,7 @@ from slowfast_cli.tasks.task import Task
 from slowfast_cli.types import Box, Clip, DataError, Inputs, Prediction, Recording, Seconds, Segment
 from slowfast_cli.weights.file import Card
 
+AHEAD = 64  # clips whose frames are chosen, and decoded in one pass
 BATCH = 8  # clips in one forward pass on a GPU; on a CPU more than one at a time is no faster
 SINGLE = 1.5  # a stretch of at most this many clips is predicted from its center clip
 MOST_WINDOWS = 1_000_000  # of a timeline
@@ -128,14 +129,19 @@ class VideoPredictor:
 
     def predict_segments(self, path: Path, segments: Iterable[Segment]) -> Iterator[Prediction]:
         """Probabilities of segments of one clip each, or of their boxes, in order; read a batch at a time."""
-        waiting = iter(segments)
-        while taken := list(islice(waiting, self._batch)):
-            clips = Clips(taken, self._reader)
-            batch = collate([clips[Key(0, row, 0)] for row in range(len(taken))])
-            batch = to(batch, self._device)
+        clips = self._clips(segments)
+        while taken := list(islice(clips, self._batch)):
+            batch = to(collate(taken), self._device)
             batch = replace(batch, inputs=self._log_mels(batch.inputs))
             for view in eval_crops(batch, self._settings):
                 yield from self._task.predict(self._model, view)
+
+    def _clips(self, segments: Iterable[Segment]) -> Iterator[Clip]:
+        waiting = iter(segments)
+        while taken := list(islice(waiting, AHEAD)):
+            pieces = self._reader.read_each((segment, Key(0, row, 0)) for row, segment in enumerate(taken))
+            for segment, piece in zip(taken, pieces, strict=True):
+                yield Clip(inputs=piece.inputs, targets={}, id=segment.id, view=0, boxes=segment.boxes)
 
     @property
     def clip_seconds(self) -> Seconds:

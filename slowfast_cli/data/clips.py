@@ -55,7 +55,17 @@ class Clips(Dataset[Clip]):
 
     def __getitem__(self, key: Key) -> Clip:
         segment = self.segments[key.segment]
-        piece = self.reader.read(segment, key)
+        return self._clip(segment, key, self.reader.read(segment, key))
+
+    def read(self, keys: Sequence[Key]) -> list[Clip]:
+        """Read several clips; videos in one pass over the frames of consecutive clips."""
+        segments = [self.segments[key.segment] for key in keys]
+        pairs = list(zip(segments, keys, strict=True))
+        together = getattr(self.reader, "read_each", None)
+        pieces = together(pairs) if together else (self.reader.read(*pair) for pair in pairs)
+        return [self._clip(segment, key, piece) for (segment, key), piece in zip(pairs, pieces, strict=True)]
+
+    def _clip(self, segment: Segment, key: Key, piece: Piece) -> Clip:
         return Clip(
             inputs=piece.inputs,
             targets={} if segment.boxes else self._targets(segment, piece, training=key.view < 0),

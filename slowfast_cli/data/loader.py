@@ -132,15 +132,12 @@ class _BatchDataset:
         return len(self._clips)
 
     def __getitem__(self, keys: list[Key]) -> Batch | tuple[Failure, ...] | Exception:
-        clips: list[Clip] = []
         broken: list[Failure] = []
         try:
-            for key in keys:
-                try:
-                    clips.append(self._clips[key])
-                except BrokenMediaError as error:
-                    segment = self._clips.segments[key.segment]
-                    broken.append(Failure(id=segment.id, path=segment.recording.path, reason=str(error)))
+            try:
+                clips = self._clips.read(keys)
+            except BrokenMediaError:  # one by one, to find out which
+                clips, broken = self._read_intact(keys)
             if not clips:
                 return tuple(broken)
             return collate(clips, self._clips.sizes, broken)
@@ -151,6 +148,17 @@ class _BatchDataset:
         except Exception as error:
             names = ", ".join(sorted({self._clips.segments[key.segment].id for key in keys})[:3])
             return RuntimeError(f"{type(error).__name__}: {text_of(error)}; reading {names}\n{traceback.format_exc()}")
+
+    def _read_intact(self, keys: list[Key]) -> tuple[list[Clip], list[Failure]]:
+        clips: list[Clip] = []
+        broken: list[Failure] = []
+        for key in keys:
+            try:
+                clips.append(self._clips[key])
+            except BrokenMediaError as error:
+                segment = self._clips.segments[key.segment]
+                broken.append(Failure(id=segment.id, path=segment.recording.path, reason=str(error)))
+        return clips, broken
 
 
 def _identity(batch: Any) -> Any:  # a lambda cannot be pickled for spawned workers

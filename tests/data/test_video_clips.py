@@ -13,6 +13,7 @@ from slowfast_cli.data.clips import Clips, Key
 from slowfast_cli.data.loader import collate
 from slowfast_cli.data.video_clips import DecodedSounds, StoredSounds, VideoReader, elsewhere
 from slowfast_cli.features.logmel import LogMel
+from slowfast_cli.media.video_stream import VideoStream
 from slowfast_cli.settings import Frames, FrontEnd
 from slowfast_cli.shards.reader import Shards
 from slowfast_cli.stages.extract.run import extract
@@ -242,3 +243,23 @@ def test_audio_spans_videos_of_low_frame_rate():
 
     for fps in (1, 5, 12, 24, 30, 60):
         assert 0.93 < rows_span(64 / 30, fps, 0.016) * 0.016 / (64 / 30) < 1
+
+
+def test_several_clips_equal_those_read_one_by_one(numbered):
+    segment = Segment(id="a", recording=numbered)
+    clips = Clips([segment], reader(sounds=DecodedSounds(AV)))
+    keys = [*(Key(0, 0, view) for view in range(10)), Key(0, 0, -1), Key(1, 0, -1)]
+    for key, clip in zip(keys, clips.read(keys), strict=True):
+        alone = clips[key]
+        assert clip.view == alone.view
+        for name, values in alone.inputs.present.items():
+            assert np.array_equal(clip.inputs.present[name], values), name
+
+
+def test_views_of_a_batch_open_the_file_once(numbered, monkeypatch):
+    clips = Clips([Segment(id="a", recording=numbered)], reader())
+    clips[Key(0, 0, 0)]
+    opened, open_file = [], VideoStream.open
+    monkeypatch.setattr(VideoStream, "open", lambda self: opened.append(1) or open_file(self))
+    assert len(clips.read([Key(0, 0, view) for view in range(10)])) == 10
+    assert len(opened) == 1

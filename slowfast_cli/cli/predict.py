@@ -120,7 +120,7 @@ def predict(
     show_predictions.require_csv(csv_file, boxes=predictor.detects)
     check_overlay(overlay, paths)
     check_plot(plot, paths, windows)
-    check_explain(explain, explain_class, paths)
+    check_explain(explain, explain_class, paths, predictor.card.classes)
     state = _State(predictor=predictor, top=top, overlay=overlay is not None, plot=plot is not None)
     if rules.events or output.wanted:
         _refuse_beside_events(

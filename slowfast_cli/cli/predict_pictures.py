@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -47,7 +47,9 @@ def _require_own_picture(option: str, out: Path) -> None:
             raise UsageError(f"{option} {out}: already exists, and {option} did not draw it: name another file")
 
 
-def check_explain(out: Path | None, name: str | None, paths: Sequence[Path | Failed]) -> None:
+def check_explain(
+    out: Path | None, name: str | None, paths: Sequence[Path | Failed], classes: Mapping[str, tuple[str, ...]]
+) -> None:
     """Refuse what cannot be drawn; raise `UsageError`."""
     if out is None:
         if name is not None:
@@ -58,3 +60,7 @@ def check_explain(out: Path | None, name: str | None, paths: Sequence[Path | Fai
     _require_own_picture("--explain", out)
     if len(paths) != 1:
         raise UsageError(f"--explain {out}: draws one file, and {len(paths)} are named: name one")
+    if name is not None:
+        from slowfast_cli.stages.predict.explain import class_of
+
+        class_of(classes, name)

@@ -12,9 +12,10 @@ from slowfast_cli.stages.serve.run import is_local, listen, url_of
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--max-mb", 0], "--max-mb 0: expected a number above 0"),
-        (["--max-seconds", -1], "--max-seconds -1: expected a number above 0"),
-        (["--timeout", "nan"], "--timeout nan: expected a number above 0"),
+        (["--max-mb", "inf"], "--max-mb inf: expected a finite number above 0"),
+        (["--max-mb", 0], "--max-mb 0: expected a finite number above 0"),
+        (["--max-seconds", -1], "--max-seconds -1: expected a finite number above 0"),
+        (["--timeout", "nan"], "--timeout nan: expected a finite number above 0"),
         (["--host", "nowhere.invalid"], "--host nowhere.invalid: no such address: use 127.0.0.1"),
         (["--host", "192.0.2.1"], "--host 192.0.2.1: "),
     ],

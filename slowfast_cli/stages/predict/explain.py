@@ -68,7 +68,7 @@ def explain(predictor: Predictor, path: Path, name: str | None = None) -> Explan
     if predictor.detects:
         raise UsageError("--explain: these weights classify boxes, which have no Grad-CAM here: use others")
     (prediction, *_) = predictor(path)
-    labels, index = _class_of(card.classes, name)
+    labels, index = class_of(card.classes, name)
     if name is None:
         best = predictor.top(prediction, 1)[labels][0]
         index = best.index if isinstance(best.index, int) else best.index[0]
@@ -85,7 +85,8 @@ def explain(predictor: Predictor, path: Path, name: str | None = None) -> Explan
     )
 
 
-def _class_of(classes: Mapping[str, tuple[str, ...]], name: str | None) -> tuple[str, int]:
+def class_of(classes: Mapping[str, tuple[str, ...]], name: str | None) -> tuple[str, int]:
+    """Find a class by its name: its label set, and its index there; raise `UsageError` if there is none."""
     if name is None:
         return next(iter(classes)), 0
     for labels, names in classes.items():

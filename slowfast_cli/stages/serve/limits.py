@@ -1,6 +1,7 @@
 """Limits of the server, and the errors of requests that exceed them."""
 
 from dataclasses import dataclass
+from math import inf
 
 from slowfast_cli.types import DataError, Seconds, SlowFastError, UsageError
 
@@ -46,8 +47,12 @@ class Limits:
             ("--max-seconds", self.seconds),
             ("--timeout", self.timeout),
         ):
-            if not value > 0:
-                raise UsageError(f"{option} {value:g}: expected a number above 0")
+            if not 0 < value < inf:
+                raise UsageError(f"{option} {value:g}: expected a finite number above 0")
+
+    def busy(self) -> BusyError:
+        """The error of a request beyond those that may wait."""
+        return BusyError(f"{self.waiting} requests wait already: try again later")
 
     def too_large(self) -> TooLargeError:
         """The error for a file that is too large."""

@@ -55,6 +55,7 @@ class UploadFolder:
         self.uploads.mkdir()
         self.page.mkdir()
         self._closed = threading.Event()
+        self._lock, self._stored = threading.Lock(), 0
         threading.Thread(target=self._sweep, daemon=True).start()
 
     def close(self) -> None:
@@ -68,8 +69,9 @@ class UploadFolder:
 
         Raises:
             TooLargeError: It is larger than the limit.
+            BusyError: As many uploads are stored as may be in progress and wait.
         """
-        with self.new_folder() as folder:
+        with self._slot(limits), self.new_folder() as folder:
             path, size = folder / name, 0
             with path.open("xb") as out:
                 while block := source.read(COPIED):
@@ -78,6 +80,19 @@ class UploadFolder:
                         raise limits.too_large()
                     out.write(block)
             yield path
+
+    @contextmanager
+    def _slot(self, limits: Limits) -> Iterator[None]:
+        """Count an upload while the context lasts."""
+        with self._lock:
+            if self._stored > limits.waiting:
+                raise limits.busy()
+            self._stored += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._stored -= 1
 
     @contextmanager
     def new_folder(self) -> Iterator[Path]:

@@ -13,7 +13,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Protocol
 
-from slowfast_cli.stages.serve.limits import BusyError, CrashError, Limits, TimeLimitError
+from slowfast_cli.stages.serve.limits import CrashError, Limits, TimeLimitError
 from slowfast_cli.stages.serve.request import Answer, Model, Request
 from slowfast_cli.types import SlowFastError
 
@@ -59,7 +59,7 @@ class Worker:
     def ask(self, request: Request) -> Answer:
         """See `Predicts`; the time limit starts when the request's turn has come."""
         if not self._count.acquire(blocking=False):
-            raise BusyError(f"{self._limits.waiting} requests wait already: try again later")
+            raise self._limits.busy()
         try:
             with self._turn:
                 return self._ask(request)

@@ -3,10 +3,11 @@
 import io
 import os
 import stat
+from contextlib import ExitStack
 
 import pytest
 
-from slowfast_cli.stages.serve.limits import Limits, TooLargeError
+from slowfast_cli.stages.serve.limits import BusyError, Limits, TooLargeError
 from slowfast_cli.stages.serve.uploads import UploadFolder, safe_name
 from slowfast_cli.types import UsageError
 
@@ -64,6 +65,17 @@ def test_a_large_file_is_not_stored_wholly(folder):
     assert list(folder.uploads.iterdir()) == []
 
 
+def test_no_more_uploads_are_stored_than_may_wait(folder):
+    limits = Limits(waiting=1)
+    with ExitStack() as stack:
+        for name in ("a.ogg", "b.ogg"):  # one in progress, one that waits
+            stack.enter_context(folder.store(name, io.BytesIO(b"sound"), limits))
+        with pytest.raises(BusyError, match="1 requests wait already"):
+            stack.enter_context(folder.store("c.ogg", io.BytesIO(b"sound"), limits))
+    with folder.store("d.ogg", io.BytesIO(b"sound"), limits) as path:
+        assert path.read_bytes() == b"sound"
+
+
 def test_files_elsewhere_are_left_alone(folder, tmp_path):
     (tmp_path / "mine.wav").write_bytes(b"sound")
     folder.delete(tmp_path / "mine.wav")
@@ -71,7 +83,9 @@ def test_files_elsewhere_are_left_alone(folder, tmp_path):
     assert (tmp_path / "mine.wav").is_file()
 
 
-@pytest.mark.parametrize("limits", [{"megabytes": 0}, {"seconds": -1}, {"timeout": float("nan")}])
+@pytest.mark.parametrize(
+    "limits", [{"megabytes": 0}, {"seconds": -1}, {"timeout": float("nan")}, {"megabytes": float("inf")}]
+)
 def test_limits_that_accept_nothing_are_refused(limits):
-    with pytest.raises(UsageError, match="expected a number above 0"):
+    with pytest.raises(UsageError, match="expected a finite number above 0"):
         Limits(**limits).check()

@@ -33,7 +33,7 @@ from slowfast_cli.types import (
 )
 
 T = TypeVar("T")
-PREFETCH = 4  # batches prefetched per worker; 2, 4 and 8 are equally fast (tests/benchmarks/training_input.py)
+PREFETCH = 4  # batches prefetched per worker; 2, 4 and 8 are equally fast
 
 
 def training_keys(

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from slowfast_cli.shards.manifest import Stamp
     from slowfast_cli.types import Failure, Seconds, Settings
 
-CHUNK_ROWS = 256  # fastest of 64 to 1001 for clips of 512 rows, with checksums (tests/benchmarks/training_input.py)
+CHUNK_ROWS = 256  # fastest of 64 to 1001 for clips of 512 rows, with checksums
 TEMPORARY = ".tmp"
 
 

@@ -41,7 +41,7 @@ MAY_IMPORT = {
     "build": {*BASE, *BELOW_BUILD, "recipe"},
     "stages": {*BASE, *BELOW_BUILD, "recipe", "build", "inference"},
     "cli": {*BASE, "stages", "build", "recipe", "weights", "metrics.registry", "metrics.table", "events"}
-    | {"inference.choose", "inference.network", "engine.distributed", "engine.fit", "engine.stop_signal"},
+    | {"inference", "engine.distributed", "engine.fit", "engine.stop_signal"},
     "adapters": {*BASE, "stages", "weights", "models", "features"},
     "api": {*BASE, "stages", "build", "recipe", "weights", "media", "models", "features"},
     "__init__": {"api", "features", "media", "settings", "stages", "version", "weights"},
@@ -53,6 +53,7 @@ STAGES_MAY_IMPORT = {
     "hares": {"train", "evaluate"},
     "search": {"embed"},
     "serve": {"predict"},
+    "export": {"predict"},
     "doctor": {"doctor_checks"},
     "runs": {"train"},
     "bench": {"predict", "train"},

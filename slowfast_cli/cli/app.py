@@ -20,6 +20,7 @@ from slowfast_cli.cli import (
     doctor,
     embed,
     evaluate,
+    export,
     extract,
     launch,
     options,
@@ -63,6 +64,7 @@ app.command("finetune", epilog=train.FINETUNE_EPILOG)(train.finetune)
 app.command("evaluate", epilog=evaluate.EPILOG)(evaluate.evaluate)
 app.command("predict", epilog=predict.EPILOG)(predict.predict)
 app.command("embed", epilog=embed.EPILOG)(embed.embed)
+app.command("export", epilog=export.EPILOG)(export.export)
 app.command("search", epilog=search.EPILOG)(search.search)
 app.command("serve", epilog=serve.EPILOG)(serve.serve)
 app.command("ablate", epilog=ablate.EPILOG)(ablate.ablate)

@@ -28,6 +28,8 @@ class Engine:
     """Loads a file, to compute in a precision."""
     write: Callable[[Any, Path, Metadata], None]
     """Writes an `Exported`."""
+    write_onnx: Callable[[Any, Path, Metadata], None] | None = None
+    """Writes an ``onnx.ModelProto``, such as a quantized one; None if it cannot."""
     extra: str = ""
     """Extra of slowfast-cli that installs it; empty if every installation has it."""
     writes_with: tuple[str, ...] = ()
@@ -59,12 +61,12 @@ class Engine:
 ENGINES: Mapping[str, Engine] = {
     "openvino": Engine(
         name="openvino", title="OpenVINO", package="openvino", extra="openvino", suffix=".xml",
-        read=openvino_engine.read, write=openvino_engine.write, precisions=("fp32", "bf16"),
-        bf16_in_hardware=openvino_engine.bf16_in_hardware,
+        read=openvino_engine.read, write=openvino_engine.write, write_onnx=openvino_engine.write_onnx,
+        precisions=("fp32", "bf16"), bf16_in_hardware=openvino_engine.bf16_in_hardware,
     ),
     "onnx": Engine(
         name="onnx", title="ONNX Runtime", package="onnxruntime", extra="onnx", suffix=".onnx",
-        read=onnx_engine.read, write=onnx_engine.write, writes_with=("onnx", "onnxscript"),
+        read=onnx_engine.read, write=onnx_engine.write, write_onnx=onnx_engine.save, writes_with=("onnx", "onnxscript"),
     ),
     "torch": Engine(
         name="torch", title="PyTorch", package="torch", suffix=".pt2",

@@ -61,9 +61,15 @@ def read(path: Path, precision: str) -> OnnxProgram:
 
 def write(exported: Exported, path: Path, metadata: Metadata) -> None:
     """Write a program in float32 or with the types of its tensors."""
+    save(to_model(exported), path, metadata)
+
+
+def save(model: Any, path: Path, metadata: Metadata) -> None:
+    """Write an ``onnx.ModelProto`` with metadata."""
     import onnx  # noqa: PLC0415  (an extra)
 
-    model = to_model(exported)
+    for node in model.graph.node:
+        node.ClearField("metadata_props")  # where the node comes from, with paths of this machine
     model.metadata_props.append(onnx.StringStringEntryProto(key=KEY, value=metadata.text()))
     onnx.save(model, path)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from threading import Lock, get_ident
 from typing import TYPE_CHECKING, Any
 
@@ -79,18 +80,27 @@ def write(exported: Exported, path: Path, metadata: Metadata) -> None:
     """Write a program with the types of its tensors."""
     import openvino  # noqa: PLC0415  (an extra)
 
-    model = openvino.convert_model(exported.program)
+    save(openvino.convert_model(exported.program), path, metadata)
+
+
+def write_onnx(model: Any, path: Path, metadata: Metadata) -> None:
+    """Write an ``onnx.ModelProto``, such as a quantized one."""
+    import openvino  # noqa: PLC0415  (an extra)
+
+    with TemporaryDirectory() as folder:
+        source = Path(folder) / "model.onnx"
+        source.write_bytes(model.SerializeToString())
+        save(openvino.convert_model(source), path, metadata)
+
+
+def save(model: Any, path: Path, metadata: Metadata) -> None:
+    """Write an ``openvino.Model`` with metadata; its inputs get their shapes and names."""
+    import openvino  # noqa: PLC0415  (an extra)
+
     shapes = metadata.inputs.values()
     model.reshape({node: [-1, *shape] for node, shape in zip(model.inputs, shapes, strict=True)})
     for node, name in zip(model.inputs, metadata.inputs, strict=True):
         node.get_tensor().set_names({name})
-    save(model, path, metadata)
-
-
-def save(model: Any, path: Path, metadata: Metadata) -> None:
-    """Write an ``openvino.Model`` with metadata."""
-    import openvino  # noqa: PLC0415  (an extra)
-
     model.set_rt_info(metadata.text(), [KEY])
     openvino.save_model(model, path, compress_to_fp16=False)
 

@@ -77,7 +77,7 @@ def describe(card: Card) -> dict[str, Any]:
 def read_card(path: Path) -> Card:
     """Read the metadata; raise `WeightsError` if the file is missing, not safetensors, or without a valid card."""
     with _open(path) as file:
-        return _parse_card(path, file.metadata() or {})
+        return parse_card(path, file.metadata() or {})
 
 
 def read(path: Path) -> tuple[Card, dict[str, Tensor]]:
@@ -87,7 +87,7 @@ def read(path: Path) -> tuple[Card, dict[str, Tensor]]:
         WeightsError: As for `read_card`; or a value is NaN or infinite.
     """
     with _open(path) as file:
-        card = _parse_card(path, file.metadata() or {})
+        card = parse_card(path, file.metadata() or {})
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     check_finite(path, tensors)
     return card, tensors
@@ -119,7 +119,8 @@ def _open(path: Path) -> Iterator[safe_open]:
         ) from error
 
 
-def _parse_card(path: Path, header: Mapping[str, str]) -> Card:
+def parse_card(path: Path, header: Mapping[str, str]) -> Card:
+    """Read the card in the header of a file; raise `WeightsError` if there is none, or an inconsistent one."""
     try:
         plain = json.loads(header[KEY])
         if (version := plain.pop("format")) != FORMAT:

@@ -7,17 +7,29 @@ from pathlib import Path
 from torch import nn
 
 from slowfast_cli.data.views import rows_span, spread_rows
+from slowfast_cli.inference.program import Program
+from slowfast_cli.inference.sound_program import ProgramScorer
 from slowfast_cli.settings import FrontEnd
 from slowfast_cli.stages.predict import boxes as box_lists
-from slowfast_cli.stages.predict.audio import AudioPredictor
+from slowfast_cli.stages.predict.audio import AudioPredictor, SoundScorer
 from slowfast_cli.stages.predict.results import FilePredictor
 from slowfast_cli.stages.predict.sound_scorer import NetworkScorer
 from slowfast_cli.types import WeightsError
 from slowfast_cli.weights.file import Card
 
 
-def file_predictor(weights: Path, card: Card, model: nn.Module, boxes: box_lists.BoxList | None) -> FilePredictor:
-    """Build what predicts one file with a model of the kind that the card describes."""
+def file_predictor(
+    weights: Path, card: Card, model: nn.Module, boxes: box_lists.BoxList | None, program: Program | None = None
+) -> FilePredictor:
+    """Build what predicts one file with a model of the kind that the card describes.
+
+    Args:
+        weights: The file, for messages.
+        card: Metadata of the model.
+        model: Returns logits.
+        boxes: Boxes to classify.
+        program: An exported file's, which replaces the model if it has the front end inside.
+    """
     front_end = None
     if "frames" not in card.net.signals or "logmel" in card.net.signals:
         with _header(weights, "a front end"):
@@ -31,7 +43,9 @@ def file_predictor(weights: Path, card: Card, model: nn.Module, boxes: box_lists
                 frames = Frames.from_settings(dict(card.video))
             length = rows_span(frames.seconds, frames.fps, front_end.hop / front_end.rate)
             rows = spread_rows(0, length, frames.rows).tolist()
-        scorer = NetworkScorer(model, card, front_end, rows=rows)
+        scorer: SoundScorer = NetworkScorer(model, card, front_end, rows=rows)
+        if program is not None and program.metadata.front_end:
+            scorer = ProgramScorer(weights, program)
         return AudioPredictor(
             scorer, rate=front_end.rate, clip_seconds=card.clip_seconds, views=card.views, sigmoid=card.sigmoid
         )

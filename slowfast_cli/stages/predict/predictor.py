@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from torch import nn
 
 from slowfast_cli.engine import distributed
 from slowfast_cli.inference.choose import AUTO
+from slowfast_cli.inference.exported import ProgramNetwork, is_exported, open_exported
 from slowfast_cli.inference.network import DTYPES, EngineChoice, Network, Source
 from slowfast_cli.media.audio_source import printable
 from slowfast_cli.models.folding import prepare_for_inference
@@ -77,7 +79,15 @@ class Predictor:
         self._boxes = None if boxes is None else box_lists.read(boxes)
         at = distributed.device(device)
         self._at = at
-        self.card, model = build(weights)
+        choice = EngineChoice(engine=engine, precision=precision)
+        program = None
+        if is_exported(weights):
+            program, self.card = open_exported(weights, choice, at)
+            self._model: nn.Module = ProgramNetwork(program)
+        else:
+            self.card, model = build(weights)
+            source = Source(weights=weights, net=self.card.net)
+            self._model = Network(prepare_for_inference(model, at), source, choice)
         if boxes is not None and not self.detects:
             raise UsageError(
                 f"--boxes {printable(boxes)}: {printable(weights)} classifies whole clips, not boxes: leave it out, or "
@@ -90,12 +100,7 @@ class Predictor:
             )
         if "features" in self.card.net.signals:
             raise WeightsError(f"{weights}: is a probe on the features of a trunk: finetune the trunk instead")
-        self._model = Network(
-            prepare_for_inference(model, at),
-            Source(weights=weights, net=self.card.net),
-            EngineChoice(engine=engine, precision=precision),
-        )
-        self._predictor = file_predictor(weights, self.card, self._model, self._boxes)
+        self._predictor = file_predictor(weights, self.card, self._model, self._boxes, program)
 
     def __call__(self, path: str | Path, timeline: Timeline | None = None) -> list[FilePrediction]:
         """Predict one file: as a whole, by windows of a timeline, or by its boxes.
@@ -216,7 +221,7 @@ class Predictor:
         Whole files, and windows and boxes of videos, are predicted concurrently, a bounded number of files ahead of the
         consumer.
         """
-        if timeline is None and isinstance(paths, Sequence):
+        if timeline is None and isinstance(paths, Sequence) and isinstance(self._model, Network):
             self._model.expect(len(paths) * self.card.views)
         for result in self._files(paths, timeline):
             if isinstance(result, FilePrediction) and not all(map(_finite, result.scores.values())):

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from importlib.util import find_spec
 
 
 def main() -> None:
@@ -12,6 +13,10 @@ def main() -> None:
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when torch is imported
     try:
+        if find_spec("torch") is None:
+            from slowfast_cli.light import main as run_light  # noqa: PLC0415
+
+            sys.exit(run_light(sys.argv[1:]))
         from slowfast_cli.cli.app import main as run  # noqa: PLC0415
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")

@@ -45,7 +45,8 @@ MAY_IMPORT = {
     "adapters": {*BASE, "stages", "weights", "models", "features"},
     "api": {*BASE, "stages", "build", "recipe", "weights", "media", "models", "features"},
     "__init__": {"api", "features", "media", "settings", "stages", "version", "weights"},
-    "__main__": {"cli"},
+    "__main__": {"cli", "light"},
+    "light": {*BASE, "inference", "stages.predict"},
 }
 # Between commands.
 STAGES_MAY_IMPORT = {

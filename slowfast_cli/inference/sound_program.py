@@ -47,5 +47,6 @@ class SoundCard:
             self.classes: Mapping[str, Sequence[str]] = card["classes"]
             self.clip_seconds, self.views = float(card["clip_seconds"]), int(card["views"])
             self.sigmoid = bool(card["sigmoid"])
+            self.unknown, self.threshold = str(card["unknown"]), float(card["threshold"])
         except (KeyError, TypeError, ValueError) as error:
             raise WeightsError(f"{path}: its metadata does not describe a network for sounds ({error!r})") from error

@@ -6,6 +6,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 from packaging.requirements import Requirement
 
 from slowfast_cli import __version__
+from slowfast_cli.inference.choose import ENGINES, Engine
 from slowfast_cli.stages import doctor_checks
 from slowfast_cli.storage.atomic import free_bytes
 from slowfast_cli.weights.catalog import CATALOG
@@ -63,7 +65,7 @@ def examine(out: Path) -> Report:
     Args:
         out: Folder for shards and runs; it need not exist.
     """
-    return Report(facts=(*_system(), *_packages(), *_torch(), *_decoders(), *_weights(), *_storage(out)))
+    return Report(facts=(*_system(), *_packages(), *_torch(), *_engines(), *_decoders(), *_weights(), *_storage(out)))
 
 
 def as_text(report: Report) -> str:
@@ -201,6 +203,26 @@ def _gpu() -> Fact:
     problem = "an NVIDIA driver is installed, but this torch build cannot use it" if driver else ""
     remedy = "pip install --force-reinstall torch  (the CUDA build for your driver: pytorch.org)" if driver else ""
     return Fact(section="torch", name="gpu", value="none, CPU only", problem=problem, remedy=remedy, needed=False)
+
+
+def _engines() -> Iterator[Fact]:
+    """Inference engines besides PyTorch; none is needed."""
+    for engine in ENGINES.values():
+        if not engine.extra:
+            continue
+        if not engine.installed:
+            value = f"not installed: pip install 'slowfast-cli[{engine.extra}]'"
+            yield Fact(section="engines", name=engine.title, value=value)
+            continue
+        remedy = f"pip install --force-reinstall {engine.package}"
+        yield _probe("engines", engine.title, partial(_engine, engine), remedy, needed=False)
+
+
+def _engine(engine: Engine) -> str:
+    doctor_checks.module(engine.package)
+    if "bf16" not in engine.precisions:
+        return engine.version
+    return f"{engine.version}, bfloat16 {'in hardware' if engine.bf16_in_hardware() else 'emulated, which is slow'}"
 
 
 def _decoders() -> Iterator[Fact]:

@@ -30,8 +30,8 @@ from slowfast_cli.models.folding import prepare_for_inference
 from slowfast_cli.storage.atomic import file_hash
 from slowfast_cli.types import Signals, SlowFastError, UsageError
 
-# Core seconds that PyTorch would still need from which on a conversion pays: it takes 6 to 20 of one core, and saves a
-# third of the rest or more (docs/performance.md).
+# Core seconds that PyTorch would still need from which on a conversion pays: it takes 4 to 11, and saves a sixth of the
+# rest or more (docs/performance.md).
 WORTH = 60.0
 LOG = logging.getLogger(__name__)  # remarks for the user, as information: commands print them
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
@@ -155,7 +155,7 @@ class Network(nn.Module):
         clips = next(iter(signals.values())).shape[0]
         with self._lock:
             self._answered, self._seconds = self._answered + clips, self._seconds + seconds
-            rest = max(self._expected - self._answered, self._answered)  # unannounced: as many again as so far
+            rest = self._expected - self._answered if self._expected else self._answered  # as many again as so far
             if self._conversion is not None or rest * self._seconds < WORTH * self._answered:
                 return
             title = self._engine.title

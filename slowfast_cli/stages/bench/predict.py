@@ -6,17 +6,13 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
-from slowfast_cli.data.views import clip_samples
 from slowfast_cli.inference.choose import ENGINES
-from slowfast_cli.settings import FrontEnd
 from slowfast_cli.stages.bench.timing import Timing, peak_memory, repeat, reset_peak_memory, synchronize
+from slowfast_cli.stages.predict.noise import noise
 from slowfast_cli.stages.predict.predictor import Predictor
 from slowfast_cli.stages.predict.results import Failed
-from slowfast_cli.stages.predict.video import eval_frames
-from slowfast_cli.types import Seconds, Signals
-from slowfast_cli.weights.file import Card
+from slowfast_cli.types import Seconds
 
 
 def installed_engines() -> list[str]:
@@ -135,20 +131,3 @@ def _one_by_one(predictor: Predictor, settings: dict[str, str], paths: Sequence[
 def _problem(results: Sequence[object]) -> str:
     failed = [result for result in results if isinstance(result, Failed)]
     return f"{len(failed)} files failed, such as {failed[0].reason}" if failed else ""
-
-
-def noise(card: Card, batch: int) -> Signals:
-    """Make a batch of noise of the sizes that a model reads."""
-    signals: dict[str, Tensor] = {}
-    frames = eval_frames(card) if "frames" in card.net.signals else None
-    if frames is not None:
-        signals["frames"] = torch.randn(batch, 3, frames.frames, frames.side, frames.side)
-    if {"logmel", "samples"} & card.net.signals:
-        front_end = FrontEnd(**card.front_end)  # type: ignore[arg-type]
-        samples = clip_samples(card.clip_seconds, front_end.rate) - 1
-        rows = frames.rows if frames else front_end.frames(samples)
-        if "samples" in card.net.signals:
-            signals["samples"] = torch.randn(batch, samples)
-        else:
-            signals["logmel"] = torch.randn(batch, 1, rows, front_end.mels)
-    return signals | ({"has_audio": torch.ones(batch)} if len(signals) == 2 else {})

@@ -13,7 +13,7 @@ from slowfast_cli.inference.sound_program import FRAMES, SAMPLES
 from slowfast_cli.media import audio
 from slowfast_cli.settings import FrontEnd
 from slowfast_cli.stages.predict.file_predictor import file_predictor
-from slowfast_cli.stages.predict.video import eval_frames
+from slowfast_cli.stages.predict.noise import noise
 from slowfast_cli.types import Recording, Signals
 from slowfast_cli.weights.file import Card
 
@@ -69,32 +69,24 @@ def sample_clips(card: Card, paths: Sequence[Path], names: Sequence[str]) -> Ite
         yield FileClips(path=path, inputs=_samples(samples, length, front_end, names))
 
 
-def noise(card: Card, names: Sequence[str] = ()) -> FileClips:
+def noise_clips(card: Card, names: Sequence[str] = ()) -> FileClips:
     """Two clips of noise, where no files are named.
 
     Args:
         card: Describes what the network reads.
         names: Inputs of a network with the front end inside; empty: those of the network alone.
     """
-    draw = np.random.default_rng(0)
-    signals, inputs = card.net.signals, dict[str, Tensor]()
-    frames = eval_frames(card) if card.video else None
-    if card.front_end:
-        front_end = FrontEnd(**card.front_end)  # type: ignore[arg-type]
-        length = clip_samples(card.clip_seconds, front_end.rate) - 1
-        samples = [draw.normal(0, 0.1, count).astype(np.float32) for count in (length, length // 2)]
-        if names:
-            parts = [_samples(part, length, front_end, names) for part in samples]
-            return FileClips(path=NOISE, inputs={name: torch.cat([part[name] for part in parts]) for name in names})
-        steps = front_end.frames(length) if frames is None else frames.rows
-        inputs["logmel"] = torch.from_numpy(draw.normal(0, 1, (2, 1, steps, front_end.mels)).astype(np.float32))
-        inputs[SAMPLES] = torch.from_numpy(np.stack([np.pad(part, (0, length - len(part))) for part in samples]))
-    if frames is not None:
-        shape = (2, 3, frames.frames, frames.side, frames.side)
-        inputs["frames"] = torch.from_numpy(draw.normal(0, 1, shape).astype(np.float32))
-        inputs["has_audio"] = torch.ones(2)
-    wanted = signals | ({"has_audio"} if {"logmel", "frames"} <= signals else set())
-    return FileClips(path=NOISE, inputs={name: value for name, value in inputs.items() if name in wanted})
+    if not names:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            return FileClips(path=NOISE, inputs=noise(card, 2))
+    front_end = FrontEnd(**card.front_end)  # type: ignore[arg-type]
+    length, draw = clip_samples(card.clip_seconds, front_end.rate) - 1, np.random.default_rng(0)
+    parts = [
+        _samples(draw.normal(0, 0.1, count).astype(np.float32), length, front_end, names)
+        for count in (length, length // 2)
+    ]
+    return FileClips(path=NOISE, inputs={name: torch.cat([part[name] for part in parts]) for name in names})
 
 
 def _samples(samples: np.ndarray, length: int, front_end: FrontEnd, names: Sequence[str]) -> Signals:

@@ -21,7 +21,7 @@ from slowfast_cli.inference.program import Program
 from slowfast_cli.inference.quantize import quantized
 from slowfast_cli.models.folding import prepare_for_inference
 from slowfast_cli.settings import Frames, FrontEnd
-from slowfast_cli.stages.export.clips import FileClips, file_clips, noise, sample_clips
+from slowfast_cli.stages.export.clips import FileClips, file_clips, noise_clips, sample_clips
 from slowfast_cli.storage.atomic import file_hash, make_folder, require_new
 from slowfast_cli.types import UsageError
 from slowfast_cli.weights.file import Card, build
@@ -115,11 +115,11 @@ def _module(
 ) -> tuple[nn.Module, list[FileClips]]:
     """The module to export, and clips that it reads."""
     if not front_end:
-        return network, list(file_clips(weights, card, network, paths)) or [noise(card)]
+        return network, list(file_clips(weights, card, network, paths)) or [noise_clips(card)]
     settings = FrontEnd(**card.front_end)  # type: ignore[arg-type]
     samples = clip_samples(card.clip_seconds, settings.rate) - 1
     module = SoundProbabilities(network, card, samples, _rows(card, settings)).eval()
-    return module, list(sample_clips(card, paths, module.inputs)) or [noise(card, module.inputs)]
+    return module, list(sample_clips(card, paths, module.inputs)) or [noise_clips(card, module.inputs)]
 
 
 def _rows(card: Card, front_end: FrontEnd) -> list[int]:

@@ -135,7 +135,7 @@ class Predictor:
         return unknown_sets(prediction, self.card)
 
     @property
-    def network(self) -> Network:
+    def network(self) -> nn.Module:
         """The network, as its engine runs it."""
         return self._model
 
@@ -221,8 +221,10 @@ class Predictor:
         Whole files, and windows and boxes of videos, are predicted concurrently, a bounded number of files ahead of the
         consumer.
         """
-        if timeline is None and isinstance(paths, Sequence) and isinstance(self._model, Network):
-            self._model.expect(len(paths) * self.card.views)
+        # One file does not count: whoever calls this for each of many does not say how many.
+        files = len(paths) if timeline is None and isinstance(paths, Sequence) else 0
+        if files > 1 and isinstance(self._model, Network):
+            self._model.expect(files * self.card.views)
         for result in self._files(paths, timeline):
             if isinstance(result, FilePrediction) and not all(map(_finite, result.scores.values())):
                 raise WeightsError(

@@ -6,7 +6,7 @@ import pytest
 import tiny
 
 from slowfast_cli.inference.choose import ENGINES
-from slowfast_cli.stages.bench.predict import noise
+from slowfast_cli.stages.predict.noise import noise
 from slowfast_cli.stages.predict.predictor import Predictor
 
 

@@ -10,7 +10,7 @@ from slowfast_cli.models.spec import with_width
 from slowfast_cli.models.zoo import VARIANTS
 from slowfast_cli.nn.nonlocal_block import NonLocal
 
-SHAPES = {"frames": (2, 3, 32, 32, 32), "logmel": (2, 1, 128, 80), "samples": (2, 8000)}
+SHAPES = {"frames": (2, 3, 32, 32, 32), "samples": (2, 8000)}
 CPU = torch.device("cpu")
 
 
@@ -29,7 +29,8 @@ def small(name):
             nn.init.ones_(module.skip_gain)
         if isinstance(module, NonLocal):  # dot products of fresh features would overflow
             nn.init.normal_(module.theta.weight, std=0.01)
-    signals = {key: torch.randn(SHAPES[key]) for key in sorted(net.signals)}
+    shapes = SHAPES | {"logmel": (2, 1, getattr(net, "frames", 0) or 128, getattr(net, "bands", 0) or 80)}
+    signals = {key: torch.randn(shapes[key]) for key in sorted(net.signals)}
     if len(net.signals) == 2:
         signals["has_audio"] = torch.tensor([1.0, 0.0])
     return prepare_for_inference(model, CPU), signals

@@ -56,7 +56,7 @@ class _Embeddings(nn.Module):
         """Shape: (B, 1, T, F) -> (B, 1 + P, D)."""
         grid = (pixel_values.shape[2] // PATCH, pixel_values.shape[3] // PATCH)
         patches_BPD: Tensor = self.patch_embeddings.projection(pixel_values).flatten(2).transpose(1, 2)
-        tokens_BPD = torch.cat([self.first.expand(len(patches_BPD), -1, -1), patches_BPD], dim=1)
+        tokens_BPD = torch.cat([self.first.expand(patches_BPD.shape[0], -1, -1), patches_BPD], dim=1)
         embedded_BPD: Tensor = self.dropout(tokens_BPD + self._positions(grid))
         return embedded_BPD
 

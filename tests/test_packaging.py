@@ -3,7 +3,6 @@
 import re
 from pathlib import Path
 
-import pytest
 import yaml
 
 import slowfast_cli
@@ -57,7 +56,6 @@ def test_the_dockerfile_copies_what_exists():
     assert [line for line in lines if line.startswith("USER ")] == ["USER slowfast"]
 
 
-@pytest.mark.parametrize("module", ["storage.lock", "stages.train.dry_run"])
-def test_unix_modules_are_imported_behind_a_guard(module):
-    text = (ROOT / "slowfast_cli" / (module.replace(".", "/") + ".py")).read_text()
-    assert re.search(r"try:\n\s+import (?:fcntl|resource)\b[^\n]*\n\s*except ImportError", text)
+def test_unix_modules_are_imported_behind_a_guard():
+    text = (ROOT / "slowfast_cli" / "storage" / "lock.py").read_text()
+    assert re.search(r"try:\n\s+import fcntl\b[^\n]*\n\s*except ImportError", text)

@@ -11,11 +11,12 @@ from slowfast_cli.inference.convert import arrays, describe, difference, export_
 from slowfast_cli.models.baselines.zoo import BASELINES
 from slowfast_cli.models.zoo import VARIANTS
 
-pytestmark = pytest.mark.thorough
 NETWORKS = {**VARIANTS, **BASELINES}
 DETECTORS = {name for name in VARIANTS if name.endswith("-ava")}
 WHY = "it classifies boxes, and the samples of RoIAlign depend on the sizes of the boxes"
 EXCEPTIONS: dict[tuple[str, str], str] = {}  # (network, engine): the start of the reason
+# Small ones of each kind: all others take ten minutes, and are for `pytest -m slow`.
+FAMILIES = {"asf-small", "slowfast-small", "avslowfast-small", "sf-small", "byola-cnn"}
 # Names of equal networks, of which one is converted.
 DISTINCT = {repr(net): name for name, net in reversed(NETWORKS.items()) if name not in DETECTORS}
 
@@ -26,7 +27,16 @@ def test_only_detectors_are_refused_by_all_engines():
     )
 
 
-@pytest.mark.parametrize("name", sorted(DISTINCT.values()))
+def _networks():
+    for name in sorted(DISTINCT.values()):
+        yield pytest.param(name, marks=pytest.mark.thorough if name in FAMILIES else pytest.mark.slow)
+
+
+def test_the_families_are_networks():
+    assert set(DISTINCT.values()) >= FAMILIES
+
+
+@pytest.mark.parametrize("name", list(_networks()))
 def test_engines_answer_as_pytorch(name, tmp_path):
     model, signals = small(name)
     with torch.inference_mode():

@@ -19,17 +19,38 @@ from pathlib import Path
 from statistics import median
 
 import machine
-import predict_folder
+import numpy as np
+import soundfile as sf
 import torch
 
+from slowfast_cli.media import audio
 from slowfast_cli.models.baselines.zoo import BASELINES
 from slowfast_cli.models.zoo import VARIANTS
 from slowfast_cli.stages.predict.predictor import Predictor
-from slowfast_cli.types import MEDIA_SUFFIXES
+from slowfast_cli.types import MEDIA_SUFFIXES, Recording, Settings
 from slowfast_cli.weights.file import DEFAULT, Card, save
 
+ASSETS = Path(__file__).parents[1] / "assets"
+FILES, RATE, SECONDS = 200, 44100, 5
+KINDS = {"wav": "PCM_16", "flac": "PCM_16", "ogg": "VORBIS", "mp3": "MPEG_LAYER_III"}
 SIDES = (("torch", "fp32"), ("onnx", "fp32"), ("openvino", "fp32"), ("torch", "bf16"), ("openvino", "bf16"))
 VIDEO = {"frames": 32, "step": 2, "fps": 30.0, "crop": 224, "jitter": [256, 320], "side": 224}
+
+
+def fill(folder: Path) -> list[Path]:
+    """Write clips of 5 s at 44.1 kHz, cut out of the recordings in tests/assets, in four formats in turn."""
+    sounds = [
+        np.tile(audio.read(Recording(id=name, path=ASSETS / name), rate=RATE), 3)
+        for name in ("rain.wav", "rooster.flac", "dog.ogg", "sneeze.mp3")
+    ]
+    draw = np.random.default_rng(0)
+    paths = []
+    for number in range(FILES):
+        sound, (kind, subtype) = sounds[number % len(sounds)], list(KINDS.items())[number // len(sounds) % len(KINDS)]
+        first = int(draw.integers(0, len(sound) - SECONDS * RATE + 1))
+        paths.append(folder / f"{number:03}.{kind}")
+        sf.write(paths[-1], sound[first : first + SECONDS * RATE], RATE, subtype=subtype)
+    return paths
 
 
 def random_weights(folder: Path, name: str) -> Path:
@@ -39,7 +60,7 @@ def random_weights(folder: Path, name: str) -> Path:
     if "frames" in net.signals:
         card = Card(net=net, classes=_classes(400), front_end={}, clip_seconds=64 / 30, views=10, video=VIDEO)
     elif name == "asf-r50":
-        front_end = {"rate": 24000, "window_ms": 10.0, "hop_ms": 5.0, "mels": 128, "fft": 2048, "floor": 1e-6}
+        front_end: Settings = {"rate": 24000, "window_ms": 10.0, "hop_ms": 5.0, "mels": 128, "fft": 2048, "floor": 1e-6}
         card = Card(net=net, classes=_classes(97), front_end=front_end, clip_seconds=1.999, views=2)
     else:
         front_end = {"rate": 16000, "window_ms": 32.0, "hop_ms": 10.0, "mels": 64, "fft": 512, "floor": 1e-6}
@@ -56,7 +77,6 @@ def _classes(count: int) -> dict[str, tuple[str, ...]]:
 def videos(folder: Path, count: int) -> list[Path]:
     """Ten-second videos of 30 frames a second, 340 x 256, H.264, of moving noise."""
     import av
-    import numpy as np
 
     draw, paths = np.random.default_rng(0), []
     for number in range(count):
@@ -111,7 +131,7 @@ def main() -> None:
     print("|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        files = sorted(given.sounds.rglob("*")) if given.sounds else predict_folder.fill(folder)
+        files = sorted(given.sounds.rglob("*")) if given.sounds else fill(folder)
         sounds = [path for path in files if path.suffix.lower() in MEDIA_SUFFIXES]
         for where in ("free", "busy") if given.where == "both" else (given.where,):
             spin = [sys.executable, "-c", "while True: pass"]

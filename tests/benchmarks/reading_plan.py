@@ -67,8 +67,8 @@ def views(seconds: np.ndarray) -> np.ndarray:
 def extraction(seconds: np.ndarray, ranks: int, jobs: int = 4) -> list[tuple[float, int]]:
     """Seconds of sound and shards of each process."""
     pending = [Recording(id=str(number), path=Path(f"{number}.wav")) for number in range(len(seconds))]
-    ranks = plan(pending, seconds.tolist(), first=0, shard_seconds=2560.0, jobs=jobs, ranks=ranks)
-    return [(sum(seconds[int(each.id)] for job in hand for each in job.recordings), len(hand)) for hand in ranks]
+    plans = plan(pending, seconds.tolist(), first=0, shard_seconds=2560.0, jobs=jobs, ranks=ranks)
+    return [(sum(seconds[int(each.id)] for job in hand for each in job.recordings), len(hand)) for hand in plans]
 
 
 def main() -> None:

@@ -27,6 +27,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import rendered
 
 from slowfast_cli.media import video
+from slowfast_cli.media.video_rgb import fit_short_side
 from slowfast_cli.types import Recording
 
 FRAMES, FPS, SIDE, ROUNDS = 300, 30, 256, 5
@@ -89,7 +90,7 @@ def in_turn(path: Path, what: str, starts: Sequence[float], span: float, count: 
     """Print how often the other sides take our time."""
     recording = Recording(id=path.name, path=path)
     probe = video.probe(recording)
-    size = video.fit_short_side(probe.width, probe.height, SIDE)
+    size = fit_short_side(probe.width, probe.height, SIDE)
     clips = [indices(start, span, count) for start in starts]
     union = [sorted({index for clip in clips for index in clip})]
     sides = {

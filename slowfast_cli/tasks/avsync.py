@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from slowfast_cli.nn.precision import at_least_float32
 from slowfast_cli.tasks.task import Outputs, TaskSpec
 from slowfast_cli.types import Batch
 
@@ -71,7 +72,7 @@ def _logmel(batch: Batch) -> Tensor:
 
 
 def _distances(outputs: Outputs, stage: str) -> tuple[Tensor, Tensor]:
-    visual_BE, audio_SE = outputs[f"video_{stage}"].float(), outputs[f"audio_{stage}"].float()
+    visual_BE, audio_SE = (at_least_float32(outputs[f"{signal}_{stage}"]) for signal in ("video", "audio"))
     positive_BE, negative_BE = audio_SE[: len(visual_BE)], audio_SE[len(visual_BE) :]
     return _length(visual_BE - positive_BE), _length(visual_BE - negative_BE)
 

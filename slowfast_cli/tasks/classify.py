@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from torch import Tensor
 from torch.nn import functional as f
 
+from slowfast_cli.nn.precision import at_least_float32
 from slowfast_cli.tasks.task import Outputs, TaskSpec
 from slowfast_cli.types import Batch
 
@@ -23,7 +24,7 @@ class Classify:
         """Mean cross-entropy over the batch and the positions, by label set."""
         losses = {}
         for labels in self.labels:
-            logits_BPC, target = outputs[labels].float(), batch.targets[labels]
+            logits_BPC, target = at_least_float32(outputs[labels]), batch.targets[labels]
             if logits_BPC.ndim == 3:
                 target = target.repeat_interleave(logits_BPC.shape[1], dim=0)
                 logits_BPC = logits_BPC.flatten(0, 1)

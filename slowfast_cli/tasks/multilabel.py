@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 from torch.nn import functional as f
 
+from slowfast_cli.nn.precision import at_least_float32
 from slowfast_cli.tasks.task import Outputs, TaskSpec
 from slowfast_cli.types import Batch
 
@@ -22,7 +23,8 @@ class MultiLabel:
         """Mean binary cross-entropy over clips or boxes, positions and classes; zero without boxes."""
         losses = {}
         for labels in self.labels:
-            logits, target_RC = outputs[labels].float(), batch.targets[labels].float()
+            logits = at_least_float32(outputs[labels])
+            target_RC = batch.targets[labels].to(logits.dtype)
             if logits.ndim == 3:
                 target_RC = target_RC[:, None].expand_as(logits)
             total = f.binary_cross_entropy_with_logits(logits, target_RC, reduction="sum")

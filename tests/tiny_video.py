@@ -8,7 +8,8 @@ import rendered
 SMALL = [
     "data.source=media", "data.workers=0", "data.views=1", "model.width=8", "~schedule.validate_every",
     "schedule.epochs=1", "schedule.steps=null", "~schedule.warmup_epochs", "~schedule.warmup_steps",
-    "~schedule.drop_at", "~optim.lr_batch", "~optim.bn_batch_size", "optim.lr=0.01", "optim.batch=4",
+    "~schedule.drop_at", "~schedule.precise_bn_batches", "~optim.lr_batch", "~optim.bn_batch_size", "optim.lr=0.01",
+    "optim.batch=4",
     "video.frames=8", "video.step=8", "video.crop=32", "video.jitter=[32,36]", "video.side=32", "video.rows=32",
 ]  # fmt: skip
 SCRATCH = ["~model.init", "~model.freeze_bn", "~model.freeze_trunk"]

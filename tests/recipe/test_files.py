@@ -12,10 +12,10 @@ from slowfast_cli.types import UsageError
 
 # Digests of the resolved recipes as they were when each was written out in full.
 RESOLVED = {
-    "ava": "65531f1a19aef911",
-    "ava-av": "189728b27c83ab22",
-    "charades-av": "b9c421feb494ebdf",
-    "epic55-av": "d295323bda9ead89",
+    "ava": "eb2a31e6a1161239",
+    "ava-av": "f7fa3fde35802ed0",
+    "charades-av": "faa99d5bd581713f",
+    "epic55-av": "9e34fe979563fb49",
     "folder-video": "285a1c206b4072ac",
     "hares/audioset": "761fb55bd294582b",
     "hares/birdsong": "c4775ee46b779952",
@@ -30,9 +30,9 @@ RESOLVED = {
     "hares/voxceleb1": "7b3c61c1bc94f1da",
     "hares/voxforge": "93ab52b9f224c15b",
     "hmdb51": "abcf45c7c89e00e8",
-    "kinetics-audio": "4ea9b16fba7202ba",
-    "kinetics-sounds": "7a3000025f77fd4b",
-    "kinetics-ssl": "2d8e60b7b1853ad1",
+    "kinetics-audio": "8a17ae831dec42a4",
+    "kinetics-sounds": "0692ad5fc7afd519",
+    "kinetics-ssl": "28c536fd5639ce40",
 }
 BASE = """\
 data: {corpus: esc10, train: all, clip_seconds: 1}

@@ -1,4 +1,4 @@
-"""The generated pages of the reference are up to date, and nothing is missing from them."""
+"""The generated pages are up to date, and nothing is missing from them."""
 
 import importlib.util
 from pathlib import Path
@@ -58,11 +58,12 @@ def test_every_name_of_the_api_is_in_the_table_of_its_page():
 
 
 def test_check_names_a_stale_page(tmp_path, monkeypatch, capsys):
-    (tmp_path / "python.md").write_text(page("python.md"), encoding="utf-8")
+    (tmp_path / "reference").mkdir()
+    (tmp_path / "reference" / "python.md").write_text(page("python.md"), encoding="utf-8")
     monkeypatch.setattr(GENERATE, "FOLDER", tmp_path)
     assert GENERATE.main([]) == 0
     assert GENERATE.main(["--check"]) == 0
-    (tmp_path / "commands.md").write_text("old")
+    (tmp_path / "reference" / "commands.md").write_text("old")
     capsys.readouterr()
     assert GENERATE.main(["--check"]) == 1
     assert capsys.readouterr().err == "docs/reference/commands.md: not up to date: run python docs/generate.py\n"

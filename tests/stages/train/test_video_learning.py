@@ -13,7 +13,7 @@ from slowfast_cli.weights.file import read as weights
 SMALL = [
     "data.source=media", "data.workers=0", "data.views=1", "model.width=16", "model.dropout=0", "optim.name=adamw",
     "optim.weight_decay=1e-4", "~optim.lr_batch", "~optim.bn_batch_size", "~schedule.warmup_epochs",
-    "optim.nesterov=false",
+    "optim.nesterov=false", "~schedule.precise_bn_batches",
     "~schedule.warmup_steps", "~schedule.drop_at", "schedule.steps=null", "schedule.shape=cosine",
     "video.frames=16", "video.crop=32", "video.jitter=[32,36]", "video.side=32", "video.crops=1", "video.rows=64",
 ]  # fmt: skip

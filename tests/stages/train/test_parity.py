@@ -25,12 +25,14 @@ def test_steps_are_those_of_the_twin(name):
     assert len(set(losses)) == 20
 
 
-@pytest.mark.parametrize("name", ["epic", "vggsound"])
+@pytest.mark.parametrize("name", ["epic", pytest.param("vggsound", marks=pytest.mark.thorough)])
 def test_a_run_resumed_at_its_seventh_step_takes_them_too(name, tmp_path):
     assert engine.resumed(name, 7, tmp_path / "state.pt") == pytest.approx(twin(name), **EXACT)
 
 
-@pytest.mark.parametrize(("frozen", "parts"), [("all", 1), ("all-but-first", 2)])
+@pytest.mark.parametrize(
+    ("frozen", "parts"), [("all", 1), pytest.param("all-but-first", 2, marks=pytest.mark.thorough)]
+)
 def test_accumulated_gradients_take_them_too(frozen, parts):
     words = ("optim.grad_accum_steps=2", f"model.freeze_bn={frozen}")
     losses = engine.losses(engine.training("epic", *words), "epic", STEPS)

@@ -6,10 +6,12 @@ The commands themselves (`slowfast_cli.cli`) are imported after the fork, as at 
     python warm.py run SOCKET WORD...   runs one command with this process's folder, variables and streams
 """
 
+import io
 import json
 import os
 import socket
 import sys
+import traceback
 from pathlib import Path
 
 LIBRARIES = [
@@ -52,6 +54,10 @@ def _answer(connection: socket.socket) -> None:
     for number, handle in enumerate(handles):
         os.dup2(handle, number)
         os.close(handle)
+    sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
+    sys.stdout, sys.stderr = (
+        io.TextIOWrapper(io.FileIO(number, "w"), "utf-8", line_buffering=True) for number in (1, 2)
+    )
     os.chdir(command["folder"])
     os.environ.clear()
     os.environ.update(command["environment"])
@@ -64,6 +70,8 @@ def _answer(connection: socket.socket) -> None:
         code = 0
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
+    except BaseException:
+        traceback.print_exc()
     finally:
         sys.stdout.flush()
         sys.stderr.flush()

@@ -9,12 +9,13 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
-from threading import Lock, Thread
+from threading import Lock
 
 import torch
 from torch import Tensor, nn
 
 from slowfast_cli.inference import cache
+from slowfast_cli.inference.background import in_background
 from slowfast_cli.inference.choose import AUTO, EAGER, Engine, choose, slow_bf16
 from slowfast_cli.inference.convert import (
     ConversionError,
@@ -167,17 +168,7 @@ class Network(nn.Module):
                 self._conversion = self._start({name: value[:1].clone() for name, value in signals.items()})
 
     def _start(self, signals: Signals) -> Future[Program]:
-        """Convert in a thread, which has none of the caller's modes, such as autocast."""
-        future: Future[Program] = Future()
-
-        def convert() -> None:
-            try:
-                future.set_result(self._convert(signals))
-            except BaseException as error:  # handed to whoever asks for the result
-                future.set_exception(error)
-
-        Thread(target=convert, name="convert").start()
-        return future
+        return in_background(lambda: self._convert(signals))
 
     def _convert(self, signals: Signals) -> Program:
         folder = cache.entry(self._engine, self._key)
@@ -214,8 +205,10 @@ def write_checked(module: nn.Module, signals: Signals, path: Path, engine: Engin
             warnings.simplefilter("ignore")
             engine.write(exported, path, metadata)
         program = engine.read(path, "fp32")
+        with torch.inference_mode():
+            expected = arrays(module(signals))
+        require_parity(program, arrays(signals), expected)
+    except (OSError, ConversionError):
+        raise
     except Exception as error:  # of any library
         raise ConversionError(f"{engine.title} cannot take it ({error})") from error
-    with torch.inference_mode():
-        expected = arrays(module(signals))
-    require_parity(program, arrays(signals), expected)

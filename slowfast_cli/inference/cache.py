@@ -73,6 +73,8 @@ def load_or_write(folder: Path, engine: Engine, precision: str, write: Callable[
         with file_lock(folder.with_suffix(".lock"), wait=True):
             if program := load(folder, engine, precision):
                 return program
+            for left in folder.parent.glob(f".{folder.name}.*"):  # of a process that was killed
+                shutil.rmtree(left, ignore_errors=True)
             temporary = Path(mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
             try:
                 write(_file(temporary, engine))

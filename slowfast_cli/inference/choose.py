@@ -24,6 +24,8 @@ class Engine:
     """Module and distribution that it needs; also the name of the extra but for torch."""
     suffix: str
     """Of its files."""
+    beside: tuple[str, ...] = ()
+    """Suffixes of further files beside it."""
     read: Callable[[Path, str], Program]
     """Loads a file, to compute in a precision."""
     write: Callable[[Any, Path, Metadata], None]
@@ -61,6 +63,7 @@ class Engine:
 ENGINES: Mapping[str, Engine] = {
     "openvino": Engine(
         name="openvino", title="OpenVINO", package="openvino", extra="openvino", suffix=".xml",
+        beside=(".bin",),
         read=openvino_engine.read, write=openvino_engine.write, write_onnx=openvino_engine.write_onnx,
         precisions=("fp32", "bf16"), bf16_in_hardware=openvino_engine.bf16_in_hardware,
     ),

@@ -95,7 +95,8 @@ def _check(out: Path, engine: Engine, precision: str, paths: Sequence[Path]) -> 
         raise UsageError(f"--precision {precision}: expected {', '.join(PRECISIONS)}")
     if out.suffix != engine.suffix:
         raise UsageError(f"--out {out}: expected a name that ends in {engine.suffix}, the format of {engine.title}")
-    require_new(out)
+    for suffix in (engine.suffix, *engine.beside):
+        require_new(out.with_suffix(suffix))
     if precision == "int8" and engine.write_onnx is None:
         raise UsageError(f"--to {engine.name} --precision int8: {engine.title} has no int8 here: use onnx or openvino")
     if precision == "int8" and not paths:

@@ -128,3 +128,10 @@ def test_options_that_do_not_go_together_are_refused(tmp_path, sounds):
 def _without_front_end(folder):
     export(DEFAULT, folder / "logits.onnx", ENGINES["onnx"])
     return folder / "logits.onnx"
+
+
+def test_a_file_that_would_lie_beside_is_not_overwritten(tmp_path):
+    (tmp_path / "mine.bin").write_text("precious")
+    with pytest.raises(UsageError, match=r"mine.bin: already exists"):
+        export(DEFAULT, tmp_path / "mine.xml", ENGINES["openvino"])
+    assert (tmp_path / "mine.bin").read_text() == "precious"

@@ -3,7 +3,6 @@
 import itertools
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -158,9 +157,15 @@ def _stages(source: Source, at: torch.device, batch: int) -> dict[str, Seconds]:
 
     def read() -> None:
         clips.clear()
-        for key in next(keys):
-            with suppress(BrokenMediaError):  # counted where the rate is measured
-                clips.append(source.clips[key])
+        for _ in range(2 * len(source.clips) // batch + 1):  # each clip at least once
+            for key in next(keys):
+                try:
+                    clips.append(source.clips[key])
+                except BrokenMediaError as error:  # counted where the rate is measured
+                    reason = str(error)
+            if clips:
+                return
+        raise DataError(f"{source.name}: no file can be read, such as {reason}")
 
     def stack() -> None:
         batches[:] = [loader.collate(clips, source.clips.sizes)]

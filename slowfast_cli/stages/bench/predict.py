@@ -12,7 +12,7 @@ from slowfast_cli.stages.bench.timing import Timing, peak_memory, repeat, reset_
 from slowfast_cli.stages.predict.noise import noise
 from slowfast_cli.stages.predict.predictor import Predictor
 from slowfast_cli.stages.predict.results import Failed
-from slowfast_cli.types import Seconds
+from slowfast_cli.types import DataError, Seconds
 
 
 def installed_engines() -> list[str]:
@@ -75,9 +75,18 @@ def bench_files(predictor: Predictor, settings: dict[str, str], sources: Sequenc
         predictor: Its engine converts the network with the first file, which does not count.
         settings: That the results name.
         sources: Files; those that cannot be used are counted.
+
+    Raises:
+        DataError: No file can be used.
     """
     paths = [path for path in sources if isinstance(path, Path)]
-    list(predictor.files(paths[:1]))
+    reason = "no files are named"
+    for result in itertools.chain.from_iterable(predictor.files([source]) for source in sources):
+        if not isinstance(result, Failed):
+            break
+        reason = result.reason
+    else:
+        raise DataError(f"no file can be predicted: {reason}")
     yield _one_by_one(predictor, settings, paths)
     reset_peak_memory(predictor.device)
     start = time.perf_counter()

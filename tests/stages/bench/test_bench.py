@@ -76,6 +76,18 @@ def test_a_damaged_file_is_named_and_the_others_are_read(sounds, tmp_path):
     assert timing.problem.startswith("1 of 4 files cannot be read, such as ")
     assert "bad.wav" in timing.problem
     assert timing.rate > 0
+    for good in tmp_path.glob("*"):
+        good.write_text("no sound")
+    with pytest.raises(DataError, match="no file can be read, such as "):
+        next(data.bench_data(source, "cpu", batch=1, workers=[0], seconds=0.1))
+
+
+def test_a_batch_of_damaged_files_is_passed_over(sounds, tmp_path):
+    (tmp_path / "a.wav").write_bytes(next(sounds.rglob("*.wav")).read_bytes())
+    (tmp_path / "bad.wav").write_text("no sound")
+    source = data.of_folder(tmp_path, load("folder", []))
+    (timing,) = data.bench_data(source, "cpu", batch=1, workers=[0], seconds=0.1)
+    assert timing.rate > 0
 
 
 def test_a_recipe_reads_its_training_split(sounds):

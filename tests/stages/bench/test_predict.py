@@ -34,6 +34,14 @@ def test_files_are_predicted_one_by_one_and_concurrently_and_failures_named(tmp_
     assert "1 files failed, such as" in together["problem"]
 
 
+def test_files_of_which_none_can_be_predicted_are_refused(tmp_path):
+    done = tiny.slowfast("bench", "predict", tmp_path, "--engine", "torch")
+    assert done.code == 3, done.err
+    (tmp_path / "bad.wav").write_text("no sound")
+    done = tiny.slowfast("bench", "predict", tmp_path, "--engine", "torch")
+    assert (done.code, "no file can be predicted: " in done.err) == (3, True), done.err
+
+
 def test_a_precision_that_an_engine_lacks_is_reported():
     pytest.importorskip(ENGINES["onnx"].package)
     done = tiny.good("bench", "predict", "--engine", "onnx", "--precision", "bf16", "--json")

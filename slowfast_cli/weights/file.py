@@ -25,6 +25,7 @@ from slowfast_cli.types import Seconds, Settings, SlowFastError, WeightsError, f
 FORMAT = 1
 KEY = "slowfast"
 MAX_NUMBER, MAX_BLOCKS = 1_000_000, 1000  # of a header; no network has more channels or blocks
+EXPORTED = (".onnx", ".xml", ".pt2")  # suffixes of `slowfast_cli.inference.choose.ENGINES`
 DEFAULT = Path(__file__).parent / "default.safetensors"
 
 
@@ -114,6 +115,11 @@ def _open(path: Path) -> Iterator[safe_open]:
         with safe_open(path, framework="pt") as file:
             yield file
     except (SafetensorError, OSError) as error:
+        if path.suffix in EXPORTED:
+            raise WeightsError(
+                f"{path}: only `predict` takes a file of `slowfast export`, without --explain: name the weights that "
+                "it was made from"
+            ) from error
         raise WeightsError(
             f"{path}: not a safetensors file ({error}); `slowfast weights convert {path.name} OUT.safetensors`"
         ) from error

@@ -9,12 +9,13 @@ import torch
 from safetensors.torch import save as serialize
 
 from slowfast_cli import load_model
+from slowfast_cli.inference.choose import SUFFIXES
 from slowfast_cli.models.recognizer import Recognizer
 from slowfast_cli.models.spec import Lateral, Net, Pathway, with_width
 from slowfast_cli.models.zoo import VARIANTS
 from slowfast_cli.settings import Frames
 from slowfast_cli.types import WeightsError
-from slowfast_cli.weights.file import Card, build, describe, load_matching, read, read_card, run_weights, save
+from slowfast_cli.weights.file import EXPORTED, Card, build, describe, load_matching, read, read_card, run_weights, save
 
 CLASSES = {"verb": ("take", "wash"), "noun": ("plate", "cup", "größe 7 µm")}
 
@@ -271,3 +272,11 @@ def test_tensors_that_do_not_match_the_header_are_refused(path):
     rewrite(path, tensors={**state, "more": torch.ones(1)})
     with pytest.raises(WeightsError, match=r"do not match its header: missing \(\), unexpected \('more',\)"):
         load_model(path)
+
+
+def test_an_exported_file_is_not_taken_for_weights_to_convert(tmp_path):
+    assert set(EXPORTED) == set(SUFFIXES)
+    path = tmp_path / "net.onnx"
+    path.write_bytes(b"program " * 10)
+    with pytest.raises(WeightsError, match="only `predict` takes a file of `slowfast export`"):
+        build(path)

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from slowfast_cli import __version__
 from slowfast_cli.inference.onnx_engine import OnnxProgram
 from slowfast_cli.inference.sound_program import ProgramScorer
 from slowfast_cli.stages.predict.audio import AudioPredictor
@@ -71,16 +72,22 @@ def main(words: Sequence[str]) -> int:
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")
         return 130
+    except BrokenPipeError:  # the reader of our output has left (``| head``): there is nothing to print, nor to flush
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
 
 
 def _parse(words: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser("slowfast", description="Without torch: predict, by an exported .onnx file.")
+    parser.add_argument("--version", action="version", version=__version__)
     parser.add_argument("sources", nargs="+", metavar="SOURCE", help="FILE.onnx, then sounds, videos or folders.")
     parser.add_argument("--weights", "-w", metavar="FILE.onnx")
     parser.add_argument("--top", "-k", type=int, default=5)
     parser.add_argument("--timeline", metavar="WINDOW/HOP")
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args(words[1:] if words[:1] == ["predict"] else words)
+    if given.top < 1:
+        raise UsageError(f"--top {given.top}: expected a number from 1 up")
     if given.weights is None and Path(given.sources[0]).suffix == ".onnx":
         given.weights, *given.sources = given.sources
     if given.weights is None or Path(given.weights).suffix != ".onnx" or not given.sources:

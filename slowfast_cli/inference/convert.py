@@ -4,6 +4,7 @@ import copy
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
+from threading import Lock
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ from slowfast_cli.models.architecture import Architecture
 from slowfast_cli.types import Signals, SlowFastError, text_of
 
 MOST_CLIPS = 1 << 16  # in a batch
+TRACING = Lock()  # torch.export keeps its state in globals: two traces at a time break each other
 TOLERANCE = 1e-4  # largest difference from PyTorch in float32, of outputs up to 1; in proportion above
 
 
@@ -64,7 +66,7 @@ def export_program(module: nn.Module, signals: Signals) -> Exported:
     values = tuple(value[:1].detach().clone().expand(2, *value.shape[1:]).contiguous() for value in signals.values())
     batch = torch.export.Dim("batch", min=1, max=MOST_CLIPS)
     try:
-        with warnings.catch_warnings(), torch.no_grad():
+        with TRACING, warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")
             shapes = (tuple({0: batch} for _ in values),)
             program = torch.export.export(by_position, values, dynamic_shapes=shapes, strict=False)

@@ -206,12 +206,15 @@ def test_a_window_shorter_than_a_clip_is_answered_by_the_clip_around_it(weights,
 
 @pytest.mark.thorough
 def test_views_are_as_many_as_the_video_is_long(weights, tmp_path, monkeypatch):
-    monkeypatch.setattr(video, "read", lambda recording, *, start, span, count, short_side: read(start, count))
     starts = []
 
-    def read(start, count):
-        starts.append(start)
-        return video.Frames(pixels=np.zeros((count, 64, 96, 3), np.uint8), times=(start,) * count, start=start)
+    def read_clips(recording, **words):
+        for start in words["starts"]:
+            starts.append(start)
+            pixels = np.zeros((words["count"], 64, 96, 3), np.uint8)
+            yield video.Frames(pixels=pixels, times=(start,) * words["count"], start=start)
+
+    monkeypatch.setattr(video, "read_clips", read_clips)
 
     few = Predictor(made(tmp_path / "few.safetensors", "seen", views=2), "cpu")
     many = Predictor(made(tmp_path / "many.safetensors", "seen", views=30), "cpu")

@@ -74,7 +74,11 @@ def _files(words: list[str]) -> list[Path]:
 def _print(report: Report) -> None:
     from slowfast_cli.cli import show
 
-    clips = "2 clips of noise (name files with --clips)" if report.on_noise else f"{report.clips} clips"
+    clips = (
+        "2 clips of noise (name files with --clips)"
+        if report.on_noise
+        else f"{report.clips} clip{'s' * (report.clips > 1)}"
+    )
     show.say(f"largest difference from PyTorch in float32: {report.difference:.1e}, on {clips}")
     show.say(f"same best class: {report.agreement:.1%}")
     if report.before is not None and report.after is not None:

@@ -121,6 +121,8 @@ def predict(
     check_overlay(overlay, paths)
     check_plot(plot, paths, windows)
     check_explain(explain, explain_class, paths, predictor.card.classes)
+    if explain is not None:
+        _refuse_exported(predictor)
     state = _State(predictor=predictor, top=top, overlay=overlay is not None, plot=plot is not None)
     if rules.events or output.wanted:
         _refuse_beside_events(
@@ -133,6 +135,12 @@ def predict(
     state.finish(len(paths), advises=not as_json, chosen=weights is not None)
     _draw(paths, overlay, plot, state)
     _explain(predictor, paths, explain, explain_class)
+
+
+def _refuse_exported(predictor: Predictor) -> None:
+    """Refuse to explain an exported file, which has no gradients."""
+    if predictor.is_exported:
+        raise UsageError("--explain: an exported file has no gradients: name the weights that it was made of")
 
 
 def _refuse_beside_events(predictor: Predictor, others: dict[str, Path | None]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 import warnings
 from collections.abc import Callable, Mapping
@@ -31,9 +32,10 @@ from slowfast_cli.models.folding import prepare_for_inference
 from slowfast_cli.storage.atomic import file_hash
 from slowfast_cli.types import Signals, SlowFastError, UsageError
 
-# Core seconds that PyTorch would still need from which on a conversion pays: it takes 4 to 11, and saves a sixth of the
-# rest or more (docs/performance.md).
-WORTH = 60.0
+# Seconds that PyTorch would still need on all cores from which on a conversion pays: it takes 4 to 11 of one core, and
+# saves a sixth of the rest or more (docs/performance.md).
+WORTH = 30.0
+CORES = os.cpu_count() or 1
 LOG = logging.getLogger(__name__)  # remarks for the user, as information: commands print them
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
@@ -94,6 +96,7 @@ class Network(nn.Module):
         self._program: Program | None = None
         self._conversion: Future[Program] | None = None
         self._expected, self._answered, self._seconds = 0, 0, 0.0
+        self._warned = False
 
     @property
     def engine(self) -> Engine:
@@ -136,7 +139,12 @@ class Network(nn.Module):
                     self._shapes = shapes
         if self._program is None and self._conversion is not None and self._conversion.done():
             self._finish(self._conversion)
-        return self._program if shapes == self._shapes else None
+        if shapes == self._shapes:
+            return self._program
+        if self._named and not self._warned:
+            self._warned = True
+            LOG.info(f"PyTorch answers clips of other sizes than the first: {self._engine.title} was given that one's")
+        return None
 
     def _first(self, signals: Signals, shapes: Mapping[str, tuple[int, ...]]) -> None:
         """Load a program of these shapes, or convert if the user names the engine."""
@@ -157,7 +165,7 @@ class Network(nn.Module):
         with self._lock:
             self._answered, self._seconds = self._answered + clips, self._seconds + seconds
             rest = self._expected - self._answered if self._expected else self._answered  # as many again as so far
-            if self._conversion is not None or rest * self._seconds < WORTH * self._answered:
+            if self._conversion is not None or rest * self._seconds < WORTH * CORES * self._answered:
                 return
             title = self._engine.title
             self._conversion = Future()

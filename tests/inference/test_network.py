@@ -57,6 +57,10 @@ def test_a_named_engine_converts_once_and_answers_as_pytorch(weights, engine, ca
     with torch.inference_mode():
         torch.testing.assert_close(found, expected(weights), atol=1e-5, rtol=1e-4)
     assert remarks(caplog) == [f"converting for {ENGINES[engine].title}, once for these weights"]
+    first({"logmel": torch.zeros(1, 1, 40, 16)})  # sizes that the program does not take
+    assert remarks(caplog)[1:] == [
+        f"PyTorch answers clips of other sizes than the first: {ENGINES[engine].title} was given that one's"
+    ]
     monkeypatch.setattr(network, "write_checked", None)  # a second conversion would call it
     for threads in (1, 2):
         torch.set_num_threads(threads)

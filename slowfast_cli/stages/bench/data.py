@@ -82,8 +82,8 @@ def of_folder(folder: Path, recipe: Recipe) -> Source:
     suffixes = MEDIA_SUFFIXES if recipe.video is None else VIDEO_SUFFIXES
     files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in suffixes and path.is_file())
     if not files:
-        kind = "sounds" if recipe.video is None else "videos"
-        raise DataError(f"{folder}: no {kind}: expected files such as {', '.join(sorted(suffixes)[:4])}")
+        kind = "sounds, such as .wav, .flac or .mp3" if recipe.video is None else "videos, such as .mp4 or .mkv"
+        raise DataError(f"{folder}: contains no {kind}")
     segments = tuple(
         Segment(id=str(path.relative_to(folder)), recording=Recording(id=str(path), path=path))
         for path in files[:MOST_SEGMENTS]

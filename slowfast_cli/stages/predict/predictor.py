@@ -192,6 +192,11 @@ class Predictor:
         return self._predictor
 
     @property
+    def is_exported(self) -> bool:
+        """Whether the model is a file of `slowfast export`."""
+        return isinstance(self._model, ProgramNetwork)
+
+    @property
     def detects(self) -> bool:
         """Whether the model classifies boxes."""
         return self.card.net.regions != "none"

@@ -103,7 +103,7 @@ def test_the_recipe_follows_the_kind_of_most_files(tmp_path):
     (tmp_path / "a.mp4").unlink()
     assert data.recipe_for(tmp_path) == "folder"
     (tmp_path / "b.mp4").unlink()
-    with pytest.raises(DataError, match="no videos: expected files such as"):
+    with pytest.raises(DataError, match="contains no videos, such as"):
         data.of_folder(tmp_path, load("folder-video", []))
 
 

@@ -44,6 +44,12 @@ def test_a_file_with_the_front_end_answers_as_the_weights(sounds):
     assert len(list(windows)) == 1
 
 
+def test_it_cannot_be_explained(sounds, tmp_path):
+    done = tiny.slowfast("predict", CLIPS[0], "-w", sounds[0], "--explain", tmp_path / "why.png")
+    assert (done.code, done.out) == (2, "")
+    assert "--explain: an exported file has no gradients" in done.err
+
+
 def test_the_metadata_says_what_the_file_is(sounds):
     path, _ = sounds
     session = onnxruntime.InferenceSession(str(path))

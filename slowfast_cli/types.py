@@ -128,6 +128,7 @@ class Corpus:
     subsets: Mapping[str, frozenset[str]] = field(default_factory=dict)  # ids of segments also scored separately
     tail: Mapping[str, frozenset[int]] = field(default_factory=dict)  # rare classes, also scored separately
     scored: Mapping[str, frozenset[int]] = field(default_factory=dict)  # classes that count, if not all (AVA: 60 of 80)
+    class_mean: bool = False  # also scored by the mean of the classes' accuracies
     has_video: bool = False  # a video data set: recordings without audio are still usable
     note: str = ""  # remark of the reader, shown to the user
 

@@ -4,7 +4,8 @@ from pathlib import Path
 
 from slowfast_cli.corpora import labels
 from slowfast_cli.corpora.dataset_info import DATASETS
-from slowfast_cli.corpora.epic_layout import audio_recordings, read_narrations
+from slowfast_cli.corpora.epic_layout import audio_recordings, read_segments
+from slowfast_cli.corpora.lists import rows
 from slowfast_cli.types import Corpus
 
 INFO = DATASETS["epic"]
@@ -30,8 +31,8 @@ def read(root: Path, split: str) -> Corpus:
     name = f"EPIC_100_{'test_timestamps' if split == 'test' else split}.csv"
     path = INFO.find_list(root, LISTS, name)
     classes = {"verb": labels.names("epic100_verbs"), "noun": labels.names("epic100_nouns")}
-    segments, missing = read_narrations(
-        path, audio_recordings(root), root, classes, key="narration_id", homepage=INFO.homepage
+    segments, missing = read_segments(
+        path, rows(path), audio_recordings(root), root, classes, key="narration_id", homepage=INFO.homepage
     )
     unseen = frozenset(segment.id for segment in segments if segment.group in labels.unseen(split))
     return Corpus(

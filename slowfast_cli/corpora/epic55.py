@@ -5,7 +5,8 @@ from pathlib import Path
 
 from slowfast_cli.corpora import labels
 from slowfast_cli.corpora.dataset_info import DATASETS
-from slowfast_cli.corpora.epic_layout import read_narrations, video_recordings
+from slowfast_cli.corpora.epic_layout import read_segments, video_recordings
+from slowfast_cli.corpora.lists import rows
 from slowfast_cli.types import Corpus, DataError
 
 INFO = DATASETS["epic55"]
@@ -47,7 +48,8 @@ def read(root: Path, split: str) -> Corpus:
             raise DataError(f"{path}: {by} '{row.get(by)}' is in no split: take the csv files from {INFO.homepage}")
         return part_of[row[by]] == part
 
-    segments, missing = read_narrations(
-        path, video_recordings(root), root, classes, key="uid", homepage=INFO.homepage, accept=accept
+    accepted = ((number, row) for number, row in rows(path) if accept(row))
+    segments, missing = read_segments(
+        path, accepted, video_recordings(root), root, classes, key="uid", homepage=INFO.homepage
     )
     return Corpus(name="epic55", split=split, segments=segments, classes=classes, missing=missing, has_video=True)

@@ -1,12 +1,12 @@
-"""Media layout and narration lists shared by EPIC-KITCHENS-55 and -100."""
+"""Media layout and annotation lists shared by EPIC-KITCHENS-55, EPIC-KITCHENS-100 and EPIC-SOUNDS."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import h5py
 
 from slowfast_cli.corpora.items import NOT_ON_DISK
-from slowfast_cli.corpora.lists import check_unique, parse_time, rows
+from slowfast_cli.corpora.lists import check_unique, parse_time
 from slowfast_cli.corpora.media_files import first_file, media_index, subfolders
 from slowfast_cli.types import AUDIO_SUFFIXES, VIDEO_SUFFIXES, DataError, Failure, Recording, Segment
 
@@ -47,35 +47,34 @@ def _folders(root: Path) -> list[Path]:
     return folders
 
 
-def read_narrations(
+def read_segments(
     path: Path,
+    table: Iterable[tuple[int, Mapping[str, str]]],
     recordings: Mapping[str, Recording],
     root: Path,
     classes: Mapping[str, tuple[str, ...]],
     *,
     key: str,
     homepage: str,
-    accept: Callable[[Mapping[str, str]], bool] = lambda row: True,
 ) -> tuple[tuple[Segment, ...], tuple[Failure, ...]]:
-    """Read the segments of a list of narrated actions, and the failures for those that cannot be used.
+    """Read the segments of an annotation list, and the failures for those that cannot be used.
 
     Args:
-        path: CSV file with a header line.
+        path: The list, for the error messages.
+        table: Its row numbers and rows; class indices are in the columns ``<label set>_class``.
         recordings: By video id.
         root: Data set folder, for the paths of missing files.
-        classes: Class names of the label sets ``verb`` and ``noun``.
+        classes: Class names of the label sets.
         key: Name of the id column.
         homepage: Source of the list, for the error messages.
-        accept: Returns whether to use a row, given its values.
 
     Raises:
         DataError: A row is invalid.
     """
     items: list[Segment | Failure] = []
-    for number, row in rows(path):
-        if accept(row):
-            where = f"{path}: row {number}"
-            items.append(_segment(row, recordings, root, classes, key=key, where=where, homepage=homepage))
+    for number, row in table:
+        where = f"{path}: row {number}"
+        items.append(_segment(row, recordings, root, classes, key=key, where=where, homepage=homepage))
     check_unique(path, (item.id for item in items))
     segments = tuple(item for item in items if isinstance(item, Segment))
     return segments, tuple(item for item in items if isinstance(item, Failure))

@@ -1,0 +1,84 @@
+"""EPIC-SOUNDS: sounds of actions in the recordings of EPIC-KITCHENS-100, 44 classes."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from slowfast_cli.corpora import labels
+from slowfast_cli.corpora.dataset_info import DATASETS
+from slowfast_cli.corpora.epic_layout import HDF5_RATE, audio_recordings, read_segments
+from slowfast_cli.corpora.lists import parse_time, rows
+from slowfast_cli.corpora.media_files import first_file
+from slowfast_cli.corpora.pickled_table import pickled_rows
+from slowfast_cli.types import Corpus, DataError, Failure, Segment
+
+INFO = DATASETS["epic-sounds"]
+LISTS = ("", "annotations", "epic-sounds-annotations")
+NAMES = {
+    "train": ("EPIC_Sounds_train",),
+    "validation": ("EPIC_Sounds_validation",),
+    "trainval": ("EPIC_Sounds_train", "EPIC_Sounds_validation"),
+    "test": ("EPIC_Sounds_recognition_test_timestamps",),
+    "not-categorised": ("sound_events_not_categorised",),
+}
+
+
+def read(root: Path, split: str) -> Corpus:
+    """Read a split of EPIC-SOUNDS.
+
+    On disk::
+
+        root/[annotations/|epic-sounds-annotations/]EPIC_Sounds_{train,validation,recognition_test_timestamps}.{csv,pkl}
+        root/[annotations/|epic-sounds-annotations/]sound_events_not_categorised.{csv,pkl}
+        root/[audio/]EPIC_audio.hdf5          sound as in EPIC-KITCHENS-100, see `slowfast_cli.corpora.epic`
+
+    The lists are those of the official annotation repository; csv is preferred to pickle. ``trainval`` is train and
+    validation, for a submission. ``test`` has no labels, nor has ``not-categorised``: events of no class, which are no
+    negatives either. Segments overlap. ``group`` is the participant, the subset ``unseen`` has the participants of
+    EPIC-KITCHENS-100 that are not in train.
+
+    Times are the timestamps. The columns of samples at 24 kHz were truncated, so they equal the timestamps or are one
+    lower; lists in which they differ by more are of the first release, with errors, and are refused.
+    """
+    INFO.check_split(split)
+    classes = {"label": labels.names("epic_sounds44")}
+    recordings = audio_recordings(root)
+    segments: tuple[Segment, ...] = ()
+    missing: tuple[Failure, ...] = ()
+    for name in NAMES[split]:
+        path = first_file(root / place / f"{name}.{suffix}" for suffix in ("csv", "pkl") for place in LISTS)
+        if path is None:
+            raise INFO.not_found(root)
+        found = read_segments(
+            path, _rows(path, classes["label"]), recordings, root, classes, key="annotation_id", homepage=INFO.homepage
+        )
+        segments, missing = segments + found[0], missing + found[1]
+    unseen = frozenset(segment.id for segment in segments if segment.group in labels.unseen(split))
+    return Corpus(
+        name="epic-sounds", split=split, segments=segments, classes=classes, missing=missing,
+        subsets={"unseen": unseen} if split in ("validation", "test") else {}, class_mean=True,
+    )  # fmt: skip
+
+
+def _rows(path: Path, names: tuple[str, ...]) -> Iterator[tuple[int, Mapping[str, str]]]:
+    """Yield the rows of a list, checked, with the class index as the column ``label_class`` if they have one."""
+    for number, row in (pickled_rows if path.suffix == ".pkl" else rows)(path):
+        _check(row, names, f"{path}: row {number}")
+        yield number, {**row, "label_class": row["class_id"]} if "class_id" in row else row
+
+
+def _check(row: Mapping[str, str], names: tuple[str, ...], where: str) -> None:
+    """Raise `DataError` if the samples contradict the timestamps, or the name of the class its index."""
+    for side in ("start", "stop"):
+        time, sample = row.get(f"{side}_timestamp", ""), row.get(f"{side}_sample", "")
+        exact = round(parse_time(time, where) * HDF5_RATE)
+        if not sample.isdecimal() or abs(int(sample) - exact) > 1:
+            raise DataError(
+                f"{where}: {side}_sample {sample or 'is missing'}, expected {exact} for {time} at 24 kHz: the first "
+                f"release has wrong samples: take the current list from {INFO.homepage}"
+            )
+    index = row.get("class_id", "")
+    if index.isdecimal() and int(index) < len(names) and names[int(index)] != row.get("class"):
+        raise DataError(
+            f"{where}: class_id {index} is '{names[int(index)]}', not '{row.get('class')}': take the list from "
+            f"{INFO.homepage}"
+        )

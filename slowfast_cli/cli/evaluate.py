@@ -49,10 +49,13 @@ class Scoring:
         typer.Option(help="For --compare: smallest gain of a listed class.", show_default="10 points, 1.5 times"),
     ] = None
     gain_unit: Annotated[str, typer.Option(help="Unit of --min-gain: points or ratio.")] = "points"
-    submission: Annotated[Path | None, options.optional("Write the JSON of the EPIC-KITCHENS-100 challenge here.")] = (
-        None
-    )
-
+    submission: Annotated[
+        Path | None,
+        options.optional("Write the JSON of the EPIC-KITCHENS-100 or EPIC-SOUNDS challenge here, or a .zip of it."),
+    ] = None
+    redact: Annotated[
+        str | None, options.optional("Do not score segments of this class, such as background of EPIC-SOUNDS.")
+    ] = None
     engine: options.Engine = "auto"
     timeline: Annotated[
         str | None,
@@ -75,6 +78,7 @@ class Scoring:
         if not events and self.timeline is not None:
             raise UsageError(f"--timeline {self.timeline}: is about events: add --events")
         others = {"--compare": self.compare, "--ensemble": self.ensemble, "--submission": self.submission}
+        others["--redact"] = self.redact
         given_others: dict[str, object] = {**others, "--gpus and --nodes": several, "--open": opens}
         if events and (given := [name for name, value in given_others.items() if value]):
             raise UsageError(f"{given[0]}: not together with --events")
@@ -142,6 +146,7 @@ def evaluate(
         return
     title = str(path) if run else f"{source.name}: {path}"
     label = "-with-".join([scoring.split, *(f"{Path(o).parent.name}-{Path(o).name}" for o in scoring.ensemble or [])])
+    label += f"-without-{scoring.redact.replace('/', '-')}" if scoring.redact else ""
     folder = make_folder(out or _folder(path, source.name) / label)
     _evaluate_run(checked, path, scoring, title, folder, device, plots=plots, as_json=as_json, opens=opens)
 
@@ -166,7 +171,8 @@ def _evaluate_run(
 
     others = scoring.ensemble or []
     if scoring.submission:
-        require_output(scoring.submission, "--submission", starts='{"version": ')
+        starts = "PK" if scoring.submission.suffix == ".zip" else '{"version": '
+        require_output(scoring.submission, "--submission", starts=starts)
     theirs = predictions.predictions_of(scoring.compare, scoring.split) if scoring.compare else None
     result = _evaluate(recipe, weights, scoring, device, [ensemble_member(other, recipe) for other in others])
     if result is None:
@@ -174,7 +180,7 @@ def _evaluate_run(
     predictions.save_predictions(result, folder / "predictions.npz")
     show.say(f"wrote {display(folder / 'predictions.npz')}")
     if scoring.submission:
-        show.say(f"submission: {predictions.write_submission(result, scoring.submission).absolute()}")
+        show.say(f"submission: {predictions.write_submission(result, scoring.submission, recipe).absolute()}")
     default = {"points": 10.0, "ratio": 1.5}[scoring.gain_unit]
     min_gain = report.MinGain(value=default if scoring.min_gain is None else scoring.min_gain, unit=scoring.gain_unit)  # type: ignore[arg-type]
     other = predictions.load_tables(theirs, result.corpus) if theirs else {}
@@ -224,7 +230,8 @@ def _evaluate(
     try:
         choice = EngineChoice(engine=scoring.engine)
         evaluated = stage(
-            recipe, weights, split=scoring.split, device=device, tick=tick, ensemble=others, choice=choice  # type: ignore[arg-type]
+            recipe, weights, split=scoring.split, device=device, tick=tick, ensemble=others, choice=choice,  # type: ignore[arg-type]
+            redact=scoring.redact,
         )  # fmt: skip
     finally:
         if bar:

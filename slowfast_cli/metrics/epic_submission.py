@@ -1,4 +1,4 @@
-"""Submission file of the EPIC-KITCHENS-100 action recognition challenge.
+"""Submission files of the EPIC-KITCHENS-100 action recognition and the EPIC-SOUNDS recognition challenges.
 
 Shapes: N segments, V verb classes, O noun classes.
 """
@@ -9,9 +9,12 @@ from typing import Any
 import numpy as np
 
 from slowfast_cli.metrics.epic import Supervision
+from slowfast_cli.metrics.topk import check_finite
 from slowfast_cli.types import DataError
 
 VERBS, NOUNS = 97, 300  # EPIC-KITCHENS-100
+INTERACTIONS = 44  # EPIC-SOUNDS
+AUDIO = 0  # modality of the model: 1 is video, 2 both
 ACTIONS = 100  # top pairs listed per segment
 MIN_PROBABILITY = 1e-38  # avoids log(0)
 
@@ -38,7 +41,7 @@ def submission(
     Raises:
         DataError: Missing, repeated or unknown segments; wrong shapes; scores outside [0, 1].
     """
-    _check_complete(ids, expected)
+    _check_complete(ids, expected, "epic")
     for name, scores, classes in (("verb", verb_scores, VERBS), ("noun", noun_scores, NOUNS)):
         if scores.shape != (len(ids), classes):
             raise DataError(f"submission: {name} scores have shape {scores.shape}, expected {(len(ids), classes)}")
@@ -58,12 +61,41 @@ def submission(
     }  # fmt: skip
 
 
-def _check_complete(ids: Sequence[str], expected: Sequence[str]) -> None:
+def interaction_submission(
+    ids: Sequence[str], scores: np.ndarray, expected: Sequence[str], supervision: Supervision | None = None
+) -> dict[str, Any]:
+    """Build the JSON document of the EPIC-SOUNDS challenge for a model of audio, version 0.1.
+
+    Args:
+        ids: Annotation ids, one per row.
+        scores: Finite scores (N, 44), higher is better.
+        expected: Annotation ids of the test split, each of which needs a row.
+        supervision: Supervision levels of the model; the baseline's, trained on train, if None.
+
+    Raises:
+        DataError: Missing, repeated or unknown segments; wrong shape; scores that are not finite.
+    """
+    _check_complete(ids, expected, "epic-sounds")
+    if scores.shape != (len(ids), INTERACTIONS):
+        raise DataError(f"submission: scores have shape {scores.shape}, expected {(len(ids), INTERACTIONS)}")
+    check_finite(scores, "submission")
+    level = supervision or Supervision()
+    return {
+        "version": "0.1", "challenge": "audio_based_interaction_recognition", "sls_pt": level.pt, "sls_tl": level.tl,
+        "sls_td": level.td, "t_mod": AUDIO,
+        "results": {
+            id_: {"interaction": {str(index): score for index, score in enumerate(row)}}
+            for id_, row in zip(ids, scores.tolist(), strict=True)
+        },
+    }  # fmt: skip
+
+
+def _check_complete(ids: Sequence[str], expected: Sequence[str], dataset: str) -> None:
     missing = sorted(set(expected) - set(ids))
     if missing:
         raise DataError(
             f"submission: {len(missing)} of {len(set(expected))} segments have no prediction, such as {missing[0]!r}; "
-            "the challenge accepts complete files only: `slowfast data check epic` names the missing videos"
+            f"the challenge accepts complete files only: `slowfast data check {dataset}` names the missing videos"
         )
     unknown = sorted(set(ids) - set(expected))
     if unknown or len(set(ids)) < len(ids):

@@ -4,12 +4,12 @@ Shapes: N segments, C classes of one label set.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 import numpy as np
 
-from slowfast_cli.types import Corpus, DataError, Place, Prediction, Segment, Target
+from slowfast_cli.types import Corpus, DataError, Place, Prediction, Segment, Target, did_you_mean
 
 Key: TypeAlias = "tuple[str, Place | None]"  # segment id, and box if any
 
@@ -145,6 +145,30 @@ def labeled_segments(corpus: Corpus) -> tuple[Segment, ...]:
         has_labels = any(box.targets for segment in corpus.segments for box in segment.truth or segment.boxes)
         return tuple(corpus.segments) if has_labels else ()
     return tuple(segment for segment in corpus.segments if segment.targets.keys() >= corpus.classes.keys())
+
+
+def without_class(corpus: Corpus, name: str) -> Corpus:
+    """Leave out the segments of a class, which stays in the class list: it may still be predicted.
+
+    Raises:
+        DataError: No label set has the class, or no segment is left.
+    """
+    indices = {labels: names.index(name) for labels, names in corpus.classes.items() if name in names}
+    if not indices:
+        near = did_you_mean(name, [other for names in corpus.classes.values() for other in names])
+        raise DataError(f"{corpus.name}: no class is called '{name}'{near}: name a class of the data set")
+
+    def belongs(target: Target, index: int) -> bool:
+        return index in target if isinstance(target, tuple) else index == target
+
+    segments = tuple(
+        segment
+        for segment in corpus.segments
+        if not any(belongs(target, indices.get(labels, -1)) for labels, target in segment.targets.items())
+    )
+    if not segments:
+        raise DataError(f"{corpus.name} {corpus.split}: all segments are of class '{name}': nothing is left to score")
+    return replace(corpus, segments=segments)
 
 
 def scored_segments(ids: Iterable[str], corpus: Corpus) -> list[Segment]:

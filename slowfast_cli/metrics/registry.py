@@ -32,6 +32,7 @@ METRICS: Mapping[str, Metric] = {
     "top1": Metric(title="Top-1"),
     "top5": Metric(title="Top-5"),
     "all_top1": Metric(title="All sets Top-1"),
+    "mca": Metric(title="mCA"),
     "map": Metric(title="mAP", digits=3, percent=False),
     "auc": Metric(title="AUC", digits=3, percent=False),
     "dprime": Metric(title="d'", digits=3, percent=False),

@@ -8,7 +8,7 @@ from slowfast_cli.metrics.ava import box_scores
 from slowfast_cli.metrics.epic import epic_scores
 from slowfast_cli.metrics.predictions import Rows, has_boxes, labeled_segments, scored_segments, stack
 from slowfast_cli.metrics.ranking import ranking_scores
-from slowfast_cli.metrics.topk import accuracy, ranks, restrict, topk_accuracy
+from slowfast_cli.metrics.topk import accuracy, class_mean_accuracy, ranks, restrict, topk_accuracy
 from slowfast_cli.types import Corpus, DataError, Prediction, Scores
 
 
@@ -18,7 +18,8 @@ def score(predictions: Sequence[Prediction], corpus: Corpus) -> Scores:
     - Boxes, as for AVA: mAP, see `slowfast_cli.metrics.ava`.
     - Verb and noun, as for EPIC-KITCHENS-100 (ASF Table 2).
     - A multi-label label set, as for Charades: mAP over the classes with positives.
-    - A single-label label set, as for VGG-Sound: top-1, top-5, mAP, AUC and d-prime (ASF Table 3).
+    - A single-label label set, as for VGG-Sound: top-1, top-5, mAP, AUC and d-prime (ASF Table 3); with
+      ``corpus.class_mean``, as for EPIC-SOUNDS, also the mean class accuracy ``mca``.
     - Several label sets: each of them, prefixed with its name; if all are single-label, also ``all_top1``: percent of
       segments that are correct in every label set (HARES App. A, Fluent Speech Commands).
 
@@ -88,4 +89,6 @@ def _label_set(rows: Rows, corpus: Corpus, labels: str, mask: np.ndarray | None)
     if mask is not None:
         return topk_accuracy(scores, targets, (1, 5) if scores.shape[1] > 5 else (1,))
     values = topk_accuracy(scores, targets) | ranking_scores(scores, targets)
+    if corpus.class_mean:
+        values["mca"] = class_mean_accuracy(scores, targets)
     return {name: value for name, value in values.items() if name != "ranked_classes"}

@@ -88,6 +88,25 @@ def topk_accuracy(scores: np.ndarray, targets: np.ndarray, ks: Sequence[int] = (
     return {f"top{k}": accuracy(target_ranks < k) for k in ks}
 
 
+def class_mean_accuracy(scores: np.ndarray, targets: np.ndarray) -> float:
+    """Compute the top-1 accuracy of each class with segments, and their unweighted mean, in percent.
+
+    Args:
+        scores: (N, C), higher is better.
+        targets: Class indices (N,).
+
+    Raises:
+        DataError: See `check_scores`.
+
+    >>> class_mean_accuracy(np.array([[0.9, 0.1], [0.8, 0.2], [0.3, 0.7], [0.6, 0.4]]), np.array([0, 0, 1, 1]))
+    75.0
+    """
+    check_scores(scores, targets)
+    counts = np.bincount(targets)
+    hits = np.bincount(targets[ranks(scores, targets) == 0], minlength=len(counts))
+    return 100.0 * float((hits[counts > 0] / counts[counts > 0]).mean())
+
+
 def restrict(scores: np.ndarray, targets: np.ndarray, kept: Collection[int]) -> tuple[np.ndarray, np.ndarray]:
     """Restrict predictions to a subset of classes, for instance a Kinetics-400 model to Kinetics-Sounds.
 

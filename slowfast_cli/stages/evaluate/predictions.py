@@ -5,12 +5,14 @@ import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tokenize import TokenError
-from zipfile import BadZipFile
+from zipfile import ZIP_DEFLATED, BadZipFile, ZipFile, ZipInfo
 
 import numpy as np
 
 from slowfast_cli.metrics import epic_submission, per_class
+from slowfast_cli.metrics.epic import Supervision
 from slowfast_cli.metrics.predictions import Rows
+from slowfast_cli.recipe.schema import Recipe
 from slowfast_cli.stages.evaluate.run import Evaluated
 from slowfast_cli.storage.atomic import write_atomic, write_text
 from slowfast_cli.storage.bounded_zip import require_bounded
@@ -112,18 +114,31 @@ def _array(file: Mapping[str, np.ndarray], name: str, kinds: str, *shape: int | 
     return array
 
 
-def write_submission(evaluated: Evaluated, path: Path) -> Path:
-    """Write the JSON of the EPIC-KITCHENS-100 challenge.
+def write_submission(evaluated: Evaluated, path: Path, recipe: Recipe) -> Path:
+    """Write the JSON of the EPIC-KITCHENS-100 or the EPIC-SOUNDS challenge; as ``test.json`` within a ``.zip``.
 
     Raises:
-        DataError: The label sets are not verb and noun, or segments of the list are missing.
+        DataError: The corpus has no challenge, or segments of the list are missing.
     """
     rows, corpus = evaluated.rows, evaluated.corpus
-    if set(rows.scores) != {"verb", "noun"}:
-        raise DataError(
-            f"--submission: the challenge is EPIC-KITCHENS-100's; {corpus.name} has {', '.join(corpus.classes)}"
-        )
     listed: Sequence[str] = [*(segment.id for segment in corpus.segments), *(failure.id for failure in corpus.missing)]
-    plain = epic_submission.submission(rows.ids, rows.scores["verb"], rows.scores["noun"], listed)
-    write_text(path, json.dumps(plain))
+    if set(rows.scores) == {"verb", "noun"}:
+        plain = epic_submission.submission(rows.ids, rows.scores["verb"], rows.scores["noun"], listed)
+    elif corpus.name == "epic-sounds":
+        level = Supervision(td=4 if recipe.data.train == "trainval" else 3)
+        plain = epic_submission.interaction_submission(rows.ids, rows.scores["label"], listed, level)
+    else:
+        raise DataError(
+            f"--submission: the challenges are EPIC-KITCHENS-100's and EPIC-SOUNDS'; {corpus.name} has "
+            f"{', '.join(corpus.classes)}"
+        )
+
+    def write(part: Path) -> None:
+        with ZipFile(part, "w") as archive:
+            archive.writestr(ZipInfo("test.json"), json.dumps(plain), ZIP_DEFLATED)
+
+    if path.suffix == ".zip":
+        write_atomic(path, write)
+    else:
+        write_text(path, json.dumps(plain))
     return path

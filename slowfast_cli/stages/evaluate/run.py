@@ -27,7 +27,7 @@ from slowfast_cli.inference.network import EngineChoice, Network, Source
 from slowfast_cli.metrics import per_class
 from slowfast_cli.metrics.ensemble import late_fusion
 from slowfast_cli.metrics.interval import top1_intervals
-from slowfast_cli.metrics.predictions import Rows, labeled_segments, merge, stack
+from slowfast_cli.metrics.predictions import Rows, labeled_segments, merge, stack, without_class
 from slowfast_cli.metrics.topk import check_finite
 from slowfast_cli.models.folding import prepare_for_inference
 from slowfast_cli.recipe.load import check, read_stored
@@ -97,6 +97,7 @@ def evaluate(
     tick: Tick | None = None,
     ensemble: Sequence[EnsembleMember] = (),
     choice: EngineChoice = BY_TORCH,
+    redact: str | None = None,
 ) -> Evaluated:
     """Score weights on a split of the recipe's corpus.
 
@@ -110,14 +111,16 @@ def evaluate(
         tick: Called with the progress.
         choice: Inference engine; its precision is that of the recipe.
         ensemble: Other runs on the same corpus; label sets that several runs predict are averaged.
+        redact: Class whose segments are not scored, as background in the EPIC-SOUNDS challenge; it can be predicted.
 
     Raises:
-        DataError: The corpus is missing or unreadable, or another run has a different one.
+        DataError: The corpus is missing or unreadable, another run has a different one, or no class is `redact`.
         WeightsError: The weights have other classes or another front end.
     """
     first = _predict(recipe, weights, split, device, tick, choice)
     rest = [_predict(member.recipe, member.weights, split, device, tick, choice) for member in ensemble]
     corpus = _common_corpus(first.corpus, [member.corpus for member in rest])
+    corpus = without_class(corpus, redact) if redact else corpus
     fused = late_fusion([member.predictions for member in (first, *rest)])
     labeled = labeled_segments(corpus)
     ids = {segment.id for segment in labeled}

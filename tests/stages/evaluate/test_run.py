@@ -228,7 +228,7 @@ def test_a_submission_is_epics_only(trained, sounds, tmp_path):
         "--submission", tmp_path / "x.json",
     )  # fmt: skip
     assert done.code == 3
-    assert "--submission: the challenge is EPIC-KITCHENS-100's; folder has label" in done.err
+    assert "--submission: the challenges are EPIC-KITCHENS-100's and EPIC-SOUNDS'; folder has label" in done.err
 
 
 def test_weights_of_another_recipe_are_refused(trained, trained_epic, sounds, kitchen, tmp_path):

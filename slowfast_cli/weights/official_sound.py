@@ -1,4 +1,4 @@
-"""Official weights of Auditory Slow-Fast, with the settings of its README and of the ``cfg`` in the checkpoints."""
+"""Official weights of Auditory Slow-Fast, with the settings of the READMEs and of the ``cfg`` in the checkpoints."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -50,4 +50,14 @@ ENTRIES = (
     _entry("asf-fast", "epic", "3qgwqsupqmsybai/FAST_EPIC.pyth",
            {"verb_top1": 39.84, "noun_top1": 17.07, "action_top1": 8.76, "verb_top5": 76.94, "noun_top5": 41.31,
             "action_top5": 22.01, "unseen_verb_top1": 33.33, "unseen_noun_top1": 15.21, "unseen_action_top1": 6.57}),
+    CatalogEntry(
+        name="asf-epic-sounds", title="Auditory Slow-Fast, EPIC-SOUNDS",
+        url="https://www.dropbox.com/s/339zsc6kz6c3wz9/SLOWFAST_EPIC_SOUNDS.pyth?dl=1",
+        file="SLOWFAST_EPIC_SOUNDS.pyth", dataset="epic-sounds", variant="asf-r50",
+        frontend={**FIXED, "rate": 24000, "window_ms": 10, "hop_ms": 5}, clip_seconds=1.999, frames=400, views=5,
+        heads=MappingProxyType({"label": 44}), published=MappingProxyType({"top1": 53.73}), table="EPIC-SOUNDS, Val", params_m=26.07,
+        paper="arXiv:2302.00646", licence="CC BY-NC 4.0",
+        source="https://github.com/epic-kitchens/epic-sounds-annotations",
+        note="Code derived from Auditory Slow-Fast, CC BY-NC-SA 4.0.",
+    ),
 )  # fmt: skip

@@ -15,16 +15,17 @@ from slowfast_cli.weights.catalog import CATALOG, find
 from slowfast_cli.weights.catalog_entry import describe, network
 
 AUDIO = ["asf-vggsound", "asf-slow-vggsound", "asf-fast-vggsound", "asf-epic", "asf-slow-epic", "asf-fast-epic"]
+SOUNDS = "asf-epic-sounds"
 PANNS = ["panns-cnn14", "panns-cnn14-16k"]
-VIDEO = [name for name in CATALOG if name not in AUDIO + PANNS]
+VIDEO = [name for name in CATALOG if name not in [*AUDIO, SOUNDS, *PANNS]]
 FILES = "https://dl.fbaipublicfiles.com/"
 
 
 def test_the_catalog_is_complete():
-    assert list(CATALOG)[:8] == AUDIO + PANNS
+    assert list(CATALOG)[:9] == [*AUDIO, SOUNDS, *PANNS]
     assert len(VIDEO) == 24
     for field in ("name", "url", "file"):
-        assert len({getattr(entry, field) for entry in CATALOG.values()}) == 32
+        assert len({getattr(entry, field) for entry in CATALOG.values()}) == 33
     two = {name.rpartition("-")[0] for name in VIDEO if name.endswith("-hub")}
     assert two == {name.rpartition("-")[0] for name in VIDEO if name.endswith("-caffe2")}
     assert two == {
@@ -54,6 +55,19 @@ def test_audio_entries_are_consistent(name):
     else:
         assert dict(entry.heads) == {"verb": 97, "noun": 300}
         assert entry.views == 10
+
+
+def test_epic_sounds_is_consistent():
+    entry = find(SOUNDS)
+    assert entry.url.endswith(f"/{entry.file}?dl=1")
+    assert (entry.licence, entry.paper, entry.views) == ("CC BY-NC 4.0", "arXiv:2302.00646", 5)
+    assert dict(entry.heads) == {"label": len(labels.names("epic_sounds44"))}
+    front = FrontEnd(**entry.frontend)
+    assert front.frames(round(entry.clip_seconds * front.rate) - 1) == entry.frames
+    with torch.device("meta"):
+        model = Recognizer(network(entry), dict(entry.heads))
+    assert count.parameters(model) == 26_068_628
+    assert entry.published == {"top1": 53.73}
 
 
 @pytest.mark.parametrize("name", PANNS)

@@ -32,13 +32,14 @@ from slowfast_cli.weights.foreign.vggsound_order import class_order
 CLASS_LISTS = {
     ("label", 400): "kinetics400", ("label", 157): "charades", ("label", 80): "ava80",
     ("verb", 97): "epic100_verbs", ("noun", 300): "epic100_nouns", ("label", 527): "audioset527",
+    ("label", 44): "epic_sounds44",
 }  # fmt: skip
 HEAD_BIAS = r"heads\.linears\.label\.\d+\.bias"
 VGGSOUND = 309  # classes, in an order of its own: see `class_order`
 # Recipes by number of classes, and whether the network is audiovisual.
 RECIPES = {
     (309, False): "vggsound", (400, False): "kinetics", (400, True): "kinetics-av", (157, False): "charades-av",
-    (157, True): "charades-av", (80, False): "ava", (80, True): "ava-av",
+    (157, True): "charades-av", (80, False): "ava", (80, True): "ava-av", (44, False): "epic-sounds",
 }  # fmt: skip
 
 

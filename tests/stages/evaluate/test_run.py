@@ -5,14 +5,19 @@ import json
 import math
 import re
 import shutil
+import zipfile
 
+import golden
 import numpy as np
 import pytest
 import tiny
 
+from slowfast_cli.corpora import labels
+from slowfast_cli.metrics.predictions import Rows
 from slowfast_cli.recipe.load import load
 from slowfast_cli.stages.evaluate import run as stage
-from slowfast_cli.types import WeightsError
+from slowfast_cli.stages.evaluate.predictions import write_submission
+from slowfast_cli.types import Corpus, Recording, Segment, WeightsError
 from slowfast_cli.weights import file as weights_file
 
 EPIC_SET = ["--split", "test", "data.test=test"]
@@ -229,6 +234,41 @@ def test_a_submission_is_epics_only(trained, sounds, tmp_path):
     )  # fmt: skip
     assert done.code == 3
     assert "--submission: the challenges are EPIC-KITCHENS-100's and EPIC-SOUNDS'; folder has label" in done.err
+
+
+def test_a_class_that_is_not_scored(trained, sounds, tmp_path):
+    words = ["evaluate", "folder", f"data.root={sounds}", *tiny.WORDS, "-w", trained, "--no-plots", "--json"]
+    (whole,) = tiny.good(*words, "--out", tmp_path / "whole").lines
+    (rest,) = tiny.good(*words, "--out", tmp_path / "rest", "--redact", "rain").lines
+    assert (whole["found"], rest["found"], rest["listed"]) == (6, 4, 4)
+    with np.load(tmp_path / "rest" / "predictions.npz", allow_pickle=False) as file:
+        assert file["scores_label"].shape == (4, 3)
+        assert set(file["targets_label"].tolist()) == {0, 2}
+        hits = file["scores_label"].argmax(axis=1) == file["targets_label"]
+    assert rest["scores"]["top1"] == pytest.approx(100 * hits.mean())
+    done = tiny.slowfast(*words, "--redact", "ran")
+    assert (done.code, "no class is called 'ran'; did you mean 'rain'" in done.err) == (3, True)
+
+
+def test_the_submission_of_epic_sounds(tmp_path):
+    official = golden.REFERENCE / "metrics" / "epic_sounds_submission.json"
+    with np.load(golden.REFERENCE / "metrics" / "epic_sounds_recognition.npz") as file:
+        scores = file["views/scores"][:3].sum(axis=1)
+    ids = ("P95_01_0", "P95_02_1", "P95_03_2")
+    segments = tuple(Segment(id=id_, recording=Recording(id=id_, path=tmp_path)) for id_ in ids)
+    classes = {"label": labels.names("epic_sounds44")}
+    evaluated = stage.Evaluated(
+        scores=None, published={}, tables={}, rows=Rows(ids=ids, scores={"label": scores}, targets={}),
+        corpus=Corpus(name="epic-sounds", split="test", segments=segments, classes=classes),
+    )  # fmt: skip
+    plain = write_submission(evaluated, tmp_path / "test.json", load("epic-sounds"))
+    assert plain.read_bytes() == official.read_bytes()
+    for train, level in (("train", b'"sls_td": 3'), ("trainval", b'"sls_td": 4')):
+        packed = write_submission(evaluated, tmp_path / "a.zip", load("epic-sounds", [f"data.train={train}"]))
+        with zipfile.ZipFile(packed) as archive:
+            assert archive.namelist() == ["test.json"]
+            assert archive.getinfo("test.json").compress_type == zipfile.ZIP_DEFLATED
+            assert archive.read("test.json") == official.read_bytes().replace(b'"sls_td": 3', level)
 
 
 def test_weights_of_another_recipe_are_refused(trained, trained_epic, sounds, kitchen, tmp_path):

@@ -84,6 +84,10 @@ def test_without_settings_published_ones_are_used_with_a_note(tmp_path):
     card = read_card(tmp_path / "b.safetensors")
     assert (card.front_end["rate"], card.front_end["hop_ms"], card.clip_seconds, card.views) == (24000, 5.0, 1.999, 10)
     assert (card.classes["verb"][0], card.classes["noun"][2]) == ("take", "plate")
+    convert(checkpoint(tmp_path / "d.pyth", network({"label": 44}), cfg=None), tmp_path / "d.safetensors")
+    card = read_card(tmp_path / "d.safetensors")
+    assert (card.front_end["rate"], card.clip_seconds, card.views, card.recipe) == (24000, 1.999, 5, "epic-sounds")
+    assert (card.classes["label"][13], card.classes["label"][43]) == ("background", "drink / eat")
     slow = network({"label": 309}, variant="asf-slow-r50")
     convert(checkpoint(tmp_path / "c.pyth", slow, cfg=None), tmp_path / "c.safetensors")
     assert read_card(tmp_path / "c.safetensors").front_end["hop_ms"] == 40.0  # the Slow stream alone has a longer hop

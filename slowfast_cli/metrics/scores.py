@@ -88,7 +88,8 @@ def _label_set(rows: Rows, corpus: Corpus, labels: str, mask: np.ndarray | None)
         scores, targets = restrict(scores, targets, corpus.scored[labels])
     if mask is not None:
         return topk_accuracy(scores, targets, (1, 5) if scores.shape[1] > 5 else (1,))
-    values = topk_accuracy(scores, targets) | ranking_scores(scores, targets)
+    values = topk_accuracy(scores, targets)
     if corpus.class_mean:
         values["mca"] = class_mean_accuracy(scores, targets)
+    values |= ranking_scores(scores, targets)
     return {name: value for name, value in values.items() if name != "ranked_classes"}

@@ -77,10 +77,11 @@ class Scoring:
         """Raise `UsageError` for options that do not go with ``--events``, or only with it."""
         if not events and self.timeline is not None:
             raise UsageError(f"--timeline {self.timeline}: is about events: add --events")
-        others = {"--compare": self.compare, "--ensemble": self.ensemble, "--submission": self.submission}
-        others["--redact"] = self.redact
-        given_others: dict[str, object] = {**others, "--gpus and --nodes": several, "--open": opens}
-        if events and (given := [name for name, value in given_others.items() if value]):
+        others: dict[str, object] = {
+            "--compare": self.compare, "--ensemble": self.ensemble, "--submission": self.submission,
+            "--redact": self.redact, "--gpus and --nodes": several, "--open": opens,
+        }  # fmt: skip
+        if events and (given := [name for name, value in others.items() if value]):
             raise UsageError(f"{given[0]}: not together with --events")
 
     def changed(self) -> list[str]:

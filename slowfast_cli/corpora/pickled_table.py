@@ -33,7 +33,7 @@ def _encode(text: str, encoding: str) -> bytes:
 
 def _reconstruct(kind: object, shape: object, dtype: object) -> np.ndarray:
     """Start an empty array; its shape and values come with its state."""
-    return np.ndarray((0,), np.int8)
+    return np.empty(0, np.int8)
 
 
 def _from_buffer(data: bytes, dtype: np.dtype[Any], shape: tuple[int, ...], order: Any) -> np.ndarray:

@@ -156,7 +156,7 @@ def without_class(corpus: Corpus, name: str) -> Corpus:
     indices = {labels: names.index(name) for labels, names in corpus.classes.items() if name in names}
     if not indices:
         near = did_you_mean(name, [other for names in corpus.classes.values() for other in names])
-        raise DataError(f"{corpus.name}: no class is called '{name}'{near}: name a class of the data set")
+        raise DataError(f"{corpus.name}: no class is called '{name}'{near or ': name a class of the data set'}")
 
     def belongs(target: Target, index: int) -> bool:
         return index in target if isinstance(target, tuple) else index == target

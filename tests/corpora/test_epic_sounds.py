@@ -155,7 +155,8 @@ class Pickled:
         raise NotImplementedError
 
 
-def test_the_layout_before_pandas_1_3(tmp_path, monkeypatch):
+@pytest.mark.parametrize("protocol", [2, 4, 5])
+def test_the_layout_before_pandas_1_3(tmp_path, monkeypatch, protocol):
     """Blocks in the state of their manager, rather than in its arguments."""
     for package in ("pandas", "pandas.core", "pandas.core.internals", "pandas.core.indexes"):
         monkeypatch.setitem(sys.modules, package, ModuleType(package))
@@ -179,7 +180,8 @@ def test_the_layout_before_pandas_1_3(tmp_path, monkeypatch):
     numbers = {"values": np.array([[1, 2]]), "mgr_locs": np.array([1])}
     axes = [kinds["Index"](np.array(["id", "start", "class"], object)), None]
     manager = kinds["BlockManager"]((axes, [], [], {"0.14.1": {"axes": axes, "blocks": [numbers, texts]}}))
-    (tmp_path / "a.pkl").write_bytes(pickle.dumps(kinds["DataFrame"]({"_data": manager, "_typ": "dataframe"})))
+    frame = kinds["DataFrame"]({"_data": manager, "_typ": "dataframe"})
+    (tmp_path / "a.pkl").write_bytes(pickle.dumps(frame, protocol))
     assert list(pickled_rows(tmp_path / "a.pkl")) == [
         (2, {"id": "a", "start": "1", "class": "x"}),
         (3, {"id": "b", "start": "2", "class": "y"}),

@@ -117,10 +117,9 @@ def evaluate(
         DataError: The corpus is missing or unreadable, another run has a different one, or no class is `redact`.
         WeightsError: The weights have other classes or another front end.
     """
-    first = _predict(recipe, weights, split, device, tick, choice)
-    rest = [_predict(member.recipe, member.weights, split, device, tick, choice) for member in ensemble]
+    first = _predict(recipe, weights, split, device, tick, choice, redact)
+    rest = [_predict(member.recipe, member.weights, split, device, tick, choice, redact) for member in ensemble]
     corpus = _common_corpus(first.corpus, [member.corpus for member in rest])
-    corpus = without_class(corpus, redact) if redact else corpus
     fused = late_fusion([member.predictions for member in (first, *rest)])
     labeled = labeled_segments(corpus)
     ids = {segment.id for segment in labeled}
@@ -147,7 +146,13 @@ class _Predicted:
 
 
 def _predict(
-    recipe: Recipe, weights: Path, split: SplitRole, device: str, tick: Tick | None, choice: EngineChoice
+    recipe: Recipe,
+    weights: Path,
+    split: SplitRole,
+    device: str,
+    tick: Tick | None,
+    choice: EngineChoice,
+    redact: str | None,
 ) -> _Predicted:
     share = distributed.join()
     at = distributed.device(device)
@@ -170,6 +175,7 @@ def _predict(
     require_fit(card, recipe, corpus, weights)
     require_kind(recipe, corpus)
     trained_on = bool(card.trained_on) and card.trained_on == segments_hash(corpus)
+    corpus = without_class(corpus, redact) if redact else corpus
     clips = build_clips(recipe, corpus, source)
     if not spec.label_sets:
         clips.segments = Segments.of(clips.segments).map(_without_targets)

@@ -88,7 +88,9 @@ def test_what_is_not_reproduced_is_published():
         assert reason
 
 
-@pytest.mark.parametrize(("name", "shape"), [("vggsound", (512, 128)), ("epic", (400, 128))])
+@pytest.mark.parametrize(
+    ("name", "shape"), [("vggsound", (512, 128)), ("epic", (400, 128)), ("epic-sounds", (400, 128))]
+)
 def test_spectrograms_have_the_published_size(name, shape):
     assert dry_run.size(load(name)).shapes == {"logmel": (1, *shape)}
 
@@ -101,6 +103,7 @@ def test_the_slow_stream_alone_reads_fewer_frames(name, row, frames):
 def test_class_counts_are_the_published_ones():
     assert head_sizes(load("vggsound")) == {"label": 309}
     assert head_sizes(load("epic")) == {"verb": 97, "noun": 300}
+    assert head_sizes(load("epic-sounds", ["data.train=trainval", "keep=last"])) == {"label": 44}
     assert isinstance(Recognizer(architecture(load("esc10")), {"label": 10}), Recognizer)
 
 

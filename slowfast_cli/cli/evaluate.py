@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,6 +18,7 @@ from slowfast_cli.types import UsageError, finite
 
 if TYPE_CHECKING:
     from slowfast_cli.recipe.schema import Recipe
+    from slowfast_cli.stages.evaluate.relabeled import Relabeled
     from slowfast_cli.stages.evaluate.report import Compared, MinGain
     from slowfast_cli.stages.evaluate.run import EnsembleMember, Evaluated
 
@@ -56,6 +57,12 @@ class Scoring:
     redact: Annotated[
         str | None, options.optional("Do not score segments of this class, such as background of EPIC-SOUNDS.")
     ] = None
+    labels: Annotated[
+        str | None,
+        options.optional(
+            "vggsounder, or its csv file: also score by this second annotation of VGG-Sound's test clips."
+        ),
+    ] = None
     engine: options.Engine = "auto"
     timeline: Annotated[
         str | None,
@@ -79,7 +86,7 @@ class Scoring:
             raise UsageError(f"--timeline {self.timeline}: is about events: add --events")
         others: dict[str, object] = {
             "--compare": self.compare, "--ensemble": self.ensemble, "--submission": self.submission,
-            "--redact": self.redact, "--gpus and --nodes": several, "--open": opens,
+            "--redact": self.redact, "--labels": self.labels, "--gpus and --nodes": several, "--open": opens,
         }  # fmt: skip
         if events and (given := [name for name, value in others.items() if value]):
             raise UsageError(f"{given[0]}: not together with --events")
@@ -166,7 +173,7 @@ def _evaluate_run(
 ) -> None:
     """Score one weight file on the recipe's corpus, and write predictions, tables and plots."""
     from slowfast_cli.cli import show
-    from slowfast_cli.stages.evaluate import html, predictions, report
+    from slowfast_cli.stages.evaluate import html, predictions, relabeled, report
     from slowfast_cli.stages.evaluate.run import ensemble_member
     from slowfast_cli.storage.atomic import require_output
 
@@ -175,6 +182,7 @@ def _evaluate_run(
         starts = "PK" if scoring.submission.suffix == ".zip" else '{"version": '
         require_output(scoring.submission, "--submission", starts=starts)
     theirs = predictions.predictions_of(scoring.compare, scoring.split) if scoring.compare else None
+    annotations = relabeled.annotations_for(recipe, scoring.split, scoring.labels) if scoring.labels else None
     result = _evaluate(recipe, weights, scoring, device, [ensemble_member(other, recipe) for other in others])
     if result is None:
         return
@@ -186,7 +194,10 @@ def _evaluate_run(
     min_gain = report.MinGain(value=default if scoring.min_gain is None else scoring.min_gain, unit=scoring.gain_unit)  # type: ignore[arg-type]
     other = predictions.load_tables(theirs, result.corpus) if theirs else {}
     gains = report.compare(result, other, min_gain) if theirs else {}
-    _print(result, gains, " + ".join([title, *others]), min_gain, as_json)
+    again = relabeled.relabel(result, annotations) if annotations else None
+    _print(result, gains, " + ".join([title, *others]), min_gain, again, as_json=as_json)
+    if again:
+        show.say(f"wrote {display(relabeled.write(again, folder))}")
     models = report.model_names(weights, theirs, others) if theirs else report.UNNAMED
     for path in report.write(result, folder, other=other, min_gain=min_gain, draw=plots, models=models):
         show.say(f"wrote {display(path)}")
@@ -248,8 +259,11 @@ def _folder(weights: Path, recipe: str) -> Path:
     return run / "evaluation"
 
 
-def _print(result: Evaluated, compared: Compared, title: str, min_gain: MinGain, as_json: bool) -> None:
-    from slowfast_cli.cli import show
+def _print(
+    result: Evaluated, compared: Compared, title: str, min_gain: MinGain, relabeled: Relabeled | None, *, as_json: bool
+) -> None:
+    from slowfast_cli.cli import show, show_evaluation
+    from slowfast_cli.stages.evaluate import report
 
     if result.scores is None:
         show.say(f"{show.coverage(result.corpus)}: no labels, so no scores")
@@ -261,22 +275,15 @@ def _print(result: Evaluated, compared: Compared, title: str, min_gain: MinGain,
             "found": scores.found,
             "listed": scores.listed,
             "intervals": result.intervals,
-            **({"compared": _plain(compared)} if compared else {}),
+            **({"compared": report.plain(compared)} if compared else {}),
+            **({"vggsounder": relabeled.plain()} if relabeled else {}),
         }
         typer.echo(json.dumps(finite(plain), allow_nan=False))
     else:
         show.scores(result.scores, result.published, result.corpus.classes, title, result.intervals)
-        for labels, (ours, theirs) in compared.items():
-            rows = [
-                [gain.name, f"{gain.better:.1f}", f"{gain.worse:.1f}", f"{sign}{gain.points:.1f}", f"{gain.ratio:.2f}x"]
-                for sign, gains in (("+", ours), ("-", theirs))
-                for gain in gains
-            ]
-            show.table(
-                f"{labels}: classes that one model does better by more than {min_gain}",
-                ["class", "better", "worse", "points", "times"],
-                rows,
-            )
+        show_evaluation.gains(compared, min_gain)
+        if relabeled:
+            show_evaluation.relabeled(relabeled)
     if result.trained_on:
         show.say("note: the weights were trained on these very segments: the scores are no measure of new data")
     if result.without_audio:
@@ -285,13 +292,3 @@ def _print(result: Evaluated, compared: Compared, title: str, min_gain: MinGain,
         show.say(f"not scored: {failure.id}: {failure.reason}")
     if len(result.corpus.missing) > 3:
         show.say(f"not scored: {len(result.corpus.missing) - 3} more")
-
-
-def _plain(compared: Compared) -> dict[str, object]:
-    return {
-        labels: {
-            side: [{**asdict(gain), "points": gain.points, "ratio": gain.ratio} for gain in gains]
-            for side, gains in (("better", ours), ("worse", theirs))
-        }
-        for labels, (ours, theirs) in compared.items()
-    }

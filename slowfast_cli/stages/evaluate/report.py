@@ -165,6 +165,17 @@ def compare(evaluated: Evaluated, other: Tables, min_gain: MinGain) -> Compared:
     }
 
 
+def plain(compared: Compared) -> dict[str, object]:
+    """Values of a comparison for JSON."""
+    return {
+        labels: {
+            side: [{**asdict(gain), "points": gain.points, "ratio": gain.ratio} for gain in gains]
+            for side, gains in (("better", ours), ("worse", theirs))
+        }
+        for labels, (ours, theirs) in compared.items()
+    }
+
+
 def feature_maps(
     recipe: Recipe, weights: Path, corpus: Corpus, path: Path, device: str, samples: int = 2
 ) -> Path | None:

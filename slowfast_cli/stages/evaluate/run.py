@@ -1,7 +1,7 @@
 """Score trained weights on a split, alone or in an ensemble."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 
@@ -38,6 +38,7 @@ from slowfast_cli.weights.file import Card, build, run_weights
 
 Tick = Callable[[int, int], None]  # views done, views in all
 BY_TORCH = EngineChoice(engine=EAGER.name)
+MODALITIES = {frozenset({"logmel"}): "a", frozenset({"frames"}): "v"}  # of a network, by its signals
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +60,8 @@ class Evaluated:
     tables: Mapping[str, tuple[per_class.ClassRow, ...]]  # per-class scores by label set
     without_audio: int = 0  # segments without audio of an audiovisual model, scored by their frames
     trained_on: bool = False  # the weights were trained on exactly these segments
+    modalities: Mapping[str, Rows] = field(default_factory=dict)
+    """Of an ensemble of one network of sound and one of frames: the rows of each, ``a`` and ``v``."""
 
     @property
     def intervals(self) -> dict[str, tuple[float, float]]:
@@ -124,6 +127,7 @@ def evaluate(
     labeled = labeled_segments(corpus)
     ids = {segment.id for segment in labeled}
     predicted = [prediction for prediction in fused if prediction.id in ids] or fused
+    runs = {MODALITIES.get(run.signals, ""): run for run in (first, *rest)} if labeled and len(rest) == 1 else {}
     rows = stack(predicted, labeled or corpus.segments) if corpus.classes else Rows(ids=(), scores={}, targets={})
     return Evaluated(
         scores=with_sync(predicted, corpus, first.sync) if labeled or not corpus.classes else None,
@@ -133,11 +137,17 @@ def evaluate(
         tables=per_class.tables(rows, corpus) if labeled else {},
         without_audio=first.without_audio,
         trained_on=first.trained_on,
+        modalities={
+            name: stack([prediction for prediction in run.predictions if prediction.id in ids], labeled)
+            for name, run in runs.items()
+            if runs.keys() == set(MODALITIES.values())
+        },
     )
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Predicted:
+    signals: frozenset[str]
     corpus: Corpus
     predictions: list[Prediction]
     sync: dict[str, float]
@@ -196,6 +206,7 @@ def _predict(
     for labels in scored[0].scores if scored else ():
         check_finite(np.stack([prediction.scores[labels] for prediction in scored]), f"{weights}: {labels}")
     return _Predicted(
+        signals=card.net.signals,
         corpus=corpus,
         predictions=scored,
         sync=sync_accuracy(recipe, gathered),

@@ -15,7 +15,6 @@ from torch.nn import functional as f
 
 from slowfast_cli.features.front_ends import make_front_end
 from slowfast_cli.models.spec import Net
-from slowfast_cli.settings import FrontEnd
 from slowfast_cli.types import WeightsError
 from slowfast_cli.weights.file import build
 from slowfast_cli.weights.resolve import weight_file
@@ -51,7 +50,7 @@ class SlowFastEncoder(nn.Module):
                 f"{path}: X-ARES needs features at every time of a sound, and this network reads "
                 f"{', '.join(sorted(net.signals))} or has no maps over time: use an Auditory Slow-Fast network"
             )
-        front_end = FrontEnd(**card.front_end)  # type: ignore[arg-type]
+        front_end = card.log_mel()
         self.front_end = make_front_end(front_end)
         self.trunk = model.trunk
         self.sampling_rate = front_end.rate

@@ -16,7 +16,6 @@ from slowfast_cli.build.task import metric_name, sync_stages, task_spec
 from slowfast_cli.corpora.media_files import media_below, subfolders
 from slowfast_cli.corpora.segments import Segments
 from slowfast_cli.recipe.schema import Recipe
-from slowfast_cli.settings import FrontEnd
 from slowfast_cli.storage import remote
 from slowfast_cli.tasks.avsync import BELONGS, label_set
 from slowfast_cli.tasks.task import PRETEXT_TOP1
@@ -60,7 +59,7 @@ def require_fit(card: Card, recipe: Recipe, corpus: Corpus, weights: Path) -> No
         )
     reads_audio, reads_frames = "logmel" in card.net.signals, "frames" in card.net.signals
     if reads_audio:
-        _require_same(weights, "frontend", vars(FrontEnd(**card.front_end)), vars(recipe.frontend))  # type: ignore[arg-type]
+        _require_same(weights, "frontend", vars(card.log_mel()), vars(recipe.frontend))
     if frames is None:
         if reads_frames:
             raise WeightsError(f"{weights}: reads frames, but the recipe has no `video` section: use its own recipe")

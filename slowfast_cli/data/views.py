@@ -1,9 +1,12 @@
 """Positions of clips in a segment, as in the reference code (ASF Sec. 4.2)."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from slowfast_cli.settings import Frames, FrontEnd
 from slowfast_cli.types import Seconds
 
 
@@ -117,6 +120,20 @@ def spread_rows(first: float, length: float, count: int) -> np.ndarray:
     [140, 141, 268]
     """
     return np.floor(np.linspace(first, first + length, count)).astype(np.int64)
+
+
+def picked_rows(video: Mapping[str, Any], front_end: FrontEnd) -> list[int]:
+    """Indices of the log-mel frames that a network trained on the audio of videos reads; empty for all.
+
+    Args:
+        video: Frame settings of the videos, as a weight file has them; empty for a network of sounds.
+        front_end: Log-mel settings.
+    """
+    if not video:
+        return []
+    frames = Frames.from_settings(dict(video))
+    length = rows_span(frames.seconds, frames.fps, front_end.hop / front_end.rate)
+    return [int(row) for row in spread_rows(0, length, frames.rows)]
 
 
 def span(seconds: Seconds, fps: float, step: Seconds | None) -> Seconds:

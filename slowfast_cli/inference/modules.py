@@ -6,7 +6,6 @@ from torch import Tensor, nn
 from slowfast_cli.features.logmel import repeat_last
 from slowfast_cli.features.logmel_conv import LogMelConv
 from slowfast_cli.inference.sound_program import FRAMES, SAMPLES
-from slowfast_cli.settings import FrontEnd
 from slowfast_cli.types import Signals
 from slowfast_cli.weights.file import Card
 
@@ -25,7 +24,7 @@ class SoundProbabilities(nn.Module):
         super().__init__()
         self.network = network
         reads_samples = "samples" in card.net.signals
-        self.front_end = None if reads_samples else LogMelConv(FrontEnd(**card.front_end), samples)  # type: ignore[arg-type]
+        self.front_end = None if reads_samples else LogMelConv(card.log_mel(), samples)
         self.register_buffer("rows", torch.tensor(rows, dtype=torch.int64))
         self._picks, self._sigmoid, self._silence = bool(rows), card.sigmoid, card.silence
 

@@ -53,6 +53,15 @@ class Card:
     scores: Mapping[str, float] = field(default_factory=dict)  # by metric
     notes: tuple[str, ...] = ()  # remarks for users
 
+    def log_mel(self) -> FrontEnd:
+        """Settings of the log-mel, or of the samples that the network reads.
+
+        Raises:
+            TypeError: A field is missing or unknown.
+            ValueError: The fields are inconsistent.
+        """
+        return FrontEnd(**self.front_end)  # type: ignore[arg-type]
+
     def model(self, *, dropout: float = 0.0, freeze_bn: str = "none") -> Recognizer:
         """Build the network, with freshly initialized weights."""
         sizes = {labels: len(names) for labels, names in self.classes.items()}

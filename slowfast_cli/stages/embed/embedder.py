@@ -14,7 +14,7 @@ from torch import nn
 
 from slowfast_cli import __version__
 from slowfast_cli.data.video_clips import DecodedSounds, VideoReader
-from slowfast_cli.data.views import rows_span, spread_rows
+from slowfast_cli.data.views import picked_rows
 from slowfast_cli.engine import distributed
 from slowfast_cli.inference.choose import AUTO
 from slowfast_cli.inference.network import EngineChoice, Network, Source
@@ -236,7 +236,7 @@ class Embedder:
                 card=self.card,
                 front_end=self._front_end,
                 sliding=self._sliding,
-                rows=_picked_rows(self.card, self._front_end),
+                rows=picked_rows(self.card.video, self._front_end),
                 repeat_last=self.preset is not None,
                 to_end=self.preset is not None,
             )
@@ -269,16 +269,7 @@ def _settings(path: Path, card: Card) -> tuple[Frames | None, FrontEnd | None]:
     signals = card.net.signals
     try:
         frames = Frames.from_settings(dict(card.video)) if "frames" in signals else None
-        front_end = FrontEnd(**card.front_end) if {"logmel", "samples"} & signals else None  # type: ignore[arg-type]
+        front_end = card.log_mel() if {"logmel", "samples"} & signals else None
     except (KeyError, TypeError, ValueError) as error:
         raise WeightsError(f"{path}: its header does not describe the input of its network ({error})") from error
     return None if frames is None else replace(frames, crops=1), front_end
-
-
-def _picked_rows(card: Card, front_end: FrontEnd) -> list[int]:
-    """Log-mel frames that a network trained on the audio of videos reads; empty for all."""
-    if not card.video:
-        return []
-    frames = Frames.from_settings(dict(card.video))
-    length = rows_span(frames.seconds, frames.fps, front_end.hop / front_end.rate)
-    return [int(row) for row in spread_rows(0, length, frames.rows)]

@@ -62,7 +62,7 @@ def sample_clips(card: Card, paths: Sequence[Path], names: Sequence[str]) -> Ite
     Raises:
         DataError: A file cannot be read.
     """
-    front_end = FrontEnd(**card.front_end)  # type: ignore[arg-type]
+    front_end = card.log_mel()
     length = clip_samples(card.clip_seconds, front_end.rate) - 1
     for path in paths:
         samples = audio.read(Recording(id=str(path), path=path), rate=front_end.rate, first=0, count=length)
@@ -80,7 +80,7 @@ def noise_clips(card: Card, names: Sequence[str] = ()) -> FileClips:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             return FileClips(path=NOISE, inputs=noise(card, 2))
-    front_end = FrontEnd(**card.front_end)  # type: ignore[arg-type]
+    front_end = card.log_mel()
     length, draw = clip_samples(card.clip_seconds, front_end.rate) - 1, np.random.default_rng(0)
     parts = [
         _samples(draw.normal(0, 0.1, count).astype(np.float32), length, front_end, names)

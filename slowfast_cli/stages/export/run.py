@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from slowfast_cli.data.views import clip_samples, rows_span, spread_rows
+from slowfast_cli.data.views import clip_samples, picked_rows
 from slowfast_cli.inference import cache
 from slowfast_cli.inference.choose import Engine
 from slowfast_cli.inference.convert import TOLERANCE, ConversionError, arrays, describe, difference, export_program
@@ -20,7 +20,6 @@ from slowfast_cli.inference.modules import Half, SoundProbabilities
 from slowfast_cli.inference.program import Program
 from slowfast_cli.inference.quantize import quantized
 from slowfast_cli.models.folding import prepare_for_inference
-from slowfast_cli.settings import Frames, FrontEnd
 from slowfast_cli.stages.export.clips import FileClips, file_clips, noise_clips, sample_clips
 from slowfast_cli.storage.atomic import file_hash, make_folder, require_new
 from slowfast_cli.types import UsageError
@@ -117,19 +116,10 @@ def _module(
     """The module to export, and clips that it reads."""
     if not front_end:
         return network, list(file_clips(weights, card, network, paths)) or [noise_clips(card)]
-    settings = FrontEnd(**card.front_end)  # type: ignore[arg-type]
+    settings = card.log_mel()
     samples = clip_samples(card.clip_seconds, settings.rate) - 1
-    module = SoundProbabilities(network, card, samples, _rows(card, settings)).eval()
+    module = SoundProbabilities(network, card, samples, picked_rows(card.video, settings)).eval()
     return module, list(sample_clips(card, paths, module.inputs)) or [noise_clips(card, module.inputs)]
-
-
-def _rows(card: Card, front_end: FrontEnd) -> list[int]:
-    """Log-mel frames that a network trained on the audio of videos reads; empty for all."""
-    if not card.video:
-        return []
-    frames = Frames.from_settings(dict(card.video))
-    length = rows_span(frames.seconds, frames.fps, front_end.hop / front_end.rate)
-    return [int(row) for row in spread_rows(0, length, frames.rows)]
 
 
 def _write(

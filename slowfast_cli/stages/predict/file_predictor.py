@@ -6,10 +6,9 @@ from pathlib import Path
 
 from torch import nn
 
-from slowfast_cli.data.views import rows_span, spread_rows
+from slowfast_cli.data.views import picked_rows
 from slowfast_cli.inference.program import Program
 from slowfast_cli.inference.sound_program import ProgramScorer
-from slowfast_cli.settings import FrontEnd
 from slowfast_cli.stages.predict import boxes as box_lists
 from slowfast_cli.stages.predict.audio import AudioPredictor, SoundScorer
 from slowfast_cli.stages.predict.results import FilePredictor
@@ -33,16 +32,10 @@ def file_predictor(
     front_end = None
     if "frames" not in card.net.signals or "logmel" in card.net.signals:
         with _header(weights, "a front end"):
-            front_end = FrontEnd(**card.front_end)  # type: ignore[arg-type]
+            front_end = card.log_mel()
     if "frames" not in card.net.signals and front_end is not None:
-        rows: list[int] = []
-        if card.video:  # trained on the audio of videos
-            from slowfast_cli.settings import Frames  # noqa: PLC0415  (not needed by other audio models)
-
-            with _header(weights, "frames"):
-                frames = Frames.from_settings(dict(card.video))
-            length = rows_span(frames.seconds, frames.fps, front_end.hop / front_end.rate)
-            rows = spread_rows(0, length, frames.rows).tolist()
+        with _header(weights, "frames"):
+            rows = picked_rows(card.video, front_end)
         scorer: SoundScorer = NetworkScorer(model, card, front_end, rows=rows)
         if program is not None and program.metadata.front_end:
             scorer = ProgramScorer(weights, program)

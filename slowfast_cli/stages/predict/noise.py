@@ -4,7 +4,6 @@ import torch
 from torch import Tensor
 
 from slowfast_cli.data.views import clip_samples
-from slowfast_cli.settings import FrontEnd
 from slowfast_cli.stages.predict.video import eval_frames
 from slowfast_cli.types import Signals
 from slowfast_cli.weights.file import Card
@@ -17,7 +16,7 @@ def noise(card: Card, batch: int) -> Signals:
     if frames is not None:
         signals["frames"] = torch.randn(batch, 3, frames.frames, frames.side, frames.side)
     if {"logmel", "samples"} & card.net.signals:
-        front_end = FrontEnd(**card.front_end)  # type: ignore[arg-type]
+        front_end = card.log_mel()
         samples = clip_samples(card.clip_seconds, front_end.rate) - 1
         rows = frames.rows if frames else front_end.frames(samples)
         if "samples" in card.net.signals:

@@ -3,6 +3,7 @@
 Shapes: N samples, T frames, F mel bands.
 """
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Protocol
@@ -113,6 +114,10 @@ class SoundReader:
         where = cut(first, size, clip, self._start(key, size, clip))
         inputs = self.store.read(segment.recording, where, clip, silence=self.silence)
         return Piece(inputs=inputs, start=where.first / rate, stop=(where.first + where.count) / rate)
+
+    def read_each(self, keys: Iterable[tuple[Segment, Key]]) -> Iterator[Piece]:
+        """Read several clips."""
+        return (self.read(segment, key) for segment, key in keys)
 
     def count(self, segment: Segment) -> int:
         """Number of test clips of a segment; one if it cannot be read, so that reading it reports the error."""

@@ -1,6 +1,6 @@
 """Clips of a corpus: targets from the segment, inputs from a `Reader`."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -34,6 +34,9 @@ class Reader(Protocol):
     def read(self, segment: Segment, key: Key) -> Piece:
         """Read the clip that a key names."""
 
+    def read_each(self, keys: Iterable[tuple[Segment, Key]]) -> Iterator[Piece]:
+        """Read several clips, in order; a reader may share work between consecutive ones."""
+
     def count(self, segment: Segment) -> int:
         """Number of test clips of a segment."""
 
@@ -61,9 +64,8 @@ class Clips(Dataset[Clip]):
         """Read several clips; videos in one pass over the frames of consecutive clips."""
         segments = [self.segments[key.segment] for key in keys]
         pairs = list(zip(segments, keys, strict=True))
-        together = getattr(self.reader, "read_each", None)
-        pieces = together(pairs) if together else (self.reader.read(*pair) for pair in pairs)
-        return [self._clip(segment, key, piece) for (segment, key), piece in zip(pairs, pieces, strict=True)]
+        pieces = zip(pairs, self.reader.read_each(pairs), strict=True)
+        return [self._clip(segment, key, piece) for (segment, key), piece in pieces]
 
     def _clip(self, segment: Segment, key: Key, piece: Piece) -> Clip:
         return Clip(

@@ -240,6 +240,9 @@ class _Failing:
     def read(self, segment, key):
         return self.act()
 
+    def read_each(self, keys):
+        return (self.read(*key) for key in keys)
+
     def count(self, segment):
         return 1
 

@@ -19,7 +19,7 @@ from slowfast_cli.build.corpus import (
     shards_folder,
 )
 from slowfast_cli.build.network import architecture
-from slowfast_cli.build.schedule import micro_batches
+from slowfast_cli.build.schedule import micro_batch_size
 from slowfast_cli.build.task import task_spec
 from slowfast_cli.corpora.segments import LazyMap, Segments, concat
 from slowfast_cli.data import loader
@@ -223,7 +223,7 @@ def eval_batch(recipe: Recipe) -> int:
     """Clips in a test batch: as many as in a micro-batch; one where whole frames differ in size."""
     if recipe.video and recipe.video.crops == WHOLE:
         return 1
-    return max(1, recipe.optim.batch // micro_batches(recipe)) * task_spec(recipe).views_per_segment
+    return micro_batch_size(recipe) * task_spec(recipe).views_per_segment
 
 
 def workers_of(recipe: Recipe) -> int:

@@ -19,6 +19,11 @@ def micro_batches(recipe: Recipe, processes: int = 1) -> int:
     return optim.batch // (processes * optim.bn_batch_size) if optim.bn_batch_size else optim.grad_accum_steps
 
 
+def micro_batch_size(recipe: Recipe, processes: int = 1) -> int:
+    """Clips of a micro-batch in each process, at least one."""
+    return max(1, recipe.optim.batch // micro_batches(recipe, processes) // processes)
+
+
 def build_optimizer(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:
     """Build the recipe's optimizer."""
     optim = recipe.optim

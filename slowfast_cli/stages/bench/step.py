@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import torch
 from torch import nn
 
-from slowfast_cli.build.schedule import micro_batches
+from slowfast_cli.build.schedule import micro_batch_size, micro_batches
 from slowfast_cli.build.task import build_task, step_config
 from slowfast_cli.build.trial_step import TrialStep
 from slowfast_cli.engine import distributed
@@ -78,7 +78,7 @@ def _on_data(training: Training, count: int) -> Iterator[Step]:
 
 
 def _on_noise(recipe: Recipe, at: torch.device, count: int) -> Iterator[Step]:
-    trial = TrialStep(recipe, max(1, recipe.optim.batch // micro_batches(recipe)), at)
+    trial = TrialStep(recipe, micro_batch_size(recipe), at)
     return _steps(recipe, trial.model, trial.optimizer, trial.task, itertools.repeat(trial.batch), count)
 
 
@@ -100,7 +100,7 @@ def _steps(
 def _stages(recipe: Recipe, at: torch.device) -> dict[str, Seconds]:
     """Time of the parts of a step, each waited for, on noise."""
     micro = micro_batches(recipe)
-    trial = TrialStep(recipe, max(1, recipe.optim.batch // micro), at)
+    trial = TrialStep(recipe, micro_batch_size(recipe), at)
     losses = {}
 
     def forward() -> None:

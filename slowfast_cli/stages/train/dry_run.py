@@ -11,7 +11,7 @@ import torch
 from slowfast_cli.build.corpus import head_sizes
 from slowfast_cli.build.network import NETWORKS, architecture, build_recognizer
 from slowfast_cli.build.random_batch import zeros
-from slowfast_cli.build.schedule import micro_batches
+from slowfast_cli.build.schedule import micro_batch_size
 from slowfast_cli.build.task import task_spec
 from slowfast_cli.build.trial_step import TrialStep
 from slowfast_cli.engine import distributed
@@ -102,7 +102,7 @@ def trial(recipe: Recipe, device: str = "auto", processes: int = 1) -> Trial:
     The smallest size shows how fast the device is; the largest that the budget allows is then measured, and its time
     is scaled by the multiply-adds of a full step.
     """
-    clips = max(1, recipe.optim.batch // micro_batches(recipe, processes) // processes)
+    clips = micro_batch_size(recipe, processes)
     sizes = list(_sizes(recipe, clips))
     cost = [_multiply_adds(smaller, count) for smaller, count in sizes]
     begin, at = time.perf_counter(), distributed.device(device)

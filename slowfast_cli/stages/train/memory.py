@@ -12,7 +12,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from slowfast_cli.build.schedule import micro_batches
+from slowfast_cli.build.schedule import micro_batch_size
 from slowfast_cli.build.task import task_spec
 from slowfast_cli.build.trial_step import TrialStep
 from slowfast_cli.engine import distributed
@@ -98,8 +98,7 @@ def training_bytes(recipe: Recipe, device: str = "auto", processes: int = 1) -> 
         device: ``auto``, ``cpu``, ``cuda``; the kind matters.
         processes: That share a batch.
     """
-    clips = max(1, recipe.optim.batch // micro_batches(recipe, processes) // processes)
-    return _with_overhead(tensor_bytes(recipe, clips), distributed.device(device).type)
+    return _with_overhead(tensor_bytes(recipe, micro_batch_size(recipe, processes)), distributed.device(device).type)
 
 
 def _with_overhead(tensors: float, device: str) -> int:

@@ -82,9 +82,8 @@ def arrays(signals: Signals) -> dict[str, np.ndarray]:
     return {name: value.detach().numpy() for name, value in signals.items()}
 
 
-def difference(program: Program, inputs: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarray]) -> float:
+def difference(outputs: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarray]) -> float:
     """Largest difference between the outputs of a program and those of PyTorch, in proportion to values above 1."""
-    outputs = program.run(inputs)
     return max(
         float(np.max(np.abs(outputs[name] - values), initial=0.0) / max(1.0, float(np.abs(values).max(initial=0.0))))
         for name, values in expected.items()
@@ -93,7 +92,7 @@ def difference(program: Program, inputs: Mapping[str, np.ndarray], expected: Map
 
 def require_parity(program: Program, inputs: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarray]) -> float:
     """Largest difference from PyTorch; raise `ConversionError` if it is above `TOLERANCE` or not a number."""
-    found = difference(program, inputs, expected)
+    found = difference(program.run(inputs), expected)
     if not found <= TOLERANCE:
         raise ConversionError(f"its answers differ from PyTorch's by {found:.1e}, expected at most {TOLERANCE:.0e}")
     return found

@@ -148,7 +148,7 @@ def _compare(
     *, on_noise: bool,
 ) -> Report:  # fmt: skip
     found = [program.run(arrays(file.inputs)) for file in files]
-    largest = [difference(program, arrays(file.inputs), values) for file, values in zip(files, expected, strict=True)]
+    largest = [difference(ours, theirs) for ours, theirs in zip(found, expected, strict=True)]
     same = [
         (ours[labels].argmax(-1) == theirs[labels].argmax(-1)).mean()
         for ours, theirs in zip(found, expected, strict=True)

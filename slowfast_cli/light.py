@@ -17,6 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from slowfast_cli import __version__
+from slowfast_cli.cores import usable_cores
 from slowfast_cli.inference.onnx_engine import OnnxProgram
 from slowfast_cli.inference.sound_program import ProgramScorer
 from slowfast_cli.stages.predict.audio import AudioPredictor
@@ -49,7 +50,7 @@ class LightPredictor:
         self, paths: Sequence[Path | Failed], timeline: Timeline | None = None
     ) -> Iterator[FilePrediction | Failed]:
         """Predict files in order, a few at a time on one core each; a file that fails yields `Failed`."""
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
+        with ThreadPoolExecutor(usable_cores()) as pool:
             for results in pool.map(lambda path: self._file(path, timeline), paths):
                 yield from results
 

@@ -11,13 +11,14 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "slowfast_cli"
 FILES = sorted(PACKAGE.rglob("*.py"))
-BASE = {"types", "settings", "storage"}
+BASE = {"types", "settings", "storage", "cores"}
 BELOW_BUILD = {"nn", "media", "features", "metrics", "models", "tasks", "shards", "corpora", "data", "engine"}
 BELOW_BUILD |= {"weights", "plots", "events", "report"}
 # A name stands for itself and everything below it: `corpora` allows `corpora.labels`.
 MAY_IMPORT = {
     "errors": set(),
     "suffixes": set(),
+    "cores": set(),
     "types": {"errors", "suffixes"},
     "settings": {"types"},
     "torchaudio_import": set(),

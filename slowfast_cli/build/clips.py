@@ -21,6 +21,7 @@ from slowfast_cli.build.corpus import (
 from slowfast_cli.build.network import architecture
 from slowfast_cli.build.schedule import micro_batch_size
 from slowfast_cli.build.task import task_spec
+from slowfast_cli.cores import usable_cores
 from slowfast_cli.corpora.segments import LazyMap, Segments, concat
 from slowfast_cli.data import loader
 from slowfast_cli.data.audio_clips import DecodedSamples, SoundReader, Store, StoredRows
@@ -234,5 +235,4 @@ def workers_of(recipe: Recipe) -> int:
 def cores() -> int:
     """Cores available to this process, shared evenly among the processes of the run on this machine."""
     processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, available // processes)
+    return max(1, usable_cores() // processes)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import time
 import warnings
 from collections.abc import Callable, Mapping
@@ -15,6 +14,7 @@ from threading import Lock
 import torch
 from torch import Tensor, nn
 
+from slowfast_cli.cores import usable_cores
 from slowfast_cli.inference import cache
 from slowfast_cli.inference.background import in_background
 from slowfast_cli.inference.choose import AUTO, EAGER, Engine, choose, slow_bf16
@@ -35,7 +35,6 @@ from slowfast_cli.types import Signals, SlowFastError, UsageError
 # Seconds that PyTorch would still need on all cores from which on a conversion pays: it takes 4 to 11 of one core, and
 # saves a sixth of the rest or more (docs/performance.md).
 WORTH = 30.0
-CORES = os.cpu_count() or 1
 LOG = logging.getLogger(__name__)  # remarks for the user, as information: commands print them
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
@@ -165,7 +164,7 @@ class Network(nn.Module):
         with self._lock:
             self._answered, self._seconds = self._answered + clips, self._seconds + seconds
             rest = self._expected - self._answered if self._expected else self._answered  # as many again as so far
-            if self._conversion is not None or rest * self._seconds < WORTH * CORES * self._answered:
+            if self._conversion is not None or rest * self._seconds < WORTH * usable_cores() * self._answered:
                 return
             title = self._engine.title
             self._conversion = Future()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from slowfast_cli.cores import usable_cores
 from slowfast_cli.inference.program import KEY, Metadata, parse_metadata
 from slowfast_cli.types import WeightsError, text_of
 
@@ -56,7 +56,7 @@ class OpenVinoProgram:
 
     def _compile(self, threads: int) -> Any:
         if threads not in self._compiled:
-            streams = max(1, (os.cpu_count() or 1) // threads)
+            streams = max(1, usable_cores() // threads)
             options = {
                 "INFERENCE_PRECISION_HINT": self._hint, "INFERENCE_NUM_THREADS": streams * threads,
                 "NUM_STREAMS": streams, "ENABLE_CPU_PINNING": False,

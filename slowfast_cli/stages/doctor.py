@@ -14,6 +14,7 @@ from typing import Any
 from packaging.requirements import Requirement
 
 from slowfast_cli import __version__
+from slowfast_cli.cores import usable_cores
 from slowfast_cli.inference.choose import ENGINES, Engine
 from slowfast_cli.stages import doctor_checks
 from slowfast_cli.storage.atomic import free_bytes
@@ -126,8 +127,7 @@ def _system() -> Iterator[Fact]:
         remedy="install Python 3.10 or later, then: pip install slowfast-cli" if old else "",
     )
     yield Fact(section="system", name="platform", value=platform.platform())
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    yield Fact(section="system", name="cores", value=f"{usable} usable of {os.cpu_count()}")
+    yield Fact(section="system", name="cores", value=f"{usable_cores()} usable of {os.cpu_count()}")
     if hasattr(os, "sysconf") and {"SC_PHYS_PAGES", "SC_PAGE_SIZE"} <= set(os.sysconf_names):
         yield Fact(
             section="system", name="memory", value=_size(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))

@@ -122,8 +122,9 @@ def data(
     folder, counts = local_path(source), _counts(workers, "--workers", 0)
     words = list(overrides or [])
     if folder.is_dir() and not (folder / "recipe.yaml").is_file():
-        name = recipe or stage.recipe_for(folder)
-        read_from = stage.of_folder(folder, check(override(read(name), words)))
+        media = stage.media_files(folder)
+        name = recipe or stage.recipe_for(media)
+        read_from = stage.of_folder(folder, media, check(override(read(name), words)))
     elif recipe:
         raise UsageError(f"--recipe {recipe}: is for a folder of media, and {source} is none")
     else:

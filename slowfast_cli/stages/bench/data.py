@@ -14,6 +14,7 @@ from slowfast_cli.build.clips import build_clips, media_clips, open_store, usabl
 from slowfast_cli.build.corpus import read_corpus
 from slowfast_cli.build.network import architecture
 from slowfast_cli.build.transforms import Progress, training_transform
+from slowfast_cli.corpora.media_files import media_below
 from slowfast_cli.data import loader
 from slowfast_cli.data.audio_clips import DecodedSamples
 from slowfast_cli.data.clips import Clips, Key
@@ -22,7 +23,6 @@ from slowfast_cli.engine import distributed
 from slowfast_cli.recipe.schema import Recipe
 from slowfast_cli.stages.bench.timing import Timing, time_stages
 from slowfast_cli.types import (
-    MEDIA_SUFFIXES,
     VIDEO_SUFFIXES,
     Batch,
     BrokenMediaError,
@@ -66,21 +66,24 @@ def of_recipe(recipe: Recipe) -> Source:
     return Source(recipe=recipe, clips=clips, name=f"{corpus.name} {corpus.split}", files=len(corpus.segments))
 
 
-def recipe_for(folder: Path) -> str:
-    """The recipe whose way of reading suits a folder: for videos if most of its files are videos."""
-    files = [path.suffix.lower() for path in folder.rglob("*") if path.suffix.lower() in MEDIA_SUFFIXES]
-    videos = sum(suffix in VIDEO_SUFFIXES for suffix in files)
-    return "folder-video" if 2 * videos > len(files) else "folder"
+def media_files(folder: Path) -> list[Path]:
+    """The media files below a folder, as every reader of folders finds them."""
+    return list(media_below(folder))
 
 
-def of_folder(folder: Path, recipe: Recipe) -> Source:
-    """Random clips of all media files below a folder, read as a recipe reads them.
+def recipe_for(media: Sequence[Path]) -> str:
+    """The recipe whose way of reading suits the files of a folder: for videos if most of them are videos."""
+    videos = sum(path.suffix.lower() in VIDEO_SUFFIXES for path in media)
+    return "folder-video" if 2 * videos > len(media) else "folder"
+
+
+def of_folder(folder: Path, media: Sequence[Path], recipe: Recipe) -> Source:
+    """Random clips of the media files below a folder, read as a recipe reads them.
 
     Raises:
         DataError: There is no such file.
     """
-    suffixes = MEDIA_SUFFIXES if recipe.video is None else VIDEO_SUFFIXES
-    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in suffixes and path.is_file())
+    files = [path for path in media if recipe.video is None or path.suffix.lower() in VIDEO_SUFFIXES]
     if not files:
         kind = "sounds, such as .wav, .flac or .mp3" if recipe.video is None else "videos, such as .mp4 or .mkv"
         raise DataError(f"{folder}: contains no {kind}")

@@ -71,7 +71,7 @@ def test_a_damaged_file_is_named_and_the_others_are_read(sounds, tmp_path):
     for path in [*sounds.rglob("*.wav")][:3]:
         (tmp_path / path.name).write_bytes(path.read_bytes())
     (tmp_path / "bad.wav").write_text("no sound")
-    source = data.of_folder(tmp_path, load("folder", []))
+    source = data.of_folder(tmp_path, data.media_files(tmp_path), load("folder", []))
     (timing,) = data.bench_data(source, "cpu", batch=2, workers=[0], seconds=0.1)
     assert timing.problem.startswith("1 of 4 files cannot be read, such as ")
     assert "bad.wav" in timing.problem
@@ -85,7 +85,7 @@ def test_a_damaged_file_is_named_and_the_others_are_read(sounds, tmp_path):
 def test_a_batch_of_damaged_files_is_passed_over(sounds, tmp_path):
     (tmp_path / "a.wav").write_bytes(next(sounds.rglob("*.wav")).read_bytes())
     (tmp_path / "bad.wav").write_text("no sound")
-    source = data.of_folder(tmp_path, load("folder", []))
+    source = data.of_folder(tmp_path, data.media_files(tmp_path), load("folder", []))
     (timing,) = data.bench_data(source, "cpu", batch=1, workers=[0], seconds=0.1)
     assert timing.rate > 0
 
@@ -99,12 +99,12 @@ def test_a_recipe_reads_its_training_split(sounds):
 def test_the_recipe_follows_the_kind_of_most_files(tmp_path):
     for name in ("a.mp4", "b.mp4", "c.wav"):
         (tmp_path / name).touch()
-    assert data.recipe_for(tmp_path) == "folder-video"
+    assert data.recipe_for(data.media_files(tmp_path)) == "folder-video"
     (tmp_path / "a.mp4").unlink()
-    assert data.recipe_for(tmp_path) == "folder"
+    assert data.recipe_for(data.media_files(tmp_path)) == "folder"
     (tmp_path / "b.mp4").unlink()
     with pytest.raises(DataError, match="contains no videos, such as"):
-        data.of_folder(tmp_path, load("folder-video", []))
+        data.of_folder(tmp_path, data.media_files(tmp_path), load("folder-video", []))
 
 
 @pytest.mark.parametrize(

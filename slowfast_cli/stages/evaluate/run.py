@@ -6,7 +6,6 @@ from itertools import chain
 from pathlib import Path
 
 import numpy as np
-import torch
 from torch import nn
 
 from slowfast_cli.build.checks import require_fit, require_kind
@@ -195,7 +194,7 @@ def _predict(
     batches = monitor.watch(load_batches(recipe, clips, keys, at, unreadable=monitor.unreadable))
     views = chain.from_iterable(map(eval_transform(recipe, at), batches))
     task, dtype = build_task(recipe, corpus.classes), DTYPES[recipe.optim.precision]
-    network = _network(prepare_for_inference(model, at), weights, card, choice, dtype)
+    network = _network(prepare_for_inference(model, at), weights, card, choice, recipe.optim.precision)
     network.expect(sum(counts) // share.world)
     merged = merge(predictions(network, task.predict, views, dtype=dtype), recipe.data.merge)
     gathered = distributed.gather(merged, share)
@@ -215,11 +214,11 @@ def _predict(
     )
 
 
-def _network(module: nn.Module, weights: Path, card: Card, choice: EngineChoice, dtype: torch.dtype) -> Network:
+def _network(module: nn.Module, weights: Path, card: Card, choice: EngineChoice, precision: str) -> Network:
     """The network of an engine; its outputs depend on the order of the classes too."""
     source = Source(weights=weights, net=card.net, depends_on={"classes": card.classes})
-    precision = next((name for name, kind in ENGINE_DTYPES.items() if kind == dtype), "fp32")
-    return Network(module, source, replace(choice, precision=precision))
+    own = precision if precision in ENGINE_DTYPES else "fp32"  # float16 is the autocast's
+    return Network(module, source, replace(choice, precision=own))
 
 
 def _without_lost(corpus: Corpus, lost: Mapping[str, Failure]) -> Corpus:

@@ -18,7 +18,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 
-import machine
 import numpy as np
 import soundfile as sf
 import torch
@@ -26,6 +25,7 @@ import torch
 from slowfast_cli.media import audio
 from slowfast_cli.models.baselines.zoo import BASELINES
 from slowfast_cli.models.zoo import VARIANTS
+from slowfast_cli.stages.bench import timing
 from slowfast_cli.stages.predict.predictor import Predictor
 from slowfast_cli.types import MEDIA_SUFFIXES, Recording, Settings
 from slowfast_cli.weights.file import DEFAULT, Card, save
@@ -126,7 +126,7 @@ def main() -> None:
     parser.add_argument("--where", choices=["free", "busy", "both"], default="both")
     given = parser.parse_args()
     cases = given.case or ["bundled", "asf-r50", "panns-cnn14", "slowfast-8x8-r50"]
-    print(f"{machine.name()}\n")
+    print(f"{timing.machine()}\n")
     print("| model and files | cores | engine | time | times as fast | in core time |")
     print("|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as name:

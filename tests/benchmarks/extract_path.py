@@ -26,6 +26,7 @@ from slowfast_cli.features.logmel import LogMel
 from slowfast_cli.media import audio
 from slowfast_cli.settings import FrontEnd
 from slowfast_cli.shards.writer import ShardSpec, ShardWriter
+from slowfast_cli.stages.bench import timing
 from slowfast_cli.stages.extract.run import extract
 from slowfast_cli.types import Corpus, Recording, Segment
 
@@ -100,7 +101,7 @@ def main() -> None:
         stored = sum(each.size for each in rows) * 2
         read = sum(each.path.stat().st_size for each in recordings)
         memory = machine.bandwidth(CPU)
-        print(f"{FILES} recordings of {SECONDS} s, one of {machine.name()}")
+        print(f"{FILES} recordings of {SECONDS} s, one of {timing.machine()}")
         stages = {
             "read and decode": machine.Stage(took=native, floor=2 * read / memory, why="bytes of the files, copied"),
             "resample": machine.Stage(took=both - native),

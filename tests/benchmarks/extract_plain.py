@@ -20,6 +20,7 @@ from pathlib import Path
 from statistics import median
 
 import h5py
+import machine
 import numpy as np
 import soundfile as sf
 import soxr
@@ -76,13 +77,7 @@ def main() -> None:
                 "slowfast --exact": lambda files=files: ours(files, folder / "exact", exact=True),
                 "plain": lambda files=files: plain(files, folder / "plain.h5"),
             }
-            spent: dict[str, list[float]] = {side: [] for side in sides}
-            for number in range(ROUNDS + 1):
-                for side, work in sides.items():
-                    began = time.process_time()
-                    work()
-                    if number:
-                        spent[side].append(time.process_time() - began)
+            spent = machine.alternate(sides, ROUNDS, time.process_time)
             theirs = spent["plain"]
             for side in ("slowfast", "slowfast --exact"):
                 ratio = median(other / own for other, own in zip(theirs, spent[side], strict=True))

@@ -20,6 +20,7 @@ from statistics import median
 
 import cv2
 import decord
+import machine
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -101,13 +102,7 @@ def in_turn(path: Path, what: str, starts: Sequence[float], span: float, count: 
     if len(clips) > 1:
         sides["decord in one pass"] = lambda: by_decord(str(path), union, size)
         sides["OpenCV in one pass"] = lambda: by_opencv(str(path), union, size)
-    spent: dict[str, list[float]] = {side: [] for side in sides}
-    for number in range(ROUNDS + 1):
-        for side, work in sides.items():
-            began = time.process_time()
-            work()
-            if number:
-                spent[side].append(time.process_time() - began)
+    spent = machine.alternate(sides, ROUNDS, time.process_time)
     ours = spent.pop("slowfast")
     ratios = {side: median(a / b for a, b in zip(times, ours, strict=True)) for side, times in spent.items()}
     print(f"  {what:14} {1e3 * median(ours):7.1f} ms   " + "   ".join(f"{s} {r:.2f}x" for s, r in ratios.items()))

@@ -6,11 +6,11 @@ hashes.
 
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from tempfile import mkdtemp
 
 import torch
 
@@ -75,7 +75,8 @@ def load_or_write(folder: Path, engine: Engine, precision: str, write: Callable[
                 return program
             for left in folder.parent.glob(f".{folder.name}.*"):  # of a process that was killed
                 shutil.rmtree(left, ignore_errors=True)
-            temporary = Path(mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+            temporary = folder.with_name(f".{folder.name}.{os.getpid()}")
+            temporary.mkdir()
             try:
                 write(_file(temporary, engine))
                 hashes = {path.name: file_hash(path) for path in sorted(temporary.iterdir())}

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 import warnings
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from errno import ENOSPC
 from pathlib import Path
 from threading import Lock
 
@@ -29,12 +31,13 @@ from slowfast_cli.inference.convert import (
 from slowfast_cli.inference.program import Program
 from slowfast_cli.models.architecture import Architecture, Baseline
 from slowfast_cli.models.folding import prepare_for_inference
-from slowfast_cli.storage.atomic import file_hash
+from slowfast_cli.storage.atomic import file_hash, free_bytes
 from slowfast_cli.types import Signals, SlowFastError, UsageError
 
 # Seconds that PyTorch would still need on all cores from which on a conversion pays: it takes 4 to 11 of one core, and
 # saves a sixth of the rest or more (docs/performance.md).
 WORTH = 30.0
+NO_SPACE = 1 << 20  # free bytes below which a program cannot have been written for lack of them
 LOG = logging.getLogger(__name__)  # remarks for the user, as information: commands print them
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
@@ -218,4 +221,6 @@ def write_checked(module: nn.Module, signals: Signals, path: Path, engine: Engin
     except (OSError, ConversionError):
         raise
     except Exception as error:  # of any library
+        if free_bytes(path.parent) < NO_SPACE:  # OpenVINO names another reason
+            raise OSError(ENOSPC, os.strerror(ENOSPC)) from error
         raise ConversionError(f"{engine.title} cannot take it ({error})") from error

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from slowfast_cli.inference.program import KEY, Metadata, parse_metadata
+from slowfast_cli.inference.program import KEY, Metadata, parse_metadata, require_signature
 from slowfast_cli.types import WeightsError, text_of
 
 if TYPE_CHECKING:
@@ -26,7 +26,10 @@ class OnnxProgram:
     def __init__(self, path: Path) -> None:
         self._path, self._lock, self._sessions = path, Lock(), dict[int, Any]()
         try:
-            self.metadata = parse_metadata(path, self._session(1).get_modelmeta().custom_metadata_map.get(KEY))
+            session = self._session(1)
+            self.metadata = parse_metadata(path, session.get_modelmeta().custom_metadata_map.get(KEY))
+            inputs = {each.name: each.shape[1:] for each in session.get_inputs()}
+            require_signature(path, self.metadata, inputs, session.get_outputs())
         except WeightsError:
             raise
         except Exception as error:  # of ONNX Runtime, which has no common class for them

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from slowfast_cli.cores import usable_cores
-from slowfast_cli.inference.program import KEY, Metadata, parse_metadata
+from slowfast_cli.inference.program import KEY, Metadata, parse_metadata, require_signature
 from slowfast_cli.types import WeightsError, text_of
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ class OpenVinoProgram:
             self._model = _core().read_model(path)
             text = self._model.get_rt_info([KEY]).astype(str) if self._model.has_rt_info([KEY]) else None
             self.metadata = parse_metadata(path, text)
+            require_signature(path, self.metadata, dict(map(_signature, self._model.inputs)), self._model.outputs)
             self._compile(1)
         except WeightsError:
             raise
@@ -63,6 +64,11 @@ class OpenVinoProgram:
             }  # fmt: skip
             self._compiled[threads] = _core().compile_model(self._model, "CPU", options)
         return self._compiled[threads]
+
+
+def _signature(node: Any) -> tuple[str, list[int]]:
+    """Name of an input, and its shape without the batch."""
+    return node.any_name, [size.get_length() for size in list(node.partial_shape)[1:]]
 
 
 def _core() -> Any:

@@ -53,6 +53,26 @@ def parse_metadata(path: Path, text: str | None) -> Metadata:
         raise WeightsError(f"{path}: not written by `slowfast export`, whose metadata it lacks ({error!r})") from error
 
 
+def require_signature(
+    path: Path, metadata: Metadata, inputs: Mapping[str, Sequence[int]], outputs: Sequence[object]
+) -> None:
+    """Raise `WeightsError` if a program has other inputs or outputs than its metadata say.
+
+    Args:
+        path: The file.
+        metadata: Of the file.
+        inputs: Shapes of the program's inputs without the batch, in order.
+        outputs: The program's outputs.
+    """
+    stated = {name: tuple(shape) for name, shape in metadata.inputs.items()}
+    found = {name: tuple(shape) for name, shape in inputs.items()}
+    if list(stated.items()) != list(found.items()) or len(outputs) != len(metadata.outputs):
+        raise WeightsError(
+            f"{path}: its metadata state the inputs {stated} and {len(metadata.outputs)} outputs, the program has "
+            f"{found} and {len(outputs)}: export it again"
+        )
+
+
 class Program(Protocol):
     """A network that an engine has loaded; several threads may run it at a time."""
 

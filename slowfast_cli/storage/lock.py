@@ -1,6 +1,8 @@
 """File locks that end with the process that holds them, on POSIX and on Windows."""
 
+import errno
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -12,6 +14,8 @@ except ImportError:  # Windows
     import msvcrt
 
 _HELD: set[int] = set()  # descriptors
+_TAKEN = (errno.EAGAIN, errno.EACCES)  # of a lock that another process holds
+PAUSE = 0.1  # seconds between attempts; a thread that waits inside the system call cannot be interrupted
 
 
 @contextmanager
@@ -33,12 +37,13 @@ def file_lock(path: Path, *, wait: bool = False) -> Iterator[bool]:
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
     try:
-        obtained = _lock(descriptor, wait)
+        while (obtained := _lock(descriptor)) is None and wait:
+            time.sleep(PAUSE)
         if obtained:
             _HELD.add(descriptor)
             os.ftruncate(descriptor, 0)
             os.write(descriptor, str(os.getpid()).encode())
-        yield obtained
+        yield bool(obtained)
     finally:
         _HELD.discard(descriptor)
         os.close(descriptor)  # releases the lock
@@ -51,14 +56,15 @@ def lock_holder(path: Path) -> str:
     return "unknown"
 
 
-def _lock(descriptor: int, wait: bool) -> bool:
+def _lock(descriptor: int) -> bool | None:
+    """Whether the lock was obtained; None if another process holds it, False if the file system has no locks."""
     try:
         if fcntl is not None:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         else:
-            msvcrt.locking(descriptor, msvcrt.LK_LOCK if wait else msvcrt.LK_NBLCK, 1)
-    except OSError:
-        return False
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+    except OSError as error:
+        return None if error.errno in _TAKEN else False
     return True
 
 

@@ -1,8 +1,10 @@
 """File locks, which forked workers do not keep."""
 
+import ctypes
 import os
 import signal
 import time
+from threading import Event, Thread
 
 import pytest
 
@@ -17,6 +19,25 @@ def test_a_lock_has_one_holder(tmp_path):
         assert lock_holder(path) == str(os.getpid())
     with file_lock(path) as third:
         assert third
+
+
+def test_a_thread_that_waits_can_be_stopped(tmp_path):
+    """As the end of a program stops the thread that converts a network; one that waits in flock does not hear of it."""
+    stopped, path = Event(), tmp_path / ".lock"
+
+    def wait():
+        try:
+            with file_lock(path, wait=True):
+                pass
+        except SystemExit:
+            stopped.set()
+
+    with file_lock(path):
+        thread = Thread(target=wait)
+        thread.start()
+        while not stopped.wait(0.05):
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), ctypes.py_object(SystemExit))
+    thread.join()
 
 
 def test_a_symbolic_link_is_refused(tmp_path):

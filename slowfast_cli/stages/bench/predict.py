@@ -80,6 +80,7 @@ def bench_files(predictor: Predictor, settings: dict[str, str], sources: Sequenc
         DataError: No file can be used.
     """
     paths = [path for path in sources if isinstance(path, Path)]
+    rejected = [source for source in sources if isinstance(source, Failed)]
     reason = "no files are named"
     for result in itertools.chain.from_iterable(predictor.files([source]) for source in sources):
         if not isinstance(result, Failed):
@@ -97,7 +98,7 @@ def bench_files(predictor: Predictor, settings: dict[str, str], sources: Sequenc
         clips=len({result.path for result in results if not isinstance(result, Failed)}),
         seconds=(seconds,),
         memory=peak_memory(predictor.device),
-        problem=_problem(results),
+        problem=_problem([*results, *rejected]),
     )
 
 

@@ -48,7 +48,7 @@ def predict_parallel(
             yield from [path] if isinstance(path, Failed) else predict_files([path])
         return
     workers = max(1, min(threads, MOST_THREADS))
-    stop, pending = Event(), deque[Future[Results]]()
+    stop, pending, wait = Event(), deque[Future[Results]](), True
     pool = ThreadPoolExecutor(workers, "predict", torch.set_num_threads, (max(1, threads // workers),))
     try:
         for job in _jobs(chain(first, waiting), workers, most_files):
@@ -57,9 +57,12 @@ def predict_parallel(
                 yield from pending.popleft().result()
         while pending:
             yield from pending.popleft().result()
-    finally:  # also if the consumer closes the generator, or on an interrupt
+    except KeyboardInterrupt:
+        wait = False  # a thread may be converting the network, which only the end of the program stops
+        raise
+    finally:  # also if the consumer closes the generator
         stop.set()
-        pool.shutdown(cancel_futures=True)
+        pool.shutdown(wait=wait, cancel_futures=True)
 
 
 def _jobs(paths: Iterator[Path | Failed], workers: int, most: int = MOST_FILES) -> Iterator[list[Path | Failed]]:

@@ -23,15 +23,15 @@ def test_the_network_is_timed_on_noise():
 
 def test_files_are_predicted_one_by_one_and_concurrently_and_failures_named(tmp_path):
     (tmp_path / "bad.wav").write_text("no sound")
-    done = tiny.good(
-        "bench", "predict", tiny.DATA / "dog.ogg", tmp_path / "bad.wav", "--engine", "torch", "--threads", "1", "--json"
-    )
+    (tmp_path / "empty").mkdir()
+    files = (tiny.DATA / "dog.ogg", tmp_path / "bad.wav", tmp_path / "empty")
+    done = tiny.good("bench", "predict", *files, "--engine", "torch", "--threads", "1", "--json")
     alone, together = rows(done)
     assert (alone["files"], alone["repetitions"]) == ("one by one", 2)
     assert set(alone["stages_ms"]) == {"reading and features", "network"}
     assert 0 < alone["stages_ms"]["network"] < alone["p99_ms"]
     assert (together["files"], "p50_ms" in together) == ("concurrent", False)
-    assert "1 files failed, such as" in together["problem"]
+    assert "2 files failed, such as" in together["problem"]
 
 
 def test_files_of_which_none_can_be_predicted_are_refused(tmp_path):

@@ -98,19 +98,36 @@ def test_each_thread_has_its_share_of_the_cores():
     assert torch.get_num_threads() == before
 
 
-@pytest.mark.parametrize("error", [RuntimeError("shapes"), KeyboardInterrupt()])
-def test_an_error_ends_it_after_the_answers_before(error):
+def test_an_error_ends_it_after_the_answers_before():
     def whole(paths):
         if Path("5") in paths:
-            raise error
+            raise RuntimeError("shapes")
         return list(map(answer, paths))
 
     reported = []
-    with pytest.raises(type(error)):
+    with pytest.raises(RuntimeError, match="shapes"):
         reported.extend(int(str(each.path)) for each in predict_parallel(numbered(300), whole, threads=2))
     assert reported == list(range(len(reported)))
     assert len(reported) <= 5
     assert not ours()
+
+
+def test_an_interrupt_does_not_wait_for_the_files_in_work():
+    begun, goes_on = [], threading.Event()
+
+    def whole(paths):
+        begun.extend(paths)
+        if Path("0") in paths:
+            raise KeyboardInterrupt
+        goes_on.wait(60)
+        return list(map(answer, paths))
+
+    with pytest.raises(KeyboardInterrupt):
+        list(predict_parallel(numbered(300), whole, threads=2))
+    goes_on.set()
+    for thread in ours():
+        thread.join(60)
+    assert len(begun) <= 6  # a job of 1 or 2 files each, of those waiting
 
 
 def test_who_has_had_enough_waits_for_no_more_files():

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from slowfast_cli.cli import options
+from slowfast_cli.cli.evaluate_options import Scoring
 from slowfast_cli.cli.launch import Launch
 from slowfast_cli.cli.predict_events import MergeOptions
 from slowfast_cli.storage.remote import display, local_path, mirror
@@ -26,83 +27,25 @@ EPILOG = options.examples(
     "slowfast evaluate vggsound",
     "slowfast evaluate epic --weights runs/epic/default --split val",
     "slowfast evaluate vggsound --weights runs/slow --compare runs/fast --min-gain 20",
+    "slowfast evaluate esc10 --weights runs/esc10/default --weights runs/esc10/1",
     "slowfast evaluate runs/kinetics-audio/default --ensemble runs/kinetics/default",
     "slowfast evaluate runs/folder/birds-1 --events --timeline 2.0/0.5",
     "slowfast evaluate recipes/hares.yaml --weights runs/simclr/my_sounds-1 --tasks esc50",
 )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Scoring:
-    """Options of an evaluation on the recipe's own corpus, which a suite of tasks does not have."""
-
-    split: Annotated[
-        str, typer.Option(help="train, val or test: the recipe names the corresponding split of the data set.")
-    ] = "test"
-    compare: Annotated[Path | None, options.optional("Predictions folder of another run, from its own evaluate.")] = (
-        None
-    )
-    ensemble: Annotated[
-        list[str] | None, options.optional("Run folder of another model: average the probabilities of both.")
-    ] = None
-    min_gain: Annotated[
-        float | None,
-        typer.Option(help="For --compare: smallest gain of a listed class.", show_default="10 points, 1.5 times"),
-    ] = None
-    gain_unit: Annotated[str, typer.Option(help="Unit of --min-gain: points or ratio.")] = "points"
-    submission: Annotated[
-        Path | None,
-        options.optional("Write the JSON of the EPIC-KITCHENS-100 or EPIC-SOUNDS challenge here, or a .zip of it."),
-    ] = None
-    redact: Annotated[
-        str | None, options.optional("Do not score segments of this class, such as background of EPIC-SOUNDS.")
-    ] = None
-    labels: Annotated[
-        str | None,
-        options.optional(
-            "vggsounder, or its csv file: also score by this second annotation of VGG-Sound's test clips."
-        ),
-    ] = None
-    engine: options.Engine = "auto"
-    timeline: Annotated[
-        str | None,
-        options.optional(
-            "With --events: windows in seconds, as 2.0/0.5; by default of a clip's length, a tenth apart."
-        ),
-    ] = None
-
-    def check(self) -> None:
-        """Raise `UsageError` for a value that is not one of those allowed."""
-        for option, value, allowed in (
-            ("--split", self.split, ("train", "val", "test")),
-            ("--gain-unit", self.gain_unit, ("points", "ratio")),
-        ):
-            if value not in allowed:
-                raise UsageError(f"{option} {value}: choose {', '.join(allowed[:-1])} or {allowed[-1]}")
-
-    def check_events(self, events: bool, *, several: bool, opens: bool) -> None:
-        """Raise `UsageError` for options that do not go with ``--events``, or only with it."""
-        if not events and self.timeline is not None:
-            raise UsageError(f"--timeline {self.timeline}: is about events: add --events")
-        others: dict[str, object] = {
-            "--compare": self.compare, "--ensemble": self.ensemble, "--submission": self.submission,
-            "--redact": self.redact, "--labels": self.labels, "--gpus and --nodes": several, "--open": opens,
-        }  # fmt: skip
-        if events and (given := [name for name, value in others.items() if value]):
-            raise UsageError(f"{given[0]}: not together with --events")
-
-    def changed(self) -> list[str]:
-        """Names of the options that were given."""
-        return [
-            f"--{field.name.replace('_', '-')}" for field in fields(self) if getattr(self, field.name) != field.default
-        ]
-
-
 @options.takes(Scoring, MergeOptions, Launch)
 def evaluate(
     recipe: options.RecipeOrRun,
     overrides: options.Overrides = None,
-    weights: options.Weights = None,
+    weights: Annotated[
+        list[str] | None,
+        options.optional(
+            "A weight file, a run folder, a catalog name, or hf://OWNER/NAME; several are compared with the first.",
+            "--weights",
+            "-w",
+        ),
+    ] = None,
     tasks: Annotated[
         str | None, options.optional("Of a suite such as hares: only these tasks, separated by commas.")
     ] = None,
@@ -117,18 +60,17 @@ def evaluate(
     """Score trained weights with the recipe's protocol, next to the paper's numbers."""
     scoring, launch = options.pick(Scoring, given), options.pick(Launch, given)
     rules = options.pick(MergeOptions, given)
-    scoring.check()
-    rules.check()
-    scoring.check_events(rules.events, several=launch.gpus > 1 or launch.nodes > 1, opens=opens)
+    names = list(weights or [])
+    one = names[0] if names else None
+    _check(scoring, rules, launch, names, opens=opens)
     from slowfast_cli.cli import show
-    from slowfast_cli.cli.evaluate_events import evaluate_events
     from slowfast_cli.cli.evaluate_suite import evaluate_suite, is_suite, refuse
 
     words, run = list(overrides or []), _run_folder(recipe)
     if run is None and is_suite(recipe):
-        refuse(scoring.changed())
+        refuse([*scoring.changed(), *["several --weights"] * (len(names) > 1)])
         where = {"out": out, "device": device, "as_json": as_json, "offline": offline}
-        evaluate_suite(recipe, words, weights=weights, tasks=tasks, start=launch.start, **where)  # type: ignore[arg-type]
+        evaluate_suite(recipe, words, weights=one, tasks=tasks, start=launch.start, **where)  # type: ignore[arg-type]
         return
     from slowfast_cli.recipe.load import check, override, read, read_stored
     from slowfast_cli.stages.train.default_run import DefaultRun, fitted
@@ -141,22 +83,57 @@ def evaluate(
         raise UsageError(f"--tasks {tasks}: {source.name} has no suite of tasks; recipes/hares.yaml has one")
     show.print_remarks()
     launch.start()
-    if not weights and not run:
-        weights = str(default := DefaultRun(source.name, words).require(checked))
+    if len(names) > 1:
+        folder = out or Path("runs") / source.name / f"models-{scoring.label()}"
+        _evaluate_models(checked, names, scoring, folder, device, offline=offline, as_json=as_json)
+        return
+    if not one and not run:
+        one = str(default := DefaultRun(source.name, words).require(checked))
         checked = fitted(default, checked)
-    path = weight_file(weights or str(run), offline=offline)
+    path = weight_file(one or str(run), offline=offline)
     if rules.events:
-        events_folder = out or _folder(path, source.name) / f"{scoring.split}-events"
-        from slowfast_cli.stages.predict.predictor import Predictor
-
-        predictor = Predictor(path, device, engine=scoring.engine)
-        evaluate_events(checked, predictor, scoring.split, rules, scoring.timeline, events_folder, as_json=as_json)
+        folder = out or _folder(path, source.name) / f"{scoring.split}-events"
+        _evaluate_events(checked, path, scoring, rules, folder, device, as_json=as_json)
         return
     title = str(path) if run else f"{source.name}: {path}"
-    label = "-with-".join([scoring.split, *(f"{Path(o).parent.name}-{Path(o).name}" for o in scoring.ensemble or [])])
-    label += f"-without-{scoring.redact.replace('/', '-')}" if scoring.redact else ""
-    folder = make_folder(out or _folder(path, source.name) / label)
+    folder = make_folder(out or _folder(path, source.name) / scoring.label())
     _evaluate_run(checked, path, scoring, title, folder, device, plots=plots, as_json=as_json, opens=opens)
+
+
+def _check(scoring: Scoring, rules: MergeOptions, launch: Launch, names: list[str], *, opens: bool) -> None:
+    """Raise `UsageError` for options with wrong values, or that do not go together."""
+    scoring.check()
+    rules.check()
+    processes = launch.gpus > 1 or launch.nodes > 1
+    scoring.check_events(rules.events, several=processes, opens=opens)
+    if len(names) > 1:
+        scoring.check_models({"--events": rules.events, "--gpus and --nodes": processes, "--open": opens})
+
+
+def _evaluate_events(
+    recipe: Recipe, weights: Path, scoring: Scoring, rules: MergeOptions, folder: Path, device: str, *, as_json: bool
+) -> None:
+    from slowfast_cli.cli.evaluate_events import evaluate_events
+    from slowfast_cli.stages.predict.predictor import Predictor
+
+    predictor = Predictor(weights, device, engine=scoring.engine)
+    evaluate_events(recipe, predictor, scoring.split, rules, scoring.timeline, folder, as_json=as_json)
+
+
+def _evaluate_models(
+    recipe: Recipe,
+    names: list[str],
+    scoring: Scoring,
+    folder: Path,
+    device: str,
+    *,
+    offline: bool,
+    as_json: bool,
+) -> None:
+    from slowfast_cli.cli.evaluate_models import evaluate_models
+
+    score = partial(_evaluate, scoring=scoring, device=device, others=[])
+    evaluate_models(recipe, names, score, folder, offline=offline, as_json=as_json)
 
 
 def _evaluate_run(
@@ -174,7 +151,7 @@ def _evaluate_run(
     """Score one weight file on the recipe's corpus, and write predictions, tables and plots."""
     from slowfast_cli.cli import show
     from slowfast_cli.stages.evaluate import html, predictions, relabeled, report
-    from slowfast_cli.stages.evaluate.run import ensemble_member
+    from slowfast_cli.stages.evaluate.run import finished_run
     from slowfast_cli.storage.atomic import require_output
 
     others = scoring.ensemble or []
@@ -183,7 +160,7 @@ def _evaluate_run(
         require_output(scoring.submission, "--submission", starts=starts)
     theirs = predictions.predictions_of(scoring.compare, scoring.split) if scoring.compare else None
     annotations = relabeled.annotations_for(recipe, scoring.split, scoring.labels) if scoring.labels else None
-    result = _evaluate(recipe, weights, scoring, device, [ensemble_member(other, recipe) for other in others])
+    result = _evaluate(recipe, weights, scoring, device, [finished_run(other, recipe) for other in others])
     if result is None:
         return
     predictions.save_predictions(result, folder / "predictions.npz")

@@ -68,8 +68,13 @@ class Evaluated:
         return top1_intervals(self.scores, self.corpus.classes) if self.scores else {}
 
 
-def ensemble_member(run: str, first: Recipe) -> EnsembleMember:
+def finished_run(run: str, first: Recipe, option: str = "--ensemble") -> EnsembleMember:
     """A finished run with its own recipe, and the data paths of the first run.
+
+    Args:
+        run: Its folder.
+        first: Recipe of the first run.
+        option: That names the run, for messages.
 
     Raises:
         WeightsError: The folder is not a finished run.
@@ -78,12 +83,12 @@ def ensemble_member(run: str, first: Recipe) -> EnsembleMember:
     folder = Path(run)
     if not (folder / "recipe.yaml").is_file():
         raise WeightsError(
-            f"--ensemble {run}: not a finished run: expected recipe.yaml and last.safetensors there{other_runs(run)}"
+            f"{option} {run}: not a finished run: expected recipe.yaml and last.safetensors there{other_runs(run)}"
         )
     recipe = check(read_stored(folder / "recipe.yaml"))
     if recipe.data.corpus != first.data.corpus:
         raise DataError(
-            f"--ensemble {run}: that run is about {recipe.data.corpus}, this one about {first.data.corpus}: name runs "
+            f"{option} {run}: that run is about {recipe.data.corpus}, this one about {first.data.corpus}: name runs "
             "on the same data set"
         )
     data = recipe.data.model_copy(update={"root": first.data.root, "test": first.data.test, "val": first.data.val})
@@ -121,7 +126,7 @@ def evaluate(
     """
     first = _predict(recipe, weights, split, device, tick, choice, redact)
     rest = [_predict(member.recipe, member.weights, split, device, tick, choice, redact) for member in ensemble]
-    corpus = _common_corpus(first.corpus, [member.corpus for member in rest])
+    corpus = common_corpus(first.corpus, [member.corpus for member in rest])
     fused = late_fusion([member.predictions for member in (first, *rest)])
     labeled = labeled_segments(corpus)
     ids = {segment.id for segment in labeled}
@@ -262,12 +267,16 @@ class _Monitor:
         self.broken |= {failure.id: failure for failure in self.unreadable}
 
 
-def _common_corpus(first: Corpus, rest: Sequence[Corpus]) -> Corpus:
-    """The segments that all runs could read, with the labels of all runs."""
+def common_corpus(first: Corpus, rest: Sequence[Corpus], option: str = "--ensemble") -> Corpus:
+    """The segments that all runs could read, with the labels of all runs.
+
+    Raises:
+        DataError: A run is about another corpus or split; the message names the option.
+    """
     for other in rest:
         if (other.name, other.split) != (first.name, first.split):
             raise DataError(
-                f"--ensemble: that run is about {other.name} {other.split}, this one about {first.name} {first.split}: "
+                f"{option}: that run is about {other.name} {other.split}, this one about {first.name} {first.split}: "
                 "name runs on the same split"
             )
         theirs = {segment.id: segment.targets for segment in other.segments}

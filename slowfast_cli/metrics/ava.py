@@ -12,6 +12,7 @@ from typing import Literal
 import numpy as np
 
 from slowfast_cli.metrics.predictions import Rows, scored_segments, single_label_set
+from slowfast_cli.metrics.ranking import interpolated_precision
 from slowfast_cli.types import Box, Corpus, DataError
 
 IOU = 0.5  # of the detection task (AVSlowFast Sec. 5)
@@ -85,7 +86,8 @@ def average_precisions(
     ends = np.cumsum(np.bincount(detections.classes, minlength=classes))
     result = np.full(classes, np.nan)
     for index in np.flatnonzero(truth_counts):
-        result[index] = _area(hits[ends[index - 1] if index else 0 : ends[index]], int(truth_counts[index]))
+        own = hits[ends[index - 1] if index else 0 : ends[index]]
+        result[index] = interpolated_precision(own, int(truth_counts[index]))
     return result
 
 
@@ -119,13 +121,6 @@ def _iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     union = (a[:, 2:] - a[:, :2]).prod(axis=1) + (b[:, 2:] - b[:, :2]).prod(axis=1) - intersection
     overlaps: np.ndarray = np.divide(intersection, union, out=np.zeros(len(a)), where=union > 0)
     return overlaps
-
-
-def _area(hits: np.ndarray, truth_count: int) -> float:
-    """Area under the interpolated precision-recall curve of detections sorted by descending score."""
-    at = np.flatnonzero(hits)
-    precision = np.arange(1, len(at) + 1) / (at + 1)
-    return float(np.maximum.accumulate(precision[::-1]).sum() / truth_count)
 
 
 def box_scores(rows: Rows, corpus: Corpus) -> dict[str, float]:

@@ -77,6 +77,21 @@ def _rank_one(scores: np.ndarray, positive: np.ndarray) -> tuple[float, float]:
     return ap, float(np.sum(new_hits * outranked) / (hits[-1] * misses[-1]))
 
 
+def interpolated_precision(hits: np.ndarray, positives: int) -> float:
+    """Area under the precision envelope: precision is the best at this or a higher recall (PASCAL VOC 2010).
+
+    Args:
+        hits: Whether each detection is right, by falling score.
+        positives: Number of truth boxes or events.
+
+    Returns:
+        Average precision from 0 to 1; 0 without detections.
+    """
+    at = np.flatnonzero(hits)
+    precision = np.arange(1, len(at) + 1) / (at + 1)
+    return float(np.maximum.accumulate(precision[::-1]).sum() / positives)
+
+
 def dprime(auc: float) -> float:
     """Convert an AUC from 0 to 1 to the distance of two unit normals whose ROC curve has that area.
 

@@ -47,6 +47,11 @@ def _folders(root: Path) -> list[Path]:
     return folders
 
 
+def official_place(root: Path, participant: str, video: str) -> Path:
+    """Where the official downloader stores a video."""
+    return root / participant / "videos" / f"{video}.MP4"
+
+
 def read_segments(
     path: Path,
     table: Iterable[tuple[int, Mapping[str, str]]],
@@ -103,7 +108,7 @@ def _segment(
             )
     recording = recordings.get(video)
     if recording is None:
-        return Failure(id=id, path=root / group / "videos" / f"{video}.MP4", reason=NOT_ON_DISK)
+        return Failure(id=id, path=official_place(root, group, video), reason=NOT_ON_DISK)
     if stop <= start:
         return Failure(id=id, path=recording.path, reason=f"it starts at {start} s and stops at {stop} s")
     return Segment(id=id, recording=recording, start=start, stop=stop, targets=targets, group=group)

@@ -199,3 +199,40 @@ def test_other_pickles_are_refused(tmp_path, content, capsys):
     with pytest.raises(DataError, match="not a table that pandas 1 or 2 pickled"):
         list(pickled_rows(tmp_path / "a.pkl"))
     assert capsys.readouterr().out == ""
+
+
+DETECTION = "EPIC_Sounds_detection_test_videos"
+
+
+def test_the_videos_of_the_detection_test_are_whole(root):
+    touch(root / "P01" / "videos" / "P01_101.MP4", root / "audio" / "P33_111.wav")
+    corpus = epic_sounds.read(root, "detection-test")
+    assert (corpus.listed, [segment.id for segment in corpus.segments]) == (23, ["P01_101", "P33_111"])
+    first = corpus.segments[0]
+    assert (first.recording.id, first.start, first.stop, first.targets, first.group) == (
+        "P01_101",
+        0.0,
+        None,
+        {},
+        "P01",
+    )
+    assert (corpus.missing[0].id, corpus.missing[0].path) == ("P12_102", root / "P12" / "videos" / "P12_102.MP4")
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [("video\nP01_101\n", "row 2: no video_id"), ("video_id\nP01_101\nP01_101\n", "P01_101 is listed twice")],
+)
+def test_errors_in_the_list_of_videos(tmp_path, content, reason):
+    (tmp_path / f"{DETECTION}.csv").write_text(content)
+    with pytest.raises(DataError, match=reason):
+        epic_sounds.read(tmp_path, "detection-test")
+
+
+def test_listed_events_need_no_sound(root):
+    listed = epic_sounds.read_listed(root, "validation")
+    assert (len(listed.segments), len(listed.missing)) == (30, 0)
+    assert [segment.id for segment in listed.segments] == [row["annotation_id"] for row in published()]
+    assert listed.recordings[0].path == root / "P01" / "videos" / "P01_11.MP4"
+    assert len(epic_sounds.read_listed(root, "detection-test").recordings) == 23
+    assert len(epic_sounds.read(root, "validation").segments) == 0

@@ -64,6 +64,7 @@ def evaluate(
     one = names[0] if names else None
     _check(scoring, rules, launch, names, opens=opens)
     from slowfast_cli.cli import show
+    from slowfast_cli.cli.evaluate_detections import score_detections
     from slowfast_cli.cli.evaluate_suite import evaluate_suite, is_suite, refuse
 
     words, run = list(overrides or []), _run_folder(recipe)
@@ -82,6 +83,9 @@ def evaluate(
     if tasks:
         raise UsageError(f"--tasks {tasks}: {source.name} has no suite of tasks; recipes/hares.yaml has one")
     show.print_remarks()
+    if scoring.detections:
+        score_detections(checked, scoring.split, scoring.detections, out, as_json=as_json)
+        return
     launch.start()
     if len(names) > 1:
         folder = out or Path("runs") / source.name / f"models-{scoring.label()}"
@@ -106,6 +110,7 @@ def _check(scoring: Scoring, rules: MergeOptions, launch: Launch, names: list[st
     rules.check()
     processes = launch.gpus > 1 or launch.nodes > 1
     scoring.check_events(rules.events, several=processes, opens=opens)
+    scoring.check_detections(rules, names)
     if len(names) > 1:
         scoring.check_models({"--events": rules.events, "--gpus and --nodes": processes, "--open": opens})
 
@@ -113,11 +118,16 @@ def _check(scoring: Scoring, rules: MergeOptions, launch: Launch, names: list[st
 def _evaluate_events(
     recipe: Recipe, weights: Path, scoring: Scoring, rules: MergeOptions, folder: Path, device: str, *, as_json: bool
 ) -> None:
+    from slowfast_cli.cli.evaluate_detections import write_detections
     from slowfast_cli.cli.evaluate_events import evaluate_events
     from slowfast_cli.stages.predict.predictor import Predictor
 
     predictor = Predictor(weights, device, engine=scoring.engine)
-    evaluate_events(recipe, predictor, scoring.split, rules, scoring.timeline, folder, as_json=as_json)
+    common = (recipe, predictor, scoring.split, rules, scoring.timeline, folder)
+    if scoring.submission:
+        write_detections(*common, scoring.submission, as_json=as_json)
+    else:
+        evaluate_events(*common, as_json=as_json)
 
 
 def _evaluate_models(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
-from slowfast_cli.types import DataError, Recording, UsageError, finite
+from slowfast_cli.types import DataError, Recording, finite
 
 if TYPE_CHECKING:
     from slowfast_cli.cli.predict_events import MergeOptions
@@ -39,27 +40,15 @@ def evaluate_events(
     from slowfast_cli.cli import show
     from slowfast_cli.events.formats import FORMATS
     from slowfast_cli.stages.evaluate import events as stage
-    from slowfast_cli.stages.predict.events import default_timeline
-    from slowfast_cli.stages.predict.results import read_timeline
     from slowfast_cli.storage.atomic import make_folder, write_text
     from slowfast_cli.storage.remote import display
 
-    windows = read_timeline(timeline) or default_timeline(predictor.card)
-    bar: show.Bar | None = None
-
-    def tick(done: int, total: int) -> None:
-        nonlocal bar
-        bar = bar or show.Bar(total, "rec", "evaluate")
-        bar.to(done)
-
-    if split not in ("train", "val", "test"):
-        raise UsageError(f"--split {split}: choose train, val or test")
     merging = rules.merging(predictor.card)
-    result = stage.evaluate_events(
-        recipe, split, predictor.card.classes, _windows_of(predictor, windows), windows.hop, merging, tick  # type: ignore[arg-type]
-    )  # fmt: skip
-    if bar:
-        bar.close()
+    windows_of, windows = event_windows(predictor, timeline)
+    with progress() as tick:
+        result = stage.evaluate_events(
+            recipe, split, predictor.card.classes, windows_of, windows.hop, merging, tick  # type: ignore[arg-type]
+        )  # fmt: skip
     plain = {
         "scores": {labels: scores.values for labels, scores in result.scores.items()},
         "classes": {
@@ -87,18 +76,42 @@ def evaluate_events(
         show.say(f"wrote {display(folder / name)}")
 
 
-def _windows_of(predictor: Predictor, timeline: Timeline) -> Callable[[Recording], Windows]:
-    """Function that scores the windows of a recording."""
+@contextmanager
+def progress() -> Iterator[Callable[[int, int], None]]:
+    """A progress bar over recordings, which appears with the first one."""
+    from slowfast_cli.cli import show
+
+    bar: show.Bar | None = None
+
+    def tick(done: int, total: int) -> None:
+        nonlocal bar
+        bar = bar or show.Bar(total, "rec", "evaluate")
+        bar.to(done)
+
+    try:
+        yield tick
+    finally:
+        if bar:
+            bar.close()
+
+
+def event_windows(predictor: Predictor, timeline: str | None) -> tuple[Callable[[Recording], Windows], Timeline]:
+    """Function that scores the windows of a recording, and the windows, ``--timeline`` or the default."""
     import numpy as np
+
+    from slowfast_cli.stages.predict.events import default_timeline
+    from slowfast_cli.stages.predict.results import read_timeline
+
+    windows = read_timeline(timeline) or default_timeline(predictor.card)
 
     def windows_of(recording: Recording) -> Windows:
         if recording.dataset is not None:
             raise DataError(f"{recording.id}: is inside {recording.path}: events need files of their own")
-        results = predictor(recording.path, timeline)
+        results = predictor(recording.path, windows)
         starts, ends = (np.array([getattr(result, side) for result in results]) for side in ("start", "end"))
         return starts, ends, {name: np.stack([r.scores[name] for r in results]) for name in results[0].scores}
 
-    return windows_of
+    return windows_of, windows
 
 
 def _print(labels: str, scores: EventScores) -> None:

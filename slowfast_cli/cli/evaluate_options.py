@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from slowfast_cli.cli import options
+from slowfast_cli.cli.predict_events import MergeOptions
 from slowfast_cli.types import UsageError
 
 
@@ -33,7 +34,10 @@ class Scoring:
     gain_unit: Annotated[str, typer.Option(help="Unit of --min-gain: points or ratio.")] = "points"
     submission: Annotated[
         Path | None,
-        options.optional("Write the JSON of the EPIC-KITCHENS-100 or EPIC-SOUNDS challenge here, or a .zip of it."),
+        options.optional(
+            "Write the JSON of the EPIC-KITCHENS-100 or EPIC-SOUNDS challenge here, or a .zip of it; with --events, of "
+            "EPIC-SOUNDS detection."
+        ),
     ] = None
     redact: Annotated[
         str | None, options.optional("Do not score segments of this class, such as background of EPIC-SOUNDS.")
@@ -45,6 +49,10 @@ class Scoring:
         ),
     ] = None
     engine: options.Engine = "auto"
+    detections: Annotated[
+        Path | None,
+        options.optional("With --events: score this result file of EPIC-SOUNDS detection instead of weights."),
+    ] = None
     timeline: Annotated[
         str | None,
         options.optional(
@@ -63,14 +71,25 @@ class Scoring:
 
     def check_events(self, events: bool, *, several: bool, opens: bool) -> None:
         """Raise `UsageError` for options that do not go with ``--events``, or only with it."""
-        if not events and self.timeline is not None:
-            raise UsageError(f"--timeline {self.timeline}: is about events: add --events")
+        own = {"--timeline": self.timeline, "--detections": self.detections}
+        if not events and (given := [name for name, value in own.items() if value is not None]):
+            raise UsageError(f"{given[0]} {own[given[0]]}: is about events: add --events")
         others: dict[str, object] = {
-            "--compare": self.compare, "--ensemble": self.ensemble, "--submission": self.submission,
-            "--redact": self.redact, "--labels": self.labels, "--gpus and --nodes": several, "--open": opens,
+            "--compare": self.compare, "--ensemble": self.ensemble, "--redact": self.redact, "--labels": self.labels,
+            "--gpus and --nodes": several, "--open": opens,
         }  # fmt: skip
         if events and (given := [name for name, value in others.items() if value]):
             raise UsageError(f"{given[0]}: not together with --events")
+
+    def check_detections(self, rules: MergeOptions, weights: Sequence[str]) -> None:
+        """Raise `UsageError` for options about weights with ``--detections``, whose events are already there."""
+        refused: dict[str, object] = {
+            "--weights": weights, "--submission": self.submission, "--timeline": self.timeline,
+            "--engine": self.engine != "auto",
+            "options that merge windows": replace(rules, events=False) != MergeOptions(),
+        }  # fmt: skip
+        if self.detections and (given := [name for name, value in refused.items() if value]):
+            raise UsageError(f"--detections {self.detections}: not together with {given[0]}")
 
     def check_models(self, others: Mapping[str, object]) -> None:
         """Raise `UsageError` for options that do not go with several ``--weights``."""

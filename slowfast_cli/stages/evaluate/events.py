@@ -1,6 +1,6 @@
 """Score the events that a model finds against a corpus with times: event-based F1, segment-based F1 and PSDS."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -77,27 +77,31 @@ class EventEvaluation:
     """Why recordings could not be scored."""
 
 
+def spans_of(corpus: Corpus, labels: str) -> list[EventsOfFiles]:
+    """Events of each class of a label set as they are listed, by recording id; empty for segments without times."""
+    spans: list[dict[str, list[tuple[Seconds, Seconds]]]] = [{} for _ in corpus.classes[labels]]
+    for segment in corpus.segments:
+        target: Target | None = segment.targets.get(labels)
+        if segment.stop is None or target is None:
+            continue
+        for index in target if isinstance(target, tuple) else (target,):
+            spans[index].setdefault(segment.recording.id, []).append((segment.start, segment.stop))
+    return [{id_: np.array(own) for id_, own in of_class.items()} for of_class in spans]
+
+
 def truth_of(corpus: Corpus, labels: str) -> list[EventsOfFiles]:
     """Events of each class of a label set, by recording id; events of a class that touch or overlap are joined.
 
     Raises:
         UsageError: The corpus has no times, or the label set has boxes or no labels.
     """
-    spans: list[dict[str, list[tuple[Seconds, Seconds]]]] = [{} for _ in corpus.classes[labels]]
-    timed = False
-    for segment in corpus.segments:
-        target: Target | None = segment.targets.get(labels)
-        if segment.stop is None or target is None:
-            continue
-        for index in target if isinstance(target, tuple) else (target,):
-            timed = True
-            spans[index].setdefault(segment.recording.id, []).append((segment.start, segment.stop))
-    if not timed:
+    spans = spans_of(corpus, labels)
+    if not any(spans):
         raise UsageError(f"--events: {corpus.name} {corpus.split} has whole recordings, not events with start and end")
-    return [{id_: _joined(of_file) for id_, of_file in of_class.items()} for of_class in spans]
+    return [{id_: _joined(own.tolist()) for id_, own in of_class.items()} for of_class in spans]
 
 
-def _joined(spans: Iterable[tuple[Seconds, Seconds]]) -> np.ndarray:
+def _joined(spans: list[list[Seconds]]) -> np.ndarray:
     joined = list[list[Seconds]]()
     for start, stop in sorted(spans):
         if joined and start <= joined[-1][1]:
@@ -105,6 +109,77 @@ def _joined(spans: Iterable[tuple[Seconds, Seconds]]) -> np.ndarray:
         else:
             joined.append([start, stop])
     return np.array(joined)
+
+
+def common_label_sets(corpus: Corpus, classes: Mapping[str, Sequence[str]]) -> list[str]:
+    """Label sets with the same classes in a corpus and in weights; raise `DataError` if there are none."""
+    common = [labels for labels in corpus.classes if tuple(classes.get(labels, ())) == corpus.classes[labels]]
+    if not common:
+        raise DataError(f"{corpus.name} {corpus.split}: its classes are not those of the weights")
+    return common
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """The events of the recordings of a split."""
+
+    files: Sequence[FileEvents]
+    """Of the recordings that can be read; paths are recording ids."""
+    frames: Mapping[str, Mapping[str, FrameScores]]
+    """Scores by label set and recording."""
+    missing: Sequence[str]
+    """Why recordings could not be read."""
+
+    @property
+    def durations(self) -> dict[str, Seconds]:
+        """Length by recording."""
+        return {str(file.path): file.seconds for file in self.files}
+
+
+def find_events(
+    corpus: Corpus,
+    label_sets: Sequence[str],
+    windows: Callable[[Recording], Windows],
+    hop: Seconds,
+    merging: Merging,
+    tick: Callable[[int, int], None] | None = None,
+) -> Found:
+    """Find the events of each recording of a split.
+
+    Args:
+        corpus: The split.
+        label_sets: Those to find events of.
+        windows: Scores the windows of a recording; raises `DataError`.
+        hop: Distance of the windows.
+        merging: How windows become events.
+        tick: Called with the progress.
+
+    Raises:
+        DataError: No recording can be read.
+    """
+    frames: dict[str, dict[str, FrameScores]] = {labels: {} for labels in label_sets}
+    files, missing = list[FileEvents](), list[str]()
+    recordings = corpus.recordings
+    for number, recording in enumerate(recordings, 1):
+        try:
+            starts, ends, scores = windows(recording)
+        except DataError as error:
+            missing.append(str(error))
+            continue
+        events = list[Event]()
+        for labels in label_sets:
+            tracked, edges = track(starts, ends, scores[labels], hop)
+            frames[labels][recording.id] = FrameScores(scores=tracked, edges=edges)
+            events += merge(tracked, edges, corpus.classes[labels], merging, labels)
+        files.append(FileEvents(path=Path(recording.id), seconds=float(ends.max()), events=events))
+        if tick:
+            tick(number, len(recordings))
+    if not files:
+        raise DataError(
+            f"{corpus.name} {corpus.split}: none of the {len(recordings)} recordings can be read"
+            + (f": {missing[0]}" if missing else "")
+        )
+    return Found(files=files, frames=frames, missing=missing)
 
 
 def evaluate_events(
@@ -132,41 +207,20 @@ def evaluate_events(
         DataError: No recording can be read, or the classes are not those of the weights.
     """
     corpus = read_corpus(recipe, split)
-    common = [labels for labels in corpus.classes if tuple(classes.get(labels, ())) == corpus.classes[labels]]
-    if not common:
-        raise DataError(f"{corpus.name} {corpus.split}: its classes are not those of the weights")
+    common = common_label_sets(corpus, classes)
     truth = {labels: truth_of(corpus, labels) for labels in common}
-    frames: dict[str, dict[str, FrameScores]] = {labels: {} for labels in common}
-    durations: dict[str, Seconds] = {}
-    found, missing = list[FileEvents](), list[str]()
-    recordings = corpus.recordings
-    for number, recording in enumerate(recordings, 1):
-        try:
-            starts, ends, scores = windows(recording)
-        except DataError as error:
-            missing.append(str(error))
-            continue
-        events = list[Event]()
-        for labels in common:
-            tracked, edges = track(starts, ends, scores[labels], hop)
-            frames[labels][recording.id] = FrameScores(scores=tracked, edges=edges)
-            events += merge(tracked, edges, corpus.classes[labels], merging, labels)
-        durations[recording.id] = float(ends.max())
-        found.append(FileEvents(path=Path(recording.id), seconds=durations[recording.id], events=events))
-        if tick:
-            tick(number, len(recordings))
-    if not found:
-        raise DataError(
-            f"{corpus.name} {corpus.split}: none of the {len(recordings)} recordings can be read: {missing[0]}"
-        )
+    found = find_events(corpus, common, windows, hop, merging, tick)
+    durations = found.durations
     for labels, classes_ in truth.items():
         if not any(durations.keys() & of_class.keys() for of_class in classes_):
             raise DataError(f"{corpus.name} {corpus.split}: no recording that can be read has an event of {labels}")
     scored = {
-        labels: score_events(corpus.classes[labels], labels, frames[labels], truth[labels], durations, found)
+        labels: score_events(
+            corpus.classes[labels], labels, found.frames[labels], truth[labels], durations, found.files
+        )
         for labels in common
     }
-    return EventEvaluation(scores=scored, found=found, recordings=len(recordings), missing=missing)
+    return EventEvaluation(scores=scored, found=found.files, recordings=len(corpus.recordings), missing=found.missing)
 
 
 def score_events(

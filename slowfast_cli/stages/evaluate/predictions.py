@@ -9,6 +9,7 @@ from zipfile import ZIP_DEFLATED, BadZipFile, ZipFile, ZipInfo
 
 import numpy as np
 
+from slowfast_cli.corpora import epic_sounds
 from slowfast_cli.metrics import epic_submission, per_class
 from slowfast_cli.metrics.epic import Supervision
 from slowfast_cli.metrics.predictions import Rows
@@ -124,6 +125,8 @@ def write_submission(evaluated: Evaluated, path: Path, recipe: Recipe) -> Path:
     listed: Sequence[str] = [*(segment.id for segment in corpus.segments), *(failure.id for failure in corpus.missing)]
     if set(rows.scores) == {"verb", "noun"}:
         plain = epic_submission.submission(rows.ids, rows.scores["verb"], rows.scores["noun"], listed)
+    elif corpus.name == "epic-sounds" and corpus.split == epic_sounds.DETECTION_TEST:
+        raise DataError(f"--submission: {corpus.split} has whole videos, for the challenge of detection: add --events")
     elif corpus.name == "epic-sounds":
         level = Supervision(td=4 if recipe.data.train == "trainval" else 3)
         plain = epic_submission.interaction_submission(rows.ids, rows.scores["label"], listed, level)
@@ -133,12 +136,18 @@ def write_submission(evaluated: Evaluated, path: Path, recipe: Recipe) -> Path:
             f"{', '.join(corpus.classes)}"
         )
 
+    write_document(json.dumps(plain), path)
+    return path
+
+
+def write_document(text: str, path: Path) -> None:
+    """Write a challenge's JSON document; as ``test.json`` within a ``.zip``."""
+
     def write(part: Path) -> None:
         with ZipFile(part, "w") as archive:
-            archive.writestr(ZipInfo("test.json"), json.dumps(plain), ZIP_DEFLATED)
+            archive.writestr(ZipInfo("test.json"), text, ZIP_DEFLATED)
 
     if path.suffix == ".zip":
         write_atomic(path, write)
     else:
-        write_text(path, json.dumps(plain))
-    return path
+        write_text(path, text)

@@ -170,8 +170,9 @@ PRESETS: Mapping[str, Preset] = {
     "epic-sounds-c10": Preset(  # epic-kitchens/C10-epic-sounds-detection
         network="Auditory SlowFast R50, EPIC-SOUNDS, clips of 0.999 s at 24 kHz", key="feats", format="npz",
         dtype="float32",
-        note="the extraction code is not public: windows start every 0.2 s from 0 on, while the start is inside the "
-        "recording",
+        note="the extraction code is not public: row i is the window from 0.2 i to 0.2 i + 1 s, as long as it starts "
+        "inside the recording; at the end it is shorter, and its last log-mel frame is repeated; the challenge's code "
+        "takes (6 i + 16) / 30 s as the time of row i",
     ),
 }  # fmt: skip
 

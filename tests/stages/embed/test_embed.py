@@ -108,6 +108,30 @@ def test_windows_of_the_detection_preset_start_as_long_as_the_recording_lasts(so
     np.testing.assert_allclose(embedding.features[-2:], expected, rtol=1e-5, atol=1e-6)
 
 
+def test_the_file_of_the_detection_preset(sounds, weights, tmp_path):
+    path = sounds / "b" / "6.wav"
+    done = tiny.good("embed", path, "-w", weights, "--preset", "epic-sounds-c10", "--out", tmp_path)
+    assert "come from Auditory SlowFast R50, EPIC-SOUNDS, clips of 0.999 s at 24 kHz" in done.err
+    with np.load(tmp_path / "6.npz") as file:
+        features, settings = file["feats"], json.loads(str(file["settings"]))
+        assert {*file} == {"feats", "start", "end", "settings"}
+    assert (features.dtype, features.shape) == (np.float32, (6, 256 + 32))
+    slow = Embedder(weights, layer="slow_res5", preset="epic-sounds-c10")(path).features
+    np.testing.assert_allclose(features[:, :256], slow, rtol=1e-5, atol=1e-6)
+    assert (settings["preset"], settings["window_s"], settings["hop_s"]) == ("epic-sounds-c10", 1.0, 0.2)
+    assert settings["pathways"] == ["slow", "fast"]
+    assert "row i is the window from 0.2 i to 0.2 i + 1 s" in settings["note"]
+
+
+@pytest.mark.parametrize("seconds", [0.1, 0.2, 0.21, 0.999, 1.0, 1.001, 2.4])
+def test_rows_of_the_detection_preset_start_inside_the_recording(weights, tmp_path, seconds):
+    path = tiny.write(tmp_path / "x.wav", tiny.sound("rain.wav", seconds))
+    embedding = Embedder(weights, preset="epic-sounds-c10")(path)
+    expected = [start for start in 0.2 * np.arange(20) if start < seconds - 1e-9]
+    np.testing.assert_allclose(embedding.start, expected, atol=1e-9)
+    np.testing.assert_allclose(embedding.end, np.minimum(np.array(expected) + 1, seconds), atol=1e-9)
+
+
 @pytest.mark.parametrize(
     ("layer", "width"), [("pooled", 256 + 32), ("res4", 128 + 16), ("slow_res4", 128), ("f2s_res2", 8)]
 )

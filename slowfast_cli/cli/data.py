@@ -1,4 +1,4 @@
-"""``slowfast data``: ls, check."""
+"""``slowfast data``: ls, check, events."""
 
 import json
 import os
@@ -11,7 +11,7 @@ import typer
 from slowfast_cli.cli import options
 from slowfast_cli.types import DataError, UsageError
 
-app = typer.Typer(help="List the known data sets, and check those on disk.", no_args_is_help=True)
+app = typer.Typer(help="List the known data sets, check those on disk, and export their events.", no_args_is_help=True)
 
 
 @app.command(
@@ -83,3 +83,36 @@ def check(
     problems = data_check.run(name, root, min_seconds=min_seconds, jobs=jobs, limit=limit, out=out, rest=rest)
     if problems:
         raise DataError(f"{name}: {problems:,} recording{'s have' if problems != 1 else ' has'} problems")
+
+
+@app.command(
+    "events",
+    epilog=options.examples(
+        "slowfast data events epic-sounds --root /data/epic --split train,validation --out events.json",
+    ),
+)
+def events(
+    name: Annotated[str, typer.Argument(help="A data set whose segments are events with start and end.")],
+    out: Annotated[Path, typer.Option(metavar="FILE.json", help="The file to write.")],
+    root: Annotated[
+        Path | None, options.folder("Folder of the data set.", "$SLOWFAST_DATA/<name>, or data/<name>")
+    ] = None,
+    split: Annotated[str, typer.Option(help="Splits by the data set's own names, separated by commas.")] = "train",
+    redact: Annotated[str | None, options.optional("Leave out this class, such as background of EPIC-SOUNDS.")] = None,
+) -> None:
+    """Write the events of a data set as the JSON that ActionFormer and similar detectors train on.
+
+    A recording has its subset (training, validation or test), duration in seconds, and annotations.
+    """
+    from slowfast_cli.cli import show
+    from slowfast_cli.stages import event_database as stage
+    from slowfast_cli.storage.atomic import require_output
+
+    require_output(out, "--out", starts=stage.STARTS)
+    database = stage.build(stage.read_splits(name, root, split.split(",")), redact)
+    stage.write(database, out)
+    for reason in database.left_out[:3]:
+        show.say(f"left out: {reason}")
+    if len(database.left_out) > 3:
+        show.say(f"left out: {len(database.left_out) - 3:,} more")
+    show.say(f"{out}: {database.events:,} events of {len(database.entries):,} recordings")

@@ -30,6 +30,7 @@ EPILOG = options.examples(
     "slowfast evaluate esc10 --weights runs/esc10/default --weights runs/esc10/1",
     "slowfast evaluate runs/kinetics-audio/default --ensemble runs/kinetics/default",
     "slowfast evaluate runs/folder/birds-1 --events --timeline 2.0/0.5",
+    "slowfast evaluate epic-sounds data.root=/data/epic --events --detections validation.json",
     "slowfast evaluate recipes/hares.yaml --weights runs/simclr/my_sounds-1 --tasks esc50",
 )
 

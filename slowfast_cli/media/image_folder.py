@@ -37,8 +37,13 @@ class ImageFolder:
 
     def path(self, index: int) -> Path:
         """Return the file of an image."""
-        number = f"{self.first + index:0{self.digits}d}"
-        return self.folder / (self.names[index] if self.names else f"{self.before}{number}{self.after}")
+        return self.folder / self.name(index)
+
+    def name(self, index: int) -> str:
+        """Return the name of the file of an image."""
+        if self.names:
+            return self.names[index]
+        return f"{self.before}{self.first + index:0{self.digits}d}{self.after}"
 
 
 @lru_cache(maxsize=1 << 16)
@@ -54,7 +59,7 @@ def list_images(folder: Path) -> ImageFolder:
         numbered = ImageFolder(
             folder=folder, count=len(names), before=before, first=int(number), digits=len(number), after=after
         )
-        if all(numbered.path(index).name == name for index, name in enumerate(names)):
+        if all(numbered.name(index) == name for index, name in enumerate(names)):
             return numbered
     return ImageFolder(folder=folder, count=len(names), names=tuple(names))
 

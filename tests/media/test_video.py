@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slowfast_cli.media import audio, video, video_packets, video_stream
+from slowfast_cli.media.frame_selection import select_frames
 from slowfast_cli.media.video_rgb import Converter
 from slowfast_cli.types import Recording
 
@@ -127,7 +128,7 @@ def test_select_frames_with_any_timestamps(steps, start, span, count):
     times = [float(time) for time in np.cumsum([0, *steps]) / 1000]
     taken = []
     frames = ((time, index) for index, time in enumerate(times) if not taken.append(index))
-    picks = list(video.select_frames(frames, start=start, span=span, count=count))
+    picks = list(select_frames(frames, start=start, span=span, count=count))
     assert [index for _, index in picks] == on_screen(times, start=start, span=span, count=count)
     assert all(times[index] == time for time, index in picks)
     assert len(taken) <= max(index for _, index in picks) + 2  # consumes one frame after the last selected one
@@ -135,7 +136,7 @@ def test_select_frames_with_any_timestamps(steps, start, span, count):
 
 def test_select_frames_example():
     frames = [(0.0, "a"), (1.0, "b"), (2.0, "c"), (3.0, "d")]
-    assert [name for _, name in video.select_frames(frames, start=0.5, span=2, count=3)] == ["b", "c", "d"]
+    assert [name for _, name in select_frames(frames, start=0.5, span=2, count=3)] == ["b", "c", "d"]
 
 
 # Decoded frames

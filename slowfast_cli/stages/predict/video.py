@@ -21,6 +21,7 @@ from slowfast_cli.data.video_clips import DecodedSounds, VideoReader
 from slowfast_cli.data.views import frame_seconds, span, video_starts, windows
 from slowfast_cli.media import audio, video
 from slowfast_cli.media.audio_decoders import open_audio
+from slowfast_cli.media.frame_selection import SNAP, select_frames
 from slowfast_cli.media.video_stream import NoVideoError
 from slowfast_cli.metrics.predictions import merge
 from slowfast_cli.settings import WHOLE, Frames, FrontEnd
@@ -171,7 +172,7 @@ class VideoPredictor:
         length = span(self._settings.seconds, fps, None)
         predictions = []
         for start in self._starts((0.0, seconds), seconds):
-            chosen = video.select_frames(frames, start=start, span=length, count=self._settings.frames, snap=video.SNAP)
+            chosen = select_frames(frames, start=start, span=length, count=self._settings.frames, snap=SNAP)
             pixels = np.stack([pixels for _, pixels in chosen]).transpose(3, 0, 1, 2)
             clip = Clip(inputs=Inputs(frames=pixels), targets={}, id="live", view=0)
             for view in eval_crops(to(collate([clip]), self._device), self._settings):

@@ -24,6 +24,7 @@ Task: TypeAlias = Literal["classify", "multilabel", "detect", "rotation", "sync"
 
 CLOSED = {"extra": "forbid", "use_attribute_docstrings": True}  # how pydantic validates a section of a recipe
 ALWAYS_STORED = ("rate", "window_ms", "hop_ms", "mels", "fft", "floor")
+ADDED = ("channels", "bounds")  # fields of `Frames` that were added after the first release
 WHOLE = 0  # `Frames.crops`: test on the whole frame
 
 
@@ -147,6 +148,11 @@ class Frames:
     """Subtracted from pixel values in [0, 1]."""
     std: Rate = 0.225
     """Divides pixel values after `mean` is subtracted."""
+    channels: Literal["rgb", "bgr"] = "rgb"
+    """Order of the colors that the network reads."""
+    bounds: Literal["recording", "segment"] = "recording"
+    """Where a clip longer than its segment ends: it shows what follows, or repeats the last frame of the segment, as
+    EPIC-KITCHENS' SlowFast does."""
 
     def __post_init__(self) -> None:
         if not self.crop <= self.jitter[0] <= self.jitter[1]:
@@ -160,8 +166,9 @@ class Frames:
         return self.frames * self.step / self.fps
 
     def settings(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return {**asdict(self), "jitter": list(self.jitter)}
+        """Plain values for JSON; fields added after the first release are left out where they have their default."""
+        plain = {**asdict(self), "jitter": list(self.jitter)}
+        return {name: value for name, value in plain.items() if name not in ADDED or value != getattr(Frames, name)}
 
     @classmethod
     def from_settings(cls, plain: Mapping[str, Any]) -> Frames:

@@ -16,6 +16,7 @@ from slowfast_cli.build.task import metric_name, sync_stages, task_spec
 from slowfast_cli.corpora.media_files import media_below, subfolders
 from slowfast_cli.corpora.segments import Segments
 from slowfast_cli.recipe.schema import Recipe
+from slowfast_cli.settings import Frames
 from slowfast_cli.storage import remote
 from slowfast_cli.tasks.avsync import BELONGS, label_set
 from slowfast_cli.tasks.task import PRETEXT_TOP1
@@ -31,7 +32,8 @@ from slowfast_cli.types import (
 )
 from slowfast_cli.weights.file import Card
 
-FRAME_FIELDS = ("frames", "step", "fps", "mean", "std")  # must be as in training; the others only change the views
+# Of the frames, these must be as in training; the others only change the views.
+FRAME_FIELDS = ("frames", "step", "fps", "mean", "std", "channels")
 
 
 def require_fit(card: Card, recipe: Recipe, corpus: Corpus, weights: Path) -> None:
@@ -65,8 +67,8 @@ def require_fit(card: Card, recipe: Recipe, corpus: Corpus, weights: Path) -> No
             raise WeightsError(f"{weights}: reads frames, but the recipe has no `video` section: use its own recipe")
         return
     names_ = (*(FRAME_FIELDS if reads_frames else ()), *(("rows",) if reads_audio else ()))
-    wanted = frames.settings()
-    _require_same(weights, "video", card.video, {name: wanted[name] for name in names_})
+    wanted = vars(frames)
+    _require_same(weights, "video", {**vars(Frames()), **card.video}, {name: wanted[name] for name in names_})
 
 
 def _require_same(weights: Path, section: str, trained: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:

@@ -264,9 +264,10 @@ def _inputs(card: Card) -> list[list[str]]:
         )
         rows.append(["front end", audio])
     if video:
-        crops = f"{video['crops']} crops" if video["crops"] else "whole"
+        crops = f"{video['crops']} crop{'s' * (video['crops'] != 1)}" if video["crops"] else "whole"
         frames = f"{video['frames']}, every {video['step']} of {video['fps']:g} a second"
-        rows.append(["frames", f"{frames}; short side {video['side']}, {crops}"])
+        order = ", BGR" if video.get("channels") == "bgr" else ""
+        rows.append(["frames", f"{frames}; short side {video['side']}, {crops}{order}"])
     if card.net.regions != "none":
         rows.append(["boxes", f"classified separately ({card.net.regions} RoIAlign)"])
     if card.sigmoid:

@@ -17,7 +17,7 @@ import numpy as np
 
 from slowfast_cli.data.audio_clips import DecodedSamples, StoredRows
 from slowfast_cli.data.clips import Key, Piece
-from slowfast_cli.data.views import rows_span, span, spread_rows, video_starts
+from slowfast_cli.data.views import rows_span, segment_frames, span, spread_rows, video_starts
 from slowfast_cli.media import audio, video
 from slowfast_cli.media.audio_source import NoAudioError, printable
 from slowfast_cli.settings import Frames, FrontEnd
@@ -98,6 +98,7 @@ class _Position:
     recording: Recording
     begin: Seconds
     centered: bool  # around a key frame
+    times: tuple[Seconds, ...]  # of its frames; empty: evenly spaced over `span`
     span: Seconds  # from the first to the last frame
     short_side: int  # pixels
     rng: np.random.Generator  # of what else is drawn
@@ -119,7 +120,8 @@ class VideoReader:
     def read(self, segment: Segment, key: Key) -> Piece:
         """Read the clip that a key names.
 
-        Frames beyond the end repeat the last one; a clip without audio has a log-mel of zeros and ``has_audio`` 0.
+        Frames beyond the end, of the recording or as ``settings.bounds`` says, repeat the last one; a clip without
+        audio has a log-mel of zeros and ``has_audio`` 0.
 
         Raises:
             BrokenMediaError: The segment starts after the end of the video; the recording is truncated or unreadable.
@@ -139,14 +141,19 @@ class VideoReader:
             frames: Iterator[video.Frames | None] = repeat(None)
             if self.pictures:
                 frames = chain.from_iterable(
-                    video.read_clips(
-                        recording, starts=[clip.begin for clip in same], span=length, count=self.settings.frames,
-                        short_side=side,
-                    )
-                    for (length, side), same in groupby(clips, key=lambda clip: (clip.span, clip.short_side))
-                )  # fmt: skip
+                    self._frames(recording, list(same))
+                    for _, same in groupby(clips, key=lambda clip: (clip.span, clip.short_side, len(clip.times)))
+                )
             for clip, shown in zip(clips, frames, strict=False):
                 yield self._piece(clip, shown)
+
+    def _frames(self, recording: Recording, clips: list[_Position]) -> Iterator[video.Frames]:
+        """Read the frames of clips of the same length and size."""
+        side = clips[0].short_side
+        if clips[0].times:
+            return video.read_times(recording, [clip.times for clip in clips], short_side=side)
+        starts, length = [clip.begin for clip in clips], clips[0].span
+        return video.read_clips(recording, starts=starts, span=length, count=self.settings.frames, short_side=side)
 
     def _position(self, segment: Segment, key: Key) -> _Position:
         probe = video.probe(segment.recording)
@@ -161,8 +168,10 @@ class VideoReader:
         rng = np.random.default_rng((self.seed, key.epoch, key.segment, key.view + 1))
         centered = segment.center is not None
         step = self.settings.step / self.settings.fps if centered else None
+        times = () if centered or self.settings.bounds == "recording" else self._times(segment, probe, key, rng)
         return _Position(
-            recording=segment.recording, begin=self._begin(segment, probe.seconds, key, rng), centered=centered,
+            recording=segment.recording, times=times, centered=centered,
+            begin=times[0] if times else self._begin(segment, probe.seconds, key, rng),
             span=span(self.settings.seconds, probe.fps, step),
             short_side=max(self.settings.jitter[1], self.settings.side) if key.view < 0 else self.settings.side,
             rng=rng,
@@ -192,6 +201,15 @@ class VideoReader:
         if key.view < 0:
             return segment.start + float(rng.uniform(0, room))
         return segment.start + video_starts(room, self.views)[key.view]
+
+    def _times(
+        self, segment: Segment, probe: video.VideoProbe, key: Key, rng: np.random.Generator
+    ) -> tuple[Seconds, ...]:
+        """Times of the frames of a clip that shows nothing beyond its segment."""
+        stop = probe.seconds if segment.stop is None else min(segment.stop, probe.seconds)
+        share = float(rng.random()) if key.view < 0 else video_starts(1.0, self.views)[key.view]
+        frames = segment_frames(segment.start, stop, probe.fps, self.settings, share)
+        return tuple((frames / probe.fps).tolist())
 
     def _with_audio(
         self,

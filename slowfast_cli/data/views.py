@@ -90,6 +90,32 @@ def video_starts(room: Seconds, views: int) -> list[Seconds]:
     return [room * view / views for view in range(views)] if views > 1 else [room / 2]
 
 
+def segment_frames(first: Seconds, last: Seconds, fps: float, settings: Frames, share: float) -> np.ndarray:
+    """Frames of a clip that shows nothing beyond its segment, as SlowFast on EPIC-KITCHENS-100 samples them.
+
+    Start and stop are rounded to frames. The clip spans ``settings.seconds``; a part of it that lies beyond the segment
+    shows the last frame before the stop. In the reference's file names, which count from 1, frames have one more.
+
+    Args:
+        first: Start of the segment, seconds.
+        last: Stop of the segment, seconds.
+        fps: Frame rate of the recording.
+        settings: Number of frames, and length of a clip.
+        share: Where the clip lies: 0 at the start of the segment, 1 at its end.
+
+    Returns:
+        Rising indices (frames,) from 0, int64.
+
+    >>> segment_frames(10.5, 11.02, 50, Frames(frames=8, step=8, fps=60), 0.5).tolist()  # shorter than a clip
+    [525, 532, 539, 547, 549, 549, 549, 549]
+    """
+    start, stop = round(first * fps), round(last * fps)
+    length = settings.seconds * fps
+    begin = max(stop - start - length, 0.0) * share
+    positions = np.linspace(begin + 1, begin + length, settings.frames).clip(0, max(stop - start - 1, 0))
+    return np.maximum(start + positions.astype(np.int64) - 1, 0)
+
+
 MIN_FPS = 24.0
 SLOW_FPS = 4.0  # clips of slower videos would lose much of their time, if it were that from the first to the last frame
 

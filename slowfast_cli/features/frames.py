@@ -64,13 +64,15 @@ def eval_crop(sizes_B2: Tensor, settings: Frames, number: int) -> Crop:
 
 
 def crop_frames(frames_B3THW: Tensor, sizes_B2: Tensor, crop: Crop, settings: Frames) -> Tensor:
-    """Crop and normalize clips; pixels equal those of a bilinear resize of the whole frame followed by the crop.
+    """Crop and normalize clips, and order their colors.
+
+    Pixels equal those of a bilinear resize of the whole frame followed by the crop.
 
     Args:
-        frames_B3THW: uint8 frames; values beyond a clip's own size are ignored.
+        frames_B3THW: uint8 RGB frames; values beyond a clip's own size are ignored.
         sizes_B2: Height and width of each clip.
         crop: Crops of the clips.
-        settings: Mean and standard deviation.
+        settings: Mean, standard deviation and order of the colors.
 
     Shape: (B, 3, T, H, W) -> (B, 3, T, h, w) float32
     """
@@ -85,7 +87,8 @@ def crop_frames(frames_B3THW: Tensor, sizes_B2: Tensor, crop: Crop, settings: Fr
         at_Bs = torch.minimum(at_Bs.clamp(min=0), sizes_B2[:, axis, None] - 1.0)
         axes.append((2 * at_Bs / max(length - 1, 1) - 1).to(device))
     y_Bhw, x_Bhw = torch.broadcast_tensors(axes[0][:, :, None], axes[1][:, None, :])
-    flat_BNHW = frames_B3THW.flatten(1, 2).float()
+    ordered_B3THW = frames_B3THW.flip(1) if settings.channels == "bgr" else frames_B3THW
+    flat_BNHW = ordered_B3THW.flatten(1, 2).float()
     crop_BNhw = f.grid_sample(
         flat_BNHW, torch.stack([x_Bhw, y_Bhw], dim=-1), mode="bilinear", padding_mode="border", align_corners=True
     )

@@ -133,3 +133,22 @@ def test_settings_survive_json():
     with pytest.raises(ValueError, match="jitter"):
         Frames(crop=224, jitter=(200, 256))
     assert Frames().seconds == pytest.approx(64 / 30)
+
+
+def test_colors_are_ordered_as_the_network_reads_them(clips):
+    batch, sizes = padded(clips)
+    crop = eval_crop(sizes, SETTINGS, 0)
+    rgb, bgr = (
+        crop_frames(batch, sizes, crop, Frames(crop=32, jitter=(36, 48), side=40, channels=channels))
+        for channels in ("rgb", "bgr")
+    )
+    torch.testing.assert_close(bgr, rgb.flip(1), rtol=0, atol=0)
+    assert not torch.equal(bgr, rgb)
+
+
+def test_settings_of_earlier_weights_are_those_of_now():
+    plain = Frames().settings()
+    assert {"channels", "bounds"}.isdisjoint(plain)
+    assert Frames.from_settings(plain) == Frames()
+    other = Frames(channels="bgr", bounds="segment")
+    assert Frames.from_settings(other.settings()) == other

@@ -201,7 +201,8 @@ class Embedder:
             plain["frames"] = self._frames.frames
             plain["side"] = self._frames.side if preset is None else preset.side
             plain["crop"] = "squeezed" if preset is not None and preset.squeezed else "center"
-            plain["channels"] = "BGR" if preset is not None and preset.bgr else "RGB"
+            channels = "bgr" if preset is not None and preset.bgr else self._frames.channels
+            plain["channels"] = channels.upper()
         if self.preset is not None:
             plain["note"] = self.preset.note
         return plain

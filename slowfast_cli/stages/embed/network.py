@@ -119,7 +119,7 @@ def _layer_maps(model: Recognizer, layer: str) -> tuple[str, ...]:
 
 
 def _preset_crop(batch: Batch, preset: Preset, settings: Frames) -> Batch:
-    """Crop the frames of a preset; those of a network that reads BGR are flipped."""
+    """Crop the frames of a preset, which may say that its network reads BGR."""
     frames, sizes = batch.inputs.frames, batch.inputs.frame_sizes
     if frames is None or sizes is None:
         raise ValueError("frames that are cropped already")
@@ -132,5 +132,5 @@ def _preset_crop(batch: Batch, preset: Preset, settings: Frames) -> Batch:
         flipped=torch.zeros(len(sizes_B2), dtype=torch.bool),
         size=(preset.side, preset.side),
     )
-    cropped = crop_frames(frames.flip(1) if preset.bgr else frames, sizes_B2, crop, settings)
+    cropped = crop_frames(frames, sizes_B2, crop, replace(settings, channels="bgr") if preset.bgr else settings)
     return replace(batch, inputs=replace(batch.inputs, frames=cropped, frame_sizes=None))

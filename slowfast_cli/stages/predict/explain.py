@@ -102,7 +102,7 @@ def _shown(name: str, signal: Tensor, video: Mapping[str, object]) -> np.ndarray
         return signal.squeeze(0).numpy() if signal.ndim == 3 else signal.numpy()
     mean, std = (torch.tensor(video.get(key, value)).reshape(-1, 1, 1, 1) for key, value in PIXELS.items())
     pixels = ((signal * std + mean).clamp(0, 1) * 255).byte()
-    return pixels.permute(1, 2, 3, 0).numpy()
+    return (pixels.flip(0) if video.get("channels") == "bgr" else pixels).permute(1, 2, 3, 0).numpy()
 
 
 def draw(explanation: Explanation, path: Path, out: Path, *, seconds: float) -> Path:

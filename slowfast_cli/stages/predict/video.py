@@ -51,7 +51,7 @@ def eval_frames(card: Card) -> Frames:
         TypeError: The card has an unknown field.
         ValueError: The fields are inconsistent.
     """
-    settings = Frames.from_settings(dict(card.video))
+    settings = replace(Frames.from_settings(dict(card.video)), bounds="recording")  # files are read whole
     if card.net.regions != "none":
         return replace(settings, crops=WHOLE)
     return replace(settings, crops=min(settings.crops, 1))

@@ -49,7 +49,7 @@ class Recording:
 
     id: str  # unique within its corpus; key of its rows in the shards
     path: Path
-    dataset: str | None = None  # name of the 1-d dataset of samples when `path` is an HDF5 file
+    dataset: str | None = None  # name of the 1-d dataset of samples when `path`, or `sound`, is an HDF5 file
     rate: int | None = None  # sampling rate of `dataset`, Hz
     fps: float | None = None  # frames per second when `path` is a folder of images, ordered by name
     sound: Path | None = None  # separate audio file

@@ -33,11 +33,12 @@ from slowfast_cli.recipe.schema import Recipe
 from slowfast_cli.settings import WHOLE
 from slowfast_cli.shards.reader import Shards
 from slowfast_cli.storage import remote
-from slowfast_cli.types import Batch, Corpus, DataError, Failure, Segment
+from slowfast_cli.types import AUDIO_SUFFIXES, Batch, Corpus, DataError, Failure, Recording, Segment
 
 DEFAULT_WORKERS = 8  # upper bound where nothing was measured
 TOLERANCE = 0.01  # seconds: lengths are rounded to samples
 SAMPLE = 64  # segments whose length is looked at
+NO_FRAMES = "no frames: only its audio is there"
 NOT_STORED = "not in the shards: run `slowfast extract` again"
 
 
@@ -69,7 +70,7 @@ def open_store(recipe: Recipe) -> Store | None:
 def usable(recipe: Recipe, corpus: Corpus, store: Store | None) -> Corpus:
     """Move the segments that cannot be read from the corpus to its missing ones, with the reason.
 
-    Video keeps all segments: without audio it is recognized by its frames.
+    Video keeps all segments with frames: without audio it is recognized by its frames.
 
     Raises:
         DataError: No segment is left.
@@ -79,7 +80,9 @@ def usable(recipe: Recipe, corpus: Corpus, store: Store | None) -> Corpus:
         stored = stored_features(recipe, corpus)
         readable, reasons = stored.kept(segments), stored.errors()
         return _drop(corpus, readable, partial(_failure, reasons, "could not be read"))
-    if store is None or "frames" in architecture(recipe).signals:
+    if "frames" in architecture(recipe).signals:
+        return _with_frames(corpus)
+    if store is None:
         return corpus
     if segments.file_ids is not None:
         if not isinstance(store, StoredRows):
@@ -103,6 +106,20 @@ def usable(recipe: Recipe, corpus: Corpus, store: Store | None) -> Corpus:
             f"{reason}: run `{command}`"
         )
     return corpus
+
+
+def _with_frames(corpus: Corpus) -> Corpus:
+    """Leave out recordings of which only the audio is there, unless that is all of them."""
+    segments = Segments.of(corpus.segments)
+    if segments.file_ids is not None:
+        return corpus
+    shown = np.array([not _only_audio(segment.recording) for segment in segments], bool)
+    return _drop(corpus, shown, partial(_failure, {}, NO_FRAMES)) if shown.any() else corpus
+
+
+def _only_audio(recording: Recording) -> bool:
+    packed = recording.dataset is not None and recording.sound is None
+    return packed or recording.path.suffix.lower() in AUDIO_SUFFIXES
 
 
 def _drop(corpus: Corpus, readable: np.ndarray, failure: partial[Failure]) -> Corpus:

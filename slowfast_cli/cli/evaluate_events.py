@@ -106,7 +106,8 @@ def event_windows(predictor: Predictor, timeline: str | None) -> tuple[Callable[
 
     def windows_of(recording: Recording) -> Windows:
         if recording.dataset is not None:
-            raise DataError(f"{recording.id}: is inside {recording.path}: events need files of their own")
+            where = recording.sound or recording.path
+            raise DataError(f"{recording.id}: is inside {where}: events need files of their own")
         results = predictor(recording.path, windows)
         starts, ends = (np.array([getattr(result, side) for result in results]) for side in ("start", "end"))
         return starts, ends, {name: np.stack([r.scores[name] for r in results]) for name in results[0].scores}

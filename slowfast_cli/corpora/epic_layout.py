@@ -1,6 +1,7 @@
 """Media layout and annotation lists shared by EPIC-KITCHENS-55, EPIC-KITCHENS-100 and EPIC-SOUNDS."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -12,6 +13,9 @@ from slowfast_cli.types import AUDIO_SUFFIXES, VIDEO_SUFFIXES, DataError, Failur
 
 HDF5_RATE = 24000  # Hz, of the published EPIC_audio.hdf5 (ASF Sec. 4.2)
 AUDIO_FOLDERS = ("", "audio", "wav", "wavs", "videos", "EPIC-KITCHENS")
+FRAMES = "rgb_frames"  # folder of a participant's frames
+RATE_OF_2018, RATE_OF_2020 = 60.0, 50.0  # released frames per second, of videos numbered by two and by three digits
+PACKED = "its frames are still packed: unpack the tar file into a folder of its name"
 TREES = ("", "EPIC-KITCHENS", "videos", "videos/train", "videos/test")  # 2018: videos/{train,test}/<Pxx>/<video id>.MP4
 
 
@@ -35,6 +39,40 @@ def video_recordings(root: Path) -> dict[str, Recording]:
     videos = media_index(folders, VIDEO_SUFFIXES)
     recordings = audio_recordings(root)
     return recordings | {id: Recording(id=id, path=path, sound=audio.get(id)) for id, path in videos.items()}
+
+
+def all_recordings(root: Path) -> dict[str, Recording]:
+    """Frames by video id, else the video, else audio only; with the audio of `audio_recordings`, if there is any."""
+    audio = audio_recordings(root)
+    recordings = {id: Recording(id=id, path=path) for id, path in media_index(_folders(root), VIDEO_SUFFIXES).items()}
+    for folder in _frame_folders(root):
+        for frames in subfolders(folder):
+            recordings[frames.name] = Recording(id=frames.name, path=frames, fps=frame_rate(frames.name))
+    return audio | {id: _with_sound(recording, audio.get(id)) for id, recording in recordings.items()}
+
+
+def frame_rate(video: str) -> float:
+    """Released frames per second of a video, by its id: those of 2018 have two digits, the extension three.
+
+    >>> frame_rate("P01_01"), frame_rate("P01_101")
+    (60.0, 50.0)
+    """
+    return RATE_OF_2020 if len(video.partition("_")[2]) > 2 else RATE_OF_2018
+
+
+def packed_frames(root: Path) -> frozenset[str]:
+    """Ids of the videos whose frames are in tar files, as downloaded."""
+    return frozenset(path.stem for folder in _frame_folders(root) for path in folder.glob("*.tar"))
+
+
+def _frame_folders(root: Path) -> list[Path]:
+    return [folder / FRAMES for folder in _folders(root) if (folder / FRAMES).is_dir()]
+
+
+def _with_sound(recording: Recording, audio: Recording | None) -> Recording:
+    if audio is None or audio.path == recording.path:
+        return recording
+    return replace(recording, sound=audio.path, dataset=audio.dataset, rate=audio.rate)
 
 
 def _folders(root: Path) -> list[Path]:

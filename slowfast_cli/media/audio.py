@@ -196,7 +196,7 @@ def _require_whole(recording: Recording, source: AudioSource, seconds: Seconds, 
 
 
 def _no_samples(recording: Recording) -> BrokenMediaError:
-    where = printable(recording.path) + (f" '{recording.dataset}'" if recording.dataset else "")
+    where = printable(recording.sound or recording.path) + (f" '{recording.dataset}'" if recording.dataset else "")
     return BrokenMediaError(f"{where}: no sample decodes: the file is truncated or contains no audio: fetch it again")
 
 

@@ -38,7 +38,7 @@ def sample(segment: Segment, title: str, lines: Sequence[str] = ()) -> Sample:
     except DataError:
         lines = [*lines, "no sound"]
     try:
-        if segment.recording.dataset is None:
+        if segment.recording.dataset is None or segment.recording.sound is not None:
             length = video.probe(segment.recording).seconds
             span = min((length if stop is None else stop) - start, LONGEST)
             frames = video.read(

@@ -167,7 +167,8 @@ def test_epic_test_has_no_labels(tmp_path):
 def test_epic_prefers_hdf5_then_audio_files(tmp_path):
     epic_root(tmp_path)
     touch(tmp_path / "P01" / "videos" / "P01_11.MP4", tmp_path / "audio" / "P01_11.wav")
-    assert epic.read(tmp_path, "validation").recordings[0].path.suffix == ".wav"
+    recording = epic.read(tmp_path, "validation").recordings[0]
+    assert (recording.path.suffix, recording.sound.suffix) == (".MP4", ".wav")
     with h5py.File(tmp_path / "audio" / "EPIC_audio.hdf5", "w") as file:
         file["P01_11"] = np.zeros(9, np.int16)
     assert epic.read(tmp_path, "validation").recordings[0].dataset == "P01_11"

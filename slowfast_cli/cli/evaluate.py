@@ -19,16 +19,17 @@ from slowfast_cli.types import UsageError, finite
 
 if TYPE_CHECKING:
     from slowfast_cli.recipe.schema import Recipe
+    from slowfast_cli.stages.evaluate.ensemble import EnsembleMember
     from slowfast_cli.stages.evaluate.relabeled import Relabeled
     from slowfast_cli.stages.evaluate.report import Compared, MinGain
-    from slowfast_cli.stages.evaluate.run import EnsembleMember, Evaluated
+    from slowfast_cli.stages.evaluate.run import Evaluated
 
 EPILOG = options.examples(
     "slowfast evaluate vggsound",
     "slowfast evaluate epic --weights runs/epic/default --split val",
     "slowfast evaluate vggsound --weights runs/slow --compare runs/fast --min-gain 20",
     "slowfast evaluate esc10 --weights runs/esc10/default --weights runs/esc10/1",
-    "slowfast evaluate runs/kinetics-audio/default --ensemble runs/kinetics/default",
+    "slowfast evaluate epic-video --weights slowfast-8x8-r50-epic --ensemble asf-epic",
     "slowfast evaluate runs/folder/birds-1 --events --timeline 2.0/0.5",
     "slowfast evaluate epic-sounds data.root=/data/epic --events --detections validation.json",
     "slowfast evaluate recipes/hares.yaml --weights runs/simclr/my_sounds-1 --tasks esc50",
@@ -102,7 +103,8 @@ def evaluate(
         return
     title = str(path) if run else f"{source.name}: {path}"
     folder = make_folder(out or _folder(path, source.name) / scoring.label())
-    _evaluate_run(checked, path, scoring, title, folder, device, plots=plots, as_json=as_json, opens=opens)
+    shown = {"plots": plots, "as_json": as_json, "opens": opens}
+    _evaluate_run(checked, path, scoring, title, folder, device, offline=offline, **shown)
 
 
 def _check(scoring: Scoring, rules: MergeOptions, launch: Launch, names: list[str], *, opens: bool) -> None:
@@ -158,11 +160,12 @@ def _evaluate_run(
     plots: bool,
     as_json: bool,
     opens: bool,
+    offline: bool,
 ) -> None:
     """Score one weight file on the recipe's corpus, and write predictions, tables and plots."""
     from slowfast_cli.cli import show
     from slowfast_cli.stages.evaluate import html, predictions, relabeled, report
-    from slowfast_cli.stages.evaluate.run import finished_run
+    from slowfast_cli.stages.evaluate.ensemble import ensemble_member
     from slowfast_cli.storage.atomic import require_output
 
     others = scoring.ensemble or []
@@ -171,7 +174,8 @@ def _evaluate_run(
         require_output(scoring.submission, "--submission", starts=starts)
     theirs = predictions.predictions_of(scoring.compare, scoring.split) if scoring.compare else None
     annotations = relabeled.annotations_for(recipe, scoring.split, scoring.labels) if scoring.labels else None
-    result = _evaluate(recipe, weights, scoring, device, [finished_run(other, recipe) for other in others])
+    members = [ensemble_member(other, recipe, offline=offline) for other in others]
+    result = _evaluate(recipe, weights, scoring, device, members)
     if result is None:
         return
     predictions.save_predictions(result, folder / "predictions.npz")

@@ -25,7 +25,7 @@ class Scoring:
         None
     )
     ensemble: Annotated[
-        list[str] | None, options.optional("Run folder of another model: average the probabilities of both.")
+        list[str] | None, options.optional("Run folder or official weights of another model: average both.")
     ] = None
     min_gain: Annotated[
         float | None,
@@ -100,7 +100,7 @@ class Scoring:
 
     def label(self) -> str:
         """Name of the folder of the results."""
-        others = [f"{Path(other).parent.name}-{Path(other).name}" for other in self.ensemble or []]
+        others = [f"{Path(other).parent.name}-{Path(other).name}".strip("-") for other in self.ensemble or []]
         redacted = f"-without-{self.redact.replace('/', '-')}" if self.redact else ""
         return "-with-".join([self.split, *others]) + redacted
 

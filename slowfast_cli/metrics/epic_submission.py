@@ -15,8 +15,6 @@ from slowfast_cli.types import DataError
 VERBS, NOUNS = 97, 300  # EPIC-KITCHENS-100
 INTERACTIONS = 44  # EPIC-SOUNDS
 AUDIO = 0  # modality of the model: 1 is video, 2 both
-ACTIONS = 100  # top pairs listed per segment
-MIN_PROBABILITY = 1e-38  # avoids log(0)
 
 
 def submission(
@@ -26,38 +24,35 @@ def submission(
     expected: Sequence[str],
     supervision: Supervision | None = None,
 ) -> dict[str, Any]:
-    """Build the challenge's JSON document, version 0.2, to be uploaded as a zipped ``test.json``.
+    """Build the JSON document of the EPIC-KITCHENS-100 action recognition challenge, version 0.2.
 
-    Verb and noun scores are log-probabilities, because the challenge applies softmax before it multiplies verbs and
-    nouns. Action scores are the products of the top 100 pairs.
+    The server ranks an action by the sum of its verb's and its noun's score: with logits or log-probabilities, by the
+    product of their probabilities.
 
     Args:
         ids: Narration ids, one per row.
-        verb_scores: Probabilities (N, 97).
-        noun_scores: Probabilities (N, 300).
+        verb_scores: Logits or log-probabilities (N, 97).
+        noun_scores: Logits or log-probabilities (N, 300).
         expected: Narration ids of the test split, each of which needs a row.
         supervision: Supervision levels of the model; ASF's if None.
 
     Raises:
-        DataError: Missing, repeated or unknown segments; wrong shapes; scores outside [0, 1].
+        DataError: Missing, repeated or unknown segments; wrong shapes; scores that are not finite, or probabilities.
     """
     _check_complete(ids, expected, "epic")
     for name, scores, classes in (("verb", verb_scores, VERBS), ("noun", noun_scores, NOUNS)):
         if scores.shape != (len(ids), classes):
             raise DataError(f"submission: {name} scores have shape {scores.shape}, expected {(len(ids), classes)}")
-        if not ((scores >= 0) & (scores <= 1 + 1e-4)).all():
-            raise DataError(f"submission: {name} scores are outside [0, 1], expected probabilities")
+        check_finite(scores, f"submission: {name}")
+        if (scores >= 0).all() and np.allclose(scores.sum(axis=1), 1, atol=1e-3):
+            raise DataError(
+                f"submission: {name} scores are probabilities, which the server would add up: take their logarithms"
+            )
     level = supervision or Supervision()
-    results = {}
-    for id_, verb, noun in zip(ids, verb_scores, noun_scores, strict=True):
-        results[id_] = {
-            "verb": _log_probabilities(verb),
-            "noun": _log_probabilities(noun),
-            "action": _top_pairs(verb, noun),
-        }
+    rows = zip(ids, verb_scores.tolist(), noun_scores.tolist(), strict=True)
     return {
         "version": "0.2", "challenge": "action_recognition", "sls_pt": level.pt, "sls_tl": level.tl, "sls_td": level.td,
-        "results": results,
+        "results": {id_: {"verb": _by_class(verb), "noun": _by_class(noun)} for id_, verb, noun in rows},
     }  # fmt: skip
 
 
@@ -84,8 +79,7 @@ def interaction_submission(
         "version": "0.1", "challenge": "audio_based_interaction_recognition", "sls_pt": level.pt, "sls_tl": level.tl,
         "sls_td": level.td, "t_mod": AUDIO,
         "results": {
-            id_: {"interaction": {str(index): score for index, score in enumerate(row)}}
-            for id_, row in zip(ids, scores.tolist(), strict=True)
+            id_: {"interaction": _by_class(row)} for id_, row in zip(ids, scores.tolist(), strict=True)
         },
     }  # fmt: skip
 
@@ -105,15 +99,5 @@ def _check_complete(ids: Sequence[str], expected: Sequence[str], dataset: str) -
         )
 
 
-def _log_probabilities(probabilities: np.ndarray) -> dict[str, float]:
-    logs = np.log(np.maximum(probabilities.astype(np.float64), MIN_PROBABILITY)).round(6)
-    return {str(index): value for index, value in enumerate(logs.tolist())}
-
-
-def _top_pairs(verb: np.ndarray, noun: np.ndarray) -> dict[str, float]:
-    # The verb of a top-100 pair is among the top 100 verbs, and its noun among the top 100 nouns.
-    verbs = np.argsort(-verb, kind="stable")[:ACTIONS]
-    nouns = np.argsort(-noun, kind="stable")[:ACTIONS]
-    products = np.multiply.outer(verb[verbs].astype(np.float64), noun[nouns].astype(np.float64)).ravel()
-    top = np.argsort(-products, kind="stable")[:ACTIONS]
-    return {f"{verbs[i // len(nouns)]},{nouns[i % len(nouns)]}": float(f"{products[i]:.7g}") for i in top}
+def _by_class(scores: Sequence[float]) -> dict[str, float]:
+    return {str(index): score for index, score in enumerate(scores)}

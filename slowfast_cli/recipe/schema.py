@@ -48,6 +48,8 @@ class Data(Section):
     """Padding of audio clips shorter than `clip_seconds`: repeat the last frame, or silence."""
     merge: Literal["mean", "max"] = "mean"
     """How the predictions of a segment's views are merged."""
+    fusion: Literal["probabilities", "logits"] = "probabilities"
+    """What `slowfast evaluate --ensemble` averages over models: probabilities, or their logits, before the softmax."""
     balanced: bool = False
     """Draw training clips so that all classes of the first label set are equally frequent."""
     unknown: str = ""
@@ -180,6 +182,11 @@ class Recipe(Section):
 
     @model_validator(mode="after")
     def _has_clips(self) -> Recipe:
+        if self.data.fusion == "logits" and self.task in ("multilabel", "detect"):
+            raise ValueError(
+                f"data.fusion: logits are averaged before a softmax, which task {self.task} has none: set it to "
+                "probabilities"
+            )
         if (self.data.clip_seconds is None) == (self.video is None):
             raise ValueError("data.clip_seconds: is for audio alone; the clips of video are described under `video`")
         if self.data.clip_seconds is not None and self.data.clip_seconds * self.frontend.rate < 2:

@@ -10,7 +10,8 @@ from slowfast_cli.metrics.paired import DRAWS, MARKS, Paired, comparisons
 from slowfast_cli.metrics.predictions import Rows
 from slowfast_cli.metrics.registry import find_metric, format_metric, metric_title
 from slowfast_cli.recipe.schema import Recipe
-from slowfast_cli.stages.evaluate.run import Evaluated, common_corpus, finished_run
+from slowfast_cli.stages.evaluate.ensemble import common_corpus, finished_run
+from slowfast_cli.stages.evaluate.run import Evaluated
 from slowfast_cli.storage.atomic import write_atomic, write_text
 from slowfast_cli.storage.remote import local_path
 from slowfast_cli.types import Corpus, UsageError, finite

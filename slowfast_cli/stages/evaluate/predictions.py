@@ -11,6 +11,7 @@ import numpy as np
 
 from slowfast_cli.corpora import epic_sounds
 from slowfast_cli.metrics import epic_submission, per_class
+from slowfast_cli.metrics.ensemble import log_probabilities
 from slowfast_cli.metrics.epic import Supervision
 from slowfast_cli.metrics.predictions import Rows
 from slowfast_cli.recipe.schema import Recipe
@@ -123,12 +124,13 @@ def write_submission(evaluated: Evaluated, path: Path, recipe: Recipe) -> Path:
     """
     rows, corpus = evaluated.rows, evaluated.corpus
     listed: Sequence[str] = [*(segment.id for segment in corpus.segments), *(failure.id for failure in corpus.missing)]
-    if set(rows.scores) == {"verb", "noun"}:
-        plain = epic_submission.submission(rows.ids, rows.scores["verb"], rows.scores["noun"], listed)
+    level = Supervision(td=4 if recipe.data.train == "trainval" else 3)
+    if corpus.name == "epic" and set(rows.scores) == {"verb", "noun"}:
+        verb, noun = (log_probabilities(rows.scores[labels]) for labels in ("verb", "noun"))
+        plain = epic_submission.submission(rows.ids, verb, noun, listed, level)
     elif corpus.name == "epic-sounds" and corpus.split == epic_sounds.DETECTION_TEST:
         raise DataError(f"--submission: {corpus.split} has whole videos, for the challenge of detection: add --events")
     elif corpus.name == "epic-sounds":
-        level = Supervision(td=4 if recipe.data.train == "trainval" else 3)
         plain = epic_submission.interaction_submission(rows.ids, rows.scores["label"], listed, level)
     else:
         raise DataError(

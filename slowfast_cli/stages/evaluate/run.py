@@ -29,23 +29,14 @@ from slowfast_cli.metrics.interval import top1_intervals
 from slowfast_cli.metrics.predictions import Rows, labeled_segments, merge, stack, without_class
 from slowfast_cli.metrics.topk import check_finite
 from slowfast_cli.models.folding import prepare_for_inference
-from slowfast_cli.recipe.load import check, read_stored
 from slowfast_cli.recipe.schema import Recipe
-from slowfast_cli.storage.run_list import other_runs
-from slowfast_cli.types import Batch, Corpus, DataError, Failure, Prediction, Scores, Segment, UsageError, WeightsError
-from slowfast_cli.weights.file import Card, build, run_weights
+from slowfast_cli.stages.evaluate.ensemble import EnsembleMember, common_corpus
+from slowfast_cli.types import Batch, Corpus, DataError, Failure, Prediction, Scores, Segment, UsageError
+from slowfast_cli.weights.file import Card, build
 
 Tick = Callable[[int, int], None]  # views done, views in all
 BY_TORCH = EngineChoice(engine=EAGER.name)
 MODALITIES = {frozenset({"logmel"}): "a", frozenset({"frames"}): "v"}  # of a network, by its signals
-
-
-@dataclass(frozen=True, kw_only=True)
-class EnsembleMember:
-    """Another finished run, whose probabilities are averaged with those of the first (late ensembling)."""
-
-    recipe: Recipe
-    weights: Path
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,33 +57,6 @@ class Evaluated:
     def intervals(self) -> dict[str, tuple[float, float]]:
         """95 % intervals of the top-1 accuracies, in percent."""
         return top1_intervals(self.scores, self.corpus.classes) if self.scores else {}
-
-
-def finished_run(run: str, first: Recipe, option: str = "--ensemble") -> EnsembleMember:
-    """A finished run with its own recipe, and the data paths of the first run.
-
-    Args:
-        run: Its folder.
-        first: Recipe of the first run.
-        option: That names the run, for messages.
-
-    Raises:
-        WeightsError: The folder is not a finished run.
-        DataError: The run was trained on another corpus.
-    """
-    folder = Path(run)
-    if not (folder / "recipe.yaml").is_file():
-        raise WeightsError(
-            f"{option} {run}: not a finished run: expected recipe.yaml and last.safetensors there{other_runs(run)}"
-        )
-    recipe = check(read_stored(folder / "recipe.yaml"))
-    if recipe.data.corpus != first.data.corpus:
-        raise DataError(
-            f"{option} {run}: that run is about {recipe.data.corpus}, this one about {first.data.corpus}: name runs "
-            "on the same data set"
-        )
-    data = recipe.data.model_copy(update={"root": first.data.root, "test": first.data.test, "val": first.data.val})
-    return EnsembleMember(recipe=recipe.model_copy(update={"data": data}), weights=run_weights(folder))
 
 
 def evaluate(
@@ -117,17 +81,19 @@ def evaluate(
         device: As for training.
         tick: Called with the progress.
         choice: Inference engine; its precision is that of the recipe.
-        ensemble: Other runs on the same corpus; label sets that several runs predict are averaged.
+        ensemble: Other runs on the same corpus; label sets that several runs predict are averaged as the recipe says,
+            after the views of each run are merged.
         redact: Class whose segments are not scored, as background in the EPIC-SOUNDS challenge; it can be predicted.
 
     Raises:
-        DataError: The corpus is missing or unreadable, another run has a different one, or no class is `redact`.
+        DataError: The corpus is missing or unreadable, no class is `redact`, or another run has a different corpus, see
+            `slowfast_cli.stages.evaluate.ensemble.common_corpus`.
         WeightsError: The weights have other classes or another front end.
     """
     first = _predict(recipe, weights, split, device, tick, choice, redact)
     rest = [_predict(member.recipe, member.weights, split, device, tick, choice, redact) for member in ensemble]
     corpus = common_corpus(first.corpus, [member.corpus for member in rest])
-    fused = late_fusion([member.predictions for member in (first, *rest)])
+    fused = late_fusion([member.predictions for member in (first, *rest)], recipe.data.fusion)
     labeled = labeled_segments(corpus)
     ids = {segment.id for segment in labeled}
     predicted = [prediction for prediction in fused if prediction.id in ids] or fused
@@ -265,29 +231,3 @@ class _Monitor:
             if self.tick:
                 self.tick(self.done + len(self.unreadable), self.total)
         self.broken |= {failure.id: failure for failure in self.unreadable}
-
-
-def common_corpus(first: Corpus, rest: Sequence[Corpus], option: str = "--ensemble") -> Corpus:
-    """The segments that all runs could read, with the labels of all runs.
-
-    Raises:
-        DataError: A run is about another corpus or split; the message names the option.
-    """
-    for other in rest:
-        if (other.name, other.split) != (first.name, first.split):
-            raise DataError(
-                f"{option}: that run is about {other.name} {other.split}, this one about {first.name} {first.split}: "
-                "name runs on the same split"
-            )
-        theirs = {segment.id: segment.targets for segment in other.segments}
-        segments = tuple(
-            replace(segment, targets={**segment.targets, **theirs[segment.id]})
-            for segment in first.segments
-            if segment.id in theirs
-        )
-        missing = {failure.id for failure in first.missing}
-        lost = [failure for failure in other.missing if failure.id not in missing]
-        first = replace(
-            first, segments=segments, classes={**first.classes, **other.classes}, missing=(*first.missing, *lost)
-        )
-    return first

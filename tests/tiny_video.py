@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+import av
 import rendered
 
 SMALL = [
@@ -67,6 +68,34 @@ def epic55(root: Path, clips: Path) -> Path:
             )
             uid += 1
     (root / "EPIC_train_action_labels.csv").write_text("\n".join(rows) + "\n")
+    return root
+
+
+def epic100(root: Path, clips: Path) -> Path:
+    """Two participants to train on, one of them in frames with the sound of the video, and two to validate on."""
+    columns = (
+        "narration_id,participant_id,video_id,narration_timestamp,start_timestamp,stop_timestamp,start_frame,"
+        "stop_frame,narration,verb,verb_class,noun,noun_class,all_nouns,all_noun_classes"
+    )
+    splits = {"train": (("P01_01", "a"), ("P02_102", "b")), "validation": (("P18_02", "c"), ("P26_103", "quiet"))}
+    for split, videos in splits.items():
+        rows = [columns]
+        for video, clip in videos:
+            link(clips / f"{clip}.mp4", root / video[:3] / "videos" / f"{video}.MP4")
+            for number in range(4):
+                begin = 0.3 * number
+                rows.append(
+                    f"{video}_{number},{video[:3]},{video},00:00:00.5,00:00:{begin:05.2f},00:00:{begin + 1.2:05.2f},1,"
+                    f"90,open door,open,{number},door,{3 + number},['door'],[{3 + number}]"
+                )
+        (root / f"EPIC_100_{split}.csv").write_text("\n".join(rows) + "\n")
+    folder = root / "P01" / "rgb_frames" / "P01_01"
+    folder.mkdir(parents=True)
+    with av.open(str(clips / "a.mp4")) as file:
+        frames = [frame.to_ndarray(format="rgb24") for frame in file.decode(video=0)]
+    for number in range(60 * int(SECONDS)):  # each of the 30 per second twice
+        pixels = frames[min(number // 2, len(frames) - 1)]
+        (folder / f"frame_{number + 1:010d}.jpg").write_bytes(rendered.coded(pixels, png=False))
     return root
 
 
@@ -151,6 +180,6 @@ def own(root: Path, clips: Path) -> Path:
 
 MAKERS = {
     "kinetics": kinetics, "kinetics-av": kinetics, "kinetics-audio": kinetics, "kinetics-sounds": kinetics_sounds,
-    "kinetics-ssl": kinetics, "epic55-av": epic55, "charades-av": charades, "ava": ava, "ava-av": ava,
-    "ucf101": ucf101, "hmdb51": hmdb51, "folder-video": own,
+    "kinetics-ssl": kinetics, "epic-video": epic100, "epic-av": epic100, "epic55-av": epic55, "charades-av": charades,
+    "ava": ava, "ava-av": ava, "ucf101": ucf101, "hmdb51": hmdb51, "folder-video": own,
 }  # fmt: skip

@@ -1,4 +1,4 @@
-"""Official weights of SlowFast from the model zoos of PySlowFast (Caffe2's included) and PyTorchVideo.
+"""Official weights of SlowFast: model zoos of PySlowFast (Caffe2's included) and PyTorchVideo, and EPIC-KITCHENS-100.
 
 Unsupported networks are left out: I3D (temporal pooling), C2D and ImageNet's ResNet-50 (no temporal kernels),
 MMAction2's (laterals without norm and activation, other frame sampling) and those of Something-Something V2 (clips
@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 from slowfast_cli.weights.catalog_entry import CatalogEntry
+from slowfast_cli.weights.foreign.pyslowfast_cfg import EPIC_VIDEO
 
 PAPER = "arXiv:1812.03982"
 LICENSE = "Apache-2.0"
@@ -138,4 +139,15 @@ _ROWS: tuple[tuple[str, str, str, tuple[int, int], Mapping[str, float], tuple[fl
      "slowfast-8x8-r101-nl-ava", (64, 2), {"map": 0.294}, (59.34, None)),
 )  # fmt: skip
 
-ENTRIES = tuple(_entry(*row) for row in _ROWS)
+EPIC = CatalogEntry(
+    name="slowfast-8x8-r50-epic", title="SlowFast 8x8 R50, EPIC-KITCHENS-100",
+    url="https://www.dropbox.com/s/uxb6i2xkn91xqzi/SlowFast.pyth?dl=1", file="slowfast-8x8-r50-epic.pyth",
+    dataset="epic", variant="slowfast-8x8-r50", video=MappingProxyType({"frames": 32, "step": 2, **EPIC_VIDEO}),
+    clip_seconds=64 / 60, frames=32, views=10, heads=MappingProxyType({"verb": 97, "noun": 300}),
+    published=MappingProxyType({"verb_top1": 65.56, "verb_top5": 90.00, "noun_top1": 50.02, "noun_top5": 75.62}),
+    table="issues 5 and 7 of the project, Val", params_m=34.56, gflops=None, paper="arXiv:2006.13256",
+    licence="CC BY-NC-SA 4.0", source="https://github.com/epic-kitchens/epic-kitchens-slowfast",
+    note="Trained on train. Reads BGR.",
+)  # fmt: skip
+
+ENTRIES = (EPIC, *(_entry(*row) for row in _ROWS))

@@ -15,6 +15,7 @@ RESOLVED = {
     "ava": "eb2a31e6a1161239",
     "ava-av": "f7fa3fde35802ed0",
     "charades-av": "faa99d5bd581713f",
+    "epic-av": "905f1b54dae327e0",
     "epic55-av": "9e34fe979563fb49",
     "folder-video": "285a1c206b4072ac",
     "hares/audioset": "761fb55bd294582b",

@@ -9,6 +9,7 @@ from slowfast_cli.corpora import labels
 from slowfast_cli.models import count
 from slowfast_cli.models.recognizer import Recognizer
 from slowfast_cli.models.zoo import VARIANTS
+from slowfast_cli.recipe.load import load
 from slowfast_cli.settings import Frames, FrontEnd
 from slowfast_cli.types import WeightsError
 from slowfast_cli.weights.catalog import CATALOG, find
@@ -16,16 +17,17 @@ from slowfast_cli.weights.catalog_entry import describe, network
 
 AUDIO = ["asf-vggsound", "asf-slow-vggsound", "asf-fast-vggsound", "asf-epic", "asf-slow-epic", "asf-fast-epic"]
 SOUNDS = "asf-epic-sounds"
+KITCHENS = "slowfast-8x8-r50-epic"
 PANNS = ["panns-cnn14", "panns-cnn14-16k"]
-VIDEO = [name for name in CATALOG if name not in [*AUDIO, SOUNDS, *PANNS]]
+VIDEO = [name for name in CATALOG if name not in [*AUDIO, SOUNDS, *PANNS, KITCHENS]]
 FILES = "https://dl.fbaipublicfiles.com/"
 
 
 def test_the_catalog_is_complete():
-    assert list(CATALOG)[:9] == [*AUDIO, SOUNDS, *PANNS]
+    assert list(CATALOG)[:10] == [*AUDIO, SOUNDS, *PANNS, KITCHENS]
     assert len(VIDEO) == 24
     for field in ("name", "url", "file"):
-        assert len({getattr(entry, field) for entry in CATALOG.values()}) == 33
+        assert len({getattr(entry, field) for entry in CATALOG.values()}) == 34
     two = {name.rpartition("-")[0] for name in VIDEO if name.endswith("-hub")}
     assert two == {name.rpartition("-")[0] for name in VIDEO if name.endswith("-caffe2")}
     assert two == {
@@ -68,6 +70,21 @@ def test_epic_sounds_is_consistent():
         model = Recognizer(network(entry), dict(entry.heads))
     assert count.parameters(model) == 26_068_628
     assert entry.published == {"top1": 53.73}
+
+
+def test_epic_kitchens_is_consistent():
+    entry = find(KITCHENS)
+    assert entry.url == "https://www.dropbox.com/s/uxb6i2xkn91xqzi/SlowFast.pyth?dl=1"  # dl=0 is a web page
+    assert (entry.licence, entry.dataset, entry.views) == ("CC BY-NC-SA 4.0", "epic", 10)
+    assert dict(entry.heads) == {"verb": 97, "noun": 300}
+    recipe = load("epic-video")
+    frames = Frames(**entry.video)
+    assert frames == replace(recipe.video, jitter=frames.jitter)
+    assert (frames.channels, frames.seconds) == ("bgr", pytest.approx(entry.clip_seconds))
+    assert entry.published == recipe.published
+    with torch.device("meta"):
+        model = Recognizer(network(entry), dict(entry.heads))
+    assert count.parameters(model) / 1e6 == pytest.approx(entry.params_m, abs=0.005)
 
 
 @pytest.mark.parametrize("name", PANNS)

@@ -209,7 +209,7 @@ def _recipe(checkpoint: Checkpoint) -> str:
     if not checkpoint.heads:
         return "hares"
     if "verb" in checkpoint.heads:
-        return "epic"
+        return "epic-video" if checkpoint.video else "epic"
     audiovisual = {"frames", "logmel"} <= checkpoint.net.signals
     default = "kinetics" if checkpoint.video else "vggsound"
     return RECIPES.get((checkpoint.heads.get("label", 0), audiovisual), default)

@@ -66,9 +66,7 @@ def convert(
     renamed = {own_name(name, names): value for name, value in state.items()}
     heads = {name.split(".")[2]: len(value) for name, value in renamed.items() if re.match(r"heads\..*bias$", name)}
     unexpected = tuple(name for name in state if own_name(name, names) == name)
-    parsed = ParsedConfig(
-        settings=parse_yaml(text), classes=heads.get("label", 0), boxes=boxes, like=like, video=video or {}
-    )
+    parsed = ParsedConfig(settings=parse_yaml(text), heads=heads, boxes=boxes, like=like, video=video or {})
     notes: list[str] = []
     net = _net(state, names, parsed, notes)
     front_end: Settings | None = {}

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from reprlib import repr as brief
+from types import MappingProxyType
 from typing import Any, Literal, TypeVar
 
 import yaml
@@ -17,7 +18,12 @@ AUDIO_ALPHA = 4  # of Auditory SlowFast
 VIDEO_ALPHA = {(5, 50): 8, (7, 50): 4, (5, 101): 4, (7, 101): 4}  # of released models, by lateral kernel and depth
 FIXED: Settings = {"fft": 2048, "floor": 1e-6}  # of Auditory SlowFast's front end
 AVA, CHARADES = 80, 157  # numbers of classes, each unique among the released models
-CHARADES_FPS = 24.0  # of the official frame images
+# Settings of the frames that no ``cfg`` has, by the heads of the released models: the frame rate of Charades' official
+# images; the clips of EPIC-KITCHENS-100, whose images were read by OpenCV.
+EPIC_VIDEO: Mapping[str, Any] = MappingProxyType({"fps": 60.0, "crops": 1, "channels": "bgr", "bounds": "segment"})
+VIDEO_OF_HEADS: Mapping[tuple[tuple[str, int], ...], Mapping[str, Any]] = MappingProxyType(
+    {(("label", CHARADES),): MappingProxyType({"fps": 24.0}), (("noun", 300), ("verb", 97)): EPIC_VIDEO}
+)
 ATTEND_POOL: dict[str, tuple[int, int, int]] = {"none": (1, 2, 2), "aligned": (1, 2, 2), "unaligned": (2, 2, 2)}
 
 
@@ -26,10 +32,15 @@ class ParsedConfig:
     """Settings of a checkpoint: from its ``cfg``, else from a similar model, else as published."""
 
     settings: Mapping[str, Any] = field(default_factory=dict)  # the ``cfg``; empty if there is none
-    classes: int = 0  # of the only head, or 0
+    heads: Mapping[str, int] = field(default_factory=dict)  # number of classes by label set
     boxes: bool = False  # the tensor names are those of a detector
     like: Net | None = None  # expected network, for what ``settings`` lacks
     video: Mapping[str, Any] = field(default_factory=dict)  # expected settings of the frames, likewise
+
+    @property
+    def classes(self) -> int:
+        """Number of classes of a single head ``label``; 0 for other heads."""
+        return self.heads.get("label", 0)
 
     def get(self, section: str, name: str, default: Any = None) -> Any:
         """Return one setting, or the default."""
@@ -118,9 +129,10 @@ class ParsedConfig:
         if "frames" not in self.video and self.get("DATA", "NUM_FRAMES") is None:
             notes.append(f"frames of a clip are not in the file: {frames}, {step} apart, as published")
         default = {
-            "frames": frames, "step": step, "fps": CHARADES_FPS if self.classes == CHARADES else 30.0,
+            "frames": frames, "step": step, "fps": 30.0,
             "jitter": [max(256, crop), max(320, crop)], "flip": True, "side": 256,
-            "crops": 0 if net.regions != "none" else 3, "rows": 128, "mean": 0.45, "std": 0.225, **self.video,
+            "crops": 0 if net.regions != "none" else 3, "rows": 128, "mean": 0.45, "std": 0.225,
+            **VIDEO_OF_HEADS.get(tuple(sorted(self.heads.items())), {}), **self.video,
         }  # fmt: skip
         low, high = self._pair("TRAIN_JITTER_SCALES", default["jitter"])
         return {

@@ -15,10 +15,12 @@ SPARE = {  # what the small corpora cannot fill, or what a row needs
     "kinetics-sounds": ["optim.batch=2"],
     "charades-av": ["model.variant=avslowfast-16x8-r101", "optim.batch=2"],
     "epic55-av": ["model.variant=avslowfast-8x8-r50"],
+    "epic-av": ["model.variant=avslowfast-8x8-r50"],
     "ava": ["data.val=val", "optim.batch=2", "model.variant=slowfast-4x16-r50-ava"],
     "ava-av": ["data.val=val", "optim.batch=2"],
 }
 METRICS = {"charades-av": "val_map", "ava": "val_challenge_map", "ava-av": "val_map"}
+METRICS |= {"epic-video": "val_action_top1", "epic-av": "val_unseen_joint_action_top5"}
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +74,7 @@ def test_a_recipe_runs_from_its_lists_to_its_scores(name, corpora, tmp_path):
             assert value == pytest.approx(scored[f"val_{metric}"], abs=1e-4), metric
     assert found["listed"] - found["found"] == mute
     hears = "logmel" in str((run / "recipe.yaml").read_text()) or "av" in name
-    if hears and name in ("kinetics-av", "ava-av", "charades-av", "epic55-av"):
+    if hears and name in ("kinetics-av", "ava-av", "charades-av", "epic55-av", "epic-av"):
         assert ("without audio" in reported.err) == (name != "ava-av")
 
 

@@ -17,6 +17,8 @@ from slowfast_cli import load_model
 from slowfast_cli.models.recognizer import Recognizer
 from slowfast_cli.models.spec import with_width
 from slowfast_cli.models.zoo import VARIANTS
+from slowfast_cli.recipe.load import load
+from slowfast_cli.settings import Frames
 from slowfast_cli.types import UsageError, WeightsError
 from slowfast_cli.weights import download
 from slowfast_cli.weights.catalog import CATALOG
@@ -343,6 +345,40 @@ def test_official_weights_by_name(tmp_path, monkeypatch, caffe2, name):
     assert ("unaligned RoIAlign" in shown) == (entry.dataset == "ava")
     assert ("any number at once (sigmoid)" in shown) == entry.sigmoid
     assert "front end" not in shown
+
+
+def test_the_weights_of_epic_kitchens(tmp_path, monkeypatch):
+    """Two heads, colors in the order of OpenCV: converted with all that prediction needs."""
+    monkeypatch.setenv("SLOWFAST_CACHE", str(tmp_path))
+    entry, net = narrow_entry(monkeypatch, "slowfast-8x8-r50-epic")
+    torch.manual_seed(0)
+    model = Recognizer(net, dict(entry.heads)).eval()
+    state = {golden.pyslowfast_name(name): value for name, value in model.state_dict().items()}
+    assert {name for name in state if name.startswith("head.")} == {
+        f"head.projection_{labels}.{leaf}" for labels in ("verb", "noun") for leaf in ("weight", "bias")
+    }
+    cfg = {
+        "DATA": {"NUM_FRAMES": 32, "SAMPLING_RATE": 2, "TRAIN_JITTER_SCALES": [256, 320], "TRAIN_CROP_SIZE": 224,
+                 "TEST_CROP_SIZE": 256, "MEAN": [0.45, 0.45, 0.45], "STD": [0.225, 0.225, 0.225]},
+        "SLOWFAST": {"ALPHA": 4, "BETA_INV": 8}, "MODEL": {"NUM_CLASSES": [97, 300]},
+    }  # fmt: skip
+    torch.save({"epoch": 30, "model_state": state, "cfg": yaml.safe_dump(cfg)}, download.target(entry).path)
+    card = read_card(weight_file(entry.name, offline=True))
+    recipe = load("epic-video")
+    assert Frames.from_settings(card.video) == recipe.video
+    assert (card.recipe, card.views, card.licence) == ("epic-video", 10, "CC BY-NC-SA 4.0")
+    assert (len(card.classes["verb"]), card.classes["verb"][0], card.classes["noun"][2]) == (97, "take", "plate")
+    assert (card.net, card.clip_seconds) == (net, recipe.video.seconds)
+    clip = {"frames": torch.randn(1, 3, 32, 256, 256)}
+    with torch.no_grad():
+        ours, theirs = load_model(weight_file(entry.name, offline=True))(clip), model(clip)
+    for labels, size in entry.heads.items():
+        assert ours[labels].shape == (1, 4, size)  # 7 x 7 windows on a map of 8 x 8
+        torch.testing.assert_close(ours[labels], theirs[labels], rtol=0, atol=0)
+    assert "short side 256, 1 crop, BGR" in tiny.good("weights", "show", entry.name, "--offline").out
+    torch.save({"model_state": state}, tmp_path / "bare.pyth")
+    bare = stage.convert(tmp_path / "bare.pyth", tmp_path / "bare.safetensors").card
+    assert Frames.from_settings(bare.video) == recipe.video
 
 
 def test_a_file_that_is_not_the_named_weights_is_refused(tmp_path, monkeypatch):

@@ -24,7 +24,7 @@ Task: TypeAlias = Literal["classify", "multilabel", "detect", "rotation", "sync"
 
 CLOSED = {"extra": "forbid", "use_attribute_docstrings": True}  # how pydantic validates a section of a recipe
 ALWAYS_STORED = ("rate", "window_ms", "hop_ms", "mels", "fft", "floor")
-ADDED = ("channels", "bounds")  # fields of `Frames` that were added after the first release
+ADDED = ("channels", "bounds", "sampling")  # fields of `Frames` that were added after the first release
 WHOLE = 0  # `Frames.crops`: test on the whole frame
 
 
@@ -150,6 +150,9 @@ class Frames:
     """Divides pixel values after `mean` is subtracted."""
     channels: Literal["rgb", "bgr"] = "rgb"
     """Order of the colors that the network reads."""
+    sampling: Literal["dense", "uniform"] = "dense"
+    """Frames `step` apart; or the whole segment in one clip, with a frame of each of `frames` equal parts, counted in
+    frames of `fps`: drawn in training, the middle one in testing, as for Something-Something."""
     bounds: Literal["recording", "segment"] = "recording"
     """Where a clip longer than its segment ends: it shows what follows, or repeats the last frame of the segment, as
     EPIC-KITCHENS' SlowFast does."""

@@ -33,7 +33,7 @@ from slowfast_cli.types import (
 from slowfast_cli.weights.file import Card
 
 # Of the frames, these must be as in training; the others only change the views.
-FRAME_FIELDS = ("frames", "step", "fps", "mean", "std", "channels")
+FRAME_FIELDS = ("frames", "step", "fps", "mean", "std", "channels", "sampling")
 
 
 def require_fit(card: Card, recipe: Recipe, corpus: Corpus, weights: Path) -> None:

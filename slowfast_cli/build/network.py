@@ -132,6 +132,11 @@ def _require_variant(recipe: Recipe, net: Net) -> None:
     _require_body(recipe, spec, "")
     if "frames" in net.signals and not recipe.video:
         raise UsageError(f"model.variant: {variant} reads frames: add a `video` section, or choose an audio network")
+    if recipe.video and recipe.video.sampling == "uniform" and net.signals != {"frames"}:
+        raise UsageError(
+            f"video.sampling: uniform: a clip has no span of its own, and {variant} reads audio: set it to dense, or "
+            "choose a network of frames only"
+        )
     if (net.regions != "none") != spec.boxes:
         wanted = "classifies boxes: set task: detect" if net.regions != "none" else "classifies whole clips, not boxes"
         raise UsageError(f"model.variant: {variant} {wanted}; networks for boxes end in -ava")

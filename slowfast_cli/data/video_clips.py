@@ -17,7 +17,7 @@ import numpy as np
 
 from slowfast_cli.data.audio_clips import DecodedSamples, StoredRows
 from slowfast_cli.data.clips import Key, Piece
-from slowfast_cli.data.views import rows_span, segment_frames, span, spread_rows, video_starts
+from slowfast_cli.data.views import rows_span, segment_frames, span, spread_rows, uniform_times, video_starts
 from slowfast_cli.media import audio, video
 from slowfast_cli.media.audio_source import NoAudioError, printable
 from slowfast_cli.settings import Frames, FrontEnd
@@ -168,7 +168,8 @@ class VideoReader:
         rng = np.random.default_rng((self.seed, key.epoch, key.segment, key.view + 1))
         centered = segment.center is not None
         step = self.settings.step / self.settings.fps if centered else None
-        times = () if centered or self.settings.bounds == "recording" else self._times(segment, probe, key, rng)
+        spaced = centered or (self.settings.bounds == "recording" and self.settings.sampling == "dense")
+        times = () if spaced else self._times(segment, probe, key, rng)
         return _Position(
             recording=segment.recording, times=times, centered=centered,
             begin=times[0] if times else self._begin(segment, probe.seconds, key, rng),
@@ -186,7 +187,8 @@ class VideoReader:
         if self.sounds is not None:
             start = begin - probe.audio_start
             inputs = self._with_audio(inputs, self.sounds, clip.recording, start, probe.fps, clip.rng)
-        return Piece(inputs=inputs, start=begin, stop=begin + self.settings.seconds)
+        whole = self.settings.sampling == "uniform" and clip.times
+        return Piece(inputs=inputs, start=begin, stop=clip.times[-1] if whole else begin + self.settings.seconds)
 
     def count(self, segment: Segment) -> int:
         """Number of test clips of a segment, the same for all."""
@@ -207,6 +209,9 @@ class VideoReader:
     ) -> tuple[Seconds, ...]:
         """Times of the frames of a clip that shows nothing beyond its segment."""
         stop = probe.seconds if segment.stop is None else min(segment.stop, probe.seconds)
+        if self.settings.sampling == "uniform":
+            times = uniform_times(segment.start, stop, self.settings, rng if key.view < 0 else None)
+            return tuple(times.tolist())
         share = float(rng.random()) if key.view < 0 else video_starts(1.0, self.views)[key.view]
         frames = segment_frames(segment.start, stop, probe.fps, self.settings, share)
         return tuple((frames / probe.fps).tolist())

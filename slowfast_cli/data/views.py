@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import ceil
 from typing import Any
 
 import numpy as np
@@ -114,6 +115,63 @@ def segment_frames(first: Seconds, last: Seconds, fps: float, settings: Frames, 
     begin = max(stop - start - length, 0.0) * share
     positions = np.linspace(begin + 1, begin + length, settings.frames).clip(0, max(stop - start - 1, 0))
     return np.maximum(start + positions.astype(np.int64) - 1, 0)
+
+
+def uniform_frames(count: int, frames: int, rng: np.random.Generator | None = None) -> np.ndarray:
+    """Frames of a clip that shows a whole segment, as PySlowFast samples Something-Something (its dataset ``ssv2``).
+
+    Args:
+        count: Frames of the segment.
+        frames: Equal parts, each of which gives a frame of the clip; neighboring parts share the frame between them.
+        rng: Draws the frame of each part; None takes the middle one.
+
+    Returns:
+        Rising indices (frames,), int64.
+
+    >>> uniform_frames(60, 8).tolist(), uniform_frames(3, 8).tolist()
+    ([3, 11, 18, 26, 33, 40, 48, 55], [0, 0, 0, 1, 1, 1, 2, 2])
+    """
+    edges = np.round((count - 1) / frames * np.arange(frames + 1)).astype(np.int64)
+    if rng is not None:
+        return rng.integers(edges[:-1], edges[1:], endpoint=True)
+    middle: np.ndarray = (edges[:-1] + edges[1:]) // 2
+    return middle
+
+
+def uniform_times(
+    first: Seconds, last: Seconds, settings: Frames, rng: np.random.Generator | None = None
+) -> np.ndarray:
+    """Times (frames,) of `uniform_frames` of a segment, counted in frames of ``settings.fps``."""
+    count = max(round((last - first) * settings.fps), 1)
+    return first + uniform_frames(count, settings.frames, rng) / settings.fps
+
+
+SINGLE = 1.5  # a stretch of at most this many clips has one clip, in its center
+
+
+def stretch_clips(
+    stretch: tuple[Seconds, Seconds], length: Seconds, settings: Frames, views: int
+) -> list[tuple[Seconds, Seconds]]:
+    """Start and stop of the clips with which a stretch of a video is recognized.
+
+    Enough clips to cover it, at most ``views``, spread as in evaluation. For a stretch shorter than a clip: the clip
+    centered on it, moved inside the video if it fits. With uniform sampling, the stretch is one clip.
+
+    Args:
+        stretch: Its start and end.
+        length: Length of the video.
+        settings: Length of a clip, and the sampling.
+        views: The most clips.
+    """
+    (start, end), clip = stretch, settings.seconds
+    if settings.sampling == "uniform":
+        return [stretch]
+    if end - start < clip:
+        starts = [max(min((start + end - clip) / 2, length - clip), 0.0)]
+    else:
+        count = 1 if end - start <= SINGLE * clip else min(views, ceil((end - start) / clip))
+        starts = [start + offset for offset in video_starts(end - start - clip, count)]
+    return [(begin, begin + clip) for begin in starts]
 
 
 MIN_FPS = 24.0

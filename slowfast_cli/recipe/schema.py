@@ -191,6 +191,10 @@ class Recipe(Section):
             raise ValueError("data.clip_seconds: is for audio alone; the clips of video are described under `video`")
         if self.data.clip_seconds is not None and self.data.clip_seconds * self.frontend.rate < 2:
             raise ValueError(f"data.clip_seconds: {self.data.clip_seconds} s at {self.frontend.rate} Hz are no samples")
+        if self.video is not None and self.video.sampling == "uniform" and self.data.views != 1:
+            raise ValueError(
+                f"data.views: {self.data.views}: with video.sampling: uniform a clip is the whole segment: set it to 1"
+            )
         if self.video is not None and self.augment.mix:
             raise ValueError("augment.mix: mixes audio only, and this recipe reads video: set it to 0")
         return self

@@ -3,13 +3,12 @@
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from math import ceil
 
 import numpy as np
 
 from slowfast_cli.data.clips import Key
 from slowfast_cli.data.video_clips import VideoReader
-from slowfast_cli.data.views import frame_seconds, video_starts, windows
+from slowfast_cli.data.views import frame_seconds, stretch_clips, uniform_frames, windows
 from slowfast_cli.media import audio, video
 from slowfast_cli.media.audio_source import printable
 from slowfast_cli.settings import Frames
@@ -18,7 +17,6 @@ from slowfast_cli.stages.embed.window import Sliding, Window
 from slowfast_cli.stages.embed.windows import FPS, Preset, Row, VideoLength, resample
 from slowfast_cli.types import DataError, Inputs, Seconds, Segment
 
-SINGLE = 1.5  # a stretch of at most this many clips is represented by its center clip
 MOST_VIEWS = 10
 MOST_WINDOWS = 1_000_000  # of a recording
 TICKS = 1_000_000  # per second: windows are computed in integers
@@ -42,22 +40,22 @@ class ClipWindows:
         probe = video.probe(item.recording)
         stop = probe.seconds if item.stop is None else min(item.stop, probe.seconds)
         for row, (start, end) in enumerate(self._stretches(item.start, stop, probe.fps)):
-            starts = self._starts(start, end, probe.seconds)
-            for begin in starts:
-                segment = Segment(
-                    id=item.name, recording=item.recording, start=begin, stop=begin + self.settings.seconds
-                )
+            clips = stretch_clips((start, end), probe.seconds, self.settings, min(self.views, MOST_VIEWS))
+            for begin, stop in clips:
+                segment = Segment(id=item.name, recording=item.recording, start=begin, stop=stop)
                 inputs = self.reader.read(segment, Key(0, 0, 0)).inputs
-                yield Window(item=number, row=row, views=len(starts), start=start, end=end, inputs=inputs)
+                yield Window(item=number, row=row, views=len(clips), start=start, end=end, inputs=inputs)
 
     def frames(self, number: int, frames_3THW: np.ndarray) -> Iterator[Window]:
         """The views of frames that are as far apart as those of a clip, as one row."""
-        clip, seconds = self.settings.frames, self.settings.step / self.settings.fps
-        starts = self._starts(0.0, frames_3THW.shape[1] * seconds, frames_3THW.shape[1] * seconds)
-        for start in starts:
-            indices = np.minimum(round(start / seconds) + np.arange(clip), frames_3THW.shape[1] - 1)
+        count, length, seconds = self.settings.frames, frames_3THW.shape[1], self.settings.step / self.settings.fps
+        clips = stretch_clips((0.0, length * seconds), length * seconds, self.settings, min(self.views, MOST_VIEWS))
+        for start, _ in clips:
+            indices = np.minimum(round(start / seconds) + np.arange(count), length - 1)
+            if self.settings.sampling == "uniform":
+                indices = uniform_frames(length, count)
             yield Window(
-                item=number, row=0, views=len(starts), start=0.0, end=frames_3THW.shape[1] * seconds,
+                item=number, row=0, views=len(clips), start=0.0, end=length * seconds,
                 inputs=Inputs(frames=np.ascontiguousarray(frames_3THW[:, indices])),
             )  # fmt: skip
 
@@ -76,14 +74,6 @@ class ClipWindows:
         size, window, step = (round(value * TICKS) for value in (length, max(self.sliding.window, hop), hop))
         firsts = windows(size, window, step)
         return [(start + first / TICKS, start + min(first + window, size) / TICKS) for first in firsts]
-
-    def _starts(self, start: Seconds, end: Seconds, seconds: Seconds) -> list[Seconds]:
-        """Starts of the clips of a stretch, spread as in evaluation; a short stretch has one clip around its center."""
-        clip, length = self.settings.seconds, end - start
-        if length < clip:
-            return [max(min((start + end - clip) / 2, seconds - clip), 0.0)]
-        views = 1 if length <= SINGLE * clip else min(self.views, ceil(length / clip), MOST_VIEWS)
-        return [start + offset for offset in video_starts(length - clip, views)]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,6 @@ is used, where an evaluation may use several crops.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby, islice
-from math import ceil
 from pathlib import Path
 from typing import Literal
 
@@ -18,10 +17,10 @@ from slowfast_cli.build.transforms import eval_crops, log_mels
 from slowfast_cli.data.clips import Key
 from slowfast_cli.data.loader import collate, to
 from slowfast_cli.data.video_clips import DecodedSounds, VideoReader
-from slowfast_cli.data.views import frame_seconds, span, video_starts, windows
+from slowfast_cli.data.views import frame_seconds, span, stretch_clips, uniform_times, windows
 from slowfast_cli.media import audio, video
 from slowfast_cli.media.audio_decoders import open_audio
-from slowfast_cli.media.frame_selection import SNAP, select_frames
+from slowfast_cli.media.frame_selection import SNAP, displayed, select_frames
 from slowfast_cli.media.video_stream import NoVideoError
 from slowfast_cli.metrics.predictions import merge
 from slowfast_cli.settings import WHOLE, Frames, FrontEnd
@@ -35,7 +34,6 @@ from slowfast_cli.weights.file import Card
 
 AHEAD = 64  # clips whose frames are chosen, and decoded in one pass
 BATCH = 8  # clips in one forward pass on a GPU; on a CPU more than one at a time is no faster
-SINGLE = 1.5  # a stretch of at most this many clips is predicted from its center clip
 MOST_WINDOWS = 1_000_000  # of a timeline
 TICKS = 1_000_000  # per second: windows are computed in integers
 EVERY_SECOND = Timeline(window=1.0, hop=1.0)  # of a detector without boxes
@@ -72,7 +70,7 @@ class VideoPredictor:
         self._model = model
         self._batch = 1 if self._device.type == "cpu" else BATCH
         self._settings = settings
-        self._views = card.views
+        self._views = min(card.views, MOST_VIEWS)
         self._reads_audio = front_end is not None
         front_end = front_end or FrontEnd()
         sounds = DecodedSounds(front_end, partial=True) if self._reads_audio else None
@@ -89,9 +87,9 @@ class VideoPredictor:
         note = self.truncation(recording, probe)
         stretches = [(0.0, probe.seconds)] if timeline is None else timeline_windows(probe, timeline)
         segments = (
-            Segment(id=str(number), recording=recording, start=start, stop=start + self._settings.seconds)
+            Segment(id=str(number), recording=recording, start=start, stop=stop)
             for number, stretch in enumerate(stretches)
-            for start in self._starts(stretch, probe.seconds)
+            for start, stop in stretch_clips(stretch, probe.seconds, self._settings, self._views)
         )
         predictions = self.predict_segments(path, segments)
         for number, views in groupby(predictions, key=lambda prediction: int(prediction.id)):
@@ -171,27 +169,17 @@ class VideoPredictor:
         fps = (len(frames) - 1) / (frames[-1][0] - frames[0][0]) if len(frames) > 1 else self._settings.fps
         length = span(self._settings.seconds, fps, None)
         predictions = []
-        for start in self._starts((0.0, seconds), seconds):
-            chosen = select_frames(frames, start=start, span=length, count=self._settings.frames, snap=SNAP)
+        for start, stop in stretch_clips((0.0, seconds), seconds, self._settings, self._views):
+            if self._settings.sampling == "uniform":
+                chosen = displayed(frames, uniform_times(start, stop, self._settings).tolist())
+            else:
+                chosen = select_frames(frames, start=start, span=length, count=self._settings.frames, snap=SNAP)
             pixels = np.stack([pixels for _, pixels in chosen]).transpose(3, 0, 1, 2)
             clip = Clip(inputs=Inputs(frames=pixels), targets={}, id="live", view=0)
             for view in eval_crops(to(collate([clip]), self._device), self._settings):
                 predictions += self._task.predict(self._model, view)
         (merged,) = merge(predictions, self._merge)
         return merged.scores
-
-    def _starts(self, stretch: tuple[Seconds, Seconds], seconds: Seconds) -> list[Seconds]:
-        """Starts of the clips of a stretch.
-
-        Enough clips to cover it, at most as many as in evaluation, spread as there. For a stretch shorter than a clip:
-        the clip centered on it, moved inside the video if it fits.
-        """
-        (start, end), clip = stretch, self._settings.seconds
-        length = end - start
-        if length < clip:
-            return [max(min((start + end - clip) / 2, seconds - clip), 0.0)]
-        views = 1 if length <= SINGLE * clip else min(self._views, ceil(length / clip), MOST_VIEWS)
-        return [start + offset for offset in video_starts(length - clip, views)]
 
 
 def timeline_windows(probe: video.VideoProbe, timeline: Timeline) -> list[tuple[Seconds, Seconds]]:

@@ -1,5 +1,6 @@
 """Small video corpora in the genuine layouts, made of a few rendered clips, and what makes every recipe small."""
 
+import json
 import os
 from pathlib import Path
 
@@ -170,6 +171,19 @@ def hmdb51(root: Path, clips: Path) -> Path:
     return root
 
 
+def ssv2(root: Path, clips: Path) -> Path:
+    templates = ("Holding [something] next to [something]", "Spreading [something] onto [something]")
+    (root / "labels").mkdir(parents=True)
+    for split, count in (("train", 8), ("validation", 4)):
+        rows = []
+        for number in range(count):
+            name = f"{len(split)}{number:04d}"
+            link(clips / f"{CLIPS[number % 4]}.mp4", root / "20bn-something-something-v2" / f"{name}.webm")
+            rows.append({"id": name, "label": "holding it", "template": templates[number % 2], "placeholders": ["it"]})
+        (root / "labels" / f"{split}.json").write_text(json.dumps(rows))
+    return root
+
+
 def own(root: Path, clips: Path) -> Path:
     for part, count in (("train", 4), ("val", 2)):
         for number in range(count):
@@ -180,6 +194,7 @@ def own(root: Path, clips: Path) -> Path:
 
 MAKERS = {
     "kinetics": kinetics, "kinetics-av": kinetics, "kinetics-audio": kinetics, "kinetics-sounds": kinetics_sounds,
-    "kinetics-ssl": kinetics, "epic-video": epic100, "epic-av": epic100, "epic55-av": epic55, "charades-av": charades,
+    "kinetics-ssl": kinetics, "kinetics700": kinetics, "ssv2": ssv2, "epic-video": epic100,
+    "epic-av": epic100, "epic55-av": epic55, "charades-av": charades,
     "ava": ava, "ava-av": ava, "ucf101": ucf101, "hmdb51": hmdb51, "folder-video": own,
 }  # fmt: skip

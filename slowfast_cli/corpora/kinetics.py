@@ -1,4 +1,4 @@
-"""Kinetics-400, Kinetics-600, and Kinetics-Sounds: the 32 classes of Kinetics-400 that are recognizable by sound."""
+"""Kinetics-400, 600 and 700, and Kinetics-Sounds: the 32 classes of Kinetics-400 that are recognizable by sound."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -13,6 +13,7 @@ from slowfast_cli.types import Corpus, DataError, Failure, Recording, Segment
 
 INFO = DATASETS["kinetics400"]
 INFO600 = DATASETS["kinetics600"]
+INFO700 = DATASETS["kinetics700"]
 INFO_SOUNDS = DATASETS["kinetics-sounds"]
 
 
@@ -63,6 +64,16 @@ def read600(root: Path, split: str) -> Corpus:
     return _read(INFO600, root, split, {index: index for index in range(len(names))}, names)
 
 
+def read700(root: Path, split: str) -> Corpus:
+    """Read a split of Kinetics-700, of 2019 or 2020: laid out as for `read`, below ``root`` or ``root/k700``.
+
+    Both editions have the same 700 classes, in alphabetical order; that of 2020 has other clips.
+    """
+    INFO700.check_split(split)
+    names = labels.names("kinetics700")
+    return _read(INFO700, root, split, {index: index for index in range(len(names))}, names)
+
+
 def read_sounds(root: Path, split: str) -> Corpus:
     """Read Kinetics-Sounds, a subset of Kinetics-400, as a data set of 32 classes (AVSlowFast App. B).
 
@@ -76,7 +87,7 @@ def read_sounds(root: Path, split: str) -> Corpus:
 
 def _read(info: DatasetInfo, root: Path, split: str, new_index: Mapping[int, int], names: tuple[str, ...]) -> Corpus:
     """Read the clips of some classes of a split; ``new_index`` maps class indices of the list to those of ``names``."""
-    table = "kinetics600" if info is INFO600 else "kinetics400"
+    table = "kinetics400" if info is INFO_SOUNDS else info.name
     path = find_list(root, table, split)
     if path is None:
         raise info.not_found(root)

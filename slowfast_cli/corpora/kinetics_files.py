@@ -13,6 +13,9 @@ from slowfast_cli.types import MEDIA_SUFFIXES, DataError
 
 PLACES = ("", "annotations", "lists", "data")
 SPLIT_WORDS = {"train": ("train", "training"), "val": ("val", "valid", "validate", "validation"), "test": ("test",)}
+FOLDERS = (
+    "k400", "k600", "k700", "k700-2020", "kinetics400", "kinetics600", "kinetics700", "kinetics700_2020", "videos",
+)  # fmt: skip
 # Columns of official lists without a header line, by their number.
 COLUMNS = {
     4: ("youtube_id", "time_start", "time_end", "split"),
@@ -34,8 +37,8 @@ class ListedClip:
 
 
 def find_list(root: Path, name: str, split: str) -> Path | None:
-    """Find the list of a split of ``kinetics400`` or ``kinetics600``: official, PySlowFast's or OpenMMLab's."""
-    family, size = name[:8], name[8:]
+    """Find the list of a split of ``kinetics400``, ``600`` or ``700``: official, PySlowFast's or OpenMMLab's."""
+    family, size = name[:8], name[8:]  # kinetics, 400
     suffixes = ("txt", "csv") if size == "600" else ("csv", "txt")  # CVDF's csv files of Kinetics-600 are incomplete
     stems = ("", f"{family}{size}_", f"{family}-{size}_", f"{family}_{size}_", f"{family}_")
     return first_file(
@@ -114,7 +117,7 @@ class ClipFinder:
             (*SPLIT_WORDS[self.split], {"train": "training", "val": "valid", "test": "testing"}[self.split])
         )
         split_folder = re.compile(rf"(?:videos?_)?(?:{words})(?:[_-].+)?", re.IGNORECASE)
-        tops = [self.root, *(self.root / name for name in ("k400", "k600", "kinetics400", "kinetics600", "videos"))]
+        tops = [self.root, *(self.root / name for name in FOLDERS)]
         for top in tops:
             for clip in media_below(top / "replacement"):  # re-issued by CVDF for broken clips
                 self._by_name.setdefault(clip.stem, str(clip))

@@ -1,8 +1,7 @@
 """Official weights of SlowFast: model zoos of PySlowFast (Caffe2's included) and PyTorchVideo, and EPIC-KITCHENS-100.
 
-Unsupported networks are left out: I3D (temporal pooling), C2D and ImageNet's ResNet-50 (no temporal kernels),
-MMAction2's (laterals without norm and activation, other frame sampling) and those of Something-Something V2 (clips
-spread over whole videos). Audiovisual SlowFast has no official weights.
+Unsupported networks are left out: I3D (temporal pooling), C2D and ImageNet's ResNet-50 (no temporal kernels), and
+MMAction2's (laterals without norm and activation, other frame sampling). Audiovisual SlowFast has no official weights.
 """
 
 from collections.abc import Mapping
@@ -27,11 +26,15 @@ TITLES = {
     "kinetics400": "Kinetics-400",
     "kinetics600": "Kinetics-600",
     "charades": "Charades",
+    "ssv2": "Something-Something v2",
     "ava": "AVA v2.2",
     "ava21": "AVA v2.1",
 }
-CLASSES = {"kinetics400": 400, "kinetics600": 600, "charades": 157, "ava": 80, "ava21": 80}
-CHARADES_VIDEO: Mapping[str, Any] = {"fps": 24.0, "jitter": [256, 340]}  # frame rate of the official frame images
+CLASSES = {"kinetics400": 400, "kinetics600": 600, "charades": 157, "ssv2": 174, "ava": 80, "ava21": 80}
+VIDEO: Mapping[str, Mapping[str, Any]] = {
+    "charades": {"fps": 24.0, "jitter": [256, 340]},  # frame rate of the official frame images
+    "ssv2": {"sampling": "uniform", "flip": False},
+}
 AVA_ATTEND_POOL = (2, 2, 2)  # pooling of the keys in non-local blocks of AVA models; (1, 2, 2) elsewhere
 
 
@@ -50,9 +53,9 @@ def _entry(
     """
     kind, sampling, depth, *rest = name.split("-")
     dataset = next(word for word in rest if word in CLASSES)
-    detects, charades = dataset.startswith("ava"), dataset == "charades"
-    video = {"frames": clip[0], "step": clip[1], "crops": 0 if detects else 3, **(CHARADES_VIDEO if charades else {})}
-    from_hub = url.startswith(_HUB)
+    detects, uniform, from_hub = dataset.startswith("ava"), dataset == "ssv2", url.startswith(_HUB)
+    crops = 0 if detects else 1 if uniform and not from_hub else 3
+    video = {"frames": clip[0], "step": clip[1], "crops": crops, **VIDEO.get(dataset, {})}
     return CatalogEntry(
         name=name,
         title=f"{'SlowFast' if kind == 'slowfast' else 'Slow'} {sampling} {depth.upper()}"
@@ -66,9 +69,9 @@ def _entry(
         video=MappingProxyType(video),
         clip_seconds=clip[0] * clip[1] / video.get("fps", 30.0),
         frames=clip[0],
-        views=1 if detects else 10,
+        views=1 if detects or uniform else 10,
         heads=MappingProxyType({"label": CLASSES[dataset]}),
-        sigmoid=detects or charades,
+        sigmoid=detects or dataset == "charades",
         published=MappingProxyType(published),
         table=f"{'PyTorchVideo' if from_hub else 'PySlowFast'} model zoo",
         params_m=size[0],
@@ -126,6 +129,13 @@ _ROWS: tuple[tuple[str, str, str, tuple[int, int], Mapping[str, float], tuple[fl
      "slowfast-16x8-r50", (64, 2), {"map": 0.389}, (34.01, None)),
     ("slowfast-16x8-r50-multigrid-charades", f"{_MULTIGRID}Charades/SLOWFAST_16x8_R50_multigrid.pkl",
      "slowfast-16x8-r50", (64, 2), {"map": 0.386}, (34.01, None)),
+    ("slow-8x8-r50-ssv2", f"{_HUB}ssv2/SLOW_8x8_R50.pyth", "slow-r50", (8, 8), _top(60.04, 85.19), (31.96, 55.10)),
+    ("slowfast-8x8-r50-ssv2", f"{_HUB}ssv2/SLOWFAST_8x8_R50.pyth",
+     "slowfast-8x8-r50", (32, 2), _top(61.68, 86.92), (34.04, 66.60)),
+    ("slowfast-16x8-r50-ssv2", f"{_MULTIGRID}SSv2/SLOWFAST_16x8_R50.pkl",
+     "slowfast-16x8-r50", (64, 2), _top(63.0, 88.5), (34.05, None)),
+    ("slowfast-16x8-r50-multigrid-ssv2", f"{_MULTIGRID}SSv2/SLOWFAST_16x8_R50_multigrid.pkl",
+     "slowfast-16x8-r50", (64, 2), _top(63.5, 88.7), (34.05, None)),
     ("slow-4x16-r50-ava-caffe2", f"{_AVA}C2D_8x8_R50.pkl", "slow-r50-ava", (4, 16), {"map": 0.195}, (31.80, None)),
     ("slow-4x16-r50-ava-hub", f"{_HUB}ava/SLOW_4x16_R50_DETECTION.pyth",
      "slow-r50-ava", (4, 16), {"map": 0.195}, (31.78, None)),

@@ -40,13 +40,16 @@ def root(tmp_path):
 
 
 def test_class_counts_and_order():
-    for name, count in (("kinetics400", 400), ("kinetics600", 600)):
+    for name, count in (("kinetics400", 400), ("kinetics600", 600), ("kinetics700", 700)):
         assert len(labels.names(name)) == count
         assert list(labels.names(name)) == sorted(labels.names(name))
         assert [int(row["index"]) for row in labels.table(name)] == list(range(count))
         spelled = [label.replace(" ", "_") for label in labels.names(name)]
         assert spelled == sorted(spelled)  # the folder names of OpenMMLab have the class order
     assert len(set(labels.names("kinetics400")) & set(labels.names("kinetics600"))) == 368
+    assert set(labels.names("kinetics600")) - set(labels.names("kinetics700")) == {
+        "bull fighting", "chopping vegetables", "passing american football (not in game)", "picking fruit",
+    }  # fmt: skip
     assert labels.names("kinetics400")[308] == "skiing (not slalom or crosscountry)"
     # Capitalized as in the lists.
     six = labels.indices("kinetics600")
@@ -223,6 +226,20 @@ def test_kinetics600(tmp_path):
     # CVDF's txt file is the complete list.
     (tmp_path / "val.txt").write_text("".join(f"{','.join(row.values())}\n" for row in rows[:3]))
     assert kinetics.read600(tmp_path, "val").listed == 3
+
+
+@pytest.mark.parametrize("folder", ["", "k700", "k700-2020", "kinetics700_2020"])
+def test_kinetics700(tmp_path, folder):
+    """The documented format of CVDF, as of the other editions; no genuine row was at hand."""
+    labels_of = ["using megaphone", "passing American football (in game)", "abseiling"]
+    rows = [f"{label},id-{number},{number},{number + 10},validate" for number, label in enumerate(labels_of)]
+    (tmp_path / "val.csv").write_text("\n".join(["label,youtube_id,time_start,time_end,split", *rows]))
+    for number, label in list(enumerate(labels_of))[:2]:
+        touch(tmp_path / folder / "val" / label / f"id-{number}_{number:06d}_{number + 10:06d}.mp4")
+    corpus = kinetics.read700(tmp_path, "val")
+    assert (corpus.name, len(corpus.classes["label"])) == ("kinetics700", 700)
+    assert names_of(corpus) == labels_of[:2]
+    assert [failure.id for failure in corpus.missing] == ["id-2_000002_000012"]
 
 
 @pytest.mark.parametrize(

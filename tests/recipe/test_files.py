@@ -34,6 +34,7 @@ RESOLVED = {
     "kinetics-audio": "8a17ae831dec42a4",
     "kinetics-sounds": "0692ad5fc7afd519",
     "kinetics-ssl": "28c536fd5639ce40",
+    "kinetics700": "ab9feda9e10c7a64",
 }
 BASE = """\
 data: {corpus: esc10, train: all, clip_seconds: 1}

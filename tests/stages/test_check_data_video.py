@@ -18,6 +18,8 @@ from slowfast_cli.stages.check_data import Report, check
 LAYOUTS = {
     "kinetics400": tiny_video.kinetics,
     "kinetics600": tiny_video.kinetics,
+    "kinetics700": tiny_video.kinetics,
+    "ssv2": tiny_video.ssv2,
     "epic55": tiny_video.epic55,
     "charades": tiny_video.charades,
     "ucf101": tiny_video.ucf101,

@@ -25,9 +25,9 @@ FILES = "https://dl.fbaipublicfiles.com/"
 
 def test_the_catalog_is_complete():
     assert list(CATALOG)[:10] == [*AUDIO, SOUNDS, *PANNS, KITCHENS]
-    assert len(VIDEO) == 24
+    assert len(VIDEO) == 28
     for field in ("name", "url", "file"):
-        assert len({getattr(entry, field) for entry in CATALOG.values()}) == 34
+        assert len({getattr(entry, field) for entry in CATALOG.values()}) == 38
     two = {name.rpartition("-")[0] for name in VIDEO if name.endswith("-hub")}
     assert two == {name.rpartition("-")[0] for name in VIDEO if name.endswith("-caffe2")}
     assert two == {
@@ -116,10 +116,13 @@ def test_video_entries_are_consistent(name):
     net = network(entry)
     alpha = net.pathways["slow"].stride
     assert sampling == [entry.frames // alpha, entry.video["step"] * alpha]
-    known = {"ava": "ava80", "kinetics400": "kinetics400", "kinetics600": "kinetics600", "charades": "charades"}
-    assert entry.heads["label"] == len(labels.names(known[entry.dataset]))
-    detects = entry.dataset == "ava"
-    assert (net.regions, settings.crops, entry.views) == (("unaligned", 0, 1) if detects else ("none", 3, 10))
+    known = {"ava": "ava80", "kinetics400": "kinetics400", "kinetics600": "kinetics600"}
+    assert entry.heads["label"] == len(labels.names(known.get(entry.dataset, entry.dataset)))
+    detects, whole = entry.dataset == "ava", entry.dataset == "ssv2"
+    assert (settings.sampling, settings.flip) == (("uniform", False) if whole else ("dense", True))
+    crops = 0 if detects else 1 if whole and entry.url.endswith(".pkl") else 3
+    assert (net.regions, settings.crops) == ("unaligned" if detects else "none", crops)
+    assert entry.views == (1 if detects or whole else 10)
     assert entry.sigmoid == (entry.dataset in ("ava", "charades"))
     assert set(entry.published) == ({"map"} if entry.sigmoid else set() if "600" in name else {"top1", "top5"})
     assert ("never published" in entry.note) == (entry.dataset == "kinetics600")

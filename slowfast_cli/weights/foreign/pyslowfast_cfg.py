@@ -17,12 +17,16 @@ Regions = Literal["none", "aligned", "unaligned"]
 AUDIO_ALPHA = 4  # of Auditory SlowFast
 VIDEO_ALPHA = {(5, 50): 8, (7, 50): 4, (5, 101): 4, (7, 101): 4}  # of released models, by lateral kernel and depth
 FIXED: Settings = {"fft": 2048, "floor": 1e-6}  # of Auditory SlowFast's front end
-AVA, CHARADES = 80, 157  # numbers of classes, each unique among the released models
+AVA, CHARADES, SSV2 = 80, 157, 174  # numbers of classes, each unique among the released models
 # Settings of the frames that no ``cfg`` has, by the heads of the released models: the frame rate of Charades' official
-# images; the clips of EPIC-KITCHENS-100, whose images were read by OpenCV.
+# images; the clips of Something-Something, and of EPIC-KITCHENS-100, whose images were read by OpenCV.
 EPIC_VIDEO: Mapping[str, Any] = MappingProxyType({"fps": 60.0, "crops": 1, "channels": "bgr", "bounds": "segment"})
 VIDEO_OF_HEADS: Mapping[tuple[tuple[str, int], ...], Mapping[str, Any]] = MappingProxyType(
-    {(("label", CHARADES),): MappingProxyType({"fps": 24.0}), (("noun", 300), ("verb", 97)): EPIC_VIDEO}
+    {
+        (("label", CHARADES),): MappingProxyType({"fps": 24.0}),
+        (("label", SSV2),): MappingProxyType({"sampling": "uniform", "flip": False}),
+        (("noun", 300), ("verb", 97)): EPIC_VIDEO,
+    }
 )
 ATTEND_POOL: dict[str, tuple[int, int, int]] = {"none": (1, 2, 2), "aligned": (1, 2, 2), "unaligned": (2, 2, 2)}
 

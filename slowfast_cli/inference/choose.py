@@ -59,7 +59,6 @@ class Engine:
             raise UsageError(f"{option}: {self.title} is not installed: pip install 'slowfast-cli[{self.extra}]'")
 
 
-# The order of `auto`: the fastest first, measured in docs/performance.md.
 ENGINES: Mapping[str, Engine] = {
     "openvino": Engine(
         name="openvino", title="OpenVINO", package="openvino", extra="openvino", suffix=".xml",
@@ -77,18 +76,26 @@ ENGINES: Mapping[str, Engine] = {
     ),
 }  # fmt: skip
 EAGER = ENGINES["torch"]  # it runs networks as they are: nothing is converted
+# The order of `auto`, the fastest first, for networks that read frames and for others: docs/performance.md.
+FASTEST = {True: ("openvino", "onnx", "torch"), False: ("onnx", "openvino", "torch")}
 SUFFIXES = {engine.suffix: engine for engine in ENGINES.values()}
 
 
-def choose(name: str, *, precision: str = "fp32", on_cpu: bool = True) -> Engine:
+def choose(name: str, *, precision: str = "fp32", on_cpu: bool = True, reads_frames: bool = False) -> Engine:
     """The engine that an option names; ``auto`` takes the fastest that is installed, and PyTorch on a GPU.
+
+    Args:
+        name: Of the engine, or ``auto``.
+        precision: In which it is to compute.
+        on_cpu: Whether the network is on a CPU.
+        reads_frames: Whether the network reads frames.
 
     Raises:
         UsageError: There is no such engine; it is not installed, runs on no GPU, or not in that precision.
     """
     if name == AUTO:
-        fit = (engine for engine in ENGINES.values() if engine.installed and precision in engine.precisions)
-        return next(fit) if on_cpu else EAGER
+        order = (ENGINES[name] for name in FASTEST[reads_frames])
+        return next(each for each in order if each.installed and precision in each.precisions) if on_cpu else EAGER
     if name not in ENGINES:
         raise UsageError(f"--engine {name}: expected auto, {', '.join(ENGINES)}")
     engine = ENGINES[name]

@@ -85,7 +85,10 @@ class Network(nn.Module):
     def __init__(self, module: nn.Module, source: Source, choice: EngineChoice) -> None:
         super().__init__()
         device = next(module.parameters()).device
-        self._engine = choose(choice.engine, precision=choice.precision, on_cpu=device.type == "cpu")
+        frames = "frames" in source.net.signals
+        self._engine = choose(
+            choice.engine, precision=choice.precision, on_cpu=device.type == "cpu", reads_frames=frames
+        )
         self._module, self._source, self._choice = module, source, choice
         self._answers = prepare_for_inference(module, device, DTYPES[choice.precision])
         self._reason = source.obstacle()

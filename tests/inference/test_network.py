@@ -142,7 +142,8 @@ def test_engines_are_chosen_by_what_is_installed(monkeypatch):
         return lambda name: None if name in missing else object()
 
     monkeypatch.setattr(choose, "find_spec", find_spec(()))
-    assert choose.choose("auto").name == "openvino"
+    assert choose.choose("auto", reads_frames=True).name == "openvino"
+    assert choose.choose("auto").name == "onnx"
     assert choose.choose("auto", on_cpu=False).name == "torch"
     assert choose.choose("auto", precision="bf16").name == "openvino"
     monkeypatch.setattr(choose, "find_spec", find_spec({"openvino"}))

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 TITLES = {
     "event_f1": "Event F1, all events", "macro_event_f1": "Event F1, mean of classes", "segment_f1": "Segment F1 (1 s)",
-    "psds1": "PSDS 1 (localize)", "psds2": "PSDS 2 (recognize)",
+    "psds1": "PSDS 1 (localize)", "psds1_macro": "PSDS 1, mean of classes", "psds2": "PSDS 2 (recognize)",
 }  # fmt: skip
 COLUMNS = ("name", "events", "detected", "f1", "precision", "recall", "best_f1", "best_threshold")
 

@@ -87,11 +87,11 @@ def merge(
     hop = float(edges[1] - edges[0])
     width = 2 * (round(merging.smooth / hop) // 2) + 1  # odd number of frames
     smooth = median_filter(scores_TC, size=(width, 1), mode="nearest") if width > 1 else scores_TC
-    events = list[Event]()
+    events, peaks = list[Event](), smooth.max(0)
     for index, name in enumerate(names):
-        if name == merging.unknown:
-            continue
         threshold = merging.thresholds.get(name, merging.threshold)
+        if name == merging.unknown or peaks[index] < threshold:
+            continue
         for first, last in _stretches(smooth[:, index], edges, threshold, merging):
             frames = smooth[first:last, index]
             score = frames.mean() if merging.score == "mean" else frames.max()

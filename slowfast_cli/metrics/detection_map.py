@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from slowfast_cli.metrics.events import EventsOfFiles, Spans, overlaps
+from slowfast_cli.metrics.event_runs import EventsOfFiles, Spans
+from slowfast_cli.metrics.events import overlaps
 from slowfast_cli.metrics.ranking import interpolated_precision
 
 TIOUS = (0.1, 0.2, 0.3, 0.4, 0.5)

@@ -6,30 +6,18 @@ Bilen et al., "A Framework for the Robust Evaluation of Sound Event Detection", 
 Shapes: R truth events, E detected events, T frames of a file.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import maximum_bipartite_matching
 
+from slowfast_cli.metrics.event_runs import EventsOfFiles, Frames, Runs, Spans, find_runs, runs_beside, totals
 from slowfast_cli.types import Seconds
 
-Spans = np.ndarray
-"""Onsets and offsets of events in seconds, (E, 2) float64."""
-EventsOfFiles = Mapping[str, Spans]
-"""Events of one class by file."""
 NONE: Spans = np.zeros((0, 2))
-
-
-@dataclass(frozen=True, kw_only=True)
-class FrameScores:
-    """Scores of the frames of a file."""
-
-    scores: np.ndarray
-    """Of T frames and C classes, (T, C)."""
-    edges: np.ndarray
-    """Start of each frame, and the end of the last, (T + 1,) seconds."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,14 +80,17 @@ def event_counts(truth: EventsOfFiles, events: EventsOfFiles, collar: Collar) ->
 
 def _matches(truth_R2: Spans, events_E2: Spans, collar: Collar) -> np.ndarray:
     """Which truth events (R) an event (E) matches, (R, E)."""
-    onset = np.abs(truth_R2[:, None, 0] - events_E2[None, :, 0])
-    offset = np.abs(truth_R2[:, None, 1] - events_E2[None, :, 1])
-    allowed = np.maximum(collar.seconds, (collar.offset_rate or 0.0) * (truth_R2[:, 1] - truth_R2[:, 0]))[:, None]
+    return _near(truth_R2[:, None], events_E2[None], collar)
+
+
+def _near(truth: np.ndarray, events: np.ndarray, collar: Collar) -> np.ndarray:
+    """Whether events are near enough to truth events: (..., 2) onsets and offsets of both, which are broadcast."""
+    onset, offset = (np.abs(truth[..., side] - events[..., side]) for side in (0, 1))
+    allowed = np.maximum(collar.seconds, (collar.offset_rate or 0.0) * (truth[..., 1] - truth[..., 0]))
     if collar.digits is not None:
         onset, offset, allowed = (values.round(collar.digits) for values in (onset, offset, allowed))
-    near = onset <= collar.seconds
-    matches: np.ndarray = near if collar.offset_rate is None else near & (offset <= allowed)
-    return matches
+    near: np.ndarray = onset <= collar.seconds
+    return near if collar.offset_rate is None else near & (offset <= allowed)
 
 
 def segment_counts(
@@ -114,8 +105,8 @@ def segment_counts(
         length: Of a segment.
     """
     total = Counts()
-    for file, duration in durations.items():
-        count = int(np.ceil(duration / length))
+    for file in durations.keys() & (truth.keys() | events.keys()):
+        count = int(np.ceil(durations[file] / length))
         theirs, ours = (_active(of.get(file, NONE), count, length) for of in (truth, events))
         total += Counts(right=int((theirs & ours).sum()), detected=int(ours.sum()), true=int(theirs.sum()))
     return total
@@ -141,38 +132,6 @@ class Intersection:
     """Cross-trigger tolerance: share of a false event that truth events of another class must cover; None: unused."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class IntersectionCounts:
-    """Detected truth events, false events, and false events that another class triggers, by class."""
-
-    found: int
-    false: int
-    cross: tuple[int, ...] = ()
-
-
-def intersection_counts(
-    truth_R2: Spans, events_E2: Spans, others: Sequence[Spans], criteria: Intersection
-) -> IntersectionCounts:
-    """Judge the events of a class in one file by how much they overlap truth events.
-
-    Args:
-        truth_R2: Truth events of the class.
-        events_E2: Detected events of the class.
-        others: Truth events of each other class.
-        criteria: Shares of overlap.
-    """
-    lengths = events_E2[:, 1] - events_E2[:, 0]
-    overlap_RE = overlaps(truth_R2, events_E2)
-    relevant = _at_least(overlap_RE.sum(0), criteria.dtc * lengths)
-    found = _at_least(overlap_RE[:, relevant].sum(1), criteria.gtc * (truth_R2[:, 1] - truth_R2[:, 0]))
-    false = events_E2[~relevant]
-    cross: tuple[int, ...] = ()
-    if criteria.cttc is not None:
-        least = criteria.cttc * lengths[~relevant]
-        cross = tuple(int(_at_least(overlaps(other, false).sum(0), least).sum()) for other in others)
-    return IntersectionCounts(found=int(found.sum()), false=len(false), cross=cross)
-
-
 def overlaps(truth_R2: Spans, events_E2: Spans) -> np.ndarray:
     """Seconds that truth events and detected events share, (R, E)."""
     last = np.minimum(truth_R2[:, None, 1], events_E2[None, :, 1])
@@ -181,50 +140,10 @@ def overlaps(truth_R2: Spans, events_E2: Spans) -> np.ndarray:
     return shared
 
 
-def _at_least(values: np.ndarray, bounds: np.ndarray) -> np.ndarray:
+def at_least(values: np.ndarray, bounds: np.ndarray) -> np.ndarray:
     """Compare to 9 decimals, so that rounding of sums decides nothing; a share of zero seconds is none."""
     enough: np.ndarray = (values.round(9) >= bounds.round(9)) & (bounds > 0)
     return enough
-
-
-def spans_above(scores_T: np.ndarray, threshold: float, edges: np.ndarray) -> Spans:
-    """Join neighboring frames with a score above a threshold.
-
-    Args:
-        scores_T: Score of each frame.
-        threshold: Frames above it are active.
-        edges: Start of each frame, and the end of the last, (T + 1,) seconds.
-    """
-    active = np.concatenate([[False], scores_T > threshold, [False]])
-    changes = np.flatnonzero(active[1:] != active[:-1]).reshape(-1, 2)
-    return edges[changes]
-
-
-def sweep(
-    files: Mapping[str, FrameScores], index: int, count: Callable[[str, Spans], Sequence[int]]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Count at every threshold that changes the events of a class.
-
-    Args:
-        files: Scores by file.
-        index: Of the class.
-        count: Counts of the events of one file.
-
-    Returns:
-        Scores (P,), falling: frames with at least that score are active. The counts of all files at each, (P, counts).
-    """
-    values, changes = list[float](), list[np.ndarray]()
-    for file, frames in files.items():
-        scores = frames.scores[:, index]
-        own = np.unique(scores)[::-1]
-        events = (spans_above(scores, np.nextafter(value, -np.inf), frames.edges) for value in own)
-        counts = np.array([count(file, spans) for spans in events])
-        values += own.tolist()
-        changes += list(np.diff(counts, axis=0, prepend=0))
-    order = np.argsort(-np.array(values), kind="stable")
-    falling = np.array(values)[order]
-    last = np.append(falling[1:] != falling[:-1], True)  # all files have reached the score
-    return falling[last], np.cumsum(np.array(changes)[order], axis=0)[last]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -236,26 +155,52 @@ class BestThreshold:
     counts: Counts
 
 
-def best_threshold(files: Mapping[str, FrameScores], truth: EventsOfFiles, index: int, collar: Collar) -> BestThreshold:
+def best_threshold(frames: Frames, truth: EventsOfFiles, index: int, collar: Collar) -> BestThreshold:
     """Find the threshold of a class with the best event-based F1.
 
     Args:
-        files: Scores by file.
+        frames: Scores of the files, see `slowfast_cli.metrics.event_runs.stack_frames`.
         truth: Truth events of the class by file.
         index: Of the class.
         collar: Tolerance of a match.
     """
-
-    def count(file: str, spans: Spans) -> Sequence[int]:
-        own = event_counts({file: truth.get(file, NONE)}, {file: spans}, collar)
-        return own.right, own.detected
-
-    values, totals = sweep(files, index, count)
-    true = sum(len(truth.get(file, NONE)) for file in files)
-    right, detected = totals[:, 0], totals[:, 1]
-    f1 = 2 * right / np.maximum(detected + true, 1)
-    best = int(f1.argmax())
-    other = np.flatnonzero((totals[best:] != totals[best]).any(axis=1))
-    below = values[best + other[0]] if len(other) else values[-1]
-    counts = Counts(right=int(right[best]), detected=int(detected[best]), true=true)
+    runs = find_runs(frames, index)
+    detected = runs.changes(np.ones(len(runs.file), int))
+    right = _right(frames, runs, truth, collar)
+    none, no = np.zeros(len(detected[0]), int), np.zeros(len(right[0]), int)
+    values, right_P, detected_P = totals(
+        np.concatenate([detected[0], right[0]]), np.concatenate([none, right[1]]), np.concatenate([detected[1], no])
+    )
+    true = sum(len(truth.get(file, NONE)) for file in frames.names)
+    best = int((2 * right_P / np.maximum(detected_P + true, 1)).argmax())
+    other = np.flatnonzero((right_P[best:] != right_P[best]) | (detected_P[best:] != detected_P[best]))
+    below = values[best + other[0]] if len(other) else frames.scores(index).min()
+    counts = Counts(right=int(right_P[best]), detected=int(detected_P[best]), true=true)
     return BestThreshold(threshold=float((values[best] + below) / 2), counts=counts)
+
+
+def _right(frames: Frames, runs: Runs, truth: EventsOfFiles, collar: Collar) -> tuple[np.ndarray, np.ndarray]:
+    """Thresholds (K,) at which the number of right events changes, and by how much, (K,)."""
+    spans, file_E, event, run = runs_beside(frames, runs, truth)
+    events = np.stack([frames.edges[runs.first[run]], frames.edges[runs.last[run]]], 1)
+    near = _near(spans[event], events, collar)
+    event, run = event[near], run[near]
+    thresholds, changes = [np.zeros(0)], [np.zeros(0, int)]
+    bounds = np.append(np.flatnonzero(np.diff(file_E[event], prepend=-1)), len(event))  # a file's matches are neighbors
+    for first, last in pairwise(bounds):
+        of_file, runs_of_file = event[first:last], run[first:last]
+        appears, vanishes = runs.appears[runs_of_file], runs.vanishes[runs_of_file]
+        values = np.unique(np.concatenate([appears, vanishes[np.isfinite(vanishes)]]))[::-1]
+        counts = [_matched(of_file, runs_of_file, (appears >= value) & (vanishes < value)) for value in values]
+        thresholds.append(values)
+        changes.append(np.diff(counts, prepend=0))
+    return np.concatenate(thresholds), np.concatenate(changes)
+
+
+def _matched(event: np.ndarray, run: np.ndarray, exists: np.ndarray) -> int:
+    """The most pairs of truth event and existing run, each at most once."""
+    if not exists.any() or (event == event[0]).all():
+        return int(exists.any())
+    _, rows = np.unique(event[exists], return_inverse=True)
+    _, columns = np.unique(run[exists], return_inverse=True)
+    return int((maximum_bipartite_matching(csr_matrix((np.ones(len(rows)), (rows, columns)))) >= 0).sum())

@@ -1,6 +1,6 @@
 """Score the events that a model finds against a corpus with times: event-based F1, segment-based F1 and PSDS."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -9,18 +9,11 @@ import numpy as np
 from slowfast_cli.build.corpus import SplitRole, read_corpus
 from slowfast_cli.events.event import Event, FileEvents
 from slowfast_cli.events.merge import Merging, merge, track
-from slowfast_cli.metrics.events import (
-    Collar,
-    Counts,
-    EventsOfFiles,
-    FrameScores,
-    best_threshold,
-    event_counts,
-    segment_counts,
-)
+from slowfast_cli.metrics.event_runs import EventsOfFiles, FrameScores, stack_frames
+from slowfast_cli.metrics.events import Collar, Counts, best_threshold, event_counts, segment_counts
 from slowfast_cli.metrics.psds import LOCALIZE, RECOGNIZE, psds
 from slowfast_cli.recipe.schema import Recipe
-from slowfast_cli.types import Corpus, DataError, Recording, Seconds, Target, UsageError
+from slowfast_cli.types import Corpus, DataError, Recording, Seconds, Segment, Target, UsageError
 
 SEGMENT: Seconds = 1.0
 """Length of the segments of segment-based F1."""
@@ -57,6 +50,8 @@ class EventScores:
     segment_f1: float
     psds1: float
     """Scenario 1 of DCASE: localize."""
+    psds1_macro: float
+    """The same without the penalty for the variance between classes, as AudioSet-strong is scored."""
     psds2: float
     """Scenario 2 of DCASE: recognize."""
 
@@ -81,12 +76,21 @@ def spans_of(corpus: Corpus, labels: str) -> list[EventsOfFiles]:
     """Events of each class of a label set as they are listed, by recording id; empty for segments without times."""
     spans: list[dict[str, list[tuple[Seconds, Seconds]]]] = [{} for _ in corpus.classes[labels]]
     for segment in corpus.segments:
-        target: Target | None = segment.targets.get(labels)
-        if segment.stop is None or target is None:
-            continue
-        for index in target if isinstance(target, tuple) else (target,):
-            spans[index].setdefault(segment.recording.id, []).append((segment.start, segment.stop))
+        for index, start, stop in _events(segment, labels):
+            spans[index].setdefault(segment.recording.id, []).append((start, stop))
     return [{id_: np.array(own) for id_, own in of_class.items()} for of_class in spans]
+
+
+def _events(segment: Segment, labels: str) -> Iterator[tuple[int, Seconds, Seconds]]:
+    """Class, start and end of the events of a segment: its spans, or the segment itself where it has an end."""
+    if segment.spans:
+        yield from ((span.index, span.start, span.stop) for span in segment.spans if span.labels == labels)
+        return
+    target: Target | None = segment.targets.get(labels)
+    if segment.stop is not None and target is not None:
+        yield from (
+            (index, segment.start, segment.stop) for index in (target if isinstance(target, tuple) else (target,))
+        )
 
 
 def truth_of(corpus: Corpus, labels: str) -> list[EventsOfFiles]:
@@ -243,14 +247,13 @@ def score_events(
     """
     truth = [{id_: spans for id_, spans in of_class.items() if id_ in durations} for of_class in truth]
     used = [index for index, of_class in enumerate(truth) if of_class]
-    events = [_spans(found, labels, index) for index in range(len(names))]
+    events = _spans(found, labels, len(names))
     counts = {index: event_counts(truth[index], events[index], Collar()) for index in used}
     segments = [segment_counts(truth[index], events[index], durations, SEGMENT) for index in used]
-    own = {id_: FrameScores(scores=file.scores[:, used], edges=file.edges) for id_, file in frames.items()}
-    with_truth = [truth[index] for index in used]
+    stacked, with_truth = stack_frames(frames, used), [truth[index] for index in used]
     rows = []
     for place, index in enumerate(used):
-        best = best_threshold(own, truth[index], place, Collar())
+        best = best_threshold(stacked, truth[index], place, Collar())
         rows.append(
             ClassScores(
                 name=names[index],
@@ -263,19 +266,23 @@ def score_events(
                 best_threshold=best.threshold,
             )
         )
+    localize = psds(stacked, with_truth, durations, LOCALIZE)
     return EventScores(
         classes=tuple(rows),
         event_f1=sum(counts.values(), Counts()).f1,
         macro_event_f1=float(np.mean([row.f1 for row in rows])),
         segment_f1=sum(segments, Counts()).f1,
-        psds1=psds(own, with_truth, durations, LOCALIZE).value,
-        psds2=psds(own, with_truth, durations, RECOGNIZE).value,
+        psds1=localize.value,
+        psds1_macro=localize.macro,
+        psds2=psds(stacked, with_truth, durations, RECOGNIZE).value,
     )
 
 
-def _spans(found: Sequence[FileEvents], labels: str, index: int) -> EventsOfFiles:
-    spans = {
-        str(file.path): [(e.start, e.end) for e in file.events if (e.labels, e.index) == (labels, index)]
-        for file in found
-    }
-    return {id_: np.array(own) for id_, own in spans.items() if own}
+def _spans(found: Sequence[FileEvents], labels: str, classes: int) -> list[EventsOfFiles]:
+    """The events of each class of a label set, by file."""
+    spans: list[dict[str, list[tuple[Seconds, Seconds]]]] = [{} for _ in range(classes)]
+    for file in found:
+        for event in file.events:
+            if event.labels == labels:
+                spans[event.index].setdefault(str(file.path), []).append((event.start, event.end))
+    return [{id_: np.array(own) for id_, own in of_class.items()} for of_class in spans]

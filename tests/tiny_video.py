@@ -27,6 +27,8 @@ def render(folder: Path) -> Path:
     rendered.numbered(folder / "quiet.mp4", frames=60, size=(48, 48))
     rendered.bounce(folder / "film.mp4", seconds=5, seed=9, size=48)
     rendered.numbered(folder / "quiet-film.mp4", frames=150, size=(48, 48))
+    rendered.bounce(folder / "ten.mp4", seconds=10, seed=10, size=48)
+    rendered.numbered(folder / "quiet-ten.mp4", frames=300, size=(48, 48))
     return folder
 
 
@@ -184,6 +186,20 @@ def ssv2(root: Path, clips: Path) -> Path:
     return root
 
 
+def ave(root: Path, clips: Path) -> Path:
+    rows = {
+        "train": [("ten", "Bark", "3jS8tWfLJxI", 7, 9), ("quiet-ten", "Church bell", "MH3m4AwEcRY", 6, 8)],
+        "val": [("ten", "Bark", "E_1Asfq8it4", 0, 3)],
+        "test": [("ten", "Church bell", "-J2WJaG1Dd4", 0, 10)],
+    }
+    for split, events in rows.items():
+        for clip, _, video, _, _ in events:
+            link(clips / f"{clip}.mp4", root / "AVE" / f"{video}.mp4")
+        lines = [f"{category}&{video}&good&{start}&{stop}\n" for _, category, video, start, stop in events]
+        (root / f"{split}Set.txt").write_text("".join(lines))
+    return root
+
+
 def own(root: Path, clips: Path) -> Path:
     for part, count in (("train", 4), ("val", 2)):
         for number in range(count):
@@ -196,5 +212,5 @@ MAKERS = {
     "kinetics": kinetics, "kinetics-av": kinetics, "kinetics-audio": kinetics, "kinetics-sounds": kinetics_sounds,
     "kinetics-ssl": kinetics, "kinetics700": kinetics, "ssv2": ssv2, "epic-video": epic100,
     "epic-av": epic100, "epic55-av": epic55, "charades-av": charades,
-    "ava": ava, "ava-av": ava, "ucf101": ucf101, "hmdb51": hmdb51, "folder-video": own,
+    "ava": ava, "ava-av": ava, "ucf101": ucf101, "hmdb51": hmdb51, "ave": ave, "folder-video": own,
 }  # fmt: skip

@@ -93,7 +93,7 @@ def build_corpus(split: str, lists: Sequence[Path], media: FolderListing, root: 
     first = np.sort(np.unique(ids, return_index=True)[1])
     duplicates = [os.fsdecode(bytes(id)) for id in np.delete(ids, first)]
     ids, (targets, ends) = ids[first], select_runs(targets, ends, first)
-    folders, folder, files = match_files(ids, media, _parse_names)
+    folders, folder, files = match_files(ids, media, parse_names)
     has_file = folder >= 0
     columns = FileColumns(
         ids=ids, files=np.where(has_file, files, np.char.add(ids, b".wav")), folders=(*folders, root / "audios"),
@@ -155,6 +155,7 @@ def _row_error(where: str, row: list[str], index_of: Mapping[str, int]) -> DataE
     return DataError(f"{where}: '{','.join(row)[:60]}' {problem}: take the list from {INFO.homepage}")
 
 
-def _parse_names(names: Sequence[bytes]) -> tuple[list[bytes], list[bytes]]:
+def parse_names(names: Sequence[bytes]) -> tuple[list[bytes], list[bytes]]:
+    """Split file names into YouTube ids, empty for files that are not of AudioSet, and suffixes."""
     matches = [NAME.fullmatch(name) for name in names]
     return [match[1] if match else b"" for match in matches], [match[2] if match else b"" for match in matches]

@@ -6,7 +6,9 @@ from functools import partial
 
 from slowfast_cli.corpora import (
     audioset,
+    audioset_strong,
     ava,
+    ave,
     birdsong,
     charades,
     csv_table,
@@ -47,7 +49,9 @@ READERS: Mapping[str, Reader] = {
     "ava": ava.read,
     "ucf101": ucf101.read,
     "hmdb51": hmdb51.read,
+    "ave": ave.read,
     "audioset": audioset.read,
+    "audioset-strong": audioset_strong.read,
     "birdsong": birdsong.read,
     "tut18": tut18.read,
     "speech-commands-v1": speech_commands.read_v1,

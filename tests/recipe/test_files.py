@@ -14,6 +14,7 @@ from slowfast_cli.types import UsageError
 RESOLVED = {
     "ava": "eb2a31e6a1161239",
     "ava-av": "f7fa3fde35802ed0",
+    "ave": "722ab7d3e065f18f",
     "charades-av": "faa99d5bd581713f",
     "epic-av": "905f1b54dae327e0",
     "epic55-av": "9e34fe979563fb49",

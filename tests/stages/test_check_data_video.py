@@ -24,6 +24,7 @@ LAYOUTS = {
     "charades": tiny_video.charades,
     "ucf101": tiny_video.ucf101,
     "hmdb51": tiny_video.hmdb51,
+    "ave": tiny_video.ave,
 }
 
 

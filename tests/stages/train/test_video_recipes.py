@@ -18,6 +18,7 @@ SPARE = {  # what the small corpora cannot fill, or what a row needs
     "epic-av": ["model.variant=avslowfast-8x8-r50"],
     "ava": ["data.val=val", "optim.batch=2", "model.variant=slowfast-4x16-r50-ava"],
     "ava-av": ["data.val=val", "optim.batch=2"],
+    "ave": ["video.step=4", "data.test=val"],  # clips of a second; scored as in training
 }
 METRICS = {"charades-av": "val_map", "ava": "val_challenge_map", "ava-av": "val_map"}
 METRICS |= {"epic-video": "val_action_top1", "epic-av": "val_unseen_joint_action_top5"}

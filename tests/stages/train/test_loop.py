@@ -359,7 +359,9 @@ def test_precise_norms_are_taken_before_scoring(sounds, tmp_path):
     "more",
     [
         ["data.source=media"],
-        ["optim.grad_accum_steps=2", "optim.precision=bf16", "optim.clip_norm=0.5"],
+        # 64 bands: oneDNN's bfloat16 convolutions for AMX read memory that was never written if the output is 1 wide.
+        ["optim.precision=bf16", "frontend.mels=64", "data.source=media", "optim.clip_norm=1"],
+        ["optim.grad_accum_steps=2"],
         ["optim.name=adamw", "optim.nesterov=false", "optim.label_smoothing=0.1", "augment.gain_db=3"],
     ],
     ids=lambda more: more[0],

@@ -142,7 +142,7 @@ def read_all_splits(recipe: Recipe) -> tuple[list[Corpus], list[DataError]]:
     """Read every split; also return the errors of those that could not be read, see `require_lists`.
 
     Raises:
-        DataError: None could be read.
+        DataError: None could be read; an error in a list is raised rather than that of a list that is absent.
     """
     corpora, errors = list[Corpus](), list[DataError]()
     for split in dataset_entry(recipe.data.corpus).info.all_splits:
@@ -151,7 +151,7 @@ def read_all_splits(recipe: Recipe) -> tuple[list[Corpus], list[DataError]]:
         except DataError as error:
             errors.append(error)
     if not corpora:
-        raise errors[0]
+        raise next((error for error in errors if not isinstance(error, AbsentError)), errors[0])
     return corpora, errors
 
 

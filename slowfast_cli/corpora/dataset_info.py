@@ -27,10 +27,12 @@ class DatasetInfo:
     all_splits: tuple[str, ...] = ("train", "val", "test")  # splits that together contain every recording
     audio_or_video: bool = False  # each file may be either
 
-    def not_found(self, root: Path) -> AbsentError:
-        """Return the error for a data set that is not at ``root``."""
+    def not_found(self, root: Path, lacks: str = "") -> AbsentError:
+        """Return the error for a data set that is not at ``root``, or for one that ``lacks`` a file."""
         beside = did_you_mean(root.name, _folders(root.parent)) if not root.exists() else ""
-        problem = f"{'contains none of the expected files' if root.is_dir() else 'does not exist'}{beside}"
+        empty = not root.is_dir() or not any(root.iterdir())
+        problem = f"contains {'none of the expected files' if empty or not lacks else f'no {lacks}'}"
+        problem = problem if root.is_dir() else f"does not exist{beside}"
         expected = "".join(f"\n  {name}" if name.startswith("or ") else f"\n  {root}/{name}" for name in self.files)
         return AbsentError(
             f"{root}: {problem}{'' if beside else ';'} {self.name} expects{expected}\n"
@@ -42,7 +44,7 @@ class DatasetInfo:
         """Return the first ``root/<place>/<name>`` that exists; raise `not_found` if there is none."""
         path = first_file(root / place / name for place in places)
         if path is None:
-            raise self.not_found(root)
+            raise self.not_found(root, name)
         return path
 
     def check_split(self, split: str) -> None:

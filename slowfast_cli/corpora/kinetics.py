@@ -65,7 +65,7 @@ def read600(root: Path, split: str) -> Corpus:
 
 
 def read700(root: Path, split: str) -> Corpus:
-    """Read a split of Kinetics-700, of 2019 or 2020: laid out as for `read`, below ``root`` or ``root/k700``.
+    """Read a split of Kinetics-700, of 2019 or 2020: laid out as for `read`, clips also below ``root/k700``.
 
     Both editions have the same 700 classes, in alphabetical order; that of 2020 has other clips.
     """
@@ -90,7 +90,7 @@ def _read(info: DatasetInfo, root: Path, split: str, new_index: Mapping[int, int
     table = "kinetics400" if info is INFO_SOUNDS else info.name
     path = find_list(root, table, split)
     if path is None:
-        raise info.not_found(root)
+        raise info.not_found(root, f"{split}.csv")
     finder = ClipFinder(root, split)
     segments: dict[str, Segment] = {}
     missing: dict[str, Failure] = {}

@@ -34,15 +34,15 @@ def read(root: Path, split: str) -> Corpus:
     INFO.check_split(split)
     path = _find(root, split)
     if path is None:
-        raise INFO.not_found(root)
+        raise INFO.not_found(root, f"{split}.json")
     _check_order(root)
     recordings = _recordings(root)
     segments: list[Segment] = []
     missing: list[Failure] = []
     for where, id_, template in _rows(path, labeled=split != "test"):
+        targets = {"label": class_index(template, labels.indices("ssv2"), where, INFO)} if template else {}
         if recording := recordings.get(id_):
-            index = {"label": class_index(template, labels.indices("ssv2"), where, INFO)} if template else {}
-            segments.append(Segment(id=id_, recording=recording, targets=index))
+            segments.append(Segment(id=id_, recording=recording, targets=targets))
         else:
             missing.append(Failure(id=id_, path=root / VIDEOS[0] / f"{id_}.webm", reason=NOT_ON_DISK))
     check_unique(path, [*(segment.id for segment in segments), *(failure.id for failure in missing)])

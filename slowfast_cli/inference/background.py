@@ -1,6 +1,7 @@
 """Work in a thread that a program does not wait for when it ends."""
 
 import ctypes
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -32,4 +33,6 @@ def in_background(work: Callable[[], Result]) -> Future[Result]:
 
 def _stop(thread: Thread) -> None:
     if thread.is_alive():
+        report = sys.unraisablehook  # the exit may come in a callback of the garbage collector, which reports it
+        sys.unraisablehook = lambda raised: None if raised.exc_type is SystemExit else report(raised)
         ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident or 0), ctypes.py_object(SystemExit))

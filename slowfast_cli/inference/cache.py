@@ -6,7 +6,7 @@ hashes.
 
 import hashlib
 import json
-import os
+import secrets
 import shutil
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -70,12 +70,12 @@ def load_or_write(folder: Path, engine: Engine, precision: str, write: Callable[
     """
     make_folder(folder.parent)
     try:
-        with file_lock(folder.with_suffix(".lock"), wait=True):
+        with file_lock(folder.with_suffix(".lock"), wait=True) as alone:
             if program := load(folder, engine, precision):
                 return program
-            for left in folder.parent.glob(f".{folder.name}.*"):  # of a process that was killed
+            for left in folder.parent.glob(f".{folder.name}.*") if alone else ():  # of a process that was killed
                 shutil.rmtree(left, ignore_errors=True)
-            temporary = folder.with_name(f".{folder.name}.{os.getpid()}")
+            temporary = folder.with_name(f".{folder.name}.{secrets.token_hex(8)}")
             temporary.mkdir()
             try:
                 write(_file(temporary, engine))

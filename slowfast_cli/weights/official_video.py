@@ -155,7 +155,7 @@ EPIC = CatalogEntry(
     dataset="epic", variant="slowfast-8x8-r50", video=MappingProxyType({"frames": 32, "step": 2, **EPIC_VIDEO}),
     clip_seconds=64 / 60, frames=32, views=10, heads=MappingProxyType({"verb": 97, "noun": 300}),
     published=MappingProxyType({"verb_top1": 65.56, "verb_top5": 90.00, "noun_top1": 50.02, "noun_top5": 75.62}),
-    table="issues 5 and 7 of the project, Val", params_m=34.56, gflops=None, paper="arXiv:2006.13256",
+    table="reports of users of epic-kitchens-slowfast, Val", params_m=34.56, gflops=None, paper="arXiv:2006.13256",
     licence="CC BY-NC-SA 4.0", source="https://github.com/epic-kitchens/epic-kitchens-slowfast",
     note="Trained on train. Reads BGR.",
 )  # fmt: skip

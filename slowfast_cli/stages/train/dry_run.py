@@ -156,6 +156,7 @@ def _describe(recipe: Recipe, measured: Recipe, clips: int) -> str:
 
 def _measure(recipe: Recipe, clips: int, at: torch.device) -> Trial:
     step = TrialStep(recipe, clips, at)
+    values: dict[str, float] = {}
     for _ in range(STEPS):  # the first step includes initialization
         start = time.perf_counter()
         losses = step.forward()
@@ -163,6 +164,6 @@ def _measure(recipe: Recipe, clips: int, at: torch.device) -> Trial:
         before = time.perf_counter()
         step.update()
         update = time.perf_counter() - before
-        values = {labels: float(value.detach()) for labels, value in losses.items()}
+        values = values or {labels: float(value.detach()) for labels, value in losses.items()}
         seconds = time.perf_counter() - start
     return Trial(clips=clips, loss=values, seconds=seconds, update=update, device=str(at))

@@ -5,6 +5,7 @@ import copy
 import fcntl
 import json
 import os
+import re
 import shutil
 import signal
 import time
@@ -380,6 +381,13 @@ def test_a_dry_run_says_what_it_would_cost(sounds, tmp_path, monkeypatch):
         assert reported in done.out
     assert "folder train: 12 of 12 segments (100.0%)" in done.out
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_loss_of_a_dry_run_is_that_of_an_untrained_network(tmp_path):
+    """Not that after a step of the recipe's rate on the same noise."""
+    done = tiny.slowfast("train", "ssv2", f"data.root={tmp_path}", "model.width=8", "optim.lr=10", "--dry-run")
+    loss = float(re.search(r"loss before training +label ([\d.]+)", done.out)[1])
+    assert 4.5 < loss < 6  # ln 174 = 5.16
 
 
 def test_a_dry_run_without_data_says_what_it_can(tmp_path):

@@ -26,7 +26,7 @@ class Detections:
     files: np.ndarray
     """Names of their files, (E,) str."""
     spans: Spans
-    """(E, 2) seconds."""
+    """(E, 2) seconds; an event that does not end after it starts overlaps no other."""
     classes: np.ndarray
     """Class indices, (E,)."""
     scores: np.ndarray
@@ -80,10 +80,10 @@ def detection_scores(
 
 
 def tiou(truth_R2: Spans, events_E2: Spans) -> np.ndarray:
-    """Intersection over union of each truth event with each detected event, (R, E); all have a length."""
+    """Intersection over union of each truth event, which has a length, with each detected event, (R, E)."""
     shared = overlaps(truth_R2, events_E2)
     lengths = (truth_R2[:, 1] - truth_R2[:, 0])[:, None] + (events_E2[:, 1] - events_E2[:, 0])[None]
-    ratio: np.ndarray = shared / (lengths - shared)
+    ratio: np.ndarray = np.divide(shared, lengths - shared, out=np.zeros_like(shared), where=shared > 0)
     return ratio
 
 

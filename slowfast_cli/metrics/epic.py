@@ -136,16 +136,3 @@ def _check_probabilities(*scores: np.ndarray) -> None:
             raise DataError(
                 f"scores: from {array.min():.3g} to {array.max():.3g}, expected probabilities: apply softmax first"
             )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Supervision:
-    """Supervision Levels Scale of a submission, 0 to 5 each (Damen and Wray, arXiv:2008.09890); ASF's by default."""
-
-    pt: int = 2  # pretraining: 0 none, 1 images, 2 images and video, 3-4 self-supervised, 5 private data
-    tl: int = 3  # training labels: 3 start and stop times with classes
-    td: int = 3  # training data: 3 the train split, 4 train and validation
-
-    def __post_init__(self) -> None:
-        if not all(0 <= level <= 5 for level in (self.pt, self.tl, self.td)):
-            raise ValueError(f"supervision levels are {self.pt}-{self.tl}-{self.td}, expected 0 to 5 each")

@@ -1,98 +1,101 @@
 """Result files of the EPIC-SOUNDS detection challenge, version 0.1: build, check, and turn into arrays."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from slowfast_cli.metrics.detection_map import Detections, DetectionScores
-from slowfast_cli.metrics.epic import Supervision
+from slowfast_cli.metrics.epic_challenge import (
+    HIGHEST_LEVEL,
+    INTERACTION_DETECTION,
+    Supervision,
+    check_complete,
+    document,
+)
 from slowfast_cli.metrics.epic_submission import INTERACTIONS
 from slowfast_cli.types import DataError, Seconds
 
-VERSION, CHALLENGE = "0.1", "audio_based_interaction_detection"
-LEVELS = {"sls_pt": 5, "sls_tl": 5, "sls_td": 5, "t_mod": 2}
+LEVELS = {**dict.fromkeys(("sls_pt", "sls_tl", "sls_td"), HIGHEST_LEVEL), "t_mod": 2}
 """Highest value of each field; all start at 0."""
 MICROSECOND = 6  # decimals of written times
-NAMED = 3  # videos named in a message
 LARGE = 1e300  # numbers that are not finite are not below it
 
-Found = tuple[int, float, Seconds, Seconds]
-"""Class index, score, start and end of an event."""
+
+@dataclass(frozen=True, kw_only=True)
+class DetectedEvent:
+    """An event of a video."""
+
+    index: int
+    """Of the class."""
+    score: float
+    start: Seconds
+    end: Seconds
+
+    @property
+    def is_interval(self) -> bool:
+        """Whether it starts at 0 or later and before it ends."""
+        return 0 <= self.start < self.end
 
 
 def detection_submission(
-    found: Mapping[str, Sequence[Found]],
+    events: Mapping[str, Sequence[DetectedEvent]],
     expected: Sequence[str],
     supervision: Supervision | None = None,
-    modality: int = 0,
+    t_mod: int = 0,
 ) -> dict[str, Any]:
     """Build the challenge's JSON document.
 
     Args:
-        found: Events of each video; an empty sequence for a video without.
+        events: Of each video; an empty sequence for a video without.
         expected: Videos of the split, each of which needs an entry.
         supervision: Supervision levels of the model; the baseline's, trained on train, if None.
-        modality: What the model reads (``t_mod``): 0 sound, 1 frames, 2 both.
+        t_mod: What the model reads: 0 sound, 1 frames, 2 both.
 
     Raises:
         DataError: Missing or unknown videos; an event of no class, without length, or with a number that is not finite.
     """
-    check_videos(found, expected)
-    level = supervision or Supervision()
-    results = {
-        video: [
-            {"interaction": index, "score": score, "segment": [round(start, MICROSECOND), round(end, MICROSECOND)]}
-            for index, score, start, end in events
-        ]
-        for video, events in found.items()
-    }
-    plain = {
-        "version": VERSION, "challenge": CHALLENGE, "sls_pt": level.pt, "sls_tl": level.tl, "sls_td": level.td,
-        "t_mod": modality, "results": results,
-    }  # fmt: skip
-    read_detections(plain, "submission")
+    check_complete(INTERACTION_DETECTION, list(events), expected)
+    results = {video: [_plain(event) for event in of_video] for video, of_video in events.items()}
+    plain = document(INTERACTION_DETECTION, results, supervision, t_mod)
+    read_detections(plain, "submission", intervals_only=True)
     return plain
 
 
-def check_videos(videos: Mapping[str, object], expected: Sequence[str]) -> None:
-    """Raise `DataError` if a video of a split has no entry, or an entry is of none."""
-    for names, problem in (
-        ([video for video in expected if video not in videos], "have no result"),
-        (sorted(videos.keys() - set(expected)), "are not in the split"),
-    ):
-        if names:
-            raise DataError(
-                f"submission: {len(names)} of {len(set(expected))} videos {problem}, such as "
-                f"{', '.join(names[:NAMED])}; the challenge needs the events of each video of the split: get "
-                "the missing ones, and replace those that cannot be read"
-            )
+def _plain(event: DetectedEvent) -> dict[str, Any]:
+    segment = [round(event.start, MICROSECOND), round(event.end, MICROSECOND)]
+    return {"interaction": event.index, "score": event.score, "segment": segment}
 
 
-def read_detections(plain: object, where: str) -> Detections:
+def read_detections(plain: object, where: str, *, intervals_only: bool = False) -> Detections:
     """Turn a document into arrays.
 
-    The checks are those of the challenge's validator; further ones are that scores and times are finite and that events
-    start at 0 or later and before they end.
+    The checks are those of the challenge's validator, and that scores and times are finite. As for the evaluator, an
+    event may start before 0, or end before it starts: it then overlaps no other.
 
     Args:
         plain: The parsed JSON.
         where: Its name, for error messages.
+        intervals_only: Refuse events that do not start at 0 or later and before they end.
 
     Raises:
         DataError: A check fails.
     """
-    results = _results(plain, where)
-    rows: list[tuple[str, Found]] = []
-    for video, events in results.items():
+    rows: list[tuple[str, DetectedEvent]] = []
+    for video, events in _results(plain, where).items():
         if not isinstance(events, list):
             raise DataError(f"{where}: results of {video}: {_shown(events)}, expected a list of events")
-        rows += [(video, _event(event, f"{where}: {video}: event {place}")) for place, event in enumerate(events)]
+        for place, plain_event in enumerate(events):
+            event = _event(plain_event, at := f"{where}: {video}: event {place}")
+            if intervals_only and not event.is_interval:
+                raise DataError(f"{at}: segment {[event.start, event.end]}, expected 0 <= start < end")
+            rows.append((video, event))
     return Detections(
         files=np.array([video for video, _ in rows], dtype=np.str_),
-        spans=np.array([event[2:] for _, event in rows], dtype=np.float64).reshape(-1, 2),
-        classes=np.array([event[0] for _, event in rows], dtype=np.int64),
-        scores=np.array([event[1] for _, event in rows], dtype=np.float64),
+        spans=np.array([(event.start, event.end) for _, event in rows], dtype=np.float64).reshape(-1, 2),
+        classes=np.array([event.index for _, event in rows], dtype=np.int64),
+        scores=np.array([event.score for _, event in rows], dtype=np.float64),
     )
 
 
@@ -110,7 +113,7 @@ def _results(plain: object, where: str) -> Mapping[str, object]:
     """The results of a document whose other fields are right."""
     if not isinstance(plain, dict):
         raise DataError(f"{where}: {_shown(plain)}, expected an object with version, challenge and results")
-    for name, value in (("version", VERSION), ("challenge", CHALLENGE)):
+    for name, value in (("version", INTERACTION_DETECTION.version), ("challenge", INTERACTION_DETECTION.name)):
         if plain.get(name) != value:
             raise DataError(f"{where}: {name} is {_shown(plain.get(name))}, expected '{value}'")
     for name, highest in LEVELS.items():
@@ -122,7 +125,7 @@ def _results(plain: object, where: str) -> Mapping[str, object]:
     return results
 
 
-def _event(event: object, where: str) -> Found:
+def _event(event: object, where: str) -> DetectedEvent:
     if not isinstance(event, dict) or not event.keys() >= {"interaction", "score", "segment"}:
         raise DataError(f"{where}: {_shown(event)}, expected interaction, score and segment")
     index, score, segment = (event[name] for name in ("interaction", "score", "segment"))
@@ -132,9 +135,7 @@ def _event(event: object, where: str) -> Found:
         raise DataError(f"{where}: score {_shown(score)}, expected a finite number")
     if not isinstance(segment, list) or len(segment) != 2 or not all(map(_is_number, segment)):
         raise DataError(f"{where}: segment {_shown(segment)}, expected start and end in seconds")
-    if not 0 <= segment[0] < segment[1]:
-        raise DataError(f"{where}: segment {_shown(segment)}, expected 0 <= start < end")
-    return index, float(score), float(segment[0]), float(segment[1])
+    return DetectedEvent(index=index, score=float(score), start=float(segment[0]), end=float(segment[1]))
 
 
 def _is_index(value: object, highest: int) -> bool:

@@ -8,13 +8,18 @@ from typing import Any
 
 import numpy as np
 
-from slowfast_cli.metrics.epic import Supervision
+from slowfast_cli.metrics.epic_challenge import (
+    ACTION_RECOGNITION,
+    INTERACTION_RECOGNITION,
+    Supervision,
+    check_complete,
+    document,
+)
 from slowfast_cli.metrics.topk import check_finite
 from slowfast_cli.types import DataError
 
 VERBS, NOUNS = 97, 300  # EPIC-KITCHENS-100
 INTERACTIONS = 44  # EPIC-SOUNDS
-AUDIO = 0  # modality of the model: 1 is video, 2 both
 
 
 def submission(
@@ -39,7 +44,7 @@ def submission(
     Raises:
         DataError: Missing, repeated or unknown segments; wrong shapes; scores that are not finite, or probabilities.
     """
-    _check_complete(ids, expected, "epic")
+    check_complete(ACTION_RECOGNITION, ids, expected)
     for name, scores, classes in (("verb", verb_scores, VERBS), ("noun", noun_scores, NOUNS)):
         if scores.shape != (len(ids), classes):
             raise DataError(f"submission: {name} scores have shape {scores.shape}, expected {(len(ids), classes)}")
@@ -48,55 +53,37 @@ def submission(
             raise DataError(
                 f"submission: {name} scores are probabilities, which the server would add up: take their logarithms"
             )
-    level = supervision or Supervision()
     rows = zip(ids, verb_scores.tolist(), noun_scores.tolist(), strict=True)
-    return {
-        "version": "0.2", "challenge": "action_recognition", "sls_pt": level.pt, "sls_tl": level.tl, "sls_td": level.td,
-        "results": {id_: {"verb": _by_class(verb), "noun": _by_class(noun)} for id_, verb, noun in rows},
-    }  # fmt: skip
+    results = {id_: {"verb": _by_class(verb), "noun": _by_class(noun)} for id_, verb, noun in rows}
+    return document(ACTION_RECOGNITION, results, supervision)
 
 
 def interaction_submission(
-    ids: Sequence[str], scores: np.ndarray, expected: Sequence[str], supervision: Supervision | None = None
+    ids: Sequence[str],
+    scores: np.ndarray,
+    expected: Sequence[str],
+    supervision: Supervision | None = None,
+    t_mod: int = 0,
 ) -> dict[str, Any]:
-    """Build the JSON document of the EPIC-SOUNDS challenge for a model of audio, version 0.1.
+    """Build the JSON document of the EPIC-SOUNDS recognition challenge, version 0.1.
 
     Args:
         ids: Annotation ids, one per row.
         scores: Finite scores (N, 44), higher is better.
         expected: Annotation ids of the test split, each of which needs a row.
         supervision: Supervision levels of the model; the baseline's, trained on train, if None.
+        t_mod: What the model reads: 0 sound, 1 frames, 2 both.
 
     Raises:
         DataError: Missing, repeated or unknown segments; wrong shape; scores that are not finite.
     """
-    _check_complete(ids, expected, "epic-sounds")
+    check_complete(INTERACTION_RECOGNITION, ids, expected)
     if scores.shape != (len(ids), INTERACTIONS):
         raise DataError(f"submission: scores have shape {scores.shape}, expected {(len(ids), INTERACTIONS)}")
     check_finite(scores, "submission")
-    level = supervision or Supervision()
-    return {
-        "version": "0.1", "challenge": "audio_based_interaction_recognition", "sls_pt": level.pt, "sls_tl": level.tl,
-        "sls_td": level.td, "t_mod": AUDIO,
-        "results": {
-            id_: {"interaction": _by_class(row)} for id_, row in zip(ids, scores.tolist(), strict=True)
-        },
-    }  # fmt: skip
-
-
-def _check_complete(ids: Sequence[str], expected: Sequence[str], dataset: str) -> None:
-    missing = sorted(set(expected) - set(ids))
-    if missing:
-        raise DataError(
-            f"submission: {len(missing)} of {len(set(expected))} segments have no prediction, such as {missing[0]!r}; "
-            f"the challenge accepts complete files only: `slowfast data check {dataset}` names the missing videos"
-        )
-    unknown = sorted(set(ids) - set(expected))
-    if unknown or len(set(ids)) < len(ids):
-        raise DataError(
-            f"submission: {len(ids)} rows for {len(set(expected))} segments, expected one each: "
-            + (f"{unknown[0]!r} is not in the test split" if unknown else "some segments have several")
-        )
+    rows = zip(ids, scores.tolist(), strict=True)
+    results = {id_: {"interaction": _by_class(row)} for id_, row in rows}
+    return document(INTERACTION_RECOGNITION, results, supervision, t_mod)
 
 
 def _by_class(scores: Sequence[float]) -> dict[str, float]:

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slowfast_cli.metrics import epic
-from slowfast_cli.metrics.epic import Supervision, epic_scores, joint_ranks
+from slowfast_cli.metrics.epic import epic_scores, joint_ranks
+from slowfast_cli.metrics.epic_challenge import Supervision, highest, modality
 from slowfast_cli.metrics.epic_submission import submission
 from slowfast_cli.metrics.topk import ranks, topk_accuracy
 from slowfast_cli.types import DataError
@@ -154,13 +155,19 @@ def test_submission(scored):
 
 def test_submission_refuses(scored):
     ids, verb, noun = scored
-    with pytest.raises(DataError, match="1 of 5 segments have no prediction, such as 'P01_101_9'"):
+    with pytest.raises(DataError, match="1 of 5 segments have no result, such as P01_101_9"):
         submission(ids, verb, noun, [*ids, "P01_101_9"])
-    with pytest.raises(DataError, match="'P01_101_3' is not in the test split"):
+    with pytest.raises(DataError, match="1 segments with a result are not in the split, such as P01_101_3"):
         submission(ids, verb, noun, ids[:3])
-    with pytest.raises(DataError, match="expected one each: some segments have several"):
+    with pytest.raises(DataError, match="1 segments have several results, such as P01_101_0"):
         submission([*ids, ids[0]], verb, noun, ids)
     with pytest.raises(DataError, match="shape"):
         submission(ids, verb, noun[:, :-1], ids)
     with pytest.raises(ValueError, match="expected 0 to 5"):
         Supervision(pt=-1)
+
+
+def test_an_ensemble_has_the_highest_levels_and_all_signals():
+    levels = highest([Supervision(pt=1, td=4), Supervision(tl=5), Supervision(pt=0)])
+    assert levels == Supervision(pt=2, tl=5, td=4)
+    assert [modality(signals) for signals in ({"logmel"}, {"samples"}, {"frames"}, {"frames", "logmel"})] == [0, 0, 1, 2]

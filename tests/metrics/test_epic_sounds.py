@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from slowfast_cli.corpora import labels
-from slowfast_cli.metrics.epic import Supervision
+from slowfast_cli.metrics.epic_challenge import Supervision
 from slowfast_cli.metrics.epic_submission import interaction_submission
 from slowfast_cli.metrics.predictions import merge, without_class
 from slowfast_cli.metrics.scores import score
@@ -86,11 +86,12 @@ def test_the_submission_equals_the_official_writers(arrays):
     ids = OFFICIAL["submission"]["ids"]
     assert json.dumps(interaction_submission(ids, summed, ids)).encode() == official
     assert interaction_submission(ids, summed, ids, Supervision(td=4))["sls_td"] == 4
+    assert interaction_submission(ids, summed, ids, t_mod=2)["t_mod"] == 2
 
 
 def test_a_submission_refuses(arrays):
     scores, ids = arrays["single/scores"][:2], ["P02_106_0", "P02_106_1"]
-    with pytest.raises(DataError, match=r"1 of 3 segments have no prediction.*data check epic-sounds"):
+    with pytest.raises(DataError, match=r"1 of 3 segments have no result.*data check epic-sounds"):
         interaction_submission(ids, scores, [*ids, "P02_106_2"])
     with pytest.raises(DataError, match=r"shape \(2, 43\), expected \(2, 44\)"):
         interaction_submission(ids, scores[:, 1:], ids)

@@ -8,7 +8,7 @@ from slowfast_cli.corpora.dataset_info import DATASETS
 from slowfast_cli.corpora.epic_layout import PACKED, all_recordings, packed_frames, read_segments
 from slowfast_cli.corpora.items import NOT_ON_DISK
 from slowfast_cli.corpora.lists import rows
-from slowfast_cli.types import Corpus, Failure, Segment
+from slowfast_cli.types import VIDEO_SUFFIXES, Corpus, Failure, Segment
 
 INFO = DATASETS["epic"]
 LISTS = ("", "annotations", "epic-kitchens-100-annotations")
@@ -31,8 +31,9 @@ def read(root: Path, split: str) -> Corpus:
         root/[EPIC-KITCHENS/]<Pxx>/[videos/]<video id>.MP4
         root/[EPIC-KITCHENS/]<Pxx>/rgb_frames/<video id>/frame_0000000001.jpg
 
-    Frames are preferred to videos, and HDF5 samples to audio files, and those to the audio of videos. Released frames
-    are 60 per second in videos of two digits (``P01_01``) and 50 in those of three (``P01_101``).
+    Frames are preferred to videos, and HDF5 samples to audio files, and those to the audio of videos. With frames or
+    videos it is a data set of video (``has_video``), whose recordings are usable without sound. Released frames are 60
+    per second in videos of two digits (``P01_01``) and 50 in those of three (``P01_101``).
 
     The lists are those of the official annotation repository; ``trainval`` is train and validation. A recording is a
     whole video, a segment is a narrated action in it. Label sets: ``verb`` and ``noun``; test has no labels. ``group``
@@ -45,9 +46,12 @@ def read(root: Path, split: str) -> Corpus:
     recordings, packed = all_recordings(root), packed_frames(root)
     segments: tuple[Segment, ...] = ()
     missing: tuple[Failure, ...] = ()
+    required = () if split == "test" else [f"{name}_class" for name in classes]
     for path in paths:
-        found = read_segments(path, rows(path), recordings, root, classes, key="narration_id", homepage=INFO.homepage)
-        segments, missing = segments + found[0], missing + found[1]
+        usable, lost = read_segments(
+            path, rows(path), recordings, root, classes, key="narration_id", homepage=INFO.homepage, required=required
+        )
+        segments, missing = segments + usable, missing + lost
     missing = tuple(
         replace(failure, reason=PACKED) if failure.reason == NOT_ON_DISK and failure.path.stem in packed else failure
         for failure in missing
@@ -56,6 +60,8 @@ def read(root: Path, split: str) -> Corpus:
     return Corpus(
         name="epic", split=split, segments=segments, classes=classes, missing=missing,
         subsets={"unseen": unseen} if split in ("validation", "test") else {},
-        has_video=any(recording.fps for recording in recordings.values()),
+        has_video=any(
+            recording.fps or recording.path.suffix.lower() in VIDEO_SUFFIXES for recording in recordings.values()
+        ),
         tail={"verb": labels.tail("epic100_tail_verbs"), "noun": labels.tail("epic100_tail_nouns")},
     )  # fmt: skip

@@ -50,6 +50,7 @@ def read(root: Path, split: str) -> Corpus:
 
     accepted = ((number, row) for number, row in rows(path) if accept(row))
     segments, missing = read_segments(
-        path, accepted, video_recordings(root), root, classes, key="uid", homepage=INFO.homepage
-    )
+        path, accepted, video_recordings(root), root, classes, key="uid", homepage=INFO.homepage,
+        required=() if split.startswith("test") else [f"{name}_class" for name in classes],
+    )  # fmt: skip
     return Corpus(name="epic55", split=split, segments=segments, classes=classes, missing=missing, has_video=True)

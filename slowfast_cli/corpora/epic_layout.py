@@ -1,6 +1,6 @@
 """Media layout and annotation lists shared by EPIC-KITCHENS-55, EPIC-KITCHENS-100 and EPIC-SOUNDS."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -99,6 +99,7 @@ def read_segments(
     *,
     key: str,
     homepage: str,
+    required: Sequence[str] = (),
 ) -> tuple[tuple[Segment, ...], tuple[Failure, ...]]:
     """Read the segments of an annotation list, and the failures for those that cannot be used.
 
@@ -110,17 +111,30 @@ def read_segments(
         classes: Class names of the label sets.
         key: Name of the id column.
         homepage: Source of the list, for the error messages.
+        required: Columns of a split with labels, which would otherwise be read as one without.
 
     Raises:
-        DataError: A row is invalid.
+        DataError: There is no row, a column is missing, or a row is invalid.
     """
     items: list[Segment | Failure] = []
     for number, row in table:
+        if lacking := [column for column in required if column not in row]:
+            raise DataError(
+                f"{path}: no column {', '.join(lacking)}: the split has labels, and they are there: take the list from "
+                f"{homepage}"
+            )
         where = f"{path}: row {number}"
         items.append(_segment(row, recordings, root, classes, key=key, where=where, homepage=homepage))
+    require_rows(path, items, homepage)
     check_unique(path, (item.id for item in items))
     segments = tuple(item for item in items if isinstance(item, Segment))
     return segments, tuple(item for item in items if isinstance(item, Failure))
+
+
+def require_rows(path: Path, items: Sequence[object], homepage: str) -> None:
+    """Raise `DataError` for a list without rows."""
+    if not items:
+        raise DataError(f"{path}: no row of the split, only a header or nothing: take the list from {homepage}")
 
 
 def _segment(

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from slowfast_cli.corpora import labels
 from slowfast_cli.corpora.dataset_info import DATASETS
-from slowfast_cli.corpora.epic_layout import HDF5_RATE, audio_recordings, official_place, read_segments
+from slowfast_cli.corpora.epic_layout import HDF5_RATE, audio_recordings, official_place, read_segments, require_rows
 from slowfast_cli.corpora.items import NOT_ON_DISK
 from slowfast_cli.corpora.lists import check_unique, parse_time, rows
 from slowfast_cli.corpora.media_files import first_file
@@ -23,6 +23,7 @@ NAMES = {
     "not-categorised": ("sound_events_not_categorised",),
     DETECTION_TEST: ("EPIC_Sounds_detection_test_videos",),
 }
+LABELED, CLASS_COLUMNS = ("train", "validation", "trainval"), ("class", "class_id")
 
 
 def read(root: Path, split: str) -> Corpus:
@@ -64,12 +65,15 @@ def _read(root: Path, split: str, recordings: Mapping[str, Recording] | None) ->
         if path is None:
             raise INFO.not_found(root)
         if split == DETECTION_TEST:
-            found = _whole_videos(path, recordings, root)
+            usable, lost = _whole_videos(path, recordings, root)
         else:
             table = list(_rows(path, classes["label"]))
             on_disk = _expected(table, root) if recordings is None else recordings
-            found = read_segments(path, table, on_disk, root, classes, key="annotation_id", homepage=INFO.homepage)
-        segments, missing = segments + found[0], missing + found[1]
+            usable, lost = read_segments(
+                path, table, on_disk, root, classes, key="annotation_id", homepage=INFO.homepage,
+                required=CLASS_COLUMNS if split in LABELED else (),
+            )  # fmt: skip
+        segments, missing = segments + usable, missing + lost
     unseen = frozenset(segment.id for segment in segments if segment.group in labels.unseen(split))
     return Corpus(
         name="epic-sounds", split=split, segments=segments, classes=classes, missing=missing,
@@ -93,6 +97,7 @@ def _whole_videos(
             items.append(Failure(id=video, path=usual.path, reason=NOT_ON_DISK))
         else:
             items.append(Segment(id=video, recording=recording, group=group))
+    require_rows(path, items, INFO.homepage)
     check_unique(path, (item.id for item in items))
     segments = tuple(item for item in items if isinstance(item, Segment))
     return segments, tuple(item for item in items if isinstance(item, Failure))
@@ -122,8 +127,8 @@ def _check(row: Mapping[str, str], names: tuple[str, ...], where: str) -> None:
                 f"release has wrong samples: take the current list from {INFO.homepage}"
             )
     index = row.get("class_id", "")
-    if index.isdecimal() and int(index) < len(names) and names[int(index)] != row.get("class"):
+    if "class" in row and index.isdecimal() and int(index) < len(names) and names[int(index)] != row["class"]:
         raise DataError(
-            f"{where}: class_id {index} is '{names[int(index)]}', not '{row.get('class')}': take the list from "
+            f"{where}: class_id {index} is '{names[int(index)]}', not '{row['class']}': take the list from "
             f"{INFO.homepage}"
         )

@@ -12,7 +12,7 @@ from slowfast_cli.media import audio
 from slowfast_cli.media.audio_source import NoAudioError, SilentError, printable
 from slowfast_cli.media.quality import Change, Channels
 from slowfast_cli.media.video_check import decode_all, has_frames
-from slowfast_cli.types import BrokenMediaError, Corpus, Failure, Recording, Seconds
+from slowfast_cli.types import AUDIO_SUFFIXES, BrokenMediaError, Corpus, Failure, Recording, Seconds
 
 AudioState = Literal["ok", "unreadable", "no audio stream", "silent"]
 State = Literal[AudioState, "too short", "unreadable video", "video without sound", "video with silence"]
@@ -124,7 +124,7 @@ class _Required:
 
 
 def _check(recording: Recording, required: _Required, frames: DecodeFrames) -> Checked:
-    is_video = frames == "always" or (frames == "of videos" and has_frames(recording))
+    is_video = (frames == "always" and not _is_sound(recording)) or (frames == "of videos" and has_frames(recording))
     video_seconds, change = 0.0, Change()
     if is_video:
         try:
@@ -144,6 +144,13 @@ def _check(recording: Recording, required: _Required, frames: DecodeFrames) -> C
         id=recording.id, path=recording.path, state=state, seconds=seconds, reason=reason, video_seconds=video_seconds,
         flags=(*flags, *change.flags()), end=end,
     )  # fmt: skip
+
+
+def _is_sound(recording: Recording) -> bool:
+    """Whether a recording of a data set with videos has sound alone: an audio file, or samples in an HDF5 file."""
+    return recording.path.suffix.lower() in AUDIO_SUFFIXES or (
+        recording.dataset is not None and recording.sound is None
+    )
 
 
 def _check_audio(recording: Recording) -> tuple[AudioState, Seconds, str, list[str]]:

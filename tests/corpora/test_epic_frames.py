@@ -64,6 +64,22 @@ def test_sound_alone_is_no_video(root):
     assert not epic.read(root, "validation").has_video
 
 
+def test_a_data_set_with_mp4_files_is_of_video(root):
+    touch(root / "P01" / "videos" / "P01_11.MP4", root / "audio" / "P18_02.wav")
+    assert epic.read(root, "validation").has_video
+
+
+@pytest.mark.parametrize("column", ["verb_class", "noun_class"])
+def test_a_labeled_split_needs_both_classes(root, column):
+    path = root / "EPIC_100_validation.csv"
+    path.write_text(path.read_text().replace(column, "class", 1))
+    with pytest.raises(DataError, match=rf"EPIC_100_validation.csv: no column {column}: the split has labels"):
+        epic.read(root, "validation")
+    (root / "EPIC_100_test_timestamps.csv").write_text("narration_id\n")
+    with pytest.raises(DataError, match="no row of the split"):
+        epic.read(root, "test")
+
+
 def test_packed_frames_are_named(root):
     touch(root / "P01" / "rgb_frames" / "P01_11.tar", root / "P18" / "videos" / "P18_02.MP4")
     corpus = epic.read(root, "validation")

@@ -219,9 +219,35 @@ def test_the_videos_of_the_detection_test_are_whole(root):
     assert (corpus.missing[0].id, corpus.missing[0].path) == ("P12_102", root / "P12" / "videos" / "P12_102.MP4")
 
 
+@pytest.mark.parametrize("split", ["train", "validation"])
+@pytest.mark.parametrize(("lacking", "named"), [(("class", "class_id"), "class, class_id"), (("class",), "class")])
+def test_a_labeled_split_needs_its_classes(tmp_path, split, lacking, named):
+    rows = [{name: value for name, value in row.items() if name not in lacking} for row in published()]
+    path = tmp_path / f"EPIC_Sounds_{split}.csv"
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+    with pytest.raises(DataError, match=rf"{path.name}: no column {named}: .* take the list from https://"):
+        epic_sounds.read(tmp_path, split)
+
+
+@pytest.mark.parametrize("content", ["", f"{HEADER}\n"])
+def test_a_list_without_rows_is_refused(tmp_path, content):
+    for name in (VALIDATION, TEST):
+        (tmp_path / f"{name}.csv").write_text(content)
+    for split in ("validation", "test"):
+        with pytest.raises(DataError, match=r"\.csv: no row of the split, only a header or nothing: take the list"):
+            epic_sounds.read(tmp_path, split)
+
+
 @pytest.mark.parametrize(
     ("content", "reason"),
-    [("video\nP01_101\n", "row 2: no video_id"), ("video_id\nP01_101\nP01_101\n", "P01_101 is listed twice")],
+    [
+        ("video\nP01_101\n", "row 2: no video_id"),
+        ("video_id\nP01_101\nP01_101\n", "P01_101 is listed twice"),
+        ("video_id\n", "no row of the split"),
+    ],
 )
 def test_errors_in_the_list_of_videos(tmp_path, content, reason):
     (tmp_path / f"{DETECTION}.csv").write_text(content)

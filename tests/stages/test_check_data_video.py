@@ -10,7 +10,7 @@ import rendered
 import tiny
 import tiny_video
 
-from slowfast_cli.corpora import charades, epic55, kinetics
+from slowfast_cli.corpora import charades, epic, epic55, kinetics
 from slowfast_cli.corpora.registry import CORPORA
 from slowfast_cli.media import video
 from slowfast_cli.stages.check_data import Report, check
@@ -161,3 +161,17 @@ def test_own_files_are_checked_as_what_they_are(clips, tmp_path):
 
 def test_corpora_of_sound_are_listened_to_only():
     assert {name for name, known in CORPORA.items() if known.info.audio_or_video} == {"folder", "csv"}
+
+
+def test_epic_kitchens_mp4_files_are_decoded_and_sound_alone_is_not(tmp_path):
+    shutil.copyfile(tiny.DATA / "annotations" / "EPIC_100_validation.csv", tmp_path / "EPIC_100_validation.csv")
+    place = tmp_path / "P01" / "videos" / "P01_11.MP4"
+    place.parent.mkdir(parents=True)
+    shutil.copyfile(tiny.DATA / "clock.mp4", place)
+    tiny.write(tmp_path / "audio" / "P18_02.wav", tiny.sound("rain.wav", 9.0))
+    corpus = epic.read(tmp_path, "validation")
+    first, second, *_ = check(corpus)
+    by_id = {checked.id: checked for checked in (first, second)}
+    assert by_id["P01_11"].video_seconds > 1
+    assert (by_id["P18_02"].video_seconds, by_id["P18_02"].seconds) == (0, pytest.approx(9))
+    assert "frames" not in by_id["P18_02"].reason

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from slowfast_cli.stages.embed.store import Output
     from slowfast_cli.stages.predict.results import Failed
 
+HDF5 = (".hdf5", ".h5")
 EPILOG = options.examples(
     "slowfast embed sounds/ --out features",
     "slowfast embed day.flac --window 1.0 --hop 0.5 --format npy --out features",
@@ -71,7 +72,7 @@ def embed(
     ] = None,
     dataset: Annotated[str | None, options.optional("Embed the segments of a data set instead of files.")] = None,
     root: Annotated[Path | None, options.folder("The data set: a folder, or a URL.")] = None,
-    split: Annotated[str, typer.Option(help="Of the data set: train, val or test.")] = "test",
+    split: Annotated[str, typer.Option(help="Of the data set: train, val, test, or one of its own names.")] = "test",
     as_json: Annotated[bool, typer.Option("--json", help="JSON lines on stdout, one for each input.")] = False,
     device: options.Device = "auto",
     precision: Annotated[str, typer.Option(help="fp32, or bf16.")] = "fp32",
@@ -130,21 +131,40 @@ def _files(sources: Sequence[str], embedder: Embedder, failed: list[Failed]) -> 
     from slowfast_cli.stages.predict.sources import sources as expand
 
     paths = expand(sources, sys.stdin, embedder.suffixes)
+    for path in paths:
+        if not isinstance(path, Path) or path.suffix.lower() in HDF5:
+            _refuse_packed(path if isinstance(path, Path) else path.path)
     failed += [path for path in paths if not isinstance(path, Path)]
-    return file_items([path for path in paths if isinstance(path, Path)])
+    by_stem = embedder.preset is not None and embedder.preset.by_stem
+    return file_items([path for path in paths if isinstance(path, Path)], by_stem=by_stem)
+
+
+def _refuse_packed(path: Path) -> None:
+    """Raise `UsageError` for an HDF5 file of samples, or a folder that has nothing else."""
+    packed = [path] if path.suffix.lower() in HDF5 else [file for file in path.glob("*") if file.suffix.lower() in HDF5]
+    if packed:
+        raise UsageError(
+            f"{packed[0]}: sound inside an HDF5 file belongs to a data set: give its name and the folder instead of "
+            f"files, as --dataset epic-sounds --root {packed[0].parent} --split train"
+        )
 
 
 def _corpus(dataset: str, root: Path | None, split: str, embedder: Embedder) -> list[Item]:
     from slowfast_cli.build.corpus import dataset_entry, read_corpus
     from slowfast_cli.recipe.load import load
-    from slowfast_cli.stages.embed.items import corpus_items
+    from slowfast_cli.stages.embed.items import corpus_items, recording_items
 
+    info = dataset_entry(dataset).info
     roles: dict[str, SplitRole] = {"train": "train", "val": "val", "test": "test"}
-    if split not in roles:
-        raise UsageError(f"--split {split}: expected train, val or test")
+    if split not in roles and split not in info.splits:
+        others = [name for name in info.splits if name not in roles]
+        raise UsageError(f"--split {split}: expected {', '.join([*roles, *others])}")
     words = [f"data.corpus={dataset}", *([f"data.root={display(root)}"] if root else [])]
-    recipe = load(dataset_entry(dataset).info.recipe, words)
-    return corpus_items([read_corpus(recipe, roles[split])], embedder.card.clip_seconds)
+    words += [] if split in roles else [f"data.test={split}"]
+    corpora = [read_corpus(load(info.recipe, words), roles.get(split, "test"))]
+    if embedder.preset is not None and embedder.preset.by_stem:
+        return recording_items(corpora)
+    return corpus_items(corpora, embedder.card.clip_seconds)
 
 
 def _output(

@@ -60,4 +60,15 @@ ENTRIES = (
         source="https://github.com/epic-kitchens/epic-sounds-annotations",
         note="Code derived from Auditory Slow-Fast, CC BY-NC-SA 4.0.",
     ),
+    CatalogEntry(
+        name="asf-epic-sounds-1s", title="Auditory Slow-Fast, EPIC-SOUNDS, clips of 1 s",
+        url="https://www.dropbox.com/scl/fi/dfggu2p5mk4wa653rmgx1/asf_epicsounds.pyth"
+        "?rlkey=s14j28kz3ovp0fnmcdmjxdqvd&dl=1",
+        file="asf_epicsounds.pyth", dataset="epic-sounds", variant="asf-r50",
+        frontend={**FIXED, "rate": 24000, "window_ms": 10, "hop_ms": 5}, clip_seconds=0.999, frames=200, views=5,
+        heads=MappingProxyType({"label": 44}), published=MappingProxyType({}), table="",
+        params_m=26.07, paper="arXiv:2404.05559", licence=LICENSE,
+        source="https://github.com/JacobChalk/TIM",
+        note="Trained by the authors of TIM for its features; no score of it is published.",
+    ),
 )  # fmt: skip

@@ -16,18 +16,18 @@ from slowfast_cli.weights.catalog import CATALOG, find
 from slowfast_cli.weights.catalog_entry import describe, network
 
 AUDIO = ["asf-vggsound", "asf-slow-vggsound", "asf-fast-vggsound", "asf-epic", "asf-slow-epic", "asf-fast-epic"]
-SOUNDS = "asf-epic-sounds"
+SOUNDS, SOUNDS_1S = "asf-epic-sounds", "asf-epic-sounds-1s"
 KITCHENS = "slowfast-8x8-r50-epic"
 PANNS = ["panns-cnn14", "panns-cnn14-16k"]
-VIDEO = [name for name in CATALOG if name not in [*AUDIO, SOUNDS, *PANNS, KITCHENS]]
+VIDEO = [name for name in CATALOG if name not in [*AUDIO, SOUNDS, SOUNDS_1S, *PANNS, KITCHENS]]
 FILES = "https://dl.fbaipublicfiles.com/"
 
 
 def test_the_catalog_is_complete():
-    assert list(CATALOG)[:10] == [*AUDIO, SOUNDS, *PANNS, KITCHENS]
+    assert list(CATALOG)[:11] == [*AUDIO, SOUNDS, SOUNDS_1S, *PANNS, KITCHENS]
     assert len(VIDEO) == 28
     for field in ("name", "url", "file"):
-        assert len({getattr(entry, field) for entry in CATALOG.values()}) == 38
+        assert len({getattr(entry, field) for entry in CATALOG.values()}) == 39
     two = {name.rpartition("-")[0] for name in VIDEO if name.endswith("-hub")}
     assert two == {name.rpartition("-")[0] for name in VIDEO if name.endswith("-caffe2")}
     assert two == {
@@ -70,6 +70,16 @@ def test_epic_sounds_is_consistent():
         model = Recognizer(network(entry), dict(entry.heads))
     assert count.parameters(model) == 26_068_628
     assert entry.published == {"top1": 53.73}
+
+
+def test_epic_sounds_with_clips_of_1_s_is_consistent():
+    entry, longer = find(SOUNDS_1S), find(SOUNDS)
+    assert entry.url.endswith(f"/{entry.file}?rlkey=s14j28kz3ovp0fnmcdmjxdqvd&dl=1")
+    assert (entry.licence, entry.source) == ("CC BY-NC-SA 4.0", "https://github.com/JacobChalk/TIM")
+    assert (entry.frontend, entry.heads, entry.variant) == (longer.frontend, longer.heads, longer.variant)
+    front = FrontEnd(**entry.frontend)
+    assert front.frames(round(entry.clip_seconds * front.rate) - 1) == entry.frames == 200
+    assert (entry.published, entry.table) == ({}, "")
 
 
 def test_epic_kitchens_is_consistent():

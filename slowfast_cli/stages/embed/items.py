@@ -34,13 +34,37 @@ class Item:
         return file_version(self.recording.path)
 
 
-def file_items(paths: Sequence[Path]) -> list[Item]:
-    """Items of files, each once, named by `output_names`."""
+def file_items(paths: Sequence[Path], *, by_stem: bool = False) -> list[Item]:
+    """Items of files, each once, named by `output_names`, or without folders.
+
+    Raises:
+        UsageError: Two files have the same name without folders.
+    """
     given = {path.absolute(): path for path in paths}
+    names = {place: place.stem for place in given} if by_stem else output_names(paths)
+    first: dict[str, Path] = {}
+    for place, name in names.items():
+        if (other := first.setdefault(str(name), place)) != place:
+            raise UsageError(
+                f"{given[other]} and {given[place]}: both are {name}, and the preset's files have no folders: name one "
+                "of them"
+            )
     return [
-        Item(name=name.as_posix(), recording=Recording(id=str(given[place]), path=given[place]))
-        for place, name in output_names(paths).items()
+        Item(name=Path(name).as_posix(), recording=Recording(id=str(given[place]), path=given[place]))
+        for place, name in names.items()
     ]
+
+
+def recording_items(corpora: Sequence[Corpus]) -> list[Item]:
+    """Items of the whole recordings of some splits, named by their ids.
+
+    Raises:
+        UsageError: There is no recording.
+    """
+    recordings = {recording.id: recording for corpus in corpora for recording in corpus.recordings}
+    if not recordings:
+        raise _none_there(corpora)
+    return [Item(name=_file_name(id_), recording=recording) for id_, recording in recordings.items()]
 
 
 def corpus_items(corpora: Sequence[Corpus], clip: Seconds) -> list[Item]:
@@ -55,13 +79,19 @@ def corpus_items(corpora: Sequence[Corpus], clip: Seconds) -> list[Item]:
     """
     items = dict[str, Item]()
     for segment in (segment for corpus in corpora for segment in corpus.segments):
-        name = quote(segment.id, safe=" ()+,=@&'")
+        name = _file_name(segment.id)
         start, stop = segment.start, segment.stop
         if segment.center is not None:
             start, stop = max(segment.center - clip / 2, 0.0), segment.center + clip / 2
         items[name] = Item(name=name, recording=segment.recording, start=start, stop=stop)
     if not items:
-        raise UsageError(
-            f"--dataset {corpora[0].name}: none of the listed segments is there: see `slowfast data check`"
-        )
+        raise _none_there(corpora)
     return list(items.values())
+
+
+def _file_name(id_: str) -> str:
+    return quote(id_, safe=" ()+,=@&'")
+
+
+def _none_there(corpora: Sequence[Corpus]) -> UsageError:
+    return UsageError(f"--dataset {corpora[0].name}: none of the listed segments is there: see `slowfast data check`")

@@ -136,6 +136,7 @@ class Preset:
     margin: Literal["floor", "round", "ceil"] = "ceil"  # rounding of the left and top margin of the crop
     bgr: bool = False  # the network reads blue, green, red
     ending: str = ""  # of the name of a file, before its suffix
+    by_stem: bool = False  # files lie in one folder, named by the recording alone; data sets give whole recordings
     note: str = ""  # what the published features leave open
 
     @property
@@ -169,7 +170,7 @@ PRESETS: Mapping[str, Preset] = {
     ),
     "epic-sounds-c10": Preset(  # epic-kitchens/C10-epic-sounds-detection
         network="Auditory SlowFast R50, EPIC-SOUNDS, clips of 0.999 s at 24 kHz", key="feats", format="npz",
-        dtype="float32",
+        dtype="float32", by_stem=True,
         note="the extraction code is not public: row i is the window from 0.2 i to 0.2 i + 1 s, as long as it starts "
         "inside the recording; at the end it is shorter, and its last log-mel frame is repeated; the challenge's code "
         "takes (6 i + 16) / 30 s as the time of row i",

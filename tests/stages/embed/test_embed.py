@@ -123,6 +123,35 @@ def test_the_file_of_the_detection_preset(sounds, weights, tmp_path):
     assert "row i is the window from 0.2 i to 0.2 i + 1 s" in settings["note"]
 
 
+def test_the_detection_preset_names_files_by_the_video_alone(weights, tmp_path):
+    root, words = tmp_path / "epic", ["-w", weights, "--preset", "epic-sounds-c10"]
+    for place in ("P01/videos/P01_12.wav", "P02/videos/P02_03.wav"):
+        tiny.write(root / place, tiny.sound("rain.wav", 0.5))
+    tiny.good("embed", root, *words, "--out", tmp_path / "feats")
+    assert sorted(path.name for path in (tmp_path / "feats").rglob("*.npz")) == ["P01_12.npz", "P02_03.npz"]
+    tiny.write(root / "audio" / "P01_12.wav", tiny.sound("rain.wav", 0.5))
+    done = tiny.slowfast("embed", root, *words, "--out", tmp_path / "twice")
+    assert (done.code, "both are P01_12, and the preset's files have no folders" in done.err) == (2, True), done.err
+
+
+def test_the_detection_preset_reads_whole_videos_of_a_data_set_from_hdf5(weights, tmp_path):
+    shutil.copytree(tiny.DATA / "lists" / "epic_sounds", root := tmp_path / "epic")
+    videos = {"P01_101": 0.5, "P12_102": 1.1}
+    with h5py.File(root / "EPIC_audio.hdf5", "w") as file:
+        for video, seconds in videos.items():
+            file[video] = tiny.sound("rain.wav", seconds, rate=24000)
+    words = ["-w", weights, "--preset", "epic-sounds-c10", "--out", tmp_path / "feats"]
+    tiny.good("embed", "--dataset", "epic-sounds", "--root", root, "--split", "detection-test", *words)
+    for video, seconds in videos.items():
+        with np.load(tmp_path / "feats" / f"{video}.npz") as file:
+            assert len(file["feats"]) == len(np.arange(0, seconds - 1e-9, 0.2))
+    for source in (root, root / "EPIC_audio.hdf5"):
+        done = tiny.slowfast("embed", source, *words)
+        assert (done.code, f"--dataset epic-sounds --root {root}" in done.err) == (2, True), done.err
+    done = tiny.slowfast("embed", "--dataset", "epic-sounds", "--root", root, "--split", "nope", *words)
+    assert (done.code, "--split nope: expected train, val, test, validation" in done.err) == (2, True), done.err
+
+
 @pytest.mark.parametrize("seconds", [0.1, 0.2, 0.21, 0.999, 1.0, 1.001, 2.4])
 def test_rows_of_the_detection_preset_start_inside_the_recording(weights, tmp_path, seconds):
     path = tiny.write(tmp_path / "x.wav", tiny.sound("rain.wav", seconds))

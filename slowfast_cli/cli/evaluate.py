@@ -165,7 +165,8 @@ def _evaluate_run(
     """Score one weight file on the recipe's corpus, and write predictions, tables and plots."""
     from slowfast_cli.cli import show
     from slowfast_cli.stages.evaluate import html, predictions, relabeled, report
-    from slowfast_cli.stages.evaluate.ensemble import ensemble_member
+    from slowfast_cli.stages.evaluate.ensemble import EnsembleMember, ensemble_member
+    from slowfast_cli.stages.evaluate.supervision import provenance
     from slowfast_cli.storage.atomic import require_output
 
     others = scoring.ensemble or []
@@ -181,7 +182,8 @@ def _evaluate_run(
     predictions.save_predictions(result, folder / "predictions.npz")
     show.say(f"wrote {display(folder / 'predictions.npz')}")
     if scoring.submission:
-        show.say(f"submission: {predictions.write_submission(result, scoring.submission, recipe).absolute()}")
+        made_by = provenance([EnsembleMember(recipe=recipe, weights=weights), *members])
+        show.say(f"submission: {predictions.write_submission(result, scoring.submission, made_by).absolute()}")
     default = {"points": 10.0, "ratio": 1.5}[scoring.gain_unit]
     min_gain = report.MinGain(value=default if scoring.min_gain is None else scoring.min_gain, unit=scoring.gain_unit)  # type: ignore[arg-type]
     other = predictions.load_tables(theirs, result.corpus) if theirs else {}

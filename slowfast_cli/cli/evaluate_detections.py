@@ -32,19 +32,23 @@ def write_detections(
 ) -> None:
     """Find the events of every video of a split, write the challenge's file, and score it if the split has labels."""
     from slowfast_cli.cli import show
-    from slowfast_cli.cli.evaluate_events import event_windows, progress
+    from slowfast_cli.cli.evaluate_events import event_windows, progress, say_rules
     from slowfast_cli.events.formats import FORMATS
     from slowfast_cli.stages.evaluate import detection as stage
+    from slowfast_cli.stages.evaluate.ensemble import EnsembleMember
     from slowfast_cli.stages.evaluate.events import common_label_sets, find_events
     from slowfast_cli.stages.evaluate.predictions import write_document
+    from slowfast_cli.stages.evaluate.supervision import of_cards
     from slowfast_cli.storage.atomic import make_folder, require_output, write_text
     from slowfast_cli.storage.remote import display
 
     require_output(submission, "--submission", starts="PK" if submission.suffix == ".zip" else stage.STARTS)
     truth = stage.read_truth(recipe, split, "--events --submission")  # type: ignore[arg-type]
     corpus = stage.read_complete(recipe, split, truth)  # type: ignore[arg-type]
-    label_sets, merging = common_label_sets(corpus, predictor.card.classes), rules.merging(predictor.card)
-    windows_of, windows = event_windows(predictor, timeline)
+    label_sets = common_label_sets(corpus, predictor.card.classes)
+    merging = rules.merging(predictor.card, recipe.events)
+    windows_of, windows = event_windows(predictor, recipe, timeline)
+    say_rules(windows, merging)
     with progress() as tick:
         found = find_events(corpus, label_sets, windows_of, windows.hop, merging, tick)
     path = make_folder(folder) / "events.csv"
@@ -52,7 +56,8 @@ def write_detections(
     show.say(f"wrote {display(path)}")
     for reason in found.missing[:NAMED]:
         show.say(f"not in the submission: {reason}")
-    text = stage.submission(found.files, truth, recipe, predictor.card.net.signals)
+    made_by = of_cards([(EnsembleMember(recipe=recipe, weights=predictor.weights), predictor.card)])
+    text = stage.submission(found.files, truth, made_by)
     write_document(text, submission)
     result = stage.score_results(json.loads(text), truth, str(submission))
     settings = {"windows": f"{windows.window:g}/{windows.hop:g}", "merging": str(merging)}
@@ -94,6 +99,10 @@ def _print(result: DetectionEvaluation, *, as_json: bool) -> None:
         show.table("average precision of each class (%)", columns, classes)
     answered = result.videos - len(result.without_result)
     show.say(f"{result.split}: {result.detections:,} detections, results for {answered:,} of {result.videos:,} videos")
+    if not result.detections:
+        show.say("warning: 0 detections: a lower --threshold, or events.threshold of the recipe, finds more")
+    if result.without_length:
+        show.say(f"no length, so that they count as wrong: {result.without_length:,} detections with start >= end")
     if result.ignored:
         show.say(f"not counted: {result.ignored:,} detections of classes without events, background among them")
     for videos, meaning in (

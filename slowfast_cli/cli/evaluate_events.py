@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from slowfast_cli.types import DataError, Recording, finite
+from slowfast_cli.types import Recording, finite
 
 if TYPE_CHECKING:
     from slowfast_cli.cli.predict_events import MergeOptions
+    from slowfast_cli.events.merge import Merging
     from slowfast_cli.recipe.schema import Recipe
     from slowfast_cli.stages.evaluate.events import EventScores, Windows
     from slowfast_cli.stages.predict.predictor import Predictor
@@ -43,8 +44,9 @@ def evaluate_events(
     from slowfast_cli.storage.atomic import make_folder, write_text
     from slowfast_cli.storage.remote import display
 
-    merging = rules.merging(predictor.card)
-    windows_of, windows = event_windows(predictor, timeline)
+    merging = rules.merging(predictor.card, recipe.events)
+    windows_of, windows = event_windows(predictor, recipe, timeline)
+    say_rules(windows, merging)
     with progress() as tick:
         result = stage.evaluate_events(
             recipe, split, predictor.card.classes, windows_of, windows.hop, merging, tick  # type: ignore[arg-type]
@@ -95,20 +97,33 @@ def progress() -> Iterator[Callable[[int, int], None]]:
             bar.close()
 
 
-def event_windows(predictor: Predictor, timeline: str | None) -> tuple[Callable[[Recording], Windows], Timeline]:
-    """Function that scores the windows of a recording, and the windows, ``--timeline`` or the default."""
+def say_rules(windows: Timeline, merging: Merging) -> None:
+    """Say how windows become events."""
+    from slowfast_cli.cli import show
+
+    show.say(
+        f"events: windows of {windows.window:g} s, {windows.hop:g} s apart; threshold {merging.threshold:g}"
+        + (f", others for {len(merging.thresholds)} classes" if merging.thresholds else "")
+        + f", low {merging.low:g}, smooth {merging.smooth:g} s, max gap {merging.max_gap:g} s, min length "
+        f"{merging.min_length:g} s, score: {merging.score}"
+    )
+
+
+def event_windows(
+    predictor: Predictor, recipe: Recipe, timeline: str | None
+) -> tuple[Callable[[Recording], Windows], Timeline]:
+    """Function that scores the windows of a recording, and the windows: ``--timeline``, the recipe's or the default."""
     import numpy as np
 
     from slowfast_cli.stages.predict.events import default_timeline
-    from slowfast_cli.stages.predict.results import read_timeline
+    from slowfast_cli.stages.predict.results import Timeline, read_timeline
 
-    windows = read_timeline(timeline) or default_timeline(predictor.card)
+    own = recipe.events
+    stated = Timeline(window=own.window, hop=own.hop) if own.window and own.hop else None
+    windows = read_timeline(timeline) or stated or default_timeline(predictor.card)
 
     def windows_of(recording: Recording) -> Windows:
-        if recording.dataset is not None:
-            where = recording.sound or recording.path
-            raise DataError(f"{recording.id}: is inside {where}: events need files of their own")
-        results = predictor(recording.path, windows)
+        results = predictor.windows(recording, windows)
         starts, ends = (np.array([getattr(result, side) for result in results]) for side in ("start", "end"))
         return starts, ends, {name: np.stack([r.scores[name] for r in results]) for name in results[0].scores}
 

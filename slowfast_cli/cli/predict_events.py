@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,12 +16,14 @@ from slowfast_cli.types import SlowFastError, UsageError, finite
 if TYPE_CHECKING:
     from slowfast_cli.events.event import FileEvents
     from slowfast_cli.events.merge import Merging
+    from slowfast_cli.recipe.schema import Events
     from slowfast_cli.stages.predict.events import EventWriter
     from slowfast_cli.stages.predict.predictor import Predictor
     from slowfast_cli.stages.predict.results import Failed, Timeline
     from slowfast_cli.weights.file import Card
 
 STDOUT = ("table", "json")
+RECIPE_FIRST = "; evaluate: that of the recipe"
 
 
 def _option(help: str, *names: str, **more: Any) -> Any:
@@ -29,7 +31,7 @@ def _option(help: str, *names: str, **more: Any) -> Any:
 
 
 def _seconds(help: str, name: str) -> Any:
-    return _option(help, name, min=0, metavar="SECONDS")
+    return _option(help, name, min=0, metavar="SECONDS", show_default=f"0{RECIPE_FIRST}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,17 +49,34 @@ class MergeOptions:
         str | None,
         _option(
             "Score from which a class is an event: 0.6, dog=0.7, or 0.6,dog=0.7.",
-            show_default="those stored in the weights, else 0.5",
+            show_default=f"those stored in the weights, else 0.5{RECIPE_FIRST}",
         ),
     ] = None
-    low: Annotated[float, _option("Hysteresis: events extend down to this share of the threshold.", min=0, max=1)] = 1.0
-    smooth: Annotated[float, _seconds("Length of a median filter over the scores; live, of a mean.", "--smooth")] = 0.0
-    max_gap: Annotated[float, _seconds("Join events of a class that are no further apart.", "--max-gap")] = 0.0
-    min_length: Annotated[float, _seconds("Drop shorter events.", "--min-length")] = 0.0
-    event_score: Annotated[str, _option("Score of an event: mean or max of its windows.")] = "mean"
+    low: Annotated[
+        float | None,
+        _option(
+            "Hysteresis: events extend down to this share of the threshold.",
+            min=0,
+            max=1,
+            show_default=f"1{RECIPE_FIRST}",
+        ),
+    ] = None
+    smooth: Annotated[
+        float | None, _seconds("Length of a median filter over the scores; live, of a mean.", "--smooth")
+    ] = None
+    max_gap: Annotated[float | None, _seconds("Join events of a class that are no further apart.", "--max-gap")] = None
+    min_length: Annotated[float | None, _seconds("Drop shorter events.", "--min-length")] = None
+    event_score: Annotated[
+        str | None,
+        _option("Score of an event: mean or max of its windows.", show_default=f"mean{RECIPE_FIRST}"),
+    ] = None
 
-    def merging(self, card: Card) -> Merging:
+    def merging(self, card: Card, defaults: Events | None = None) -> Merging:
         """The rules, with the thresholds of the weights.
+
+        Args:
+            card: Of the weights.
+            defaults: Rules of a recipe, where no option is given.
 
         Raises:
             UsageError: A threshold is no number, or of an unknown class.
@@ -65,23 +84,20 @@ class MergeOptions:
         from slowfast_cli.events.merge import Merging
         from slowfast_cli.stages.predict.events import with_thresholds
 
-        rules = Merging(
-            low=self.low, smooth=self.smooth, max_gap=self.max_gap, min_length=self.min_length,
-            score=self.event_score,  # type: ignore[arg-type]
-        )  # fmt: skip
-        return with_thresholds(rules, card, self.threshold)
+        given = {"low": self.low, "smooth": self.smooth, "max_gap": self.max_gap, "min_length": self.min_length}
+        given |= {"score": self.event_score}  # type: ignore[dict-item]
+        rules = defaults.model_dump(exclude={"window", "hop", "threshold"}) if defaults else {}
+        rules |= {name: value for name, value in given.items() if value is not None}
+        thresholds = [f"{defaults.threshold:g}" if defaults and defaults.threshold else "", self.threshold or ""]
+        return with_thresholds(Merging(**rules), card, ",".join(filter(None, thresholds)) or None)
 
     def check(self) -> None:
         """Raise `UsageError` for options that do not go together."""
-        if self.event_score not in ("mean", "max"):
+        if self.event_score not in (None, "mean", "max"):
             raise UsageError(f"--event-score {self.event_score}: expected mean or max")
-        rules = {"--threshold": self.threshold, "--smooth": self.smooth, "--max-gap": self.max_gap}
-        rules |= {
-            "--min-length": self.min_length,
-            "--low": self.low != 1.0,
-            "--event-score": self.event_score != "mean",
-        }
-        if not self.events and (without := [name for name, value in rules.items() if value]):
+        rules = {f"--{field.name.replace('_', '-')}": getattr(self, field.name) for field in fields(self)}
+        rules.pop("--events")
+        if not self.events and (without := [name for name, value in rules.items() if value is not None]):
             raise UsageError(f"{without[0]}: is about events: add --events")
 
 
@@ -127,10 +143,9 @@ class OutputOptions:
         from slowfast_cli.events.formats import require
 
         require(self.names)
-        files = [name for name in self.names if name not in STDOUT]
         if self.gpus > 1 and self.out is None:
             raise UsageError(f"--gpus {self.gpus}: the processes write files: add --out FOLDER")
-        if files and self.out is None:
+        if (files := [name for name in self.names if name not in STDOUT]) and self.out is None:
             raise UsageError(f"--format {','.join(files)}: writes files: add --out FOLDER")
 
 

@@ -28,7 +28,7 @@ FILES_ONLY = (
     "boxes", "overlay", "plot", "explain", "explain_class", "csv_file", "events", "threshold", "max_gap", "min_length",
     "out", "clock", "low", "event_score", "gpus",
 )  # fmt: skip
-UNSET = {"low": 1.0, "event_score": "mean", "gpus": 1}  # defaults that are not empty
+UNSET = {"gpus": 1}  # defaults that are not empty
 FLAGS = {"csv_file": "--csv"}
 
 
@@ -100,7 +100,7 @@ def predict_live(
     predictor = make()
     source = open_live(predictor, sources[0], live.pcm, getattr(sys.stdin, "buffer", None), show.say)
     try:
-        _print_windows(source, predictor, windows, top=top, as_json=as_json, smooth=given["smooth"])
+        _print_windows(source, predictor, windows, top=top, as_json=as_json, smooth=given["smooth"] or 0.0)
     finally:
         source.close()
 
@@ -114,7 +114,7 @@ def _check(sources: Sequence[str], given: Mapping[str, Any]) -> None:
             raise UsageError(f"{flag}: is about files, and {sources[0]} is a live source: leave it out")
     if given["formats"] not in ("table", "json"):
         raise UsageError(f"--format {given['formats']}: is about files; a live source prints lines, or --json")
-    if given["smooth"] > LONGEST_SMOOTHING:
+    if (given["smooth"] or 0.0) > LONGEST_SMOOTHING:
         raise UsageError(f"--smooth {given['smooth']:g}: expected at most {LONGEST_SMOOTHING} seconds")
 
 

@@ -108,6 +108,7 @@ def check_complete(challenge: Challenge, ids: Sequence[str], expected: Collectio
         if names:
             total = f" of {len(listed)}" if names is missing else ""
             raise DataError(
-                f"submission: {len(names)}{total} {challenge.items} {problem}, such as {', '.join(names[:NAMED])}; the challenge accepts complete "
-                f"files only: `slowfast data check {challenge.dataset}` names what is missing or cannot be read"
+                f"submission: {len(names)}{total} {challenge.items} {problem}, such as {', '.join(names[:NAMED])}; the "
+                f"challenge accepts complete files only: `slowfast data check {challenge.dataset}` names what is "
+                "missing or cannot be read"
             )

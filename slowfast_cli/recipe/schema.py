@@ -6,7 +6,7 @@ task, a network or a corpus is checked in `slowfast_cli.build`.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field, model_validator
 
@@ -121,6 +121,54 @@ class Suite(Section):
     """The paper's numbers by network and task, in percent."""
 
 
+class Events(Section):
+    """How `slowfast evaluate --events` merges windows into events; its options override these fields."""
+
+    window: Rate | None = None
+    """Length of the windows, seconds; by default that of the clips of the weights, a tenth apart."""
+    hop: Rate | None = None
+    """Distance of the windows, seconds; together with `window`."""
+    threshold: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Score from which a class is an event; by default the thresholds stored in the weights, else 0.5."""
+    low: Share = 1.0
+    """Hysteresis: events extend down to this share of the threshold."""
+    smooth: Amount = 0.0
+    """Length of a median filter over the scores, seconds."""
+    max_gap: Amount = 0.0
+    """Events of a class that are no further apart are joined, seconds."""
+    min_length: Amount = 0.0
+    """Shorter events are dropped, seconds."""
+    score: Literal["mean", "max"] = "mean"
+    """Score of an event: mean or maximum of its frames."""
+
+    @model_validator(mode="after")
+    def _has_windows(self) -> Events:
+        if (self.window is None) != (self.hop is None) or (self.window and self.hop and self.hop > self.window):
+            raise ValueError(
+                f"events.window: {self.window} with events.hop {self.hop}: set both, the hop no longer than the window"
+            )
+        return self
+
+
+Level: TypeAlias = Annotated[int, Field(ge=0, le=5)]
+
+
+class Challenge(Section):
+    """Supervision levels (Damen and Wray, arXiv:2008.09890) that a submission to an EPIC challenge states, 0 to 5.
+
+    An ensemble states the highest level of its members.
+    """
+
+    pretraining: Level = 2
+    """`sls_pt`: 0 none, 1 public images, 2 public images and video, 3 self-supervised on public data, 4 the same and
+    EPIC, 5 private data."""
+    labels: Level = 3
+    """`sls_tl`: 0 none, 1 weak for a video, 2 weak in time, 3 start and stop times, 4 places too, 5 more."""
+    data: Level | None = None
+    """`sls_td`: 0 zero-shot, 1 few-shot, 2 up to a quarter, 3 train, 4 train and validation, 5 more; by default 3 or 4,
+    as the split says that the weights were trained on."""
+
+
 class Row(Section):
     """One row of a table: the fields that change, and the paper's numbers."""
 
@@ -148,6 +196,8 @@ class Recipe(Section):
     pretext: Pretext = Pretext()
     probe: Probe | None = None
     suite: Suite | None = None
+    events: Events = Events()
+    challenge: Challenge = Challenge()
     optim: Optim
     schedule: Schedule
     adapt: bool = False

@@ -20,7 +20,14 @@ from slowfast_cli.types import SlowFastError, UsageError
 from slowfast_cli.weights.file import read_card
 
 Status = Literal["finished", "unfinished", "damaged"]
-NOT_COMPARED = ("published", "measured", "tables", "suite")  # fields that do not change what is trained
+NOT_COMPARED = (
+    "published",
+    "measured",
+    "tables",
+    "suite",
+    "events",
+    "challenge",
+)  # fields that do not change what is trained
 
 
 @dataclass(frozen=True, kw_only=True)

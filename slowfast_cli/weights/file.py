@@ -48,6 +48,7 @@ class Card:
     silence: bool = False  # pad short clips with silence instead of their last frame
     recipe: str = ""  # name of the training recipe
     trained_on: str = ""  # hash of the training segments, see `slowfast_cli.build.corpus.segments_hash`
+    train_split: str = ""  # split of the training segments, as the data set names it
     source: str = ""  # URL or file that the weights come from
     licence: str = ""  # license of the weights; spelled so in files of format 1
     scores: Mapping[str, float] = field(default_factory=dict)  # by metric

@@ -170,4 +170,9 @@ def test_submission_refuses(scored):
 def test_an_ensemble_has_the_highest_levels_and_all_signals():
     levels = highest([Supervision(pt=1, td=4), Supervision(tl=5), Supervision(pt=0)])
     assert levels == Supervision(pt=2, tl=5, td=4)
-    assert [modality(signals) for signals in ({"logmel"}, {"samples"}, {"frames"}, {"frames", "logmel"})] == [0, 0, 1, 2]
+    assert [modality(signals) for signals in ({"logmel"}, {"samples"}, {"frames"}, {"frames", "logmel"})] == [
+        0,
+        0,
+        1,
+        2,
+    ]

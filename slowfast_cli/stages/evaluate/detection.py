@@ -3,7 +3,7 @@
 import json
 import zipfile
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,17 @@ from slowfast_cli.build.corpus import SplitRole, corpus_root, read_corpus
 from slowfast_cli.corpora import epic_sounds
 from slowfast_cli.events.event import FileEvents
 from slowfast_cli.metrics.detection_map import Detections, DetectionScores, detection_scores
-from slowfast_cli.metrics.epic import Supervision
-from slowfast_cli.metrics.epic_detections import check_videos, detection_submission, evaluator_names, read_detections
+from slowfast_cli.metrics.epic_challenge import INTERACTION_DETECTION, check_complete
+from slowfast_cli.metrics.epic_detections import (
+    DetectedEvent,
+    detection_submission,
+    evaluator_names,
+    read_detections,
+)
 from slowfast_cli.metrics.predictions import without_class
 from slowfast_cli.recipe.schema import Recipe
 from slowfast_cli.stages.evaluate.events import spans_of
+from slowfast_cli.stages.evaluate.supervision import Provenance
 from slowfast_cli.storage.bounded_zip import require_bounded
 from slowfast_cli.types import Corpus, DataError, UsageError
 
@@ -54,6 +60,8 @@ class DetectionEvaluation:
     detections: int
     ignored: int
     """Detections of classes without truth events, such as background."""
+    without_length: int
+    """Detections that do not end after they start: they overlap no event, so that they count as wrong."""
     unusable: int
     """Events of the list that stop before they start."""
     scores: DetectionScores | None
@@ -76,6 +84,7 @@ class DetectionEvaluation:
             "not_in_split": list(self.not_in_split),
             "detections": self.detections,
             "ignored": self.ignored,
+            "without_length": self.without_length,
             "unusable": self.unusable,
         }
 
@@ -104,32 +113,30 @@ def read_complete(recipe: Recipe, split: SplitRole, truth: Corpus) -> Corpus:
         DataError: A video is not on disk.
     """
     corpus = read_corpus(recipe, split)
-    check_videos(dict.fromkeys(recording.id for recording in corpus.recordings), _videos(truth))
+    check_complete(INTERACTION_DETECTION, [recording.id for recording in corpus.recordings], _videos(truth))
     return corpus
 
 
-def submission(found: Sequence[FileEvents], truth: Corpus, recipe: Recipe, signals: Collection[str]) -> str:
+def submission(files: Sequence[FileEvents], truth: Corpus, made_by: Provenance) -> str:
     """The text of the result file.
 
     Args:
-        found: Events of each video; paths are video ids.
+        files: Events of each video; paths are video ids.
         truth: The split, all videos of which need an entry.
-        recipe: Of the weights: ``trainval`` is another level of supervision.
-        signals: What the network reads.
+        made_by: What the file says of the network.
 
     Raises:
         DataError: A video has no entry.
     """
     events = {
         str(file.path): [
-            (event.index, event.score, event.start, event.end) for event in file.events if event.labels == LABELS
+            DetectedEvent(index=event.index, score=event.score, start=event.start, end=event.end)
+            for event in file.events
+            if event.labels == LABELS
         ]
-        for file in found
+        for file in files
     }
-    level = Supervision(td=4 if recipe.data.train == "trainval" else 3)
-    sees, hears = "frames" in signals, bool({"logmel", "samples"} & set(signals))
-    plain = detection_submission(events, _videos(truth), level, modality=sees + (sees and hears))
-    return json.dumps(plain, indent=INDENT)
+    return json.dumps(detection_submission(events, _videos(truth), made_by.supervision, made_by.t_mod), indent=INDENT)
 
 
 def read_results(path: Path) -> dict[str, Any]:
@@ -183,6 +190,7 @@ def score_results(plain: dict[str, Any], truth: Corpus, where: str) -> Detection
         not_in_split=sorted(entries.keys() - set(listed)),
         detections=len(detections.scores),
         ignored=ignored,
+        without_length=int((detections.spans[:, 0] >= detections.spans[:, 1]).sum()),
         unusable=len(truth.missing),
         scores=scores,
         classes=rows,

@@ -12,10 +12,9 @@ import numpy as np
 from slowfast_cli.corpora import epic_sounds
 from slowfast_cli.metrics import epic_submission, per_class
 from slowfast_cli.metrics.ensemble import log_probabilities
-from slowfast_cli.metrics.epic import Supervision
 from slowfast_cli.metrics.predictions import Rows
-from slowfast_cli.recipe.schema import Recipe
 from slowfast_cli.stages.evaluate.run import Evaluated
+from slowfast_cli.stages.evaluate.supervision import Provenance
 from slowfast_cli.storage.atomic import write_atomic, write_text
 from slowfast_cli.storage.bounded_zip import require_bounded
 from slowfast_cli.storage.run_list import other_runs
@@ -116,22 +115,29 @@ def _array(file: Mapping[str, np.ndarray], name: str, kinds: str, *shape: int | 
     return array
 
 
-def write_submission(evaluated: Evaluated, path: Path, recipe: Recipe) -> Path:
+def write_submission(evaluated: Evaluated, path: Path, made_by: Provenance) -> Path:
     """Write the JSON of the EPIC-KITCHENS-100 or the EPIC-SOUNDS challenge; as ``test.json`` within a ``.zip``.
+
+    Segments of a redacted class are in it: the challenge's evaluator leaves them out.
+
+    Args:
+        evaluated: Predictions of the split.
+        path: The file.
+        made_by: What it says of the networks.
 
     Raises:
         DataError: The corpus has no challenge, or segments of the list are missing.
     """
-    rows, corpus = evaluated.rows, evaluated.corpus
+    rows, corpus = evaluated.unredacted or (evaluated.rows, evaluated.corpus)
+    level = made_by.supervision
     listed: Sequence[str] = [*(segment.id for segment in corpus.segments), *(failure.id for failure in corpus.missing)]
-    level = Supervision(td=4 if recipe.data.train == "trainval" else 3)
     if corpus.name == "epic" and set(rows.scores) == {"verb", "noun"}:
         verb, noun = (log_probabilities(rows.scores[labels]) for labels in ("verb", "noun"))
         plain = epic_submission.submission(rows.ids, verb, noun, listed, level)
     elif corpus.name == "epic-sounds" and corpus.split == epic_sounds.DETECTION_TEST:
         raise DataError(f"--submission: {corpus.split} has whole videos, for the challenge of detection: add --events")
     elif corpus.name == "epic-sounds":
-        plain = epic_submission.interaction_submission(rows.ids, rows.scores["label"], listed, level)
+        plain = epic_submission.interaction_submission(rows.ids, rows.scores["label"], listed, level, made_by.t_mod)
     else:
         raise DataError(
             f"--submission: the challenges are EPIC-KITCHENS-100's and EPIC-SOUNDS'; {corpus.name} has "

@@ -52,6 +52,8 @@ class Evaluated:
     trained_on: bool = False  # the weights were trained on exactly these segments
     modalities: Mapping[str, Rows] = field(default_factory=dict)
     """Of an ensemble of one network of sound and one of frames: the rows of each, ``a`` and ``v``."""
+    unredacted: tuple[Rows, Corpus] | None = None
+    """Rows and segments with those of the class that is not scored; None without such a class."""
 
     @property
     def intervals(self) -> dict[str, tuple[float, float]]:
@@ -83,7 +85,8 @@ def evaluate(
         choice: Inference engine; its precision is that of the recipe.
         ensemble: Other runs on the same corpus; label sets that several runs predict are averaged as the recipe says,
             after the views of each run are merged.
-        redact: Class whose segments are not scored, as background in the EPIC-SOUNDS challenge; it can be predicted.
+        redact: Class whose segments are not scored, as background in the EPIC-SOUNDS challenge; it can be predicted,
+            and its segments are, for a submission.
 
     Raises:
         DataError: The corpus is missing or unreadable, no class is `redact`, or another run has a different corpus, see
@@ -92,8 +95,9 @@ def evaluate(
     """
     first = _predict(recipe, weights, split, device, tick, choice, redact)
     rest = [_predict(member.recipe, member.weights, split, device, tick, choice, redact) for member in ensemble]
-    corpus = common_corpus(first.corpus, [member.corpus for member in rest])
+    listed = common_corpus(first.corpus, [member.corpus for member in rest])
     fused = late_fusion([member.predictions for member in (first, *rest)], recipe.data.fusion)
+    corpus = without_class(listed, redact) if redact else listed
     labeled = labeled_segments(corpus)
     ids = {segment.id for segment in labeled}
     predicted = [prediction for prediction in fused if prediction.id in ids] or fused
@@ -112,6 +116,7 @@ def evaluate(
             for name, run in runs.items()
             if runs.keys() == set(MODALITIES.values())
         },
+        unredacted=(stack(fused, listed.segments), listed) if redact else None,
     )
 
 
@@ -155,7 +160,8 @@ def _predict(
     require_fit(card, recipe, corpus, weights)
     require_kind(recipe, corpus)
     trained_on = bool(card.trained_on) and card.trained_on == segments_hash(corpus)
-    corpus = without_class(corpus, redact) if redact else corpus
+    if redact:
+        without_class(corpus, redact)  # raises before the prediction
     clips = build_clips(recipe, corpus, source)
     if not spec.label_sets:
         clips.segments = Segments.of(clips.segments).map(_without_targets)

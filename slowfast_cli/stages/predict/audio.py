@@ -55,7 +55,7 @@ class AudioPredictor:
     def predict(self, path: Path, timeline: Timeline | None) -> Iterator[FilePrediction]:
         """See `slowfast_cli.stages.predict.results.FilePredictor`."""
         if timeline is not None:
-            yield from self._windows(path, timeline)
+            yield from self.windows(Recording(id=str(path), path=path), timeline)
             return
         for result in self.predict_files([path]):
             if isinstance(result, Failed):
@@ -108,12 +108,16 @@ class AudioPredictor:
             raise _no_samples(path)
         return FileViews(path=path, seconds=seconds, pieces=pieces, truncated=probe.truncated)
 
-    def _windows(self, path: Path, timeline: Timeline) -> Iterator[FilePrediction]:
-        rate = self.rate
+    def windows(self, recording: Recording, timeline: Timeline) -> Iterator[FilePrediction]:
+        """Predict each window of a recording, which may be a data set inside an HDF5 file.
+
+        Raises:
+            DataError: The recording cannot be decoded, or has no samples.
+        """
+        path, rate = recording.path, self.rate
         window, hop = (max(clip_samples(seconds, rate), 1) for seconds in (timeline.window, timeline.hop))
         first, buffer, pieces = 0, np.zeros(0, np.float32), list[np.ndarray]()  # `first`: position of buffer[0]
         ends: list[Seconds] = []
-        recording = Recording(id=str(path), path=path)
         note = audio.truncation(recording)
         for block in audio.blocks(recording, rate=rate):
             buffer = np.concatenate([buffer, block])

@@ -25,7 +25,7 @@ from slowfast_cli.stages.predict.file_predictor import file_predictor
 from slowfast_cli.stages.predict.parallel import predict_parallel
 from slowfast_cli.stages.predict.results import Failed, FilePrediction, Timeline
 from slowfast_cli.stages.predict.top import Top, tops, unknown_sets
-from slowfast_cli.types import MEDIA_SUFFIXES, VIDEO_SUFFIXES, DataError, UsageError, WeightsError
+from slowfast_cli.types import MEDIA_SUFFIXES, VIDEO_SUFFIXES, DataError, Recording, UsageError, WeightsError
 from slowfast_cli.weights.file import Card, build
 from slowfast_cli.weights.resolve import weight_file
 
@@ -125,6 +125,21 @@ class Predictor:
             if isinstance(prediction, Failed):
                 raise DataError(prediction.reason)
         return [prediction for prediction in predictions if isinstance(prediction, FilePrediction)]
+
+    def windows(self, recording: Recording, timeline: Timeline) -> list[FilePrediction]:
+        """Predict each window of a recording; its audio may be in another file than its frames.
+
+        Raises:
+            DataError: The recording cannot be read, or its audio is inside an HDF5 file and the model reads frames too.
+        """
+        if isinstance(self._predictor, AudioPredictor):
+            return [self._finite(prediction) for prediction in self._predictor.windows(recording, timeline)]
+        if recording.dataset is not None and "logmel" in self.card.net.signals:
+            raise DataError(
+                f"{recording.id}: its sound is in {printable(recording.sound or recording.path)}: windows of frames "
+                "and sound need both in one file: use videos with sound"
+            )
+        return self(recording.path, timeline)
 
     def top(self, prediction: FilePrediction, k: int = 5) -> dict[str, list[Top]]:
         """The k best classes of a prediction by label set."""
@@ -231,12 +246,16 @@ class Predictor:
         if files > 1 and isinstance(self._model, Network):
             self._model.expect(files * self.card.views)
         for result in self._files(paths, timeline):
-            if isinstance(result, FilePrediction) and not all(map(_finite, result.scores.values())):
-                raise WeightsError(
-                    f"{printable(self.weights)}: no number for {printable(result.path)}: these weights have diverged; "
-                    "use others"
-                )
-            yield result
+            yield self._finite(result) if isinstance(result, FilePrediction) else result
+
+    def _finite(self, prediction: FilePrediction) -> FilePrediction:
+        """The prediction; raise `WeightsError` if a probability is not finite."""
+        if not all(map(_finite, prediction.scores.values())):
+            raise WeightsError(
+                f"{printable(self.weights)}: no number for {printable(prediction.path)}: these weights have diverged; "
+                "use others"
+            )
+        return prediction
 
     def _files(self, paths: Iterable[Path | Failed], timeline: Timeline | None) -> Iterator[FilePrediction | Failed]:
         if timeline is None and isinstance(self._predictor, AudioPredictor):

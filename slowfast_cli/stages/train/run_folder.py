@@ -40,6 +40,7 @@ LONGEST_NAME = 120  # characters in the name of a run folder
 MAY_CHANGE = (
     "data.root", "data.shards", "data.workers", "data.test", "optim.compile", "schedule.checkpoint_steps",
     "optim.cuda_graphs", "optim.activation_checkpointing", "published", "measured", "tables", "suite",
+    "events", "challenge",
 )  # fmt: skip
 
 

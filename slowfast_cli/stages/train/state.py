@@ -155,6 +155,7 @@ class Training:
             unknown=recipe.data.unknown,
             recipe=name,
             trained_on=segments_hash(self.train),
+            train_split=self.train.split,
             source=f"slowfast train {name} on {self.train.name} {self.train.split}",
         )
 

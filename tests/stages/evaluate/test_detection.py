@@ -6,21 +6,26 @@ import shutil
 import zipfile
 
 import golden
+import h5py
 import numpy as np
 import pytest
 import tiny
 
 from slowfast_cli.build.corpus import read_corpus
 from slowfast_cli.events.merge import Merging
+from slowfast_cli.media import audio
+from slowfast_cli.metrics.epic_challenge import Supervision
 from slowfast_cli.recipe.load import load
 from slowfast_cli.stages.evaluate import detection
 from slowfast_cli.stages.evaluate.events import find_events
-from slowfast_cli.types import DataError, UsageError
+from slowfast_cli.stages.evaluate.supervision import Provenance
+from slowfast_cli.types import DataError, Recording, UsageError
 
 LISTS = tiny.DATA / "lists" / "epic_sounds"
 METRICS = golden.REFERENCE / "metrics"
 PREDICTIONS = METRICS / "epic_sounds_detection_predictions.json"
 OFFICIAL = json.loads((METRICS / "epic_sounds_detection.json").read_text())["results"]
+MADE_BY = Provenance(supervision=Supervision(), t_mod=0)
 COLUMNS = (LISTS / "EPIC_Sounds_validation.csv").read_text().splitlines()[0]
 RAIN, ROOSTER, BACKGROUND = (5, "water"), (34, "ceramic / wood collision"), (13, "background")
 SHORT = [*tiny.EPIC_WORDS, "~model.init", "~model.freeze_bn", "frontend.rate=16000", "data.source=media"]
@@ -66,8 +71,9 @@ def run(root, tmp_path_factory):
 
 
 def test_weights_to_events_to_the_result_file_to_map(root, run, tmp_path):
-    words = ["evaluate", run, f"data.root={root}", "--events", "--timeline", "1.0/0.2", "--threshold", "0.02"]
+    words = ["evaluate", run, f"data.root={root}", "--events", "--threshold", "0.02"]  # the recipe has the windows
     done = tiny.good(*words, "--submission", tmp_path / "val.json", "--out", tmp_path / "out")
+    assert "events: windows of 1 s, 0.2 s apart; threshold 0.02, low 1, smooth 0 s" in done.err
     assert "interaction_map_at_01" in done.out
     assert "average precision of each class" in done.out
     assert "results for 2 of 2 videos" in done.err
@@ -180,14 +186,72 @@ def test_perfect_scores_are_perfect(root):
         return starts, starts + 0.5, {"label": scores}
 
     found = find_events(corpus, ["label"], windows, 0.5, Merging())
-    plain = json.loads(detection.submission(found.files, truth, recipe, {"logmel"}))
+    plain = json.loads(detection.submission(found.files, truth, MADE_BY))
     result = detection.score_results(plain, truth, "x")
     assert set(result.scores.maps) == {1.0}
     assert result.ignored == 1  # background
-    assert json.loads(detection.submission(found.files, truth, recipe, {"frames"}))["t_mod"] == 1
-    assert json.loads(detection.submission(found.files, truth, recipe, {"frames", "samples"}))["t_mod"] == 2
-    more = load("epic-sounds", [f"data.root={root}", "data.train=trainval", "keep=last"])
-    assert json.loads(detection.submission(found.files, truth, more, {"logmel"}))["sls_td"] == 4
+    other = Provenance(supervision=Supervision(td=4), t_mod=2)
+    stated = json.loads(detection.submission(found.files, truth, other))
+    assert (stated["sls_td"], stated["t_mod"], stated["results"]) == (4, 2, plain["results"])
+
+
+def test_the_rules_of_the_recipe_are_the_default_of_the_options(root, run, tmp_path):
+    words = ["evaluate", run, f"data.root={root}", "--events", "--out", tmp_path / "out"]
+    rules = ["events.low=0.5", "events.max_gap=0.4", "events.score=max", "events.threshold=1.0"]
+    done = tiny.good(*words, *rules, "--submission", tmp_path / "val.json")
+    assert "threshold 1, low 0.5, smooth 0 s, max gap 0.4 s, min length 0 s, score: max" in done.err
+    assert "warning: 0 detections" in done.err
+    options = ["--threshold", "water=0.9", "--low", "1", "--event-score", "mean", "--timeline", "2.0/1.0"]
+    done = tiny.good(*words, *rules, *options)
+    assert "windows of 2 s, 1 s apart; threshold 1, others for 1 classes, low 1, smooth 0 s, max gap 0.4 s" in done.err
+    with pytest.raises(UsageError, match=r"events\.window: 1.0 with events.hop 2.0: set both"):
+        load("epic-sounds", ["events.hop=2.0"])
+    with pytest.raises(UsageError, match=r"events\.window: None with events.hop 0.2: set both"):
+        load("epic-sounds", ["events.window=null"])
+
+
+def test_sound_inside_hdf5_gives_the_events_of_the_same_sound_in_files(root, run, tmp_path):
+    packed = tmp_path / "packed"
+    packed.mkdir()
+    shutil.copyfile(root / "EPIC_Sounds_validation.csv", packed / "EPIC_Sounds_validation.csv")
+    recordings = [
+        Recording(id=place.stem, path=place) for place in (root / "audio/P01_11.wav", root / "P01/videos/P01_12.MP4")
+    ]
+    with h5py.File(packed / "EPIC_audio.hdf5", "w") as file:
+        for recording in recordings:
+            file[recording.id] = audio.read(recording, rate=24000)
+    answers = []
+    for place in (root, packed):
+        words = ["evaluate", run, f"data.root={place}", "--events", "--threshold", "0.02", "--out", tmp_path / "out"]
+        tiny.good(*words, "--submission", tmp_path / "x.json")
+        answers.append(json.loads((tmp_path / "x.json").read_text())["results"])
+    ours, inside = (
+        {video: [event["interaction"] for event in events] for video, events in answer.items()} for answer in answers
+    )
+    assert (list(inside), len(inside["P01_11"]) > 0) == (["P01_11", "P01_12"], True)
+    assert abs(len(inside["P01_11"]) - len(ours["P01_11"])) <= 0.1 * len(ours["P01_11"])  # 16 to 24 kHz and back
+
+
+def test_detections_without_length_count_as_wrong(tmp_path):
+    words = ["evaluate", "epic-sounds", f"data.root={golden_root(tmp_path)}", "--events", "--detections"]
+    plain, path = json.loads(PREDICTIONS.read_text()), tmp_path / "x.json"
+    video, events = next((video, events) for video, events in plain["results"].items() if events)
+    bad = [{**events[0], "score": 2.0, "segment": segment} for segment in ([9.0, 9.0], [9.0, 3.0])]
+    (tmp_path / "best.json").write_text(json.dumps(plain))
+    path.write_text(json.dumps({**plain, "results": {**plain["results"], video: [*bad, *events]}}))
+    (best,) = tiny.good(*words, tmp_path / "best.json", "--json").lines
+    (worse,) = tiny.good(*words, path, "--json").lines
+    assert (best["without_length"], worse["without_length"]) == (0, 2)
+    assert worse["detections"] == best["detections"] + 2
+    assert worse["scores"]["interaction_map_avg"] < best["scores"]["interaction_map_avg"]
+    assert "no length, so that they count as wrong: 2 detections" in tiny.good(*words, path).err
+
+
+def test_a_redacted_class_is_in_the_submission(root, run, tmp_path):
+    words = ["evaluate", run, f"data.root={root}", "--no-plots", "--redact", "background", "--out", tmp_path / "out"]
+    (plain,) = tiny.good(*words, "--submission", tmp_path / "x.json", "--json").lines
+    assert (plain["found"], plain["listed"]) == (5, 5)
+    assert len(json.loads((tmp_path / "x.json").read_text())["results"]) == 6
 
 
 @pytest.mark.parametrize(

@@ -13,12 +13,18 @@ import pytest
 import tiny
 
 from slowfast_cli.corpora import labels
+from slowfast_cli.metrics.epic_challenge import Supervision
 from slowfast_cli.metrics.predictions import Rows
-from slowfast_cli.recipe.load import load
+from slowfast_cli.models.spec import with_width
+from slowfast_cli.models.zoo import VARIANTS
+from slowfast_cli.recipe.load import load, to_yaml
 from slowfast_cli.stages.evaluate import run as stage
+from slowfast_cli.stages.evaluate.ensemble import EnsembleMember
 from slowfast_cli.stages.evaluate.predictions import write_submission
-from slowfast_cli.types import Corpus, Recording, Segment, WeightsError
+from slowfast_cli.stages.evaluate.supervision import Provenance, provenance, supervision
+from slowfast_cli.types import Corpus, Recording, Segment, UsageError, WeightsError
 from slowfast_cli.weights import file as weights_file
+from slowfast_cli.weights.file import Card
 
 EPIC_SET = ["--split", "test", "data.test=test"]
 
@@ -259,14 +265,54 @@ def test_the_submission_of_epic_sounds(tmp_path):
         scores=None, published={}, tables={}, rows=Rows(ids=ids, scores={"label": scores}, targets={}),
         corpus=Corpus(name="epic-sounds", split="test", segments=segments, classes=classes),
     )  # fmt: skip
-    plain = write_submission(evaluated, tmp_path / "test.json", load("epic-sounds"))
+    plain = write_submission(evaluated, tmp_path / "test.json", Provenance(supervision=Supervision(), t_mod=0))
     assert plain.read_bytes() == official.read_bytes()
-    for train, level in (("train", b'"sls_td": 3'), ("trainval", b'"sls_td": 4')):
-        packed = write_submission(evaluated, tmp_path / "a.zip", load("epic-sounds", [f"data.train={train}"]))
+    for made_by, fields in (
+        (Provenance(supervision=Supervision(), t_mod=0), b'"sls_pt": 2, "sls_tl": 3, "sls_td": 3, "t_mod": 0'),
+        (
+            Provenance(supervision=Supervision(pt=1, td=4), t_mod=2),
+            b'"sls_pt": 1, "sls_tl": 3, "sls_td": 4, "t_mod": 2',
+        ),
+    ):
+        packed = write_submission(evaluated, tmp_path / "a.zip", made_by)
         with zipfile.ZipFile(packed) as archive:
             assert archive.namelist() == ["test.json"]
             assert archive.getinfo("test.json").compress_type == zipfile.ZIP_DEFLATED
-            assert archive.read("test.json") == official.read_bytes().replace(b'"sls_td": 3', level)
+            assert archive.read("test.json") == official.read_bytes().replace(
+                b'"sls_pt": 2, "sls_tl": 3, "sls_td": 3, "t_mod": 0', fields
+            )
+
+
+def weights_of(folder, variant="asf-r50", **card):
+    """A small network with a card."""
+    folder.mkdir(parents=True)
+    net = with_width(VARIANTS[variant], 8)
+    card = Card(net=net, classes={"label": ("a", "b")}, front_end=tiny.FRONT_END, clip_seconds=0.5, **card)
+    weights_file.save(folder / "last.safetensors", card.model().state_dict(), card)
+    return folder / "last.safetensors"
+
+
+def test_the_levels_are_those_of_the_recipe_and_the_split_of_the_weights(tmp_path):
+    recipe = load("epic-sounds")
+    both, train = (weights_of(tmp_path / split, train_split=split) for split in ("trainval", "train"))
+    earlier = weights_of(tmp_path / "earlier")
+    trained = load("epic-sounds", ["data.train=trainval", "keep=last"])
+    (earlier.parent / "recipe.yaml").write_text(to_yaml(trained))
+    for weights, words, level in (
+        (train, [], Supervision()),
+        (both, [], Supervision(td=4)),
+        (earlier, [], Supervision(td=4)),
+        (weights_of(tmp_path / "loose"), ["data.train=trainval"], Supervision()),  # the weights were not trained by it
+        (both, ["challenge.pretraining=1", "challenge.labels=5", "challenge.data=5"], Supervision(pt=1, tl=5, td=5)),
+    ):
+        assert supervision(load("epic-sounds", words), weights_file.read_card(weights), weights) == level
+    members = [EnsembleMember(recipe=recipe, weights=weights) for weights in (train, both)]
+    assert provenance(members) == Provenance(supervision=Supervision(td=4), t_mod=0)
+    frames = weights_of(tmp_path / "frames", "slowfast-8x8-r50")
+    assert provenance([*members, EnsembleMember(recipe=recipe, weights=frames)]).t_mod == 2
+    assert provenance([EnsembleMember(recipe=recipe, weights=frames)]).t_mod == 1
+    with pytest.raises(UsageError, match=r"challenge\.labels: .*less than or equal to 5"):
+        load("epic-sounds", ["challenge.labels=6"])
 
 
 def test_weights_of_another_recipe_are_refused(trained, trained_epic, sounds, kitchen, tmp_path):

@@ -163,7 +163,8 @@ class Challenge(Section):
     """`sls_pt`: 0 none, 1 public images, 2 public images and video, 3 self-supervised on public data, 4 the same and
     EPIC, 5 private data."""
     labels: Level = 3
-    """`sls_tl`: 0 none, 1 weak for a video, 2 weak in time, 3 start and stop times, 4 places too, 5 more."""
+    """`sls_tl`: 0 none, 1 weak for a video, 2 weak in time, 3 start and stop times, 4 places too, 5 prior knowledge
+    too."""
     data: Level | None = None
     """`sls_td`: 0 zero-shot, 1 few-shot, 2 up to a quarter, 3 train, 4 train and validation, 5 more; by default 3 or 4,
     as the split says that the weights were trained on."""

@@ -12,6 +12,7 @@ from docs.page import Block
 from slowfast_cli.cli.app import ANYWHERE, app
 from slowfast_cli.corpora.registry import READERS
 from slowfast_cli.recipe.load import bundled, check, override, read
+from slowfast_cli.stages.ablate import slug
 from slowfast_cli.types import SlowFastError
 from slowfast_cli.weights import catalog
 
@@ -115,10 +116,14 @@ def _check_recipe(values: dict, made: Made) -> str | None:
 
 
 def _recipe_of_run(run: str, made: Made) -> str | None:
-    """The recipe of a run folder: of an earlier `--run`, or by the place runs/RECIPE/NAME; None if it is no such."""
+    """The recipe of a run folder: of an earlier `--run`, or by its place; None if it is no such."""
     if run in made:
         return made[run]
     parts = Path(run).parts
+    if parts[0] == "runs" and len(parts) == 4 and parts[2].startswith("table-"):
+        rows = read(parts[1]).values["tables"][parts[2].removeprefix("table-")]
+        assert parts[3] in map(slug, rows), f"{run}: no row of that name"
+        return parts[1]
     if len(parts) >= 3 and parts[-3] == "runs" and (len(parts) == 3 or "://" in run or run.startswith("/")):
         assert parts[-2] in bundled(), f"{run}: no recipe is named {parts[-2]}"
         return parts[-2]

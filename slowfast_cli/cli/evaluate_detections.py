@@ -50,14 +50,14 @@ def write_detections(
     windows_of, windows = event_windows(predictor, recipe, timeline)
     say_rules(windows, merging)
     with progress() as tick:
-        found = find_events(corpus, label_sets, windows_of, windows.hop, merging, tick)
+        split_events = find_events(corpus, label_sets, windows_of, windows.hop, merging, tick)
     path = make_folder(folder) / "events.csv"
-    write_text(path, FORMATS["csv"].encode(found.files, {}).decode("utf-8", "replace"))
+    write_text(path, FORMATS["csv"].encode(split_events.files, {}).decode("utf-8", "replace"))
     show.say(f"wrote {display(path)}")
-    for reason in found.missing[:NAMED]:
+    for reason in split_events.missing[:NAMED]:
         show.say(f"not in the submission: {reason}")
     made_by = of_cards([(EnsembleMember(recipe=recipe, weights=predictor.weights), predictor.card)])
-    text = stage.submission(found.files, truth, made_by)
+    text = stage.submission(split_events.files, truth, made_by)
     write_document(text, submission)
     result = stage.score_results(json.loads(text), truth, str(submission))
     settings = {"windows": f"{windows.window:g}/{windows.hop:g}", "merging": str(merging)}

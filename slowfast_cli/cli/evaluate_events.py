@@ -58,11 +58,11 @@ def evaluate_events(
             for labels, scores in result.scores.items()
         },
         "recordings": result.recordings,
-        "scored": len(result.found),
+        "scored": len(result.detected),
         "settings": {"windows": f"{windows.window:g}/{windows.hop:g}", "merging": str(merging)},
     }
     make_folder(folder)
-    written = {"events.csv": FORMATS["csv"].encode(result.found, {}).decode("utf-8", "replace")}
+    written = {"events.csv": FORMATS["csv"].encode(result.detected, {}).decode("utf-8", "replace")}
     written["scores.json"] = json.dumps(finite(plain), indent=1)
     for name, text in written.items():
         write_text(folder / name, text)
@@ -71,7 +71,7 @@ def evaluate_events(
     else:
         for labels, scores in result.scores.items():
             _print(labels, scores)
-    show.say(f"scored {len(result.found):,} of {result.recordings:,} recordings")
+    show.say(f"scored {len(result.detected):,} of {result.recordings:,} recordings")
     for reason in result.missing[:3]:
         show.say(f"not scored: {reason}")
     for name in written:

@@ -174,3 +174,14 @@ def test_missing_data_set(tmp_path):
     assert epic55.INFO.homepage in str(error.value)
     with pytest.raises(DataError, match="no split 'nope'"):
         epic55.read(tmp_path, "nope")
+
+
+def test_the_labeled_list_needs_both_classes(tmp_path):
+    name = "EPIC_train_action_labels.csv"
+    text = (LISTS / name).read_text()
+    (tmp_path / name).write_text(text.replace("noun_class", "class", 1))
+    with pytest.raises(DataError, match=f"{name}: no column noun_class: the split has labels"):
+        epic55.read(tmp_path, "all")
+    (tmp_path / name).write_text(text.splitlines()[0])
+    with pytest.raises(DataError, match=f"{name}: no row of the split"):
+        epic55.read(tmp_path, "train")

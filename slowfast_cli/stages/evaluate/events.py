@@ -66,7 +66,7 @@ class EventEvaluation:
     """Scores by label set, the events found, and how many recordings there were."""
 
     scores: Mapping[str, EventScores]
-    found: Sequence[FileEvents]
+    detected: Sequence[FileEvents]
     recordings: int
     missing: Sequence[str]
     """Why recordings could not be scored."""
@@ -124,7 +124,7 @@ def common_label_sets(corpus: Corpus, classes: Mapping[str, Sequence[str]]) -> l
 
 
 @dataclass(frozen=True, kw_only=True)
-class Found:
+class SplitEvents:
     """The events of the recordings of a split."""
 
     files: Sequence[FileEvents]
@@ -147,7 +147,7 @@ def find_events(
     hop: Seconds,
     merging: Merging,
     tick: Callable[[int, int], None] | None = None,
-) -> Found:
+) -> SplitEvents:
     """Find the events of each recording of a split.
 
     Args:
@@ -183,7 +183,7 @@ def find_events(
             f"{corpus.name} {corpus.split}: none of the {len(recordings)} recordings can be read"
             + (f": {missing[0]}" if missing else "")
         )
-    return Found(files=files, frames=frames, missing=missing)
+    return SplitEvents(files=files, frames=frames, missing=missing)
 
 
 def evaluate_events(
@@ -213,18 +213,20 @@ def evaluate_events(
     corpus = read_corpus(recipe, split)
     common = common_label_sets(corpus, classes)
     truth = {labels: truth_of(corpus, labels) for labels in common}
-    found = find_events(corpus, common, windows, hop, merging, tick)
-    durations = found.durations
+    detected = find_events(corpus, common, windows, hop, merging, tick)
+    durations = detected.durations
     for labels, classes_ in truth.items():
         if not any(durations.keys() & of_class.keys() for of_class in classes_):
             raise DataError(f"{corpus.name} {corpus.split}: no recording that can be read has an event of {labels}")
     scored = {
         labels: score_events(
-            corpus.classes[labels], labels, found.frames[labels], truth[labels], durations, found.files
+            corpus.classes[labels], labels, detected.frames[labels], truth[labels], durations, detected.files
         )
         for labels in common
     }
-    return EventEvaluation(scores=scored, found=found.files, recordings=len(corpus.recordings), missing=found.missing)
+    return EventEvaluation(
+        scores=scored, detected=detected.files, recordings=len(corpus.recordings), missing=detected.missing
+    )
 
 
 def score_events(
@@ -233,7 +235,7 @@ def score_events(
     frames: Mapping[str, FrameScores],
     truth: Sequence[EventsOfFiles],
     durations: Mapping[str, Seconds],
-    found: Sequence[FileEvents],
+    detected: Sequence[FileEvents],
 ) -> EventScores:
     """Score the events of one label set; only recordings in ``durations`` count.
 
@@ -243,11 +245,11 @@ def score_events(
         frames: Frame scores by recording.
         truth: Truth events by class.
         durations: Length of the recordings.
-        found: Events found in each recording.
+        detected: Events found in each recording.
     """
     truth = [{id_: spans for id_, spans in of_class.items() if id_ in durations} for of_class in truth]
     used = [index for index, of_class in enumerate(truth) if of_class]
-    events = _spans(found, labels, len(names))
+    events = _spans(detected, labels, len(names))
     counts = {index: event_counts(truth[index], events[index], Collar()) for index in used}
     segments = [segment_counts(truth[index], events[index], durations, SEGMENT) for index in used]
     stacked, with_truth = stack_frames(frames, used), [truth[index] for index in used]
@@ -278,10 +280,10 @@ def score_events(
     )
 
 
-def _spans(found: Sequence[FileEvents], labels: str, classes: int) -> list[EventsOfFiles]:
+def _spans(detected: Sequence[FileEvents], labels: str, classes: int) -> list[EventsOfFiles]:
     """The events of each class of a label set, by file."""
     spans: list[dict[str, list[tuple[Seconds, Seconds]]]] = [{} for _ in range(classes)]
-    for file in found:
+    for file in detected:
         for event in file.events:
             if event.labels == labels:
                 spans[event.index].setdefault(str(file.path), []).append((event.start, event.end))

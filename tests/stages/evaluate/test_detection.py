@@ -185,13 +185,13 @@ def test_perfect_scores_are_perfect(root):
                 scores[round(2 * start) : round(2 * stop), index] = 0.9
         return starts, starts + 0.5, {"label": scores}
 
-    found = find_events(corpus, ["label"], windows, 0.5, Merging())
-    plain = json.loads(detection.submission(found.files, truth, MADE_BY))
+    split_events = find_events(corpus, ["label"], windows, 0.5, Merging())
+    plain = json.loads(detection.submission(split_events.files, truth, MADE_BY))
     result = detection.score_results(plain, truth, "x")
     assert set(result.scores.maps) == {1.0}
     assert result.ignored == 1  # background
     other = Provenance(supervision=Supervision(td=4), t_mod=2)
-    stated = json.loads(detection.submission(found.files, truth, other))
+    stated = json.loads(detection.submission(split_events.files, truth, other))
     assert (stated["sls_td"], stated["t_mod"], stated["results"]) == (4, 2, plain["results"])
 
 

@@ -61,7 +61,7 @@ def test_a_recording_that_cannot_be_read_is_counted_not_scored(recipe):
     result = evaluate_events(
         recipe, "test", {"label": ("rain", "rooster")}, windows(False), 1.0, Merging(), lambda *tick: ticks.append(tick)
     )
-    assert (result.recordings, len(result.found), result.missing) == (2, 1, ["d.wav: cannot be read"])
+    assert (result.recordings, len(result.detected), result.missing) == (2, 1, ["d.wav: cannot be read"])
     assert result.scores["label"].classes[1].events == 1
     assert ticks == [(1, 2)]
 

@@ -34,6 +34,7 @@ from slowfast_cli.weights.file import Card
 
 # Of the frames, these must be as in training; the others only change the views.
 FRAME_FIELDS = ("frames", "step", "fps", "mean", "std", "channels", "sampling")
+OF_DENSE = "step"  # a field of them that has no effect where a clip is the whole segment
 
 
 def require_fit(card: Card, recipe: Recipe, corpus: Corpus, weights: Path) -> None:
@@ -54,12 +55,12 @@ def require_fit(card: Card, recipe: Recipe, corpus: Corpus, weights: Path) -> No
             )
     frames = recipe.video
     seconds = frames.seconds if frames else recipe.data.clip_seconds
-    if card.clip_seconds != seconds:
+    reads_audio, reads_frames = "logmel" in card.net.signals, "frames" in card.net.signals
+    if card.clip_seconds != seconds and not (frames and reads_frames):  # of frames it follows from fields below
         remedy = "" if frames else f": evaluate with data.clip_seconds={card.clip_seconds:g}"
         raise WeightsError(
             f"{weights}: trained on clips of {card.clip_seconds:g} s, the recipe has {seconds:g}{remedy}"
         )
-    reads_audio, reads_frames = "logmel" in card.net.signals, "frames" in card.net.signals
     if reads_audio:
         _require_same(weights, "frontend", vars(card.log_mel()), vars(recipe.frontend))
     if frames is None:
@@ -67,8 +68,10 @@ def require_fit(card: Card, recipe: Recipe, corpus: Corpus, weights: Path) -> No
             raise WeightsError(f"{weights}: reads frames, but the recipe has no `video` section: use its own recipe")
         return
     names_ = (*(FRAME_FIELDS if reads_frames else ()), *(("rows",) if reads_audio else ()))
-    wanted = vars(frames)
-    _require_same(weights, "video", {**vars(Frames()), **card.video}, {name: wanted[name] for name in names_})
+    trained, wanted = {**vars(Frames()), **card.video}, vars(frames)
+    uniform = trained["sampling"] == frames.sampling == "uniform"
+    compared = [name for name in names_ if not (uniform and name == OF_DENSE)]
+    _require_same(weights, "video", trained, {name: wanted[name] for name in compared})
 
 
 def _require_same(weights: Path, section: str, trained: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from slowfast_cli.models.heads import module_key
 from slowfast_cli.models.recognizer import Recognizer
 from slowfast_cli.recipe.files import Source
 from slowfast_cli.recipe.load import changed, check, override
+from slowfast_cli.recipe.schema import Recipe
 from slowfast_cli.types import WeightsError
 from slowfast_cli.weights.file import Card, Loaded, load_matching, read, read_card
 from slowfast_cli.weights.resolve import weight_file
@@ -43,6 +45,29 @@ def with_settings_of_weights(source: Source, overrides: Sequence[str], *, offlin
     if card.front_end:
         fields["frontend"] = dict(card.front_end)
     return override(changed(source, fields), overrides)
+
+
+def with_protocol_of_weights(source: Source, overrides: Sequence[str], weights: Path) -> Recipe:
+    """Give a recipe network, front end, frames and views of weights, except where an override sets them.
+
+    Args:
+        source: The recipe as read.
+        overrides: As for `slowfast_cli.recipe.load.override`.
+        weights: A weight file.
+
+    Raises:
+        UsageError: The recipe has mistakes.
+        WeightsError: The file is no weight file.
+    """
+    card = read_card(weights)
+    fields: dict[str, Any] = {
+        "model.variant": None, "model.init": str(weights), "model.width": None, "model.drop_pathway": 0.0, "sync": None,
+        "data.views": card.views, "data.clip_seconds": None if card.video else card.clip_seconds,
+        "video": dict(card.video) or None, "published": dict(card.scores),
+    }  # fmt: skip
+    if card.front_end:
+        fields["frontend"] = dict(card.front_end)
+    return check(override(changed(source, fields), overrides))
 
 
 def start_from(model: Recognizer, weights: str, classes: Mapping[str, tuple[str, ...]]) -> Loaded:

@@ -19,7 +19,7 @@ from slowfast_cli.types import UsageError, finite
 
 if TYPE_CHECKING:
     from slowfast_cli.recipe.schema import Recipe
-    from slowfast_cli.stages.evaluate.ensemble import EnsembleMember
+    from slowfast_cli.stages.evaluate.ensemble import EnsembleMember, NamedRecipe
     from slowfast_cli.stages.evaluate.relabeled import Relabeled
     from slowfast_cli.stages.evaluate.report import Compared, MinGain
     from slowfast_cli.stages.evaluate.run import Evaluated
@@ -75,13 +75,13 @@ def evaluate(
         where = {"out": out, "device": device, "as_json": as_json, "offline": offline}
         evaluate_suite(recipe, words, weights=one, tasks=tasks, start=launch.start, **where)  # type: ignore[arg-type]
         return
-    from slowfast_cli.recipe.load import check, override, read, read_stored
-    from slowfast_cli.stages.train.default_run import DefaultRun, fitted
+    from slowfast_cli.recipe.load import read, read_stored
+    from slowfast_cli.stages.evaluate.ensemble import NamedRecipe
     from slowfast_cli.storage.atomic import make_folder
-    from slowfast_cli.weights.resolve import weight_file
 
-    source = override(read_stored(run / "recipe.yaml") if run else read(recipe), words)
-    checked = check(source)
+    source = read_stored(run / "recipe.yaml") if run else read(recipe)
+    named = NamedRecipe(source=source, overrides=words)
+    checked = named.recipe
     if tasks:
         raise UsageError(f"--tasks {tasks}: {source.name} has no suite of tasks; recipes/hares.yaml has one")
     show.print_remarks()
@@ -91,12 +91,9 @@ def evaluate(
     launch.start()
     if len(names) > 1:
         folder = out or Path("runs") / source.name / f"models-{scoring.label()}"
-        _evaluate_models(checked, names, scoring, folder, device, offline=offline, as_json=as_json)
+        _evaluate_models(named, names, scoring, folder, device, offline=offline, as_json=as_json)
         return
-    if not one and not run:
-        one = str(default := DefaultRun(source.name, words).require(checked))
-        checked = fitted(default, checked)
-    path = weight_file(one or str(run), offline=offline)
+    checked, path = _scored(named, one or (str(run) if run else None), offline=offline)
     if rules.events:
         folder = out or _folder(path, source.name) / f"{scoring.split}-events"
         _evaluate_events(checked, path, scoring, rules, folder, device, as_json=as_json)
@@ -104,7 +101,7 @@ def evaluate(
     title = str(path) if run else f"{source.name}: {path}"
     folder = make_folder(out or _folder(path, source.name) / scoring.label())
     shown = {"plots": plots, "as_json": as_json, "opens": opens}
-    _evaluate_run(checked, path, scoring, title, folder, device, offline=offline, **shown)
+    _evaluate_run(named, checked, path, scoring, title, folder, device, offline=offline, **shown)
 
 
 def _check(scoring: Scoring, rules: MergeOptions, launch: Launch, names: list[str], *, opens: bool) -> None:
@@ -116,6 +113,21 @@ def _check(scoring: Scoring, rules: MergeOptions, launch: Launch, names: list[st
     scoring.check_detections(rules, names)
     if len(names) > 1:
         scoring.check_models({"--events": rules.events, "--gpus and --nodes": processes, "--open": opens})
+
+
+def _scored(named: NamedRecipe, word: str | None, *, offline: bool) -> tuple[Recipe, Path]:
+    """The recipe by which weights are scored, and their file; without a word those of the recipe's own run."""
+    from slowfast_cli.stages.evaluate.ensemble import ensemble_member, is_official
+    from slowfast_cli.stages.train.default_run import DefaultRun, fitted
+    from slowfast_cli.weights.resolve import weight_file
+
+    if word and is_official(word):
+        member = ensemble_member(word, named, option="--weights", offline=offline)
+        return member.recipe, member.weights
+    if word:
+        return named.recipe, weight_file(word, offline=offline)
+    default = DefaultRun(named.source.name, named.overrides).require(named.recipe)
+    return fitted(default, named.recipe), weight_file(str(default), offline=offline)
 
 
 def _evaluate_events(
@@ -134,7 +146,7 @@ def _evaluate_events(
 
 
 def _evaluate_models(
-    recipe: Recipe,
+    recipe: NamedRecipe,
     names: list[str],
     scoring: Scoring,
     folder: Path,
@@ -146,10 +158,11 @@ def _evaluate_models(
     from slowfast_cli.cli.evaluate_models import evaluate_models
 
     score = partial(_evaluate, scoring=scoring, device=device, others=[])
-    evaluate_models(recipe, names, score, folder, offline=offline, as_json=as_json)
+    evaluate_models(recipe, names, score, scoring.split, folder, offline=offline, as_json=as_json)  # type: ignore[arg-type]
 
 
 def _evaluate_run(
+    named: NamedRecipe,
     recipe: Recipe,
     weights: Path,
     scoring: Scoring,
@@ -165,7 +178,7 @@ def _evaluate_run(
     """Score one weight file on the recipe's corpus, and write predictions, tables and plots."""
     from slowfast_cli.cli import show
     from slowfast_cli.stages.evaluate import html, predictions, relabeled, report
-    from slowfast_cli.stages.evaluate.ensemble import EnsembleMember, ensemble_member
+    from slowfast_cli.stages.evaluate.ensemble import EnsembleMember, ensemble_member, require_distinct
     from slowfast_cli.stages.evaluate.supervision import provenance
     from slowfast_cli.storage.atomic import require_output
 
@@ -175,7 +188,8 @@ def _evaluate_run(
         require_output(scoring.submission, "--submission", starts=starts)
     theirs = predictions.predictions_of(scoring.compare, scoring.split) if scoring.compare else None
     annotations = relabeled.annotations_for(recipe, scoring.split, scoring.labels) if scoring.labels else None
-    members = [ensemble_member(other, recipe, offline=offline) for other in others]
+    members = [ensemble_member(other, named, offline=offline) for other in others]
+    require_distinct([title, *others], [weights, *(member.weights for member in members)], "--ensemble")
     result = _evaluate(recipe, weights, scoring, device, members)
     if result is None:
         return
@@ -278,11 +292,5 @@ def _print(
         show_evaluation.gains(compared, min_gain)
         if relabeled:
             show_evaluation.relabeled(relabeled)
-    if result.trained_on:
-        show.say("note: the weights were trained on these very segments: the scores are no measure of new data")
-    if result.without_audio:
-        show.say(f"without audio: {result.without_audio:,} segments, scored by their frames alone")
-    for failure in result.corpus.missing[:3]:
-        show.say(f"not scored: {failure.id}: {failure.reason}")
-    if len(result.corpus.missing) > 3:
-        show.say(f"not scored: {len(result.corpus.missing) - 3} more")
+    show_evaluation.remarks(result)
+    show_evaluation.missing(result.corpus)

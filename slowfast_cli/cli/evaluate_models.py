@@ -1,4 +1,4 @@
-"""``slowfast evaluate`` of several weights: one table, with paired bootstrap intervals."""
+"""``slowfast evaluate`` of several weights: one table, with intervals and paired tests."""
 
 from __future__ import annotations
 
@@ -12,15 +12,18 @@ import typer
 from slowfast_cli.types import UsageError, finite
 
 if TYPE_CHECKING:
+    from slowfast_cli.build.corpus import SplitRole
     from slowfast_cli.recipe.schema import Recipe
-    from slowfast_cli.stages.evaluate.models import Model
+    from slowfast_cli.stages.evaluate.ensemble import NamedRecipe
+    from slowfast_cli.stages.evaluate.models import Comparison, Model
     from slowfast_cli.stages.evaluate.run import Evaluated
 
 
 def evaluate_models(
-    recipe: Recipe,
+    recipe: NamedRecipe,
     names: Sequence[str],
     evaluate: Callable[[Recipe, Path], Evaluated | None],
+    split: SplitRole,
     folder: Path,
     *,
     offline: bool,
@@ -32,6 +35,7 @@ def evaluate_models(
         recipe: Of the corpus.
         names: What `--weights` was given.
         evaluate: Scores weights by a recipe; None in all processes but the first.
+        split: Role of the split.
         folder: Of the results.
         offline: Do not use the network.
         as_json: Print JSON.
@@ -45,6 +49,7 @@ def evaluate_models(
     from slowfast_cli.storage.remote import display
 
     found = models.find_models(names, recipe, offline=offline)
+    models.check_models(found, split)
 
     def run(model: Model) -> Evaluated:
         show.say(f"{model.name}: {display(model.weights)}")
@@ -52,18 +57,36 @@ def evaluate_models(
             raise UsageError("several --weights: are compared in one process: start the command without a launcher")
         return result
 
-    comparison, results = models.compare(found, run)
+    comparison = models.compare(found, run)
     make_folder(folder)
-    for number, result in enumerate(results, 1):
+    for number, result in enumerate(comparison.models.values(), 1):
         show.say(f"wrote {display(predictions.save_predictions(result, folder / f'predictions-{number}.npz'))}")
     if as_json:
         typer.echo(json.dumps(finite(models.plain(comparison)), allow_nan=False))
     else:
-        corpus = comparison.corpus
-        show.say(f"{corpus.name} {corpus.split}: {comparison.segments:,} segments that all weights were scored on")
-        for metric, by_model in comparison.scores.items():
-            show.table("", *models.table(metric, by_model))
-        show.out.print(models.note(comparison))
+        _print(comparison, [model.weights for model in found])
+    _print_remarks(comparison)
     for path in models.write(comparison, folder):
         show.say(f"wrote {display(path)}")
     show.done(folder)
+
+
+def _print(comparison: Comparison, weights: Sequence[Path]) -> None:
+    from slowfast_cli.cli import show
+    from slowfast_cli.stages.evaluate import models, report
+
+    corpus = comparison.corpus
+    names = report.short_names(weights) or list(comparison.models)
+    show.table(f"{corpus.name} {corpus.split}", *models.table(comparison, names))
+    show.scored(comparison.segments, corpus.listed)
+    show.out.print(models.note(comparison))
+
+
+def _print_remarks(comparison: Comparison) -> None:
+    from slowfast_cli.cli import show, show_evaluation
+
+    for name, result in comparison.models.items():
+        if len(result.corpus.missing) < len(comparison.corpus.missing):
+            show.say(f"{name}: can score {len(result.corpus.segments):,} of {result.corpus.listed:,} listed segments")
+        show_evaluation.remarks(result, f"{name}: ")
+    show_evaluation.missing(comparison.corpus)

@@ -181,12 +181,15 @@ def scores(
         rows.append([metric_title(key), format_metric(key, value), format_metric(key, paper), difference])
     shown = 4 if published.keys() & result.values.keys() else 2
     table(title, ["", "ours", "paper", "difference"][:shown], [row[:shown] for row in rows])
-    out.print(
-        f"scored {result.found:,} of {result.listed:,} listed segments ({result.found / max(result.listed, 1):.1%})"
-    )
+    scored(result.found, result.listed)
     for key, (low, high) in intervals.items():
         right = round(result.values[key] * result.found / 100)
         out.print(f"{metric_title(key)}: {right:,} of {result.found:,} right, 95 % interval {low:.1f} to {high:.1f}")
+
+
+def scored(found: int, listed: int) -> None:
+    """Print over how many of the listed segments scores are."""
+    out.print(f"scored {found:,} of {listed:,} listed segments ({found / max(listed, 1):.1%})")
 
 
 def open_page(path: Path) -> None:

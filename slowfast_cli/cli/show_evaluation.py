@@ -1,4 +1,4 @@
-"""Print the further tables of an evaluation: the comparison of two models, and scores by VGGSounder's labels."""
+"""Print what else an evaluation finds: remarks, the comparison of two models, and scores by VGGSounder's labels."""
 
 from __future__ import annotations
 
@@ -9,11 +9,29 @@ from slowfast_cli.cli import show
 if TYPE_CHECKING:
     from slowfast_cli.stages.evaluate.relabeled import Relabeled
     from slowfast_cli.stages.evaluate.report import Compared, MinGain
+    from slowfast_cli.stages.evaluate.run import Evaluated
+    from slowfast_cli.types import Corpus
 
 COLUMNS = {
     "hit_rate@1": "Hit@1", "hit_rate@5": "Hit@5", "accuracy@1": "Acc@1", "f1@1": "F1@1", "f1@3": "F1@3",
     "jaccard@1": "Jacc@1", "auc_roc": "AUC", "auc_pr": "AP",
 }  # fmt: skip
+
+
+def remarks(result: Evaluated, model: str = "") -> None:
+    """Print what limits the scores of a model, each line after the name of the model."""
+    if result.trained_on:
+        show.say(f"note: {model}the weights were trained on these very segments: the scores are no measure of new data")
+    if result.without_audio:
+        show.say(f"{model}without audio: {result.without_audio:,} segments, scored by their frames alone")
+
+
+def missing(corpus: Corpus) -> None:
+    """Print the first of the segments that were not scored, and the number of the others."""
+    for failure in corpus.missing[:3]:
+        show.say(f"not scored: {failure.id}: {failure.reason}")
+    if len(corpus.missing) > 3:
+        show.say(f"not scored: {len(corpus.missing) - 3} more")
 
 
 def gains(compared: Compared, min_gain: MinGain) -> None:

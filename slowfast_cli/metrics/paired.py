@@ -73,8 +73,8 @@ def measures(rows: Rows, corpus: Corpus, models: int = 2) -> dict[str, Measure]:
         raise not_comparable(corpus, boxes=rows.places is not None)
     found: dict[str, Measure] = {}
     all_hits, kitchen = [], set(rows.targets) == {"verb", "noun"}
-    for labels, targets in rows.targets.items():
-        prefix, scores = "" if len(rows.targets) == 1 else f"{labels}_", rows.scores[labels]
+    for labels, all_targets in rows.targets.items():
+        prefix, scores, targets = "" if len(rows.targets) == 1 else f"{labels}_", rows.scores[labels], all_targets
         if targets.ndim == 2:
             found[f"{prefix}map"] = MeanAP(values=scores, positive=targets != 0)
             continue

@@ -129,7 +129,7 @@ def resampled(
 def permutation_p(
     first: Measure, other: Measure, group_of_row: np.ndarray, draws: int, generator: np.random.Generator
 ) -> float:
-    """p of a difference by a paired permutation test, two-sided.
+    """Return the p value of a difference by a paired permutation test, two-sided.
 
     If the models are equally good, their predictions for a recording may be swapped: p is the share of swaps with a
     difference at least as large as the observed one. All swaps are taken if they are at most ``draws``, else as many
@@ -180,4 +180,5 @@ def _swaps(groups: int, draws: int, generator: np.random.Generator, rows: int) -
 def _difference(both: MeanAP, swapped: np.ndarray) -> np.ndarray:
     """Score of the other model less that of the first, with rows swapped (N, D)."""
     first, other = (np.concatenate(pair).astype(np.float32) for pair in ((~swapped, swapped), (swapped, ~swapped)))
-    return both.scores(other) - both.scores(first)
+    change: np.ndarray = both.scores(other) - both.scores(first)
+    return change

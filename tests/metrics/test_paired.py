@@ -82,7 +82,10 @@ def test_ten_recordings_have_an_interval():
 
 def test_p_of_an_accuracy_is_that_of_the_exact_sign_test():
     rows = np.arange(20)
-    first, other = rows < 3, (rows >= 2) & (rows < 14)  # 2 rows that only the first has right, 11 that only the other has
+    first, other = (
+        rows < 3,
+        (rows >= 2) & (rows < 14),
+    )  # 2 and 11 rows are right in one only
     gains = np.array(other, int) - first
     wins, losses = int((gains > 0).sum()), int((gains < 0).sum())
     exact = 2 * sum(comb(wins + losses, more) for more in range(min(wins, losses) + 1)) / 2 ** (wins + losses)

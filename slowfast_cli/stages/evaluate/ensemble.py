@@ -1,13 +1,15 @@
-"""Members of an ensemble, and the segments that all of them predict."""
+"""Members of an ensemble or of a comparison, and the segments that all of them predict."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from slowfast_cli.recipe.load import check, read, read_stored
+from slowfast_cli.build.init_weights import with_protocol_of_weights
+from slowfast_cli.recipe.files import Source
+from slowfast_cli.recipe.load import check, override, read, read_stored
 from slowfast_cli.recipe.schema import Recipe
 from slowfast_cli.storage.run_list import other_runs
-from slowfast_cli.types import Corpus, DataError, WeightsError
+from slowfast_cli.types import Corpus, DataError, UsageError, WeightsError
 from slowfast_cli.weights.catalog import CATALOG
 from slowfast_cli.weights.file import read_card, run_weights
 from slowfast_cli.weights.resolve import weight_file
@@ -21,22 +23,60 @@ class EnsembleMember:
     weights: Path
 
 
-def ensemble_member(word: str, first: Recipe, *, offline: bool = False) -> EnsembleMember:
-    """A finished run, or official weights with their recipe, and the data paths of the first run.
+@dataclass(frozen=True, kw_only=True)
+class NamedRecipe:
+    """The recipe that the command line names, and the fields that it sets."""
+
+    source: Source  # as read
+    overrides: Sequence[str] = ()
+
+    @property
+    def recipe(self) -> Recipe:
+        """The recipe with its overrides; raise `UsageError` if it has mistakes."""
+        return check(override(self.source, self.overrides))
+
+
+def is_official(word: str) -> bool:
+    """Whether a word names weights of the catalog, and no file or folder."""
+    return word in CATALOG and not Path(word).exists()
+
+
+def ensemble_member(
+    word: str, first: NamedRecipe, *, option: str = "--ensemble", offline: bool = False
+) -> EnsembleMember:
+    """A finished run, or official weights with their settings, and the data paths of the named recipe.
+
+    Official weights are scored by the named recipe if both read frames or both do not, otherwise by their own; network,
+    front end, frames and views are those of the weights, except where an override of the named recipe sets them.
 
     Args:
         word: A run folder, or a name of the catalog.
-        first: Recipe of the first run.
+        first: The named recipe.
+        option: That names the word, for messages.
         offline: Do not download official weights.
 
     Raises:
         WeightsError: The folder is not a finished run, or the weights cannot be had.
         DataError: The model was trained on another corpus.
     """
-    if word not in CATALOG or (Path(word) / "recipe.yaml").is_file():
-        return finished_run(word, first)
+    named = first.recipe
+    if not is_official(word):
+        return finished_run(word, named, option)
     weights = weight_file(word, offline=offline)
-    return _member(word, check(read(read_card(weights).recipe)), weights, first, "--ensemble")
+    card = read_card(weights)
+    if not card.recipe or bool(card.video) == (named.video is not None):
+        recipe = with_protocol_of_weights(first.source, first.overrides, weights)
+        return EnsembleMember(recipe=recipe, weights=weights)
+    return _member(word, with_protocol_of_weights(read(card.recipe), (), weights), weights, named, option)
+
+
+def require_distinct(words: Sequence[str], weights: Sequence[Path], option: str) -> None:
+    """Raise `UsageError` if two words name the same weight file."""
+    seen: dict[Path, str] = {}
+    for word, path in zip(words, weights, strict=True):
+        if (other := seen.get(path.resolve())) is not None:
+            raise UsageError(f"{option} {word}: the same weights as {other}: name them once")
+        seen[path.resolve()] = word
 
 
 def finished_run(run: str, first: Recipe, option: str = "--ensemble") -> EnsembleMember:

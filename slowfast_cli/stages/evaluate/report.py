@@ -109,11 +109,22 @@ def model_names(weights: Path, predictions: Path, ensemble: Sequence[str] = ()) 
     >>> model_names(Path("runs/a/last.safetensors"), Path("runs/a/predictions.npz"))
     ('this model', 'the other')
     """
-    ours, theirs = (_run_of(path.absolute()).parts for path in (weights, predictions))
-    length = next((n for n in range(1, max(len(ours), len(theirs))) if ours[-n:] != theirs[-n:]), 0)
-    if not length:  # the same run, such as with other views
+    names = short_names([weights, predictions])
+    if names is None:  # the same run, such as with other views
         return UNNAMED
-    return " + ".join(["/".join(ours[-length:]), *(Path(run).name for run in ensemble)]), "/".join(theirs[-length:])
+    return " + ".join([names[0], *(Path(run).name for run in ensemble)]), names[1]
+
+
+def short_names(files: Sequence[Path]) -> list[str] | None:
+    """Ends of the paths of the runs of weights or predictions, as long as it takes to tell them apart; None if equal.
+
+    >>> short_names([Path("runs/a/1/last.safetensors"), Path("runs/a/2/last.safetensors"), Path("b.safetensors")])
+    ['1', '2', 'b']
+    """
+    runs = [_run_of(path.absolute()).parts for path in files]
+    longest = max(map(len, runs))
+    length = next((n for n in range(1, longest) if len({run[-n:] for run in runs}) == len(runs)), 0)
+    return ["/".join(run[-length:]) for run in runs] if length else None
 
 
 def _run_of(path: Path) -> Path:

@@ -32,7 +32,7 @@ from slowfast_cli.models.folding import prepare_for_inference
 from slowfast_cli.recipe.schema import Recipe
 from slowfast_cli.stages.evaluate.ensemble import EnsembleMember, common_corpus
 from slowfast_cli.types import Batch, Corpus, DataError, Failure, Prediction, Scores, Segment, UsageError
-from slowfast_cli.weights.file import Card, build
+from slowfast_cli.weights.file import Card, build, read_card
 
 Tick = Callable[[int, int], None]  # views done, views in all
 BY_TORCH = EngineChoice(engine=EAGER.name)
@@ -49,7 +49,7 @@ class Evaluated:
     rows: Rows  # scores and targets of the labeled segments, or of all if none is labeled; one row per segment or box
     tables: Mapping[str, tuple[per_class.ClassRow, ...]]  # per-class scores by label set
     without_audio: int = 0  # segments without audio of an audiovisual model, scored by their frames
-    trained_on: bool = False  # the weights were trained on exactly these segments
+    trained_on: bool = False  # the weights, or some of an ensemble, were trained on exactly these segments
     modalities: Mapping[str, Rows] = field(default_factory=dict)
     """Of an ensemble of one network of sound and one of frames: the rows of each, ``a`` and ``v``."""
     unredacted: tuple[Rows, Corpus] | None = None
@@ -93,6 +93,8 @@ def evaluate(
             `slowfast_cli.stages.evaluate.ensemble.common_corpus`.
         WeightsError: The weights have other classes or another front end.
     """
+    for member in (EnsembleMember(recipe=recipe, weights=weights), *ensemble):
+        check_weights(member.recipe, member.weights, split)
     first = _predict(recipe, weights, split, device, tick, choice, redact)
     rest = [_predict(member.recipe, member.weights, split, device, tick, choice, redact) for member in ensemble]
     listed = common_corpus(first.corpus, [member.corpus for member in rest])
@@ -109,8 +111,8 @@ def evaluate(
         corpus=corpus,
         rows=rows,
         tables=per_class.tables(rows, corpus) if labeled else {},
-        without_audio=first.without_audio,
-        trained_on=first.trained_on,
+        without_audio=_in_corpus(corpus, first.without_audio.union(*(member.without_audio for member in rest))),
+        trained_on=any(member.trained_on for member in (first, *rest)),
         modalities={
             name: stack([prediction for prediction in run.predictions if prediction.id in ids], labeled)
             for name, run in runs.items()
@@ -120,13 +122,50 @@ def evaluate(
     )
 
 
+def _in_corpus(corpus: Corpus, ids: frozenset[str]) -> int:
+    return len(ids.intersection(segment.id for segment in corpus.segments)) if ids else 0
+
+
+def check_weights(recipe: Recipe, weights: Path, split: SplitRole) -> Corpus:
+    """Refuse weights that do not go with the recipe's corpus, by their card alone, before any network runs.
+
+    Returns:
+        The split, as listed.
+
+    Raises:
+        DataError: The corpus or its shards are missing.
+        UsageError: The recipe's task has no classes, or not those of the corpus.
+        WeightsError: The weights have other classes or another front end.
+    """
+    if task_spec(recipe).has_objective:
+        raise UsageError(
+            f"task: {recipe.task}: a trunk pretrained without labels has no classes: score it with `slowfast evaluate "
+            f"recipes/hares.yaml --weights {weights}`, or train a classifier on it with `slowfast finetune`"
+        )
+    card = read_card(weights)
+    recipe = _fitted(recipe, card)
+    open_store(recipe)
+    corpus = read_corpus(recipe, split)
+    require_fit(reorder_heads({}, card, corpus.classes), recipe, corpus, weights)
+    require_kind(recipe, corpus)
+    return corpus
+
+
+def _fitted(recipe: Recipe, card: Card) -> Recipe:
+    """The recipe with the clips that training has fitted to its data."""
+    if not recipe.adapt or not recipe.data.clip_seconds:
+        return recipe
+    data = recipe.data.model_copy(update={"clip_seconds": card.clip_seconds, "views": card.views})
+    return recipe.model_copy(update={"data": data})
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Predicted:
     signals: frozenset[str]
     corpus: Corpus
     predictions: list[Prediction]
     sync: dict[str, float]
-    without_audio: int
+    without_audio: frozenset[str]  # ids
     trained_on: bool
 
 
@@ -142,23 +181,14 @@ def _predict(
     share = distributed.join()
     at = distributed.device(device)
     spec = task_spec(recipe)
-    if spec.has_objective:
-        raise UsageError(
-            f"task: {recipe.task}: a trunk pretrained without labels has no classes: score it with `slowfast evaluate "
-            f"recipes/hares.yaml --weights {weights}`, or train a classifier on it with `slowfast finetune`"
-        )
     card, model = build(weights)
-    if recipe.adapt and recipe.data.clip_seconds:  # training has fitted them to its data
-        data = recipe.data.model_copy(update={"clip_seconds": card.clip_seconds, "views": card.views})
-        recipe = recipe.model_copy(update={"data": data})
+    recipe = _fitted(recipe, card)
     source = open_store(recipe)
     corpus = usable(recipe, read_corpus(recipe, split), source)
     if card.classes != corpus.classes:  # perhaps the same classes in another order
         state = model.state_dict()
         card = reorder_heads(state, card, corpus.classes)
         model.load_state_dict(state)
-    require_fit(card, recipe, corpus, weights)
-    require_kind(recipe, corpus)
     trained_on = bool(card.trained_on) and card.trained_on == segments_hash(corpus)
     if redact:
         without_class(corpus, redact)  # raises before the prediction
@@ -186,7 +216,7 @@ def _predict(
         corpus=corpus,
         predictions=scored,
         sync=sync_accuracy(recipe, gathered),
-        without_audio=len(set(distributed.gather(sorted(monitor.without_audio), share))),
+        without_audio=frozenset(distributed.gather(sorted(monitor.without_audio), share)),
         trained_on=trained_on,
     )
 

@@ -32,7 +32,7 @@ from slowfast_cli.weights.foreign.vggsound_order import class_order
 CLASS_LISTS = {
     ("label", 400): "kinetics400", ("label", 157): "charades", ("label", 80): "ava80",
     ("verb", 97): "epic100_verbs", ("noun", 300): "epic100_nouns", ("label", 527): "audioset527",
-    ("label", 44): "epic_sounds44",
+    ("label", 44): "epic_sounds44", ("label", 174): "ssv2",
 }  # fmt: skip
 HEAD_BIAS = r"heads\.linears\.label\.\d+\.bias"
 VGGSOUND = 309  # classes, in an order of its own: see `class_order`
@@ -40,6 +40,7 @@ VGGSOUND = 309  # classes, in an order of its own: see `class_order`
 RECIPES = {
     (309, False): "vggsound", (400, False): "kinetics", (400, True): "kinetics-av", (157, False): "charades-av",
     (157, True): "charades-av", (80, False): "ava", (80, True): "ava-av", (44, False): "epic-sounds",
+    (174, False): "ssv2",
 }  # fmt: skip
 
 

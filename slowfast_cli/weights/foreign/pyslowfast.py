@@ -75,7 +75,7 @@ def convert(
         seconds: Seconds | None = video["frames"] * video["step"] / video["fps"]
         if "logmel" in net.signals:
             front_end = parsed.audiovisual_front_end
-        views = 1 if net.regions != "none" else 10
+        views = 1 if net.regions != "none" or video.get("sampling") == "uniform" else 10
     else:
         video = {}
         front_end, seconds = _front_end(parsed, heads, names, notes)

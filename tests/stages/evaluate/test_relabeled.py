@@ -76,12 +76,14 @@ def test_an_ensemble_keeps_sound_and_frames_apart(monkeypatch, signals, kept):
 
     def predicted(signals, name):
         return stage._Predicted(
-            signals=frozenset({signals}), corpus=corpus, sync={}, without_audio=0, trained_on=False,
+            signals=frozenset({signals}), corpus=corpus, sync={}, trained_on=False,
+            without_audio=frozenset(),
             predictions=[Prediction(id=segment.id, scores={"label": one_hot(name)[0]}) for segment in segments],
         )  # fmt: skip
 
     runs = iter([predicted("logmel", "dog barking"), predicted(signals, "rapping")])
     monkeypatch.setattr(stage, "_predict", lambda *_: next(runs))
+    monkeypatch.setattr(stage, "check_weights", lambda *_: None)
     recipe = load("vggsound")
     member = stage.EnsembleMember(recipe=recipe, weights=Path("b"))
     found = stage.evaluate(recipe, Path("a"), ensemble=[member])

@@ -1,6 +1,7 @@
 """The catalog of official weights is complete and consistent."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -192,3 +193,8 @@ def test_did_you_mean():
         find("slowfast-8x8-r50-kinetics400")
     with pytest.raises(WeightsError, match="expected one of asf-vggsound, "):
         find("resnet")
+
+
+def test_the_documentation_counts_the_official_files():
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "formats.md").read_text(encoding="utf-8")
+    assert f"lists {len(CATALOG)} official files" in page

@@ -4,6 +4,7 @@ import csv
 import json
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +14,8 @@ from safetensors.torch import load_file
 
 from slowfast_cli.build.corpus import read_corpus
 from slowfast_cli.recipe.load import load
-from slowfast_cli.stages.evaluate import run
+from slowfast_cli.stages.evaluate import models, run
+from slowfast_cli.types import Box, Corpus, DataError, Recording, Segment
 from slowfast_cli.weights.file import read_card, save
 
 
@@ -122,3 +124,49 @@ def test_a_corpus_without_labels_is_refused_before_any_network_runs(compared, mo
     monkeypatch.setattr(run, "_predict", lambda *_: pytest.fail("a network ran"))
     done = tiny.slowfast("evaluate", *compared[1])
     assert (done.code, "it has no labels to score against" in done.err) == (3, True), done.err
+
+
+def test_several_label_sets_stand_in_one_table(kitchen, trained_epic, tmp_path):
+    other = tmp_path / "other.safetensors"
+    path = trained_epic / "last.safetensors"
+    save(other, load_file(path), read_card(path))
+    words = [f"data.root={kitchen}", *tiny.EPIC_WORDS, *tiny.EPIC_SCRATCH, "-w", trained_epic, "-w", other]
+    done = tiny.good("evaluate", "epic", *words, "--out", tmp_path / "out")
+    assert re.findall(r"(epic|other) +\S +(\w+) Top-1", done.out) == [
+        (model, labels) for labels in ("Verb", "Noun", "Action") for model in ("epic", "other")
+    ]
+    assert done.out.count("metric") == 1
+
+
+def made(classes=("label",), **segment):
+    recording = Recording(id="r", path="r.wav")
+    labeled = {"targets": dict.fromkeys(classes, 0), **segment}
+    return Corpus(
+        name="made", split="test", segments=(Segment(id="s", recording=recording, **labeled),),
+        classes=dict.fromkeys(classes, ("a", "b")),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("corpora", "message"),
+    [
+        ([made(boxes=(Box(place=(0, 0, 1, 1)),))] * 2, "its labels are of boxes"),
+        ([made(targets={})] * 2, "it has no labels to score against"),
+        ([made(("verb", "noun")), made(("verb",))], "--weights 1: predicts verb, 0 predicts verb, noun"),
+        ([made(), made(targets={"label": 1})], "--weights: 's' of made test has other labels"),
+    ],
+)
+def test_corpora_that_cannot_be_compared_are_refused(monkeypatch, corpora, message):
+    given = iter(corpora)
+    monkeypatch.setattr(models, "check_weights", lambda *_: next(given))
+    found = [models.Model(name=str(number), recipe=load("esc10"), weights=Path("w")) for number in range(2)]
+    with pytest.raises(DataError, match=message):
+        models.check_models(found, "test")
+
+
+def test_the_note_counts_recordings():
+    for recordings, text in ((1, "no intervals: 1 recording, fewer"), (12, "resamples of 12 recordings; p")):
+        comparison = models.Comparison(
+            scores={"top1": {}}, models={"a": None, "b": None}, corpus=made(), segments=20, recordings=recordings
+        )
+        assert text in models.note(comparison)

@@ -1,6 +1,7 @@
 """Errors with their exit codes, and suggestions in their messages; `slowfast_cli.types` re-exports them."""
 
 import difflib
+import re
 from collections.abc import Iterable
 
 
@@ -8,6 +9,11 @@ class SlowFastError(Exception):
     """An error that the user can fix. Its text says where, what is wrong, what is expected and what to do."""
 
     code = 1  # exit code of the process
+
+    @property
+    def brief(self) -> str:
+        """The first line, without the start of a list that follows it: ``...; epic expects``."""
+        return re.sub(r"; \S+ expects$", "", str(self).splitlines()[0])
 
 
 class UsageError(SlowFastError):

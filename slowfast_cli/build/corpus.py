@@ -158,7 +158,7 @@ def read_all_splits(recipe: Recipe) -> tuple[list[Corpus], list[DataError]]:
 def require_lists(errors: Sequence[DataError]) -> None:
     """Refuse splits that were skipped for another reason than that they do not exist; raise `DataError`."""
     if damaged := [error for error in errors if not isinstance(error, AbsentError)]:
-        raise DataError(f"a split was skipped: {str(damaged[0]).splitlines()[0]}")
+        raise DataError(f"a split was skipped: {damaged[0].brief}")
 
 
 def segments_hash(corpus: Corpus) -> str:

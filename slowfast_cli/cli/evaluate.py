@@ -89,8 +89,10 @@ def evaluate(
         score_detections(checked, scoring.split, scoring.detections, out, as_json=as_json)
         return
     launch.start()
+    if run and one:
+        show.say(f"note: {recipe} gives its recipe and data; the weights that are named are scored, not its own")
     if len(names) > 1:
-        folder = out or Path("runs") / source.name / f"models-{scoring.label()}"
+        folder = out or (run / "evaluation" if run else Path("runs") / source.name) / f"models-{scoring.label()}"
         _evaluate_models(named, names, scoring, folder, device, offline=offline, as_json=as_json)
         return
     checked, path = _scored(named, one or (str(run) if run else None), offline=offline)

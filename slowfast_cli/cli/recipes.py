@@ -215,6 +215,7 @@ def _absent(recipe: Recipe) -> list[str]:
     """Describe the data and the weights that a recipe names and that are not there."""
     from slowfast_cli.build.corpus import dataset_entry, require_root
     from slowfast_cli.types import DataError, WeightsError
+    from slowfast_cli.weights.catalog import CATALOG
     from slowfast_cli.weights.resolve import weight_file
 
     notes = []
@@ -223,6 +224,9 @@ def _absent(recipe: Recipe) -> list[str]:
             require_root(recipe)
         if recipe.model.init:
             weight_file(recipe.model.init, offline=True)
-    except (DataError, WeightsError) as error:
-        notes.append(str(error).splitlines()[0])
+    except DataError as error:
+        notes.append(error.brief)
+    except WeightsError as error:
+        official = recipe.model.init in CATALOG
+        notes.append(f"model.init: {recipe.model.init} will be downloaded" if official else error.brief)
     return notes

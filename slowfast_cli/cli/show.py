@@ -147,7 +147,7 @@ def coverage(corpus: Corpus) -> str:
 def corpora(splits: Sequence[Corpus], skipped: Sequence[DataError], remarks: Sequence[str]) -> None:
     """Print the coverage of splits, why others were skipped, and remarks."""
     for error in skipped:
-        say(f"skipped: {str(error).splitlines()[0]}")
+        say(f"skipped: {error.brief}")
     for corpus in splits:
         say(coverage(corpus))
     for remark in remarks:

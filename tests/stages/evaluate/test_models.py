@@ -170,3 +170,9 @@ def test_the_note_counts_recordings():
             scores={"top1": {}}, models={"a": None, "b": None}, corpus=made(), segments=20, recordings=recordings
         )
         assert text in models.note(comparison)
+
+
+def test_a_run_gives_its_recipe_and_its_folder(compared, trained):
+    done = tiny.good("evaluate", trained, "-w", compared[2], "-w", trained / "last.safetensors")
+    assert f"note: {trained} gives its recipe and data" in " ".join(done.err.split())
+    assert (trained / "evaluation" / "models-test" / "models.csv").is_file()

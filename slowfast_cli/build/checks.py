@@ -48,10 +48,11 @@ def require_fit(card: Card, recipe: Recipe, corpus: Corpus, weights: Path) -> No
         if theirs != names:
             pairs = enumerate(zip(theirs, names, strict=False))
             first = next((i for i, (a, b) in pairs if a != b), min(len(theirs), len(names)))
+            one, other = (repr(of[first]) if first < len(of) else "none" for of in (theirs, names))
             raise WeightsError(
                 f"{weights}: trained with other classes: label set {labels!r} has {len(theirs)} there, {len(names)} in "
-                f"{corpus.name}, and they differ from index {first} on: evaluate with the recipe of the weights "
-                f"({card.recipe})"
+                f"{corpus.name}, and class {first} is {one} there, {other} here: evaluate on the data that the weights "
+                f"were trained on{f', by recipe {card.recipe}' if card.recipe else ''}"
             )
     frames = recipe.video
     seconds = frames.seconds if frames else recipe.data.clip_seconds

@@ -17,7 +17,7 @@ from slowfast_cli.stages.check_data import PICTURES_ONLY, Report, State, check
 from slowfast_cli.stages.rest_list import require_listable, write_rest
 from slowfast_cli.storage.atomic import require_output
 from slowfast_cli.storage.remote import display
-from slowfast_cli.types import Corpus, Failure, Seconds, UsageError
+from slowfast_cli.types import Corpus, DataError, Failure, Seconds, UsageError
 
 SHOWN = 10  # problems of each kind that are printed
 COLUMNS = ("id", "path", "reason")
@@ -77,6 +77,12 @@ def run(
         dropped = {failure.id for failure in wrong if failure.id not in ends} | {failure.id for failure in flagged}
         _write_rest(rest, corpora, dropped, ends, dataset_entry(name).info.recipe)
     require_lists(skipped)
+    if not any(report.found for report in reports):
+        listed = sum(report.listed for report in reports)
+        raise DataError(
+            f"{name}: none of the {listed:,} listed segments is in {corpus_root(recipe)}: see what belongs there with "
+            "`slowfast data ls --json`, or name another folder with --root"
+        )
     missing = {(failure.id, failure.path) for corpus in corpora for failure in corpus.missing}
     return sum((failure.id, failure.path) not in missing for failure in wrong)
 

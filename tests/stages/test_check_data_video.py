@@ -175,3 +175,12 @@ def test_epic_kitchens_mp4_files_are_decoded_and_sound_alone_is_not(tmp_path):
     assert by_id["P01_11"].video_seconds > 1
     assert (by_id["P18_02"].video_seconds, by_id["P18_02"].seconds) == (0, pytest.approx(9))
     assert "frames" not in by_id["P18_02"].reason
+
+
+def test_a_list_without_any_file_is_an_error(clips, tmp_path):
+    root = tiny_video.kinetics(tmp_path / "root", clips)
+    for folder in ("train", "val"):
+        shutil.rmtree(root / folder)
+    done = tiny.slowfast("data", "check", "kinetics400", "--root", root)
+    assert done.code == 3, done.err
+    assert f"kinetics400: none of the 12 listed segments is in {root}" in " ".join(done.err.split())

@@ -105,7 +105,7 @@ def events(
     A recording has its subset (training, validation or test), duration in seconds, and annotations.
     """
     from slowfast_cli.cli import show
-    from slowfast_cli.stages import event_database as stage
+    from slowfast_cli.stages.data import event_database as stage
     from slowfast_cli.storage.atomic import require_output
 
     require_output(out, "--out", starts=stage.STARTS)

@@ -13,8 +13,8 @@ from slowfast_cli.build.corpus import corpus_root, dataset_entry, read_all_split
 from slowfast_cli.build.remarks import remarks
 from slowfast_cli.cli import show
 from slowfast_cli.recipe.load import load
-from slowfast_cli.stages.check_data import PICTURES_ONLY, Report, State, check
-from slowfast_cli.stages.rest_list import require_listable, write_rest
+from slowfast_cli.stages.data.check import PICTURES_ONLY, Report, State, check
+from slowfast_cli.stages.data.rest_list import require_listable, write_rest
 from slowfast_cli.storage.atomic import require_output
 from slowfast_cli.storage.remote import display
 from slowfast_cli.types import Corpus, DataError, Failure, Seconds, UsageError

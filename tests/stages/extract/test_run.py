@@ -25,7 +25,7 @@ from slowfast_cli.settings import FrontEnd
 from slowfast_cli.shards import index as index_module
 from slowfast_cli.shards.manifest import read_manifests
 from slowfast_cli.shards.reader import Shards
-from slowfast_cli.stages.check_data import Report, check
+from slowfast_cli.stages.data.check import Report, check
 from slowfast_cli.stages.extract import run as stage
 from slowfast_cli.stages.extract import worker as extract_worker
 from slowfast_cli.stages.extract.run import Progress, Summary, extract

@@ -13,7 +13,7 @@ import tiny_video
 from slowfast_cli.corpora import charades, epic, epic55, kinetics
 from slowfast_cli.corpora.registry import CORPORA
 from slowfast_cli.media import video
-from slowfast_cli.stages.check_data import Report, check
+from slowfast_cli.stages.data.check import Report, check
 
 LAYOUTS = {
     "kinetics400": tiny_video.kinetics,
